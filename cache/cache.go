@@ -1,0 +1,135 @@
+// Package cache remembers what the handler asked for: how fresh it is, who is fetching it, what a write made of it.
+//
+// Start at [Cache.Get] for what can always be fetched again (relevance, Odoo reads and models): encoded replies in
+// ristretto (store.go). A chat's history and mute are not cached replies but state that writes change:
+// [Cache.History] (history.go) reads the windows of a timeline (timeline.go), [Cache.Mute] (mute.go) a flag, and
+// [Cache.BeginWrite] (write.go) is how a write reaches both. They live in an LRU of our own (chats.go), because
+// ristretto may drop or delay a Set. Freshness is decided in policy.go, flights are shared in flight.go.
+//
+// The package fetches nothing itself and knows no upstream: every read brings a function that loads. Lock order:
+// chats.mu and store.mu are never held together, and neither while loading, rendering or calling ristretto.
+package cache
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+)
+
+// Errors of a read.
+var (
+	// ErrNotCached occurs when the request wants only what is held, and it is not.
+	ErrNotCached = errors.New("not cached")
+	// ErrClosed occurs after Close.
+	ErrClosed = errors.New("cache closed")
+)
+
+// Resource is a kind of thing remembered, for statistics and keys.
+type Resource string
+
+// The resources.
+const (
+	History    Resource = "history"
+	Mute       Resource = "mute"
+	Relevant   Resource = "relevant"
+	OdooRead   Resource = "odoo_read"
+	OdooModels Resource = "odoo_models"
+)
+
+// Resources lists them in the order in which they are reported.
+func Resources() []Resource { return []Resource{History, Mute, Relevant, OdooRead, OdooModels} }
+
+// Config of a cache.
+type Config struct {
+	Bytes       int64         // of everything remembered; default 64 MiB, at least 256 KiB
+	Window      int           // messages loaded per role at least; default 50
+	LoadTimeout time.Duration // of one load, whoever waits for it; default 30s
+}
+
+func (c Config) withDefaults() Config {
+	c.Bytes = max(cmp.Or(c.Bytes, 64<<20), 256<<10)
+	c.Window = cmp.Or(c.Window, 50)
+	c.LoadTimeout = cmp.Or(c.LoadTimeout, 30*time.Second)
+	return c
+}
+
+// Cache is safe for concurrent use.
+type Cache struct {
+	cfg     Config
+	now     func() instant
+	flights *flights
+	chats   *chats // half of the bytes
+	store   *store // the other half
+	count   map[Resource]*counters
+}
+
+// New makes a cache. Close ends what it starts.
+func New(cfg Config) (*Cache, error) {
+	cfg = cfg.withDefaults()
+	c := &Cache{cfg: cfg, now: clock(), flights: newFlights(cfg.LoadTimeout), count: map[Resource]*counters{}}
+	for _, r := range Resources() {
+		c.count[r] = &counters{}
+	}
+	var generations atomic.Uint64
+	next := func() uint64 { return generations.Add(1) }
+	c.chats = newChats(cfg.Bytes/2, next)
+	var err error
+	c.store, err = newStore(cfg.Bytes-cfg.Bytes/2, next)
+	return c, err
+}
+
+// Close cancels loads in flight and waits for them.
+func (c *Cache) Close() {
+	c.flights.close()
+	c.store.close()
+}
+
+// Reply is what a read brought, and how.
+type Reply struct {
+	Body []byte // encoded; not to be changed
+	ETag string // of Body, quoted
+	Origin
+}
+
+// Origin says where a reply came from.
+type Origin struct {
+	Served    Served
+	Fwd       string        // why it was fetched: "miss", "stale", "request"; empty on a hit
+	Age       time.Duration // since its load began; at least 0
+	TTL       time.Duration // left of its freshness; negative when stale
+	Collapsed bool          // joined another request's load
+}
+
+// Served is how a read was answered.
+type Served string
+
+// The ways.
+const (
+	Hit   Served = "hit"
+	Stale Served = "stale"
+	Miss  Served = "miss"
+)
+
+// DropChat forgets one chat and returns how many things that were.
+func (c *Cache) DropChat(chat string) int { return c.chats.drop(chat) + c.store.drop(chatScope(chat)) }
+
+// DropModel forgets what was read of one Odoo model, its definition included.
+func (c *Cache) DropModel(model string) int { return c.store.drop(modelScope(model)) }
+
+// DropRecords forgets every record read from Odoo, which computes fields across models.
+func (c *Cache) DropRecords() int { return c.store.drop(recordScope) }
+
+// DropRelevant forgets the relevance results of one chat.
+func (c *Cache) DropRelevant(chat string) int { return c.store.drop(chatScope(chat)) }
+
+// DropAll forgets everything.
+func (c *Cache) DropAll() int { return c.chats.dropAll() + c.store.dropAll() }
+
+func (c *Cache) loaded(ctx context.Context, r Resource, err error) error {
+	if err != nil && ctx.Err() == nil {
+		c.count[r].errors.Add(1)
+	}
+	return err
+}

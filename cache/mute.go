@@ -1,0 +1,118 @@
+package cache
+
+import (
+	"context"
+	"time"
+)
+
+// MuteState is whether the bot is to be silent in a chat.
+type MuteState struct {
+	Muted bool
+	Until time.Time // zero: no end
+}
+
+// LoadedMute is what a load of a mute brought.
+type LoadedMute struct {
+	MuteState
+	Updated    time.Time // by the upstream's clock
+	Replicated bool      // the load may have missed a write acknowledged before it began
+}
+
+// muteState is a mute held. It does not change.
+type muteState struct {
+	MuteState
+	at instant // when its load, or the write of it, began
+}
+
+// Mute returns a chat's mute.
+func (c *Cache) Mute(ctx context.Context, id string, p Policy, d Directives, load func(context.Context) (LoadedMute, error)) (MuteState, Origin, error) {
+	cs, count := c.chats, c.count[Mute]
+	cs.mu.Lock()
+	ch := cs.pinLocked(id)
+	defer cs.unpin(ch)
+	held, generation := ch.mute, ch.muteGeneration
+	cs.mu.Unlock()
+
+	var age time.Duration
+	v, reason := fetch, "miss"
+	if held != nil {
+		age = c.now().since(held.at)
+		v, reason = p.judge(age, d)
+	}
+	name := flightName(Mute, id, generation, 0)
+	run := func(ctx context.Context) (any, error) {
+		m, err := c.loadMute(ctx, id, d, load)
+		return m, c.loaded(ctx, Mute, err)
+	}
+	switch {
+	case v == refresh:
+		c.flights.start(ctx, name, run)
+		fallthrough
+	case v != fetch:
+		o := p.origin(Hit, age)
+		count.served(o.Served)
+		return held.MuteState, o, nil
+	case d.OnlyIfCached:
+		count.misses.Add(1)
+		return MuteState{}, Origin{}, ErrNotCached
+	}
+	count.misses.Add(1)
+	got, collapsed, err := c.flights.do(ctx, name, d.NoCache || d.NoStore, run)
+	if err != nil {
+		if held != nil && p.afterError(age, d) {
+			count.stale.Add(1)
+			return held.MuteState, p.origin(Stale, age), nil
+		}
+		return MuteState{}, Origin{}, err
+	}
+	m := got.(*muteState) //nolint:forcetypeassert // run returns nothing else
+	o := p.origin(Miss, c.now().since(m.at))
+	o.Fwd, o.Collapsed = reason, collapsed
+	return m.MuteState, o, nil
+}
+
+func (c *Cache) loadMute(ctx context.Context, id string, d Directives, load func(context.Context) (LoadedMute, error)) (*muteState, error) {
+	cs := c.chats
+	cs.mu.Lock()
+	ch := cs.pinLocked(id)
+	generation, at := ch.muteGeneration, c.now()
+	cs.mu.Unlock()
+	defer cs.unpin(ch)
+
+	loaded, err := load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m := &muteState{MuteState: loaded.MuteState, at: at}
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if ours := ch.put; loaded.Replicated && ours != nil && c.now().since(ours.at) < overlay && loaded.Updated.Before(ours.at.wall) {
+		m.MuteState = ours.MuteState // the load missed our own write
+	}
+	if ch.muteGeneration == generation && !d.NoStore && (ch.mute == nil || ch.mute.at.mono <= at.mono) {
+		ch.mute = m
+	}
+	return m, nil
+}
+
+// SetMute writes a chat's mute with do and remembers it; after a failure nothing is remembered. Calls for one
+// chat must not overlap: the last one remembered could be another than the last one written.
+func (c *Cache) SetMute(id string, m MuteState, do func() error) error {
+	cs := c.chats
+	cs.mu.Lock()
+	ch := cs.pinLocked(id)
+	at := c.now()
+	cs.mu.Unlock()
+	defer cs.unpin(ch)
+
+	err := do()
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	ch.muteGeneration = cs.next() // loads that began before it must not fill, nor be joined
+	ch.mute, ch.put = nil, nil
+	if err == nil {
+		ch.mute = &muteState{MuteState: m, at: at}
+		ch.put = ch.mute
+	}
+	return err
+}

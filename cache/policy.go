@@ -1,0 +1,82 @@
+package cache
+
+import "time"
+
+// Policy says how long a thing is fresh, for how long after that it is served while it is fetched again, and
+// for how long after that it is served when fetching fails.
+type Policy struct {
+	Fresh, WhileRevalidate, IfError time.Duration
+}
+
+// Directives are what a request says of freshness: Cache-Control as in RFC 9111.
+type Directives struct {
+	NoCache      bool           // only a load that starts after the request will do
+	NoStore      bool           // keep nothing of it
+	OnlyIfCached bool           // fetch nothing
+	MaxAge       *time.Duration // nil: not given
+	MaxStale     *time.Duration // nil: not given; negative: however stale
+}
+
+type verdict int
+
+const (
+	fetch   verdict = iota // not good enough
+	serve                  // fresh
+	lenient                // stale, and the request accepts that
+	refresh                // stale, and to be fetched again meanwhile
+)
+
+// judge decides on something held of this age. The reason says why it is not served.
+func (p Policy) judge(age time.Duration, d Directives) (v verdict, reason string) {
+	if d.NoCache {
+		return fetch, "request"
+	}
+	limit := p.Fresh
+	if d.MaxAge != nil {
+		limit = min(limit, *d.MaxAge)
+	}
+	switch {
+	case age < limit:
+		return serve, ""
+	case d.MaxStale != nil && (*d.MaxStale < 0 || age-limit <= *d.MaxStale):
+		return lenient, ""
+	case d.MaxAge == nil && age < p.Fresh+p.WhileRevalidate:
+		return refresh, ""
+	case age < p.Fresh:
+		return fetch, "request"
+	}
+	return fetch, "stale"
+}
+
+// afterError says whether something held may stand in for a load that failed.
+func (p Policy) afterError(age time.Duration, d Directives) bool {
+	return !d.NoCache && d.MaxAge == nil && age < p.Fresh+p.IfError
+}
+
+func (p Policy) origin(s Served, age time.Duration) Origin {
+	age = max(0, age)
+	if s == Hit && age >= p.Fresh {
+		s = Stale
+	}
+	return Origin{Served: s, Age: age, TTL: p.Fresh - age}
+}
+
+// instant is a moment on both clocks. Neither can be trusted alone across a freeze or a snapshot's restore: the
+// monotonic clock may have stood still, the wall clock may have been set.
+type instant struct {
+	wall time.Time
+	mono time.Duration
+}
+
+func clock() func() instant {
+	start := time.Now()
+	return func() instant {
+		now := time.Now()
+		return instant{wall: now.Round(0), mono: now.Sub(start)}
+	}
+}
+
+// since is the time that passed, by the clock that says more.
+func (i instant) since(then instant) time.Duration {
+	return max(i.mono-then.mono, i.wall.Sub(then.wall))
+}

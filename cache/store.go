@@ -1,0 +1,317 @@
+package cache
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/dgraph-io/ristretto/v2"
+)
+
+// Key names something that can always be fetched again.
+type Key struct {
+	Resource Resource
+	Scopes   []Scope // what dropping forgets it
+	ID       string  // everything that its content depends on
+}
+
+// Scope is a set of keys that are forgotten together.
+type Scope string
+
+// recordScope holds every record read from Odoo.
+const recordScope Scope = "records"
+
+func chatScope(chat string) Scope   { return Scope("chat\x00" + chat) }
+func modelScope(model string) Scope { return Scope("model\x00" + model) }
+
+// RelevantKey is the key of a relevance search in a chat.
+func RelevantKey(chat, id string) Key {
+	return Key{Resource: Relevant, Scopes: []Scope{chatScope(chat)}, ID: id}
+}
+
+// RecordKey is the key of a read from an Odoo model.
+func RecordKey(model, id string) Key {
+	return Key{Resource: OdooRead, Scopes: []Scope{recordScope, modelScope(model)}, ID: id}
+}
+
+// ModelKey is the key of an Odoo model's definition.
+func ModelKey(model, id string) Key {
+	return Key{Resource: OdooModels, Scopes: []Scope{modelScope(model)}, ID: id}
+}
+
+// Get returns what key stands for: held, or from load, which returns it encoded. A load that fails keeps what was held.
+func (c *Cache) Get(ctx context.Context, key Key, p Policy, d Directives, load func(context.Context) ([]byte, error)) (Reply, error) {
+	count := c.count[key.Resource]
+	name, held := c.store.get(key)
+	var age time.Duration
+	v, reason := fetch, "miss"
+	if held != nil {
+		age = c.now().since(held.at)
+		v, reason = p.judge(age, d)
+	}
+	run := func(ctx context.Context) (any, error) {
+		e, err := c.load(ctx, key, d.NoStore, load)
+		return e, c.loaded(ctx, key.Resource, err)
+	}
+	switch {
+	case v == refresh:
+		c.flights.start(ctx, name, run)
+		fallthrough
+	case v != fetch:
+		o := p.origin(Hit, age)
+		count.served(o.Served)
+		return Reply{Body: held.body, ETag: held.etag, Origin: o}, nil
+	case d.OnlyIfCached:
+		count.misses.Add(1)
+		return Reply{}, ErrNotCached
+	}
+	count.misses.Add(1)
+	got, collapsed, err := c.flights.do(ctx, name, d.NoCache || d.NoStore, run)
+	if err != nil {
+		if held != nil && p.afterError(age, d) {
+			count.stale.Add(1)
+			return Reply{Body: held.body, ETag: held.etag, Origin: p.origin(Stale, age)}, nil
+		}
+		return Reply{}, err
+	}
+	e := got.(*entry) //nolint:forcetypeassert // run returns nothing else
+	o := p.origin(Miss, c.now().since(e.at))
+	o.Fwd, o.Collapsed = reason, collapsed
+	return Reply{Body: e.body, ETag: e.etag, Origin: o}, nil
+}
+
+// load fetches and stores. It takes the scopes' generations before it asks: what is dropped meanwhile is not filled again.
+func (c *Cache) load(ctx context.Context, key Key, noStore bool, load func(context.Context) ([]byte, error)) (*entry, error) {
+	generations := c.store.begin(key.Scopes)
+	defer c.store.end(key.Scopes, generations)
+	at := c.now()
+	body, err := load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	e := &entry{resource: key.Resource, scopes: key.Scopes, body: body, etag: ETag(body), at: at}
+	if !noStore {
+		c.store.put(key, generations, e)
+	}
+	return e, nil
+}
+
+// ETag of a body: strong, quoted.
+func ETag(body []byte) string { return `"` + strconv.FormatUint(xxhash.Sum64(body), 36) + `"` }
+
+// entry is one thing held in ristretto. It does not change.
+type entry struct {
+	name     string // its whole key: a hash alone could be another's
+	hash     uint64
+	resource Resource
+	scopes   []Scope
+	body     []byte
+	etag     string
+	at       instant // when its load began
+}
+
+func (e *entry) cost() int64 {
+	const overhead = 256 // the struct, the map slots here and in ristretto
+	return int64(len(e.body)+2*len(e.name)) + overhead
+}
+
+// store is ristretto behind generations: the number of each scope is part of every stored key, and numbers
+// never repeat, so forgetting a scope, or forgetting that it was forgotten, cannot bring old entries back.
+type store struct {
+	cache *ristretto.Cache[uint64, *entry]
+	next  func() uint64
+	order [64]sync.Mutex // one per hash: two Sets of a new key in a row would keep the first
+
+	mu     sync.Mutex
+	scopes map[Scope]*scope // guarded by mu; those that have entries or loads
+
+	held                map[Resource]*held
+	evictions, rejected atomic.Int64
+	max                 int64
+}
+
+// held is what one resource has in ristretto.
+type held struct{ entries, bytes atomic.Int64 }
+
+type scope struct {
+	generation uint64
+	entries    map[uint64]*entry // by hash
+	loads      int
+}
+
+func newStore(bytes int64, next func() uint64) (*store, error) {
+	s := &store{next: next, scopes: map[Scope]*scope{}, held: map[Resource]*held{}, max: bytes}
+	for _, r := range Resources() {
+		s.held[r] = &held{}
+	}
+	var err error
+	s.cache, err = ristretto.NewCache(&ristretto.Config[uint64, *entry]{
+		NumCounters: min(max(bytes/256, 1e3), 1e5), // ten per entry of 2.5 KiB; 1e5 take 0.7 MB
+		MaxCost:     bytes,
+		BufferItems: 64,
+		KeyToHash:   func(k uint64) (uint64, uint64) { return k, 0 }, // names are compared instead
+		OnEvict:     func(*ristretto.Item[*entry]) { s.evictions.Add(1) },
+		OnReject:    func(*ristretto.Item[*entry]) { s.rejected.Add(1) },
+		OnExit:      s.exit,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cache: %w", err)
+	}
+	return s, nil
+}
+
+func (s *store) close() { s.cache.Close() }
+
+// get returns key's name under the present generations, and what is held under it.
+func (s *store) get(key Key) (name string, _ *entry) {
+	s.mu.Lock()
+	generations := make([]uint64, len(key.Scopes)) // 0: no such scope, hence nothing held
+	for i, name := range key.Scopes {
+		if sc := s.scopes[name]; sc != nil {
+			generations[i] = sc.generation
+		}
+	}
+	s.mu.Unlock()
+	name = nameOf(key, generations)
+	e, ok := s.cache.Get(xxhash.Sum64String(name))
+	if !ok || e.name != name {
+		return name, nil
+	}
+	return name, e
+}
+
+func nameOf(key Key, generations []uint64) string {
+	b := make([]byte, 0, len(key.Resource)+1+9*len(generations)+len(key.ID))
+	b = append(append(b, key.Resource...), 0)
+	for _, g := range generations {
+		b = binary.BigEndian.AppendUint64(b, g)
+	}
+	return string(append(b, key.ID...))
+}
+
+func (s *store) begin(names []Scope) []uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	generations := make([]uint64, len(names))
+	for i, name := range names {
+		sc := s.scopes[name]
+		if sc == nil {
+			sc = &scope{generation: s.next(), entries: map[uint64]*entry{}}
+			s.scopes[name] = sc
+		}
+		sc.loads++
+		generations[i] = sc.generation
+	}
+	return generations
+}
+
+func (s *store) end(names []Scope, generations []uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, name := range names {
+		if sc := s.scopes[name]; sc != nil && sc.generation == generations[i] {
+			sc.loads--
+			s.tidyLocked(name, sc)
+		}
+	}
+}
+
+func (s *store) tidyLocked(name Scope, sc *scope) {
+	if sc.loads == 0 && len(sc.entries) == 0 {
+		delete(s.scopes, name)
+	}
+}
+
+// put stores e unless one of its scopes was dropped since the load began, or a later load was faster.
+func (s *store) put(key Key, generations []uint64, e *entry) {
+	e.name = nameOf(key, generations)
+	e.hash = xxhash.Sum64String(e.name)
+	order := &s.order[e.hash%uint64(len(s.order))]
+	order.Lock()
+	defer order.Unlock()
+	if old, ok := s.cache.Get(e.hash); ok && old.name == e.name && old.at.mono > e.at.mono {
+		return
+	}
+	if !s.link(e, generations) {
+		return
+	}
+	if h := s.held[e.resource]; s.cache.Set(e.hash, e, e.cost()) {
+		h.entries.Add(1)
+		h.bytes.Add(e.cost())
+	} else {
+		s.unlink(e)
+	}
+	s.cache.Wait()
+}
+
+func (s *store) link(e *entry, generations []uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, name := range e.scopes {
+		if sc := s.scopes[name]; sc == nil || sc.generation != generations[i] {
+			return false
+		}
+	}
+	for _, name := range e.scopes {
+		s.scopes[name].entries[e.hash] = e
+	}
+	return true
+}
+
+// exit hears of every entry that leaves ristretto, whatever the reason. It may run under ristretto's locks: no call back.
+func (s *store) exit(e *entry) {
+	if e == nil {
+		return
+	}
+	h := s.held[e.resource]
+	h.entries.Add(-1)
+	h.bytes.Add(-e.cost())
+	s.unlink(e)
+}
+
+func (s *store) unlink(e *entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range e.scopes {
+		if sc := s.scopes[name]; sc != nil && sc.entries[e.hash] == e {
+			delete(sc.entries, e.hash)
+			s.tidyLocked(name, sc)
+		}
+	}
+}
+
+// drop forgets a scope: it takes its number away and frees what was stored under it.
+func (s *store) drop(name Scope) int {
+	s.mu.Lock()
+	sc := s.scopes[name]
+	delete(s.scopes, name)
+	s.mu.Unlock()
+	if sc == nil {
+		return 0
+	}
+	return s.free(sc.entries)
+}
+
+func (s *store) dropAll() int {
+	s.mu.Lock()
+	all := map[uint64]*entry{}
+	for _, sc := range s.scopes {
+		maps.Copy(all, sc.entries)
+	}
+	clear(s.scopes)
+	s.mu.Unlock()
+	return s.free(all)
+}
+
+func (s *store) free(entries map[uint64]*entry) int {
+	for hash := range entries {
+		s.cache.Del(hash)
+	}
+	return len(entries)
+}

@@ -1,0 +1,144 @@
+package cache
+
+import (
+	"errors"
+	"time"
+)
+
+// ErrKeyReused occurs when an idempotency key comes again with another body.
+var ErrKeyReused = errors.New("idempotency key reused with another body")
+
+// mostClaims is how many idempotency keys are remembered per chat.
+const mostClaims = 64
+
+// Write is one write to a chat, from before it is sent until its outcome is known. End must be called.
+type Write struct {
+	cache *Cache
+	chat  *chat
+}
+
+// BeginWrite starts a write to a chat.
+func (c *Cache) BeginWrite(id string) *Write {
+	c.chats.mu.Lock()
+	defer c.chats.mu.Unlock()
+	return &Write{cache: c, chat: c.chats.pinLocked(id)}
+}
+
+// End ends the write.
+func (w *Write) End() { w.cache.chats.unpin(w.chat) }
+
+// Reserve returns the time for a message that came without one: now, or just after the newest message known.
+func (w *Write) Reserve(now time.Time) time.Time {
+	cs := w.cache.chats
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	at := now.UTC().Truncate(time.Microsecond)
+	newest := w.chat.reserved
+	if t := w.chat.timeline; t != nil {
+		for i := range t {
+			if last := t[i].newest(1); len(last) == 1 && last[0].CreatedAt.After(newest) {
+				newest = last[0].CreatedAt
+			}
+		}
+	}
+	for _, a := range w.chat.recent {
+		if a.message.CreatedAt.After(newest) {
+			newest = a.message.CreatedAt
+		}
+	}
+	if least := newest.Add(time.Millisecond); !newest.IsZero() && at.Before(least) {
+		at = least
+	}
+	w.chat.reserved = at
+	return at
+}
+
+// Acknowledge puts messages that Weaviate has into the chat's windows, and keeps them for loads that may have
+// missed them. What depends on the chat's messages otherwise is dropped.
+func (w *Write) Acknowledge(messages []Message) {
+	c, cs := w.cache, w.cache.chats
+	cs.mu.Lock()
+	ch, now := w.chat, c.now()
+	keep := max(overlay, 2*c.cfg.LoadTimeout) // longer than any load that may be under way
+	live := ch.recent[:0:0]
+	for _, a := range ch.recent {
+		if now.since(a.at) < keep && !contains(messages, a.message.ID) {
+			live = append(live, a)
+		}
+	}
+	if ch.timeline != nil {
+		ch.timeline = ch.timeline.clone()
+		ch.rendered = nil
+	}
+	for _, m := range messages {
+		live = append(live, acknowledged{message: m, at: now})
+		if ch.timeline != nil {
+			ch.timeline.put(m, ch.most)
+		}
+	}
+	ch.recent = live
+	cs.sizeLocked(ch)
+	cs.mu.Unlock()
+	c.DropRelevant(ch.id)
+}
+
+func contains(messages []Message, id string) bool {
+	for _, m := range messages {
+		if m.ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// Unknown says that the write may have happened: whatever was loaded is no longer known to be right.
+func (w *Write) Unknown() {
+	cs := w.cache.chats
+	cs.mu.Lock()
+	cs.forgetLocked(w.chat)
+	cs.mu.Unlock()
+	w.cache.DropRelevant(w.chat.id)
+}
+
+// claim is what an idempotency key stands for.
+type claim struct {
+	key      string
+	body     uint64 // hash of the request's body
+	messages []Message
+}
+
+func (c claim) bytes() int64 {
+	n := int64(len(c.key)) + 64
+	for _, m := range c.messages {
+		n += m.bytes()
+	}
+	return n
+}
+
+// Claim remembers what an idempotency key stands for, so that a repeated request writes the very same
+// messages: it returns those of the first request with this key, or ErrKeyReused where its body was another.
+// Only their identity is kept: content is left out.
+func (w *Write) Claim(key string, body uint64, messages []Message) ([]Message, error) {
+	cs := w.cache.chats
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	for _, k := range w.chat.keys {
+		if k.key == key {
+			if k.body != body {
+				return nil, ErrKeyReused
+			}
+			return k.messages, nil
+		}
+	}
+	kept := make([]Message, len(messages))
+	for i, m := range messages {
+		kept[i] = Message{ID: m.ID, Role: m.Role, CreatedAt: m.CreatedAt}
+	}
+	keys := w.chat.keys
+	if len(keys) >= mostClaims {
+		keys = keys[1:]
+	}
+	w.chat.keys = append(keys[:len(keys):len(keys)], claim{key: key, body: body, messages: kept})
+	cs.sizeLocked(w.chat)
+	return kept, nil
+}

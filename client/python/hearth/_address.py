@@ -1,0 +1,64 @@
+"""Where the sidecar is and what it asks for, read from the environment."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from typing import NamedTuple, Optional, Union
+
+from .errors import HearthError
+
+DEFAULT_ADDR = "127.0.0.1:2774"
+DEFAULT_SOCKET_IN_LAMBDA = "/tmp/hearth.sock"
+
+
+class Address(NamedTuple):
+    where: Union[str, tuple[str, int]]  # a Unix socket's path, or host and port
+    host: str  # for the Host header
+
+    @property
+    def is_unix(self) -> bool:
+        return isinstance(self.where, str)
+
+    def __str__(self) -> str:
+        return self.where if isinstance(self.where, str) else self.host
+
+
+def addresses(env: Mapping[str, str]) -> list[Address]:
+    """Where to look for the sidecar, in this order."""
+    if env.get("HEARTH_SOCKET"):
+        return [Address(env["HEARTH_SOCKET"], "localhost")]
+    tcp = _tcp(env.get("HEARTH_ADDR") or DEFAULT_ADDR)
+    if env.get("AWS_LAMBDA_RUNTIME_API"):
+        return [Address(DEFAULT_SOCKET_IN_LAMBDA, "localhost"), tcp]
+    return [tcp]
+
+
+def token(env: Mapping[str, str]) -> Optional[str]:
+    """What X-Hearth-Token has to say. Lambda's own credential is the key it is made with, and never travels."""
+    if env.get("HEARTH_TOKEN"):
+        return env["HEARTH_TOKEN"]
+    secret = env.get("AWS_SESSION_TOKEN") or env.get("AWS_CONTAINER_AUTHORIZATION_TOKEN")
+    if not secret or not env.get("AWS_LAMBDA_RUNTIME_API"):
+        return None
+    import hmac  # brings OpenSSL along: 3 ms, spared where no token is asked for
+
+    return hmac.new(os.fsencode(secret), b"hearth", "sha256").hexdigest()
+
+
+def _tcp(addr: str) -> Address:
+    host, _, port = addr.rpartition(":")
+    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not _is_loopback(host) or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise HearthError(0, "Bad configuration", f"HEARTH_ADDR must be a loopback host and a port, not {addr!r}")
+    return Address((host, int(port)), addr)
+
+
+def _is_loopback(host: str) -> bool:
+    for family, prefix in ((socket.AF_INET, b"\x7f"), (socket.AF_INET6, bytes(15) + b"\x01")):
+        try:
+            return socket.inet_pton(family, host).startswith(prefix)
+        except OSError:
+            pass  # not of this family
+    return host == "localhost"

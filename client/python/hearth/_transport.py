@@ -1,0 +1,185 @@
+"""Connections to the sidecar, kept warm and given out one per request."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Optional
+
+from ._address import Address
+from ._http import BadReply, Connection, Reply, left
+from .errors import HearthError
+
+
+class Transport:
+    """A bounded pool, last in first out: what is not needed goes cold, and the server hangs up on it.
+
+    A connection is either in _idle or held by the one request that took it. Each request holds a slot for as long as
+    it runs, so there are never more connections than slots.
+    """
+
+    def __init__(
+        self, addresses: Sequence[Address], token: Optional[str], connect_timeout: float, max_connections: int
+    ) -> None:
+        self._addresses = addresses
+        self._token = {"X-Hearth-Token": token} if token else {}
+        self._connect_timeout = connect_timeout
+        self._max_connections = max_connections
+        self._start_empty()
+        _transports.add(self)
+
+    def _start_empty(self) -> None:
+        self._slots = threading.BoundedSemaphore(self._max_connections)
+        self._lock = threading.Lock()  # guards _idle; nothing blocks under it
+        self._idle: list[Connection] = []
+
+    def request(
+        self,
+        method: str,
+        target: str,
+        fields: Mapping[str, str],
+        body: Optional[bytes],
+        timeout: float,
+        repeatable: bool,
+    ) -> Reply:
+        """One exchange, over a warm connection if there is one.
+
+        If the connection breaks, the request goes out once more over a new one, provided that it is repeatable or
+        nothing of it was sent.
+        """
+        deadline = time.monotonic() + timeout
+        slots = self._slots
+        if not slots.acquire(timeout=max(0, timeout)):
+            raise HearthError(0, "Busy", f"all {self._max_connections} connections are in use", retryable=True)
+        try:
+            connection = self._take() or self._dial(deadline)
+            try:
+                return self._exchange(connection, method, target, fields, body, deadline)
+            except ConnectionError:
+                if connection.touched and not repeatable:
+                    raise
+            connection = self._dial(deadline)
+            return self._exchange(connection, method, target, fields, body, deadline)
+        except (OSError, BadReply) as problem:
+            unknown = connection.touched and not repeatable
+            if isinstance(problem, socket.timeout):
+                title, detail = "No reply in time", f"Hearth has not answered within {timeout:g} s"
+            elif isinstance(problem, BadReply):
+                title, detail = "Unreadable reply", str(problem)
+            else:
+                title, detail = "Connection lost", f"Hearth hung up before it had answered ({problem})"
+            if unknown:
+                detail += "; whether the call took effect is not known"
+            raise HearthError(0, title, detail, retryable=not unknown) from problem
+        finally:
+            slots.release()
+
+    def _exchange(
+        self,
+        connection: Connection,
+        method: str,
+        target: str,
+        fields: Mapping[str, str],
+        body: Optional[bytes],
+        deadline: float,
+    ) -> Reply:
+        connection.reusable = False
+        try:
+            return connection.exchange(method, target, {**fields, **self._token}, body, deadline)
+        finally:
+            if connection.reusable:
+                with self._lock:
+                    self._idle.append(connection)
+            else:
+                connection.close()
+
+    def _take(self) -> Optional[Connection]:
+        while True:
+            with self._lock:
+                if not self._idle:
+                    return None
+                connection = self._idle.pop()
+            if connection.is_open():
+                return connection
+            connection.close()
+
+    def _dial(self, deadline: float) -> Connection:
+        """A new connection to the first address where somebody listens; on TCP, only once that is known to be Hearth."""
+        deadline = min(deadline, time.monotonic() + self._connect_timeout)
+        missing = []
+        for address in self._addresses:
+            try:
+                connection = Connection(_connect(address, left(deadline)), address.host)
+            except OSError as problem:
+                missing.append(f"{address}: {problem.strerror or problem}")
+                if address.is_unix and not isinstance(problem, (FileNotFoundError, ConnectionRefusedError)):
+                    break
+                continue
+            if not address.is_unix:
+                _greet(connection, address, deadline)
+            return connection
+        raise HearthError(
+            0,
+            "Hearth cannot be reached",
+            f"{'; '.join(missing)}. Is its layer attached to the function, and did the extension start?",
+            retryable=True,
+        )
+
+    def close(self) -> None:
+        """Closes what is idle. A later request dials again."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+
+def _connect(address: Address, timeout: float) -> socket.socket:
+    if not address.is_unix:
+        sock = socket.create_connection(address.where, timeout)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(timeout)
+        sock.connect(address.where)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _greet(connection: Connection, address: Address, deadline: float) -> None:
+    """Any process may hold a port. The token, and what is said in the chats, go only to one that says it is Hearth."""
+    try:
+        reply = connection.exchange("GET", "/healthz", {}, None, deadline)
+        if reply.fields.get("server") == "hearth" and connection.reusable:
+            return
+        answer = f"{reply.status} {reply.reason}".strip()
+    except (OSError, BadReply) as problem:
+        answer = str(problem)
+    connection.close()
+    raise HearthError(
+        0,
+        "Hearth cannot be reached",
+        f"what listens on {address} does not answer as Hearth does ({answer}), so it was told nothing",
+        retryable=True,
+    )
+
+
+_transports: weakref.WeakSet[Transport] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    """The parent goes on using its connections, and its other threads, which might hold a lock, are not here."""
+    for transport in list(_transports):
+        inherited = transport._idle
+        transport._start_empty()
+        for connection in inherited:
+            connection.close()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,23 @@
+"""The module name that existing handlers import; everything is in hearth."""
+
+from hearth import (
+    HearthError,
+    ParallelExecutor,
+    get_message_history_parallel,
+    get_relevant_messages_parallel,
+    log_performance_data,
+    parallel_preprocessing,
+    time_operation,
+    time_operation_with_metrics,
+)
+
+__all__ = [
+    "HearthError",
+    "ParallelExecutor",
+    "get_message_history_parallel",
+    "get_relevant_messages_parallel",
+    "log_performance_data",
+    "parallel_preprocessing",
+    "time_operation",
+    "time_operation_with_metrics",
+]

@@ -1,0 +1,182 @@
+"""A sidecar that answers as it is told to and remembers what it was asked."""
+
+import contextlib
+import json
+import os
+import socket
+import socketserver
+import tempfile
+import threading
+import unittest
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import NamedTuple, Union
+from unittest import mock
+
+import hearth
+from hearth import _address, parallel
+
+
+class Seen(NamedTuple):
+    method: str
+    target: str
+    headers: dict
+    body: bytes
+    connection: int
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+
+class Answer(NamedTuple):
+    body: Union[dict, list, bytes] = {}
+    status: int = 200
+    content_type: str = "application/json"
+
+
+class Raw(bytes):
+    """These bytes and then the end of the connection; none at all for a connection that just drops."""
+
+
+DROP = Raw()
+
+
+def problem(status, title, **more):
+    return Answer({"type": f"/errors/{status}", "title": title, "status": status, **more}, status, "application/problem+json")
+
+
+class StandIn:
+    """Serves on TCP, or on a Unix socket if a path is given, until stop().
+
+    answers holds the next replies, in order: an Answer, a Raw, or a function from what was Seen to one of them. When
+    there are none left, default is the reply. What a new TCP connection asks first, GET /healthz, goes to greetings.
+    """
+
+    def __init__(self, path=None, server="hearth"):
+        self.seen, self.greetings, self.answers = [], [], []
+        self.default = Answer()
+        self.opened = self.peak = 0
+        self._open = {}
+        self._lock = threading.Lock()
+        stand_in = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            wbufsize = -1  # head and body in one packet: with two, each reply waits 40 ms for an acknowledgement
+
+            def setup(self):
+                with stand_in._lock:
+                    stand_in.opened += 1
+                    self.number = stand_in.opened
+                    stand_in._open[self.number] = self.request
+                    stand_in.peak = max(stand_in.peak, len(stand_in._open))
+                self.asked = 0
+                super().setup()
+
+            def finish(self):
+                with stand_in._lock:
+                    stand_in._open.pop(self.number, None)
+                super().finish()
+
+            def serve(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                seen = Seen(self.command, self.path, headers, body, self.number)
+                self.asked += 1
+                if path is None and self.asked == 1 and self.path == "/healthz":
+                    stand_in.greetings.append(seen)
+                    return self.reply(Answer({"status": "ok"}))
+                with stand_in._lock:
+                    stand_in.seen.append(seen)
+                    answer = stand_in.answers.pop(0) if stand_in.answers else stand_in.default
+                self.reply(answer(seen) if callable(answer) else answer)
+
+            do_GET = do_POST = do_PUT = do_DELETE = serve
+
+            def reply(self, answer):
+                if isinstance(answer, Raw):
+                    self.close_connection = True
+                    self.wfile.write(answer)
+                    return
+                body = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
+                self.send_response(answer.status)
+                self.send_header("Content-Type", answer.content_type)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def version_string(self):
+                return server
+
+            def log_message(self, *args):
+                pass
+
+        class Server(socketserver.ThreadingMixIn, HTTPServer):
+            daemon_threads = True
+            request_queue_size = 128
+            address_family = socket.AF_UNIX if path else socket.AF_INET
+
+            def server_bind(self):
+                socketserver.TCPServer.server_bind(self)
+
+            def handle_error(self, request, client_address):
+                pass
+
+        self._server = Server(path or ("127.0.0.1", 0), Handler)
+        self.addr = path or "127.0.0.1:%d" % self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        self._thread.start()
+
+    def hang_up(self):
+        """Ends every open connection, as a server does with what has been idle for long."""
+        with self._lock:
+            for sock in self._open.values():
+                with contextlib.suppress(OSError):  # the client may have hung up first
+                    sock.shutdown(socket.SHUT_RDWR)
+
+    def stop(self):
+        self.hang_up()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class TestCase(unittest.TestCase):
+    """A test with an environment in which only HEARTH_ADDR is set, to a stand-in on TCP: self.hearth."""
+
+    def setUp(self):
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("HEARTH_", "AWS_", "_X_AMZN"))}
+        self.patch(mock.patch.dict(os.environ, kept, clear=True))
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.directory = directory.name
+        self.patch(mock.patch.object(_address, "DEFAULT_SOCKET_IN_LAMBDA", os.path.join(self.directory, "hearth.sock")))
+        self.patch(mock.patch.object(parallel, "_client", None))
+        self.addCleanup(self.forget_default_client)
+        self.hearth = self.stand_in()
+        os.environ["HEARTH_ADDR"] = self.hearth.addr
+
+    def patch(self, patcher):
+        self.addCleanup(patcher.stop)
+        return patcher.start()
+
+    def stand_in(self, **arguments):
+        stand_in = StandIn(**arguments)
+        self.addCleanup(stand_in.stop)
+        return stand_in
+
+    def client(self, **arguments):
+        client = hearth.Client(**arguments)
+        self.addCleanup(client.close)
+        return client
+
+    def forget_default_client(self):
+        if parallel._client is not None:
+            parallel._client.close()
+        parallel._client = None
+
+    def closed_port(self):
+        """An address where nobody listens."""
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            return "127.0.0.1:%d" % sock.getsockname()[1]

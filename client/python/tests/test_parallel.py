@@ -1,0 +1,259 @@
+"""The functions under the names and with the results that handlers know."""
+
+import inspect
+import os
+import subprocess
+import sys
+import threading
+import unittest
+from pathlib import Path
+
+import hearth
+import parallel_storage
+import parallel_utils
+from hearth import HearthError, get_message_history_parallel, get_relevant_messages_parallel, parallel_preprocessing
+
+from .stand_in import DROP, Answer, TestCase, problem
+
+NAMES = (
+    "get_message_history_parallel",
+    "get_relevant_messages_parallel",
+    "parallel_preprocessing",
+    "ParallelExecutor",
+    "time_operation",
+    "time_operation_with_metrics",
+    "log_performance_data",
+)
+MESSAGES = [{"id": "1", "role": "user", "content": "a", "created_at": "2025-01-01T00:00:00Z"}]
+
+
+class Names(unittest.TestCase):
+    def test_all_three_modules_have_them(self):
+        for name in NAMES:
+            self.assertIs(getattr(hearth, name), getattr(parallel_utils, name))
+            self.assertIs(getattr(hearth, name), getattr(parallel_storage, name))
+
+    def test_signatures(self):
+        for function, expected in (
+            (get_message_history_parallel, ["chat_id", "num_messages=10", "full_text_len=5"]),
+            (get_relevant_messages_parallel, ["chat_id", "text", "count=5"]),
+            (parallel_preprocessing, ["chat_id", "text", "route_name", "relevant_count=5", "enable_odoo=False"]),
+            (hearth.ParallelExecutor, ["max_workers=5"]),
+            (hearth.ParallelExecutor().execute, ["tasks"]),
+            (hearth.ParallelExecutor().execute_with_timeout, ["tasks", "timeout=30.0"]),
+            (hearth.ParallelExecutor().execute_batch, ["func", "items", "batch_size"]),
+            (hearth.log_performance_data, ["operation", "duration_ms", "**fields"]),
+        ):
+            parameters = inspect.signature(function).parameters.values()
+            bare = [str(parameter.replace(annotation=inspect.Parameter.empty)) for parameter in parameters]
+            self.assertEqual(expected, [text.replace(" = ", "=") for text in bare])
+
+    def test_importing_brings_nothing_heavy(self):
+        code = "import sys, hearth; print(*sorted({'http.client','ssl','email','asyncio','inspect','hmac','uuid','urllib.parse','concurrent.futures'} & set(sys.modules)))"
+        here = Path(hearth.__file__).parent.parent
+        run = subprocess.run([sys.executable, "-S", "-c", code], cwd=here, capture_output=True, text=True, check=True)
+        self.assertEqual("", run.stdout.strip())
+
+
+class History(TestCase):
+    def test_gives_the_four_lists(self):
+        self.hearth.default = Answer(
+            {
+                "chat_id": "c",
+                "msg_history": [{"role": "user", "content": "a"}],
+                "all_messages": MESSAGES,
+                "user_messages": MESSAGES,
+                "assistant_messages": [],
+            }
+        )
+        expected = ([{"role": "user", "content": "a"}], MESSAGES, MESSAGES, [])
+        result = get_message_history_parallel("c")
+        self.assertIsInstance(result, tuple)
+        self.assertEqual(expected, result)
+        self.assertEqual(expected, get_message_history_parallel(chat_id="c", num_messages=3, full_text_len=1))
+        self.assertEqual("/v1/chats/c/history?num_messages=3&full_text_len=1", self.hearth.seen[-1].target)
+
+    def test_raises_when_it_cannot(self):
+        for answer in (problem(502, "Bad Gateway"), problem(400, "Bad Request"), Answer({"msg_history": []})):
+            self.hearth.answers.append(answer)
+            with self.assertRaises(HearthError):
+                get_message_history_parallel("c")
+        self.hearth.stop()
+        with self.assertRaisesRegex(HearthError, "cannot be reached.*layer") as caught:
+            get_message_history_parallel("c")
+        self.assertEqual((0, True), (caught.exception.status, caught.exception.retryable))
+
+
+class Relevant(TestCase):
+    def test_gives_the_list(self):
+        self.hearth.default = Answer({"relevant_messages": MESSAGES})
+        self.assertEqual(MESSAGES, get_relevant_messages_parallel("c", "t"))
+        self.assertEqual(MESSAGES, get_relevant_messages_parallel(chat_id="c", text="t", count=2))
+        self.assertEqual(2, self.hearth.seen[-1].json["count"])
+
+    def test_raises_when_it_cannot(self):
+        self.hearth.answers.append(problem(503, "Service Unavailable"))
+        with self.assertRaises(HearthError):
+            get_relevant_messages_parallel("c", "t")
+
+
+class Preprocessing(TestCase):
+    whole = {
+        "chat_id": "c",
+        "mute_status": {"muted": True},
+        "relevant_messages": MESSAGES,
+        "odoo_models": {"res.partner": {"name": "res.partner", "fields": {}}},
+        "errors": {},
+        "cache": {"mute_status": "hit"},
+        "timings": {"mute_status": 1},
+    }
+
+    def without(self, *parts, **errors):
+        return Answer({**{key: value for key, value in self.whole.items() if key not in parts}, "errors": errors})
+
+    def test_everything(self):
+        self.hearth.default = Answer(self.whole)
+        expected = {"mute_status": [True], "odoo_models": self.whole["odoo_models"], "relevant_messages": MESSAGES}
+        self.assertEqual(expected, parallel_preprocessing("c", "t", "odoo_erp", 3, True))
+        self.assertEqual(
+            {"chat_id": "c", "text": "t", "route_name": "odoo_erp", "relevant_count": 3, "enable_odoo": True},
+            self.hearth.seen[-1].json,
+        )
+        by_name = parallel_preprocessing(chat_id="c", text="t", route_name="odoo_erp", relevant_count=3, enable_odoo=True)
+        self.assertEqual(expected, by_name)
+
+    def test_odoo_not_asked_for_is_empty(self):
+        for enable_odoo in (False, True):  # True on a route that has no Odoo
+            self.hearth.answers.append(self.without("odoo_models"))
+            result = parallel_preprocessing("c", "t", "chat", enable_odoo=enable_odoo)
+            self.assertEqual({"mute_status": [True], "odoo_models": {}, "relevant_messages": MESSAGES}, result)
+
+    def test_a_part_that_failed_is_left_out_with_its_reason(self):
+        down = {"title": "Bad Gateway", "status": 502, "detail": "refused", "upstream": "odoo"}
+        self.hearth.answers.append(self.without("odoo_models", odoo_models=down))
+        with self.assertLogs("hearth", "WARNING") as logs:
+            result = parallel_preprocessing("c", "t", "odoo_erp", enable_odoo=True)
+        self.assertEqual(
+            {
+                "mute_status": [True],
+                "relevant_messages": MESSAGES,
+                "errors": {"odoo_models": "502 Bad Gateway: refused (upstream odoo)"},
+            },
+            result,
+        )
+        self.assertIn("odoo_models", logs.output[0])
+
+    def test_a_part_missing_without_a_reason_is_reported(self):
+        self.hearth.answers.append(Answer({"relevant_messages": []}))
+        with self.assertLogs("hearth", "WARNING"):
+            result = parallel_preprocessing("c", "t", "chat")
+        self.assertEqual(
+            {"relevant_messages": [], "odoo_models": {}, "errors": {"mute_status": "missing from the reply"}}, result
+        )
+
+    def test_fails_open_when_every_part_failed(self):
+        errors = {"mute_status": {"title": "Timeout", "status": 504}, "relevant_messages": "late"}
+        for answer in (problem(502, "Bad Gateway", errors=errors), Answer({"errors": errors}, 502)):
+            self.hearth.answers.append(answer)
+            with self.assertLogs("hearth", "WARNING"):
+                result = parallel_preprocessing("c", "t", "chat")
+            self.assertEqual({"errors": {"mute_status": "504 Timeout", "relevant_messages": "late"}}, result)
+
+    def test_fails_open_when_the_sidecar_is_of_no_use(self):
+        for answers in (
+            [problem(500, "Internal Server Error")],
+            [problem(503, "Service Unavailable")],
+            [problem(401, "Unauthorized")],
+            [problem(429, "Too Many Requests")],
+            [Answer(b"nonsense")],
+            [DROP, DROP],
+        ):
+            with self.subTest(answers), self.assertLogs("hearth", "WARNING"):
+                self.hearth.answers += answers
+                result = parallel_preprocessing("c", "t", "chat", enable_odoo=True)
+                self.assertEqual(["errors"], list(result))
+                self.assertEqual({"mute_status", "relevant_messages", "odoo_models"}, set(result["errors"]))
+                self.assertEqual([], self.hearth.answers)
+
+    def test_fails_open_when_there_is_no_sidecar(self):
+        for addr in (self.closed_port(), "not an address"):
+            os.environ["HEARTH_ADDR"] = addr
+            self.forget_default_client()
+            with self.assertLogs("hearth", "WARNING"):
+                result = parallel_preprocessing("c", "t", "chat")
+            self.assertEqual({"mute_status", "relevant_messages"}, set(result.pop("errors")))
+            self.assertEqual({}, result)
+
+    def test_a_call_that_is_wrong_raises(self):
+        for status in (400, 404, 413, 422):
+            self.hearth.answers.append(problem(status, "Wrong", field="text"))
+            with self.assertRaises(HearthError):
+                parallel_preprocessing("c", "t", "chat")
+        with self.assertRaises(HearthError):
+            parallel_preprocessing("", "t", "chat")
+
+
+class DefaultClient(TestCase):
+    def test_is_made_once(self):
+        start, made = threading.Barrier(8), []
+
+        def make():
+            start.wait()
+            made.append(hearth.default_client())
+
+        threads = [threading.Thread(target=make) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual((8, 1), (len(made), len(set(made))))
+
+    def test_reads_the_environment_when_it_is_made(self):
+        get = lambda: get_relevant_messages_parallel("c", "t")
+        self.hearth.default = Answer({"relevant_messages": []})
+        os.environ["HEARTH_TOKEN"] = "first"
+        get()
+        os.environ["HEARTH_TOKEN"] = "second"
+        get()
+        self.assertEqual(["first", "first"], [seen.headers["x-hearth-token"] for seen in self.hearth.seen])
+
+
+class Example(TestCase):
+    def setUp(self):
+        super().setUp()
+        folder = Path(hearth.__file__).parents[3] / "examples" / "python"
+        if not folder.exists():
+            self.skipTest("the example is not here")
+        scope = {"__name__": "handler"}
+        exec(compile((folder / "handler.py").read_text(), "handler.py", "exec"), scope)
+        self.handler = scope["handler"]
+        self.muted = False
+        self.hearth.default = self.reply
+
+    def reply(self, seen):
+        if seen.target == "/v1/preprocess":
+            return Answer({"mute_status": {"muted": self.muted}, "relevant_messages": MESSAGES, "errors": {}})
+        if "/history" in seen.target:
+            lists = {"all_messages": MESSAGES, "user_messages": MESSAGES, "assistant_messages": []}
+            return Answer({"msg_history": [{"role": "user", "content": "a"}], **lists})
+        return Answer({"ids": ["1", "2"]}, 201)
+
+    def test_answers_and_saves_the_turn(self):
+        result = self.handler({"chat_id": "42", "text": "Hello", "route_name": "chat"}, None)
+        self.assertEqual((False, 1, True), (result["muted"], result["history"], result["saved"]))
+        self.assertIn("Hello", result["reply"])
+        sent = self.hearth.seen[-1].json
+        self.assertEqual([("user", "Hello"), ("assistant", result["reply"])], [(m["role"], m["content"]) for m in sent])
+
+    def test_says_nothing_where_it_is_muted(self):
+        self.muted = True
+        self.assertEqual({"reply": None, "muted": True}, self.handler({"chat_id": "42", "text": "Hello"}, None))
+        self.assertEqual({"GET", "POST"}, {seen.method for seen in self.hearth.seen})
+        self.assertFalse([seen for seen in self.hearth.seen if seen.target.endswith("/messages")])
+
+    def test_answers_without_a_sidecar(self):
+        self.hearth.stop()
+        with self.assertLogs("hearth"):
+            result = self.handler({"chat_id": "42", "text": "Hello"}, None)
+        self.assertEqual((0, False), (result["history"], result["saved"]))
+        self.assertIn("Hello", result["reply"])

@@ -1,0 +1,436 @@
+"""Where requests go, with which token, over which connection, and how often."""
+
+import os
+import signal
+import socket
+import threading
+import time
+
+import hearth
+from hearth import HearthError
+
+from .stand_in import DROP, Answer, Raw, TestCase
+
+# printf hearth | openssl dgst -sha256 -hmac "a session token/with+signs=" (and "container-token")
+SESSION, SESSION_HMAC = "a session token/with+signs=", "a1c0c75c8490dc64b70898d2a0c1facbd9acc7087fb0e65c6645aa3fd3378b0a"
+CONTAINER, CONTAINER_HMAC = "container-token", "b4878e8d4aa7a8ba9836b9f156dfa427778fd68e87a77bd22ea9b6b6b1573e11"
+
+
+class Token(TestCase):
+    def sent(self, **env):
+        os.environ.update(env)
+        self.client().mute("c")
+        return self.hearth.seen[-1].headers.get("x-hearth-token")
+
+    def test_none_outside_lambda(self):
+        self.assertIsNone(self.sent())
+        self.assertIsNone(self.sent(AWS_SESSION_TOKEN=SESSION))
+
+    def test_as_it_stands(self):
+        self.assertEqual("as it stands ä".encode().decode("latin-1"), self.sent(HEARTH_TOKEN="as it stands ä"))
+
+    def test_of_the_session(self):
+        env = {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001", "AWS_CONTAINER_AUTHORIZATION_TOKEN": CONTAINER}
+        self.assertEqual(SESSION_HMAC, self.sent(AWS_SESSION_TOKEN=SESSION, **env))
+        seen = self.hearth.seen[-1]
+        self.assertNotIn(SESSION, str(seen))
+
+    def test_of_the_container(self):
+        env = {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001", "AWS_SESSION_TOKEN": ""}
+        self.assertEqual(CONTAINER_HMAC, self.sent(AWS_CONTAINER_AUTHORIZATION_TOKEN=CONTAINER, **env))
+
+    def test_the_given_one_wins(self):
+        env = {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001", "AWS_SESSION_TOKEN": SESSION}
+        self.assertEqual("mine", self.sent(HEARTH_TOKEN="mine", **env))
+
+    def test_goes_only_to_hearth(self):
+        os.environ["HEARTH_TOKEN"] = "s3cret"
+        for server in ("nginx", "Hearthlike", "", "hearth, nginx"):
+            other = self.stand_in(server=server)
+            os.environ["HEARTH_ADDR"] = other.addr
+            with self.subTest(server), self.assertRaisesRegex(HearthError, "does not answer as Hearth") as caught:
+                self.client().history("secret chat")
+            self.assertEqual((0, True), (caught.exception.status, caught.exception.retryable))
+            self.assertEqual([], other.seen)
+            self.assertEqual(["/healthz"], [seen.target for seen in other.greetings])
+            self.assertNotIn("s3cret", str(other.greetings))
+
+    def test_goes_only_to_who_speaks_http(self):
+        os.environ["HEARTH_TOKEN"] = "s3cret"
+        for greeting in (b"+PONG\r\n", b"HTTP/1.1 huh\r\n\r\n", b"HTTP/1.1 200 OK\r\nServer: hearth\r\n\r\n", b""):
+            with self.subTest(greeting), socket.create_server(("127.0.0.1", 0)) as listener:
+                os.environ["HEARTH_ADDR"] = "127.0.0.1:%d" % listener.getsockname()[1]
+                heard = []
+
+                def speak():
+                    sock, _ = listener.accept()
+                    with sock:
+                        heard.append(sock.recv(65536))
+                        sock.sendall(greeting)
+
+                thread = threading.Thread(target=speak)
+                thread.start()
+                with self.assertRaisesRegex(HearthError, "does not answer as Hearth"):
+                    self.client().history("c")
+                thread.join()
+                self.assertTrue(heard[0].startswith(b"GET /healthz HTTP/1.1\r\n"))
+                self.assertNotIn(b"s3cret", heard[0])
+
+    def test_a_port_that_says_nothing_is_given_up_soon(self):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            os.environ["HEARTH_ADDR"] = "127.0.0.1:%d" % listener.getsockname()[1]
+            start = time.monotonic()
+            with self.assertRaisesRegex(HearthError, "timed out"):
+                self.client(connect_timeout=0.1).history("c")
+            self.assertLess(time.monotonic() - start, 5)
+
+    def test_every_new_connection_is_greeted_once(self):
+        client = self.client()
+        client.mute("c")
+        client.mute("c")
+        self.hearth.hang_up()
+        client.mute("c")
+        self.assertEqual((3, 2, 2), (len(self.hearth.seen), len(self.hearth.greetings), self.hearth.opened))
+
+
+class Places(TestCase):
+    def setUp(self):
+        super().setUp()
+        self.path = os.path.join(self.directory, "hearth.sock")
+
+    def in_lambda(self):
+        os.environ["AWS_LAMBDA_RUNTIME_API"] = "127.0.0.1:9001"
+        os.environ["AWS_SESSION_TOKEN"] = SESSION
+
+    def test_the_socket_that_is_named(self):
+        self.path = os.path.join(self.directory, "other.sock")
+        os.environ["HEARTH_SOCKET"] = self.path
+        on_socket = self.stand_in(path=self.path)
+        self.client().mute("c")
+        (seen,) = on_socket.seen
+        self.assertEqual(("/v1/chats/c/mute", "localhost"), (seen.target, seen.headers["host"]))
+        self.assertEqual(0, self.hearth.opened)
+
+    def test_the_socket_that_is_named_or_nothing(self):
+        os.environ["HEARTH_SOCKET"] = self.path
+        with self.assertRaisesRegex(HearthError, "cannot be reached.*No such file"):
+            self.client().mute("c")
+        self.assertEqual(0, self.hearth.opened)
+
+    def test_the_usual_socket_in_lambda(self):
+        self.in_lambda()
+        on_socket = self.stand_in(path=self.path)
+        self.client().mute("c")
+        self.assertEqual([SESSION_HMAC], [seen.headers["x-hearth-token"] for seen in on_socket.seen])
+        self.assertEqual(0, self.hearth.opened)
+
+    def test_not_the_usual_socket_elsewhere(self):
+        on_socket = self.stand_in(path=self.path)
+        self.client().mute("c")
+        self.assertEqual((0, 1), (on_socket.opened, len(self.hearth.seen)))
+
+    def test_tcp_when_the_usual_socket_is_not_there(self):
+        self.in_lambda()
+        self.client().mute("c")
+        (seen,) = self.hearth.seen
+        self.assertEqual(self.hearth.addr, seen.headers["host"])
+        self.assertEqual(SESSION_HMAC, seen.headers["x-hearth-token"])
+
+    def test_tcp_when_the_usual_socket_is_dead(self):
+        self.in_lambda()
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.bind(self.path)
+        self.client().mute("c")
+        self.assertEqual(1, len(self.hearth.seen))
+
+    def test_says_where_it_looked(self):
+        self.in_lambda()
+        os.environ["HEARTH_ADDR"] = self.closed_port()
+        with self.assertRaises(HearthError) as caught:
+            self.client().mute("c")
+        self.assertIn(self.path, str(caught.exception))
+        self.assertIn(os.environ["HEARTH_ADDR"], str(caught.exception))
+
+
+class Repetition(TestCase):
+    safe = {
+        "history": lambda c: c.history("c"),
+        "relevant": lambda c: c.relevant("c", "t"),
+        "mute": lambda c: c.mute("c"),
+        "set_mute": lambda c: c.set_mute("c", True),
+        "append": lambda c: c.append("c", [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]),
+        "preprocess": lambda c: c.preprocess("c", "t", "r"),
+    }
+
+    def setUp(self):
+        super().setUp()
+        self.hearth.default = Answer({"relevant_messages": [], "ids": [], "result": 1})
+
+    def test_a_call_that_is_safe_is_made_once_more(self):
+        for name, call in self.safe.items():
+            with self.subTest(name):
+                client = self.client()
+                client.healthz()
+                self.hearth.seen.clear()
+                self.hearth.answers.append(DROP)
+                call(client)
+                first, second = self.hearth.seen
+                self.assertEqual((first.method, first.target, first.body), (second.method, second.target, second.body))
+                self.assertNotEqual(first.connection, second.connection)
+
+    def test_also_when_the_reply_broke_off(self):
+        self.hearth.answers.append(Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"))
+        self.client().mute("c")
+        self.assertEqual(2, len(self.hearth.seen))
+
+    def test_but_not_twice_more(self):
+        for name, call in self.safe.items():
+            self.hearth.seen.clear()
+            self.hearth.answers += [DROP, DROP]
+            with self.subTest(name), self.assertRaisesRegex(HearthError, "Connection lost") as caught:
+                call(self.client())
+            self.assertEqual((0, True), (caught.exception.status, caught.exception.retryable))
+            self.assertEqual(2, len(self.hearth.seen))
+
+    def test_odoo_is_never_called_twice(self):
+        client = self.client()
+        client.healthz()
+        for answer in (DROP, Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")):
+            self.hearth.seen.clear()
+            self.hearth.answers.append(answer)
+            with self.assertRaisesRegex(HearthError, "whether the call took effect is not known") as caught:
+                client.odoo_call("res.partner", "write", [[1], {"name": "x"}])
+            self.assertFalse(caught.exception.retryable)
+            self.assertEqual(1, len(self.hearth.seen))
+
+    def test_odoo_is_called_when_nothing_had_been_sent(self):
+        client = self.client()
+        client.healthz()
+        self.hearth.hang_up()
+        self.hearth.seen.clear()
+        self.assertEqual(1, client.odoo_call("res.partner", "write", [[1], {"name": "x"}]))
+        self.assertEqual(1, len(self.hearth.seen))
+
+        # The server hangs up after the connection was looked at, so that only sending finds out.
+        (connection,) = client._transport._idle
+        connection.is_open = lambda: True
+        connection._sock.shutdown(socket.SHUT_RDWR)
+        self.assertEqual(1, client.odoo_call("res.partner", "write", [[1], {"name": "x"}]))
+        self.assertEqual(2, len(self.hearth.seen))
+
+    def test_an_error_is_an_answer(self):
+        self.hearth.answers.append(Answer({"retryable": True}, 503))
+        with self.assertRaises(HearthError):
+            self.client().mute("c")
+        self.assertEqual(1, len(self.hearth.seen))
+
+    def test_a_connection_that_was_hung_up_on_costs_nothing(self):
+        client = self.client()
+        for _ in range(3):
+            client.mute("c")
+            self.hearth.hang_up()
+        client.mute("c")
+        self.assertEqual(4, len(self.hearth.seen))
+
+
+class Timeouts(TestCase):
+    def hang(self):
+        over = threading.Event()
+        self.addCleanup(over.set)
+
+        def wait(seen):
+            over.wait(10)
+            return DROP
+
+        self.hearth.default = wait
+
+    def test_of_the_client_and_of_the_call(self):
+        self.hang()
+        for arguments, call in (
+            ({"timeout": 0.1}, lambda c: c.mute("c")),
+            ({}, lambda c: c.mute("c", timeout=0.1)),
+        ):
+            start = time.monotonic()
+            with self.assertRaisesRegex(HearthError, "No reply in time.*0.1 s") as caught:
+                call(self.client(**arguments))
+            self.assertLess(time.monotonic() - start, 5)
+            self.assertEqual((0, True), (caught.exception.status, caught.exception.retryable))
+        self.assertEqual(2, len(self.hearth.seen), "a call that timed out was made again")
+
+    def test_a_late_odoo_call_may_have_taken_effect(self):
+        self.hang()
+        with self.assertRaisesRegex(HearthError, "not known") as caught:
+            self.client().odoo_call("m", "write", timeout=0.1)
+        self.assertFalse(caught.exception.retryable)
+
+    def test_hold_for_a_reply_that_comes_drop_by_drop(self):
+        left, right = socket.socketpair()
+        self.addCleanup(left.close)
+        over = threading.Event()
+
+        def drip():
+            with right:
+                for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n" + b" " * 9999:
+                    if over.wait(0.02):
+                        return
+                    right.send(bytes([byte]))
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        start = time.monotonic()
+        with self.assertRaises(socket.timeout):
+            hearth._http.Connection(left, "localhost").exchange("GET", "/", {}, None, start + 0.2)
+        self.assertLess(time.monotonic() - start, 5)
+        over.set()
+        thread.join()
+
+    def test_the_late_reply_is_not_taken_for_the_next(self):
+        go = threading.Event()
+
+        def late(seen):
+            go.wait(10)
+            return Answer({"late": True})
+
+        self.hearth.answers.append(late)
+        client = self.client()
+        with self.assertRaises(HearthError):
+            client.mute("c", timeout=0.1)
+        go.set()
+        self.assertEqual({}, client.mute("c"))
+
+
+class Pool(TestCase):
+    def test_one_connection_for_calls_one_after_another(self):
+        client = self.client()
+        for _ in range(10):
+            client.mute("c")
+        self.assertEqual(1, self.hearth.opened)
+
+    def test_many_threads(self):
+        """Each gets its own reply, over no more connections than allowed."""
+        self.hearth.default = lambda seen: Answer({"target": seen.target})
+        client = self.client(max_connections=4)
+        start, wrong = threading.Barrier(24), []
+
+        def ask(number):
+            start.wait()
+            for turn in range(20):
+                chat = f"{number}-{turn}"
+                if client.mute(chat) != {"target": f"/v1/chats/{chat}/mute"}:
+                    wrong.append(chat)
+
+        threads = [threading.Thread(target=ask, args=(number,)) for number in range(24)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual([], wrong)
+        self.assertEqual(480, len(self.hearth.seen))
+        self.assertLessEqual(self.hearth.opened, 4)
+        self.assertEqual(self.hearth.opened, len(client._transport._idle))
+
+    def test_waits_no_longer_than_the_timeout_for_a_connection(self):
+        arrived, go = threading.Event(), threading.Event()
+        self.addCleanup(go.set)
+
+        def hold(seen):
+            arrived.set()
+            go.wait(10)
+            return Answer()
+
+        self.hearth.answers.append(hold)
+        client = self.client(max_connections=1)
+        holder = threading.Thread(target=client.mute, args=("c",))
+        holder.start()
+        arrived.wait(10)
+        with self.assertRaisesRegex(HearthError, "Busy") as caught:
+            client.mute("c", timeout=0.05)
+        self.assertTrue(caught.exception.retryable)
+        go.set()
+        holder.join()
+        client.mute("c")
+        self.assertEqual(1, self.hearth.opened)
+
+    def test_a_slot_comes_back_after_every_failure(self):
+        client = self.client(max_connections=1)
+        for answers in ([DROP, DROP], [Raw(b"nonsense\r\n\r\n")], [Answer({}, 500)], [Answer(b"{")]):
+            self.hearth.answers += answers
+            with self.assertRaises(HearthError):
+                client.mute("c")
+        with self.assertRaises(ValueError):
+            client.mute("c", cache_control="\n")
+        client.mute("c", timeout=1)
+
+    def test_the_warmest_connection_is_used_first(self):
+        client = self.client()
+        together = threading.Barrier(3)
+
+        def meet(seen):
+            together.wait(10)
+            return Answer()
+
+        self.hearth.answers += [meet, meet, meet]
+        threads = [threading.Thread(target=client.mute, args=("c",)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(3, self.hearth.opened)
+        for _ in range(5):
+            client.mute("c")
+        self.assertEqual(1, len({seen.connection for seen in self.hearth.seen[3:]}))
+
+    def test_close_closes_and_the_client_goes_on(self):
+        client = self.client()
+        client.mute("c")
+        (connection,) = client._transport._idle
+        client.close()
+        self.assertEqual(-1, connection._sock.fileno())
+        client.mute("c")
+        self.assertEqual(2, self.hearth.opened)
+
+
+class Fork(TestCase):
+    def in_child(self, function):
+        """What function says in a child process."""
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)
+            try:
+                os.write(writing, repr(function()).encode())
+            finally:
+                os._exit(0)
+        os.close(writing)
+        with os.fdopen(reading) as pipe:
+            said = pipe.read()
+        os.waitpid(child, 0)
+        return said
+
+    def test_the_child_has_connections_of_its_own(self):
+        client, shared = self.client(), hearth.default_client()
+        client.mute("parent")
+        shared.mute("parent")
+
+        # A lock that another thread holds at the time of the fork is never released in the child.
+        with client._transport._lock, hearth.parallel._making:
+            client._transport._slots.acquire()
+            said = self.in_child(lambda: (client.mute("child"), hearth.default_client() is shared))
+            client._transport._slots.release()
+        self.assertEqual("({}, False)", said)
+        client.mute("parent")
+        shared.mute("parent")
+        one, two, child, again_one, again_two = (seen.connection for seen in self.hearth.seen)
+        self.assertEqual((one, two), (again_one, again_two))
+        self.assertNotIn(child, (one, two))
+
+    def test_an_executor_works_in_the_child(self):
+        executor = hearth.ParallelExecutor()
+        executor.execute([lambda: 1])
+        taken = [hearth.executor._slots.acquire(timeout=0) for _ in range(hearth.executor.MAX_THREADS)]
+        try:
+            said = self.in_child(lambda: executor.execute_with_timeout([lambda: 1, lambda: 2], 5))
+        finally:
+            for _ in filter(None, taken):
+                hearth.executor._slots.release()
+        self.assertEqual("[1, 2]", said)

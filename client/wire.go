@@ -1,0 +1,183 @@
+package client
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Paths of the API. {chat_id} stands for one percent-encoded segment.
+const (
+	PathHistory    = "/v1/chats/{chat_id}/history"
+	PathRelevant   = "/v1/chats/{chat_id}/relevant"
+	PathMute       = "/v1/chats/{chat_id}/mute"
+	PathMessages   = "/v1/chats/{chat_id}/messages"
+	PathPreprocess = "/v1/preprocess"
+	PathOdooModels = "/v1/odoo/models"
+	PathOdooCall   = "/v1/odoo/call"
+	PathCache      = "/v1/cache"
+	PathHealth     = "/healthz"
+	PathReady      = "/readyz"
+	PathDebugCache = "/debug/cache"
+	PathDebugPools = "/debug/pools"
+)
+
+// Headers of Hearth's own.
+const (
+	HeaderToken          = "X-Hearth-Token"
+	HeaderIdempotencyKey = "Idempotency-Key"
+	ServerName           = "hearth" // value of the Server header of every reply
+)
+
+// Parts of a preprocess reply, as its errors, cache and timings name them.
+const (
+	PartMute     = "mute_status"
+	PartRelevant = "relevant_messages"
+	PartOdoo     = "odoo_models"
+	PartHistory  = "history"
+)
+
+// Message is one message of a chat. CreatedAt is in UTC.
+type Message struct {
+	ID        string    `json:"id"`
+	Role      string    `json:"role"`
+	Content   string    `json:"content"`
+	CreatedAt time.Time `json:"created_at"`
+}
+
+// ScoredMessage is a relevant message. A higher score is better; scores compare within one reply only.
+type ScoredMessage struct {
+	Message
+	Score float64 `json:"score"`
+}
+
+// PromptMessage is a message as a prompt wants it.
+type PromptMessage struct {
+	Role    string `json:"role"`
+	Content string `json:"content"`
+}
+
+// History is the reply of GET history: whole messages oldest first, and MsgHistory ready for a prompt.
+type History struct {
+	ChatID            string          `json:"chat_id"`
+	MsgHistory        []PromptMessage `json:"msg_history"`
+	AllMessages       []Message       `json:"all_messages"`
+	UserMessages      []Message       `json:"user_messages"`
+	AssistantMessages []Message       `json:"assistant_messages"`
+}
+
+// Relevant is the reply of POST relevant, best first.
+type Relevant struct {
+	RelevantMessages []ScoredMessage `json:"relevant_messages"`
+}
+
+// Mute is the reply of GET mute and the body of PUT mute. A mute without Until has no end.
+type Mute struct {
+	Muted bool       `json:"muted"`
+	Until *time.Time `json:"until,omitempty"`
+}
+
+// MuteStatus is a chat's mute in a preprocess reply.
+type MuteStatus struct {
+	Muted bool `json:"muted"`
+}
+
+// NewMessage is a message to write. ID is any string of up to 128 bytes that names the message within its
+// chat; with it, sending the message again changes nothing.
+type NewMessage struct {
+	Role       string         `json:"role"`
+	Content    string         `json:"content"`
+	ID         string         `json:"id,omitempty"`
+	CreatedAt  time.Time      `json:"created_at,omitzero"`
+	Vector     []float32      `json:"vector,omitempty"`
+	Properties map[string]any `json:"properties,omitempty"`
+}
+
+// Appended is the reply of POST messages: the objects' UUIDs in the order of the messages.
+type Appended struct {
+	IDs []string `json:"ids"`
+}
+
+// PreprocessRequest is the body of POST preprocess. Absent fields take the API's defaults.
+type PreprocessRequest struct {
+	ChatID        string    `json:"chat_id"`
+	Text          string    `json:"text"`
+	RouteName     string    `json:"route_name"`
+	RelevantCount int       `json:"relevant_count,omitempty"`
+	EnableOdoo    bool      `json:"enable_odoo,omitempty"`
+	NumMessages   int       `json:"num_messages,omitempty"`
+	FullTextLen   *int      `json:"full_text_len,omitempty"`
+	TimeoutMS     int       `json:"timeout_ms,omitempty"`
+	Vector        []float32 `json:"vector,omitempty"`
+}
+
+// Preprocess is the reply of POST preprocess. A part that failed is nil, and Errors says why.
+type Preprocess struct {
+	ChatID           string              `json:"chat_id"`
+	MuteStatus       *MuteStatus         `json:"mute_status,omitempty"`
+	RelevantMessages []ScoredMessage     `json:"relevant_messages,omitempty"`
+	OdooModels       map[string]Model    `json:"odoo_models,omitempty"`
+	History          *History            `json:"history,omitempty"`
+	Errors           map[string]*Problem `json:"errors,omitempty"`
+	Cache            map[string]string   `json:"cache"`   // hit, miss or stale
+	Timings          map[string]float64  `json:"timings"` // milliseconds
+}
+
+// Model is an Odoo model: its display name and its fields' attributes by name.
+type Model struct {
+	Name   string                     `json:"name"`
+	Fields map[string]json.RawMessage `json:"fields"`
+}
+
+// Models is the reply of GET odoo/models.
+type Models struct {
+	Models map[string]Model `json:"models"`
+}
+
+// Call is the body of POST odoo/call.
+type Call struct {
+	Model  string         `json:"model"`
+	Method string         `json:"method"`
+	Args   []any          `json:"args,omitempty"`
+	Kwargs map[string]any `json:"kwargs,omitempty"`
+}
+
+// Result is the reply of POST odoo/call.
+type Result struct {
+	Result json.RawMessage `json:"result"`
+}
+
+// Dropped is the reply of DELETE cache: how many things were forgotten.
+type Dropped struct {
+	Dropped int `json:"dropped"`
+}
+
+// Problem is an error as application/problem+json (RFC 9457), with three fields of Hearth's own.
+type Problem struct {
+	Type     string `json:"type"`
+	Title    string `json:"title"`
+	Status   int    `json:"status"`
+	Detail   string `json:"detail,omitempty"`
+	Field    string `json:"field,omitempty"`    // the field or parameter at fault
+	Upstream string `json:"upstream,omitempty"` // weaviate or odoo
+	// Retryable says that the same request may succeed later and does no harm when sent again.
+	Retryable bool `json:"retryable"`
+	// Items are the outcomes of a write's messages, where they differ.
+	Items []ItemOutcome `json:"items,omitempty"`
+	// Errors are those of a preprocess of which every part failed.
+	Errors map[string]*Problem `json:"errors,omitempty"`
+}
+
+func (p *Problem) Error() string {
+	s := "hearth: " + p.Title
+	if p.Detail != "" {
+		s += ": " + p.Detail
+	}
+	return s
+}
+
+// ItemOutcome is what became of one message of a write: stored, failed, or unknown.
+type ItemOutcome struct {
+	ID      string `json:"id"`
+	Outcome string `json:"outcome"`
+	Detail  string `json:"detail,omitempty"`
+}

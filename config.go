@@ -1,0 +1,329 @@
+package main
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"net/netip"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+
+	"hearth/cache"
+	"hearth/pool/odoo"
+	"hearth/pool/weaviate"
+)
+
+// settings are the environment variables, read once by readSettings and nowhere else.
+type settings struct {
+	Addr   string `env:"HEARTH_ADDR" envDefault:"127.0.0.1:2774"`
+	Socket string `env:"HEARTH_SOCKET"`
+	Token  string `env:"HEARTH_TOKEN"`
+
+	WeaviateURL         string        `env:"HEARTH_WEAVIATE_URL"`
+	WeaviateKey         string        `env:"HEARTH_WEAVIATE_API_KEY"`
+	WeaviateConnections int           `env:"HEARTH_WEAVIATE_CONNECTIONS" envDefault:"5"`
+	WeaviateTimeout     time.Duration `env:"HEARTH_WEAVIATE_TIMEOUT" envDefault:"5s"`
+	WeaviateConsistency string        `env:"HEARTH_WEAVIATE_CONSISTENCY"`
+	WeaviateTenant      string        `env:"HEARTH_WEAVIATE_TENANT"`
+	WeaviateVector      string        `env:"HEARTH_WEAVIATE_VECTOR"`
+
+	MessageClass  string   `env:"HEARTH_MESSAGE_CLASS" envDefault:"Message"`
+	MessageFields []string `env:"HEARTH_MESSAGE_FIELDS" envDefault:"chat_id,role,content,created_at"`
+	MuteClass     string   `env:"HEARTH_MUTE_CLASS" envDefault:"ChatStatus"`
+	MuteFields    []string `env:"HEARTH_MUTE_FIELDS" envDefault:"chat_id,muted,muted_until"`
+
+	OdooURL         string        `env:"HEARTH_ODOO_URL"`
+	OdooDB          string        `env:"HEARTH_ODOO_DB"`
+	OdooUser        string        `env:"HEARTH_ODOO_USER"`
+	OdooKey         string        `env:"HEARTH_ODOO_KEY"`
+	OdooUID         int           `env:"HEARTH_ODOO_UID"`
+	OdooProtocol    string        `env:"HEARTH_ODOO_PROTOCOL" envDefault:"auto"`
+	OdooConnections int           `env:"HEARTH_ODOO_CONNECTIONS" envDefault:"2"`
+	OdooTimeout     time.Duration `env:"HEARTH_ODOO_TIMEOUT" envDefault:"10s"`
+	OdooModels      []string      `env:"HEARTH_ODOO_MODELS" envDefault:"res.partner"`
+	OdooRoutes      []string      `env:"HEARTH_ODOO_ROUTES" envDefault:"odoo_erp"`
+	OdooReads       []string      `env:"HEARTH_ODOO_READS"`
+
+	TTLHistory    ttl `env:"HEARTH_TTL_HISTORY" envDefault:"2s"`
+	TTLRelevant   ttl `env:"HEARTH_TTL_RELEVANT" envDefault:"60s"`
+	TTLMute       ttl `env:"HEARTH_TTL_MUTE" envDefault:"5s"`
+	TTLOdooRead   ttl `env:"HEARTH_TTL_ODOO_READ" envDefault:"30s"`
+	TTLOdooModels ttl `env:"HEARTH_TTL_ODOO_MODELS" envDefault:"1h/24h/24h"`
+
+	CacheBytes     size `env:"HEARTH_CACHE_BYTES"`
+	TimelineWindow int  `env:"HEARTH_TIMELINE_WINDOW" envDefault:"50"`
+	HistoryPreview int  `env:"HEARTH_HISTORY_PREVIEW" envDefault:"200"`
+
+	Workers           int           `env:"HEARTH_WORKERS" envDefault:"5"`
+	PreprocessTimeout time.Duration `env:"HEARTH_PREPROCESS_TIMEOUT" envDefault:"30s"`
+	MaxBody           size          `env:"HEARTH_MAX_BODY" envDefault:"1MiB"`
+
+	ConnMaxIdle time.Duration `env:"HEARTH_CONN_MAX_IDLE" envDefault:"50s"`
+	TLSCA       string        `env:"HEARTH_TLS_CA"`
+	LogLevel    slog.Level    `env:"HEARTH_LOG_LEVEL" envDefault:"info"`
+	Strict      bool          `env:"HEARTH_STRICT"`
+
+	RuntimeAPI     string `env:"AWS_LAMBDA_RUNTIME_API"`
+	SessionToken   string `env:"AWS_SESSION_TOKEN"`
+	ContainerToken string `env:"AWS_CONTAINER_AUTHORIZATION_TOKEN"`
+	MemoryMB       int64  `env:"AWS_LAMBDA_FUNCTION_MEMORY_SIZE"`
+
+	roots   *x509.CertPool // of TLSCA
+	unknown []string       // variables that start with HEARTH_ and mean nothing
+}
+
+// reserved are variables of features to come: set already, they do no harm.
+var reserved = []string{"HEARTH_DEADLINE_MARGIN", "HEARTH_AFTER_INVOKE_BUDGET", "HEARTH_FETCH_ALLOW"} //nolint:gochecknoglobals // a constant list
+
+// readSettings reads the environment, and joins all faults, each with its variable's name. The settings are
+// usable as far as they go even then.
+func readSettings(environ []string) (settings, error) {
+	var s settings
+	values := env.ToMap(environ)
+	variables := map[string]string{} // field → variable
+	for f := range reflect.TypeFor[settings]().Fields() {
+		if name := f.Tag.Get("env"); name != "" {
+			variables[f.Name] = name
+			if values[name] == "" {
+				delete(values, name) // empty is unset
+			}
+		}
+	}
+	var faults []error
+	err := env.ParseWithOptions(&s, env.Options{Environment: values})
+	if all, ok := errors.AsType[env.AggregateError](err); ok {
+		for _, e := range all.Errors {
+			if p, ok := errors.AsType[env.ParseError](e); ok {
+				faults = append(faults, fmt.Errorf("%s: %w", variables[p.Name], p.Err))
+			} else {
+				faults = append(faults, e)
+			}
+		}
+	} else if err != nil {
+		faults = append(faults, err)
+	}
+	known := slices.Collect(func(yield func(string) bool) {
+		for _, name := range variables {
+			if !yield(name) {
+				return
+			}
+		}
+	})
+	for name := range values {
+		if strings.HasPrefix(name, "HEARTH_") && !slices.Contains(known, name) && !slices.Contains(reserved, name) {
+			s.unknown = append(s.unknown, name)
+		}
+	}
+	slices.Sort(s.unknown)
+	if s.Socket == "" && s.RuntimeAPI != "" {
+		s.Socket = "/tmp/hearth.sock"
+	}
+	faults = append(faults, s.validate()...)
+	return s, errors.Join(faults...)
+}
+
+// validate returns every fault, and reads what the settings point to.
+func (s *settings) validate() (faults []error) {
+	fault := func(ok bool, name, format string, args ...any) {
+		if !ok {
+			faults = append(faults, fmt.Errorf("%s: %s", name, fmt.Sprintf(format, args...)))
+		}
+	}
+	fault(isLoopback(s.Addr), "HEARTH_ADDR", "must be a loopback address and a port, such as 127.0.0.1:2774")
+
+	fault(s.WeaviateURL == "" || isURL(s.WeaviateURL), "HEARTH_WEAVIATE_URL", "must be http://host or https://host, without user or query")
+	fault(s.WeaviateURL != "" || s.WeaviateKey == "", "HEARTH_WEAVIATE_URL", "is missing, but HEARTH_WEAVIATE_API_KEY is set")
+	fault(slices.Contains([]string{"", "ONE", "QUORUM", "ALL"}, s.WeaviateConsistency), "HEARTH_WEAVIATE_CONSISTENCY", "must be ONE, QUORUM or ALL")
+	graphQLName := regexp.MustCompile(`^[_A-Za-z][_0-9A-Za-z]*$`)
+	fault(regexp.MustCompile(`^[A-Z][_0-9A-Za-z]*$`).MatchString(s.MessageClass), "HEARTH_MESSAGE_CLASS", "must be a class's name: a capital letter, then letters, digits and _")
+	fault(regexp.MustCompile(`^[A-Z][_0-9A-Za-z]*$`).MatchString(s.MuteClass), "HEARTH_MUTE_CLASS", "must be a class's name: a capital letter, then letters, digits and _")
+	for _, l := range []struct {
+		name   string
+		fields []string
+		want   int
+	}{{"HEARTH_MESSAGE_FIELDS", s.MessageFields, 4}, {"HEARTH_MUTE_FIELDS", s.MuteFields, 3}} {
+		distinct := slices.Compact(slices.Sorted(slices.Values(l.fields)))
+		ok := len(distinct) == l.want && len(l.fields) == l.want
+		for _, f := range l.fields {
+			ok = ok && graphQLName.MatchString(f)
+		}
+		fault(ok, l.name, "must be %d different properties, separated by commas", l.want)
+	}
+
+	fault(s.OdooURL == "" || isURL(s.OdooURL), "HEARTH_ODOO_URL", "must be http://host or https://host, without user or query")
+	odooSet := s.OdooDB != "" || s.OdooUser != "" || s.OdooKey != "" || s.OdooUID != 0
+	fault(s.OdooURL != "" || !odooSet, "HEARTH_ODOO_URL", "is missing, but other HEARTH_ODOO_ variables are set")
+	fault(slices.Contains([]string{"auto", "json2", "jsonrpc"}, s.OdooProtocol), "HEARTH_ODOO_PROTOCOL", "must be auto, json2 or jsonrpc")
+	fault(s.OdooUID >= 0, "HEARTH_ODOO_UID", "must not be negative")
+	if s.OdooURL != "" {
+		fault(s.OdooKey != "", "HEARTH_ODOO_KEY", "is missing: an API key or a password")
+		if s.OdooProtocol == "jsonrpc" {
+			fault(s.OdooDB != "", "HEARTH_ODOO_DB", "is missing: jsonrpc needs it")
+			fault(s.OdooUser != "" || s.OdooUID != 0, "HEARTH_ODOO_USER", "is missing, and HEARTH_ODOO_UID too: jsonrpc needs one of them")
+		}
+	}
+	for _, m := range s.OdooModels {
+		fault(odoo.ValidModel(m), "HEARTH_ODOO_MODELS", "%q is no model's name", m)
+	}
+	fault(len(s.OdooModels) > 0, "HEARTH_ODOO_MODELS", "must name at least one model")
+
+	for _, n := range []struct {
+		name       string
+		value      int
+		least, top int
+	}{
+		{"HEARTH_WEAVIATE_CONNECTIONS", s.WeaviateConnections, 1, 256},
+		{"HEARTH_ODOO_CONNECTIONS", s.OdooConnections, 1, 256},
+		{"HEARTH_TIMELINE_WINDOW", s.TimelineWindow, 1, 1000},
+		{"HEARTH_HISTORY_PREVIEW", s.HistoryPreview, 1, 100_000},
+		{"HEARTH_WORKERS", s.Workers, 1, 64},
+	} {
+		fault(n.value >= n.least && n.value <= n.top, n.name, "must be %d to %d", n.least, n.top)
+	}
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"HEARTH_WEAVIATE_TIMEOUT", s.WeaviateTimeout}, {"HEARTH_ODOO_TIMEOUT", s.OdooTimeout},
+		{"HEARTH_PREPROCESS_TIMEOUT", s.PreprocessTimeout}, {"HEARTH_CONN_MAX_IDLE", s.ConnMaxIdle},
+	} {
+		fault(d.value > 0 && d.value <= 15*time.Minute, d.name, "must be more than 0 and at most 15m")
+	}
+	fault(s.CacheBytes == 0 || s.CacheBytes >= 256<<10 && s.CacheBytes <= 8<<30, "HEARTH_CACHE_BYTES", "must be 256KiB to 8GiB")
+	fault(s.MaxBody >= 1<<10 && s.MaxBody <= 64<<20, "HEARTH_MAX_BODY", "must be 1KiB to 64MiB")
+
+	if s.TLSCA != "" {
+		pem, err := os.ReadFile(s.TLSCA)
+		s.roots = systemRoots()
+		fault(err == nil && s.roots.AppendCertsFromPEM(pem), "HEARTH_TLS_CA", "must be a file with PEM certificates")
+	}
+	return faults
+}
+
+func systemRoots() *x509.CertPool {
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		return x509.NewCertPool()
+	}
+	return roots
+}
+
+func isLoopback(addr string) bool {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+func isURL(s string) bool {
+	return regexp.MustCompile(`^https?://[^/?#@\s]+(/[^?#\s]*)?$`).MatchString(s)
+}
+
+// token is what callers must bring: the one given, else in Lambda one that both sides derive from the
+// credentials that only this sandbox has. The credentials themselves never travel.
+func (s *settings) token() string {
+	if s.Token != "" || s.RuntimeAPI == "" {
+		return s.Token
+	}
+	secret := s.SessionToken
+	if secret == "" {
+		secret = s.ContainerToken
+	}
+	if secret == "" {
+		return ""
+	}
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte("hearth"))
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+// cacheBytes is the bound given, else an eighth of the function's memory, at most 64 MiB.
+func (s *settings) cacheBytes() int64 {
+	const most = 64 << 20
+	switch {
+	case s.CacheBytes != 0:
+		return int64(s.CacheBytes)
+	case s.MemoryMB > 0:
+		return min(s.MemoryMB<<20/8, most)
+	}
+	return most
+}
+
+func (s *settings) policies() map[cache.Resource]cache.Policy {
+	return map[cache.Resource]cache.Policy{
+		cache.History: cache.Policy(s.TTLHistory), cache.Relevant: cache.Policy(s.TTLRelevant), cache.Mute: cache.Policy(s.TTLMute),
+		cache.OdooRead: cache.Policy(s.TTLOdooRead), cache.OdooModels: cache.Policy(s.TTLOdooModels),
+	}
+}
+
+func (s *settings) weaviate(log *slog.Logger) weaviate.Config {
+	m, u := s.MessageFields, s.MuteFields
+	return weaviate.Config{
+		APIKey: s.WeaviateKey, Consistency: s.WeaviateConsistency, Tenant: s.WeaviateTenant, Vector: s.WeaviateVector,
+		Message: weaviate.MessageClass{Class: s.MessageClass, ChatID: m[0], Role: m[1], Content: m[2], CreatedAt: m[3]},
+		Mute:    weaviate.MuteClass{Class: s.MuteClass, ChatID: u[0], Muted: u[1], Until: u[2]},
+		Logger:  log,
+	}
+}
+
+func (s *settings) odoo(log *slog.Logger) odoo.Config {
+	return odoo.Config{
+		DB: s.OdooDB, User: s.OdooUser, Key: s.OdooKey, UID: s.OdooUID, Protocol: odoo.Protocol(s.OdooProtocol),
+		Reads: s.OdooReads, Logger: log,
+	}
+}
+
+// ttl is fresh, or fresh/stale-while-revalidate/stale-if-error.
+type ttl cache.Policy
+
+func (t *ttl) UnmarshalText(text []byte) error {
+	fields := strings.Split(string(text), "/")
+	if len(fields) != 1 && len(fields) != 3 {
+		return errors.New("must be fresh, or fresh/stale-while-revalidate/stale-if-error, such as 2s or 1h/24h/24h")
+	}
+	for i, into := range []*time.Duration{&t.Fresh, &t.WhileRevalidate, &t.IfError}[:len(fields)] {
+		d, err := time.ParseDuration(fields[i])
+		if err != nil || d < 0 || d > 365*24*time.Hour {
+			return fmt.Errorf("%q is not a duration such as 250ms, 2s or 1h", fields[i])
+		}
+		*into = d
+	}
+	return nil
+}
+
+// size is a number of bytes, such as 32MiB.
+type size int64
+
+func (s *size) UnmarshalText(text []byte) error {
+	number, unit := string(text), int64(1)
+	for suffix, bytes := range map[string]int64{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30} {
+		if n, ok := strings.CutSuffix(number, suffix); ok {
+			number, unit = n, bytes
+			break
+		}
+	}
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || n < 0 || n > math.MaxInt64/unit {
+		return errors.New("must be a size such as 32MiB")
+	}
+	*s = size(n * unit)
+	return nil
+}

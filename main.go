@@ -1,0 +1,232 @@
+// Command hearth is a caching sidecar with connection pooling for AWS Lambda. In Lambda it runs as an external
+// extension; elsewhere it serves until it is told to stop.
+//
+//	hearth           serve
+//	hearth check     validate the configuration, reach the upstreams, look at the classes
+//	hearth schema    create the classes that are missing
+//	hearth version   print the version
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sync/errgroup"
+
+	"hearth/cache"
+	"hearth/extension"
+	"hearth/pool"
+	"hearth/pool/odoo"
+	"hearth/pool/weaviate"
+	"hearth/sidecar"
+)
+
+// version is set by the linker.
+var version = "dev" //nolint:gochecknoglobals // the linker sets variables only
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	var err error
+	switch command := append(os.Args, "")[1]; command {
+	case "":
+		err = serve(ctx, os.Environ())
+	case "check":
+		err = check(ctx, os.Environ(), os.Stdout)
+	case "schema":
+		err = createSchema(ctx, os.Environ(), os.Stdout)
+	case "version":
+		fmt.Println("hearth", version)
+	default:
+		err = fmt.Errorf("no command %q: try check, schema or version, or none to serve", command)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "hearth:", err)
+		stop()
+		os.Exit(1) //nolint:gocritic // stop was called
+	}
+}
+
+// parts are what the settings make. An upstream that is not configured is nil.
+type parts struct {
+	log      *slog.Logger
+	pools    []*pool.Pool
+	weaviate *weaviate.Client
+	odoo     *odoo.Client
+}
+
+func build(s settings) (p parts, err error) {
+	p.log = slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: s.LogLevel})).With("extension", "hearth")
+	if s.WeaviateURL != "" {
+		upstream, err := pool.New(pool.Config{
+			Name: "weaviate", URL: s.WeaviateURL, Size: s.WeaviateConnections, Timeout: s.WeaviateTimeout,
+			MaxIdle: s.ConnMaxIdle, RootCAs: s.roots, WarmPath: "/v1/.well-known/live", Logger: p.log,
+		})
+		if err != nil {
+			return p, err
+		}
+		p.pools = append(p.pools, upstream)
+		p.weaviate = weaviate.New(upstream, s.weaviate(p.log))
+	}
+	if s.OdooURL != "" {
+		upstream, err := pool.New(pool.Config{
+			Name: "odoo", URL: s.OdooURL, Size: s.OdooConnections, Timeout: s.OdooTimeout,
+			MaxIdle: s.ConnMaxIdle, RootCAs: s.roots, WarmPath: "/web/version", Logger: p.log,
+		})
+		if err != nil {
+			return p, err
+		}
+		p.pools = append(p.pools, upstream)
+		p.odoo = odoo.New(upstream, s.odoo(p.log))
+	}
+	return p, nil
+}
+
+func (p parts) close() {
+	for _, upstream := range p.pools {
+		upstream.Close()
+	}
+}
+
+// warm opens the pools' connections and asks what the first requests would have to ask. What fails is asked
+// again by them.
+func (p parts) warm(ctx context.Context) {
+	var g errgroup.Group
+	report := func(what string, err error) error {
+		if err != nil && ctx.Err() == nil {
+			p.log.Warn("warming", "what", what, "error", err)
+		}
+		return nil
+	}
+	for _, upstream := range p.pools {
+		g.Go(func() error { return report(upstream.Name()+" connections", upstream.Warm(ctx, upstream.Stats().Size)) })
+	}
+	if p.weaviate != nil {
+		g.Go(func() error { return report("weaviate schema", p.weaviate.Learn(ctx)) })
+	}
+	if p.odoo != nil {
+		g.Go(func() error { return report("odoo session", p.odoo.Connect(ctx)) })
+	}
+	_ = g.Wait() // reported above
+}
+
+// serve listens, registers where there is a Lambda, warms the upstreams while the runtime starts, and runs
+// until it is told to end. In Lambda a fault of the settings does not end it, unless HEARTH_STRICT is set: the
+// API answers 503 with the reason, and the function lives.
+func serve(ctx context.Context, environ []string) error {
+	s, fault := readSettings(environ)
+	lambda := s.RuntimeAPI != ""
+	if fault != nil && !lambda {
+		return fault
+	}
+	faulty := s
+	if fault != nil {
+		s.WeaviateURL, s.OdooURL = "", ""
+	}
+	p, err := build(s)
+	fault = errors.Join(fault, err)
+	defer p.close()
+	log := p.log
+	for _, name := range s.unknown {
+		log.Warn("this variable means nothing", "variable", name)
+	}
+
+	memory, err := cache.New(cache.Config{Bytes: s.cacheBytes(), Window: s.TimelineWindow, LoadTimeout: s.PreprocessTimeout})
+	if err != nil {
+		return err
+	}
+	defer memory.Close()
+	noWeaviate, noOdoo := "HEARTH_WEAVIATE_URL is not set", "HEARTH_ODOO_URL is not set"
+	if fault != nil {
+		noWeaviate, noOdoo = fault.Error(), fault.Error()
+	}
+	api := sidecar.New(sidecar.Config{
+		Token: s.token(), Weaviate: p.weaviate, Odoo: p.odoo, NoWeaviate: noWeaviate, NoOdoo: noOdoo,
+		Pools: p.pools, Cache: memory, Policies: s.policies(), MappedProperties: s.MessageFields,
+		OdooModels: s.OdooModels, OdooRoutes: s.OdooRoutes,
+		Preview: s.HistoryPreview, Workers: s.Workers, Timeout: s.PreprocessTimeout, MaxBody: int(s.MaxBody), Logger: log,
+	})
+	if s.token() == "" {
+		log.Warn("no token is asked for: HEARTH_TOKEN is not set")
+	}
+	listeners, err := listen(ctx, s, log)
+	if err != nil && !lambda {
+		return err
+	}
+	fault = errors.Join(fault, err)
+
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	var registered *extension.Extension
+	if lambda {
+		registered, err = extension.Register(ctx, extension.Config{
+			RuntimeAPI: s.RuntimeAPI, Name: filepath.Base(os.Args[0]), Logger: log,
+		})
+		if err != nil {
+			return err
+		}
+		if fault != nil && faulty.Strict {
+			return errors.Join(fault, registered.InitError(ctx, "Hearth.Config", fault))
+		}
+	}
+	if fault != nil {
+		log.Error("serving without what cannot work", "error", fault)
+	}
+
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { p.warm(ctx); return nil })
+	g.Go(func() error {
+		err := api.Run(ctx, listeners...)
+		if lambda && ctx.Err() == nil {
+			log.Error("the API has ended", "error", err) // the function can do without; without us it could not
+			return nil
+		}
+		return err
+	})
+	if lambda {
+		g.Go(func() error {
+			defer end()
+			err := registered.Run(ctx)
+			if errors.Is(err, context.Canceled) {
+				return nil
+			}
+			return err
+		})
+	}
+	log.Info("serving", "version", version, "addr", s.Addr, "socket", s.Socket, "weaviate", s.WeaviateURL != "", "odoo", s.OdooURL != "")
+	err = g.Wait()
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// listen opens both ways in. One is enough to serve.
+func listen(ctx context.Context, s settings, log *slog.Logger) (open []net.Listener, err error) {
+	var faults []error
+	add := func(l net.Listener, err error) {
+		if err != nil {
+			log.Error("not listening", "error", err)
+			faults = append(faults, err)
+			return
+		}
+		open = append(open, l)
+	}
+	if isLoopback(s.Addr) { // else a fault that was reported
+		add(sidecar.ListenTCP(ctx, s.Addr))
+	}
+	if s.Socket != "" {
+		add(sidecar.ListenSocket(ctx, s.Socket))
+	}
+	if len(open) == 0 {
+		return nil, errors.Join(faults...)
+	}
+	return open, nil
+}

@@ -1,0 +1,82 @@
+package pool
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"sync/atomic"
+)
+
+// Request is one call to the upstream of a Pool.
+type Request struct {
+	Method string
+	Path   string // path and query below the pool's URL, already escaped: "/v1/graphql/batch"
+	Header http.Header
+	Body   []byte
+	// Repeatable says that sending the request twice is the same as sending it once, whatever its method.
+	// Only repeatable requests are tried again after they may have reached the upstream.
+	Repeatable bool
+}
+
+// Response is an upstream's whole answer, whatever its status.
+type Response struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// Error is a call that brought no whole answer: no connection, no slot, no time, or an answer cut short.
+type Error struct {
+	Upstream string
+	// Sent says that the upstream may have received the request, so that the outcome of a write is unknown.
+	Sent bool
+	Err  error
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("%s: %v", e.Upstream, e.Err) }
+func (e *Error) Unwrap() error { return e.Err }
+
+// Do sends req and reads the whole answer. Every error is an *Error; a status of 4xx or 5xx is no error.
+// The call ends at ctx's deadline or after Config.Timeout, whichever comes first.
+func (p *Pool) Do(ctx context.Context, req Request) (*Response, error) {
+	ctx, sent := TraceSent(ctx)
+	fail := func(err error) (*Response, error) {
+		return nil, &Error{Upstream: p.cfg.Name, Sent: sent(), Err: unwrapURLError(err)}
+	}
+	if req.Repeatable {
+		ctx = Repeatable(ctx)
+	}
+	var body io.Reader
+	if req.Body != nil {
+		body = bytes.NewReader(req.Body)
+	}
+	r, err := http.NewRequestWithContext(ctx, req.Method, p.base+req.Path, body)
+	if err != nil {
+		return fail(err)
+	}
+	for k, v := range req.Header {
+		r.Header[k] = v
+	}
+	resp, err := p.client.Do(r)
+	if err != nil {
+		return fail(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return fail(err)
+	}
+	return &Response{Status: resp.StatusCode, Header: resp.Header, Body: b}, nil
+}
+
+// TraceSent tells whether a request made under the returned context may have reached its upstream: whether
+// its first bytes were written to a connection.
+func TraceSent(ctx context.Context) (_ context.Context, sent func() bool) {
+	var wrote atomic.Bool
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		WroteHeaders: func() { wrote.Store(true) },
+	}), wrote.Load
+}

@@ -1,0 +1,54 @@
+package pool
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// limit hands out a fixed number of slots; a bounded number of callers may wait for one.
+type limit struct {
+	slots   chan struct{} // holds one element per slot taken
+	waiting atomic.Int64
+	queue   int64
+	closed  chan struct{}
+}
+
+func newLimit(size, queue int) *limit {
+	return &limit{slots: make(chan struct{}, size), queue: int64(queue), closed: make(chan struct{})}
+}
+
+func (l *limit) acquire(ctx context.Context, s *counters) error {
+	select {
+	case <-l.closed:
+		return ErrClosed
+	default:
+	}
+	select {
+	case l.slots <- struct{}{}:
+		return nil
+	default:
+	}
+	defer l.waiting.Add(-1)
+	if l.waiting.Add(1) > l.queue {
+		s.rejected.Add(1)
+		return ErrQueueFull
+	}
+	s.waits.Add(1)
+	start := time.Now()
+	defer func() { s.waited.Add(int64(time.Since(start))) }()
+	select {
+	case l.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-l.closed:
+		return ErrClosed
+	}
+}
+
+func (l *limit) release() { <-l.slots }
+
+func (l *limit) close() { close(l.closed) }
+
+func (l *limit) inUse() int { return len(l.slots) }

@@ -1,0 +1,170 @@
+package odoo
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// signature is how a method of every model takes its arguments.
+type signature struct {
+	records bool     // works on records: the first positional argument is their ids
+	params  []string // the names of the others, in Odoo 19's order
+}
+
+// signatureOf knows the methods whose positional arguments can be named. Read off Odoo 19.0: odoo/orm/models.py and
+// addons/web/models/models.py.
+func signatureOf(method string) (s signature, known bool) {
+	switch method {
+	case "search":
+		s.params = []string{"domain", "offset", "limit", "order"}
+	case "search_read":
+		s.params = []string{"domain", "fields", "offset", "limit", "order"}
+	case "search_count":
+		s.params = []string{"domain", "limit"}
+	case "read":
+		s = signature{records: true, params: []string{"fields", "load"}}
+	case "fields_get":
+		s.params = []string{"allfields", "attributes"}
+	case "name_search":
+		s.params = []string{"name", "domain", "operator", "limit"}
+	case "read_group":
+		s.params = []string{"domain", "fields", "groupby", "offset", "limit", "orderby", "lazy"}
+	case "formatted_read_group":
+		s.params = []string{"domain", "groupby", "aggregates", "having", "offset", "limit", "order"}
+	case "web_search_read":
+		s.params = []string{"domain", "specification", "offset", "limit", "order", "count_limit"}
+	case "check_access_rights":
+		s.params = []string{"operation", "raise_exception"}
+	case "has_access":
+		s = signature{records: true, params: []string{"operation"}}
+	case "context_get":
+	case "default_get":
+		s.params = []string{"fields"}
+	case "create":
+		s.params = []string{"vals_list"}
+	case "write":
+		s = signature{records: true, params: []string{"vals"}}
+	case "unlink":
+		s.records = true
+	default:
+		return s, false
+	}
+	return s, true
+}
+
+// ordered returns the call with its ids, where it has any, in Kwargs as a list, so that both protocols find them
+// there. It refuses what neither protocol could carry. The call itself is left as it was.
+func (c Call) ordered() (Call, error) {
+	sig, known := signatureOf(c.Method)
+	c.Args, c.Kwargs = slices.Clone(c.Args), maps.Clone(c.Kwargs)
+	if c.Kwargs == nil {
+		c.Kwargs = map[string]json.RawMessage{}
+	}
+	if isNull(c.Kwargs["context"]) {
+		delete(c.Kwargs, "context") // JSON-2 fails on null
+	}
+
+	raw, named := c.Kwargs["ids"]
+	switch {
+	case named && known && !sig.records:
+		return c, &ArgumentError{"kwargs.ids", c.Method + " works on no records"}
+	case named:
+		ids, ok := idList(raw)
+		if !ok {
+			return c, &ArgumentError{"kwargs.ids", "must be an integer or a list of integers"}
+		}
+		if len(c.Args) > 0 {
+			return c, &ArgumentError{"args", "cannot be used beside kwargs.ids: name every argument"}
+		}
+		c.Kwargs["ids"] = ids
+	case sig.records && len(c.Args) > 0:
+		ids, ok := idList(c.Args[0])
+		if !ok {
+			return c, &ArgumentError{"args[0]", "must be an integer or a list of integers: the ids of records"}
+		}
+		c.Kwargs["ids"], c.Args = ids, c.Args[1:]
+	case sig.records:
+		c.Kwargs["ids"] = json.RawMessage("[]")
+	}
+	for i := range min(len(c.Args), len(sig.params)) {
+		if name := sig.params[i]; c.Kwargs[name] != nil {
+			return c, &ArgumentError{"kwargs." + name, "is given in args too"}
+		}
+	}
+	return c, nil
+}
+
+// named returns the arguments of an ordered call by name alone.
+func (c Call) named() (map[string]json.RawMessage, error) {
+	sig, known := signatureOf(c.Method)
+	all := make(map[string]json.RawMessage, len(c.Kwargs)+len(c.Args))
+	maps.Copy(all, c.Kwargs)
+	switch {
+	case len(c.Args) == 0:
+	case !known:
+		ids, ok := idList(c.Args[0])
+		if !ok || len(c.Args) > 1 {
+			return nil, &ArgumentError{"args", "of " + c.Method + " have no known names: use kwargs"}
+		}
+		all["ids"] = ids
+	case len(c.Args) > len(sig.params):
+		return nil, &ArgumentError{"args", fmt.Sprintf("are too many: %s takes %s", c.Method, sig)}
+	default:
+		for i, a := range c.Args {
+			all[sig.params[i]] = a
+		}
+	}
+	return all, nil
+}
+
+// placed returns the arguments of an ordered call as execute_kw takes them: ids first. What create makes has to be
+// its first argument as well, since execute_kw looks there to see whether it is one record or a list.
+func (c Call) placed() (args []json.RawMessage, kwargs map[string]json.RawMessage) {
+	first := "ids"
+	if c.Method == "create" {
+		first = "vals_list"
+	}
+	args, kwargs = c.Args, maps.Clone(c.Kwargs)
+	if v, ok := kwargs[first]; ok {
+		delete(kwargs, first)
+		args = append([]json.RawMessage{v}, args...)
+	}
+	if args == nil {
+		args = []json.RawMessage{}
+	}
+	return args, kwargs
+}
+
+func (s signature) String() string {
+	names := s.params
+	if s.records {
+		names = append([]string{"ids"}, names...)
+	}
+	if len(names) == 0 {
+		return "none"
+	}
+	return fmt.Sprint(names)
+}
+
+// idList reads an integer or a list of integers, and makes a list of it.
+func idList(raw json.RawMessage) (json.RawMessage, bool) {
+	var one *int64
+	if json.Unmarshal(raw, &one) == nil && one != nil {
+		return fmt.Appendf(nil, "[%d]", *one), true
+	}
+	var many []*int64
+	if json.Unmarshal(raw, &many) != nil || many == nil || slices.Contains(many, nil) {
+		return nil, false
+	}
+	return raw, true
+}
+
+func isNull(raw json.RawMessage) bool { return bytes.Equal(bytes.TrimSpace(raw), []byte("null")) }
+
+// isObject says whether raw, which is valid JSON, is an object.
+func isObject(raw json.RawMessage) bool {
+	return bytes.HasPrefix(bytes.TrimLeft(raw, " \t\r\n"), []byte("{"))
+}

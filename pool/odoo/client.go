@@ -1,0 +1,193 @@
+// Package odoo is the questions Hearth asks Odoo: calls of a model's methods, and what a model looks like.
+//
+// Start reading at [Client.Call]. A call is checked and its arguments are put in order (call.go, arguments.go),
+// written for one of Odoo's two protocols (json2.go, jsonrpc.go) and its answer read back, faults turned into an
+// [*Error] that is the same whichever protocol brought it (error.go). Which protocol it is, and who we are there,
+// is settled once (connect.go).
+//
+// The package keeps no connections and no replies: the first are pool's, the second cache's. It refuses to send a
+// write twice, to call private methods, and to hand on Odoo's tracebacks.
+package odoo
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	"golang.org/x/sync/singleflight"
+
+	"hearth/pool"
+)
+
+// Doer sends a request to Odoo and reads the whole answer; its errors are *[pool.Error]. A *[pool.Pool] is one.
+type Doer interface {
+	Do(ctx context.Context, req pool.Request) (*pool.Response, error)
+}
+
+// Protocol is how Odoo is spoken to.
+type Protocol string
+
+// The protocols of a [Config].
+const (
+	Auto    Protocol = "auto"    // JSON2 where Odoo has it and takes the key, else JSONRPC
+	JSON2   Protocol = "json2"   // Odoo 19 and later; wants an API key
+	JSONRPC Protocol = "jsonrpc" // every version until Odoo drops it; takes an API key or a password
+)
+
+// Config of a [Client].
+type Config struct {
+	DB       string       // database; JSON2 alone can do without, where the address serves only one
+	User     string       // login; JSONRPC needs it or UID
+	Key      string       // API key or password
+	UID      int          // of User; 0: asked for once when JSONRPC needs it
+	Protocol Protocol     // default Auto
+	Reads    []string     // methods that change nothing; nil: [DefaultReads]
+	Logger   *slog.Logger // nil discards
+}
+
+func (c Config) withDefaults() Config {
+	if c.Protocol == "" {
+		c.Protocol = Auto
+	}
+	if c.Reads == nil {
+		c.Reads = DefaultReads()
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// Validate says all that is wrong with the config at once. A Client made from a faulty one answers every call
+// with the same error.
+func (c Config) Validate() error {
+	c = c.withDefaults()
+	var faults []error
+	if c.Key == "" {
+		faults = append(faults, errors.New("odoo: a key is needed"))
+	}
+	if c.UID < 0 {
+		faults = append(faults, errors.New("odoo: the uid must not be negative"))
+	}
+	switch c.Protocol {
+	case Auto, JSON2:
+	case JSONRPC:
+		if !c.canJSONRPC() {
+			faults = append(faults, errors.New("odoo: jsonrpc needs a database and a user or uid"))
+		}
+	default:
+		faults = append(faults, fmt.Errorf("odoo: the protocol %q is none of auto, json2, jsonrpc", c.Protocol))
+	}
+	return errors.Join(faults...)
+}
+
+func (c Config) canJSONRPC() bool { return c.DB != "" && (c.User != "" || c.UID != 0) }
+
+// Client asks one Odoo database as one user. It is safe for concurrent use.
+type Client struct {
+	doer     Doer
+	cfg      Config
+	fault    error // of the config
+	reads    map[string]bool
+	identity string
+
+	session atomic.Pointer[session] // nil until settled
+	connect singleflight.Group
+}
+
+// session is what Connect settles. It does not change once made.
+type session struct {
+	wire
+	state State
+}
+
+// wire writes calls and reads answers in one protocol.
+type wire interface {
+	encode(c Call) (pool.Request, error)                         // an *ArgumentError if the protocol cannot say it
+	decode(c Call, r *pool.Response) (result []byte, err *Error) // result is valid JSON
+}
+
+// New makes a Client. It sends nothing: see [Client.Connect].
+func New(d Doer, cfg Config) *Client {
+	cfg = cfg.withDefaults()
+	c := &Client{doer: d, cfg: cfg, fault: cfg.Validate(), reads: make(map[string]bool, len(cfg.Reads))}
+	for _, m := range cfg.Reads {
+		c.reads[m] = true
+	}
+	url := ""
+	if u, ok := d.(interface{ BaseURL() string }); ok {
+		url = u.BaseURL()
+	}
+	h := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %d %q", url, cfg.DB, cfg.User, cfg.UID, cfg.Key))
+	c.identity = hex.EncodeToString(h[:16])
+	return c
+}
+
+// Identity stands for what a reply depends on besides the call: Odoo's address (where the Doer has a BaseURL, as a
+// pool does), the database, the user and the key. It is a hash, the same for every run, and tells none of them.
+func (c *Client) Identity() string { return c.identity }
+
+// State is what Connect has found out.
+type State struct {
+	Connected bool     // whether the rest has been settled
+	Protocol  Protocol // JSON2 or JSONRPC
+	Version   string   // of Odoo, "19.0"; empty if nobody needed to ask
+	UID       int      // 0 under JSON2, where the key says who we are
+}
+
+// State returns what is known now. It waits for nothing.
+func (c *Client) State() State {
+	if s := c.session.Load(); s != nil {
+		return s.state
+	}
+	return State{}
+}
+
+// Connect settles the protocol and the user, unless that is done. Callers at the same time share one attempt, which
+// goes on when a caller gives up; it ends by the pool's timeouts, or by its Close. A failure is not remembered: the
+// next call tries again.
+//
+// Errors are an [*Error], a *[pool.Error] or those of [Config.Validate].
+func (c *Client) Connect(ctx context.Context) error {
+	_, err := c.settled(ctx)
+	return err
+}
+
+// Ping connects if need be and makes the cheapest call that needs the credentials. Errors are those of [Client.Call].
+func (c *Client) Ping(ctx context.Context) error {
+	_, err := c.call(ctx, contextGet(), true)
+	return err
+}
+
+func (c *Client) settled(ctx context.Context) (*session, error) {
+	if s := c.session.Load(); s != nil {
+		return s, nil
+	}
+	if c.fault != nil {
+		return nil, c.fault
+	}
+	done := c.connect.DoChan("", func() (any, error) {
+		if s := c.session.Load(); s != nil { // a flight that ended between our look and our own
+			return s, nil
+		}
+		s, err := c.settle(context.WithoutCancel(ctx))
+		if err != nil {
+			return nil, err
+		}
+		c.session.Store(s)
+		return s, nil
+	})
+	select {
+	case r := <-done:
+		if r.Err != nil {
+			return nil, r.Err
+		}
+		return r.Val.(*session), nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("odoo: waiting to connect: %w", context.Cause(ctx))
+	}
+}

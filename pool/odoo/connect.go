@@ -1,0 +1,168 @@
+package odoo
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"unicode"
+
+	"golang.org/x/sync/errgroup"
+
+	"hearth/pool"
+)
+
+// contextGet needs valid credentials, no rights and no table: Odoo keeps its answer in memory.
+func contextGet() Call { return Call{Model: "res.users", Method: "context_get"} }
+
+// settle finds the protocol and the uid. With Auto, JSON-2 is tried while the version is asked for; what the
+// version decides is only what a refusal means.
+func (c *Client) settle(ctx context.Context) (*session, error) {
+	switch c.cfg.Protocol {
+	case JSON2:
+		return c.settledOn(ctx, JSON2, "", 0)
+	case JSONRPC:
+		uid, err := c.uid(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return c.settledOn(ctx, JSONRPC, "", uid)
+	default:
+		return c.settleByVersion(ctx)
+	}
+}
+
+func (c *Client) settleByVersion(ctx context.Context) (*session, error) {
+	var (
+		version string
+		err     error
+		atOnce  sync.WaitGroup
+	)
+	atOnce.Go(func() { version = c.webVersion(ctx) })
+	atOnce.Go(func() { _, err = c.send(ctx, c.json2(), contextGet(), true) })
+	atOnce.Wait()
+
+	if err == nil {
+		return c.settledOn(ctx, JSON2, version, 0)
+	}
+	refusal, ok := errors.AsType[*Error](err)
+	if !ok || !c.cfg.canJSONRPC() {
+		return nil, err // no answer, or nobody to be under JSON-RPC
+	}
+	passing := !refusal.refused && !refusal.absent // says nothing of JSON-2 where it is known to be
+	if passing && major(version) >= 19 {
+		return nil, refusal
+	}
+
+	uid := c.cfg.UID
+	var both errgroup.Group
+	if uid == 0 {
+		both.Go(func() (err error) { uid, err = c.uid(ctx); return err })
+	}
+	if version == "" {
+		both.Go(func() (err error) { version, err = c.commonVersion(ctx); return err })
+	}
+	if err := both.Wait(); err != nil {
+		if e, ok := errors.AsType[*Error](err); ok && e.absent && !refusal.absent {
+			return nil, refusal // Odoo is there but has dropped JSON-RPC
+		}
+		return nil, err
+	}
+	if passing && major(version) >= 19 {
+		return nil, refusal
+	}
+	return c.settledOn(ctx, JSONRPC, version, uid)
+}
+
+func (c *Client) settledOn(ctx context.Context, p Protocol, version string, uid int) (*session, error) {
+	s := &session{state: State{Connected: true, Protocol: p, Version: version, UID: uid}}
+	if p == JSON2 {
+		s.wire = c.json2()
+	} else {
+		s.wire = jsonrpc{db: c.cfg.DB, uid: uid, key: c.cfg.Key}
+	}
+	c.cfg.Logger.InfoContext(ctx, "odoo connected",
+		slog.String("protocol", string(p)), slog.String("version", version), slog.Int("uid", uid))
+	return s, nil
+}
+
+func (c *Client) json2() json2 { return newJSON2(c.cfg.DB, c.cfg.Key) }
+
+// webVersion asks a server of 19 or later for its version. It is empty if anything else answers, or nothing.
+func (c *Client) webVersion(ctx context.Context) string {
+	r, err := c.doer.Do(ctx, pool.Request{Method: http.MethodGet, Path: "/web/version", Repeatable: true})
+	if err != nil {
+		return ""
+	}
+	var v struct {
+		Version string `json:"version"`
+	}
+	if r.Status != http.StatusOK || json.Unmarshal(r.Body, &v) != nil || major(v.Version) == 0 {
+		return ""
+	}
+	return v.Version
+}
+
+// commonVersion asks a server of any version that has JSON-RPC.
+func (c *Client) commonVersion(ctx context.Context) (string, error) {
+	result, err := c.common(ctx, "version")
+	if err != nil {
+		return "", err
+	}
+	var v struct {
+		Version string `json:"server_version"`
+	}
+	if json.Unmarshal(result, &v) != nil || major(v.Version) == 0 {
+		return "", strange("its version", http.StatusOK)
+	}
+	return v.Version, nil
+}
+
+// uid is the configured one, or the one that Odoo knows the user by.
+func (c *Client) uid(ctx context.Context) (int, error) {
+	if c.cfg.UID != 0 {
+		return c.cfg.UID, nil
+	}
+	result, err := c.common(ctx, "authenticate", c.cfg.DB, c.cfg.User, c.cfg.Key, struct{}{})
+	if err != nil {
+		return 0, err
+	}
+	var uid int
+	if json.Unmarshal(result, &uid) != nil || uid <= 0 {
+		return 0, credentialsRefused() // false
+	}
+	return uid, nil
+}
+
+// common calls the service that needs no user.
+func (c *Client) common(ctx context.Context, method string, args ...any) (json.RawMessage, error) {
+	req, err := jsonrpcRequest("common", method, args)
+	if err != nil {
+		return nil, fmt.Errorf("odoo: %s: %w", method, err)
+	}
+	req.Repeatable = true
+	r, err := c.doer.Do(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	result, fault := jsonrpcAnswer(Call{}, c.cfg.DB, r)
+	if fault != nil {
+		return nil, fault.without(c.cfg.Key)
+	}
+	return result, nil
+}
+
+// major is the leading number of a version: 19 of "19.0", 18 of "saas~18.3", 0 if there is none.
+func major(version string) (n int) {
+	for _, r := range strings.TrimLeftFunc(version, func(r rune) bool { return !unicode.IsDigit(r) }) {
+		if r < '0' || r > '9' || n > 1000 {
+			break
+		}
+		n = n*10 + int(r-'0')
+	}
+	return n
+}

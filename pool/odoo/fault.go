@@ -1,0 +1,237 @@
+package odoo
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+)
+
+const (
+	maxMessage = 1 << 10 // bytes of a message handed on
+	unnamed    = "ServerError"
+	traceback  = "Traceback (most recent call last)"
+)
+
+// fault is an exception as both protocols describe it. Its debug, a traceback, is not even read.
+type fault struct {
+	Name      string          `json:"name"` // with the module: odoo.exceptions.AccessError
+	Message   json.RawMessage `json:"message"`
+	Arguments json.RawMessage `json:"arguments"`
+
+	status int // JSON-2's word, 0 under JSON-RPC
+}
+
+// toError says what the exception means to the caller of c. What both protocols tell is what counts: the status is
+// asked only about names that are not known here.
+func (f fault) toError(c Call, db string) *Error {
+	module, name := "", f.Name
+	if i := strings.LastIndexByte(name, '.'); i >= 0 {
+		module, name = name[:i], name[i+1:]
+	}
+	if len(name) > maxName || !isMethod(name) { // not the name of a class
+		name = unnamed
+	}
+	text := jsonString(f.Message)
+	if module == "werkzeug.exceptions" {
+		text = withoutStatus(text)
+	}
+	e := &Error{Status: http.StatusBadGateway, Name: name, Message: tidy(text)}
+
+	switch {
+	case module == "werkzeug.exceptions":
+		f.fromHTTP(e, c)
+	case strings.HasPrefix(module, "psycopg2"):
+		f.fromDatabase(e, db)
+	default:
+		f.fromPython(e, c)
+	}
+	if e.Message == "" {
+		e.Message = "Odoo gave no reason"
+	}
+	return e
+}
+
+func (f fault) fromPython(e *Error, c Call) {
+	switch e.Name {
+	case "AccessDenied", "SessionExpiredException":
+		*e = *credentialsRefused()
+	case "AccessError":
+		e.Status = http.StatusForbidden
+	case "MissingError":
+		e.Status = http.StatusNotFound
+	case "LockError", "ConcurrencyError":
+		e.Status, e.Retryable = http.StatusConflict, true
+	case "UserError":
+		e.Status = http.StatusUnprocessableEntity
+		if e.Message == "Object "+c.Model+" doesn't exist" {
+			e.unknownModel(c)
+		}
+	case "ValidationError", "Warning", "except_orm":
+		e.Status = http.StatusUnprocessableEntity
+	case "RedirectWarning": // the message lists the arguments: only the first is for people
+		e.Status = http.StatusUnprocessableEntity
+		var args []json.RawMessage
+		if json.Unmarshal(f.Arguments, &args) == nil && len(args) > 0 && jsonString(args[0]) != "" {
+			e.Message = tidy(jsonString(args[0]))
+		}
+	case "ValueError":
+		if strings.HasPrefix(e.Message, "Invalid field ") { // named by the caller
+			e.Status = http.StatusUnprocessableEntity
+		}
+	case "KeyError":
+		if f.status == 0 && strings.Trim(e.Message, `'"`) == c.Model {
+			e.unknownModel(c)
+		}
+	case "AttributeError":
+		if saysNoMethod(e.Message, c) {
+			e.unknownMethod(c)
+		}
+	case "TypeError":
+		if what := misfit(e.Message, c.Method); what != "" && f.status == 0 {
+			e.badArguments(c, what)
+		}
+	default: // a subclass of UserError, if JSON-2 says so; JSON-RPC does not tell
+		switch f.status {
+		case http.StatusForbidden, http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity:
+			e.Status, e.Retryable = f.status, f.status == http.StatusConflict
+		}
+	}
+}
+
+// fromHTTP is about what JSON-2 raises where JSON-RPC has exceptions of Python, and methods made for browsers.
+func (f fault) fromHTTP(e *Error, c Call) {
+	switch e.Name {
+	case "Unauthorized":
+		*e = *credentialsRefused()
+	case "Forbidden":
+		e.Status = http.StatusForbidden
+	case "NotFound":
+		e.Status = http.StatusNotFound
+		switch {
+		case e.Message == "the model '"+c.Model+"' does not exist":
+			e.unknownModel(c)
+		case saysNoMethod(e.Message, c):
+			e.unknownMethod(c)
+		case strings.HasPrefix(e.Message, "The requested URL was not found"):
+			p := JSONRPC
+			if f.status != 0 {
+				p = JSON2
+			}
+			*e = *absent(p)
+		}
+	case "Conflict":
+		e.Status, e.Retryable = http.StatusConflict, true
+	case "UnprocessableEntity":
+		e.Status = http.StatusUnprocessableEntity
+		if f.status != 0 {
+			e.badArguments(c, e.Message)
+		}
+	case "BadRequest":
+		e.Status = http.StatusUnprocessableEntity
+	}
+}
+
+// fromDatabase is about PostgreSQL, whose messages hold SQL, addresses and rows.
+func (f fault) fromDatabase(e *Error, db string) {
+	text := e.Message
+	e.Message, _, _ = strings.Cut(text, "\n")
+	switch e.Name {
+	case "SerializationFailure", "DeadlockDetected", "LockNotAvailable", "TransactionRollbackError":
+		e.Status, e.Retryable = http.StatusConflict, true // Odoo has tried five times and rolled back
+		e.Name, e.Message = "ConcurrencyError", "the records were being changed by somebody else"
+	case "OperationalError", "InterfaceError", "AdminShutdown", "CrashShutdown":
+		if strings.Contains(text, `database "`+db+`" does not exist`) {
+			*e = *unknownDatabase(db)
+			return
+		}
+		// The connection may have been lost while committing.
+		e.Name, e.Message = "DatabaseError", "Odoo lost its database or cannot reach it"
+		e.Retryable, e.unsure = true, true
+	}
+}
+
+func (e *Error) unknownModel(c Call) {
+	e.Status, e.Name, e.Message = http.StatusNotFound, "UnknownModel", "the model "+c.Model+" does not exist"
+}
+
+func (e *Error) unknownMethod(c Call) {
+	e.Status, e.Name = http.StatusNotFound, "UnknownMethod"
+	e.Message = "the method " + c.Model + "." + c.Method + " does not exist"
+}
+
+func (e *Error) badArguments(c Call, what string) {
+	e.Status, e.Name = http.StatusUnprocessableEntity, "BadArguments"
+	e.Message = tidy("the arguments do not fit " + c.Method + ": " + what)
+}
+
+// saysNoMethod tells an unknown method from an AttributeError within a known one.
+func saysNoMethod(text string, c Call) bool {
+	return text == "The method '"+c.Model+"."+c.Method+"' does not exist" || // Odoo 17 and later
+		text == "type object '"+c.Model+"' has no attribute '"+c.Method+"'"
+}
+
+// misfit says how Python found the arguments not to fit the method, in JSON-2's words; it is empty if that is not
+// what the text of a TypeError is about.
+func misfit(text, method string) string {
+	name, what, ok := strings.Cut(text, "() ")
+	if i := strings.LastIndexByte(name, '.'); !ok || name[i+1:] != method {
+		return ""
+	}
+	_, after, _ := strings.Cut(what, "'")
+	quoted, _, _ := strings.Cut(after, "'")
+	switch {
+	case strings.HasPrefix(what, "missing "):
+		return "missing a required argument: '" + quoted + "'"
+	case strings.HasPrefix(what, "got an unexpected keyword argument "):
+		return "got an unexpected keyword argument '" + quoted + "'"
+	case strings.HasPrefix(what, "got multiple values for argument "):
+		return "multiple values for argument '" + quoted + "'"
+	case strings.HasPrefix(what, "takes "):
+		return "too many positional arguments"
+	}
+	return ""
+}
+
+// withoutStatus drops the "404 Not Found: " that werkzeug puts before a description.
+func withoutStatus(text string) string {
+	status, rest, ok := strings.Cut(text, ": ")
+	if ok && len(status) > 4 && status[3] == ' ' && status[0] >= '4' && status[0] <= '5' {
+		return rest
+	}
+	return text
+}
+
+// tidy makes a message fit to be handed on: no traceback, no control characters but newlines, not too long.
+func tidy(text string) string {
+	text, _, _ = strings.Cut(text, traceback)
+	kept := make([]string, 0, 8)
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(strings.TrimSpace(line), `File "`) {
+			kept = append(kept, line)
+		}
+	}
+	text = strings.Map(func(r rune) rune {
+		if r != '\n' && (r < ' ' || r == 0x7f) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(strings.Join(kept, ""), "�"))
+	text = strings.TrimSpace(text)
+	if len(text) <= maxMessage {
+		return text
+	}
+	end := maxMessage - len("…")
+	for !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + "…"
+}
+
+// jsonString is "" for whatever is no string.
+func jsonString(raw json.RawMessage) (s string) {
+	if json.Unmarshal(raw, &s) != nil {
+		return ""
+	}
+	return s
+}

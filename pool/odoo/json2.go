@@ -1,0 +1,95 @@
+package odoo
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+
+	"hearth/pool"
+)
+
+// json2 is POST /json/2/<model>/<method>: named arguments in, a bare value or an honest status out.
+type json2 struct {
+	db     string
+	header http.Header // never changed
+}
+
+func newJSON2(db, key string) json2 {
+	h := http.Header{
+		"Authorization": {"bearer " + key},
+		"Content-Type":  {"application/json"},
+	}
+	if db != "" {
+		h.Set("X-Odoo-Database", db)
+	}
+	return json2{db: db, header: h}
+}
+
+func (j json2) encode(c Call) (pool.Request, error) {
+	named, err := c.named()
+	if err != nil {
+		return pool.Request{}, err
+	}
+	body, err := json.Marshal(named)
+	if err != nil {
+		return pool.Request{}, &ArgumentError{"kwargs", "must be JSON"}
+	}
+	return pool.Request{
+		Method: http.MethodPost,
+		Path:   "/json/2/" + c.Model + "/" + c.Method, // validated: nothing in them needs escaping
+		Header: j.header,
+		Body:   body,
+	}, nil
+}
+
+func (j json2) decode(c Call, r *pool.Response) ([]byte, *Error) {
+	if r.Status == http.StatusOK {
+		switch {
+		case !json.Valid(r.Body):
+			return nil, strange("no JSON", r.Status)
+		case isEnvelope(r.Body):
+			return nil, absent(JSON2) // Odoo 18 and older: its way to say 404 to any JSON
+		case c.Method == "create":
+			return one(c, r.Body), nil
+		}
+		return r.Body, nil
+	}
+	var f fault
+	if json.Unmarshal(r.Body, &f) == nil && f.Name != "" {
+		f.status = r.Status
+		return nil, f.toError(c, j.db)
+	}
+	switch {
+	case r.Status == http.StatusNotFound && bytes.Contains(r.Body, []byte("No database is selected")):
+		return nil, unknownDatabase(j.db)
+	case r.Status == http.StatusNotFound, r.Status == http.StatusMethodNotAllowed:
+		return nil, absent(JSON2)
+	}
+	return nil, strange("no error of Odoo's", r.Status)
+}
+
+// isEnvelope says whether body, which is valid JSON, is an error of JSON-RPC.
+func isEnvelope(body []byte) bool {
+	if !isObject(body) || !bytes.Contains(body, []byte(`"jsonrpc"`)) {
+		return false
+	}
+	var e struct {
+		JSONRPC string          `json:"jsonrpc"`
+		Error   json.RawMessage `json:"error"`
+	}
+	return json.Unmarshal(body, &e) == nil && e.JSONRPC == "2.0" && e.Error != nil
+}
+
+// one makes create answer as it does under JSON-RPC: given one record's values, with one id. JSON-2 always
+// answers with a list.
+func one(c Call, result []byte) []byte {
+	vals := c.Kwargs["vals_list"]
+	if len(c.Args) > 0 {
+		vals = c.Args[0]
+	}
+	var ids []json.RawMessage
+	if !isObject(vals) || json.Unmarshal(result, &ids) != nil || len(ids) != 1 {
+		return result
+	}
+	return ids[0]
+}

@@ -1,0 +1,225 @@
+// Package pool keeps warm connections to one upstream and says who may use them when.
+//
+// Start reading at [Pool.Do], a whole call, or [Pool.Client], the same path as an *http.Client for libraries
+// that bring their own requests. Either way a request takes a slot (limit.go), is tried again where that is
+// safe (retry.go) and travels over the tuned transport (transport.go), which counts what it sees (stats.go).
+//
+// The package knows nothing of what is asked: that is in pool/weaviate and pool/odoo. It never retries a
+// request that may have changed something unless the caller said that it is [Repeatable].
+package pool
+
+import (
+	"cmp"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-retryablehttp"
+)
+
+// Errors of a call that never reached the upstream.
+var (
+	// ErrQueueFull occurs when every slot is taken and Config.Queue callers wait already.
+	ErrQueueFull = errors.New("queue full")
+	// ErrClosed occurs after Close.
+	ErrClosed = errors.New("pool closed")
+	// ErrTooLarge occurs when an answer is longer than Config.MaxResponse.
+	ErrTooLarge = errors.New("answer too large")
+)
+
+// Config of one upstream.
+type Config struct {
+	Name        string         // of the upstream, in errors, logs and statistics
+	URL         string         // http or https, with an optional path prefix
+	Size        int            // requests at the same time and connections kept; default 5
+	Queue       int            // callers that may wait for a slot; default 1024
+	Timeout     time.Duration  // of one call, retries and waiting included; default 5s
+	DialTimeout time.Duration  // of one TCP connection, and of one TLS handshake; default 3s or Timeout
+	MaxIdle     time.Duration  // after which an unused connection is closed; default 50s
+	MaxResponse int64          // bytes of one answer; default 32 MiB
+	Retries     int            // of a repeatable call after its first try; default 2, negative none
+	RootCAs     *x509.CertPool // nil: the system's
+	WarmPath    string         // cheap GET that opens a connection, whatever its status; default "/"
+	Logger      *slog.Logger   // nil discards
+}
+
+func (c Config) withDefaults() Config {
+	c.Size = cmp.Or(c.Size, 5)
+	c.Queue = cmp.Or(c.Queue, 1024)
+	c.Timeout = cmp.Or(c.Timeout, 5*time.Second)
+	c.DialTimeout = cmp.Or(c.DialTimeout, min(3*time.Second, c.Timeout))
+	c.MaxIdle = cmp.Or(c.MaxIdle, 50*time.Second)
+	c.MaxResponse = cmp.Or(c.MaxResponse, 32<<20)
+	c.Retries = max(0, cmp.Or(c.Retries, 2))
+	c.WarmPath = cmp.Or(c.WarmPath, "/")
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
+	return c
+}
+
+func (c Config) validate() (base string, err error) {
+	u, err := url.Parse(c.URL)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("pool %s: the URL cannot be parsed", c.Name) // url.Error repeats the URL, and with it a password
+	case u.Scheme != "http" && u.Scheme != "https", u.Host == "":
+		return "", fmt.Errorf("pool %s: the URL must be http://host or https://host", c.Name)
+	case u.User != nil, u.RawQuery != "", u.Fragment != "":
+		return "", fmt.Errorf("pool %s: the URL must hold no user, query or fragment", c.Name)
+	case c.Size < 0 || c.Queue < 0 || c.Timeout < 0:
+		return "", fmt.Errorf("pool %s: size, queue and timeout must be positive", c.Name)
+	}
+	return strings.TrimSuffix(u.String(), "/"), nil
+}
+
+// Pool is the connections to one upstream. It is safe for concurrent use.
+type Pool struct {
+	cfg       Config
+	base      string // URL without a trailing slash
+	limit     *limit
+	transport *transport
+	retry     *retryablehttp.Client
+	client    *http.Client
+
+	ctx      context.Context //nolint:containedctx // the pool's own life: Close ends it, and with it what is in flight
+	cancel   context.CancelCauseFunc
+	inflight sync.WaitGroup
+	warming  sync.Mutex // one Warm at a time: two could each hold connections that the other waits for
+}
+
+// New makes a pool. It opens no connection: see [Pool.Warm].
+func New(cfg Config) (*Pool, error) {
+	base, err := cfg.validate()
+	if err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	p := &Pool{cfg: cfg, base: base, limit: newLimit(cfg.Size, cfg.Queue), transport: newTransport(cfg)}
+	p.ctx, p.cancel = context.WithCancelCause(context.Background())
+	p.retry = p.newRetry()
+	p.client = &http.Client{
+		Transport:     p,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return p, nil
+}
+
+// Name of the upstream.
+func (p *Pool) Name() string { return p.cfg.Name }
+
+// BaseURL is the upstream's address without a trailing slash.
+func (p *Pool) BaseURL() string { return p.base }
+
+// Client sends its requests through the pool: for libraries that want an *http.Client.
+func (p *Pool) Client() *http.Client { return p.client }
+
+// RoundTrip takes a slot, sends req and gives the slot back when the answer's body is closed.
+func (p *Pool) RoundTrip(req *http.Request) (_ *http.Response, err error) {
+	ctx := req.Context()
+	if req.Method == http.MethodGet || req.Method == http.MethodHead {
+		ctx = Repeatable(ctx)
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.Timeout)
+	stop := context.AfterFunc(p.ctx, cancel)
+	release := func() { stop(); cancel() }
+	defer func() {
+		if err != nil {
+			err = cmp.Or(context.Cause(p.ctx), err)
+			release()
+		}
+	}()
+	if err := p.limit.acquire(ctx, &p.transport.stats); err != nil {
+		return nil, err
+	}
+	p.inflight.Add(1)
+	release = func() { stop(); cancel(); p.limit.release(); p.inflight.Done() }
+
+	out := req.Clone(ctx)
+	for k, v := range passedHeaders(ctx) {
+		out.Header[k] = v
+	}
+	if repeatable(ctx) {
+		out.Header["X-Idempotency-Key"] = nil // net/http replays the request on a dead idle connection and sends no such header
+	}
+	resp, err := (&retryablehttp.RoundTripper{Client: p.retry}).RoundTrip(out)
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = &body{ReadCloser: resp.Body, left: p.cfg.MaxResponse, release: sync.OnceFunc(release)}
+	return resp, nil
+}
+
+// Close refuses new calls, cancels those in flight, closes the connections and returns when all is done.
+func (p *Pool) Close() {
+	p.cancel(ErrClosed)
+	p.limit.close()
+	p.inflight.Wait()
+	p.transport.http.CloseIdleConnections()
+}
+
+// body bounds an answer and gives its slot back.
+type body struct {
+	io.ReadCloser
+	left    int64
+	release func()
+}
+
+func (b *body) Read(dst []byte) (int, error) {
+	if int64(len(dst)) > b.left+1 {
+		dst = dst[:b.left+1]
+	}
+	n, err := b.ReadCloser.Read(dst)
+	if b.left -= int64(n); b.left < 0 {
+		return 0, ErrTooLarge
+	}
+	return n, err
+}
+
+func (b *body) Close() error {
+	err := b.ReadCloser.Close()
+	b.release()
+	return err
+}
+
+type ctxKey int
+
+const (
+	repeatableKey ctxKey = iota
+	headersKey
+)
+
+// Repeatable marks the requests made under the context as safe to send twice, whatever their method.
+func Repeatable(ctx context.Context) context.Context {
+	return context.WithValue(ctx, repeatableKey, true)
+}
+
+func repeatable(ctx context.Context) bool {
+	v, _ := ctx.Value(repeatableKey).(bool)
+	return v
+}
+
+// PassHeaders adds h to every request made under the context: how trace headers reach the upstreams.
+func PassHeaders(ctx context.Context, h http.Header) context.Context {
+	return context.WithValue(ctx, headersKey, h)
+}
+
+func passedHeaders(ctx context.Context) http.Header {
+	h, _ := ctx.Value(headersKey).(http.Header)
+	return h
+}
+
+// unwrapURLError drops the method and URL that net/http puts before an error: the URL says nothing that the
+// upstream's name does not say.
+func unwrapURLError(err error) error {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		return u.Err
+	}
+	return err
+}

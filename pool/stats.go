@@ -1,0 +1,90 @@
+package pool
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Stats is what a pool has done since it was made, and its state at one moment.
+type Stats struct {
+	Size  int `json:"size"`   // requests at the same time, and connections kept
+	Open  int `json:"open"`   // connections open now
+	Idle  int `json:"idle"`   // of them, those that no request uses
+	InUse int `json:"in_use"` // requests that hold a slot now
+	Queue int `json:"queue"`  // callers waiting for a slot now
+
+	Requests   int64 `json:"requests"`    // tries sent, retries included
+	Failures   int64 `json:"failures"`    // tries without an answer
+	Retries    int64 `json:"retries"`     // tries after a first one
+	Dials      int64 `json:"dials"`       // connections begun
+	DialErrors int64 `json:"dial_errors"` // of them, those that failed
+	Reused     int64 `json:"reused"`      // tries over a connection that had served before
+	Handshakes int64 `json:"handshakes"`  // TLS handshakes finished
+	Resumed    int64 `json:"resumed"`     // of them, those that resumed a session
+	Waits      int64 `json:"waits"`       // calls that had to wait for a slot
+	Rejected   int64 `json:"rejected"`    // calls refused because the queue was full
+
+	WaitMS    float64   `json:"wait_ms"`       // waited for slots in all
+	RoundTrip Quantiles `json:"round_trip_ms"` // connection in hand to first byte of the answer
+}
+
+// Quantiles of the last 512 observations, in milliseconds.
+type Quantiles struct {
+	Count int64   `json:"count"` // observations in all
+	P50   float64 `json:"p50"`
+	P90   float64 `json:"p90"`
+	P99   float64 `json:"p99"`
+	Max   float64 `json:"max"`
+}
+
+// Stats returns the statistics up to now.
+func (p *Pool) Stats() Stats {
+	c := &p.transport.stats
+	open, inUse := int(c.open.Load()), p.limit.inUse()
+	return Stats{
+		Size: p.cfg.Size, Open: open, Idle: max(0, open-inUse), InUse: inUse, Queue: int(p.limit.waiting.Load()),
+		Requests: c.requests.Load(), Failures: c.failures.Load(), Retries: c.retries.Load(),
+		Dials: c.dials.Load(), DialErrors: c.dialErrors.Load(), Reused: c.reused.Load(),
+		Handshakes: c.handshakes.Load(), Resumed: c.resumed.Load(),
+		Waits: c.waits.Load(), Rejected: c.rejected.Load(), WaitMS: ms(time.Duration(c.waited.Load())),
+		RoundTrip: c.roundTrips.quantiles(),
+	}
+}
+
+type counters struct {
+	requests, failures, retries, dials, dialErrors, reused atomic.Int64
+	handshakes, resumed, waits, rejected, waited, open     atomic.Int64
+	roundTrips                                             window
+}
+
+// window keeps the last observations. It is safe for concurrent use.
+type window struct {
+	mu    sync.Mutex
+	last  [512]time.Duration // guarded by mu
+	count int64              // guarded by mu
+}
+
+func (w *window) add(d time.Duration) {
+	w.mu.Lock()
+	w.last[w.count%int64(len(w.last))] = d
+	w.count++
+	w.mu.Unlock()
+}
+
+func (w *window) quantiles() Quantiles {
+	w.mu.Lock()
+	q := Quantiles{Count: w.count}
+	seen := slices.Clone(w.last[:min(w.count, int64(len(w.last)))])
+	w.mu.Unlock()
+	if len(seen) == 0 {
+		return q
+	}
+	slices.Sort(seen)
+	at := func(share float64) float64 { return ms(seen[int(share*float64(len(seen)-1)+0.5)]) }
+	q.P50, q.P90, q.P99, q.Max = at(0.5), at(0.9), at(0.99), at(1)
+	return q
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -1,0 +1,94 @@
+package pool
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"sync"
+	"time"
+)
+
+// transport is the tuned http.Transport of one upstream, with everything it does counted.
+type transport struct {
+	http  *http.Transport
+	stats counters
+}
+
+func newTransport(cfg Config) *transport {
+	t := &transport{}
+	dialer := &net.Dialer{Timeout: cfg.DialTimeout, KeepAlive: 15 * time.Second}
+	t.http = &http.Transport{
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			t.stats.dials.Add(1)
+			c, err := dialer.DialContext(ctx, network, addr)
+			if err != nil {
+				t.stats.dialErrors.Add(1)
+				return nil, err
+			}
+			t.stats.open.Add(1)
+			return &conn{Conn: c, closed: sync.OnceFunc(func() { t.stats.open.Add(-1) })}, nil
+		},
+		TLSClientConfig: &tls.Config{
+			MinVersion:         tls.VersionTLS12,
+			RootCAs:            cfg.RootCAs,
+			ClientSessionCache: tls.NewLRUClientSessionCache(2 * cfg.Size),
+		},
+		TLSHandshakeTimeout:    cfg.DialTimeout,
+		MaxIdleConns:           cfg.Size,
+		MaxIdleConnsPerHost:    cfg.Size,
+		MaxConnsPerHost:        cfg.Size,
+		IdleConnTimeout:        cfg.MaxIdle,
+		MaxResponseHeaderBytes: 1 << 20,
+		ForceAttemptHTTP2:      true,
+		DisableCompression:     true, // the upstream is near, and decompression costs more than it saves
+	}
+	return t
+}
+
+// RoundTrip is one try on one connection.
+func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	var sent time.Time
+	trace := &httptrace.ClientTrace{
+		GotConn: func(i httptrace.GotConnInfo) {
+			if i.Reused {
+				t.stats.reused.Add(1)
+			}
+			sent = time.Now()
+		},
+		TLSHandshakeDone: func(s tls.ConnectionState, err error) {
+			if err == nil {
+				t.stats.handshakes.Add(1)
+				if s.DidResume {
+					t.stats.resumed.Add(1)
+				}
+			}
+		},
+	}
+	t.stats.requests.Add(1)
+	resp, err := t.http.RoundTrip(req.WithContext(httptrace.WithClientTrace(req.Context(), trace)))
+	if err != nil {
+		t.stats.failures.Add(1)
+		return nil, err
+	}
+	t.stats.roundTrips.add(time.Since(sent))
+	return resp, nil
+}
+
+// conn tells when it is closed.
+type conn struct {
+	net.Conn
+	closed func()
+}
+
+func (c *conn) Close() error {
+	c.closed()
+	return c.Conn.Close()
+}
+
+func isCertificateError(err error) bool {
+	_, ok := errors.AsType[*tls.CertificateVerificationError](err)
+	return ok
+}

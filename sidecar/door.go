@@ -1,0 +1,157 @@
+package sidecar
+
+import (
+	"bytes"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/valyala/fasthttp"
+
+	"hearth/client"
+)
+
+const maxChatID = 512 // bytes, decoded
+
+// enter lets a request in or says why not, in this order: who asks (403, 401), for what (404, 405), how much
+// of which kind (413, 415), and whether it makes sense (400). broken says why the request could not be read.
+func (s *Server) enter(r *request, broken error) (handle func(*Server, *request) error, refusal *client.Problem) {
+	if broken != nil {
+		return nil, unreadable(broken)
+	}
+	h := &r.Request.Header
+	if why := foreign(h, r.socket); why != "" {
+		return nil, problem(http.StatusForbidden, "forbidden", why)
+	}
+	path, query, _ := strings.Cut(string(h.RequestURI()), "?")
+	if path != client.PathHealth && s.cfg.Token != "" &&
+		subtle.ConstantTimeCompare(h.Peek(client.HeaderToken), []byte(s.cfg.Token)) != 1 {
+		return nil, problem(http.StatusUnauthorized, "token", "the call must carry the right "+client.HeaderToken)
+	}
+	handle, segment, allowed := match(routes(), string(h.Method()), path)
+	if len(allowed) == 0 {
+		return nil, problem(http.StatusNotFound, "no-such-call", "there is no call "+shortened(path))
+	}
+	if handle == nil {
+		r.Response.Header.Set("Allow", strings.Join(allowed, ", "))
+		return nil, problem(http.StatusMethodNotAllowed, "method", "this call takes "+strings.Join(allowed, ", "))
+	}
+	if refusal = s.readBody(r); refusal != nil {
+		return nil, refusal
+	}
+	if len(r.body) > 0 && !isJSON(h.ContentType()) {
+		return nil, problem(http.StatusUnsupportedMediaType, "media-type", "a body must be application/json")
+	}
+	r.query.Parse(query)
+	if strings.Contains(path, "/v1/chats/") {
+		if r.chat, refusal = decodeChat(segment); refusal != nil {
+			return nil, refusal
+		}
+	}
+	r.directives, refusal = parseCacheControl(h.PeekAll("Cache-Control"))
+	return handle, refusal
+}
+
+// foreign says why a request is not from this sandbox's own handler.
+func foreign(h *fasthttp.RequestHeader, socket bool) string {
+	switch {
+	case h.Peek("X-Forwarded-For") != nil, h.Peek("Forwarded") != nil:
+		return "forwarded requests are refused"
+	case !localHost(string(h.Host()), socket):
+		return "the Host must be this machine"
+	case string(h.Peek("Sec-Fetch-Site")) == "cross-site":
+		return "cross-site requests are refused"
+	}
+	if origin := h.Peek("Origin"); origin != nil {
+		u, err := url.Parse(string(origin))
+		if err != nil || !localHost(u.Host, socket) {
+			return "cross-site requests are refused"
+		}
+	}
+	return ""
+}
+
+func localHost(host string, socket bool) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.Trim(host, "[]")
+	if strings.EqualFold(host, "localhost") || socket && strings.EqualFold(host, "hearth") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
+
+func isJSON(contentType []byte) bool {
+	kind, params, err := mime.ParseMediaType(string(contentType))
+	charset := params["charset"]
+	return err == nil && kind == "application/json" && (charset == "" || strings.EqualFold(charset, "utf-8"))
+}
+
+// readBody reads what there is of a body. One that is too large is read on within reason and then refused: a
+// caller that is cut off while it sends never sees the answer.
+func (s *Server) readBody(r *request) (refusal *client.Problem) {
+	stream := r.RequestBodyStream()
+	if stream == nil {
+		return nil
+	}
+	var err error
+	if r.body, err = io.ReadAll(io.LimitReader(stream, int64(s.cfg.MaxBody)+1)); err != nil {
+		r.SetConnectionClose()
+		return unreadable(err)
+	}
+	if len(r.body) > s.cfg.MaxBody {
+		const most = 16 << 20
+		_, _ = io.Copy(io.Discard, io.LimitReader(stream, most)) // the connection ends either way
+		r.SetConnectionClose()
+		return problem(http.StatusRequestEntityTooLarge, "too-large", fmt.Sprintf("a body may have %d bytes", s.cfg.MaxBody))
+	}
+	return nil
+}
+
+// decodeChat decodes a chat's segment of the path, once.
+func decodeChat(segment string) (string, *client.Problem) {
+	chat, err := url.PathUnescape(segment)
+	if err != nil {
+		return "", badField("chat_id", "is not percent-encoded")
+	}
+	return chat, checkChat(chat)
+}
+
+func checkChat(chat string) *client.Problem {
+	switch {
+	case chat == "" || len(chat) > maxChatID:
+		return badField("chat_id", fmt.Sprintf("must have 1 to %d bytes", maxChatID))
+	case !utf8.ValidString(chat):
+		return badField("chat_id", "must be UTF-8")
+	}
+	return nil
+}
+
+// unreadable answers a request that is no HTTP.
+func unreadable(err error) *client.Problem {
+	if _, ok := errors.AsType[*fasthttp.ErrSmallBuffer](err); ok {
+		return problem(http.StatusRequestHeaderFieldsTooLarge, "headers", fmt.Sprintf("request line and headers may have %d bytes", headerBytes))
+	}
+	if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
+		return problem(http.StatusRequestTimeout, "slow-request", "the request did not come in time")
+	}
+	return problem(http.StatusBadRequest, "not-http", "the request cannot be read as HTTP/1.1")
+}
+
+func shortened(path string) string {
+	const most = 100
+	if len(path) > most {
+		path = path[:most] + "…"
+	}
+	return string(bytes.ToValidUTF8([]byte(path), []byte("?")))
+}

@@ -1,0 +1,100 @@
+package sidecar
+
+import (
+	"context"
+	"slices"
+
+	"github.com/rivo/uniseg"
+
+	"hearth/cache"
+	"hearth/client"
+	"hearth/pool/weaviate"
+)
+
+// Bounds and defaults of a history.
+const (
+	defaultMessages, maxMessages = 10, 200
+	defaultFull, maxFull         = 5, 200
+)
+
+func (s *Server) history(r *request) error {
+	n, err := r.queryNumber("num_messages", defaultMessages, 1, maxMessages)
+	if err != nil {
+		return err
+	}
+	full, err := r.queryNumber("full_text_len", defaultFull, 0, maxFull)
+	if err != nil {
+		return err
+	}
+	got, err := s.getHistory(r.ctx, r.chat, cache.View{Messages: n, Full: full}, r.directives)
+	if err != nil {
+		return err
+	}
+	return r.reply("history", got)
+}
+
+func (s *Server) getHistory(ctx context.Context, chat string, v cache.View, d cache.Directives) (cache.Reply, error) {
+	if s.cfg.Weaviate == nil {
+		return cache.Reply{}, s.notConfigured("weaviate", s.cfg.NoWeaviate)
+	}
+	return s.cfg.Cache.History(ctx, cache.HistoryRequest{
+		Chat: chat, View: v, Policy: s.cfg.Policies[cache.History], Directives: d,
+		Load: func(ctx context.Context, n int) (cache.Loaded, error) { return s.loadHistory(ctx, chat, n) },
+		Render: func(user, assistant []cache.Message) ([]byte, error) {
+			return encode(s.renderHistory(chat, user, assistant, v.Full))
+		},
+	})
+}
+
+func (s *Server) loadHistory(ctx context.Context, chat string, n int) (cache.Loaded, error) {
+	pages, err := s.cfg.Weaviate.Recent(ctx, chat, []string{"user", "assistant"}, n)
+	if err != nil {
+		return cache.Loaded{}, err
+	}
+	page := func(p weaviate.Page) cache.Page {
+		out := cache.Page{Complete: p.Complete, Messages: make([]cache.Message, len(p.Messages))}
+		for i, m := range p.Messages {
+			out.Messages[i] = cache.Message(m)
+		}
+		return out
+	}
+	return cache.Loaded{User: page(pages[0]), Assistant: page(pages[1]), Replicated: s.cfg.Weaviate.MayLag()}, nil
+}
+
+func (s *Server) renderHistory(chat string, user, assistant []cache.Message, full int) client.History {
+	all := slices.Concat(user, assistant)
+	slices.SortFunc(all, cache.Message.Compare)
+	prompt := make([]client.PromptMessage, len(all))
+	for i, m := range all {
+		prompt[i] = client.PromptMessage{Role: m.Role, Content: m.Content}
+		if i < len(all)-full {
+			prompt[i].Content = preview(m.Content, s.cfg.Preview)
+		}
+	}
+	return client.History{
+		ChatID: chat, MsgHistory: prompt,
+		AllMessages: wire(all), UserMessages: wire(user), AssistantMessages: wire(assistant),
+	}
+}
+
+func wire(messages []cache.Message) []client.Message {
+	out := make([]client.Message, len(messages))
+	for i, m := range messages {
+		out[i] = client.Message(m)
+	}
+	return out
+}
+
+// preview cuts text to its first n grapheme clusters: what a reader takes for characters.
+func preview(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	rest, state := text, -1
+	for range n {
+		if _, rest, _, state = uniseg.FirstGraphemeClusterInString(rest, state); rest == "" {
+			return text
+		}
+	}
+	return text[:len(text)-len(rest)] + "…"
+}

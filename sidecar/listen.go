@@ -1,0 +1,64 @@
+package sidecar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+	"time"
+)
+
+// ListenTCP listens on a loopback address.
+func ListenTCP(ctx context.Context, addr string) (net.Listener, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("sidecar: %w", err)
+	}
+	return l, nil
+}
+
+// ListenSocket listens on a Unix socket that only our own user may open. A dead socket of our own user is
+// replaced; anything else at the path is left as it is.
+func ListenSocket(ctx context.Context, path string) (net.Listener, error) {
+	if err := removeDead(ctx, path); err != nil {
+		return nil, fmt.Errorf("sidecar: socket %s: %w", path, err)
+	}
+	// The mode must be right before anybody can connect. This runs once, before other goroutines create files.
+	old := syscall.Umask(0o177)
+	defer syscall.Umask(old)
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("sidecar: %w", err)
+	}
+	return l, nil
+}
+
+func removeDead(ctx context.Context, path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if info.Mode()&os.ModeSocket == 0 {
+		return errors.New("exists and is no socket")
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); !ok || int(st.Uid) != os.Getuid() {
+		return errors.New("belongs to another user")
+	}
+	d := net.Dialer{Timeout: time.Second}
+	c, err := d.DialContext(ctx, "unix", path)
+	if err == nil {
+		_ = c.Close() // nothing was sent
+		return errors.New("another process serves on it")
+	}
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		return err
+	}
+	return os.Remove(path)
+}

@@ -1,0 +1,146 @@
+package sidecar
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"hearth/cache"
+	"hearth/client"
+	"hearth/pool/weaviate"
+)
+
+const maxTimeout = 15 * time.Minute // Lambda's own
+
+// part is one part of a preprocess reply.
+type part struct {
+	name   string
+	get    func(context.Context) (json.RawMessage, cache.Origin, error)
+	body   json.RawMessage
+	origin cache.Origin
+	err    error
+	took   time.Duration
+}
+
+// preprocess answers everything that a handler needs before it can think. All parts go out at the same time,
+// and none waits for another's failure or slowness.
+func (s *Server) preprocess(r *request) error {
+	o := decodeObject(r.body, "")
+	chat := o.requiredText("chat_id")
+	text := o.requiredText("text")
+	route := o.requiredText("route_name")
+	count := o.number("relevant_count", defaultCount, 1, maxCount)
+	odoo := o.flag("enable_odoo")
+	view := cache.View{
+		Messages: o.number("num_messages", defaultMessages, 1, maxMessages),
+		Full:     o.number("full_text_len", defaultFull, 0, maxFull),
+	}
+	timeout := o.number("timeout_ms", int(s.cfg.Timeout.Milliseconds()), 1, int(maxTimeout.Milliseconds()))
+	vector := o.vector("vector")
+	if err := o.err(); err != nil {
+		return err
+	}
+	if refusal := checkChat(chat); refusal != nil {
+		return refusal
+	}
+	parts := []*part{
+		{name: client.PartMute, get: func(ctx context.Context) (json.RawMessage, cache.Origin, error) {
+			m, origin, err := s.getMute(ctx, chat, r.directives)
+			if err != nil {
+				return nil, origin, err
+			}
+			b, err := encode(client.MuteStatus{Muted: m.Muted})
+			return b, origin, err
+		}},
+		{name: client.PartRelevant, get: func(ctx context.Context) (json.RawMessage, cache.Origin, error) {
+			if strings.TrimSpace(text) == "" && vector == nil { // a picture without a caption: nothing is relevant to it
+				return json.RawMessage("[]"), cache.Origin{Served: cache.Hit}, nil
+			}
+			got, err := s.getRelevant(ctx, weaviate.Query{
+				Chat: chat, Text: text, Mode: weaviate.Auto, Vector: vector, Roles: []string{"user", "assistant"}, Count: count,
+			}, r.directives)
+			if err != nil {
+				return nil, got.Origin, err
+			}
+			return relevantList(got.Body), got.Origin, nil
+		}},
+	}
+	if odoo && slices.Contains(s.cfg.OdooRoutes, route) {
+		parts = append(parts, &part{name: client.PartOdoo, get: func(ctx context.Context) (json.RawMessage, cache.Origin, error) {
+			got, err := s.getModels(ctx, s.cfg.OdooModels, r.directives)
+			if err != nil {
+				return nil, got.Origin, err
+			}
+			return modelsObject(got.Body), got.Origin, nil
+		}})
+	}
+	if o.has("num_messages") || o.has("full_text_len") {
+		parts = append(parts, &part{name: client.PartHistory, get: func(ctx context.Context) (json.RawMessage, cache.Origin, error) {
+			got, err := s.getHistory(ctx, chat, view, r.directives)
+			return got.Body, got.Origin, err
+		}})
+	}
+	ctx, cancel := context.WithTimeout(r.ctx, time.Duration(timeout)*time.Millisecond)
+	defer cancel()
+	s.runParts(ctx, parts)
+	return s.replyParts(r, chat, parts)
+}
+
+// runParts runs the parts at the same time. Each ends with the context, so the slowest ends in time.
+func (s *Server) runParts(ctx context.Context, parts []*part) {
+	var g errgroup.Group
+	g.SetLimit(s.cfg.Workers)
+	for _, p := range parts {
+		g.Go(func() error {
+			start := time.Now()
+			p.body, p.origin, p.err = p.get(ctx)
+			p.took = time.Since(start)
+			return nil // a part's failure is its own
+		})
+	}
+	_ = g.Wait() // never an error
+}
+
+func (s *Server) replyParts(r *request, chat string, parts []*part) error {
+	reply := map[string]any{"chat_id": chat}
+	held, timings, failed := map[string]cache.Served{}, map[string]float64{}, map[string]*client.Problem{}
+	if !slices.ContainsFunc(parts, func(p *part) bool { return p.name == client.PartOdoo }) {
+		reply[client.PartOdoo] = struct{}{}
+	}
+	var header []timing
+	for _, p := range parts {
+		timings[p.name] = milliseconds(p.took)
+		header = append(header, timing{p.name, p.took})
+		if p.err != nil {
+			failed[p.name] = s.problemOf(p.err)
+			continue
+		}
+		reply[p.name] = p.body
+		held[p.name] = p.origin.Served
+	}
+	r.timings(header...)
+	if len(failed) == len(parts) {
+		p := problem(http.StatusBadGateway, "unreachable", "no part could be fetched: see errors")
+		p.Errors = failed
+		p.Retryable = true
+		for _, f := range failed {
+			p.Retryable = p.Retryable && f.Retryable
+		}
+		return p
+	}
+	if len(failed) > 0 {
+		reply["errors"] = failed
+	}
+	reply["cache"], reply["timings"] = held, timings
+	return r.send(http.StatusOK, reply)
+}
+
+func (o *object) has(name string) bool {
+	raw, ok := o.fields[name]
+	return ok && string(raw) != "null"
+}

@@ -1,0 +1,127 @@
+package sidecar
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"hearth/cache"
+	"hearth/client"
+	"hearth/pool"
+	"hearth/pool/odoo"
+	"hearth/pool/weaviate"
+)
+
+// errorDocs explains each type of problem under its own heading.
+const errorDocs = "/docs/errors.md#"
+
+func titles() map[string]string {
+	return map[string]string{
+		"bad-field":       "A field is wrong",
+		"bad-body":        "The body is not what the call takes",
+		"forbidden":       "Not a call of this machine's own",
+		"headers":         "Headers too large",
+		"internal":        "Internal error",
+		"key-reused":      "Idempotency key reused",
+		"media-type":      "Not JSON",
+		"method":          "Method not allowed",
+		"no-such-call":    "No such call",
+		"not-cached":      "Not held",
+		"not-configured":  "Upstream not configured",
+		"not-http":        "Not HTTP",
+		"odoo":            "Odoo refused",
+		"overloaded":      "Too many calls at once",
+		"partial":         "Not everything was written",
+		"shutting-down":   "Shutting down",
+		"slow-request":    "Request too slow",
+		"timeout":         "No answer in time",
+		"token":           "Token missing or wrong",
+		"too-large":       "Body too large",
+		"unknown-outcome": "Outcome unknown",
+		"unreachable":     "Upstream not reached",
+		"weaviate":        "Weaviate refused",
+	}
+}
+
+func problem(status int, kind, detail string) *client.Problem {
+	return &client.Problem{Type: errorDocs + kind, Title: titles()[kind], Status: status, Detail: detail}
+}
+
+func badField(field, what string) *client.Problem {
+	p := problem(http.StatusBadRequest, "bad-field", field+" "+what)
+	p.Field = field
+	return p
+}
+
+func (s *Server) notConfigured(upstream, variables string) *client.Problem {
+	p := problem(http.StatusServiceUnavailable, "not-configured", variables)
+	p.Upstream = upstream
+	return p
+}
+
+// problemOf says in the API's words what went wrong. What it does not know is logged, and not shown.
+func (s *Server) problemOf(err error) *client.Problem {
+	of := func(upstream string, status int, kind, detail string, retryable bool) *client.Problem {
+		p := problem(status, kind, detail)
+		p.Upstream, p.Retryable = upstream, retryable
+		return p
+	}
+	if p, ok := errors.AsType[*client.Problem](err); ok {
+		return p
+	}
+	if e, ok := errors.AsType[*odoo.ArgumentError](err); ok {
+		return badField(e.Field, e.Detail)
+	}
+	switch {
+	case errors.Is(err, cache.ErrNotCached):
+		return problem(http.StatusGatewayTimeout, "not-cached", "the request takes only what is held")
+	case errors.Is(err, cache.ErrKeyReused):
+		p := problem(http.StatusUnprocessableEntity, "key-reused", "the same key came before with another body")
+		p.Field = client.HeaderIdempotencyKey
+		return p
+	case errors.Is(err, odoo.ErrUnknownOutcome):
+		return of("odoo", http.StatusBadGateway, "unknown-outcome", "unknown outcome: Odoo may or may not have done it", false)
+	case errors.Is(err, weaviate.ErrUnknownOutcome):
+		return of("weaviate", http.StatusBadGateway, "unknown-outcome", "unknown outcome: Weaviate may or may not have it", false)
+	}
+	if e, ok := errors.AsType[*odoo.Error](err); ok {
+		return of("odoo", e.Status, "odoo", e.Message, e.Retryable)
+	}
+	if e, ok := errors.AsType[*weaviate.Error](err); ok {
+		status := http.StatusBadGateway
+		if e.Status == http.StatusTooManyRequests {
+			status = http.StatusServiceUnavailable
+		}
+		return of("weaviate", status, "weaviate", e.Message, e.Retryable())
+	}
+	upstream := ""
+	if e, ok := errors.AsType[*pool.Error](err); ok {
+		upstream = e.Upstream
+	}
+	switch {
+	case errors.Is(err, pool.ErrQueueFull):
+		return of(upstream, http.StatusServiceUnavailable, "overloaded", "every connection is in use and the queue is full", true)
+	case errors.Is(err, pool.ErrClosed), errors.Is(err, cache.ErrClosed), errors.Is(err, context.Canceled):
+		return of(upstream, http.StatusServiceUnavailable, "shutting-down", "the sidecar is shutting down", true)
+	case errors.Is(err, context.DeadlineExceeded):
+		return of(upstream, http.StatusGatewayTimeout, "timeout", "there was no answer in time", true)
+	case upstream != "":
+		s.cfg.Logger.Warn("upstream not reached", "upstream", upstream, "error", err)
+		return of(upstream, http.StatusBadGateway, "unreachable", fmt.Sprintf("no answer from %s", upstream), true)
+	}
+	s.cfg.Logger.Error("unexpected error", "error", err)
+	return problem(http.StatusInternalServerError, "internal", "the sidecar failed: its log says why")
+}
+
+func (s *Server) refuse(r *request, p *client.Problem) {
+	body, err := json.Marshal(p)
+	if err != nil { // a Problem always encodes
+		panic(err)
+	}
+	r.Response.ResetBody()
+	r.SetStatusCode(p.Status)
+	r.SetContentType("application/problem+json")
+	r.SetBody(body)
+}

@@ -1,0 +1,83 @@
+package sidecar
+
+import (
+	"context"
+	"strings"
+
+	"hearth/cache"
+	"hearth/client"
+	"hearth/pool/weaviate"
+)
+
+const defaultCount, maxCount = 5, 100
+
+// relevantPrefix and its closing brace stand around the list in the reply as it is held; preprocess takes the
+// list alone.
+const relevantPrefix = `{"relevant_messages":`
+
+func (s *Server) relevant(r *request) error {
+	o := decodeObject(r.body, "")
+	q := weaviate.Query{
+		Chat:   r.chat,
+		Text:   o.text("text", "", 0, s.cfg.MaxBody),
+		Count:  o.number("count", defaultCount, 1, maxCount),
+		Vector: o.vector("vector"),
+		Roles:  o.roles("roles"),
+		Mode: weaviate.Mode(o.oneOf("mode", string(weaviate.Auto), string(weaviate.Auto), string(weaviate.BM25),
+			string(weaviate.NearText), string(weaviate.NearVector), string(weaviate.Hybrid))),
+	}
+	switch {
+	case q.Mode == weaviate.NearVector && q.Vector == nil:
+		o.wrong("vector", "is required by mode near_vector")
+	case q.Mode != weaviate.NearVector && strings.TrimSpace(q.Text) == "":
+		o.wrong("text", "is required, and must not be blank")
+	}
+	if err := o.err(); err != nil {
+		return err
+	}
+	got, err := s.getRelevant(r.ctx, q, r.directives)
+	if err != nil {
+		return err
+	}
+	return r.reply("relevant", got)
+}
+
+func (o *object) roles(name string) []string {
+	roles := []string{"user", "assistant"}
+	if o.into(name, &roles, "an array of roles") && len(roles) == 0 {
+		o.wrong(name, "must not be empty")
+	}
+	for _, role := range roles {
+		if !isRole(role) {
+			o.wrong(name, "must hold user, assistant or system")
+		}
+	}
+	return roles
+}
+
+func isRole(s string) bool { return s == "user" || s == "assistant" || s == "system" }
+
+func (s *Server) getRelevant(ctx context.Context, q weaviate.Query, d cache.Directives) (cache.Reply, error) {
+	if s.cfg.Weaviate == nil {
+		return cache.Reply{}, s.notConfigured("weaviate", s.cfg.NoWeaviate)
+	}
+	id, err := encode(q)
+	if err != nil {
+		return cache.Reply{}, err
+	}
+	key := cache.RelevantKey(q.Chat, string(id))
+	return s.cfg.Cache.Get(ctx, key, s.cfg.Policies[cache.Relevant], d, func(ctx context.Context) ([]byte, error) {
+		found, err := s.cfg.Weaviate.Search(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		list := make([]client.ScoredMessage, len(found))
+		for i, f := range found {
+			list[i] = client.ScoredMessage{Message: client.Message(f.Message), Score: f.Score}
+		}
+		return encode(client.Relevant{RelevantMessages: list})
+	})
+}
+
+// relevantList is the list within a reply of getRelevant.
+func relevantList(reply []byte) []byte { return reply[len(relevantPrefix) : len(reply)-1] }

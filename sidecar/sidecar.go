@@ -1,0 +1,175 @@
+// Package sidecar serves the localhost API.
+//
+// A request passes the door (door.go: who may ask, and what for), its route (routes.go, every call on one
+// screen) and the operation behind it: history.go, relevant.go, mute.go, messages.go, preprocess.go, odoo.go and
+// admin.go. Bodies are read by decode.go, which names the field at fault; freshness.go translates between HTTP's
+// caching headers and the cache; every error becomes a reply in problem.go.
+//
+// The package remembers nothing itself: that is in cache. It sends nothing itself: that is in pool/….
+package sidecar
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/valyala/fasthttp"
+	"golang.org/x/sync/errgroup"
+
+	"hearth/cache"
+	"hearth/client"
+	"hearth/pool"
+	"hearth/pool/odoo"
+	"hearth/pool/weaviate"
+)
+
+// Config of the API.
+type Config struct {
+	Token string // every call but /healthz must bring it; empty: none is asked for
+
+	Weaviate *weaviate.Client // nil: its calls answer 503 with NoWeaviate
+	Odoo     *odoo.Client     // nil: its calls answer 503 with NoOdoo
+	// NoWeaviate and NoOdoo say which variables are missing.
+	NoWeaviate, NoOdoo string
+
+	Pools    []*pool.Pool // for readiness and statistics
+	Cache    *cache.Cache
+	Policies map[cache.Resource]cache.Policy
+
+	MappedProperties []string // of the message class: a message's own properties may not name them
+	OdooModels       []string // asked for by default
+	OdooRoutes       []string // routes of preprocess that want the models
+
+	Preview int           // grapheme clusters of an older message in a prompt; default 200
+	Workers int           // parts of one preprocess at the same time; default 5
+	Timeout time.Duration // of any call; default 30s
+	MaxBody int           // bytes; default 1 MiB
+
+	Logger *slog.Logger // nil discards
+}
+
+func (c Config) withDefaults() Config {
+	c.Preview = cmp.Or(c.Preview, 200)
+	c.Workers = cmp.Or(c.Workers, 5)
+	c.Timeout = cmp.Or(c.Timeout, 30*time.Second)
+	c.MaxBody = cmp.Or(c.MaxBody, 1<<20)
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
+	return c
+}
+
+// Server answers the API's calls.
+type Server struct {
+	cfg    Config
+	muting keyedLock // one write of a chat's mute at a time
+}
+
+// New makes a server. [Server.Run] starts it.
+func New(cfg Config) *Server { return &Server{cfg: cfg.withDefaults(), muting: newKeyedLock()} }
+
+const (
+	headerBytes  = 16 << 10 // request line and headers
+	connections  = 1024     // at the same time, per listener
+	readTimeout  = 30 * time.Second
+	idleTimeout  = 10 * time.Minute // a handler's connection outlives the pause between two invocations
+	shutdownTime = 250 * time.Millisecond
+)
+
+// Run serves on the listeners until ctx ends, and returns when every connection is closed.
+func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
+	g, running := errgroup.WithContext(ctx)
+	for _, l := range listeners {
+		f := s.fasthttpServer(running, l.Addr().Network() == "unix")
+		g.Go(func() error { return f.Serve(l) })
+		g.Go(func() error {
+			<-running.Done()
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
+			defer cancel()
+			err := f.ShutdownWithContext(ctx)
+			if ctx.Err() != nil {
+				return nil // a caller that does not read its reply does not hold up the end
+			}
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+func (s *Server) fasthttpServer(ctx context.Context, socket bool) *fasthttp.Server {
+	return &fasthttp.Server{
+		Handler:                      func(f *fasthttp.RequestCtx) { s.serve(ctx, f, socket, nil) },
+		ErrorHandler:                 func(f *fasthttp.RequestCtx, err error) { s.serve(ctx, f, socket, err) },
+		Name:                         client.ServerName,
+		Concurrency:                  connections,
+		ReadBufferSize:               headerBytes,
+		ReadTimeout:                  readTimeout,
+		WriteTimeout:                 readTimeout,
+		IdleTimeout:                  idleTimeout,
+		MaxRequestBodySize:           s.cfg.MaxBody,
+		StreamRequestBody:            true, // the door reads bodies, once it has seen who asks
+		CloseOnShutdown:              true,
+		SecureErrorLogMessage:        true,
+		NoDefaultDate:                true,
+		Logger:                       logger{s.cfg.Logger},
+		DisablePreParseMultipartForm: true,
+	}
+}
+
+// request is one call on its way.
+type request struct {
+	*fasthttp.RequestCtx
+	ctx        context.Context //nolint:containedctx // a request's context lives as long as the request
+	socket     bool
+	chat       string // of the path
+	query      fasthttp.Args
+	body       []byte
+	directives cache.Directives
+	started    time.Time
+}
+
+// serve answers one request, also one that could not be read.
+func (s *Server) serve(ctx context.Context, f *fasthttp.RequestCtx, socket bool, broken error) {
+	r := &request{RequestCtx: f, socket: socket, started: time.Now()}
+	defer func() {
+		if p := recover(); p != nil {
+			s.cfg.Logger.Error("panic in a request", "panic", p, "stack", string(debug.Stack()))
+			s.refuse(r, problem(http.StatusInternalServerError, "internal", "the sidecar failed"))
+		}
+	}()
+	handle, refusal := s.enter(r, broken)
+	if refusal != nil {
+		s.refuse(r, refusal)
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	r.ctx = pool.PassHeaders(ctx, traceHeaders(r))
+	if err := handle(s, r); err != nil {
+		s.refuse(r, s.problemOf(err))
+	}
+}
+
+// traceHeaders are the request's headers that go on to the upstreams.
+func traceHeaders(r *request) http.Header {
+	var h http.Header
+	for _, name := range []string{"Traceparent", "Tracestate", "X-Amzn-Trace-Id"} {
+		if v := r.Request.Header.Peek(name); len(v) > 0 {
+			if h == nil {
+				h = http.Header{}
+			}
+			h[name] = []string{string(v)}
+		}
+	}
+	return h
+}
+
+// logger is what fasthttp logs to: connections that end early, mostly.
+type logger struct{ *slog.Logger }
+
+func (l logger) Printf(format string, args ...any) {
+	l.Debug("http", "message", fmt.Sprintf(format, args...))
+}

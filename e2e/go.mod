@@ -1,0 +1,5 @@
+module hearth/e2e
+
+go 1.26
+
+replace hearth => ../

@@ -1,0 +1,57 @@
+package servers
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// cached returns the folder name of the cache, made by build if it is missing. One process at a time builds a name. A
+// build that does not end well leaves nothing behind under that name.
+func cached(name string, build func(dir string) error) (string, error) {
+	base := os.Getenv("HEARTH_E2E_CACHE")
+	if base == "" {
+		user, err := os.UserCacheDir()
+		if err != nil {
+			return "", fmt.Errorf("servers: cache folder: %w", err)
+		}
+		base = user
+	}
+	dir := filepath.Join(base, "hearth-e2e", name)
+	if err := makeOnce(dir, build); err != nil {
+		return "", fmt.Errorf("servers: make %s: %w", name, err)
+	}
+	return dir, nil
+}
+
+func makeOnce(dir string, build func(dir string) error) error {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return err
+	}
+	lock, err := os.Create(dir + ".lock")
+	if err != nil {
+		return err
+	}
+	defer lock.Close() // which unlocks
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return fmt.Errorf("lock: %w", err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+
+	tmp := dir + ".tmp"
+	if err := os.RemoveAll(tmp); err != nil {
+		return err
+	}
+	if err := os.Mkdir(tmp, 0o755); err != nil {
+		return err
+	}
+	if err := build(tmp); err != nil {
+		return err
+	}
+	return os.Rename(tmp, dir)
+}

@@ -1,0 +1,99 @@
+package servers
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/template"
+)
+
+//go:embed nginx.conf
+var nginxConf string
+
+// NginxConfig says what nginx stands before.
+type NginxConfig struct {
+	Weaviate string // base URL, or empty for none
+	Odoo     string // base URL, or empty for none
+	HTTP2    bool   // offer HTTP/2 beside HTTP/1.1
+}
+
+// Nginx is a running nginx that ends TLS, one port for each server behind it, with keep-alive on both sides.
+type Nginx struct {
+	CAFile      string // the PEM file to trust
+	WeaviateURL string
+	OdooURL     string
+	Log         string // the file
+
+	process *process
+}
+
+// StartNginx starts an nginx with its configuration and certificates in dir.
+func StartNginx(ctx context.Context, dir string, config NginxConfig) (*Nginx, error) {
+	root, err := image(ctx)
+	if err != nil {
+		return nil, err
+	}
+	state := filepath.Join(dir, "nginx")
+	if err := os.Mkdir(state, 0o755); err != nil {
+		return nil, fmt.Errorf("servers: nginx: %w", err)
+	}
+	if err := writeCertificates(state); err != nil {
+		return nil, fmt.Errorf("servers: certificates: %w", err)
+	}
+	ports, err := freePorts(2)
+	if err != nil {
+		return nil, err
+	}
+
+	type server struct {
+		Name, Upstream string
+		Port           int
+	}
+	var servers []server
+	n := &Nginx{CAFile: filepath.Join(state, "ca.pem"), Log: filepath.Join(dir, "nginx.log")}
+	if config.Weaviate != "" {
+		servers = append(servers, server{"weaviate", strings.TrimPrefix(config.Weaviate, "http://"), ports[0]})
+		n.WeaviateURL = "https://" + address(ports[0])
+	}
+	if config.Odoo != "" {
+		servers = append(servers, server{"odoo", strings.TrimPrefix(config.Odoo, "http://"), ports[1]})
+		n.OdooURL = "https://" + address(ports[1])
+	}
+	var conf strings.Builder
+	fill := template.Must(template.New("nginx.conf").Parse(nginxConf))
+	if err := fill.Execute(&conf, map[string]any{"HTTP2": config.HTTP2, "Servers": servers}); err != nil {
+		return nil, fmt.Errorf("servers: nginx.conf: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(state, "nginx.conf"), []byte(conf.String()), 0o644); err != nil {
+		return nil, fmt.Errorf("servers: nginx: %w", err)
+	}
+
+	cmd := inImage(root, state, "nginx", "-e", "stderr", "-c", "/srv/hearth/nginx.conf")
+	if n.process, err = start("nginx", cmd, n.Log, true); err != nil {
+		return nil, err
+	}
+	err = n.process.ready(ctx, func(ctx context.Context) error {
+		var dialer net.Dialer
+		for _, s := range servers {
+			conn, err := dialer.DialContext(ctx, "tcp", address(s.Port))
+			if err != nil {
+				return err
+			}
+			conn.Close()
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+// Stop ends nginx and cuts its connections.
+func (n *Nginx) Stop() {
+	n.process.stop(0)
+}

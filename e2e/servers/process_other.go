@@ -1,0 +1,9 @@
+//go:build !linux
+
+package servers
+
+import "syscall"
+
+func attributes(bool) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true}
+}

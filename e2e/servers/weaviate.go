@@ -1,0 +1,167 @@
+package servers
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// WeaviateVersion is the version that ../weaviate/go.mod builds.
+const WeaviateVersion = "1.35.2"
+
+const weaviateModule = "github.com/weaviate/weaviate"
+
+// Weaviate is a running Weaviate: one node, anonymous access, no vectorizer, no automatic schema, empty.
+type Weaviate struct {
+	URL  string
+	GRPC string // host:port
+	Log  string // the file
+
+	process *process
+}
+
+// StartWeaviate starts a Weaviate that keeps its data in dir. Started again on the same dir, it has the same data.
+func StartWeaviate(ctx context.Context, dir string) (*Weaviate, error) {
+	bin, err := cached("weaviate-"+WeaviateVersion, func(tmp string) error { return buildWeaviate(ctx, tmp) })
+	if err != nil {
+		return nil, err
+	}
+	ports, err := freePorts(6)
+	if err != nil {
+		return nil, err
+	}
+	w := &Weaviate{
+		URL:  "http://" + address(ports[0]),
+		GRPC: address(ports[1]),
+		Log:  filepath.Join(dir, "weaviate.log"),
+	}
+
+	cmd := exec.Command(filepath.Join(bin, "weaviate-server"),
+		"--scheme", "http", "--host", "127.0.0.1", "--port", strconv.Itoa(ports[0]))
+	cmd.Dir = dir
+	cmd.Env = []string{
+		"PERSISTENCE_DATA_PATH=" + filepath.Join(dir, "data"),
+		"AUTHENTICATION_ANONYMOUS_ACCESS_ENABLED=true",
+		"AUTOSCHEMA_ENABLED=false",
+		"DEFAULT_VECTORIZER_MODULE=none",
+		"ENABLE_MODULES=",
+		"API_BASED_MODULES_DISABLED=true",
+		"DISABLE_TELEMETRY=true",
+		"GO_PROFILING_DISABLE=true",
+		"LOG_LEVEL=warning",
+		"CLUSTER_HOSTNAME=node1",
+		"CLUSTER_IN_LOCALHOST=true",
+		"CLUSTER_BIND_ADDR=127.0.0.1",
+		"CLUSTER_ADVERTISE_ADDR=127.0.0.1",
+		"RAFT_BOOTSTRAP_EXPECT=1",
+		fmt.Sprint("GRPC_PORT=", ports[1]),
+		// In each pair the second is the first plus one: a node on localhost takes that for granted of its peers.
+		fmt.Sprint("CLUSTER_GOSSIP_BIND_PORT=", ports[2]),
+		fmt.Sprint("CLUSTER_DATA_BIND_PORT=", ports[3]),
+		fmt.Sprint("RAFT_PORT=", ports[4]),
+		fmt.Sprint("RAFT_INTERNAL_RPC_PORT=", ports[5]),
+	}
+	if w.process, err = start("weaviate", cmd, w.Log, false); err != nil {
+		return nil, err
+	}
+	err = w.process.ready(ctx, func(ctx context.Context) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.URL+"/v1/.well-known/ready", nil)
+		if err != nil {
+			return err
+		}
+		return get(http.DefaultClient, req)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// Stop ends the server after it has written its data.
+func (w *Weaviate) Stop() {
+	w.process.stop(15 * time.Second)
+}
+
+// buildWeaviate builds the server into tmp from a copy of its source, in which the listeners that take every interface
+// and have no setting for it take the loopback.
+func buildWeaviate(ctx context.Context, tmp string) error {
+	e2e, err := command(ctx, ".", "go", "list", "-m", "-f", "{{.Dir}}", "hearth/e2e")
+	if err != nil {
+		return fmt.Errorf("only from a folder of hearth/e2e: %w", err)
+	}
+	room := filepath.Join(strings.TrimSpace(string(e2e)), "weaviate")
+	answer, err := command(ctx, room, "go", "mod", "download", "-json", weaviateModule)
+	if err != nil {
+		return err
+	}
+	var module struct{ Version, Dir string }
+	if err := json.Unmarshal(answer, &module); err != nil {
+		return err
+	}
+	if module.Version != "v"+WeaviateVersion {
+		return fmt.Errorf("WeaviateVersion is %s, weaviate/go.mod has %s", WeaviateVersion, module.Version)
+	}
+
+	src := filepath.Join(tmp, "src")
+	if err := os.CopyFS(src, os.DirFS(module.Dir)); err != nil {
+		return err
+	}
+	for _, name := range []string{
+		"adapters/handlers/grpc/server.go",
+		"adapters/handlers/rest/clusterapi/grpc/server.go",
+		"adapters/handlers/rest/clusterapi/serve.go",
+	} {
+		if err := replaceOnce(filepath.Join(src, name), `":%d"`, `"127.0.0.1:%d"`); err != nil {
+			return err
+		}
+	}
+	mod := filepath.Join(tmp, "build.mod")
+	for from, to := range map[string]string{"go.mod": mod, "go.sum": filepath.Join(tmp, "build.sum")} {
+		text, err := os.ReadFile(filepath.Join(room, from))
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(to, text, 0o644); err != nil {
+			return err
+		}
+	}
+	if _, err := command(ctx, room, "go", "mod", "edit", "-replace="+weaviateModule+"="+src, mod); err != nil {
+		return err
+	}
+	_, err = command(ctx, room, "go", "build", "-modfile="+mod, "-trimpath", "-ldflags=-s -w",
+		"-o", filepath.Join(tmp, "weaviate-server"), weaviateModule+"/cmd/weaviate-server")
+	if err != nil {
+		return err
+	}
+	return os.RemoveAll(src)
+}
+
+func replaceOnce(file, from, to string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	if n := bytes.Count(text, []byte(from)); n != 1 {
+		return fmt.Errorf("%s has %s %d times, want once", file, from, n)
+	}
+	return os.WriteFile(file, bytes.Replace(text, []byte(from), []byte(to), 1), 0o644)
+}
+
+func command(ctx context.Context, dir, name string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = dir
+	out, err := cmd.Output()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return nil, fmt.Errorf("%s: %w: %s", name, err, exit.Stderr)
+	}
+	return out, err
+}

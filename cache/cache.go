@@ -68,7 +68,8 @@ type Cache struct {
 // New makes a cache. Close ends what it starts.
 func New(cfg Config) (*Cache, error) {
 	cfg = cfg.withDefaults()
-	c := &Cache{cfg: cfg, now: clock(), flights: newFlights(cfg.LoadTimeout), count: map[Resource]*counters{}}
+	now := clock()
+	c := &Cache{cfg: cfg, now: now, flights: newFlights(now, cfg.LoadTimeout), count: map[Resource]*counters{}}
 	for _, r := range Resources() {
 		c.count[r] = &counters{}
 	}

@@ -6,62 +6,78 @@ import (
 	"runtime/debug"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/singleflight"
 )
 
-// flights runs loads, one at a time per key. A load runs under the cache's own life with the values of the
-// request that started it: whoever waits may give up without ending it for the others.
+// flights runs loads and lets requests share them. A load runs under the cache's own life with the values of
+// the request that started it: whoever waits may give up without ending it for the others.
+//
+// This is x/sync's singleflight with one difference: a request says how old a flight it may join. What a load
+// brings is as old as its beginning, so joining a slow one could give a reply staler than its freshness allows.
 type flights struct {
-	group   singleflight.Group
+	now     func() instant
 	timeout time.Duration
 	ctx     context.Context //nolint:containedctx // the owner's life: close ends it
 	cancel  context.CancelFunc
 
 	mu     sync.Mutex
-	closed bool           // guarded by mu
-	loads  sync.WaitGroup // Add is guarded by mu
+	latest map[string]*flight // guarded by mu; under way, the last one started of each key
+	closed bool               // guarded by mu
+	loads  sync.WaitGroup     // Add is guarded by mu
 }
 
-func newFlights(timeout time.Duration) *flights {
-	f := &flights{timeout: timeout}
+type flight struct {
+	began instant
+	done  chan struct{} // closed once v and err are set and nobody can join any more
+	v     any
+	err   error
+}
+
+func newFlights(now func() instant, timeout time.Duration) *flights {
+	f := &flights{now: now, timeout: timeout, latest: map[string]*flight{}}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	return f
 }
 
-// do joins the flight of key or starts it; alone starts a new one in any case. It returns when the load is
-// done or ctx ends.
-func (f *flights) do(ctx context.Context, key string, alone bool, load func(context.Context) (any, error)) (v any, collapsed bool, err error) {
-	if alone {
-		f.group.Forget(key)
-	}
-	led := false // written by our own load only, before its result is sent
-	result := f.group.DoChan(key, func() (any, error) {
-		led = true
-		return f.run(ctx, load)
-	})
+// do joins the flight of key if it began less than join ago, else starts one. It returns when the load is done
+// or ctx ends.
+func (f *flights) do(ctx context.Context, key string, join time.Duration, load func(context.Context) (any, error)) (v any, collapsed bool, err error) {
+	fl, collapsed := f.start(ctx, key, join, load)
 	select {
-	case r := <-result:
-		return r.Val, !led, r.Err
+	case <-fl.done:
+		return fl.v, collapsed, fl.err
 	case <-ctx.Done():
-		return nil, false, context.Cause(ctx)
+		return nil, collapsed, context.Cause(ctx)
 	}
 }
 
-// start begins the flight of key, if there is none, and waits for nothing.
-func (f *flights) start(ctx context.Context, key string, load func(context.Context) (any, error)) {
-	f.group.DoChan(key, func() (any, error) { return f.run(ctx, load) })
+// start is do without waiting.
+func (f *flights) start(ctx context.Context, key string, join time.Duration, load func(context.Context) (any, error)) (_ *flight, joined bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := f.now()
+	if fl := f.latest[key]; fl != nil && now.since(fl.began) < join {
+		return fl, true
+	}
+	fl := &flight{began: now, done: make(chan struct{})}
+	if f.closed {
+		fl.err = ErrClosed
+		close(fl.done)
+		return fl, false
+	}
+	f.latest[key] = fl
+	f.loads.Go(func() {
+		fl.v, fl.err = f.run(ctx, load)
+		f.mu.Lock()
+		if f.latest[key] == fl {
+			delete(f.latest, key)
+		}
+		f.mu.Unlock()
+		close(fl.done)
+	})
+	return fl, false
 }
 
 func (f *flights) run(ctx context.Context, load func(context.Context) (any, error)) (v any, err error) {
-	f.mu.Lock()
-	if f.closed {
-		f.mu.Unlock()
-		return nil, ErrClosed
-	}
-	f.loads.Add(1)
-	f.mu.Unlock()
-	defer f.loads.Done()
 	defer func() {
 		if p := recover(); p != nil { // a sidecar that exits is a crashed sandbox
 			err = fmt.Errorf("cache: a load panicked: %v\n%s", p, debug.Stack())
@@ -69,7 +85,7 @@ func (f *flights) run(ctx context.Context, load func(context.Context) (any, erro
 	}()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.timeout)
 	defer cancel()
-	defer context.AfterFunc(f.ctx, cancel)()
+	defer context.AfterFunc(f.ctx, cancel)() //nolint:contextcheck // the load ends with its owner too
 	return load(ctx)
 }
 

@@ -77,7 +77,7 @@ func (c *Cache) History(ctx context.Context, r HistoryRequest) (Reply, error) {
 	}
 	switch {
 	case v == refresh:
-		c.flights.start(ctx, name, run)
+		c.flights.start(ctx, name, r.Policy.joinable(r.Directives), run)
 		o := r.Policy.origin(Hit, age)
 		count.served(o.Served)
 		return c.replyLocked(ch, r, o)
@@ -89,7 +89,7 @@ func (c *Cache) History(ctx context.Context, r HistoryRequest) (Reply, error) {
 	cs.mu.Unlock()
 
 	count.misses.Add(1)
-	got, collapsed, err := c.flights.do(ctx, name, r.Directives.NoCache || r.Directives.NoStore, run)
+	got, collapsed, err := c.flights.do(ctx, name, r.Policy.joinable(r.Directives), run)
 	cs.mu.Lock()
 	if err != nil {
 		if ch.timeline != nil && ch.timeline.fits(r.View.Messages) {
@@ -188,11 +188,6 @@ func (c *Cache) loadTimeline(ctx context.Context, r HistoryRequest, want int) (*
 		cs.sizeLocked(ch)
 	}
 	return l, nil
-}
-
-func newWindow(p Page) window {
-	slices.SortFunc(p.Messages, Message.Compare)
-	return window{messages: p.Messages, complete: p.Complete}
 }
 
 // most is how long a window loaded for want messages may grow by writes.

@@ -46,7 +46,7 @@ func (c *Cache) Mute(ctx context.Context, id string, p Policy, d Directives, loa
 	}
 	switch {
 	case v == refresh:
-		c.flights.start(ctx, name, run)
+		c.flights.start(ctx, name, p.joinable(d), run)
 		fallthrough
 	case v != fetch:
 		o := p.origin(Hit, age)
@@ -57,7 +57,7 @@ func (c *Cache) Mute(ctx context.Context, id string, p Policy, d Directives, loa
 		return MuteState{}, Origin{}, ErrNotCached
 	}
 	count.misses.Add(1)
-	got, collapsed, err := c.flights.do(ctx, name, d.NoCache || d.NoStore, run)
+	got, collapsed, err := c.flights.do(ctx, name, p.joinable(d), run)
 	if err != nil {
 		if held != nil && p.afterError(age, d) {
 			count.stale.Add(1)

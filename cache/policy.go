@@ -48,6 +48,18 @@ func (p Policy) judge(age time.Duration, d Directives) (v verdict, reason string
 	return fetch, "stale"
 }
 
+// joinable is how old a load under way may be for a request to wait for it: what it brings is as old as its
+// beginning.
+func (p Policy) joinable(d Directives) time.Duration {
+	switch {
+	case d.NoCache, d.NoStore:
+		return 0
+	case d.MaxAge != nil:
+		return min(p.Fresh, *d.MaxAge)
+	}
+	return p.Fresh
+}
+
 // afterError says whether something held may stand in for a load that failed.
 func (p Policy) afterError(age time.Duration, d Directives) bool {
 	return !d.NoCache && d.MaxAge == nil && age < p.Fresh+p.IfError

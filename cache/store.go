@@ -61,7 +61,7 @@ func (c *Cache) Get(ctx context.Context, key Key, p Policy, d Directives, load f
 	}
 	switch {
 	case v == refresh:
-		c.flights.start(ctx, name, run)
+		c.flights.start(ctx, name, p.joinable(d), run)
 		fallthrough
 	case v != fetch:
 		o := p.origin(Hit, age)
@@ -72,7 +72,7 @@ func (c *Cache) Get(ctx context.Context, key Key, p Policy, d Directives, load f
 		return Reply{}, ErrNotCached
 	}
 	count.misses.Add(1)
-	got, collapsed, err := c.flights.do(ctx, name, d.NoCache || d.NoStore, run)
+	got, collapsed, err := c.flights.do(ctx, name, p.joinable(d), run)
 	if err != nil {
 		if held != nil && p.afterError(age, d) {
 			count.stale.Add(1)

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -34,11 +35,20 @@ func (m Message) bytes() int64 {
 	return overhead + int64(len(m.ID)+len(m.Role)+len(m.Content))
 }
 
-// window is the newest messages of one role in one chat, oldest first. It holds every message from its oldest
-// one on, those with the oldest one's timestamp included. It is not safe for concurrent use.
+// window is the newest messages of one role in one chat, oldest first. It is not safe for concurrent use.
 type window struct {
 	messages []Message
-	complete bool // reaches back to the first message
+	complete bool      // reaches back to the first message
+	edge     time.Time // unless complete: every message from here on is held, and none before
+}
+
+func newWindow(p Page) window {
+	slices.SortFunc(p.Messages, Message.Compare)
+	w := window{messages: p.Messages, complete: p.Complete, edge: time.Unix(math.MaxInt32<<16, 0)}
+	if len(w.messages) > 0 {
+		w.edge = w.messages[0].CreatedAt
+	}
+	return w
 }
 
 // fits says whether the newest n messages can be cut from w.
@@ -49,21 +59,21 @@ func (w *window) newest(n int) []Message { return w.messages[max(0, len(w.messag
 // insert puts m in its place, unless that is before the edge of an incomplete window: what lies there is not
 // known, and a message alone would hide the gap. A window longer than most loses its oldest timestamps.
 func (w *window) insert(m Message, most int) {
-	if !w.complete && (len(w.messages) == 0 || m.CreatedAt.Before(w.messages[0].CreatedAt)) {
+	if !w.complete && m.CreatedAt.Before(w.edge) {
 		return
 	}
 	i, _ := slices.BinarySearchFunc(w.messages, m, Message.Compare)
 	w.messages = slices.Insert(w.messages, i, m)
 	if cut := len(w.messages) - most; cut > 0 {
-		edge := w.messages[cut-1].CreatedAt
-		for cut < len(w.messages) && w.messages[cut].CreatedAt.Equal(edge) {
+		last := w.messages[cut-1].CreatedAt
+		for cut < len(w.messages) && w.messages[cut].CreatedAt.Equal(last) {
 			cut++
 		}
 		if cut == len(w.messages) {
 			return // all at one timestamp: keep them
 		}
 		w.messages = slices.Delete(w.messages, 0, cut)
-		w.complete = false
+		w.complete, w.edge = false, w.messages[0].CreatedAt
 	}
 }
 

@@ -1,0 +1,68 @@
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+FUZZTIME ?= 10s
+BENCH ?= .
+LINT := go tool -modfile=tools/go.mod golangci-lint
+
+# The race detector needs a C compiler; without one Go says CGO_ENABLED=0.
+RACE = $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+
+.PHONY: build
+build: ## build the extension for this machine: ./hearth
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -o hearth .
+
+.PHONY: test
+test: ## run the unit tests: Go with the race detector, and Python if there is one
+	@[ -n "$(RACE)" ] || echo "no C compiler: testing without the race detector"
+	go test $(RACE) ./...
+	@if command -v python3 >/dev/null; then \
+		echo "cd client/python && python3 -m unittest discover -s tests -t ."; \
+		cd client/python && PYTHONDONTWRITEBYTECODE=1 python3 -m unittest discover -s tests -t .; \
+	else \
+		echo "no python3: the Python client is not tested"; \
+	fi
+
+.PHONY: lint
+lint: ## check style, formatting and the arrows between packages
+	$(LINT) run
+
+.PHONY: fmt
+fmt: ## format the Go files
+	$(LINT) fmt
+
+.PHONY: fuzz
+fuzz: ## fuzz every fuzz target for FUZZTIME (10s) each
+	@for package in $$(go list ./...); do \
+		targets=$$(go test -list '^Fuzz' "$$package" | sed -n '/^Fuzz/p'); \
+		for target in $$targets; do \
+			echo "$$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
+		done; \
+	done
+
+.PHONY: bench
+bench: ## run the benchmarks that match BENCH (all)
+	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+.PHONY: layer
+layer: ## build the Lambda layers: dist/hearth-layer-*.zip
+	./layer.zip.sh
+
+.PHONY: demo
+demo: ## show a chatbot's calls with and without Hearth, on this machine
+	go run ./internal/demo
+
+.PHONY: e2e
+e2e: ## test against a real Weaviate and a real Odoo (E2E=optional skips what cannot run here)
+	cd e2e && go test -count=1 -timeout 25m ./...
+
+.PHONY: clean
+clean: ## remove what was built here
+	rm -rf dist hearth
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"archive/zip"
+	"bytes"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// tree writes the files, whose names end in "/" for folders, and dates them.
+func tree(t *testing.T, files []string, date time.Time) string {
+	t.Helper()
+	root := t.TempDir()
+	for _, name := range files {
+		path := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, date, date); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+// build compiles a program for the architecture, as layer.zip.sh does.
+func build(t *testing.T, goarch string) string {
+	t.Helper()
+	dir := t.TempDir()
+	source := filepath.Join(dir, "main.go")
+	if err := os.WriteFile(source, []byte("package main\n\nfunc main() {}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(dir, "hearth"), source)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+goarch)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return filepath.Join(dir, "hearth")
+}
+
+func TestALayerDependsOnNamesAndContentsOnly(t *testing.T) {
+	files := []string{
+		"parallel_utils.py", "hearth/__init__.py", "hearth/client.py", "hearth/py.typed", "hearth/z/deep.py",
+		"tests/test_client.py", "hearth/tests/test_x.py", "hearth/__pycache__/client.cpython-311.pyc", "old.pyc", ".DS_Store", ".cache/x.py",
+		"hearth.egg-info/PKG-INFO",
+	}
+	binary := build(t, "amd64")
+	var archives [][]byte
+	for _, date := range []time.Time{time.Unix(1e9, 0), time.Unix(2e9, 0)} {
+		out := filepath.Join(t.TempDir(), "new", "layer.zip")
+		var printed strings.Builder
+		err := run([]string{"-o", out, "-arch", "x86_64", "-extension", binary, "-python", tree(t, files, date)}, &printed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := os.ReadFile(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		archives = append(archives, body)
+	}
+	if !bytes.Equal(archives[0], archives[1]) {
+		t.Error("two runs differ")
+	}
+
+	r, err := zip.NewReader(bytes.NewReader(archives[0]), int64(len(archives[0])))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range r.File {
+		names = append(names, f.Name)
+		want := fs.FileMode(0o644)
+		if f.Name == "extensions/hearth" {
+			want = 0o755
+		}
+		if f.Mode() != want {
+			t.Errorf("%s: mode %v, want %v", f.Name, f.Mode(), want)
+		}
+	}
+	want := []string{
+		"extensions/hearth", "python/hearth/__init__.py", "python/hearth/client.py", "python/hearth/py.typed",
+		"python/hearth/z/deep.py", "python/parallel_utils.py",
+	}
+	if !reflect.DeepEqual(names, want) {
+		t.Errorf("entries: %q", names)
+	}
+}
+
+func TestALayerIsRefused(t *testing.T) {
+	amd64, arm64 := build(t, "amd64"), build(t, "arm64")
+	python := tree(t, []string{"hearth/__init__.py"}, time.Unix(1e9, 0))
+	linked := tree(t, []string{"a.py"}, time.Unix(1e9, 0))
+	if err := os.Symlink("a.py", filepath.Join(linked, "b.py")); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		want string
+		args []string
+	}{
+		{"wants -o", []string{"-extension", amd64, "-python", python}},
+		{"unknown architecture", []string{"-o", "x", "-arch", "amd64", "-extension", amd64, "-python", python}},
+		{"is for EM_AARCH64", []string{"-o", "x", "-arch", "x86_64", "-extension", arm64, "-python", python}},
+		{"bad magic number", []string{"-o", "x", "-arch", "arm64", "-extension", filepath.Join(python, "hearth/__init__.py"), "-python", python}},
+		{"no files", []string{"-o", "x", "-arch", "arm64", "-extension", arm64, "-python", t.TempDir()}},
+		{"not a regular file", []string{"-o", "x", "-arch", "arm64", "-extension", arm64, "-python", linked}},
+		{"more than 10", []string{"-o", "x", "-arch", "arm64", "-extension", arm64, "-python", python, "-max", "10"}},
+	} {
+		t.Chdir(t.TempDir())
+		if err := run(tc.args, new(strings.Builder)); err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("want %q, got %v", tc.want, err)
+		}
+		if left, _ := os.ReadDir("."); len(left) > 0 {
+			t.Errorf("%q left %v behind", tc.want, left)
+		}
+	}
+}

@@ -1,0 +1,133 @@
+// Package testnet serves an http.Handler on a loopback port as if it were far away: with TLS from an authority made
+// at start, and with a wire that takes half a round trip in each direction. Start at Serve. Knobs is what the
+// stand-ins in weaviatetest and odootest share: request counts, a hook and a service time.
+//
+// It models delay only: no loss, no bandwidth limit, no slow start.
+package testnet
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Config says how a handler is served.
+type Config struct {
+	Addr  string        // where to listen; "127.0.0.1:0" if empty
+	TLS   bool          // serve https with a certificate signed by Server.CA
+	HTTP2 bool          // offer HTTP/2 over TLS; otherwise HTTP/1.1 only
+	RTT   time.Duration // what one round trip costs; 0 leaves the proxy out
+}
+
+// Server is a handler being served. Close it.
+type Server struct {
+	URL  string // "https://127.0.0.1:4711"
+	Addr string // "127.0.0.1:4711"
+	CA   []byte // the authority's certificate as PEM; nil without TLS
+
+	http *http.Server
+	wire *wire // nil without RTT
+	done chan struct{}
+
+	mu      sync.Mutex
+	running int           // guarded by mu: handlers under way
+	closing bool          // guarded by mu
+	idle    chan struct{} // closed once closing and running is 0
+}
+
+// Serve starts serving h and returns once connections are accepted.
+func Serve(h http.Handler, cfg Config) (*Server, error) {
+	addr := cfg.Addr
+	if addr == "" {
+		addr = "127.0.0.1:0"
+	}
+	var lc net.ListenConfig
+	front, err := lc.Listen(context.Background(), "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("testnet: %w", err)
+	}
+	s := &Server{Addr: front.Addr().String(), done: make(chan struct{}), idle: make(chan struct{})}
+	s.URL = "http://" + s.Addr
+	s.http = &http.Server{
+		Handler:           s.track(h),
+		ReadHeaderTimeout: time.Minute,
+		ErrorLog:          log.New(io.Discard, "", 0), // clients that hang up are what tests are about
+		Protocols:         new(http.Protocols),
+	}
+	s.http.Protocols.SetHTTP1(true)
+	s.http.Protocols.SetHTTP2(cfg.HTTP2)
+	if cfg.TLS {
+		cert, ca, err := newCertificate()
+		if err != nil {
+			front.Close()
+			return nil, err
+		}
+		s.CA, s.URL = ca, "https://"+s.Addr
+		s.http.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+	}
+
+	back := front
+	if cfg.RTT > 0 {
+		if back, err = lc.Listen(context.Background(), "tcp", "127.0.0.1:0"); err != nil {
+			front.Close()
+			return nil, fmt.Errorf("testnet: %w", err)
+		}
+		s.wire = newWire(front, back.Addr().String(), cfg.RTT)
+	}
+	go func() {
+		defer close(s.done)
+		if cfg.TLS {
+			_ = s.http.ServeTLS(back, "", "") // returns when Close is called
+			return
+		}
+		_ = s.http.Serve(back)
+	}()
+	return s, nil
+}
+
+// Close cuts every connection and returns when no handler runs any more. A handler that waits must heed its
+// request's context.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	if !s.closing {
+		s.closing = true
+		if s.running == 0 {
+			close(s.idle)
+		}
+	}
+	s.mu.Unlock()
+	err := s.http.Close()
+	if s.wire != nil {
+		s.wire.close()
+	}
+	<-s.done
+	<-s.idle
+	return err
+}
+
+func (s *Server) track(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		if s.closing {
+			s.mu.Unlock()
+			panic(http.ErrAbortHandler)
+		}
+		s.running++
+		s.mu.Unlock()
+		defer func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.running--
+			if s.closing && s.running == 0 {
+				close(s.idle)
+			}
+		}()
+		h.ServeHTTP(w, r)
+	})
+}

@@ -182,7 +182,7 @@ func (c *Cache) loadTimeline(ctx context.Context, r HistoryRequest, want int) (*
 	}}
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	if ch.generation == generation && !r.Directives.NoStore && (ch.timeline == nil || ch.loadedAt.mono <= at.mono) {
+	if ch.generation == generation && !r.Directives.NoStore && (ch.timeline == nil || ch.loadedAt.mono < at.mono) {
 		ch.replicated, ch.most = l.replicated, c.most(want)
 		ch.timeline, ch.loadedAt, ch.rendered = l.over(ch, c.now(), ch.most), at, nil
 		cs.sizeLocked(ch)

@@ -89,7 +89,7 @@ func (c *Cache) loadMute(ctx context.Context, id string, d Directives, load func
 	if ours := ch.put; loaded.Replicated && ours != nil && c.now().since(ours.at) < overlay && loaded.Updated.Before(ours.at.wall) {
 		m.MuteState = ours.MuteState // the load missed our own write
 	}
-	if ch.muteGeneration == generation && !d.NoStore && (ch.mute == nil || ch.mute.at.mono <= at.mono) {
+	if ch.muteGeneration == generation && !d.NoStore && (ch.mute == nil || ch.mute.at.mono < at.mono) {
 		ch.mute = m
 	}
 	return m, nil

@@ -48,7 +48,11 @@ func ModelKey(model, id string) Key {
 // Get returns what key stands for: held, or from load, which returns it encoded. A load that fails keeps what was held.
 func (c *Cache) Get(ctx context.Context, key Key, p Policy, d Directives, load func(context.Context) ([]byte, error)) (Reply, error) {
 	count := c.count[key.Resource]
-	name, held := c.store.get(key)
+	// Holding the scopes keeps their generations: two requests share a flight unless a drop came between them.
+	generations := c.store.begin(key.Scopes)
+	defer c.store.end(key.Scopes, generations)
+	name := nameOf(key, generations)
+	held := c.store.get(name)
 	var age time.Duration
 	v, reason := fetch, "miss"
 	if held != nil {
@@ -168,22 +172,11 @@ func newStore(bytes int64, next func() uint64) (*store, error) {
 
 func (s *store) close() { s.cache.Close() }
 
-// get returns key's name under the present generations, and what is held under it.
-func (s *store) get(key Key) (name string, _ *entry) {
-	s.mu.Lock()
-	generations := make([]uint64, len(key.Scopes)) // 0: no such scope, hence nothing held
-	for i, name := range key.Scopes {
-		if sc := s.scopes[name]; sc != nil {
-			generations[i] = sc.generation
-		}
+func (s *store) get(name string) *entry {
+	if e, ok := s.cache.Get(xxhash.Sum64String(name)); ok && e.name == name {
+		return e
 	}
-	s.mu.Unlock()
-	name = nameOf(key, generations)
-	e, ok := s.cache.Get(xxhash.Sum64String(name))
-	if !ok || e.name != name {
-		return name, nil
-	}
-	return name, e
+	return nil
 }
 
 func nameOf(key Key, generations []uint64) string {
@@ -235,7 +228,7 @@ func (s *store) put(key Key, generations []uint64, e *entry) {
 	order := &s.order[e.hash%uint64(len(s.order))]
 	order.Lock()
 	defer order.Unlock()
-	if old, ok := s.cache.Get(e.hash); ok && old.name == e.name && old.at.mono > e.at.mono {
+	if old, ok := s.cache.Get(e.hash); ok && old.name == e.name && old.at.mono >= e.at.mono {
 		return
 	}
 	if !s.link(e, generations) {

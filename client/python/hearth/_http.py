@@ -1,7 +1,7 @@
 """HTTP/1.1 over one open socket, one exchange at a time: no redirects, no proxies, no path rewritten on the way.
 
-The standard library's http.client would do, but importing it takes 20 ms, more than all the rest of this package, and a
-cold start waits for it.
+The standard library's http.client would do, but importing it costs a cold start 12 ms on top of the 9 ms that all of
+this package takes, and every exchange takes it two to three times as long.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ class Connection:
             pass
         return False
 
-    def exchange(self, method: str, target: str, fields: Mapping[str, str], body: Optional[bytes], deadline: float) -> Reply:
+    def exchange(
+        self, method: str, target: str, fields: Mapping[str, str], body: Optional[bytes], deadline: float
+    ) -> Reply:
         self.touched = self.reusable = False
         complete = self._send(_request(method, target, {"Host": self._host, **fields}, body), deadline)
         status = 100

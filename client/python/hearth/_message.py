@@ -28,7 +28,7 @@ def stamped(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def rfc3339(when: Union[str, datetime]) -> str:
-    """A time as the API takes it. Text goes as it is; a datetime without a zone is local time, as everywhere in Python."""
+    """A time as the API takes it. Text goes as it is; a datetime without a zone is local time, as in all of Python."""
     if not isinstance(when, datetime):
         return when
     return when.astimezone(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -108,7 +108,7 @@ class Transport:
             connection.close()
 
     def _dial(self, deadline: float) -> Connection:
-        """A new connection to the first address where somebody listens; on TCP, only once that is known to be Hearth."""
+        """A new connection to the first address where somebody listens; on TCP, once that is known to be Hearth."""
         deadline = min(deadline, time.monotonic() + self._connect_timeout)
         missing = []
         for address in self._addresses:

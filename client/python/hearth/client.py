@@ -213,8 +213,8 @@ class Client:
             path += "?" + "&".join(f"{name}={_quoted(str(value))}" for name, value in query.items())
         content = None
         if body is not None:
-            # "replace" is for half an emoji, which slicing in other languages leaves behind and UTF-8 cannot carry.
-            content = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(errors="replace")
+            text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+            content = text.encode(errors="replace")  # half an emoji, left by slicing elsewhere, is no UTF-8
         fields = {}
         if cache_control:
             fields["Cache-Control"] = cache_control
@@ -236,7 +236,9 @@ class Client:
 
 
 def field(reply: Mapping[str, Any], name: str, kind: type) -> Any:
-    """What a reply must hold."""
+    """What a reply must hold. An empty list or dict may come as null."""
+    if kind in (list, dict) and reply.get(name, False) is None:
+        return kind()
     if name not in reply or not isinstance(reply[name], kind):
         raise HearthError(0, "Unreadable reply", f"{name} is missing from the reply or not as expected")
     return reply[name]

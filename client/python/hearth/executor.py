@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from contextvars import copy_context
 from functools import partial
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue
 from typing import Any, Callable, Optional, Union
 
 from .timing import logger
@@ -40,7 +40,7 @@ class ParallelExecutor:
     def execute_with_timeout(
         self, tasks: Union[Iterable[Task], Mapping[Any, Task]], timeout: Optional[float] = 30.0
     ) -> Any:
-        """As execute, but after timeout seconds for all of them a task that is not done gives None and is left behind."""
+        """As execute, but a task not done timeout seconds after the call began gives None and is left behind."""
         self.errors = {}
         named = dict(tasks) if isinstance(tasks, Mapping) else dict(enumerate(tasks))
         results, self.errors = _run(named, self._max_workers, timeout)
@@ -72,7 +72,8 @@ def _run(
     deadline = None if timeout is None else time.monotonic() + timeout
     # A context can be entered only once at a time, so each task gets a copy of its own.
     todo = deque((name, partial(copy_context().run, task)) for name, task in tasks.items())
-    done: SimpleQueue[tuple[Name, Any, Optional[BaseException]]] = SimpleQueue()
+    # Not a SimpleQueue: its get may block for ever if the timeout is a few microseconds (seen on CPython 3.9 to 3.12).
+    done: Queue[tuple[Name, Any, Optional[BaseException]]] = Queue()
     results: dict[Name, Any] = dict.fromkeys(tasks)
     errors: dict[Name, BaseException] = {}
     waiting = set(tasks)
@@ -98,7 +99,7 @@ def _left(deadline: Optional[float]) -> Optional[float]:
     return None if deadline is None else max(0.0, deadline - time.monotonic())
 
 
-def _start(count: int, todo: deque, done: SimpleQueue, deadline: Optional[float]) -> int:
+def _start(count: int, todo: deque, done: Queue, deadline: Optional[float]) -> int:
     """Starts up to count threads; how many there were. For the first one it waits, as long as there is a deadline."""
     slots = _slots
 
@@ -119,7 +120,7 @@ def _start(count: int, todo: deque, done: SimpleQueue, deadline: Optional[float]
     return count
 
 
-def _work(todo: deque, done: SimpleQueue) -> None:
+def _work(todo: deque, done: Queue) -> None:
     while True:
         try:
             name, task = todo.popleft()

@@ -50,12 +50,12 @@ def parallel_preprocessing(
     A part that failed is left out, and 'errors' says why: {part: reason}. Where Odoo was not to be asked, odoo_models
     is empty. Without a working sidecar there are only 'errors'; HearthError comes only for a call that is itself wrong.
     """
-    parts = ["mute_status", "relevant_messages", *(["odoo_models"] if enable_odoo else [])]
     try:
         reply = default_client().preprocess(chat_id, text, route_name, relevant_count, enable_odoo)
     except HearthError as problem:
         if problem.is_callers_fault:
             raise
+        parts = ["mute_status", "relevant_messages", *(["odoo_models"] if enable_odoo else [])]
         errors = _reasons(problem.problem) or dict.fromkeys(parts, str(problem))
         logger.warning("parallel_preprocessing got nothing: %s", problem)
         return {"errors": errors}
@@ -65,14 +65,11 @@ def parallel_preprocessing(
     mute_status = reply.get("mute_status")
     if isinstance(mute_status, dict):
         result["mute_status"] = [mute_status.get("muted") is True]
-    for part in ("odoo_models", "relevant_messages"):
-        if reply.get(part) is not None:
-            result[part] = reply[part]
-    if "odoo_models" not in errors:
-        result.setdefault("odoo_models", {})
-    for part in parts:
-        if part not in result:
-            errors.setdefault(part, "missing from the reply")
+    elif "mute_status" not in errors:
+        errors["mute_status"] = "missing from the reply"
+    for part, nothing in (("odoo_models", {}), ("relevant_messages", [])):
+        if part not in errors:  # what is empty, or was not asked for, may be left out of the reply
+            result[part] = reply.get(part) or nothing
     if errors:
         result["errors"] = errors
         logger.warning("parallel_preprocessing goes on without %s", errors)

@@ -132,7 +132,8 @@ class Calls(TestCase):
         self.assertEqual(3, len(self.hearth.seen))
 
     def test_the_sidecar_itself(self):
-        for name, target in (("healthz", "/healthz"), ("readyz", "/readyz"), ("debug_cache", "/debug/cache"), ("debug_pools", "/debug/pools")):
+        targets = {"healthz": "/healthz", "readyz": "/readyz", "debug_cache": "/debug/cache", "debug_pools": "/debug/pools"}
+        for name, target in targets.items():
             seen, result = self.asked(lambda c: getattr(c, name)(), {"at": target})
             self.assertEqual(("GET", target), seen[:2])
             self.assertEqual({"at": target}, result)
@@ -215,12 +216,11 @@ class Append(TestCase):
         self.assertTrue(before <= times[0] and times[-1] <= after)
 
     def test_keeps_what_is_given(self):
-        self.client().append("c", {"role": "user", "content": "hi", "id": "mine", "created_at": "2020-01-01T00:00:00Z", "vector": [1], "properties": {"a": 1}})
-        self.assertEqual(
-            {"role": "user", "content": "hi", "id": "mine", "created_at": "2020-01-01T00:00:00Z", "vector": [1], "properties": {"a": 1}},
-            self.hearth.seen[-1].json,
-        )
-        self.client().append("c", {"role": "user", "content": "hi", "created_at": datetime(2020, 1, 1, tzinfo=timezone.utc)})
+        given = {"role": "user", "content": "hi", "id": "mine", "created_at": "2020-01-01T00:00:00Z"}
+        given.update(vector=[1], properties={"a": 1})
+        self.client().append("c", given)
+        self.assertEqual(given, self.hearth.seen[-1].json)
+        self.client().append("c", {**given, "created_at": datetime(2020, 1, 1, tzinfo=timezone.utc)})
         self.assertEqual("2020-01-01T00:00:00.000000Z", self.hearth.seen[-1].json["created_at"])
 
     def test_an_answer_comes_after_a_question_that_was_dated_ahead(self):
@@ -274,13 +274,17 @@ class Errors(TestCase):
             with self.subTest(body):
                 self.assertEqual((0, "Unreadable reply"), (lambda e: (e.status, e.title))(self.fails(Answer(body))))
         for call, body in (
-            (lambda c: c.relevant("c", "t"), {"relevant_messages": None}),
+            (lambda c: c.relevant("c", "t"), {"relevant_messages": {}}),
             (lambda c: c.append("c", {}), {}),
             (lambda c: c.odoo_call("m", "x"), {}),
         ):
             self.hearth.answers.append(Answer(body))
             with self.assertRaisesRegex(HearthError, "Unreadable reply"):
                 call(self.client())
+
+    def test_null_is_an_empty_list(self):
+        self.hearth.answers.append(Answer({"relevant_messages": None}))
+        self.assertEqual([], self.client().relevant("c", "t"))
 
     def test_survives_pickling(self):
         error = pickle.loads(pickle.dumps(self.fails(problem(502, "Bad Gateway", detail="x", upstream="odoo", retryable=True))))

@@ -124,6 +124,18 @@ class Executor(unittest.TestCase):
             self.let_go()
             self.assertEqual([1], runner.execute_with_timeout([lambda: 1], 10))
 
+    def test_a_deadline_that_is_over_at_once_does_not_block(self):
+        runner, ended = ParallelExecutor(1), threading.Event()
+
+        def call():
+            with mock.patch.object(executor.logger, "error"), mock.patch.object(executor, "_start", return_value=1):
+                for turn in range(20000):
+                    runner.execute_with_timeout([self.hang], (turn % 4) * 1e-6)
+            ended.set()
+
+        threading.Thread(target=call, daemon=True).start()
+        self.assertTrue(ended.wait(20))
+
     def test_a_task_waits_for_a_thread_until_the_deadline(self):
         with mock.patch.object(executor, "_slots", threading.BoundedSemaphore(1)):
             runner = ParallelExecutor()
@@ -133,9 +145,10 @@ class Executor(unittest.TestCase):
             self.assertEqual([1], runner.execute_with_timeout([lambda: 1], 10))
 
     def test_when_the_system_has_no_threads(self):
-        with mock.patch.object(threading.Thread, "start", side_effect=RuntimeError("can't start new thread")):
-            self.assertEqual([1, 2], ParallelExecutor().execute([lambda: 1, lambda: 2]))
-        self.assertEqual([1, 2], ParallelExecutor().execute_with_timeout([lambda: 1, lambda: 2], 10))
+        with mock.patch.object(executor, "_slots", threading.BoundedSemaphore(1)):
+            with mock.patch.object(threading.Thread, "start", side_effect=RuntimeError("can't start new thread")):
+                self.assertEqual([1, 2], ParallelExecutor().execute([lambda: 1, lambda: 2]))
+            self.assertEqual([1, 2], ParallelExecutor().execute_with_timeout([lambda: 1, lambda: 2], 10))
 
     def test_a_task_may_use_its_own_executor(self):
         for slots in (executor.MAX_THREADS, 2):

@@ -9,6 +9,8 @@ import unittest
 from hearth import _http
 from hearth._http import BadReply, Connection
 
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
 
 class Connections(unittest.TestCase):
     def connect(self):
@@ -41,11 +43,11 @@ class Connections(unittest.TestCase):
             ("no reason", b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nhi", False, (200, b"hi", True)),
             ("204", b"HTTP/1.1 204 No Content\r\n\r\n", False, (204, b"", True)),
             ("304 with a length", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", False, (304, b"", True)),
-            ("chunks", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;x=y\r\nh\r\nA\r\n0123456789\r\n0\r\nT: 1\r\n\r\n", False, (200, b"h0123456789", True)),
+            ("chunks", CHUNKED + b"1;x=y\r\nh\r\nA\r\n0123456789\r\n0\r\nT: 1\r\n\r\n", False, (200, b"h0123456789", True)),
             ("to the end", b"HTTP/1.1 200 OK\r\n\r\nhi", True, (200, b"hi", False)),
             ("close", b"HTTP/1.1 200 OK\r\nConnection: Close\r\nContent-Length: 2\r\n\r\nhi", False, (200, b"hi", False)),
             ("1.0", b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi", False, (200, b"hi", False)),
-            ("100 first", b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nhi", False, (201, b"hi", True)),
+            ("100 first", b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n", False, (204, b"", True)),
             ("more than asked", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhiHTTP/1.1 200 OK", False, (200, b"hi", False)),
         ):
             with self.subTest(name):
@@ -100,7 +102,8 @@ class Connections(unittest.TestCase):
 
     def test_random_bytes_never_do_more_than_fail(self):
         chance = random.Random(7)
-        parts = [b"HTTP/1.1 ", b"200 OK", b"\r\n", b"\r\n\r\n", b"Content-Length: ", b"3", b"Transfer-Encoding: chunked", b"ff", b"\xff\0", b":", b" "]
+        parts = [b"HTTP/1.1 ", b"200 OK", b"\r\n", b"\r\n\r\n", b"Content-Length: ", b"3"]
+        parts += [b"Transfer-Encoding: chunked", b"ff", b"\xff\0", b":", b" "]
         outcomes = set()
         for _ in range(500):
             reply = b"HTTP/1.1 " * chance.randint(0, 1) + b"".join(chance.choices(parts, k=chance.randint(0, 12)))

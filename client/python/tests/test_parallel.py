@@ -5,8 +5,10 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import unittest
 from pathlib import Path
+from unittest import mock
 
 import hearth
 import parallel_storage
@@ -24,6 +26,7 @@ NAMES = (
     "time_operation_with_metrics",
     "log_performance_data",
 )
+LISTS = ("all_messages", "user_messages", "assistant_messages")
 MESSAGES = [{"id": "1", "role": "user", "content": "a", "created_at": "2025-01-01T00:00:00Z"}]
 
 
@@ -49,7 +52,8 @@ class Names(unittest.TestCase):
             self.assertEqual(expected, [text.replace(" = ", "=") for text in bare])
 
     def test_importing_brings_nothing_heavy(self):
-        code = "import sys, hearth; print(*sorted({'http.client','ssl','email','asyncio','inspect','hmac','uuid','urllib.parse','concurrent.futures'} & set(sys.modules)))"
+        heavy = "http.client ssl email asyncio inspect hmac uuid urllib.parse concurrent.futures"
+        code = f"import sys, hearth; print(*sorted(set({heavy.split()}) & set(sys.modules)))"
         here = Path(hearth.__file__).parent.parent
         run = subprocess.run([sys.executable, "-S", "-c", code], cwd=here, capture_output=True, text=True, check=True)
         self.assertEqual("", run.stdout.strip())
@@ -78,6 +82,8 @@ class History(TestCase):
             self.hearth.answers.append(answer)
             with self.assertRaises(HearthError):
                 get_message_history_parallel("c")
+        self.hearth.answers.append(Answer({"msg_history": None, **dict.fromkeys(LISTS, None)}))
+        self.assertEqual(([], [], [], []), get_message_history_parallel("new"))
         self.hearth.stop()
         with self.assertRaisesRegex(HearthError, "cannot be reached.*layer") as caught:
             get_message_history_parallel("c")
@@ -128,6 +134,13 @@ class Preprocessing(TestCase):
             result = parallel_preprocessing("c", "t", "chat", enable_odoo=enable_odoo)
             self.assertEqual({"mute_status": [True], "odoo_models": {}, "relevant_messages": MESSAGES}, result)
 
+    def test_what_is_empty_may_be_missing_from_the_reply(self):
+        for answer in (self.without("relevant_messages", "odoo_models"), Answer({**self.whole, "relevant_messages": None})):
+            self.hearth.answers.append(answer)
+            result = parallel_preprocessing("c", "t", "chat")
+            self.assertEqual(([True], []), (result["mute_status"], result["relevant_messages"]))
+            self.assertNotIn("errors", result)
+
     def test_a_part_that_failed_is_left_out_with_its_reason(self):
         down = {"title": "Bad Gateway", "status": 502, "detail": "refused", "upstream": "odoo"}
         self.hearth.answers.append(self.without("odoo_models", odoo_models=down))
@@ -143,7 +156,7 @@ class Preprocessing(TestCase):
         )
         self.assertIn("odoo_models", logs.output[0])
 
-    def test_a_part_missing_without_a_reason_is_reported(self):
+    def test_a_mute_status_that_is_missing_is_reported(self):
         self.hearth.answers.append(Answer({"relevant_messages": []}))
         with self.assertLogs("hearth", "WARNING"):
             result = parallel_preprocessing("c", "t", "chat")
@@ -195,7 +208,13 @@ class Preprocessing(TestCase):
 
 class DefaultClient(TestCase):
     def test_is_made_once(self):
-        start, made = threading.Barrier(8), []
+        start, made, make_one = threading.Barrier(8), [], hearth.Client
+
+        def slowly():
+            time.sleep(0.02)
+            return make_one()
+
+        self.patch(mock.patch.object(hearth.parallel, "Client", slowly))
 
         def make():
             start.wait()

@@ -197,8 +197,10 @@ func (s *settings) validate() (faults []error) {
 		name  string
 		value time.Duration
 	}{
-		{"HEARTH_WEAVIATE_TIMEOUT", s.WeaviateTimeout}, {"HEARTH_ODOO_TIMEOUT", s.OdooTimeout},
-		{"HEARTH_PREPROCESS_TIMEOUT", s.PreprocessTimeout}, {"HEARTH_CONN_MAX_IDLE", s.ConnMaxIdle},
+		{"HEARTH_WEAVIATE_TIMEOUT", s.WeaviateTimeout},
+		{"HEARTH_ODOO_TIMEOUT", s.OdooTimeout},
+		{"HEARTH_PREPROCESS_TIMEOUT", s.PreprocessTimeout},
+		{"HEARTH_CONN_MAX_IDLE", s.ConnMaxIdle},
 	} {
 		fault(d.value > 0 && d.value <= 15*time.Minute, d.name, "must be more than 0 and at most 15m")
 	}

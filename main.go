@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sync/errgroup"
@@ -29,7 +30,7 @@ import (
 )
 
 // version is set by the linker.
-var version = "dev" //nolint:gochecknoglobals // the linker sets variables only
+var version = "dev"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -98,23 +99,24 @@ func (p parts) close() {
 // warm opens the pools' connections and asks what the first requests would have to ask. What fails is asked
 // again by them.
 func (p parts) warm(ctx context.Context) {
-	var g errgroup.Group
-	report := func(what string, err error) error {
-		if err != nil && ctx.Err() == nil {
-			p.log.Warn("warming", "what", what, "error", err)
-		}
-		return nil
+	var wg sync.WaitGroup
+	step := func(what string, do func(context.Context) error) {
+		wg.Go(func() {
+			if err := do(ctx); err != nil && ctx.Err() == nil {
+				p.log.Warn("not warm", "what", what, "error", err)
+			}
+		})
 	}
 	for _, upstream := range p.pools {
-		g.Go(func() error { return report(upstream.Name()+" connections", upstream.Warm(ctx, upstream.Stats().Size)) })
+		step(upstream.Name()+" connections", func(ctx context.Context) error { return upstream.Warm(ctx, upstream.Stats().Size) })
 	}
 	if p.weaviate != nil {
-		g.Go(func() error { return report("weaviate schema", p.weaviate.Learn(ctx)) })
+		step("weaviate schema", p.weaviate.Learn)
 	}
 	if p.odoo != nil {
-		g.Go(func() error { return report("odoo session", p.odoo.Connect(ctx)) })
+		step("odoo session", p.odoo.Connect)
 	}
-	_ = g.Wait() // reported above
+	wg.Wait()
 }
 
 // serve listens, registers where there is a Lambda, warms the upstreams while the runtime starts, and runs

@@ -43,7 +43,7 @@ type world struct {
 	loads    []*loading
 	writes   []*writing
 	stop     context.CancelFunc
-	ctx      context.Context //nolint:containedctx // of the test
+	ctx      context.Context
 }
 
 // version is a message and when it was there.

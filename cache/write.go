@@ -2,6 +2,7 @@ package cache
 
 import (
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -138,7 +139,7 @@ func (w *Write) Claim(key string, body uint64, messages []Message) ([]Message, e
 	if len(keys) >= mostClaims {
 		keys = keys[1:]
 	}
-	w.chat.keys = append(keys[:len(keys):len(keys)], claim{key: key, body: body, messages: kept})
+	w.chat.keys = append(slices.Clip(keys), claim{key: key, body: body, messages: kept})
 	cs.sizeLocked(w.chat)
 	return kept, nil
 }

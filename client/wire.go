@@ -65,6 +65,15 @@ type History struct {
 	AssistantMessages []Message       `json:"assistant_messages"`
 }
 
+// RelevantRequest is the body of POST relevant. Absent fields take the API's defaults.
+type RelevantRequest struct {
+	Text   string    `json:"text,omitempty"`
+	Count  int       `json:"count,omitempty"`
+	Mode   string    `json:"mode,omitempty"` // auto, bm25, near_text, near_vector or hybrid
+	Vector []float32 `json:"vector,omitempty"`
+	Roles  []string  `json:"roles,omitempty"`
+}
+
 // Relevant is the reply of POST relevant, best first.
 type Relevant struct {
 	RelevantMessages []ScoredMessage `json:"relevant_messages"`
@@ -149,6 +158,18 @@ type Result struct {
 // Dropped is the reply of DELETE cache: how many things were forgotten.
 type Dropped struct {
 	Dropped int `json:"dropped"`
+}
+
+// Readiness is the reply of GET readyz, each upstream's state by its name.
+type Readiness struct {
+	Ready     bool                     `json:"ready"`
+	Upstreams map[string]UpstreamState `json:"upstreams"`
+}
+
+// UpstreamState is "reached", "not reached" or "not configured".
+type UpstreamState struct {
+	State  string `json:"state"`
+	Detail string `json:"detail,omitempty"`
 }
 
 // Problem is an error as application/problem+json (RFC 9457), with three fields of Hearth's own.

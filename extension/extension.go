@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"time"
 )
@@ -127,9 +128,7 @@ func (e *Extension) call(ctx context.Context, method, path string, header http.H
 	if err != nil {
 		return nil, nil, fmt.Errorf("extension: %w", err)
 	}
-	for k, v := range header {
-		req.Header[k] = v
-	}
+	maps.Copy(req.Header, header)
 	if e.identifier != "" {
 		req.Header.Set(headerIdentifier, e.identifier)
 	}

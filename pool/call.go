@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
@@ -57,9 +58,7 @@ func (p *Pool) Do(ctx context.Context, req Request) (*Response, error) {
 	if err != nil {
 		return fail(err)
 	}
-	for k, v := range req.Header {
-		r.Header[k] = v
-	}
+	maps.Copy(r.Header, req.Header)
 	resp, err := p.client.Do(r)
 	if err != nil {
 		return fail(err)

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -127,7 +128,7 @@ func (p *Pool) RoundTrip(req *http.Request) (_ *http.Response, err error) {
 		ctx = Repeatable(ctx)
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.Timeout)
-	stop := context.AfterFunc(p.ctx, cancel)
+	stop := context.AfterFunc(p.ctx, cancel) //nolint:contextcheck // a call ends with its pool too
 	release := func() { stop(); cancel() }
 	defer func() {
 		if err != nil {
@@ -142,9 +143,7 @@ func (p *Pool) RoundTrip(req *http.Request) (_ *http.Response, err error) {
 	release = func() { stop(); cancel(); p.limit.release(); p.inflight.Done() }
 
 	out := req.Clone(ctx)
-	for k, v := range passedHeaders(ctx) {
-		out.Header[k] = v
-	}
+	maps.Copy(out.Header, passedHeaders(ctx))
 	if repeatable(ctx) {
 		out.Header["X-Idempotency-Key"] = nil // net/http replays the request on a dead idle connection and sends no such header
 	}

@@ -63,6 +63,11 @@ func (h *Host) StartRuntime(ctx context.Context, taskRoot string, env ...string)
 	return h.start(cmd, env, func(*Process) {})
 }
 
+// StartBootstrap runs the binary at path as the runtime, with a clean environment plus env. It is killed when ctx ends.
+func (h *Host) StartBootstrap(ctx context.Context, path string, env ...string) (*Process, error) {
+	return h.start(exec.CommandContext(ctx, path), append([]string{"_HANDLER=" + h.cfg.Handler}, env...), func(*Process) {})
+}
+
 func (h *Host) start(cmd *exec.Cmd, env []string, ended func(*Process)) (*Process, error) {
 	p := &Process{cmd: cmd, host: h, done: make(chan struct{})}
 	cmd.Env = append([]string{

@@ -45,6 +45,11 @@ func newCertificate() (cert tls.Certificate, ca []byte, err error) {
 	if err != nil {
 		return fail(err)
 	}
+	// Only the finished certificate has a key identifier for the leaf to name: without it OpenSSL takes the first of
+	// several authorities, which are all called alike.
+	if authority, err = x509.ParseCertificate(caDER); err != nil {
+		return fail(err)
+	}
 	der, err := x509.CreateCertificate(rand.Reader, leaf, authority, &key.PublicKey, caKey)
 	if err != nil {
 		return fail(err)

@@ -31,13 +31,12 @@ func (e *Error) Retryable() bool {
 
 // fail turns an error of the client library, which does not unwrap, into an *Error or a *pool.Error.
 func (c *Client) fail(err error, sent func() bool) error {
-	var poolErr *pool.Error
 	for err != nil {
 		if e, ok := errors.AsType[*Error](err); ok {
 			return e
 		}
-		if errors.As(err, &poolErr) {
-			return poolErr
+		if e, ok := errors.AsType[*pool.Error](err); ok {
+			return e
 		}
 		f, ok := errors.AsType[*fault.WeaviateClientError](err)
 		if !ok {

@@ -125,8 +125,10 @@ func (c *Client) askAll(ctx context.Context, class string, queries []string) ([]
 }
 
 func refusesBatch(status int) bool {
-	return slices.Contains([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound,
-		http.StatusMethodNotAllowed, http.StatusNotImplemented}, status)
+	return slices.Contains([]int{
+		http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound,
+		http.StatusMethodNotAllowed, http.StatusNotImplemented,
+	}, status)
 }
 
 // askBatch does what the library cannot, over the same pool.

@@ -1,0 +1,113 @@
+package client_test
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"hearth/cache"
+	"hearth/client"
+	"hearth/internal/odootest"
+	"hearth/internal/testnet"
+	"hearth/internal/weaviatetest"
+	"hearth/pool"
+	"hearth/pool/odoo"
+	"hearth/pool/weaviate"
+	"hearth/sidecar"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// After a shutdown fasthttp's cleaner sleeps on for up to ten seconds.
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
+		// A Weaviate client that is collected waits for a goroutine that was never started.
+		goleak.IgnoreAnyFunction("github.com/weaviate/weaviate-go-client/v4/weaviate/connection.finalizer"))
+}
+
+const token = "open sesame"
+
+// real is the sidecar's own server over stand-ins of the upstreams.
+type real struct {
+	addr, socket string
+	weaviate     *weaviatetest.Server
+	odoo         *odootest.Server
+}
+
+// newReal serves until the test ends.
+func newReal(t testing.TB) *real {
+	t.Helper()
+	r := &real{weaviate: weaviatetest.New(), odoo: odootest.New(odootest.Config{}), socket: filepath.Join(shortDir(t), "s")}
+	serve := func(name string, h *testnet.Server, err error) *pool.Pool {
+		must(t, err)
+		t.Cleanup(func() { _ = h.Close() })
+		p, err := pool.New(pool.Config{Name: name, URL: h.URL})
+		must(t, err)
+		t.Cleanup(p.Close)
+		return p
+	}
+	w, err := testnet.Serve(r.weaviate, testnet.Config{})
+	wp := serve("weaviate", w, err)
+	o, err := testnet.Serve(r.odoo, testnet.Config{})
+	op := serve("odoo", o, err)
+	wc := weaviate.New(wp, weaviate.Config{
+		Message: weaviate.MessageClass{Class: "Message", ChatID: "chat_id", Role: "role", Content: "content", CreatedAt: "created_at"},
+		Mute:    weaviate.MuteClass{Class: "ChatStatus", ChatID: "chat_id", Muted: "muted", Until: "muted_until"},
+	})
+	_, err = wc.CreateClasses(t.Context())
+	must(t, err)
+	memory, err := cache.New(cache.Config{})
+	must(t, err)
+	t.Cleanup(memory.Close)
+	s := sidecar.New(sidecar.Config{
+		Token: token, Weaviate: wc, Odoo: odoo.New(op, odoo.Config{DB: "demo", Key: "key", Protocol: odoo.JSON2}),
+		Pools: []*pool.Pool{wp, op}, Cache: memory, Policies: map[cache.Resource]cache.Policy{},
+		OdooModels: []string{"res.partner"}, OdooRoutes: []string{"odoo_erp"},
+	})
+	tcp, err := sidecar.ListenTCP(t.Context(), "127.0.0.1:0")
+	must(t, err)
+	r.addr = tcp.Addr().String()
+	unix, err := sidecar.ListenSocket(t.Context(), r.socket)
+	must(t, err)
+	run(t, s, tcp, unix)
+	return r
+}
+
+func run(t testing.TB, s *sidecar.Server, listeners ...net.Listener) {
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx, listeners...) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// shortDir is a folder for sockets, whose paths are bounded.
+func shortDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "hearth") //nolint:usetesting // t.TempDir has the test's name in it, which may be too long
+	must(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+func newClient(t testing.TB, cfg client.Config) *client.Client {
+	t.Helper()
+	c, err := client.New(cfg)
+	must(t, err)
+	t.Cleanup(c.Close)
+	return c
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

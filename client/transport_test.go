@@ -1,0 +1,363 @@
+package client_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"hearth/client"
+)
+
+// fake answers on a loopback port, as Hearth unless server says otherwise, and remembers what it was asked.
+type fake struct {
+	*httptest.Server
+
+	mu      sync.Mutex
+	answers []http.HandlerFunc // guarded by mu: the next ones; then {}
+	seen    []seen             // guarded by mu
+	server  string             // guarded by mu
+}
+
+type seen struct {
+	from, path, token string
+	header            http.Header
+	body              string
+}
+
+func newFake(t *testing.T, answers ...http.HandlerFunc) *fake {
+	f := &fake{answers: answers, server: client.ServerName}
+	f.Server = httptest.NewServer(f)
+	t.Cleanup(f.Close)
+	return f
+}
+
+func (f *fake) addr() string { return f.Listener.Addr().String() }
+
+func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	f.mu.Lock()
+	f.seen = append(f.seen, seen{r.RemoteAddr, r.URL.Path, r.Header.Get(client.HeaderToken), r.Header, string(body)})
+	w.Header().Set("Server", f.server)
+	answer := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("{}")) })
+	if r.URL.Path != client.PathHealth && len(f.answers) > 0 {
+		answer, f.answers = f.answers[0], f.answers[1:]
+	}
+	f.mu.Unlock()
+	answer(w, r)
+}
+
+// calls are what came besides the greetings.
+func (f *fake) calls() (calls []seen) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, s := range f.seen {
+		if s.path != client.PathHealth {
+			calls = append(calls, s)
+		}
+	}
+	return calls
+}
+
+func hangUp(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+
+func TestNobodyListens(t *testing.T) {
+	absent := filepath.Join(t.TempDir(), "s")
+	for name, cfg := range map[string]client.Config{
+		"TCP": {Addr: closedPort(t)}, "socket": {Socket: absent}, "both": {Socket: absent, Addr: closedPort(t)},
+	} {
+		c := newClient(t, cfg)
+		_, err := c.Append(t.Context(), "a", []client.NewMessage{{Role: "user", Content: "b"}})
+		if !errors.Is(err, client.ErrUnreachable) || errors.Is(err, client.ErrUnknownOutcome) || strings.Count(err.Error(), "hearth:") != 1 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func closedPort(t *testing.T) string {
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func TestTheAddressStandsInForASocketThatNobodyServes(t *testing.T) {
+	f := newFake(t)
+	absent := filepath.Join(t.TempDir(), "s")
+	must(t, newClient(t, client.Config{Socket: absent, Addr: f.addr()}).Health(t.Context()))
+
+	dead := deadSocket(t)
+	must(t, newClient(t, client.Config{Socket: dead, Addr: f.addr()}).Health(t.Context()))
+
+	file := filepath.Join(t.TempDir(), "d", "s")
+	must(t, os.WriteFile(filepath.Dir(file), nil, 0o600))
+	before := len(f.calls())
+	if err := newClient(t, client.Config{Socket: file, Addr: f.addr()}).Health(t.Context()); !errors.Is(err, client.ErrUnreachable) {
+		t.Errorf("a path that is none: %v", err)
+	}
+	if len(f.calls()) != before {
+		t.Error("the address stood in for it")
+	}
+}
+
+func deadSocket(t *testing.T) string {
+	path := filepath.Join(shortDir(t), "s")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	must(t, err)
+	l.SetUnlinkOnClose(false)
+	must(t, l.Close())
+	return path
+}
+
+func TestTheTokenIsForHearthOnly(t *testing.T) {
+	f := newFake(t)
+	c := newClient(t, client.Config{Addr: f.addr(), Token: token})
+	must(t, c.SetMute(t.Context(), "a", client.Mute{}))
+	f.mu.Lock()
+	f.server = "nginx" // somebody else takes the port: whoever connected before is not affected
+	f.mu.Unlock()
+	f.CloseClientConnections()
+	err := c.SetMute(t.Context(), "a", client.Mute{})
+	if !errors.Is(err, client.ErrUnreachable) || !strings.Contains(err.Error(), "nginx") {
+		t.Errorf("%v", err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	tokens := 0
+	for _, s := range f.seen {
+		if s.token != "" {
+			tokens++
+		}
+		if s.path == client.PathHealth && s.token != "" {
+			t.Error("the greeting brought the token")
+		}
+	}
+	if tokens != 1 {
+		t.Errorf("the token was sent %d times", tokens)
+	}
+}
+
+func TestWhatListensSaysNothingOfUse(t *testing.T) {
+	for name, answer := range map[string]string{
+		"silence":   "",
+		"no HTTP":   "220 mail.example.com ESMTP\r\n",
+		"endless":   "HTTP/1.1 200 OK\r\nServer: hearth\r\n\r\n" + strings.Repeat("a", 1<<20),
+		"closing":   "HTTP/1.1 200 OK\r\nServer: hearth\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+		"talkative": "HTTP/1.1 200 OK\r\nServer: hearth\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+			must(t, err)
+			var serving sync.WaitGroup
+			serving.Go(func() {
+				for {
+					conn, err := l.Accept()
+					if err != nil {
+						return
+					}
+					serving.Go(func() {
+						_, _ = conn.Write([]byte(answer))
+						_, _ = io.Copy(io.Discard, conn) // until the client has had enough
+						_ = conn.Close()
+					})
+				}
+			})
+			c := newClient(t, client.Config{Addr: l.Addr().String(), Token: token})
+			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+			defer cancel()
+			err = c.Health(ctx)
+			if name == "silence" {
+				if !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("%v", err)
+				}
+			} else if !errors.Is(err, client.ErrUnreachable) {
+				t.Errorf("%v", err)
+			}
+			_ = l.Close()
+			serving.Wait()
+		})
+	}
+}
+
+func TestADeadConnectionIsNotNoticedByACall(t *testing.T) {
+	f := newFake(t)
+	c := newClient(t, client.Config{Addr: f.addr()})
+	for i := range 3 {
+		if _, err := c.Append(t.Context(), "a", []client.NewMessage{{Role: "user", Content: "b"}}); err != nil {
+			t.Fatalf("call %d: %v", i, err)
+		}
+		f.CloseClientConnections()
+	}
+}
+
+func TestACallThatMayBeRepeatedIsSentOnceMoreWhenItsConnectionBreaks(t *testing.T) {
+	f := newFake(t, hangUp)
+	c := newClient(t, client.Config{Addr: f.addr()})
+	_, err := c.Append(t.Context(), "a", []client.NewMessage{{Role: "user", Content: "b"}, {Role: "assistant", Content: "c"}})
+	must(t, err)
+	calls := f.calls()
+	if len(calls) != 2 || calls[0].body != calls[1].body || calls[0].from == calls[1].from {
+		t.Fatalf("%+v", calls)
+	}
+	var sent []client.NewMessage
+	must(t, json.Unmarshal([]byte(calls[0].body), &sent))
+	if sent[0].ID == "" || !sent[1].CreatedAt.After(sent[0].CreatedAt) {
+		t.Errorf("%+v", sent)
+	}
+
+	f = newFake(t, hangUp, hangUp, hangUp)
+	c = newClient(t, client.Config{Addr: f.addr()})
+	if _, err := c.Append(t.Context(), "a", []client.NewMessage{{Role: "user", Content: "b"}}); !errors.Is(err, client.ErrUnknownOutcome) {
+		t.Errorf("%v", err)
+	}
+	if n := len(f.calls()); n != 2 {
+		t.Errorf("sent %d times", n)
+	}
+}
+
+func TestAnOdooCallIsSentOnce(t *testing.T) {
+	f := newFake(t, hangUp)
+	c := newClient(t, client.Config{Addr: f.addr()})
+	_, err := c.OdooCall(t.Context(), client.Call{Model: "res.partner", Method: "create"})
+	if !errors.Is(err, client.ErrUnknownOutcome) {
+		t.Errorf("%v", err)
+	}
+	if n := len(f.calls()); n != 1 {
+		t.Errorf("sent %d times", n)
+	}
+}
+
+func TestTheContextEndsACall(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	again, cancelAgain := context.WithCancel(t.Context())
+	wait := func(cancel func()) http.HandlerFunc {
+		return func(_ http.ResponseWriter, r *http.Request) {
+			cancel()
+			<-r.Context().Done()
+		}
+	}
+	f := newFake(t, wait(cancel), wait(cancelAgain))
+	c := newClient(t, client.Config{Addr: f.addr()})
+	if _, err := c.Mute(ctx, "a"); !errors.Is(err, context.Canceled) || errors.Is(err, client.ErrUnreachable) {
+		t.Errorf("%v", err)
+	}
+	if err := c.SetMute(ctx, "a", client.Mute{}); !errors.Is(err, context.Canceled) || errors.Is(err, client.ErrUnknownOutcome) {
+		t.Errorf("nothing was sent, but: %v", err)
+	}
+	if err := c.SetMute(again, "a", client.Mute{}); !errors.Is(err, context.Canceled) || !errors.Is(err, client.ErrUnknownOutcome) {
+		t.Errorf("%v", err)
+	}
+	if n := len(f.calls()); n != 2 {
+		t.Errorf("sent %d times", n)
+	}
+}
+
+func TestACallHasATimeout(t *testing.T) {
+	f := newFake(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	_, err := newClient(t, client.Config{Addr: f.addr(), Timeout: 50 * time.Millisecond}).Mute(t.Context(), "a")
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "50ms") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestPreprocessLeavesTheSidecarTheTimeToAnswer(t *testing.T) {
+	for _, tc := range []struct {
+		name        string
+		deadline    time.Duration
+		asked       int
+		least, most int
+	}{
+		{"no deadline", 0, 0, 30_000, 30_000},
+		{"a far one", time.Hour, 0, 30_000, 30_000},
+		{"a near one", 10 * time.Second, 0, 9_000, 9_900},
+		{"the caller's own", time.Hour, 1234, 1234, 1234},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			f := newFake(t)
+			ctx := t.Context()
+			if tc.deadline > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, tc.deadline)
+				defer cancel()
+			}
+			_, err := newClient(t, client.Config{Addr: f.addr()}).Preprocess(ctx, client.PreprocessRequest{ChatID: "a", TimeoutMS: tc.asked})
+			must(t, err)
+			var sent client.PreprocessRequest
+			must(t, json.Unmarshal([]byte(f.calls()[0].body), &sent))
+			if sent.TimeoutMS < tc.least || sent.TimeoutMS > tc.most {
+				t.Errorf("timeout_ms %d", sent.TimeoutMS)
+			}
+		})
+	}
+}
+
+func TestAnswersThatAreNone(t *testing.T) {
+	write := func(status int, kind, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", kind)
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, body)
+		}
+	}
+	huge := func(w http.ResponseWriter, _ *http.Request) {
+		piece := bytes.Repeat([]byte(" "), 1<<20)
+		for range 65 {
+			_, _ = w.Write(piece)
+		}
+	}
+	f := newFake(t, write(500, "text/html", "<h1>oh</h1>\xff"), write(302, "", ""), write(200, "application/json", "[]"),
+		write(422, "application/problem+json", `{"title":"A title","retryable":true}`), huge)
+	c := newClient(t, client.Config{Addr: f.addr()})
+	for i, want := range []string{
+		"hearth: Internal Server Error: <h1>oh</h1>", "hearth: Found", "hearth: the answer cannot be read:", "hearth: A title",
+		"hearth: the answer is too large",
+	} {
+		_, err := c.Mute(t.Context(), "a")
+		if err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+}
+
+func TestTracesPassThrough(t *testing.T) {
+	f := newFake(t)
+	c := newClient(t, client.Config{Addr: f.addr()})
+	ctx := context.WithValue(t.Context(), "x-amzn-trace-id", "Root=1") //nolint:staticcheck // the key that aws-lambda-go uses
+	_, err := c.Mute(ctx, "a", client.WithHeader("Traceparent", "00-1"))
+	must(t, err)
+	if h := f.calls()[0].header; h.Get("X-Amzn-Trace-Id") != "Root=1" || h.Get("Traceparent") != "00-1" {
+		t.Errorf("%v", h)
+	}
+	if _, err := c.Mute(ctx, "a", client.WithHeader("Traceparent", "a\r\nb: c")); err == nil {
+		t.Error("a header of two lines was sent")
+	}
+}
+
+func TestManyCallsAtOnce(t *testing.T) {
+	r := newReal(t)
+	c := newClient(t, client.Config{Socket: r.socket, Token: token})
+	var calls sync.WaitGroup
+	for i := range 100 {
+		calls.Go(func() {
+			chat := fmt.Sprint("chat ", i%7)
+			if _, err := c.Append(t.Context(), chat, []client.NewMessage{{Role: "user", Content: "a"}}); err != nil {
+				t.Error(err)
+			}
+			if _, err := c.History(t.Context(), chat, 10, 5); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	calls.Wait()
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"hearth/client"
+	"hearth/internal/lambdatest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// newBot is a bot behind something that answers every preprocess with found and takes every message.
+func newBot(t *testing.T, found string) (b *bot, written *string) {
+	written = new(string)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Server", client.ServerName)
+		body, _ := io.ReadAll(r.Body)
+		if r.URL.Path == client.PathPreprocess {
+			_, _ = io.WriteString(w, found)
+			return
+		}
+		*written = string(body)
+		_, _ = io.WriteString(w, `{"ids":["1","2"]}`)
+	}))
+	t.Cleanup(s.Close)
+	hearth, err := client.New(client.Config{Addr: s.Listener.Addr().String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(hearth.Close)
+	return &bot{hearth}, written
+}
+
+func TestATurn(t *testing.T) {
+	b, written := newBot(t, `{"mute_status":{"muted":false},"relevant_messages":[{"id":"1"}],"history":{"msg_history":[{},{},{}]}}`)
+	got, err := b.handle(t.Context(), event{ChatID: "42", Text: "Hello"})
+	want := result{Reply: `You said "Hello". I remember 3 messages, 1 of them to the point.`, History: 3, Saved: true}
+	if err != nil || got != want {
+		t.Errorf("%+v, %v", got, err)
+	}
+	var messages []client.NewMessage
+	if err := json.Unmarshal([]byte(*written), &messages); err != nil || len(messages) != 2 || messages[1].Content != want.Reply {
+		t.Errorf("%s, %v", *written, err)
+	}
+}
+
+func TestAMutedBotIsSilent(t *testing.T) {
+	b, written := newBot(t, `{"mute_status":{"muted":true}}`)
+	if got, err := b.handle(t.Context(), event{ChatID: "42", Text: "Hello"}); err != nil || got != (result{Muted: true}) || *written != "" {
+		t.Errorf("%+v, %v, %s", got, err, *written)
+	}
+}
+
+func TestABotWithoutHearthAnswersAllTheSame(t *testing.T) {
+	hearth, err := client.New(client.Config{Socket: t.TempDir() + "/none"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := (&bot{hearth}).handle(t.Context(), event{ChatID: "42", Text: "Hello"})
+	if err != nil || got.Reply == "" || got.Saved {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestTheRuntime(t *testing.T) {
+	host, err := lambdatest.New(lambdatest.Config{Extensions: []string{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("AWS_LAMBDA_RUNTIME_API", host.Addr())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- serve(context.Background(), func(ctx context.Context, text string) (string, error) {
+			if _, ok := ctx.Deadline(); !ok || text == "fail" {
+				return "", errors.New("no")
+			}
+			return strings.ToUpper(text), nil
+		})
+	}()
+	if got, err := host.Invoke(t.Context(), []byte(`"hello"`)); string(got) != `"HELLO"` || err != nil {
+		t.Errorf("%s, %v", got, err)
+	}
+	if _, err := host.Invoke(t.Context(), []byte(`"fail"`)); err == nil || !strings.Contains(err.Error(), `"errorMessage":"no"`) {
+		t.Errorf("%v", err)
+	}
+	host.Close()
+	if err := <-ended; err == nil {
+		t.Error("the runtime ended well without Lambda")
+	}
+	http.DefaultClient.CloseIdleConnections()
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"reflect"
+	"slices"
+
+	"hearth/client"
+)
+
+// variant is one way to do a preprocess, and what it took.
+type variant struct {
+	name     string
+	held     string                // what Hearth had; "" without Hearth
+	ms       []float64             // one per sample
+	requests []int                 // to the upstreams, one per sample
+	cache    map[string]string     // what every reply through Hearth must say of its parts
+	stages   func([]call) [][]call // without Hearth
+}
+
+func variants() (a, b, c, d, e, f *variant) {
+	parts := func(history, mute, relevant, odoo string) map[string]string {
+		return map[string]string{client.PartHistory: history, client.PartMute: mute, client.PartRelevant: relevant, client.PartOdoo: odoo}
+	}
+	return &variant{name: "(a) one call after another, fresh connections", stages: oneByOne},
+		&variant{name: "(b) in two parallel stages, fresh connections", stages: inTwoStages},
+		&variant{name: "(c) all in parallel, fresh connections", stages: allAtOnce},
+		&variant{name: "(d) Hearth, cold", held: "nothing", cache: parts("miss", "miss", "miss", "miss")},
+		&variant{name: "(e) Hearth, next turn, new text", held: "models", cache: parts("miss", "miss", "miss", "hit")},
+		&variant{name: "(f) Hearth, asked again", held: "everything", cache: parts("hit", "hit", "hit", "hit")}
+}
+
+// demo runs the rounds. In each, every variant asks the same of the same chats, so that noise hits all alike.
+type demo struct {
+	*sandbox
+	upstreams *upstreams
+	rounds    int
+	progress  io.Writer
+
+	a, b, c, d, e, f *variant
+}
+
+const (
+	route         = "odoo_erp"
+	chatsPerRound = 2
+	heldPerChat   = 10
+)
+
+func (d *demo) run(ctx context.Context) error {
+	for round := -1; round < d.rounds; round++ { // the first one opens connections and does not count
+		if round <= 0 {
+			d.a, d.b, d.c, d.d, d.e, d.f = variants()
+		}
+		if round >= 0 {
+			fmt.Fprintf(d.progress, "\rround %d of %d ", round+1, d.rounds)
+		}
+		for i := range chatsPerRound {
+			n := (round+1)*chatsPerRound + i
+			if err := d.chat(ctx, n, i == 0); err != nil {
+				return fmt.Errorf("round %d: %w", round+1, err)
+			}
+		}
+	}
+	fmt.Fprint(d.progress, "\r                  \r")
+	return nil
+}
+
+// chat measures one chat that Hearth has never seen. The slow ways are measured with the first chat of a round only.
+func (d *demo) chat(ctx context.Context, n int, all bool) error {
+	if err := d.upstreams.seed(n); err != nil {
+		return err
+	}
+	if _, err := d.hearth.DropModel(ctx, "res.partner"); err != nil {
+		return err
+	}
+	ways := []*variant{d.d}
+	if all {
+		ways = append(ways, d.a, d.b, d.c)
+	}
+	rotate := n / chatsPerRound % len(ways) // so that none is always first
+	ways = append(ways[rotate:], ways[:rotate]...)
+	chat, text := chatID(n), fmt.Sprintf("What of parcel number %d?", n+3)
+	if err := d.same(ctx, ways, chat, text); err != nil {
+		return err
+	}
+
+	// The next turn, 30 s later, is not waited for: what would have run out by then is dropped.
+	_, err := d.hearth.Append(ctx, chat, []client.NewMessage{
+		{Role: "user", Content: text}, {Role: "assistant", Content: "It is in Ghent."},
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := d.hearth.DropChat(ctx, chat); err != nil {
+		return err
+	}
+	ways = append([]*variant{d.c, d.e}, slices.Repeat([]*variant{d.f}, heldPerChat)...)
+	return d.same(ctx, ways, chat, "And when will it come from Ghent?")
+}
+
+// same takes a sample of each way, and compares what they found.
+func (d *demo) same(ctx context.Context, ways []*variant, chat, text string) error {
+	var first *sample
+	for _, v := range ways {
+		j := job{Variant: "hearth", ChatID: chat, Text: text, RouteName: route, CAFile: d.upstreams.caFile}
+		if v.stages != nil {
+			j.Variant, j.Stages = "direct", v.stages(directCalls(d.upstreams, chat, text))
+		}
+		before := d.upstreams.requests()
+		s, err := d.measure(ctx, j)
+		if err != nil {
+			return fmt.Errorf("%s: %w", v.name, err)
+		}
+		v.ms, v.requests = append(v.ms, s.MS), append(v.requests, d.upstreams.requests()-before)
+		if !maps.Equal(s.Cache, v.cache) {
+			return fmt.Errorf("%s: what was held is %v, not %v", v.name, s.Cache, v.cache)
+		}
+		if first == nil {
+			if first = &s; len(s.Answer.History) != 20 || len(s.Answer.Relevant) != 5 || len(s.Answer.Fields) == 0 {
+				return fmt.Errorf("%s: the answer is not whole: %+v", v.name, s.Answer)
+			}
+		} else if !reflect.DeepEqual(s.Answer, first.Answer) {
+			return fmt.Errorf("%s and %s differ:\n%+v\n%+v", ways[0].name, v.name, first.Answer, s.Answer)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"text/tabwriter"
+)
+
+// percentile of samples by the nearest rank.
+func percentile(samples []float64, p float64) float64 {
+	if len(samples) == 0 {
+		return math.NaN()
+	}
+	sorted := slices.Sorted(slices.Values(samples))
+	return sorted[max(0, int(math.Ceil(p*float64(len(sorted))))-1)]
+}
+
+func median(samples []float64) float64 { return percentile(samples, 0.5) }
+
+// less is by how much v is below base, in percent of base, by their medians.
+func less(v, base *variant) float64 { return 100 * (1 - median(v.ms)/median(base.ms)) }
+
+// table prints what each variant took.
+func (d *demo) table(out io.Writer) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "\theld\tsamples\tp50 ms\tp95 ms\tless than (a)\tless than (b)\tupstream requests\t")
+	for _, v := range []*variant{d.a, d.b, d.c, d.d, d.e, d.f} {
+		below := [2]string{"", ""}
+		for i, base := range []*variant{d.a, d.b} {
+			if v != d.a && v != base {
+				below[i] = fmt.Sprintf("%.2f %%", less(v, base))
+			}
+		}
+		requests := make([]float64, len(v.requests))
+		for i, n := range v.requests {
+			requests[i] = float64(n)
+		}
+		name := v.name // padded: the first column is the only one that stands left
+		for len(name) < len(d.a.name) {
+			name += " "
+		}
+		fmt.Fprintf(w, "%s\t%s\t%d\t%.2f\t%.2f\t%s\t%s\t%.0f\t\n",
+			name, v.held, len(v.ms), median(v.ms), percentile(v.ms, 0.95), below[0], below[1], median(requests))
+	}
+	return w.Flush()
+}
+
+// hitRates prints what /debug/cache says.
+func hitRates(out io.Writer, stats json.RawMessage) error {
+	type counts struct {
+		Hits   int64   `json:"hits"`
+		Misses int64   `json:"misses"`
+		Stale  int64   `json:"stale"`
+		Ratio  float64 `json:"hit_ratio"`
+	}
+	var s struct {
+		counts
+		Resources map[string]counts `json:"resources"`
+	}
+	if err := json.Unmarshal(stats, &s); err != nil {
+		return fmt.Errorf("/debug/cache: %w", err)
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "hits\tmisses\thit rate\t")
+	row := func(name string, c counts) {
+		if c.Hits+c.Stale+c.Misses > 0 {
+			fmt.Fprintf(w, "%d\t%d\t%.1f %%\t  %s\n", c.Hits+c.Stale, c.Misses, 100*c.Ratio, name)
+		}
+	}
+	for _, name := range []string{"history", "mute", "relevant", "odoo_models", "odoo_read"} {
+		row(name, s.Resources[name])
+	}
+	row("all", s.counts)
+	return w.Flush()
+}
+
+var errPromise = errors.New("what Hearth promises did not hold")
+
+// verdict says what Hearth promises, and returns an error if it did not hold.
+func (d *demo) verdict(out io.Writer) error {
+	fmt.Fprintln(out, "Held to, by the medians of this run:")
+	var err error
+	for _, want := range []struct {
+		v, base *variant
+		least   float64
+	}{{d.f, d.a, 99}, {d.d, d.a, 70}, {d.d, d.b, 70}} {
+		got := less(want.v, want.base)
+		line := fmt.Sprintf("  %.3s takes %.2f %% less than %.3s: at least %.0f %% is wanted", want.v.name, got, want.base.name, want.least)
+		if !(got >= want.least) { // not a number is not enough
+			line, err = line+": MISSED", errPromise
+		}
+		fmt.Fprintln(out, line)
+	}
+	return err
+}

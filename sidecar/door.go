@@ -97,8 +97,7 @@ func isJSON(contentType []byte) bool {
 	return err == nil && kind == "application/json" && (charset == "" || strings.EqualFold(charset, "utf-8"))
 }
 
-// readBody reads what there is of a body. One that is too large is read on within reason and then refused: a
-// caller that is cut off while it sends never sees the answer.
+// readBody reads what there is of a body.
 func (s *Server) readBody(r *request) (refusal *client.Problem) {
 	stream := r.RequestBodyStream()
 	if stream == nil {
@@ -110,12 +109,21 @@ func (s *Server) readBody(r *request) (refusal *client.Problem) {
 		return unreadable(err)
 	}
 	if len(r.body) > s.cfg.MaxBody {
-		const most = 16 << 20
-		_, _ = io.Copy(io.Discard, io.LimitReader(stream, most)) // the connection ends either way
-		r.SetConnectionClose()
 		return problem(http.StatusRequestEntityTooLarge, "too-large", fmt.Sprintf("a body may have %d bytes", s.cfg.MaxBody))
 	}
 	return nil
+}
+
+// drain reads on, within reason, what a refused caller still sends: one that is cut off never sees the answer.
+func (r *request) drain() {
+	const most = 16 << 20
+	stream := r.RequestBodyStream()
+	if stream == nil {
+		return
+	}
+	if n, err := io.Copy(io.Discard, io.LimitReader(stream, most)); n == most || err != nil {
+		r.SetConnectionClose()
+	}
 }
 
 // decodeChat decodes a chat's segment of the path, once.

@@ -142,6 +142,7 @@ func (s *Server) serve(ctx context.Context, f *fasthttp.RequestCtx, socket bool,
 	}()
 	handle, refusal := s.enter(r, broken)
 	if refusal != nil {
+		r.drain()
 		s.refuse(r, refusal)
 		return
 	}

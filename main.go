@@ -202,7 +202,7 @@ func serve(ctx context.Context, environ []string) error {
 			return err
 		})
 	}
-	log.Info("serving", "version", version, "addr", s.Addr, "socket", s.Socket, "weaviate", s.WeaviateURL != "", "odoo", s.OdooURL != "")
+	log.Info("serving", "version", version, "addrs", addresses(listeners), "weaviate", s.WeaviateURL != "", "odoo", s.OdooURL != "")
 	err = g.Wait()
 	if errors.Is(err, context.Canceled) {
 		return nil
@@ -231,4 +231,11 @@ func listen(ctx context.Context, s settings, log *slog.Logger) (open []net.Liste
 		return nil, errors.Join(faults...)
 	}
 	return open, nil
+}
+
+func addresses(listeners []net.Listener) (list []string) {
+	for _, l := range listeners {
+		list = append(list, l.Addr().String())
+	}
+	return list
 }

@@ -23,9 +23,7 @@ import (
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,
 		// After a shutdown fasthttp's cleaner sleeps on for up to ten seconds.
-		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
-		// A Weaviate client that is collected waits for a goroutine that was never started.
-		goleak.IgnoreAnyFunction("github.com/weaviate/weaviate-go-client/v4/weaviate/connection.finalizer"))
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
 }
 
 const token = "open sesame"

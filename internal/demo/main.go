@@ -81,7 +81,7 @@ func run(ctx context.Context, out, progress io.Writer, rounds int, rtt time.Dura
     let run out by then is dropped (history: 2 s, mute: 5 s). The models (1 h) and the connections (50 s) are held.
 (f) The same at once again: a second route, a retry, a parallel branch of the handler.
 
-/debug/cache over all of it:
+/debug/cache over all of it (how this demo asks, not a forecast):
 `)
 	stats, err := s.hearth.DebugCache(ctx)
 	if err != nil {

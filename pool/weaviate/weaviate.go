@@ -11,6 +11,7 @@ package weaviate
 import (
 	"cmp"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -75,6 +76,7 @@ func New(p *pool.Pool, cfg Config) *Client {
 		headers["Authorization"] = "Bearer " + cfg.APIKey
 	}
 	con := connection.NewConnection(scheme, host, p.Client(), 0, headers)
+	runtime.SetFinalizer(con, nil) // the library's sends on a channel that nobody reads, and would block every other finalizer
 	// The version decides between old and new object paths only; the new ones came with 1.14.
 	version := db.NewVersionProvider(func() string { return "1.14.0" })
 	support := db.NewDBVersionSupport(version)

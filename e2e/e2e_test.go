@@ -1,0 +1,79 @@
+// Package e2e runs Hearth against a real Weaviate and a real Odoo, behind nginx with TLS.
+//
+// With E2E=optional a machine that cannot run the servers skips the tests; otherwise that is a failure. With
+// HEARTH_E2E_SERVERS, a file with the line that `go run ./cmd/servers` prints, the tests use those servers and start none.
+package e2e
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"testing"
+	"time"
+
+	"hearth/e2e/servers"
+	"hearth/internal/contract"
+)
+
+// real are the servers, as contract and cmd/servers know them.
+type real struct {
+	CAFile       string `json:"ca_file"`
+	WeaviateURL  string `json:"weaviate_tls_url"`
+	OdooURL      string `json:"odoo_tls_url"`
+	OdooDB       string `json:"odoo_db"`
+	OdooUser     string `json:"odoo_user"`
+	OdooPassword string `json:"odoo_password"`
+	OdooUID      int    `json:"odoo_uid"`
+	OdooKey      string `json:"odoo_api_key"`
+}
+
+func TestHearthBeforeRealServers(t *testing.T) {
+	u, bin := startServers(t).upstreams(), contract.Build(t)
+	t.Run("the contract is kept", func(t *testing.T) { contract.Run(t, bin, u) })
+	t.Run("handlers get what was loaded", func(t *testing.T) { contract.RunHandlers(t, bin, u, 200, 100) })
+}
+
+func (r real) upstreams() contract.Upstreams {
+	return contract.Upstreams{
+		WeaviateURL: r.WeaviateURL, CAFile: r.CAFile,
+		OdooURL: r.OdooURL, OdooDB: r.OdooDB, OdooUser: r.OdooUser, OdooPassword: r.OdooPassword, OdooKey: r.OdooKey, OdooUID: r.OdooUID,
+		Turns: 1000, TalksTTL: 500 * time.Millisecond,
+	}
+}
+
+func startServers(t *testing.T) (r real) {
+	t.Helper()
+	if file := os.Getenv("HEARTH_E2E_SERVERS"); file != "" {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(text, &r); err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	check := func(err error) {
+		t.Helper()
+		if errors.Is(err, servers.ErrUnsupported) && os.Getenv("E2E") == "optional" {
+			t.Skip(err)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir := t.TempDir()
+	odoo, err := servers.StartOdoo(t.Context(), dir) // first: where this cannot be, nothing has to be built
+	check(err)
+	t.Cleanup(odoo.Stop)
+	weaviate, err := servers.StartWeaviate(t.Context(), dir)
+	check(err)
+	t.Cleanup(weaviate.Stop)
+	nginx, err := servers.StartNginx(t.Context(), dir, servers.NginxConfig{Weaviate: weaviate.URL, Odoo: odoo.URL})
+	check(err)
+	t.Cleanup(nginx.Stop)
+	return real{
+		CAFile: nginx.CAFile, WeaviateURL: nginx.WeaviateURL, OdooURL: nginx.OdooURL,
+		OdooDB: odoo.DB, OdooUser: odoo.User, OdooPassword: odoo.Password, OdooUID: odoo.UID, OdooKey: odoo.APIKey,
+	}
+}

@@ -1,0 +1,155 @@
+// Package contract holds what Hearth promises, as tests of the real binary over its localhost API.
+//
+// Start at [Run]: one suite for the stand-ins and for real servers, so that the stand-ins cannot drift from what they
+// stand for. Each theme is a file; hearth.go starts the binary, call.go asks it, direct.go goes past it to Weaviate.
+//
+// The suite asks over raw HTTP and shares nothing with the product but the wire types. It refuses to look inside.
+package contract
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"hearth/internal/testnet"
+)
+
+// Upstreams are the servers that the binary under test talks to.
+type Upstreams struct {
+	WeaviateURL string
+
+	OdooURL      string
+	OdooDB       string
+	OdooUser     string
+	OdooPassword string
+	OdooKey      string // an API key
+	OdooUID      int
+
+	CAFile string // PEM of the authorities that vouch for the servers; empty: they speak plain HTTP
+
+	// Weaviate and Odoo are the knobs of stand-ins; nil for real servers, and what needs them is skipped.
+	Weaviate, Odoo *testnet.Knobs
+
+	// Conversations with two writers: turns in all, and for how long a history is fresh to the sidecar that reads.
+	Turns    int
+	TalksTTL time.Duration
+}
+
+// suite is one run against one set of servers, in classes of its own.
+type suite struct {
+	Upstreams
+	bin      string
+	message  string // class
+	mute     string // class
+	weaviate *direct
+	main     *hearth // with every setting at its default
+}
+
+// Run runs the whole suite with the binary that [Build] made.
+func Run(t *testing.T, bin string, u Upstreams) {
+	s := newSuite(t, bin, u)
+	for _, part := range []struct {
+		name string
+		run  func(*suite, *testing.T)
+	}{
+		{"schema", (*suite).schemaIsMadeOnce},
+		{"isolation", (*suite).isolation},
+		{"identity", (*suite).identity},
+		{"order", (*suite).order},
+		{"preview", (*suite).preview},
+		{"freshness", (*suite).freshness},
+		{"mute", (*suite).muteRules},
+		{"relevance", (*suite).relevance},
+		{"preprocess", (*suite).preprocess},
+		{"caching headers", (*suite).cachingHeaders},
+		{"door", (*suite).door},
+		{"bad input", (*suite).badInput},
+		{"odoo", (*suite).odoo},
+		{"administration", (*suite).administration},
+		{"faults", (*suite).faults},
+		{"lambda", (*suite).lambda},
+		{"conversations", (*suite).conversations},
+	} {
+		t.Run(part.name, func(t *testing.T) { part.run(s, t) })
+	}
+}
+
+func newSuite(t *testing.T, bin string, u Upstreams) *suite {
+	t.Helper()
+	mark := strconv.FormatUint(rand.Uint64(), 36)
+	s := &suite{Upstreams: u, bin: bin, message: "Contract_" + mark, mute: "ContractMute_" + mark}
+	s.weaviate = newDirect(t, u.WeaviateURL, u.CAFile)
+	out := s.command(t, nil, "schema")
+	t.Cleanup(func() {
+		s.weaviate.dropClass(t, s.message)
+		s.weaviate.dropClass(t, s.mute)
+	})
+	if want := fmt.Sprintf("created %s\ncreated %s\n", s.message, s.mute); out != want {
+		t.Fatalf("hearth schema printed %q, want %q", out, want)
+	}
+	s.main = s.start(t)
+	return s
+}
+
+func (s *suite) schemaIsMadeOnce(t *testing.T) {
+	if out := s.command(t, nil, "schema"); out != "every class exists\n" {
+		t.Errorf("a second hearth schema printed %q", out)
+	}
+	out := s.command(t, nil, "check")
+	for _, want := range []string{"weaviate: ok", "odoo: ok"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("hearth check printed %q, want %q in it", out, want)
+		}
+	}
+	for _, variable := range []string{"HEARTH_MESSAGE_CLASS=Missing", "HEARTH_ODOO_KEY=wrong-key"} {
+		if out, err := s.tryCommand(t, []string{variable}, "check"); err == nil {
+			t.Errorf("hearth check with %s is content: %s", variable, out)
+		}
+	}
+}
+
+// env are the settings under which a sidecar reaches the servers.
+func (s *suite) env() []string {
+	return []string{
+		"HEARTH_WEAVIATE_URL=" + s.WeaviateURL, "HEARTH_MESSAGE_CLASS=" + s.message, "HEARTH_MUTE_CLASS=" + s.mute,
+		"HEARTH_ODOO_URL=" + s.OdooURL, "HEARTH_ODOO_DB=" + s.OdooDB, "HEARTH_ODOO_USER=" + s.OdooUser,
+		"HEARTH_ODOO_KEY=" + s.OdooKey, "HEARTH_TLS_CA=" + s.CAFile, "HEARTH_LOG_LEVEL=warn",
+		"GORACE=atexit_sleep_ms=0", // a second otherwise, of every process
+	}
+}
+
+// standIn skips what only a stand-in can show.
+func (s *suite) standIn(t *testing.T) {
+	t.Helper()
+	if s.Weaviate == nil || s.Odoo == nil {
+		t.Skip("needs to disturb the servers: stand-ins only")
+	}
+}
+
+func newClient(t testing.TB, caFile string) *http.Client {
+	t.Helper()
+	transport := &http.Transport{MaxIdleConnsPerHost: 16}
+	if caFile != "" {
+		pem, err := os.ReadFile(caFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		roots := x509.NewCertPool()
+		if !roots.AppendCertsFromPEM(pem) {
+			t.Fatalf("%s holds no certificate", caFile)
+		}
+		transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
+// patience is how long a server may take for what it will surely do.
+func (s *suite) patience() time.Duration { return 15 * time.Second }

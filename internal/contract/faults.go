@@ -1,0 +1,248 @@
+package contract
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"hearth/client"
+)
+
+// faults disturbs the stand-ins: what a sidecar does when a server is slow, breaks off or refuses. One after another,
+// as the knobs are everybody's.
+func (s *suite) faults(t *testing.T) {
+	s.standIn(t)
+	t.Cleanup(func() { s.Weaviate.SetHook(nil); s.Odoo.SetHook(nil) })
+	t.Run("a write that broke off is never sent again", s.brokenWrites)
+	t.Run("a read that broke off is sent again", s.brokenReads)
+	t.Run("a slow part is given up in time, the others are delivered", s.slowParts)
+	t.Run("a write of messages whose outcome is unknown says so", s.unknownWrites)
+	t.Run("what failed to load is not held", s.failedLoads)
+	t.Run("stale-if-error serves what is held while a server is down", s.staleIfError)
+}
+
+// cut breaks off every request for which match says so, once it has come in whole, and counts them.
+func cut(match func(*http.Request) bool) (hook func(http.ResponseWriter, *http.Request) bool, count *atomic.Int64) {
+	count = &atomic.Int64{}
+	return func(_ http.ResponseWriter, r *http.Request) bool {
+		if match(r) {
+			count.Add(1)
+			panic(http.ErrAbortHandler)
+		}
+		return false
+	}, count
+}
+
+func pathHas(part string) func(*http.Request) bool {
+	return func(r *http.Request) bool { return strings.Contains(r.URL.Path, part) }
+}
+
+func (s *suite) brokenWrites(t *testing.T) {
+	for name, env := range s.logins() {
+		h := s.start(t, append(env, "HEARTH_TTL_ODOO_READ=1h")...)
+		count := func() reply {
+			return h.call(t, "res.users", "search_count", nil, map[string]any{"domain": []any{}})
+		}
+		count()
+		if !cached(t, count()).hit {
+			t.Fatalf("%s: a read is not held", name)
+		}
+		hook, cuts := cut(func(r *http.Request) bool { return pathHas("/create")(r) || pathHas("/jsonrpc")(r) })
+		s.Odoo.SetHook(hook)
+		p := wantProblem(t, h.call(t, "res.partner", "create", nil, map[string]any{"vals_list": map[string]any{"name": "x"}}), http.StatusBadGateway)
+		s.Odoo.SetHook(nil)
+		if p.Retryable || p.Upstream != "odoo" || p.Type != "/docs/errors.md#unknown-outcome" || !strings.Contains(p.Detail, "unknown outcome") {
+			t.Errorf("%s: %+v", name, p)
+		}
+		if n := cuts.Load(); n != 1 {
+			t.Errorf("%s: the write was sent %d times", name, n)
+		}
+		if cached(t, count()).hit {
+			t.Errorf("%s: after a write of unknown outcome, reads are still held", name)
+		}
+	}
+}
+
+func (s *suite) brokenReads(t *testing.T) {
+	h := s.start(t)
+	h.history(t, "broken reads", 1)
+	var first atomic.Bool
+	once := func(_ http.ResponseWriter, r *http.Request) bool {
+		if !strings.Contains(r.URL.Path, ".well-known") && first.CompareAndSwap(false, true) {
+			panic(http.ErrAbortHandler)
+		}
+		return false
+	}
+	s.Weaviate.SetHook(once)
+	h.history(t, "broken reads", 1, "Cache-Control", "no-cache")
+	if !first.Load() {
+		t.Error("nothing was cut")
+	}
+	first.Store(false)
+	h.say(t, "broken reads", "user", "an upsert is safe to send again")
+	wantContents(t, "history", contents(h.history(t, "broken reads", 9, "Cache-Control", "no-cache").AllMessages), []string{"an upsert is safe to send again"})
+	s.Weaviate.SetHook(nil)
+	first.Store(false)
+	s.Odoo.SetHook(once)
+	want[client.Models](t, h.get(t, "/v1/odoo/models", "Cache-Control", "no-cache"), http.StatusOK)
+	s.Odoo.SetHook(nil)
+	if retries := mustField(t, mustField(t, h.get(t, "/debug/pools").body, "odoo"), "retries"); string(retries) == "0" && !first.Load() {
+		t.Errorf("Odoo's retries are %s", retries)
+	}
+}
+
+// slow holds matching requests until their caller leaves.
+func slow(match func(*http.Request) bool) func(http.ResponseWriter, *http.Request) bool {
+	return func(_ http.ResponseWriter, r *http.Request) bool {
+		if match(r) {
+			_, _ = io.Copy(io.Discard, r.Body) // else the context does not hear of the caller's leaving
+			<-r.Context().Done()
+			panic(http.ErrAbortHandler)
+		}
+		return false
+	}
+}
+
+func (s *suite) slowParts(t *testing.T) {
+	const chat, limit = "slow parts", 600 * time.Millisecond
+	s.main.say(t, chat, "user", "patience")
+	ask := func(h *hearth) (reply, time.Duration) {
+		begun := time.Now()
+		r := h.post(t, "/v1/preprocess", map[string]any{
+			"chat_id": chat, "text": "patience", "route_name": "odoo_erp", "enable_odoo": true, "num_messages": 5, "timeout_ms": limit.Milliseconds(),
+		})
+		return r, time.Since(begun)
+	}
+	h := s.start(t)
+	s.Odoo.SetHook(slow(func(*http.Request) bool { return true }))
+	r, took := ask(h)
+	s.Odoo.SetHook(nil)
+	got := want[client.Preprocess](t, r, http.StatusOK)
+	if p := got.Errors["odoo_models"]; p == nil || p.Status != http.StatusGatewayTimeout || !p.Retryable || p.Type != "/docs/errors.md#timeout" || len(got.Errors) != 1 {
+		t.Errorf("errors are %v", got.Errors)
+	}
+	if len(got.RelevantMessages) != 1 || got.MuteStatus == nil || len(got.History.AllMessages) != 1 {
+		t.Errorf("the parts are incomplete: %v", r)
+	}
+	if took < limit || took > limit+time.Second {
+		t.Errorf("it took %v with a limit of %v", took, limit)
+	}
+
+	h = s.start(t)
+	eventually(t, s.patience(), "the sidecar is warm", func() bool { return h.get(t, "/readyz").status == http.StatusOK })
+	s.Weaviate.SetHook(slow(pathHas("/graphql/batch"))) // the history's
+	r, took = ask(h)
+	s.Weaviate.SetHook(nil)
+	got = want[client.Preprocess](t, r, http.StatusOK)
+	if p := got.Errors["history"]; p == nil || p.Status != http.StatusGatewayTimeout || len(got.Errors) != 1 || got.MuteStatus == nil || got.OdooModels == nil {
+		t.Errorf("with a slow history, the reply is %v", r)
+	}
+	if took > limit+time.Second {
+		t.Errorf("it took %v with a limit of %v", took, limit)
+	}
+
+	h = s.start(t, "HEARTH_WEAVIATE_TIMEOUT=1s", "HEARTH_ODOO_TIMEOUT=1s")
+	s.Weaviate.SetHook(slow(func(*http.Request) bool { return true }))
+	s.Odoo.SetHook(slow(func(*http.Request) bool { return true }))
+	r, took = ask(h)
+	s.Weaviate.SetHook(nil)
+	s.Odoo.SetHook(nil)
+	p := wantProblem(t, r, http.StatusBadGateway)
+	if len(p.Errors) != 4 || !p.Retryable || took > limit+time.Second {
+		t.Errorf("when all are slow, after %v: %v", took, r)
+	}
+	eventually(t, 3*time.Second, "all is well again, once what hung has timed out", func() bool {
+		r, _ := ask(h)
+		return r.status == http.StatusOK && want[client.Preprocess](t, r, http.StatusOK).Errors == nil
+	})
+}
+
+func (s *suite) unknownWrites(t *testing.T) {
+	const chat = "unknown writes"
+	h := s.start(t, "HEARTH_TTL_HISTORY=1h")
+	h.say(t, chat, "user", "before")
+	h.history(t, chat, 10)
+	hook, cuts := cut(pathHas("/batch/objects"))
+	s.Weaviate.SetHook(hook)
+	unnamed := wantProblem(t, h.post(t, chatPath(chat, "messages"), client.NewMessage{Role: "user", Content: "x"}), http.StatusBadGateway)
+	named := wantProblem(t, h.post(t, chatPath(chat, "messages"), client.NewMessage{Role: "user", Content: "x", ID: "x", CreatedAt: instant(0)}), http.StatusBadGateway)
+	mute := h.do(t, http.MethodPut, chatPath(chat, "mute"), map[string]any{"muted": true})
+	s.Weaviate.SetHook(nil)
+	if cuts.Load() == 0 || unnamed.Type != "/docs/errors.md#unknown-outcome" || unnamed.Retryable || unnamed.Upstream != "weaviate" {
+		t.Errorf("without an id: %+v", unnamed)
+	}
+	if named.Type != "/docs/errors.md#unknown-outcome" || !named.Retryable {
+		t.Errorf("with an id: %+v", named)
+	}
+	if mute.status != http.StatusBadGateway {
+		t.Errorf("a mute: %v", mute)
+	}
+	r := h.get(t, historyPath(chat, 10, 5))
+	if c := cached(t, r); c.hit {
+		t.Error("after a write of unknown outcome the window is still held")
+	}
+	wantContents(t, "history", contents(want[client.History](t, r, http.StatusOK).AllMessages), []string{"before"})
+}
+
+func (s *suite) failedLoads(t *testing.T) {
+	const chat = "failed loads"
+	h := s.start(t, "HEARTH_TTL_HISTORY=1h", "HEARTH_TTL_ODOO_READ=1h")
+	hook, _ := cut(func(*http.Request) bool { return true })
+	s.Weaviate.SetHook(hook)
+	s.Odoo.SetHook(hook)
+	for _, ask := range []func() reply{
+		func() reply { return h.get(t, historyPath(chat, 10, 5)) }, func() reply { return h.get(t, chatPath(chat, "mute")) },
+		func() reply { return h.post(t, chatPath(chat, "relevant"), map[string]any{"text": "x"}) }, func() reply { return h.get(t, "/v1/odoo/models") },
+	} {
+		if p := wantProblem(t, ask(), http.StatusBadGateway); !p.Retryable || p.Type != "/docs/errors.md#unreachable" {
+			t.Errorf("%+v", p)
+		}
+	}
+	s.Weaviate.SetHook(func(w http.ResponseWriter, _ *http.Request) bool {
+		http.Error(w, `{"error":[{"message":"secret inside"}]}`, http.StatusTooManyRequests)
+		return true
+	})
+	if p := wantProblem(t, h.get(t, chatPath(chat, "mute")), http.StatusServiceUnavailable); !p.Retryable || p.Upstream != "weaviate" {
+		t.Errorf("429 becomes %+v", p)
+	}
+	s.Weaviate.SetHook(nil)
+	s.Odoo.SetHook(nil)
+	s.fill(t, h)
+	h.history(t, chat, 10)
+	h.muted(t, chat)
+}
+
+func (s *suite) staleIfError(t *testing.T) {
+	const chat = "stale if error"
+	h := s.start(t, "HEARTH_TTL_HISTORY=1ms/0s/1h", "HEARTH_TTL_MUTE=1ms/0s/1h", "HEARTH_TTL_RELEVANT=1ms/0s/1h", "HEARTH_TTL_ODOO_MODELS=1ms/0s/1h")
+	h.say(t, chat, "user", "still here")
+	asks := map[string]func(headers ...string) reply{
+		"history": func(headers ...string) reply { return h.get(t, historyPath(chat, 10, 5), headers...) },
+		"mute":    func(headers ...string) reply { return h.get(t, chatPath(chat, "mute"), headers...) },
+		"models":  func(headers ...string) reply { return h.get(t, "/v1/odoo/models", headers...) },
+		"relevant": func(headers ...string) reply {
+			return h.post(t, chatPath(chat, "relevant"), map[string]any{"text": "still"}, headers...)
+		},
+	}
+	before := map[string]string{}
+	for name, ask := range asks {
+		before[name] = string(ask().body)
+	}
+	hook, _ := cut(func(*http.Request) bool { return true })
+	s.Weaviate.SetHook(hook)
+	s.Odoo.SetHook(hook)
+	defer s.Weaviate.SetHook(nil)
+	defer s.Odoo.SetHook(nil)
+	for name, ask := range asks {
+		eventually(t, 5*time.Second, "a stale reply is served", func() bool {
+			r := ask()
+			return cached(t, r).stale && string(r.body) == before[name]
+		})
+		if r := ask("Cache-Control", "no-cache"); r.status != http.StatusBadGateway {
+			t.Errorf("%s with no-cache: %v", name, r)
+		}
+	}
+}

@@ -1,0 +1,227 @@
+package contract
+
+import (
+	"bytes"
+	"context"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Build builds the binary, with the race detector where the tests have it, and returns its path.
+func Build(t testing.TB) string {
+	t.Helper()
+	root := moduleRoot(t)
+	lookAtSources(t, root)
+	bin := filepath.Join(t.TempDir(), "hearth") // the name under which Lambda knows the extension
+	args := []string{"build", "-o", bin}
+	if raceDetector {
+		args = append(args, "-race")
+	}
+	cmd := exec.CommandContext(t.Context(), "go", append(args, ".")...)
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return bin
+}
+
+// lookAtSources looks at every file that is run here: go test would otherwise not know that a result it holds depends
+// on them, as it sees only what the tests import and open.
+func lookAtSources(t testing.TB, root string) {
+	t.Helper()
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		switch name := d.Name(); {
+		case d.IsDir() && (name == ".git" || name == "dist" || name == "e2e" || name == "__pycache__"):
+			return filepath.SkipDir
+		case strings.HasSuffix(name, ".go"), strings.HasSuffix(name, ".py"), name == "go.mod":
+			_, err = os.Stat(path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func moduleRoot(t testing.TB) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "hearth").Output()
+	if err != nil {
+		t.Fatalf("where is the module? %v", err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// command runs one of the binary's commands and returns what it printed.
+func (s *suite) command(t testing.TB, env []string, args ...string) string {
+	t.Helper()
+	out, err := s.tryCommand(t, env, args...)
+	if err != nil {
+		t.Fatalf("hearth %v: %v\n%s", args, err, out)
+	}
+	return out
+}
+
+func (s *suite) tryCommand(t testing.TB, env []string, args ...string) (string, error) {
+	cmd := exec.CommandContext(t.Context(), s.bin, args...)
+	cmd.Env = append(s.env(), env...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		out = append(out, stderr.Bytes()...)
+	}
+	return string(out), err
+}
+
+// hearth is a running sidecar.
+type hearth struct {
+	url    string // over TCP
+	http   *http.Client
+	socket string
+	unix   *http.Client // over the socket; any host does
+	token  string       // sent with every request unless it brings its own
+	log    *log
+}
+
+// start starts a sidecar for as long as the test runs. When it ends, it must have ended well and quietly.
+func (s *suite) start(t testing.TB, env ...string) *hearth {
+	t.Helper()
+	dir := shortDir(t)
+	h := &hearth{socket: filepath.Join(dir, "s"), http: newClient(t, ""), unix: newClient(t, ""), log: &log{}}
+	h.dialSocket()
+	addr := freeAddress(t)
+	h.url = "http://" + addr
+	cmd := exec.Command(s.bin) //nolint:noctx // ended by SIGTERM below, as a person would
+	cmd.Env = append(append(s.env(), "HEARTH_ADDR="+addr, "HEARTH_SOCKET="+h.socket), env...)
+	cmd.Stdout, cmd.Stderr = h.log, h.log
+	for _, v := range cmd.Env {
+		if token, ok := strings.CutPrefix(v, "HEARTH_TOKEN="); ok {
+			h.token = token
+		}
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	exited := make(chan error, 1)
+	go func() { exited <- cmd.Wait() }()
+	t.Cleanup(func() { h.end(t, cmd, exited) })
+	eventually(t, 20*time.Second, "the sidecar answers", func() bool {
+		select {
+		case err := <-exited:
+			exited <- err
+			t.Fatalf("the sidecar ended: %v\n%s", err, h.log)
+		default:
+		}
+		_, err := h.try(t.Context(), http.MethodGet, "/healthz", nil)
+		return err == nil
+	})
+	return h
+}
+
+func (h *hearth) dialSocket() {
+	h.unix.Transport.(*http.Transport).DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", h.socket)
+	}
+}
+
+// shortDir is a folder whose name leaves room for a socket's, which may have about a hundred bytes.
+func shortDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "hearth") //nolint:usetesting // t.TempDir is too long
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+// overSocket is the same sidecar, asked over its Unix socket.
+func (h *hearth) overSocket() *hearth {
+	return &hearth{url: "http://hearth", http: h.unix, socket: h.socket, token: h.token, log: h.log}
+}
+
+func (h *hearth) end(t testing.TB, cmd *exec.Cmd, exited <-chan error) {
+	h.http.CloseIdleConnections()
+	h.unix.CloseIdleConnections()
+	_ = cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case err := <-exited:
+		if err != nil {
+			t.Errorf("the sidecar ended with %v\n%s", err, h.log)
+		}
+	case <-time.After(5 * time.Second):
+		_ = cmd.Process.Kill()
+		err := <-exited
+		t.Errorf("the sidecar did not end within 5s of SIGTERM, but with %v\n%s", err, h.log)
+	}
+	checkLog(t, h.log.String())
+}
+
+// checkLog looks for what must never be in a log.
+func checkLog(t testing.TB, text string) {
+	t.Helper()
+	for _, bad := range []string{"DATA RACE", "panic", "unexpected error"} {
+		if strings.Contains(text, bad) {
+			t.Errorf("the sidecar's log has %q:\n%s", bad, text)
+		}
+	}
+}
+
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	var lc net.ListenConfig
+	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// eventually asks again and again until ok, and fails the test when that takes too long.
+func eventually(t testing.TB, most time.Duration, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(most)
+	defer deadline.Stop()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("after %v it is not so that %s", most, what)
+		}
+	}
+}
+
+// log is a bytes.Buffer that may be read while it is written.
+type log struct {
+	mu sync.Mutex
+	b  bytes.Buffer // guarded by mu
+}
+
+func (l *log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}

@@ -1,0 +1,97 @@
+package sidecar
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+func TestTheFirstFaultNamesItsField(t *testing.T) {
+	for body, want := range map[string]string{
+		``: "body", `[]`: "body", `"x"`: "body", `{`: "body", `{"n":1}x`: "body", `null`: "body",
+		`{"n":"1"}`: "n", `{"n":1.5}`: "n", `{"n":0}`: "n", `{"n":11}`: "n", `{"n":99999999999999999999}`: "n",
+		`{"s":1}`: "s", `{"s":""}`: "s", `{"s":"12345678901"}`: "s", `{"s":"\ud800"}`: "s", "{\"s\":\"\xff\"}": "s",
+		`{"v":[]}`: "v", `{"v":[1,"x"]}`: "v", `{"v":[1e39]}`: "v", `{"v":1}`: "v",
+		`{"t":"yesterday"}`: "t", `{"t":"2026-01-01 00:00:00"}`: "t", `{"t":"1500-01-01T00:00:00Z"}`: "t", `{"t":1}`: "t",
+		`{"f":1}`: "f", `{"o":"x"}`: "o", `{"unknown":1}`: "unknown", `{"S":"x"}`: "S",
+		`{"n":1,"s":"x","v":[1],"t":"2026-01-01T00:00:00+02:00","f":true,"o":"a"}`: "",
+		`{"n":null,"s":null,"v":null,"t":null,"f":null,"o":null}`:                  "",
+		`{"s":"😀\ud83d\ude00"}`:                                                    "",
+	} {
+		o := decodeObject([]byte(body), "")
+		o.number("n", 5, 1, 10)
+		o.text("s", "d", 1, 10)
+		o.vector("v")
+		o.instant("t")
+		o.flag("f")
+		o.oneOf("o", "a", "a", "b")
+		o.strict()
+		got := ""
+		if o.fault != nil {
+			got = o.fault.Field
+		}
+		if got != want {
+			t.Errorf("%s: field %q, want %q", body, got, want)
+		}
+	}
+}
+
+func TestDefaultsStandInForWhatIsAbsent(t *testing.T) {
+	o := decodeObject([]byte(`{"n":null}`), "")
+	if n, s := o.number("n", 5, 1, 10), o.text("s", "d", 1, 10); n != 5 || s != "d" || o.fault != nil {
+		t.Error(n, s, o.fault)
+	}
+}
+
+func TestMessagesOfAnArrayAreNamedByPlace(t *testing.T) {
+	s := New(Config{MappedProperties: []string{"chat_id", "role", "content", "created_at"}})
+	good := `{"role":"user","content":"x"}`
+	for body, want := range map[string]string{
+		`[]`: "body", `[` + strings.Repeat(good+",", 100) + good + `]`: "body",
+		`[` + good + `,7]`: "[1]", `[` + good + `,{"role":"bot","content":"x"}]`: "[1].role",
+		`{"content":"x"}`: "role", `{"role":"user"}`: "content", `{"role":"user","content":"x","id":""}`: "id",
+		`{"role":"user","content":"x","id":"` + strings.Repeat("x", 129) + `"}`:           "id",
+		`[{"role":"user","content":"x","id":"1"},{"role":"user","content":"x","id":"1"}]`: "[1].id",
+		`{"role":"user","content":"x","properties":{"chat_id":"y"}}`:                      "properties",
+		`{"role":"user","content":"x","properties":[]}`:                                   "properties",
+		`{"role":"user","content":"x","colour":"red"}`:                                    "colour",
+		good: "", `[` + good + `]`: "",
+	} {
+		_, err := s.decodeMessages([]byte(body))
+		got := ""
+		if err != nil {
+			got = s.problemOf(err).Field
+		}
+		if got != want {
+			t.Errorf("%.80s: field %q, want %q", body, got, want)
+		}
+	}
+}
+
+// FuzzText holds decoding against encoding/json: what is let in is the string that was sent, with nothing replaced.
+func FuzzText(f *testing.F) {
+	for _, s := range []string{`"a"`, `"\ud83d\ude00"`, `"\ud800"`, `"\ud800\ud800"`, `"\\ud800"`, `"\\\ud800"`, `"\udc00\ud800"`, `"\uD83D\uDE00x"`, `"\ud83d\n"`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		body := append(append([]byte(`{"s":`), raw...), '}')
+		o := decodeObject(body, "")
+		var got string
+		if !o.into("s", &got, "a string") {
+			return
+		}
+		if !utf8.ValidString(got) {
+			t.Errorf("%s was let in as %q", raw, got)
+		}
+		// Only a replacement that was sent may be there.
+		var want string
+		if err := json.Unmarshal(raw, &want); err != nil || got != want {
+			t.Errorf("%s: %q, want %q (%v)", raw, got, want, err)
+		}
+		sent := strings.Count(string(raw), "\uFFFD") + strings.Count(strings.ToLower(string(raw)), `\ufffd`)
+		if strings.Count(got, "\uFFFD") > sent {
+			t.Errorf("%s lost a character: %q", raw, got)
+		}
+	})
+}

@@ -1,0 +1,187 @@
+package sidecar
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/rivo/uniseg"
+	"go.uber.org/goleak"
+
+	"hearth/cache"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// After a shutdown fasthttp's cleaner sleeps on for up to ten seconds.
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
+}
+
+func TestPathsAreMatchedRaw(t *testing.T) {
+	for _, c := range []struct {
+		method, path string
+		found        bool
+		chat         string
+		allowed      string
+	}{
+		{"GET", "/v1/chats/a/history", true, "a", "GET HEAD"},
+		{"HEAD", "/v1/chats/a/history", true, "a", "GET HEAD"},
+		{"POST", "/v1/chats/a/history", false, "", "GET HEAD"},
+		{"PUT", "/v1/chats/a/mute", true, "a", "GET HEAD PUT"},
+		{"GET", "/v1/chats/x%2F..%2Fvictim/history", true, "x%2F..%2Fvictim", "GET HEAD"},
+		{"GET", "/v1/chats/../history", true, "..", "GET HEAD"},
+		{"GET", "/v1/chats//history", true, "", "GET HEAD"},
+		{"GET", "/v1/chats/a/b/history", false, "", ""},
+		{"GET", "/v1/chats/a/history/", false, "", ""},
+		{"GET", "//v1/chats/a/history", false, "", ""},
+		{"GET", "/V1/chats/a/history", false, "", ""},
+		{"GET", "http://localhost/healthz", false, "", ""},
+		{"GET", "/healthz", true, "", "GET HEAD"},
+		{"GET", "", false, "", ""},
+	} {
+		handle, chat, allowed := match(routes(), c.method, c.path)
+		if (handle != nil) != c.found || chat != c.chat || strings.Join(allowed, " ") != c.allowed {
+			t.Errorf("%s %s: found %t, chat %q, allowed %v", c.method, c.path, handle != nil, chat, allowed)
+		}
+	}
+}
+
+func TestOnlyThisMachineIsLocal(t *testing.T) {
+	for host, want := range map[string][2]bool{ // over TCP, over the socket
+		"localhost": {true, true}, "LocalHost:2774": {true, true}, "127.0.0.1": {true, true}, "127.8.0.1:1": {true, true},
+		"[::1]": {true, true}, "[::1]:2774": {true, true}, "hearth": {false, true}, "Hearth:80": {false, true},
+		"": {false, false}, "example.com": {false, false}, "127.0.0.1.example.com": {false, false}, "localhost.example.com": {false, false},
+		"10.0.0.1": {false, false}, "0.0.0.0": {false, false}, "[::]": {false, false}, "169.254.169.254": {false, false},
+	} {
+		if got := [2]bool{localHost(host, false), localHost(host, true)}; got != want {
+			t.Errorf("%q: %v, want %v", host, got, want)
+		}
+	}
+}
+
+func TestObjectIDs(t *testing.T) {
+	// Stored objects are found again by these: they must never change. (Python: uuid5(namespace, "2:id4:chat7:message"))
+	if got := objectID("id", "chat", "message"); got != "692657ed-1464-5eae-a323-03646b63e676" {
+		t.Errorf("objectID changed: %s", got)
+	}
+	seen := map[string][]string{}
+	for _, parts := range [][]string{
+		{"id", "a", "bc"}, {"id", "ab", "c"}, {"id", "abc", ""}, {"id", "", "abc"}, {"ida", "b", "c"}, {"id", "a", "b", "c"}, {"id", "a1:b", "c"},
+		{"key", "a", "bc"}, {"id", "a", "b\x00c"},
+	} {
+		id := objectID(parts...)
+		if other, ok := seen[id]; ok {
+			t.Errorf("%q and %q share %s", parts, other, id)
+		}
+		seen[id] = parts
+	}
+}
+
+func TestCacheControl(t *testing.T) {
+	d := func(s int) *time.Duration { return new(time.Duration(s) * time.Second) }
+	for header, want := range map[string]cache.Directives{
+		"":                               {},
+		"no-cache":                       {NoCache: true},
+		"No-Store , ONLY-IF-CACHED":      {NoStore: true, OnlyIfCached: true},
+		"max-age=5, max-stale=7":         {MaxAge: d(5), MaxStale: d(7)},
+		`max-age="5"`:                    {MaxAge: d(5)},
+		"max-age=0":                      {MaxAge: d(0)},
+		"max-age=99999999999":            {MaxAge: d(1<<31 - 1)},
+		"private, x=y, no-transform,, ,": {},
+	} {
+		got, refusal := parseCacheControl([][]byte{[]byte(header)})
+		if refusal != nil || !same(got, want) {
+			t.Errorf("%q: %+v, %v", header, got, refusal)
+		}
+	}
+	got, refusal := parseCacheControl([][]byte{[]byte("no-cache"), []byte("max-stale")})
+	if refusal != nil || !got.NoCache || got.MaxStale == nil || *got.MaxStale >= 0 {
+		t.Errorf("two headers: %+v, %v", got, refusal)
+	}
+	for _, header := range []string{"max-age", "max-age=", "max-age=-1", "max-age=x", "max-stale=1.5"} {
+		if _, refusal := parseCacheControl([][]byte{[]byte(header)}); refusal == nil || refusal.Field != "Cache-Control" {
+			t.Errorf("%q: %v", header, refusal)
+		}
+	}
+}
+
+func same(a, b cache.Directives) bool {
+	eq := func(x, y *time.Duration) bool { return (x == nil) == (y == nil) && (x == nil || *x == *y) }
+	return a.NoCache == b.NoCache && a.NoStore == b.NoStore && a.OnlyIfCached == b.OnlyIfCached && eq(a.MaxAge, b.MaxAge) && eq(a.MaxStale, b.MaxStale)
+}
+
+func TestETagsMatch(t *testing.T) {
+	for header, want := range map[string]bool{
+		"": false, `"a"`: true, `W/"a"`: true, `"b", "a"`: true, `"b"`: false, "*": true, "a": false,
+	} {
+		if got := matches([]byte(header), `"a"`); got != want {
+			t.Errorf("%q: %t", header, got)
+		}
+	}
+}
+
+func FuzzPreview(f *testing.F) {
+	for _, s := range []string{"", "abc", "e\u0301e\u0301", "👩‍👩‍👧‍👦👩‍👩‍👧‍👦", "🇩🇪🇩🇪🇩🇪", "a\r\nb\r\nc", strings.Repeat("ü", 300)} {
+		f.Add(s, 2)
+	}
+	f.Fuzz(func(t *testing.T, s string, n int) {
+		if n < 1 || n > 1000 || !utf8.ValidString(s) {
+			return
+		}
+		want, clusters := "", 0
+		for g := uniseg.NewGraphemes(s); g.Next() && clusters < n; clusters++ {
+			want += g.Str()
+		}
+		if want != s {
+			want += "…"
+		}
+		if got := preview(s, n); got != want {
+			t.Errorf("preview(%q, %d) = %q, want %q", s, n, got, want)
+		}
+	})
+}
+
+func FuzzChatSegment(f *testing.F) {
+	for _, s := range []string{"a", "a%2Fb", "%", "%zz", "%ff", "..", "+", strings.Repeat("%F0%9F%98%80", 128)} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, segment string) {
+		chat, refusal := decodeChat(segment)
+		if refusal != nil {
+			if refusal.Status != 400 || refusal.Field != "chat_id" {
+				t.Errorf("%q: %v", segment, refusal)
+			}
+			return
+		}
+		if chat == "" || len(chat) > 512 || !utf8.ValidString(chat) {
+			t.Errorf("%q was let in as %q", segment, chat)
+		}
+		if again, _ := url.PathUnescape(url.PathEscape(chat)); again != chat {
+			t.Errorf("%q is not one chat", chat)
+		}
+	})
+}
+
+func TestWorseOrigin(t *testing.T) {
+	hit := cache.Origin{Served: cache.Hit, TTL: 5}
+	older := cache.Origin{Served: cache.Hit, TTL: 3}
+	stale := cache.Origin{Served: cache.Stale}
+	miss := cache.Origin{Served: cache.Miss}
+	order := []cache.Origin{hit, older, stale, miss}
+	for i, a := range order {
+		for j, b := range order {
+			if got := worse(a, b); got != order[max(i, j)] {
+				t.Errorf("worse(%v, %v) = %v", a, b, got)
+			}
+		}
+	}
+}
+
+func TestNamesAreSplitOnce(t *testing.T) {
+	if got := splitNames(" a, b ,,a"); !slices.Equal(got, []string{"a", "b"}) {
+		t.Error(got)
+	}
+}

@@ -122,6 +122,11 @@ func readSettings(environ []string) (settings, error) {
 			}
 		}
 	})
+	for _, list := range []*[]string{&s.MessageFields, &s.MuteFields, &s.OdooModels, &s.OdooRoutes, &s.OdooReads} {
+		for i := range *list {
+			(*list)[i] = strings.TrimSpace((*list)[i])
+		}
+	}
 	for name := range values {
 		if strings.HasPrefix(name, "HEARTH_") && !slices.Contains(known, name) && !slices.Contains(reserved, name) {
 			s.unknown = append(s.unknown, name)
@@ -155,10 +160,9 @@ func (s *settings) validate() (faults []error) {
 		fields []string
 		want   int
 	}{{"HEARTH_MESSAGE_FIELDS", s.MessageFields, 4}, {"HEARTH_MUTE_FIELDS", s.MuteFields, 3}} {
-		distinct := slices.Compact(slices.Sorted(slices.Values(l.fields)))
-		ok := len(distinct) == l.want && len(l.fields) == l.want
-		for _, f := range l.fields {
-			ok = ok && graphQLName.MatchString(f)
+		ok := len(l.fields) == l.want
+		for i, f := range l.fields { // Weaviate takes Role for role
+			ok = ok && graphQLName.MatchString(f) && !slices.ContainsFunc(l.fields[:i], func(g string) bool { return strings.EqualFold(f, g) })
 		}
 		fault(ok, l.name, "must be %d different properties, separated by commas", l.want)
 	}
@@ -177,6 +181,9 @@ func (s *settings) validate() (faults []error) {
 	}
 	for _, m := range s.OdooModels {
 		fault(odoo.ValidModel(m), "HEARTH_ODOO_MODELS", "%q is no model's name", m)
+	}
+	for _, m := range s.OdooReads {
+		fault(graphQLName.MatchString(m), "HEARTH_ODOO_READS", "%q is no method's name", m)
 	}
 	fault(len(s.OdooModels) > 0, "HEARTH_ODOO_MODELS", "must name at least one model")
 
@@ -213,6 +220,20 @@ func (s *settings) validate() (faults []error) {
 		fault(err == nil && s.roots.AppendCertsFromPEM(pem), "HEARTH_TLS_CA", "must be a file with PEM certificates")
 	}
 	return faults
+}
+
+// withoutFaulty takes away the upstreams that a fault concerns: both, unless it is clearly one's own.
+func (s *settings) withoutFaulty(fault error) {
+	for line := range strings.Lines(fault.Error()) {
+		switch {
+		case strings.HasPrefix(line, "HEARTH_ODOO_"):
+			s.OdooURL = ""
+		case strings.HasPrefix(line, "HEARTH_WEAVIATE_"), strings.HasPrefix(line, "HEARTH_MESSAGE_"), strings.HasPrefix(line, "HEARTH_MUTE_"):
+			s.WeaviateURL = ""
+		default:
+			s.WeaviateURL, s.OdooURL = "", ""
+		}
+	}
 }
 
 func systemRoots() *x509.CertPool {

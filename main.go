@@ -130,7 +130,7 @@ func serve(ctx context.Context, environ []string) error {
 	}
 	faulty := s
 	if fault != nil {
-		s.WeaviateURL, s.OdooURL = "", ""
+		s.withoutFaulty(fault)
 	}
 	p, err := build(s)
 	fault = errors.Join(fault, err)

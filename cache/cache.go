@@ -7,7 +7,8 @@
 // ristretto may drop or delay a Set. Freshness is decided in policy.go, flights are shared in flight.go.
 //
 // The package fetches nothing itself and knows no upstream: every read brings a function that loads. Lock order:
-// chats.mu and store.mu are never held together, and neither while loading, rendering or calling ristretto.
+// chats.mu and store.mu are never held together, and neither while loading,
+// rendering or calling ristretto; flights.mu may be taken under chats.mu.
 package cache
 
 import (

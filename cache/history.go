@@ -77,7 +77,9 @@ func (c *Cache) History(ctx context.Context, r HistoryRequest) (Reply, error) {
 	}
 	switch {
 	case v == refresh:
-		c.flights.start(ctx, name, r.Policy.joinable(r.Directives), run)
+		if !r.Directives.OnlyIfCached {
+			c.flights.start(ctx, name, r.Policy.joinable(r.Directives), run)
+		}
 		o := r.Policy.origin(Hit, age)
 		count.served(o.Served)
 		return c.replyLocked(ch, r, o)

@@ -46,7 +46,9 @@ func (c *Cache) Mute(ctx context.Context, id string, p Policy, d Directives, loa
 	}
 	switch {
 	case v == refresh:
-		c.flights.start(ctx, name, p.joinable(d), run)
+		if !d.OnlyIfCached {
+			c.flights.start(ctx, name, p.joinable(d), run)
+		}
 		fallthrough
 	case v != fetch:
 		o := p.origin(Hit, age)
@@ -59,6 +61,9 @@ func (c *Cache) Mute(ctx context.Context, id string, p Policy, d Directives, loa
 	count.misses.Add(1)
 	got, collapsed, err := c.flights.do(ctx, name, p.joinable(d), run)
 	if err != nil {
+		if held != nil {
+			age = c.now().since(held.at)
+		}
 		if held != nil && p.afterError(age, d) {
 			count.stale.Add(1)
 			return held.MuteState, p.origin(Stale, age), nil

@@ -2,8 +2,8 @@ package cache
 
 import "time"
 
-// Policy says how long a thing is fresh, for how long after that it is served while it is fetched again, and
-// for how long after that it is served when fetching fails.
+// Policy says how long a thing is fresh, for how long after its freshness it is served while it is fetched
+// again, and for how long after its freshness it is served when fetching fails.
 type Policy struct {
 	Fresh, WhileRevalidate, IfError time.Duration
 }

@@ -65,7 +65,9 @@ func (c *Cache) Get(ctx context.Context, key Key, p Policy, d Directives, load f
 	}
 	switch {
 	case v == refresh:
-		c.flights.start(ctx, name, p.joinable(d), run)
+		if !d.OnlyIfCached {
+			c.flights.start(ctx, name, p.joinable(d), run)
+		}
 		fallthrough
 	case v != fetch:
 		o := p.origin(Hit, age)
@@ -78,6 +80,9 @@ func (c *Cache) Get(ctx context.Context, key Key, p Policy, d Directives, load f
 	count.misses.Add(1)
 	got, collapsed, err := c.flights.do(ctx, name, p.joinable(d), run)
 	if err != nil {
+		if held != nil {
+			age = c.now().since(held.at)
+		}
 		if held != nil && p.afterError(age, d) {
 			count.stale.Add(1)
 			return Reply{Body: held.body, ETag: held.etag, Origin: p.origin(Stale, age)}, nil

@@ -45,7 +45,7 @@ func (e *Error) Unwrap() error { return e.Err }
 func (p *Pool) Do(ctx context.Context, req Request) (*Response, error) {
 	ctx, sent := TraceSent(ctx)
 	fail := func(err error) (*Response, error) {
-		return nil, &Error{Upstream: p.cfg.Name, Sent: sent(), Err: unwrapURLError(err)}
+		return nil, &Error{Upstream: p.cfg.Name, Sent: sent() > 0, Err: unwrapURLError(err)}
 	}
 	if req.Repeatable {
 		ctx = Repeatable(ctx)
@@ -71,11 +71,11 @@ func (p *Pool) Do(ctx context.Context, req Request) (*Response, error) {
 	return &Response{Status: resp.StatusCode, Header: resp.Header, Body: b}, nil
 }
 
-// TraceSent tells whether a request made under the returned context may have reached its upstream: whether
-// its first bytes were written to a connection.
-func TraceSent(ctx context.Context) (_ context.Context, sent func() bool) {
-	var wrote atomic.Bool
+// TraceSent counts how often a request made under the returned context may have reached its upstream: how often
+// its first bytes were written to a connection. More than once: it was tried again.
+func TraceSent(ctx context.Context) (_ context.Context, sent func() int64) {
+	var wrote atomic.Int64
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		WroteHeaders: func() { wrote.Store(true) },
+		WroteHeaders: func() { wrote.Add(1) },
 	}), wrote.Load
 }

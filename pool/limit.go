@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -12,6 +13,7 @@ type limit struct {
 	waiting atomic.Int64
 	queue   int64
 	closed  chan struct{}
+	closing sync.Once
 }
 
 func newLimit(size, queue int) *limit {
@@ -19,6 +21,19 @@ func newLimit(size, queue int) *limit {
 }
 
 func (l *limit) acquire(ctx context.Context, s *counters) error {
+	if err := l.take(ctx, s); err != nil {
+		return err
+	}
+	select {
+	case <-l.closed: // while it was taken: close may not have seen it
+		l.release()
+		return ErrClosed
+	default:
+		return nil
+	}
+}
+
+func (l *limit) take(ctx context.Context, s *counters) error {
 	select {
 	case <-l.closed:
 		return ErrClosed
@@ -49,6 +64,17 @@ func (l *limit) acquire(ctx context.Context, s *counters) error {
 
 func (l *limit) release() { <-l.slots }
 
-func (l *limit) close() { close(l.closed) }
+// close turns waiters away and returns when every slot is back.
+func (l *limit) close() {
+	l.closing.Do(func() {
+		close(l.closed)
+		for range cap(l.slots) {
+			l.slots <- struct{}{}
+		}
+		for range cap(l.slots) {
+			l.release()
+		}
+	})
+}
 
 func (l *limit) inUse() int { return len(l.slots) }

@@ -72,7 +72,7 @@ func (c Config) validate() (base string, err error) {
 		return "", fmt.Errorf("pool %s: the URL cannot be parsed", c.Name) // url.Error repeats the URL, and with it a password
 	case u.Scheme != "http" && u.Scheme != "https", u.Host == "":
 		return "", fmt.Errorf("pool %s: the URL must be http://host or https://host", c.Name)
-	case u.User != nil, u.RawQuery != "", u.Fragment != "":
+	case u.User != nil, u.RawQuery != "", u.ForceQuery, u.Fragment != "":
 		return "", fmt.Errorf("pool %s: the URL must hold no user, query or fragment", c.Name)
 	case c.Size < 0 || c.Queue < 0 || c.Timeout < 0:
 		return "", fmt.Errorf("pool %s: size, queue and timeout must be positive", c.Name)
@@ -89,10 +89,9 @@ type Pool struct {
 	retry     *retryablehttp.Client
 	client    *http.Client
 
-	ctx      context.Context //nolint:containedctx // the pool's own life: Close ends it, and with it what is in flight
-	cancel   context.CancelCauseFunc
-	inflight sync.WaitGroup
-	warming  sync.Mutex // one Warm at a time: two could each hold connections that the other waits for
+	ctx     context.Context //nolint:containedctx // the pool's own life: Close ends it, and with it what is in flight
+	cancel  context.CancelCauseFunc
+	warming sync.Mutex // one Warm at a time: two could each hold connections that the other waits for
 }
 
 // New makes a pool. It opens no connection: see [Pool.Warm].
@@ -139,8 +138,7 @@ func (p *Pool) RoundTrip(req *http.Request) (_ *http.Response, err error) {
 	if err := p.limit.acquire(ctx, &p.transport.stats); err != nil {
 		return nil, err
 	}
-	p.inflight.Add(1)
-	release = func() { stop(); cancel(); p.limit.release(); p.inflight.Done() }
+	release = func() { stop(); cancel(); p.limit.release() }
 
 	out := req.Clone(ctx)
 	maps.Copy(out.Header, passedHeaders(ctx))
@@ -159,8 +157,7 @@ func (p *Pool) RoundTrip(req *http.Request) (_ *http.Response, err error) {
 func (p *Pool) Close() {
 	p.cancel(ErrClosed)
 	p.limit.close()
-	p.inflight.Wait()
-	p.transport.http.CloseIdleConnections()
+	p.transport.close()
 }
 
 // body bounds an answer and gives its slot back.

@@ -63,7 +63,7 @@ func checkRetry(ctx context.Context, resp *http.Response, err error) (bool, erro
 func backoff(least, most time.Duration, attempt int, resp *http.Response) time.Duration {
 	if resp != nil {
 		if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s >= 0 {
-			return min(time.Duration(s)*time.Second, most)
+			return min(time.Duration(min(s, 1<<30))*time.Second, most) // a huge number would overflow
 		}
 	}
 	d := min(least<<attempt, most)

@@ -42,7 +42,7 @@ type Quantiles struct {
 // Stats returns the statistics up to now.
 func (p *Pool) Stats() Stats {
 	c := &p.transport.stats
-	open, inUse := int(c.open.Load()), p.limit.inUse()
+	open, inUse := p.transport.opened(), p.limit.inUse()
 	return Stats{
 		Size: p.cfg.Size, Open: open, Idle: max(0, open-inUse), InUse: inUse, Queue: int(p.limit.waiting.Load()),
 		Requests: c.requests.Load(), Failures: c.failures.Load(), Retries: c.retries.Load(),
@@ -55,7 +55,7 @@ func (p *Pool) Stats() Stats {
 
 type counters struct {
 	requests, failures, retries, dials, dialErrors, reused atomic.Int64
-	handshakes, resumed, waits, rejected, waited, open     atomic.Int64
+	handshakes, resumed, waits, rejected, waited           atomic.Int64
 	roundTrips                                             window
 }
 

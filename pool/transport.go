@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"slices"
 	"sync"
 	"time"
 )
@@ -15,10 +17,14 @@ import (
 type transport struct {
 	http  *http.Transport
 	stats counters
+
+	mu     sync.Mutex
+	open   map[*conn]struct{} // guarded by mu
+	closed bool               // guarded by mu
 }
 
 func newTransport(cfg Config) *transport {
-	t := &transport{}
+	t := &transport{open: map[*conn]struct{}{}}
 	dialer := &net.Dialer{Timeout: cfg.DialTimeout, KeepAlive: 15 * time.Second}
 	t.http = &http.Transport{
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -28,8 +34,7 @@ func newTransport(cfg Config) *transport {
 				t.stats.dialErrors.Add(1)
 				return nil, err
 			}
-			t.stats.open.Add(1)
-			return &conn{Conn: c, closed: sync.OnceFunc(func() { t.stats.open.Add(-1) })}, nil
+			return t.hold(c)
 		},
 		TLSClientConfig: &tls.Config{
 			MinVersion:         tls.VersionTLS12,
@@ -77,15 +82,47 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// conn tells when it is closed.
+// conn is a connection that the transport holds until it is closed.
 type conn struct {
 	net.Conn
-	closed func()
+	of *transport
+}
+
+func (t *transport) hold(c net.Conn) (net.Conn, error) {
+	held := &conn{Conn: c, of: t}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		_ = c.Close() // nothing was sent
+		return nil, ErrClosed
+	}
+	t.open[held] = struct{}{}
+	return held, nil
 }
 
 func (c *conn) Close() error {
-	c.closed()
+	c.of.mu.Lock()
+	delete(c.of.open, c)
+	c.of.mu.Unlock()
 	return c.Conn.Close()
+}
+
+func (t *transport) opened() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.open)
+}
+
+// close closes every connection: those too that a call cancelled a moment ago has not let go of yet.
+func (t *transport) close() {
+	t.mu.Lock()
+	t.closed = true
+	open := slices.Collect(maps.Keys(t.open))
+	t.mu.Unlock()
+	for _, c := range open {
+		_ = c.Close() // nobody reads it any more
+	}
+	t.http.CloseIdleConnections()
 }
 
 func isCertificateError(err error) bool {

@@ -14,7 +14,7 @@ import (
 func (p *Pool) Warm(ctx context.Context, n int) error {
 	p.warming.Lock()
 	defer p.warming.Unlock()
-	if n = min(n, p.cfg.Size); int(p.transport.stats.open.Load()) >= n {
+	if n = min(n, p.cfg.Size); p.transport.opened() >= n {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.Timeout)

@@ -11,6 +11,11 @@ import (
 func (s *Server) dropCache(r *request) error {
 	byChat, byModel := r.query.Has("chat"), r.query.Has("model")
 	chat, model := string(r.query.Peek("chat")), string(r.query.Peek("model"))
+	for name := range r.query.All() {
+		if n := string(name); n != "chat" && n != "model" { // a slip must not drop everything
+			return badField(n, "is not a parameter of this call")
+		}
+	}
 	var n int
 	switch {
 	case byChat && byModel:

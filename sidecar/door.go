@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/valyala/fasthttp"
@@ -116,11 +117,12 @@ func (s *Server) readBody(r *request) (refusal *client.Problem) {
 
 // drain reads on, within reason, what a refused caller still sends: one that is cut off never sees the answer.
 func (r *request) drain() {
-	const most = 16 << 20
+	const most, patience = 16 << 20, time.Second
 	stream := r.RequestBodyStream()
 	if stream == nil {
 		return
 	}
+	_ = r.Conn().SetReadDeadline(time.Now().Add(patience)) // the server sets it anew for the next request
 	if n, err := io.Copy(io.Discard, io.LimitReader(stream, most)); n == most || err != nil {
 		r.SetConnectionClose()
 	}

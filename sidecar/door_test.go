@@ -83,14 +83,14 @@ func TestObjectIDs(t *testing.T) {
 func TestCacheControl(t *testing.T) {
 	d := func(s int) *time.Duration { return new(time.Duration(s) * time.Second) }
 	for header, want := range map[string]cache.Directives{
-		"":                               {},
-		"no-cache":                       {NoCache: true},
-		"No-Store , ONLY-IF-CACHED":      {NoStore: true, OnlyIfCached: true},
-		"max-age=5, max-stale=7":         {MaxAge: d(5), MaxStale: d(7)},
-		`max-age="5"`:                    {MaxAge: d(5)},
-		"max-age=0":                      {MaxAge: d(0)},
-		"max-age=99999999999":            {MaxAge: d(1<<31 - 1)},
-		"private, x=y, no-transform,, ,": {},
+		"":                                {},
+		"no-cache":                        {NoCache: true},
+		"No-Store , ONLY-IF-CACHED":       {NoStore: true, OnlyIfCached: true},
+		"max-age=5, max-stale=7":          {MaxAge: d(5), MaxStale: d(7)},
+		`max-age="5"`:                     {MaxAge: d(5)},
+		"max-age=0":                       {MaxAge: d(0)},
+		"max-age=99999999999999999999999": {MaxAge: d(1<<31 - 1)},
+		"private, x=y, no-transform,, ,":  {},
 	} {
 		got, refusal := parseCacheControl([][]byte{[]byte(header)})
 		if refusal != nil || !same(got, want) {
@@ -165,17 +165,18 @@ func FuzzChatSegment(f *testing.F) {
 	})
 }
 
-func TestWorseOrigin(t *testing.T) {
-	hit := cache.Origin{Served: cache.Hit, TTL: 5}
-	older := cache.Origin{Served: cache.Hit, TTL: 3}
-	stale := cache.Origin{Served: cache.Stale}
-	miss := cache.Origin{Served: cache.Miss}
-	order := []cache.Origin{hit, older, stale, miss}
-	for i, a := range order {
-		for j, b := range order {
-			if got := worse(a, b); got != order[max(i, j)] {
-				t.Errorf("worse(%v, %v) = %v", a, b, got)
-			}
+func TestTheOriginOfAReplyMadeOfTwo(t *testing.T) {
+	hit := cache.Origin{Served: cache.Hit, Age: 1, TTL: 9}
+	old := cache.Origin{Served: cache.Hit, Age: 5, TTL: 5}
+	stale := cache.Origin{Served: cache.Stale, Age: 12, TTL: -2}
+	miss := cache.Origin{Served: cache.Miss, Fwd: "miss", TTL: 10}
+	for _, c := range []struct{ a, b, want cache.Origin }{
+		{hit, old, cache.Origin{Served: cache.Hit, Age: 5, TTL: 5}},
+		{old, miss, cache.Origin{Served: cache.Miss, Fwd: "miss", Age: 5, TTL: 5}},
+		{miss, stale, cache.Origin{Served: cache.Stale, Age: 12, TTL: -2}},
+	} {
+		if got, back := together(c.a, c.b), together(c.b, c.a); got != c.want || back != c.want {
+			t.Errorf("%v and %v: %v and %v, want %v", c.a, c.b, got, back, c.want)
 		}
 	}
 }

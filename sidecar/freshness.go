@@ -3,6 +3,7 @@ package sidecar
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -35,7 +36,7 @@ func parseCacheControl(headers [][]byte) (d cache.Directives, refusal *client.Pr
 				fallthrough
 			case "max-age":
 				age, err := strconv.ParseUint(value, 10, 63)
-				if err != nil {
+				if err != nil && !errors.Is(err, strconv.ErrRange) {
 					return d, badField("Cache-Control", name+" must be a number of seconds")
 				}
 				age = min(age, math.MaxInt32)                    // RFC 9111: an overflow counts as 2^31

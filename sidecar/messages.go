@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -67,7 +68,9 @@ func (s *Server) appendMessages(r *request) error {
 			w.Unknown()
 		}
 		p := s.problemOf(err)
-		p.Retryable = p.Retryable && !weaviate.Unknown(err) || repeatable && weaviate.Unknown(err)
+		if weaviate.Unknown(err) {
+			p.Retryable = repeatable
+		}
 		return p
 	}
 	var stored []cache.Message
@@ -100,7 +103,8 @@ func identify(w *cache.Write, chat, key string, body []byte, messages []weaviate
 		case m.ID != "":
 			m.ID = objectID("id", chat, m.ID)
 		case key != "":
-			m.ID = objectID("key", chat, key, strconv.Itoa(i))
+			// The body is part of it: where the key is no longer remembered, another body overwrites nothing.
+			m.ID = objectID("key", chat, key, strconv.Itoa(i), string(body))
 		default:
 			id, err := uuid.NewV7()
 			if err != nil {
@@ -177,7 +181,8 @@ func (s *Server) decodeMessages(body []byte) ([]weaviate.NewMessage, error) {
 		seen[m.ID] = true
 		o.into("properties", &m.Properties, "an object")
 		for name := range m.Properties {
-			if slices.Contains(s.cfg.MappedProperties, name) {
+			// Weaviate takes Chat_id for chat_id.
+			if slices.ContainsFunc(s.cfg.MappedProperties, func(p string) bool { return strings.EqualFold(p, name) }) {
 				o.wrong("properties", fmt.Sprintf("may not name %q, which is a field of the message", name))
 			}
 		}

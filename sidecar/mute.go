@@ -9,6 +9,7 @@ import (
 
 	"hearth/cache"
 	"hearth/client"
+	"hearth/pool/weaviate"
 )
 
 func (s *Server) mute(r *request) error {
@@ -73,7 +74,9 @@ func (s *Server) setMute(r *request) error {
 		return s.cfg.Weaviate.SetMute(r.ctx, r.chat, m.Muted, m.Until, objectID("mute", r.chat))
 	})
 	if err != nil {
-		return err
+		p := s.problemOf(err)
+		p.Retryable = p.Retryable || weaviate.Unknown(err) // setting it again is the same
+		return p
 	}
 	r.timings(timing{"mute", time.Since(r.started)})
 	return r.send(http.StatusOK, wireMute(m))

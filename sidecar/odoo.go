@@ -50,7 +50,7 @@ func splitNames(list string) (names []string) {
 	return names
 }
 
-// getModels brings several models at the same time. The reply's origin is that of the worst of them.
+// getModels brings several models at the same time. The reply is as old as the oldest of them.
 func (s *Server) getModels(ctx context.Context, names []string, d cache.Directives) (cache.Reply, error) {
 	if s.cfg.Odoo == nil {
 		return cache.Reply{}, s.notConfigured("odoo", s.cfg.NoOdoo)
@@ -73,7 +73,7 @@ func (s *Server) getModels(ctx context.Context, names []string, d cache.Directiv
 	if err := g.Wait(); err != nil {
 		return cache.Reply{}, err
 	}
-	worst := cache.Origin{Served: cache.Hit, TTL: s.cfg.Policies[cache.OdooModels].Fresh}
+	origin := cache.Origin{Served: cache.Hit, TTL: s.cfg.Policies[cache.OdooModels].Fresh}
 	body := []byte(modelsPrefix + "{")
 	for i, name := range names {
 		if i > 0 {
@@ -84,22 +84,25 @@ func (s *Server) getModels(ctx context.Context, names []string, d cache.Directiv
 			return cache.Reply{}, err
 		}
 		body = append(append(append(body, quoted...), ':'), replies[i].Body...)
-		worst = worse(worst, replies[i].Origin)
+		origin = together(origin, replies[i].Origin)
 	}
 	body = append(body, "}}"...)
-	return cache.Reply{Body: body, ETag: cache.ETag(body), Origin: worst}, nil
+	return cache.Reply{Body: body, ETag: cache.ETag(body), Origin: origin}, nil
 }
 
 func modelsObject(reply []byte) []byte { return reply[len(modelsPrefix) : len(reply)-1] }
 
-func worse(a, b cache.Origin) cache.Origin {
+// together is the origin of a reply made of two: as old as the older one, stale if one is, else fetched if one was.
+func together(a, b cache.Origin) cache.Origin {
 	rank := func(o cache.Origin) int {
-		return slices.Index([]cache.Served{cache.Hit, cache.Stale, cache.Miss}, o.Served)
+		return slices.Index([]cache.Served{cache.Hit, cache.Miss, cache.Stale}, o.Served)
 	}
-	if rank(b) > rank(a) || rank(b) == rank(a) && b.TTL < a.TTL {
-		return b
+	o := a
+	if rank(b) > rank(a) {
+		o = b
 	}
-	return a
+	o.Age, o.TTL = max(a.Age, b.Age), min(a.TTL, b.TTL)
+	return o
 }
 
 func (s *Server) odooCall(r *request) error {

@@ -85,7 +85,7 @@ func (s *Server) preprocess(r *request) error {
 			return got.Body, got.Origin, err
 		}})
 	}
-	ctx, cancel := context.WithTimeout(r.ctx, time.Duration(timeout)*time.Millisecond)
+	ctx, cancel := context.WithTimeout(r.life, time.Duration(timeout)*time.Millisecond)
 	defer cancel()
 	s.runParts(ctx, parts)
 	return s.replyParts(r, chat, parts)

@@ -107,6 +107,8 @@ func (s *Server) problemOf(err error) *client.Problem {
 		return of(upstream, http.StatusServiceUnavailable, "shutting-down", "the sidecar is shutting down", true)
 	case errors.Is(err, context.DeadlineExceeded):
 		return of(upstream, http.StatusGatewayTimeout, "timeout", "there was no answer in time", true)
+	case errors.Is(err, pool.ErrTooLarge):
+		return of(upstream, http.StatusBadGateway, "unreachable", "the answer is too large", false)
 	case upstream != "":
 		s.cfg.Logger.Warn("upstream not reached", "upstream", upstream, "error", err)
 		return of(upstream, http.StatusBadGateway, "unreachable", fmt.Sprintf("no answer from %s", upstream), true)

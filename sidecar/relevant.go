@@ -29,6 +29,7 @@ func (s *Server) relevant(r *request) error {
 	switch {
 	case q.Mode == weaviate.NearVector && q.Vector == nil:
 		o.wrong("vector", "is required by mode near_vector")
+	case q.Mode == weaviate.Auto && q.Vector != nil:
 	case q.Mode != weaviate.NearVector && strings.TrimSpace(q.Text) == "":
 		o.wrong("text", "is required, and must not be blank")
 	}

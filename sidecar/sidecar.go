@@ -11,6 +11,7 @@ package sidecar
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -73,30 +74,59 @@ func New(cfg Config) *Server { return &Server{cfg: cfg.withDefaults(), muting: n
 
 const (
 	headerBytes  = 16 << 10 // request line and headers
-	connections  = 1024     // at the same time, per listener
+	connections  = 256      // at the same time, per listener; a function has 1024 file descriptors
 	readTimeout  = 30 * time.Second
 	idleTimeout  = 10 * time.Minute // a handler's connection outlives the pause between two invocations
 	shutdownTime = 250 * time.Millisecond
 )
 
-// Run serves on the listeners until ctx ends, and returns when every connection is closed.
+// Run serves on the listeners until ctx ends, and returns when every connection is closed. Requests under way
+// then may finish within shutdownTime; later they are cancelled.
 func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
+	requests, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
 	g, running := errgroup.WithContext(ctx)
 	for _, l := range listeners {
-		f := s.fasthttpServer(running, l.Addr().Network() == "unix")
-		g.Go(func() error { return f.Serve(l) })
+		f := s.fasthttpServer(requests, l.Addr().Network() == "unix")
 		g.Go(func() error {
-			<-running.Done()
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
-			defer cancel()
-			err := f.ShutdownWithContext(ctx)
-			if ctx.Err() != nil {
-				return nil // a caller that does not read its reply does not hold up the end
+			err := f.Serve(&patientListener{Listener: l, ctx: running, log: s.cfg.Logger})
+			if running.Err() != nil {
+				return nil
 			}
 			return err
 		})
+		g.Go(func() error {
+			<-running.Done()
+			_ = l.Close() // also where Serve has not begun: Shutdown would not know of it
+			grace, cancel := context.WithTimeout(requests, shutdownTime)
+			defer cancel()
+			_ = f.ShutdownWithContext(grace) // the listener is closed already, and a slow caller does not hold up the end
+			return nil
+		})
 	}
 	return g.Wait()
+}
+
+// patientListener waits where accepting fails for a while, as it does when file descriptors have run out:
+// fasthttp would take that for the end.
+type patientListener struct {
+	net.Listener
+	ctx context.Context //nolint:containedctx // the server's life
+	log *slog.Logger
+}
+
+func (l *patientListener) Accept() (net.Conn, error) {
+	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		c, err := l.Listener.Accept()
+		if err == nil || l.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+			return c, err
+		}
+		l.log.Warn("not accepting", "error", err, "again_in", wait)
+		select {
+		case <-time.After(wait):
+		case <-l.ctx.Done():
+		}
+	}
 }
 
 func (s *Server) fasthttpServer(ctx context.Context, socket bool) *fasthttp.Server {
@@ -122,7 +152,8 @@ func (s *Server) fasthttpServer(ctx context.Context, socket bool) *fasthttp.Serv
 // request is one call on its way.
 type request struct {
 	*fasthttp.RequestCtx
-	ctx        context.Context //nolint:containedctx // a request's context lives as long as the request
+	life       context.Context //nolint:containedctx // of the server, with the request's trace
+	ctx        context.Context //nolint:containedctx // life until the call's timeout
 	socket     bool
 	chat       string // of the path
 	query      fasthttp.Args
@@ -142,13 +173,14 @@ func (s *Server) serve(ctx context.Context, f *fasthttp.RequestCtx, socket bool,
 	}()
 	handle, refusal := s.enter(r, broken)
 	if refusal != nil {
-		r.drain()
 		s.refuse(r, refusal)
+		r.drain()
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	r.life = pool.PassHeaders(ctx, traceHeaders(r))
+	var cancel context.CancelFunc
+	r.ctx, cancel = context.WithTimeout(r.life, s.cfg.Timeout)
 	defer cancel()
-	r.ctx = pool.PassHeaders(ctx, traceHeaders(r))
 	if err := handle(s, r); err != nil {
 		s.refuse(r, s.problemOf(err))
 	}

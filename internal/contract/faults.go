@@ -21,6 +21,7 @@ func (s *suite) faults(t *testing.T) {
 	t.Run("a slow part is given up in time, the others are delivered", s.slowParts)
 	t.Run("a write of messages whose outcome is unknown says so", s.unknownWrites)
 	t.Run("what failed to load is not held", s.failedLoads)
+	t.Run("trace headers go on to the servers, tokens do not", s.traceHeaders)
 	t.Run("stale-if-error serves what is held while a server is down", s.staleIfError)
 }
 
@@ -213,6 +214,47 @@ func (s *suite) failedLoads(t *testing.T) {
 	s.fill(t, h)
 	h.history(t, chat, 10)
 	h.muted(t, chat)
+}
+
+func (s *suite) traceHeaders(t *testing.T) {
+	h := s.start(t, "HEARTH_TOKEN=top secret")
+	trace := []string{"Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "X-Amzn-Trace-Id", "Root=1-5759e988-bd862e3fe1be46a994272793"}
+	var seen, leaked atomic.Int64
+	look := func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.Header.Get(trace[0]) == trace[1] && r.Header.Get(trace[2]) == trace[3] {
+			seen.Add(1)
+		}
+		if r.Header.Get("X-Hearth-Token") != "" || r.Header.Get("Cookie") != "" {
+			leaked.Add(1)
+		}
+		return false
+	}
+	headers := append(trace, "Cookie", "a=b", "Cache-Control", "no-cache")
+	for name, ask := range map[string]func() reply{
+		"history": func() reply { return h.get(t, historyPath("traced", 10, 5), headers...) },
+		"mute": func() reply {
+			return h.do(t, http.MethodPut, chatPath("traced", "mute"), map[string]any{"muted": true}, headers...)
+		},
+		"messages": func() reply {
+			return h.post(t, chatPath("traced", "messages"), map[string]any{"role": "user", "content": "x"}, headers...)
+		},
+		"relevant": func() reply {
+			return h.post(t, chatPath("traced", "relevant"), map[string]any{"text": "x"}, headers...)
+		},
+		"models": func() reply { return h.get(t, "/v1/odoo/models", headers...) },
+		"call": func() reply {
+			return h.call(t, "res.partner", "search_count", nil, map[string]any{"domain": []any{}}, headers...)
+		},
+	} {
+		seen.Store(0)
+		s.Weaviate.SetHook(look)
+		s.Odoo.SetHook(look)
+		if r := ask(); r.status >= 300 || seen.Load() == 0 || leaked.Load() != 0 {
+			t.Errorf("%s: %d requests were traced, %d told too much: %v", name, seen.Load(), leaked.Load(), r)
+		}
+	}
+	s.Weaviate.SetHook(nil)
+	s.Odoo.SetHook(nil)
 }
 
 func (s *suite) staleIfError(t *testing.T) {

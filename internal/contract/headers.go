@@ -94,6 +94,21 @@ func (s *suite) cachingHeaders(t *testing.T) {
 			}
 		})
 	}
+	t.Run("stale-while-revalidate serves what is held and fetches meanwhile", func(t *testing.T) {
+		const policy = "300ms/1h/0s"
+		h := s.start(t, "HEARTH_TTL_HISTORY="+policy, "HEARTH_TTL_MUTE="+policy, "HEARTH_TTL_RELEVANT="+policy, "HEARTH_TTL_ODOO_READ="+policy, "HEARTH_TTL_ODOO_MODELS="+policy)
+		for name, ask := range calls {
+			ask(t, h)
+			eventually(t, 5*time.Second, name+" is served stale", func() bool { return cached(t, ask(t, h)).stale })
+			eventually(t, 5*time.Second, name+" is fresh again without a miss", func() bool {
+				c := cached(t, ask(t, h))
+				if !c.hit {
+					t.Fatalf("%s: %+v", name, c)
+				}
+				return !c.stale
+			})
+		}
+	})
 	t.Run("a GET that brings the ETag it was given is 304", func(t *testing.T) {
 		h := s.start(t)
 		for _, path := range []string{historyPath(chat, 10, 5), chatPath(chat, "mute"), "/v1/odoo/models"} {

@@ -209,3 +209,61 @@ func (s *Server) deleteClass(w http.ResponseWriter, _ *http.Request, args []stri
 
 func upperFirst(s string) string { return strings.ToUpper(s[:min(1, len(s))]) + s[min(1, len(s)):] }
 func lowerFirst(s string) string { return strings.ToLower(s[:min(1, len(s))]) + s[min(1, len(s)):] }
+
+var tenantName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+// addTenants takes tenants that are there already, as the real server does.
+func (s *Server) addTenants(w http.ResponseWriter, r *http.Request, args []string) error {
+	var tenants []map[string]string
+	if err := readBody(r, &tenants); err != nil {
+		return err
+	}
+	for i, t := range tenants {
+		switch name := t["name"]; {
+		case name == "":
+			return refuse(http.StatusUnprocessableEntity, fmt.Sprintf("tenant name at index %d: empty tenant name", i))
+		case !tenantName.MatchString(name):
+			return refuse(http.StatusUnprocessableEntity, fmt.Sprintf("tenant name at index %d:  '%s' is not a valid tenant name. "+
+				"should only contain alphanumeric characters (a-z, A-Z, 0-9), underscore (_), and hyphen (-), "+
+				"with a length between 1 and 64 characters", i, name))
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, err := s.tenantsOfLocked(args[0], "updating schema: TYPE_ADD_TENANT: ")
+	if err != nil {
+		return err
+	}
+	for _, t := range tenants {
+		if c.stores[t["name"]] == nil {
+			c.stores[t["name"]] = newStore(c)
+		}
+	}
+	reply(w, http.StatusOK, tenants)
+	return nil
+}
+
+func (s *Server) hasTenant(w http.ResponseWriter, _ *http.Request, args []string) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	c, err := s.tenantsOfLocked(args[0], "failed to execute query: could not get tenants: could not get tenants: ")
+	if err != nil {
+		return err
+	}
+	if c.stores[args[1]] == nil {
+		return errNotFound
+	}
+	reply(w, http.StatusOK, map[string]any{"activityStatus": "HOT", "name": args[1]})
+	return nil
+}
+
+func (s *Server) tenantsOfLocked(name, prefix string) (*class, error) {
+	c := s.classes[upperFirst(name)]
+	switch {
+	case c == nil:
+		return nil, refuse(http.StatusUnprocessableEntity, prefix+"class not found")
+	case !c.MultiTenancy.Enabled:
+		return nil, refuse(http.StatusUnprocessableEntity, prefix+fmt.Sprintf("multi-tenancy is not enabled for class %q", c.Name))
+	}
+	return c, nil
+}

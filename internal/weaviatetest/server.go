@@ -81,6 +81,8 @@ func (s *Server) routes() []route {
 		{[]string{"meta"}, map[string]handler{"GET": s.meta}},
 		{[]string{"schema"}, map[string]handler{"GET": s.listClasses, "POST": s.addClass}},
 		{[]string{"schema", "*"}, map[string]handler{"GET": s.getClass, "DELETE": s.deleteClass}},
+		{[]string{"schema", "*", "tenants"}, map[string]handler{"POST": s.addTenants}},
+		{[]string{"schema", "*", "tenants", "*"}, map[string]handler{"GET": s.hasTenant, "HEAD": s.hasTenant}},
 		{[]string{"batch", "objects"}, map[string]handler{"POST": s.batchObjects}},
 		{[]string{"objects"}, map[string]handler{"POST": s.postObject}},
 		{[]string{"objects", "*", "*"}, map[string]handler{

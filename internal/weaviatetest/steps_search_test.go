@@ -190,7 +190,7 @@ func tenantSteps() []step {
 	o := func(tenant string) string {
 		return fmt.Sprintf(`{"class":%q,"id":%q,"tenant":%q,"properties":{"n":%d}}`, mt, id(600), tenant, len(tenant))
 	}
-	path := "/v1/objects/" + mt + "/" + id(600)
+	path, tenants := "/v1/objects/"+mt+"/"+id(600), "/v1/schema/"+mt+"/tenants"
 	return []step{
 		{
 			name: "tenants", method: "POST", path: "/v1/schema", body: `{"class":"` + mt + `","vectorizer":"none",` +
@@ -210,5 +210,16 @@ func tenantSteps() []step {
 		{name: "delete", method: "DELETE", path: path + "?tenant=A", status: 204},
 		{name: "gone", method: "GET", path: path + "?tenant=A", status: 404},
 		{name: "only there", method: "GET", path: path + "?tenant=BB"},
+		{name: "has a tenant", method: "GET", path: tenants + "/BB", want: `"name":"BB"`},
+		{name: "has no tenant", method: "GET", path: tenants + "/C", status: 404},
+		{name: "has a tenant of a class without", method: "GET", path: "/v1/schema/" + cls + "/tenants/C", status: 422, want: "not enabled"},
+		{name: "has a tenant of no class", method: "GET", path: "/v1/schema/Wtnone/tenants/C", status: 422, want: "class not found"},
+		{name: "add tenants", method: "POST", path: tenants, body: `[{"name":"BB"},{"name":"C"}]`, want: `"C"`},
+		{name: "has it now", method: "GET", path: tenants + "/C", want: `"HOT"`},
+		gql("an empty tenant", `{Get{`+mt+`(tenant:"C"){n}}}`, `[]`),
+		{name: "add a bad tenant", method: "POST", path: tenants, body: `[{"name":"a b"}]`, status: 422, want: "not a valid tenant name"},
+		{name: "add an empty tenant", method: "POST", path: tenants, body: `[{"name":""}]`, status: 422, want: "empty tenant name"},
+		{name: "add to a class without", method: "POST", path: "/v1/schema/" + cls + "/tenants", body: `[{"name":"A"}]`, status: 422, want: "not enabled"},
+		{name: "add to no class", method: "POST", path: "/v1/schema/Wtnone/tenants", body: `[{"name":"A"}]`, status: 422, want: "class not found"},
 	}
 }

@@ -11,8 +11,6 @@ import (
 
 	"github.com/go-openapi/strfmt"
 	"github.com/weaviate/weaviate/entities/models"
-
-	"hearth/pool"
 )
 
 // NewMessage is a message to write.
@@ -49,12 +47,12 @@ func (c *Client) Append(ctx context.Context, chat string, messages []NewMessage)
 	}
 	verdicts := make([]error, len(answers))
 	for i, a := range answers {
-		verdicts[i] = verdict(a, messages[i].ID)
+		verdicts[i] = verdict(a, messages[i].ID, f)
 	}
 	return verdicts, nil
 }
 
-func verdict(a models.ObjectsGetResponse, id string) error {
+func verdict(a models.ObjectsGetResponse, id string, f *facts) error {
 	if a.Result == nil || !strings.EqualFold(string(a.ID), id) {
 		return fmt.Errorf("%w: %w", ErrUnknownOutcome, &Error{Status: http.StatusBadGateway, Message: "no verdict for the object"})
 	}
@@ -63,7 +61,11 @@ func verdict(a models.ObjectsGetResponse, id string) error {
 		for _, e := range a.Result.Errors.Error {
 			words = append(words, e.Message)
 		}
-		return &Error{Status: http.StatusUnprocessableEntity, Message: shorten(strings.Join(words, "; "))}
+		err := &Error{Status: http.StatusUnprocessableEntity, Message: shorten(strings.Join(words, "; "))}
+		if f.replicas > 1 { // some of them may have it
+			return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+		}
+		return err
 	}
 	if s := a.Result.Status; s != nil && *s != models.ObjectsGetResponseAO2ResultStatusSUCCESS {
 		return fmt.Errorf("%w: %w", ErrUnknownOutcome, &Error{Status: http.StatusBadGateway, Message: "status " + *s})
@@ -93,10 +95,4 @@ func (c *Client) object(chat string, m NewMessage) *models.Object {
 }
 
 // Unknown says that a write may have been applied although it failed.
-func Unknown(err error) bool {
-	if errors.Is(err, ErrUnknownOutcome) {
-		return true
-	}
-	e, ok := errors.AsType[*pool.Error](err)
-	return ok && e.Sent
-}
+func Unknown(err error) bool { return errors.Is(err, ErrUnknownOutcome) }

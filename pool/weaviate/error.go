@@ -30,7 +30,7 @@ func (e *Error) Retryable() bool {
 }
 
 // fail turns an error of the client library, which does not unwrap, into an *Error or a *pool.Error.
-func (c *Client) fail(err error, sent func() bool) error {
+func (c *Client) fail(err error, sent func() int64) error {
 	for err != nil {
 		if e, ok := errors.AsType[*Error](err); ok {
 			return e
@@ -50,7 +50,7 @@ func (c *Client) fail(err error, sent func() bool) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
 	}
-	return &pool.Error{Upstream: c.pool.Name(), Sent: sent(), Err: err}
+	return &pool.Error{Upstream: c.pool.Name(), Sent: sent() > 0, Err: err}
 }
 
 // write runs one write of the client library, and says when its outcome is unknown.
@@ -61,16 +61,12 @@ func (c *Client) write(ctx context.Context, do func(context.Context) error) erro
 		return nil
 	}
 	err = c.fail(err, sent)
-	if e, ok := errors.AsType[*Error](err); ok {
-		if e.Status >= http.StatusInternalServerError {
-			return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
-		}
+	e, refused := errors.AsType[*Error](err)
+	// A refusal is the outcome, but of the last try only: one before it may have been applied.
+	if refused && e.Status < http.StatusInternalServerError && sent() <= 1 || sent() == 0 {
 		return err
 	}
-	if sent() {
-		return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
-	}
-	return err
+	return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 }
 
 // graphQLError turns the errors inside an HTTP 200 into one.

@@ -3,6 +3,7 @@ package weaviate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -25,10 +26,16 @@ func (c *Client) Mute(ctx context.Context, chat string) (Mute, error) {
 	if err != nil {
 		return Mute{}, err
 	}
-	rows, err := c.ask(ctx, p.Class, c.get(p.Class, f, []string{"where:" + equal(p.ChatID, chat), "limit:100"},
-		p.ChatID, p.Muted, p.Until, "_additional{id lastUpdateTimeUnix}"))
-	if err != nil {
-		return Mute{}, err
+	var rows []row
+	for limit := 100; ; limit = min(limit*10, maxRows) {
+		rows, err = c.ask(ctx, p.Class, c.get(p.Class, f, []string{"where:" + equal(p.ChatID, chat), fmt.Sprintf("limit:%d", limit)},
+			p.ChatID, p.Muted, p.Until, "_additional{id lastUpdateTimeUnix}"))
+		if err != nil {
+			return Mute{}, err
+		}
+		if len(rows) < limit || limit == maxRows {
+			break
+		}
 	}
 	var last Mute
 	for _, r := range rows {
@@ -90,6 +97,6 @@ func (c *Client) SetMute(ctx context.Context, chat string, muted bool, until tim
 		if len(answers) != 1 {
 			return &Error{Status: http.StatusBadGateway, Message: "the batch answer does not match the object sent"}
 		}
-		return verdict(answers[0], newID)
+		return verdict(answers[0], newID, f)
 	})
 }

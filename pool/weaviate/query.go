@@ -125,10 +125,7 @@ func (c *Client) askAll(ctx context.Context, class string, queries []string) ([]
 }
 
 func refusesBatch(status int) bool {
-	return slices.Contains([]int{
-		http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound,
-		http.StatusMethodNotAllowed, http.StatusNotImplemented,
-	}, status)
+	return slices.Contains([]int{http.StatusForbidden, http.StatusMethodNotAllowed, http.StatusNotImplemented}, status)
 }
 
 // askBatch does what the library cannot, over the same pool.

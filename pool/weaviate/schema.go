@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/weaviate/weaviate/entities/models"
 
@@ -16,6 +17,7 @@ import (
 type facts struct {
 	vectorizer bool
 	replicas   int64
+	hidden     bool // the schema may not be read: nothing is known
 }
 
 // searchFacts returns what is known of a class, and asks only where the questions depend on it: when auto
@@ -48,8 +50,10 @@ func (c *Client) learn(ctx context.Context, class string) (*facts, error) {
 			if !ok || e.Status != http.StatusForbidden {
 				return nil, err
 			}
-			c.cfg.Logger.Warn("weaviate does not show the schema: assuming no vectorizer and no replicas", "class", class, "error", err)
-			got = &models.Class{}
+			c.cfg.Logger.Warn("weaviate does not show the schema: relevance is by bm25 unless the request says otherwise, and the default consistency is used", "class", class, "error", err)
+			f := &facts{hidden: true}
+			c.facts.Store(class, f)
+			return f, nil
 		}
 		f := c.read(got)
 		c.facts.Store(class, f)
@@ -85,6 +89,8 @@ func (c *Client) read(class *models.Class) *facts {
 
 func (f *facts) autoMode(q Query) Mode {
 	switch {
+	case len(q.Vector) > 0 && strings.TrimSpace(q.Text) == "":
+		return NearVector
 	case len(q.Vector) > 0:
 		return Hybrid
 	case f.vectorizer:
@@ -97,7 +103,7 @@ func (f *facts) autoMode(q Query) Mode {
 // not known yet whether it has.
 func (c *Client) MayLag() bool {
 	f, ok := c.facts.Load(c.cfg.Message.Class)
-	return !ok || f.(*facts).replicas > 1 //nolint:forcetypeassert // the map holds nothing else
+	return !ok || f.(*facts).hidden || f.(*facts).replicas > 1 //nolint:forcetypeassert // the map holds nothing else
 }
 
 func (c *Client) consistency(f *facts) string {
@@ -140,6 +146,13 @@ func (c *Client) Check(ctx context.Context) error {
 		if tenants := got.MultiTenancyConfig != nil && got.MultiTenancyConfig.Enabled; tenants != (c.cfg.Tenant != "") {
 			faults = append(faults, fmt.Errorf("class %s: multi-tenancy is %t, but HEARTH_WEAVIATE_TENANT says otherwise", want.Class, tenants))
 		}
+		if c.cfg.Tenant != "" && got.MultiTenancyConfig != nil && got.MultiTenancyConfig.Enabled {
+			if ok, err := c.schema.TenantsExists().WithClassName(want.Class).WithTenant(c.cfg.Tenant).Do(ctx); err != nil {
+				faults = append(faults, c.fail(err, sent))
+			} else if !ok {
+				faults = append(faults, fmt.Errorf("class %s has no tenant %q: `hearth schema` creates it", want.Class, c.cfg.Tenant))
+			}
+		}
 		if _, ok := got.VectorConfig[c.cfg.Vector]; c.cfg.Vector != "" && want.Class == c.cfg.Message.Class && !ok {
 			faults = append(faults, fmt.Errorf("class %s has no vector named %q", want.Class, c.cfg.Vector))
 		}
@@ -168,22 +181,34 @@ func checkProperty(class string, want *models.Property, got []*models.Property) 
 	return nil
 }
 
-// CreateClasses creates the classes that are missing and returns their names.
+// CreateClasses creates the classes that are missing, and the tenant in each, and returns what it created.
 func (c *Client) CreateClasses(ctx context.Context) (created []string, err error) {
 	for _, class := range c.classes() {
 		ctx, sent := pool.TraceSent(ctx)
 		_, err := c.schema.ClassGetter().WithClassName(class.Class).Do(ctx)
-		if err == nil {
+		if err != nil {
+			err = c.fail(err, sent)
+			if e, ok := errors.AsType[*Error](err); !ok || e.Status != http.StatusNotFound {
+				return created, err
+			}
+			if err := c.schema.ClassCreator().WithClass(class).Do(ctx); err != nil {
+				return created, c.fail(err, sent)
+			}
+			created = append(created, class.Class)
+		}
+		if c.cfg.Tenant == "" {
 			continue
 		}
-		err = c.fail(err, sent)
-		if e, ok := errors.AsType[*Error](err); !ok || e.Status != http.StatusNotFound {
-			return created, err
+		ok, err := c.schema.TenantsExists().WithClassName(class.Class).WithTenant(c.cfg.Tenant).Do(ctx)
+		if err == nil && !ok {
+			err = c.schema.TenantsCreator().WithClassName(class.Class).WithTenants(models.Tenant{Name: c.cfg.Tenant}).Do(ctx)
 		}
-		if err := c.schema.ClassCreator().WithClass(class).Do(ctx); err != nil {
+		if err != nil {
 			return created, c.fail(err, sent)
 		}
-		created = append(created, class.Class)
+		if !ok {
+			created = append(created, "tenant "+c.cfg.Tenant+" of "+class.Class)
+		}
 	}
 	return created, nil
 }

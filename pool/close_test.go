@@ -1,0 +1,93 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"hearth/internal/testnet"
+)
+
+func TestClosingCancelsWhatIsInFlight(t *testing.T) {
+	for name, net := range map[string]testnet.Config{"HTTP/1.1": {TLS: true}, "HTTP/2": {TLS: true, HTTP2: true}} {
+		t.Run(name, func(t *testing.T) {
+			const n = 4
+			arrived := make(chan struct{}, n)
+			p := start(t, net, func(_ http.ResponseWriter, r *http.Request) {
+				arrived <- struct{}{}
+				<-r.Context().Done()
+			}, func(c *Config) { c.Size, c.Timeout = n, time.Minute })
+			ended := make(chan error, n+2)
+			do := func() {
+				_, err := p.pool.Do(t.Context(), Request{Method: http.MethodPost, Path: "/"})
+				ended <- err
+			}
+			for range n {
+				go do()
+			}
+			for range n {
+				<-arrived
+			}
+			for range 2 {
+				go do()
+			}
+			eventually(t, "two more wait", func() bool { return p.pool.Stats().Queue == 2 })
+			p.pool.Close()
+			sent := 0
+			for range n + 2 {
+				err := <-ended
+				e, ok := errors.AsType[*Error](err)
+				if !ok || !errors.Is(err, ErrClosed) || errors.Is(err, context.Canceled) {
+					t.Errorf("a call ended with %v", err)
+				} else if e.Sent {
+					sent++
+				}
+			}
+			if sent != n {
+				t.Errorf("%d calls say that they were sent, want %d", sent, n)
+			}
+			if s := p.pool.Stats(); s.Open != 0 || s.InUse != 0 || s.Idle != 0 || s.Queue != 0 {
+				t.Errorf("left behind: %+v", s)
+			}
+		})
+	}
+}
+
+func TestClosingWhileCallsComeAndGo(t *testing.T) {
+	for name, net := range map[string]testnet.Config{"HTTP/1.1": {}, "HTTP/2": {TLS: true, HTTP2: true}} {
+		t.Run(name, func(t *testing.T) {
+			for range 20 {
+				p := start(t, net, func(http.ResponseWriter, *http.Request) {}, func(c *Config) { c.Size = 2 })
+				var callers sync.WaitGroup
+				begun := make(chan struct{}, 8)
+				for range cap(begun) {
+					callers.Go(func() {
+						for i := 0; ; i++ {
+							_, err := p.pool.Do(t.Context(), Request{Method: http.MethodGet, Path: "/"})
+							if i == 0 {
+								begun <- struct{}{}
+							}
+							if errors.Is(err, ErrClosed) {
+								return
+							}
+							if err != nil {
+								t.Errorf("a call ended with %v", err)
+								return
+							}
+						}
+					})
+				}
+				<-begun
+				p.pool.Close()
+				callers.Wait()
+				if n := p.pool.Stats().Open; n != 0 {
+					t.Errorf("%d connections are open", n)
+				}
+				_ = p.server.Close()
+			}
+		})
+	}
+}

@@ -1,0 +1,68 @@
+package pool
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestAConfigIsRefusedWithoutShowingItsSecrets(t *testing.T) {
+	const secret = "hunter2"
+	for name, cfg := range map[string]Config{
+		"no URL":              {},
+		"no scheme":           {URL: "example.com"},
+		"another scheme":      {URL: "ftp://example.com"},
+		"no host":             {URL: "http:///path"},
+		"a user":              {URL: "https://me@example.com"},
+		"a password":          {URL: "https://me:" + secret + "@example.com"},
+		"not parsable":        {URL: "https://me:" + secret + "@example.com:port"},
+		"a control character": {URL: "https://" + secret + ".example.com/\x7f"},
+		"a bad escape":        {URL: "https://me:" + secret + "%zz@example.com"},
+		"a query":             {URL: "https://example.com?key=" + secret},
+		"an empty query":      {URL: "https://example.com/?"},
+		"a fragment":          {URL: "https://example.com#" + secret},
+		"a negative size":     {URL: "https://example.com", Size: -1},
+		"a negative queue":    {URL: "https://example.com", Queue: -1},
+		"a negative timeout":  {URL: "https://example.com", Timeout: -1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg.Name = "upstream"
+			p, err := New(cfg)
+			if err == nil {
+				p.Close()
+				t.Fatal("accepted")
+			}
+			if text := err.Error(); strings.Contains(text, secret) || !strings.HasPrefix(text, "pool upstream: ") {
+				t.Errorf("the error is %q", text)
+			}
+		})
+	}
+}
+
+func TestBaseURL(t *testing.T) {
+	for url, want := range map[string]string{
+		"http://example.com":           "http://example.com",
+		"http://example.com/":          "http://example.com",
+		"https://example.com:8443/a/b": "https://example.com:8443/a/b",
+		"https://example.com/a%2Fb/":   "https://example.com/a%2Fb",
+		"http://[::1]:80":              "http://[::1]:80",
+	} {
+		if got := newPool(t, Config{URL: url}).BaseURL(); got != want {
+			t.Errorf("%s becomes %s, want %s", url, got, want)
+		}
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	got := Config{}.withDefaults()
+	if got.Size != 5 || got.Queue != 1024 || got.Timeout != 5*time.Second || got.DialTimeout != 3*time.Second ||
+		got.MaxIdle != 50*time.Second || got.MaxResponse != 32<<20 || got.Retries != 2 || got.WarmPath != "/" || got.Logger == nil {
+		t.Errorf("the defaults are %+v", got)
+	}
+	if got := (Config{Retries: -1}).withDefaults().Retries; got != 0 {
+		t.Errorf("negative retries become %d", got)
+	}
+	if got := (Config{Timeout: time.Second}).withDefaults().DialTimeout; got != time.Second {
+		t.Errorf("with 1s for a call, dialling may take %v", got)
+	}
+}

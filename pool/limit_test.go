@@ -1,0 +1,146 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// limited is a limit and those who want its slots, in a bubble.
+type limited struct {
+	*testing.T
+	*limit
+	stats   counters
+	callers sync.WaitGroup
+}
+
+func bubble(t *testing.T, size, queue int, run func(*limited)) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &limited{T: t, limit: newLimit(size, queue)}
+		run(l)
+		l.callers.Wait()
+	})
+}
+
+// ask begins to wait for a slot; what comes of it arrives in the channel.
+func (l *limited) ask(ctx context.Context) <-chan error {
+	got := make(chan error, 1)
+	l.callers.Go(func() { got <- l.acquire(ctx, &l.stats) })
+	synctest.Wait()
+	return got
+}
+
+func (l *limited) wantGot(what string, got <-chan error, want error) {
+	l.Helper()
+	synctest.Wait()
+	select {
+	case err := <-got:
+		if !errors.Is(err, want) {
+			l.Errorf("%s got %v, want %v", what, err, want)
+		}
+	default:
+		l.Errorf("%s still waits, want %v", what, want)
+	}
+}
+
+func (l *limited) wantWaiting(what string, got <-chan error) {
+	l.Helper()
+	synctest.Wait()
+	select {
+	case err := <-got:
+		l.Errorf("%s got %v, want it to wait", what, err)
+	default:
+	}
+}
+
+func (l *limited) wantState(inUse, waiting int, waits, rejected int64) {
+	l.Helper()
+	got := []int64{int64(l.inUse()), l.waiting.Load(), l.stats.waits.Load(), l.stats.rejected.Load()}
+	if want := []int64{int64(inUse), int64(waiting), waits, rejected}; !slices.Equal(got, want) {
+		l.Errorf("in use, waiting, waits, rejected are %v, want %v", got, want)
+	}
+}
+
+func TestACallerBeyondTheSizeWaitsForASlot(t *testing.T) {
+	bubble(t, 2, 2, func(l *limited) {
+		l.wantGot("the first", l.ask(l.Context()), nil)
+		l.wantGot("the second", l.ask(l.Context()), nil)
+		third := l.ask(l.Context())
+		l.wantWaiting("the third", third)
+		l.wantState(2, 1, 1, 0)
+		time.Sleep(time.Second)
+		l.release()
+		l.wantGot("the third", third, nil)
+		l.wantState(2, 0, 1, 0)
+		if waited := time.Duration(l.stats.waited.Load()); waited != time.Second {
+			t.Errorf("waited %v, want 1s", waited)
+		}
+		l.release()
+		l.release()
+		l.wantState(0, 0, 1, 0)
+	})
+}
+
+func TestAFullQueueRefusesAtOnce(t *testing.T) {
+	bubble(t, 1, 2, func(l *limited) {
+		l.wantGot("the first", l.ask(l.Context()), nil)
+		second, third := l.ask(l.Context()), l.ask(l.Context())
+		for range 3 {
+			l.wantGot("one too many", l.ask(l.Context()), ErrQueueFull)
+		}
+		l.wantState(1, 2, 2, 3)
+		l.release()
+		synctest.Wait()
+		fourth := l.ask(l.Context())
+		l.wantWaiting("one in the place that became free", fourth)
+		l.release()
+		l.release()
+		for _, got := range []<-chan error{second, third, fourth} {
+			l.wantGot("one in the queue", got, nil)
+		}
+	})
+}
+
+func TestAWaiterThatGivesUpLeavesItsPlace(t *testing.T) {
+	bubble(t, 1, 1, func(l *limited) {
+		l.wantGot("the first", l.ask(l.Context()), nil)
+		ctx, cancel := context.WithCancel(l.Context())
+		second := l.ask(ctx)
+		cancel()
+		l.wantGot("the second", second, context.Canceled)
+		l.wantState(1, 0, 1, 0)
+
+		ctx, cancel = context.WithTimeout(l.Context(), time.Second)
+		defer cancel()
+		third := l.ask(ctx)
+		l.wantWaiting("the third", third)
+		time.Sleep(time.Second)
+		l.wantGot("the third", third, context.DeadlineExceeded)
+
+		fourth := l.ask(l.Context())
+		l.release()
+		l.wantGot("the fourth", fourth, nil)
+		l.wantState(1, 0, 3, 0)
+	})
+}
+
+func TestClosingFreesWhoWaits(t *testing.T) {
+	bubble(t, 1, 5, func(l *limited) {
+		l.wantGot("the first", l.ask(l.Context()), nil)
+		second, third := l.ask(l.Context()), l.ask(l.Context())
+		closed := make(chan error, 1)
+		l.callers.Go(func() { l.close(); closed <- nil })
+		l.wantGot("the second", second, ErrClosed)
+		l.wantGot("the third", third, ErrClosed)
+		l.wantWaiting("closing, while one has a slot,", closed)
+		l.release()
+		l.wantGot("closing", closed, nil)
+		l.close() // twice does no harm
+		l.wantGot("one that comes later, with a slot free,", l.ask(l.Context()), ErrClosed)
+		l.wantState(0, 0, 2, 0)
+	})
+}

@@ -1,0 +1,134 @@
+package pool
+
+import (
+	"context"
+	"crypto/x509"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"hearth/internal/testnet"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// tester is one pool before one server.
+type tester struct {
+	*testing.T
+	pool   *Pool
+	server *testnet.Server
+}
+
+// start serves h until the test ends and makes a pool before it, of which change may say more.
+func start(t *testing.T, net testnet.Config, h http.HandlerFunc, change func(*Config)) *tester {
+	t.Helper()
+	s, err := testnet.Serve(h, net)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	cfg := Config{Name: "upstream", URL: s.URL}
+	if s.CA != nil {
+		cfg.RootCAs = x509.NewCertPool()
+		if !cfg.RootCAs.AppendCertsFromPEM(s.CA) {
+			t.Fatal("the authority is no PEM")
+		}
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	return &tester{T: t, pool: newPool(t, cfg), server: s}
+}
+
+func newPool(t testing.TB, cfg Config) *Pool {
+	t.Helper()
+	p, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	return p
+}
+
+// get wants a GET to be answered with 200, and returns the body.
+func (t *tester) get(path string) string {
+	t.Helper()
+	return t.want(http.StatusOK, Request{Method: http.MethodGet, Path: path})
+}
+
+func (t *tester) want(status int, req Request) string {
+	t.Helper()
+	resp, err := t.pool.Do(t.Context(), req)
+	if err != nil {
+		t.Errorf("%s %s: %v", req.Method, req.Path, err)
+		return ""
+	}
+	if resp.Status != status {
+		t.Errorf("%s %s answered %d %q, want %d", req.Method, req.Path, resp.Status, resp.Body, status)
+	}
+	return string(resp.Body)
+}
+
+// fails wants a request to bring no answer, and returns the error.
+func (t *tester) fails(ctx context.Context, req Request) *Error {
+	t.Helper()
+	resp, err := t.pool.Do(ctx, req)
+	e, ok := err.(*Error) //nolint:errorlint // Do promises this very type
+	if !ok {
+		t.Fatalf("%s %s: %v and error %v, want an *Error", req.Method, req.Path, resp, err)
+	}
+	if e.Upstream != t.pool.Name() {
+		t.Errorf("the error names %q", e.Upstream)
+	}
+	return e
+}
+
+// wantStats compares the statistics that check picks.
+func (t *tester) wantStats(want Stats, pick func(Stats) Stats) {
+	t.Helper()
+	if got := pick(t.pool.Stats()); got != want {
+		t.Errorf("statistics\n got %+v\nwant %+v", got, want)
+	}
+}
+
+// eventually waits for what is about to happen in another goroutine.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(5 * time.Second)
+	defer deadline.Stop()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("after 5s it is not so that %s", what)
+		}
+	}
+}
+
+// barrier is a handler's wait for n requests to be there at once.
+type barrier struct {
+	n    int
+	mu   sync.Mutex
+	here int // guarded by mu
+	all  chan struct{}
+}
+
+func newBarrier(n int) *barrier { return &barrier{n: n, all: make(chan struct{})} }
+
+func (b *barrier) wait(w http.ResponseWriter, r *http.Request) {
+	b.mu.Lock()
+	if b.here++; b.here == b.n {
+		close(b.all)
+	}
+	b.mu.Unlock()
+	select {
+	case <-b.all:
+	case <-r.Context().Done():
+		w.WriteHeader(http.StatusTeapot)
+	}
+}

@@ -1,0 +1,286 @@
+package pool
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"hearth/internal/testnet"
+)
+
+func TestCheckRetry(t *testing.T) {
+	dial := fmt.Errorf("wrapped: %w", &net.OpError{Op: "dial", Err: errors.New("refused")})
+	cut := &net.OpError{Op: "read", Err: errors.New("reset")}
+	certificate := fmt.Errorf("wrapped: %w", &tls.CertificateVerificationError{Err: errors.New("unknown authority")})
+	for _, tc := range []struct {
+		name       string
+		status     int
+		err        error
+		repeatable bool // with Repeatable
+		once       bool // without
+	}{
+		{"200", http.StatusOK, nil, false, false},
+		{"302", http.StatusFound, nil, false, false},
+		{"400", http.StatusBadRequest, nil, false, false},
+		{"401", http.StatusUnauthorized, nil, false, false},
+		{"404", http.StatusNotFound, nil, false, false},
+		{"408", http.StatusRequestTimeout, nil, false, false},
+		{"422", http.StatusUnprocessableEntity, nil, false, false},
+		{"429", http.StatusTooManyRequests, nil, true, false},
+		{"500", http.StatusInternalServerError, nil, false, false},
+		{"502", http.StatusBadGateway, nil, true, false},
+		{"503", http.StatusServiceUnavailable, nil, true, false},
+		{"504", http.StatusGatewayTimeout, nil, true, false},
+		{"no connection", 0, dial, true, true},
+		{"a cut connection", 0, cut, true, false},
+		{"an end too soon", 0, io.ErrUnexpectedEOF, true, false},
+		{"a bad certificate", 0, certificate, false, false},
+	} {
+		var resp *http.Response
+		if tc.err == nil {
+			resp = &http.Response{StatusCode: tc.status}
+		}
+		if again, err := checkRetry(Repeatable(t.Context()), resp, tc.err); again != tc.repeatable || err != nil {
+			t.Errorf("%s, repeatable: %v, %v", tc.name, again, err)
+		}
+		if again, err := checkRetry(t.Context(), resp, tc.err); again != tc.once || err != nil {
+			t.Errorf("%s: %v, %v", tc.name, again, err)
+		}
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		if again, err := checkRetry(Repeatable(ended), resp, tc.err); again || !errors.Is(err, context.Canceled) {
+			t.Errorf("%s, cancelled: %v, %v", tc.name, again, err)
+		}
+	}
+}
+
+func TestBackoffObeysRetryAfterUpToItsLimit(t *testing.T) {
+	const most = 10 * time.Second
+	for after, want := range map[string]time.Duration{
+		"0": 0, "1": time.Second, "9": 9 * time.Second, "10": most, "11": most, "86400": most,
+		"9223372036854775807": most, "99999999999": most,
+	} {
+		resp := &http.Response{Header: http.Header{"Retry-After": {after}}}
+		if got := backoff(time.Millisecond, most, 0, resp); got != want {
+			t.Errorf("Retry-After %s waits %v, want %v", after, got, want)
+		}
+	}
+}
+
+func FuzzBackoff(f *testing.F) {
+	for _, after := range []string{"", "0", "-1", "3", "1.5", "99999999999999999999", "Wed, 21 Oct 2015 07:28:00 GMT"} {
+		f.Add(after, uint8(0))
+		f.Add(after, uint8(31))
+	}
+	f.Fuzz(func(t *testing.T, after string, attempt uint8) {
+		const least, most = 20 * time.Millisecond, 500 * time.Millisecond
+		resp := &http.Response{Header: http.Header{"Retry-After": {after}}}
+		attempt %= 32
+		got := backoff(least, most, int(attempt), resp)
+		low := min(least<<attempt, most) / 2
+		if _, err := strconv.Atoi(after); err == nil && !strings.HasPrefix(after, "-") {
+			low = 0
+		}
+		if got < low || got > most {
+			t.Errorf("attempt %d, Retry-After %q: waits %v, want %v to %v", attempt, after, got, low, most)
+		}
+	})
+}
+
+// script is an upstream without a wire: its answers one after another. The last one stands for all that follow.
+type script struct {
+	answers []func() (*http.Response, error)
+	bodies  []string // sent so far
+}
+
+func (s *script) RoundTrip(r *http.Request) (*http.Response, error) {
+	var b bytes.Buffer
+	if r.Body != nil {
+		if _, err := b.ReadFrom(r.Body); err != nil {
+			return nil, err
+		}
+	}
+	s.bodies = append(s.bodies, b.String())
+	return s.answers[min(len(s.bodies), len(s.answers))-1]()
+}
+
+func answer(status int, after, text string) func() (*http.Response, error) {
+	return func() (*http.Response, error) {
+		h := http.Header{}
+		if after != "" {
+			h.Set("Retry-After", after)
+		}
+		return &http.Response{StatusCode: status, Header: h, Body: io.NopCloser(strings.NewReader(text))}, nil
+	}
+}
+
+func failure(err error) func() (*http.Response, error) {
+	return func() (*http.Response, error) { return nil, err }
+}
+
+func TestTheWholeBodyGoesOutWithEveryTry(t *testing.T) {
+	whole := strings.Repeat("0123456789", 20_000)
+	dead := failure(&net.OpError{Op: "read", Err: errors.New("reset")})
+	busy := answer(http.StatusServiceUnavailable, "", "busy")
+	ok := answer(http.StatusOK, "", "done")
+	undialled := failure(&net.OpError{Op: "dial", Err: errors.New("refused")})
+	for _, tc := range []struct {
+		name       string
+		script     []func() (*http.Response, error)
+		repeatable bool
+		tries      int
+		want       string // the answer; empty: an error
+	}{
+		{"a repeatable one after a busy answer", []func() (*http.Response, error){busy, ok}, true, 2, "done"},
+		{"a repeatable one after a cut connection", []func() (*http.Response, error){dead, dead, ok}, true, 3, "done"},
+		{"a repeatable one, in vain", []func() (*http.Response, error){dead}, true, 3, ""},
+		{"another after a busy answer", []func() (*http.Response, error){busy, ok}, false, 1, "busy"},
+		{"another after a cut connection", []func() (*http.Response, error){dead, ok}, false, 1, ""},
+		{"another without a connection", []func() (*http.Response, error){undialled, undialled, ok}, false, 3, "done"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &script{answers: tc.script}
+				p := newPool(t, Config{Name: "upstream", URL: "http://127.0.0.1:1"})
+				p.retry.HTTPClient.Transport = s
+				resp, err := p.Do(t.Context(), Request{Method: http.MethodPost, Path: "/", Body: []byte(whole), Repeatable: tc.repeatable})
+				if (err == nil) != (tc.want != "") || err == nil && string(resp.Body) != tc.want {
+					t.Errorf("got %v, %v, want %q", resp, err, tc.want)
+				}
+				if len(s.bodies) != tc.tries {
+					t.Errorf("%d tries, want %d", len(s.bodies), tc.tries)
+				}
+				for i, b := range s.bodies {
+					if b != whole {
+						t.Errorf("try %d sent %d of %d bytes", i+1, len(b), len(whole))
+					}
+				}
+				if got := p.Stats().Retries; got != int64(tc.tries-1) {
+					t.Errorf("%d retries are counted", got)
+				}
+			})
+		})
+	}
+}
+
+func TestRetriesWaitButNotForLong(t *testing.T) {
+	for name, tc := range map[string]struct {
+		after       string
+		least, most time.Duration
+	}{
+		"as long as the upstream says":  {"0", 0, 0},
+		"at most half a second":         {"3600", 2 * retryWaitMax, 2 * retryWaitMax},
+		"longer each time, with jitter": {"", 3 * retryWaitMin / 2, 3 * retryWaitMin},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPool(t, Config{Name: "upstream", URL: "http://127.0.0.1:1"})
+				p.retry.HTTPClient.Transport = &script{answers: []func() (*http.Response, error){
+					answer(http.StatusTooManyRequests, tc.after, "first"), answer(http.StatusBadGateway, tc.after, "second"),
+					answer(http.StatusServiceUnavailable, tc.after, "the last word"),
+				}}
+				begun := time.Now()
+				resp, err := p.Do(t.Context(), Request{Method: http.MethodGet, Path: "/"})
+				if took := time.Since(begun); took < tc.least || took > tc.most {
+					t.Errorf("took %v, want %v to %v", took, tc.least, tc.most)
+				}
+				if err != nil || resp.Status != http.StatusServiceUnavailable || string(resp.Body) != "the last word" {
+					t.Errorf("got %v, %v, want the last answer as it came", resp, err)
+				}
+			})
+		})
+	}
+}
+
+func TestACallEndsWhileItWaitsToTryAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(t, Config{Name: "upstream", URL: "http://127.0.0.1:1", Timeout: 700 * time.Millisecond})
+		p.retry.HTTPClient.Transport = &script{answers: []func() (*http.Response, error){answer(http.StatusServiceUnavailable, "3600", "")}}
+		begun := time.Now()
+		_, err := p.Do(t.Context(), Request{Method: http.MethodGet, Path: "/"})
+		if took := time.Since(begun); took != 700*time.Millisecond || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("ended after %v with %v", took, err)
+		}
+		if got := p.Stats().InUse; got != 0 {
+			t.Errorf("%d slots in use", got)
+		}
+	})
+}
+
+func TestARefusedConnectionIsTriedAgainWhateverTheCall(t *testing.T) {
+	p := start(t, testnet.Config{}, func(http.ResponseWriter, *http.Request) {}, nil)
+	if err := p.server.Close(); err != nil {
+		t.Fatal(err)
+	}
+	err := p.fails(t.Context(), Request{Method: http.MethodPost, Path: "/", Body: []byte("x")})
+	if err.Sent {
+		t.Error("nothing was sent, but the error says so")
+	}
+	p.wantStats(Stats{Requests: 3, Retries: 2, Failures: 3, Dials: 3, DialErrors: 3}, func(s Stats) Stats {
+		return Stats{Requests: s.Requests, Retries: s.Retries, Failures: s.Failures, Dials: s.Dials, DialErrors: s.DialErrors, Open: s.Open, InUse: s.InUse}
+	})
+}
+
+func TestABadCertificateIsNotTriedAgain(t *testing.T) {
+	p := start(t, testnet.Config{TLS: true}, func(http.ResponseWriter, *http.Request) {
+		t.Error("a request reached a server that nobody vouches for")
+	}, func(c *Config) { c.RootCAs = nil })
+	if err := p.fails(t.Context(), Request{Method: http.MethodGet, Path: "/"}); err.Sent || !isCertificateError(err) {
+		t.Errorf("got %+v", err)
+	}
+	p.wantStats(Stats{Requests: 1, Dials: 1}, func(s Stats) Stats {
+		return Stats{Requests: s.Requests, Retries: s.Retries, Dials: s.Dials, Handshakes: s.Handshakes}
+	})
+}
+
+// A server may close a connection while it is idle. To its client that looks the same as one closed on the
+// arrival of a request, and can be told from it by nothing.
+func TestADeadIdleConnection(t *testing.T) {
+	for _, tc := range []struct {
+		name      string
+		request   Request
+		arrivals  int64
+		wantError bool
+	}{
+		{"is replaced for a GET", Request{Method: http.MethodGet, Path: "/"}, 3, false},
+		{"is replaced for a repeatable POST", Request{Method: http.MethodPost, Path: "/", Body: []byte("body"), Repeatable: true}, 3, false},
+		{"fails any other POST", Request{Method: http.MethodPost, Path: "/", Body: []byte("body")}, 2, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var arrivals atomic.Int64
+			p := start(t, testnet.Config{}, func(w http.ResponseWriter, r *http.Request) {
+				if _, ok := r.Header["X-Idempotency-Key"]; ok {
+					t.Error("the mark for net/http was sent")
+				}
+				body, err := io.ReadAll(r.Body)
+				if n := arrivals.Add(1); n > 1 && (err != nil || string(body) != string(tc.request.Body)) {
+					t.Errorf("arrival %d has body %q, %v", n, body, err)
+				} else if n == 2 {
+					panic(http.ErrAbortHandler)
+				}
+			}, func(c *Config) { c.Retries = -1 }) // so that what replays is the transport
+			p.get("/")
+			if tc.wantError {
+				if err := p.fails(t.Context(), tc.request); !err.Sent {
+					t.Error("the request was sent, but the error says that it was not")
+				}
+			} else {
+				p.want(http.StatusOK, tc.request)
+			}
+			if n := arrivals.Load(); n != tc.arrivals {
+				t.Errorf("%d requests arrived, want %d", n, tc.arrivals)
+			}
+		})
+	}
+}

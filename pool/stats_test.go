@@ -1,0 +1,85 @@
+package pool
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"hearth/internal/testnet"
+)
+
+func TestTheStatisticsAddUp(t *testing.T) {
+	p := start(t, testnet.Config{TLS: true}, func(http.ResponseWriter, *http.Request) {}, nil)
+	counts := func(s Stats) Stats { s.RoundTrip, s.WaitMS = Quantiles{Count: s.RoundTrip.Count}, 0; return s }
+	for range 4 {
+		p.get("/")
+	}
+	p.wantStats(Stats{Size: 5, Open: 1, Idle: 1, Requests: 4, Dials: 1, Reused: 3, Handshakes: 1, RoundTrip: Quantiles{Count: 4}}, counts)
+
+	p.pool.transport.http.CloseIdleConnections()
+	eventually(t, "none is open", func() bool { return p.pool.Stats().Open == 0 })
+	p.get("/")
+	p.get("/")
+	p.wantStats(Stats{Size: 5, Open: 1, Idle: 1, Requests: 6, Dials: 2, Reused: 4, Handshakes: 2, Resumed: 1, RoundTrip: Quantiles{Count: 6}}, counts)
+
+	p.pool.Close()
+	p.wantStats(Stats{Size: 5, Requests: 6, Dials: 2, Reused: 4, Handshakes: 2, Resumed: 1, RoundTrip: Quantiles{Count: 6}}, counts)
+}
+
+func TestWaitingIsCountedInTimeToo(t *testing.T) {
+	release := make(chan struct{})
+	p := start(t, testnet.Config{}, func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+	}, func(c *Config) { c.Size = 1 })
+	done := make(chan struct{})
+	for range 3 {
+		go func() { p.get("/"); done <- struct{}{} }()
+	}
+	eventually(t, "two calls wait", func() bool { return p.pool.Stats().Queue == 2 })
+	p.wantStats(Stats{Size: 1, Open: 1, InUse: 1, Queue: 2}, func(s Stats) Stats {
+		return Stats{Size: s.Size, Open: s.Open, Idle: s.Idle, InUse: s.InUse, Queue: s.Queue}
+	})
+	close(release)
+	for range 3 {
+		<-done
+	}
+	if s := p.pool.Stats(); s.Waits != 2 || s.WaitMS <= 0 || s.Reused != 2 || s.Dials != 1 || s.RoundTrip.Max <= 0 {
+		t.Errorf("statistics %+v", s)
+	}
+}
+
+func TestQuantilesAreOfTheLastObservations(t *testing.T) {
+	for _, n := range []int{0, 1, 2, 3, 10, 101, 511, 512, 513, 2000} {
+		var w window
+		var all []time.Duration
+		for range n {
+			d := rand.N(10 * time.Second)
+			w.add(d)
+			all = append(all, d)
+		}
+		kept := slices.Sorted(slices.Values(all[max(0, n-512):]))
+		got := w.quantiles()
+		want := Quantiles{Count: int64(n)}
+		if len(kept) > 0 {
+			want.P50, want.P90, want.P99, want.Max = nearest(kept, 50), nearest(kept, 90), nearest(kept, 99), nearest(kept, 100)
+		}
+		if got != want {
+			t.Errorf("of %d observations: %+v, want %+v", n, got, want)
+		}
+	}
+}
+
+// nearest is the observation nearest to the place that the percentage has between the first and the last.
+func nearest(sorted []time.Duration, percent int) float64 {
+	place := percent * (len(sorted) - 1)
+	i := place / 100
+	if place%100 >= 50 {
+		i++
+	}
+	return ms(sorted[i])
+}

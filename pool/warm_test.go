@@ -1,0 +1,155 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"hearth/internal/testnet"
+)
+
+func (t *tester) warm(n int) {
+	t.Helper()
+	if err := t.pool.Warm(t.Context(), n); err != nil {
+		t.Errorf("Warm(%d): %v", n, err)
+	}
+}
+
+func connections(s Stats) Stats {
+	return Stats{Dials: s.Dials, DialErrors: s.DialErrors, Open: s.Open, Idle: s.Idle, InUse: s.InUse}
+}
+
+func TestWarmingOpensAsManyConnectionsAsAskedFor(t *testing.T) {
+	for _, tc := range []struct{ ask, open int }{{0, 0}, {1, 1}, {4, 4}, {6, 6}, {100, 6}} {
+		// An answer at once frees its connection for the next request, if that comes later.
+		p := start(t, testnet.Config{}, func(http.ResponseWriter, *http.Request) {}, func(c *Config) { c.Size = 6 })
+		p.warm(tc.ask)
+		p.wantStats(Stats{Dials: int64(tc.open), Open: tc.open, Idle: tc.open}, connections)
+	}
+}
+
+func TestWarmingOpensThemAtTheSameTime(t *testing.T) {
+	const n = 4
+	all := newBarrier(n)
+	p := start(t, testnet.Config{TLS: true}, all.wait, func(c *Config) { c.Size = n })
+	p.warm(n)
+	p.wantStats(Stats{Requests: n, Handshakes: n, Open: n}, func(s Stats) Stats {
+		return Stats{Requests: s.Requests, Handshakes: s.Handshakes, Open: s.Open, Failures: s.Failures}
+	})
+}
+
+func TestOverHTTP2OneConnectionIsWarmth(t *testing.T) {
+	p := start(t, testnet.Config{TLS: true, HTTP2: true}, func(_ http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor != 2 {
+			t.Errorf("%s is spoken", r.Proto)
+		}
+	}, nil)
+	p.warm(5)
+	eventually(t, "one connection is left", func() bool { return p.pool.Stats().Open == 1 })
+	dials := p.pool.Stats().Dials
+	p.warm(5)
+	p.get("/")
+	if s := p.pool.Stats(); s.Open != 1 || s.Dials != dials {
+		t.Errorf("after more of it %d are open, %d were dialled", s.Open, s.Dials-dials)
+	}
+}
+
+func TestWarmingAddsToWhatIsOpen(t *testing.T) {
+	p := start(t, testnet.Config{}, func(http.ResponseWriter, *http.Request) {}, nil)
+	p.get("/")
+	p.warm(3)
+	p.wantStats(Stats{Dials: 3, Open: 3, Idle: 3}, connections)
+	requests := p.pool.Stats().Requests
+	p.warm(3)
+	p.warm(2)
+	if got := p.pool.Stats().Requests; got != requests {
+		t.Errorf("warming what is warm sent %d requests", got-requests)
+	}
+}
+
+func TestConcurrentWarmingDoesNotStandInItsOwnWay(t *testing.T) {
+	p := start(t, testnet.Config{}, func(http.ResponseWriter, *http.Request) {}, nil)
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() { p.warm(5) })
+	}
+	all.Wait()
+	p.wantStats(Stats{Dials: 5, Open: 5, Idle: 5}, connections)
+}
+
+func TestAConnectionThatCannotBeOpenedFreesTheOthers(t *testing.T) {
+	const n = 4
+	var carried atomic.Int64
+	p := start(t, testnet.Config{}, func(http.ResponseWriter, *http.Request) { carried.Add(1) },
+		func(c *Config) { c.Size, c.Retries, c.Timeout = n, -1, 2*time.Second })
+	refused := errors.New("refused")
+	dial, dials := p.pool.transport.http.DialContext, atomic.Int64{}
+	p.pool.transport.http.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if dials.Add(1) == 1 {
+			return nil, refused
+		}
+		return dial(ctx, network, addr)
+	}
+	if err := p.pool.Warm(t.Context(), n); !errors.Is(err, refused) {
+		t.Errorf("got %v", err)
+	}
+	if got := carried.Load(); got != n-1 {
+		t.Errorf("%d connections carried a request, want %d", got, n-1)
+	}
+	p.warm(n)
+	p.wantStats(Stats{Dials: n, Open: n, Idle: n}, connections)
+}
+
+func TestWarmingEndsWithItsContext(t *testing.T) {
+	const n = 3
+	arrived := make(chan struct{}, n)
+	p := start(t, testnet.Config{}, func(_ http.ResponseWriter, r *http.Request) {
+		arrived <- struct{}{}
+		<-r.Context().Done()
+	}, func(c *Config) { c.Timeout = time.Minute })
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- p.pool.Warm(ctx, n) }()
+	for range n {
+		<-arrived
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if got := p.pool.Stats().InUse; got != 0 {
+		t.Errorf("%d slots in use", got)
+	}
+}
+
+// One cancelled request must not cost more than its own connection.
+func TestACancelledRequestLeavesTheOthersWarm(t *testing.T) {
+	arrived, pair := make(chan struct{}), newBarrier(2)
+	p := start(t, testnet.Config{}, func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/hang":
+			close(arrived)
+			<-r.Context().Done()
+		case "/pair":
+			pair.wait(w, r)
+		}
+	}, func(c *Config) { c.Size = 3 })
+	p.warm(3)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-arrived; cancel() }()
+	if err := p.fails(ctx, Request{Method: http.MethodGet, Path: "/hang"}); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	eventually(t, "its connection is closed", func() bool { return p.pool.Stats().Open <= 2 })
+	var both sync.WaitGroup
+	for range 2 {
+		both.Go(func() { p.get("/pair") })
+	}
+	both.Wait()
+	p.wantStats(Stats{Dials: 3, Open: 2, Idle: 2}, connections)
+}

@@ -34,8 +34,10 @@ func TestAnErrorSaysWhetherTheRequestMayHaveArrived(t *testing.T) {
 			w.(http.Flusher).Flush()
 			panic(http.ErrAbortHandler)
 		}, nil, true, nil},
-		{"an answer too large", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "0123456789") },
-			func(c *Config) { c.MaxResponse = 9 }, true, ErrTooLarge},
+		{
+			"an answer too large", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "0123456789") },
+			func(c *Config) { c.MaxResponse = 9 }, true, ErrTooLarge,
+		},
 	} {
 		for _, net := range []testnet.Config{{}, {TLS: true, HTTP2: true}} {
 			t.Run(tc.name, func(t *testing.T) {

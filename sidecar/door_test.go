@@ -69,8 +69,15 @@ func TestObjectIDs(t *testing.T) {
 	}
 	seen := map[string][]string{}
 	for _, parts := range [][]string{
-		{"id", "a", "bc"}, {"id", "ab", "c"}, {"id", "abc", ""}, {"id", "", "abc"}, {"ida", "b", "c"}, {"id", "a", "b", "c"}, {"id", "a1:b", "c"},
-		{"key", "a", "bc"}, {"id", "a", "b\x00c"},
+		{"id", "a", "bc"},
+		{"id", "ab", "c"},
+		{"id", "abc", ""},
+		{"id", "", "abc"},
+		{"ida", "b", "c"},
+		{"id", "a", "b", "c"},
+		{"id", "a1:b", "c"},
+		{"key", "a", "bc"},
+		{"id", "a", "b\x00c"},
 	} {
 		id := objectID(parts...)
 		if other, ok := seen[id]; ok {

@@ -90,10 +90,10 @@ func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 		f := s.fasthttpServer(requests, l.Addr().Network() == "unix")
 		g.Go(func() error {
 			err := f.Serve(&patientListener{Listener: l, ctx: running, log: s.cfg.Logger})
-			if running.Err() != nil {
-				return nil
+			if running.Err() == nil {
+				return err
 			}
-			return err
+			return nil // it was told to end
 		})
 		g.Go(func() error {
 			<-running.Done()

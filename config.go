@@ -103,11 +103,13 @@ func readSettings(environ []string) (settings, error) {
 		}
 	}
 	var faults []error
+	unread := map[string]bool{} // variables whose faults are known already
 	err := env.ParseWithOptions(&s, env.Options{Environment: values})
 	if all, ok := errors.AsType[env.AggregateError](err); ok {
 		for _, e := range all.Errors {
 			if p, ok := errors.AsType[env.ParseError](e); ok {
 				faults = append(faults, fmt.Errorf("%s: %w", variables[p.Name], p.Err))
+				unread[variables[p.Name]] = true
 			} else {
 				faults = append(faults, e)
 			}
@@ -136,14 +138,15 @@ func readSettings(environ []string) (settings, error) {
 	if s.Socket == "" && s.RuntimeAPI != "" {
 		s.Socket = "/tmp/hearth.sock"
 	}
-	faults = append(faults, s.validate()...)
+	faults = append(faults, s.validate(unread)...)
 	return s, errors.Join(faults...)
 }
 
-// validate returns every fault, and reads what the settings point to.
-func (s *settings) validate() (faults []error) {
+// validate returns every fault but those of the variables that could not be read, and reads what the settings
+// point to.
+func (s *settings) validate(unread map[string]bool) (faults []error) {
 	fault := func(ok bool, name, format string, args ...any) {
-		if !ok {
+		if !ok && !unread[name] {
 			faults = append(faults, fmt.Errorf("%s: %s", name, fmt.Sprintf(format, args...)))
 		}
 	}

@@ -201,6 +201,16 @@ func TestHeadersPassThroughToEveryTry(t *testing.T) {
 	if strings.Join(seen, ",") != strings.Join(want, ",") {
 		t.Errorf("the server saw %q, want %q", seen, want)
 	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.server.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header = own
+	resp, err := p.pool.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
 	if len(own) != 1 {
 		t.Errorf("the caller's headers have become %v", own)
 	}

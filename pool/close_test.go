@@ -91,3 +91,12 @@ func TestClosingWhileCallsComeAndGo(t *testing.T) {
 		})
 	}
 }
+
+func TestAConnectionThatComesAfterClosingIsClosed(t *testing.T) {
+	p := start(t, testnet.Config{}, func(http.ResponseWriter, *http.Request) {}, nil)
+	p.pool.Close()
+	if c, err := p.pool.transport.http.DialContext(t.Context(), "tcp", p.server.Addr); !errors.Is(err, ErrClosed) {
+		t.Errorf("dialled %v, %v", c, err)
+	}
+	p.wantStats(Stats{Dials: 1}, connections)
+}

@@ -54,6 +54,7 @@ func TestMessagesOfAnArrayAreNamedByPlace(t *testing.T) {
 		`{"role":"user","content":"x","id":"` + strings.Repeat("x", 129) + `"}`:           "id",
 		`[{"role":"user","content":"x","id":"1"},{"role":"user","content":"x","id":"1"}]`: "[1].id",
 		`{"role":"user","content":"x","properties":{"chat_id":"y"}}`:                      "properties",
+		`{"role":"user","content":"x","properties":{"Chat_id":"victim"}}`:                 "properties", // Weaviate takes it for chat_id
 		`{"role":"user","content":"x","properties":[]}`:                                   "properties",
 		`{"role":"user","content":"x","colour":"red"}`:                                    "colour",
 		good: "", `[` + good + `]`: "",

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestDefaultsAreGood(t *testing.T) {
+	s, err := readSettings(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Addr != "127.0.0.1:2774" || s.Socket != "" || s.WeaviateConnections != 5 || s.OdooConnections != 2 || s.LogLevel != slog.LevelInfo ||
+		s.TTLHistory.Fresh != 2*time.Second || s.TTLOdooModels.WhileRevalidate != 24*time.Hour || s.MaxBody != 1<<20 || s.cacheBytes() != 64<<20 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestEveryFaultIsNamedByItsVariable(t *testing.T) {
+	odoo := "HEARTH_ODOO_URL=https://odoo\nHEARTH_ODOO_KEY=k\n"
+	for env, want := range map[string]string{
+		"HEARTH_ADDR=0.0.0.0:2774": "HEARTH_ADDR", "HEARTH_ADDR=127.0.0.1": "HEARTH_ADDR", "HEARTH_ADDR=localhost:99999": "HEARTH_ADDR",
+		"HEARTH_WEAVIATE_URL=weaviate": "HEARTH_WEAVIATE_URL", "HEARTH_WEAVIATE_URL=https://u:p@w": "HEARTH_WEAVIATE_URL",
+		"HEARTH_WEAVIATE_API_KEY=k": "HEARTH_WEAVIATE_URL", "HEARTH_WEAVIATE_CONNECTIONS=0": "HEARTH_WEAVIATE_CONNECTIONS",
+		"HEARTH_WEAVIATE_CONNECTIONS=five": "HEARTH_WEAVIATE_CONNECTIONS", "HEARTH_WEAVIATE_TIMEOUT=5": "HEARTH_WEAVIATE_TIMEOUT",
+		"HEARTH_WEAVIATE_TIMEOUT=-1s": "HEARTH_WEAVIATE_TIMEOUT", "HEARTH_WEAVIATE_CONSISTENCY=MOST": "HEARTH_WEAVIATE_CONSISTENCY",
+		"HEARTH_MESSAGE_CLASS=message": "HEARTH_MESSAGE_CLASS", "HEARTH_MESSAGE_FIELDS=a,b,c": "HEARTH_MESSAGE_FIELDS",
+		"HEARTH_MESSAGE_FIELDS=a,b,c,A": "HEARTH_MESSAGE_FIELDS", "HEARTH_MESSAGE_FIELDS=a,b,c,d e": "HEARTH_MESSAGE_FIELDS",
+		"HEARTH_MUTE_CLASS=x}": "HEARTH_MUTE_CLASS", "HEARTH_MUTE_FIELDS=a": "HEARTH_MUTE_FIELDS",
+		"HEARTH_ODOO_KEY=k": "HEARTH_ODOO_URL", "HEARTH_ODOO_URL=https://odoo": "HEARTH_ODOO_KEY",
+		odoo + "HEARTH_ODOO_PROTOCOL=xmlrpc": "HEARTH_ODOO_PROTOCOL", odoo + "HEARTH_ODOO_PROTOCOL=jsonrpc\nHEARTH_ODOO_USER=u": "HEARTH_ODOO_DB",
+		odoo + "HEARTH_ODOO_PROTOCOL=jsonrpc\nHEARTH_ODOO_DB=d": "HEARTH_ODOO_USER", odoo + "HEARTH_ODOO_UID=-1": "HEARTH_ODOO_UID",
+		"HEARTH_ODOO_MODELS=a..b": "HEARTH_ODOO_MODELS", "HEARTH_ODOO_READS=read, x y": "HEARTH_ODOO_READS",
+		"HEARTH_TTL_HISTORY=soon": "HEARTH_TTL_HISTORY", "HEARTH_TTL_MUTE=1s/2s": "HEARTH_TTL_MUTE", "HEARTH_TTL_ODOO_READ=-1s": "HEARTH_TTL_ODOO_READ",
+		"HEARTH_CACHE_BYTES=1": "HEARTH_CACHE_BYTES", "HEARTH_CACHE_BYTES=1MB": "HEARTH_CACHE_BYTES", "HEARTH_MAX_BODY=1GiB": "HEARTH_MAX_BODY",
+		"HEARTH_TIMELINE_WINDOW=0": "HEARTH_TIMELINE_WINDOW", "HEARTH_HISTORY_PREVIEW=0": "HEARTH_HISTORY_PREVIEW", "HEARTH_WORKERS=1000": "HEARTH_WORKERS",
+		"HEARTH_PREPROCESS_TIMEOUT=1h": "HEARTH_PREPROCESS_TIMEOUT", "HEARTH_CONN_MAX_IDLE=x": "HEARTH_CONN_MAX_IDLE",
+		"HEARTH_TLS_CA=/does/not/exist": "HEARTH_TLS_CA", "HEARTH_LOG_LEVEL=loud": "HEARTH_LOG_LEVEL", "HEARTH_STRICT=perhaps": "HEARTH_STRICT",
+	} {
+		_, err := readSettings(strings.Split(env, "\n"))
+		if err == nil || strings.Count(err.Error(), "\n") != 0 || !strings.HasPrefix(err.Error(), want+": ") {
+			t.Errorf("%q: %v, want one fault of %s", env, err, want)
+		}
+	}
+}
+
+func TestAllFaultsAreListedAtOnce(t *testing.T) {
+	s, err := readSettings([]string{"HEARTH_ADDR=x", "HEARTH_WORKERS=no", "HEARTH_TTL_MUTE=no", "HEARTH_ODOO_DB=d", "HEARTH_WEAVIATE_URI=typo"})
+	for _, want := range []string{"HEARTH_ADDR", "HEARTH_WORKERS", "HEARTH_TTL_MUTE", "HEARTH_ODOO_URL"} {
+		if err == nil || !strings.Contains(err.Error(), want+": ") {
+			t.Errorf("%s is not in %v", want, err)
+		}
+	}
+	if len(s.unknown) != 1 || s.unknown[0] != "HEARTH_WEAVIATE_URI" {
+		t.Errorf("unknown: %v", s.unknown)
+	}
+}
+
+func TestAFaultTakesAwayItsOwnUpstreamOnly(t *testing.T) {
+	good := []string{"HEARTH_WEAVIATE_URL=https://w", "HEARTH_ODOO_URL=https://o", "HEARTH_ODOO_KEY=k"}
+	for fault, left := range map[string][2]bool{
+		"HEARTH_ODOO_PROTOCOL=x": {true, false}, "HEARTH_MESSAGE_CLASS=x": {false, true}, "HEARTH_WEAVIATE_TIMEOUT=x": {false, true},
+		"HEARTH_TLS_CA=/nowhere": {false, false},
+	} {
+		s, err := readSettings(append(good, fault))
+		s.withoutFaulty(err)
+		if got := [2]bool{s.WeaviateURL != "", s.OdooURL != ""}; got != left {
+			t.Errorf("%s leaves weaviate, odoo %v, want %v (%v)", fault, got, left, err)
+		}
+	}
+}
+
+func TestListsAreTrimmedAndEmptyIsUnset(t *testing.T) {
+	s, err := readSettings([]string{"HEARTH_ODOO_READS=read, search_count", "HEARTH_ODOO_ROUTES= a ,b", "HEARTH_WORKERS=", "HEARTH_TTL_MUTE="})
+	if err != nil || s.OdooReads[1] != "search_count" || s.OdooRoutes[0] != "a" || s.Workers != 5 || s.TTLMute.Fresh != 5*time.Second {
+		t.Errorf("%+v %v", s, err)
+	}
+}
+
+func TestTheTokenIsDerivedInLambdaOnly(t *testing.T) {
+	lambda := "AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001"
+	// printf hearth | openssl dgst -sha256 -hmac session
+	const derived = "43aabecb02690aa817e885d91c273a4aa760a6eb592c44ecfea70b0920d98c8e"
+	for _, c := range []struct {
+		env  []string
+		want string
+	}{
+		{[]string{"AWS_SESSION_TOKEN=session"}, ""},
+		{[]string{"HEARTH_TOKEN=mine"}, "mine"},
+		{[]string{lambda, "HEARTH_TOKEN=mine", "AWS_SESSION_TOKEN=session"}, "mine"},
+		{[]string{lambda, "AWS_SESSION_TOKEN=session", "AWS_CONTAINER_AUTHORIZATION_TOKEN=other"}, derived},
+		{[]string{lambda, "AWS_CONTAINER_AUTHORIZATION_TOKEN=session"}, derived},
+		{[]string{lambda}, ""},
+	} {
+		s, err := readSettings(c.env)
+		if err != nil || s.token() != c.want {
+			t.Errorf("%v: %q, %v", c.env, s.token(), err)
+		}
+		if inLambda := s.RuntimeAPI != ""; (s.Socket == "/tmp/hearth.sock") != inLambda {
+			t.Errorf("%v: socket %q", c.env, s.Socket)
+		}
+	}
+}
+
+func TestTheCacheFollowsTheFunctionsMemory(t *testing.T) {
+	for env, want := range map[string]int64{
+		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=128": 16 << 20, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=10240": 64 << 20, "HEARTH_CACHE_BYTES=32MiB": 32 << 20,
+	} {
+		if s, err := readSettings([]string{env}); err != nil || s.cacheBytes() != want {
+			t.Errorf("%s: %d, %v", env, s.cacheBytes(), err)
+		}
+	}
+}
+
+func FuzzSizeAndTTL(f *testing.F) {
+	for _, s := range []string{"32MiB", "1", "9223372036854775807GiB", "-1", "MiB", "1h/24h/24h", "2s", "1s/", "//"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var n size
+		if n.UnmarshalText([]byte(text)) == nil && n < 0 {
+			t.Errorf("size %q is %d", text, n)
+		}
+		var d ttl
+		if d.UnmarshalText([]byte(text)) == nil && (d.Fresh < 0 || d.WhileRevalidate < 0 || d.IfError < 0) {
+			t.Errorf("ttl %q is %v", text, d)
+		}
+	})
+}

@@ -72,10 +72,11 @@ func (p *Pool) Do(ctx context.Context, req Request) (*Response, error) {
 }
 
 // TraceSent counts how often a request made under the returned context may have reached its upstream: how often
-// its first bytes were written to a connection. More than once: it was tried again.
+// it had a connection to go out on. More than once: it was tried again. (Over HTTP/2, WroteHeaders comes only
+// once the upstream may have them already: a call that ends before it would pass for unsent.)
 func TraceSent(ctx context.Context) (_ context.Context, sent func() int64) {
-	var wrote atomic.Int64
+	var had atomic.Int64
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		WroteHeaders: func() { wrote.Add(1) },
-	}), wrote.Load
+		GotConn: func(httptrace.GotConnInfo) { had.Add(1) },
+	}), had.Load
 }

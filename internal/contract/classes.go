@@ -126,7 +126,9 @@ func (s *suite) partlyWritten(t *testing.T) {
 		return client.NewMessage{Role: "user", Content: id, ID: id, CreatedAt: instant(0), Properties: properties}
 	}
 	bad := map[string]any{"no_such_property": 1}
-	r := s.main.post(t, chatPath(chat, "messages"), []client.NewMessage{message("a", nil), message("b", bad), message("c", nil)})
+	h := s.start(t, "HEARTH_TTL_HISTORY=1h")
+	h.history(t, chat, 10)
+	r := h.post(t, chatPath(chat, "messages"), []client.NewMessage{message("a", nil), message("b", bad), message("c", nil)})
 	p := wantProblem(t, r, http.StatusBadGateway)
 	if p.Type != "/docs/errors.md#partial" || p.Retryable || p.Upstream != "weaviate" || len(p.Items) != 3 {
 		t.Fatalf("the problem is %+v", p)
@@ -137,18 +139,18 @@ func (s *suite) partlyWritten(t *testing.T) {
 			t.Errorf("message %d: %+v, want %s", i, item, outcome)
 		}
 	}
-	for name, h := range map[string]*hearth{"the writer": s.main, "a cold reader": s.start(t)} {
-		got := contents(h.history(t, chat, 10).AllMessages)
+	for name, reader := range map[string]*hearth{"the writer": h, "a cold reader": s.start(t)} {
+		got := contents(reader.history(t, chat, 10).AllMessages)
 		slices.Sort(got)
 		wantContents(t, name, got, []string{"a", "c"})
 	}
-	again := s.main.write(t, chat, message("a", nil), message("b", nil), message("c", nil))
+	again := h.write(t, chat, message("a", nil), message("b", nil), message("c", nil))
 	for i, id := range again {
 		if id != p.Items[i].ID {
 			t.Errorf("sent again, message %d has the id %s, not %s", i, id, p.Items[i].ID)
 		}
 	}
-	if got := s.main.history(t, chat, 10).AllMessages; len(got) != 3 {
+	if got := h.history(t, chat, 10).AllMessages; len(got) != 3 {
 		t.Errorf("sent again, there are %v", contents(got))
 	}
 }

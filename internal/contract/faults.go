@@ -19,6 +19,7 @@ func (s *suite) faults(t *testing.T) {
 	t.Run("a write that broke off is never sent again", s.brokenWrites)
 	t.Run("a read that broke off is sent again", s.brokenReads)
 	t.Run("a slow part is given up in time, the others are delivered", s.slowParts)
+	t.Run("a write that overtakes a load is not hidden by it", s.overlap)
 	t.Run("a write of messages whose outcome is unknown says so", s.unknownWrites)
 	t.Run("what failed to load is not held", s.failedLoads)
 	t.Run("trace headers go on to the servers, tokens do not", s.traceHeaders)

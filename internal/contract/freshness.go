@@ -124,13 +124,13 @@ func (s *suite) backdated(t *testing.T) {
 	for i := range 60 {
 		b.record(t, h, chat, client.NewMessage{Role: "user", Content: "x", CreatedAt: instant(time.Duration(10*i) * time.Second)})
 	}
-	small := s.start(t, "HEARTH_TTL_HISTORY=1h", "HEARTH_TIMELINE_WINDOW=5")
+	small := s.start(t, "HEARTH_TTL_HISTORY=1h", "HEARTH_TIMELINE_WINDOW=10")
 	for i, at := range []int{-5, 5, 295, 540, 545, 541, 589, 591} {
 		small.do(t, http.MethodDelete, "/v1/cache?chat="+chat, nil)
-		b.check(t, "the reader", small, chat, 5, 5) // an incomplete window, of some more than 5
+		b.check(t, "the reader", small, chat, 5, 5) // an incomplete window, of 10 and some more
 		role := []string{"user", "user", "assistant"}[i%3]
 		b.record(t, small, chat, client.NewMessage{Role: role, Content: "late", CreatedAt: instant(time.Duration(at) * time.Second)})
-		for n := range 25 {
+		for n := range 35 {
 			b.check(t, "the reader", small, chat, n+1, 5)
 		}
 		b.check(t, "the reader", small, chat, 70, 5)

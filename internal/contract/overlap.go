@@ -1,0 +1,152 @@
+package contract
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"hearth/client"
+	"hearth/internal/testnet"
+)
+
+// overlap lets a load read, then a write happen, and only then the load's answer come: what it fills the cache with
+// must not hide the write.
+func (s *suite) overlap(t *testing.T) {
+	h := s.start(t, longLived()...)
+	const chat = "overlap"
+	domain := map[string]any{"domain": []any{[]any{"email", "=", "overlap@example.com"}}}
+	for _, c := range []struct {
+		name, path string // of the request that is held
+		knobs      *testnet.Knobs
+		url        string
+		read       func() (reply, error)
+		write      func()
+	}{
+		{
+			"history", "/v1/graphql/batch", s.Weaviate, s.WeaviateURL,
+			func() (reply, error) { return h.try(t.Context(), http.MethodGet, historyPath(chat, 10, 5), nil) },
+			func() { h.say(t, chat, "user", "buoy") },
+		},
+		{
+			"mute", "/v1/graphql", s.Weaviate, s.WeaviateURL,
+			func() (reply, error) { return h.try(t.Context(), http.MethodGet, chatPath(chat, "mute"), nil) },
+			func() { h.setMute(t, chat, map[string]any{"muted": true}) },
+		},
+		{
+			"relevant", "/v1/graphql", s.Weaviate, s.WeaviateURL,
+			func() (reply, error) {
+				return h.try(t.Context(), http.MethodPost, chatPath(chat, "relevant"), map[string]any{"text": "buoy"})
+			},
+			func() { h.say(t, chat, "user", "buoy") },
+		},
+		{
+			"call", "/search_count", s.Odoo, s.OdooURL,
+			func() (reply, error) {
+				return h.try(t.Context(), http.MethodPost, "/v1/odoo/call", client.Call{Model: "res.partner", Method: "search_count", Kwargs: domain})
+			},
+			func() {
+				result[int](t, h.call(t, "res.partner", "create", []any{map[string]any{"name": "Buoy", "email": "overlap@example.com"}}, nil))
+			},
+		},
+		{
+			"history that was dropped", "/v1/graphql/batch", s.Weaviate, s.WeaviateURL,
+			func() (reply, error) { return h.try(t.Context(), http.MethodGet, historyPath(chat, 10, 5), nil) },
+			func() {
+				s.weaviate.insert(t, messageObject(s.message, uuid.NewString(), chat, "user", "buoy of another's", instant(0)))
+				h.do(t, http.MethodDelete, "/v1/cache?chat="+chat, nil)
+			},
+		},
+		{
+			"mute that was dropped", "/v1/graphql", s.Weaviate, s.WeaviateURL,
+			func() (reply, error) { return h.try(t.Context(), http.MethodGet, chatPath("overlap 2", "mute"), nil) },
+			func() {
+				s.weaviate.insert(t, object{Class: s.mute, ID: uuid.NewString(), Properties: map[string]any{"chat_id": "overlap 2", "muted": true}})
+				h.do(t, http.MethodDelete, "/v1/cache?chat=overlap%202", nil)
+			},
+		},
+	} {
+		read := make(chan struct{})
+		release := make(chan struct{})
+		c.knobs.SetHook(s.hold(t, c.path, c.url, read, release))
+		type answer struct {
+			reply
+			err error
+		}
+		early := make(chan answer, 1)
+		go func() {
+			r, err := c.read()
+			early <- answer{r, err}
+		}()
+		select {
+		case <-read:
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%s: nothing was asked", c.name)
+		}
+		c.write()
+		close(release)
+		before := <-early
+		c.knobs.SetHook(nil)
+		if before.err != nil || before.status != http.StatusOK {
+			t.Fatalf("%s: the read that was overtaken: %v, %v", c.name, before.reply, before.err)
+		}
+		after, err := c.read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.do(t, http.MethodDelete, "/v1/cache", nil)
+		right, err := c.read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(after.body) != string(right.body) || cached(t, right).hit {
+			t.Errorf("%s: after an overtaken read and a write, the reply is %v, loaded anew %v", c.name, after, right)
+		}
+		if string(before.body) == string(right.body) && c.name != "history" { // to which what was acknowledged is added
+			t.Errorf("%s: the read was not overtaken: %v", c.name, before.reply)
+		}
+	}
+}
+
+// hold answers the first request to a path with what the server says at once, but late.
+func (s *suite) hold(t *testing.T, path, url string, read chan<- struct{}, release <-chan struct{}) testnet.Hook {
+	var held atomic.Bool
+	back := newClient(t, s.CAFile)
+	return func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, path) || !held.CompareAndSwap(false, true) {
+			return false
+		}
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		again, err := http.NewRequestWithContext(r.Context(), r.Method, url+r.URL.RequestURI(), bytes.NewReader(body))
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		again.Header = r.Header.Clone()
+		resp, err := back.Do(again)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		defer resp.Body.Close()
+		body, err = io.ReadAll(resp.Body)
+		close(read)
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		w.Header().Set("Content-Type", resp.Header.Get("Content-Type"))
+		w.WriteHeader(resp.StatusCode)
+		_, _ = w.Write(body) // a caller that left cannot be told
+		return true
+	}
+}

@@ -1,0 +1,207 @@
+package extension
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"hearth/internal/lambdatest"
+)
+
+// script is an Extensions API without a wire: its answers to /next one after another, and when they were asked for.
+type script struct {
+	answers []string // a body; "": no connection; a number: that status
+	asked   []time.Time
+}
+
+func (s *script) RoundTrip(r *http.Request) (*http.Response, error) {
+	s.asked = append(s.asked, time.Now())
+	if len(s.asked) > len(s.answers) {
+		<-r.Context().Done()
+		return nil, r.Context().Err()
+	}
+	body, status := s.answers[len(s.asked)-1], http.StatusOK
+	switch body {
+	case "":
+		return nil, errors.New("connection refused")
+	case "500":
+		status = http.StatusInternalServerError
+	}
+	return &http.Response{StatusCode: status, Body: io.NopCloser(strings.NewReader(body))}, nil
+}
+
+// pauses are the times between one question and the next.
+func (s *script) pauses() (p []time.Duration) {
+	for i := range len(s.asked) - 1 {
+		p = append(p, s.asked[i+1].Sub(s.asked[i]))
+	}
+	return p
+}
+
+func scripted(answers ...string) (*Extension, *script) {
+	s := &script{answers: answers}
+	return &Extension{
+		cfg:  Config{RuntimeAPI: "127.0.0.1:9001", Logger: slog.New(slog.DiscardHandler)},
+		http: &http.Client{Transport: s}, identifier: "id",
+	}, s
+}
+
+const (
+	invoke   = `{"eventType":"INVOKE","deadlineMs":1784000000123,"requestId":"1"}`
+	shutdown = `{"eventType":"SHUTDOWN","shutdownReason":"spindown","deadlineMs":1784000000123}`
+)
+
+func TestAFailingNextIsAskedLessAndLessOften(t *testing.T) {
+	for name, tc := range map[string]struct {
+		answers []string
+		want    []time.Duration // in milliseconds
+	}{
+		"nobody answers": {[]string{"", "", "", "", shutdown}, []time.Duration{10, 20, 40, 80}},
+		"whatever fails": {[]string{"500", "no JSON", "", "500", shutdown}, []time.Duration{10, 20, 40, 80}},
+		"up to 5s":       {[]string{"", "", "", "", "", "", "", "", "", "", "", shutdown}, []time.Duration{10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5000, 5000}},
+		"an event is a new beginning": {
+			[]string{"", "", invoke, "", "", shutdown}, []time.Duration{10, 20, 0, 10, 20},
+		},
+		"events are asked for at once": {[]string{invoke, invoke, `{"eventType":"SOMETHING NEW"}`, shutdown}, []time.Duration{0, 0, 0}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e, s := scripted(tc.answers...)
+				if err := e.Run(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				want := make([]time.Duration, len(tc.want))
+				for i, ms := range tc.want {
+					want[i] = ms * time.Millisecond
+				}
+				if got := s.pauses(); !slices.Equal(got, want) {
+					t.Errorf("waited %v, want %v", got, want)
+				}
+			})
+		})
+	}
+}
+
+func TestItEndsAtOnceWhereverItIsWhenItsContextEnds(t *testing.T) {
+	why := errors.New("why")
+	for name, answers := range map[string][]string{
+		"in /next":                    nil,
+		"after events":                {invoke, invoke},
+		"while it waits to ask again": {"", "", "", "", "", "", "", "", "", "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e, _ := scripted(answers...)
+				ctx, cancel := context.WithCancelCause(t.Context())
+				done := make(chan error, 1)
+				begun := time.Now()
+				go func() { done <- e.Run(ctx) }()
+				time.Sleep(7 * time.Second)
+				cancel(why)
+				if err := <-done; !errors.Is(err, why) {
+					t.Errorf("ended with %v", err)
+				}
+				if took := time.Since(begun); took != 7*time.Second {
+					t.Errorf("ended after %v", took)
+				}
+			})
+		})
+	}
+}
+
+func TestAnEventIsReadWhole(t *testing.T) {
+	e, _ := scripted(invoke, shutdown)
+	for _, want := range []Event{
+		{Type: "INVOKE", RequestID: "1", DeadlineMS: 1784000000123},
+		{Type: "SHUTDOWN", ShutdownReason: "spindown", DeadlineMS: 1784000000123},
+	} {
+		if got, err := e.next(t.Context()); err != nil || got != want {
+			t.Errorf("got %+v, %v, want %+v", got, err, want)
+		}
+	}
+}
+
+func TestASandboxShutsItDownForAnyReason(t *testing.T) {
+	for _, tc := range []struct {
+		reason  string
+		events  []string
+		managed bool
+	}{
+		{"spindown", nil, false}, {"SPINDOWN", nil, true}, {"Timeout", []string{"INVOKE"}, false}, {"FAILURE", nil, false}, {"", nil, false},
+	} {
+		t.Run(tc.reason, func(t *testing.T) {
+			host, err := lambdatest.New(lambdatest.Config{
+				ManagedInstances: tc.managed,
+				Answer:           func(_ context.Context, payload []byte) ([]byte, error) { return payload, nil },
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(host.Close)
+			var log bytes.Buffer // read once Run has returned
+			e, err := Register(t.Context(), Config{
+				RuntimeAPI: host.Addr(), Name: "hearth", Events: tc.events, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(e.http.CloseIdleConnections)
+			if got := host.Registered(); !slices.Equal(got, []string{"hearth"}) {
+				t.Errorf("registered as %v", got)
+			}
+			done := make(chan error, 1)
+			go func() { done <- e.Run(t.Context()) }()
+			for range 2 {
+				if got, err := host.Invoke(t.Context(), []byte("ping")); err != nil || string(got) != "ping" {
+					t.Fatalf("an invocation brought %q, %v", got, err)
+				}
+			}
+			if err := host.Shutdown(t.Context(), tc.reason); err != nil {
+				t.Error(err)
+			}
+			if err := <-done; err != nil {
+				t.Errorf("ended with %v", err)
+			}
+			if !strings.Contains(log.String(), "shutting down") || !strings.Contains(log.String(), tc.reason) {
+				t.Errorf("logged %q", log.String())
+			}
+			if reports := host.Reports(); len(reports) != 0 {
+				t.Errorf("Lambda was told %v", reports)
+			}
+		})
+	}
+}
+
+// Lambda tells init from exit by the path, and refuses a report without its type in the header.
+func TestAReportReachesLambdaWhole(t *testing.T) {
+	host, err := lambdatest.New(lambdatest.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(host.Close)
+	e, err := Register(t.Context(), Config{RuntimeAPI: host.Addr(), Name: "hearth"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.http.CloseIdleConnections)
+	if err := errors.Join(
+		e.InitError(t.Context(), "Hearth.Config", errors.New(`"quoted"`)), e.ExitError(t.Context(), "Hearth.Exit", errors.New("so")),
+	); err != nil {
+		t.Fatal(err)
+	}
+	want := []lambdatest.Report{
+		{From: "hearth", Call: "init/error", Type: "Hearth.Config", Body: `{"errorMessage":"\"quoted\"","errorType":"Hearth.Config","stackTrace":[]}`},
+		{From: "hearth", Call: "exit/error", Type: "Hearth.Exit", Body: `{"errorMessage":"so","errorType":"Hearth.Exit","stackTrace":[]}`},
+	}
+	if got := host.Reports(); !slices.Equal(got, want) {
+		t.Errorf("Lambda was told\n%q, want\n%q", got, want)
+	}
+}

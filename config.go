@@ -11,6 +11,7 @@ import (
 	"math"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"reflect"
 	"regexp"
@@ -260,7 +261,8 @@ func isLoopback(addr string) bool {
 }
 
 func isURL(s string) bool {
-	return regexp.MustCompile(`^https?://[^/?#@\s]+(/[^?#\s]*)?$`).MatchString(s)
+	_, err := url.Parse(s)
+	return err == nil && regexp.MustCompile(`^https?://[^/?#@\s]+(/[^?#\s]*)?$`).MatchString(s)
 }
 
 // token is what callers must bring: the one given, else in Lambda one that both sides derive from the

@@ -18,7 +18,7 @@ import (
 
 // script is an Extensions API without a wire: its answers to /next one after another, and when they were asked for.
 type script struct {
-	answers []string // a body; "": no connection; a number: that status
+	answers []string // a body; "": no connection; "500": that status
 	asked   []time.Time
 }
 
@@ -33,7 +33,7 @@ func (s *script) RoundTrip(r *http.Request) (*http.Response, error) {
 	case "":
 		return nil, errors.New("connection refused")
 	case "500":
-		status = http.StatusInternalServerError
+		body, status = invoke, http.StatusInternalServerError // whatever it says, it is no event
 	}
 	return &http.Response{StatusCode: status, Body: io.NopCloser(strings.NewReader(body))}, nil
 }
@@ -99,7 +99,10 @@ func TestItEndsAtOnceWhereverItIsWhenItsContextEnds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				e, _ := scripted(answers...)
+				e, s := scripted(answers...)
+				failures := 0
+				var log bytes.Buffer // read once Run has returned
+				e.cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
 				ctx, cancel := context.WithCancelCause(t.Context())
 				done := make(chan error, 1)
 				begun := time.Now()
@@ -111,6 +114,14 @@ func TestItEndsAtOnceWhereverItIsWhenItsContextEnds(t *testing.T) {
 				}
 				if took := time.Since(begun); took != 7*time.Second {
 					t.Errorf("ended after %v", took)
+				}
+				for _, a := range answers[:min(len(answers), len(s.asked))] {
+					if a == "" {
+						failures++
+					}
+				}
+				if got := strings.Count(log.String(), "no event"); got != failures {
+					t.Errorf("%d failures are logged, want %d", got, failures)
 				}
 			})
 		})

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"hearth/internal/lambdatest"
+	"hearth/internal/testnet"
+	"hearth/internal/weaviatetest"
+)
+
+// faulty are settings with five faults, whose variables wrongs names; one of them hides a secret.
+func faulty() (env, wrongs []string) {
+	return []string{
+			"HEARTH_WORKERS=many", "HEARTH_TTL_MUTE=soon", "HEARTH_ODOO_DB=demo", "HEARTH_WEAVIATE_URL=https://me:hunter2@example.com",
+			"HEARTH_CACHE_BYTES=12", "HEARTH_TYPO=1",
+		}, []string{
+			"HEARTH_WORKERS: ", "HEARTH_TTL_MUTE: ", "HEARTH_ODOO_URL: ", "HEARTH_WEAVIATE_URL: ", "HEARTH_CACHE_BYTES: ",
+		}
+}
+
+func TestEveryCommandListsAllThatIsWrongWithTheSettings(t *testing.T) {
+	env, wrongs := faulty()
+	for _, args := range [][]string{nil, {"check"}, {"schema"}} {
+		stdout, stderr, code := command(t, env, args...)
+		if code != 1 {
+			t.Errorf("hearth %v exited with %d", args, code)
+		}
+		wantAll(t, "stderr", stderr, wrongs...)
+		if strings.Contains(stdout+stderr, "hunter2") {
+			t.Errorf("hearth %v printed a password:\n%s%s", args, stdout, stderr)
+		}
+	}
+}
+
+func TestCommands(t *testing.T) {
+	weaviate, err := testnet.Serve(weaviatetest.New(), testnet.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = weaviate.Close() })
+	with := func(more ...string) []string { return append(more, "HEARTH_WEAVIATE_URL="+weaviate.URL) }
+	nobody := "127.0.0.1:1"
+	for _, tc := range []struct { // in this order
+		name   string
+		env    []string
+		args   []string
+		code   int
+		stdout []string
+		stderr []string
+	}{
+		{"the version", nil, []string{"version"}, 0, []string{"hearth dev\n"}, nil},
+		{"a command that is none", nil, []string{"serve"}, 1, nil, []string{`no command "serve"`, "check, schema or version"}},
+		{"a check of nothing", []string{"HEARTH_TYPO=1"}, []string{"check"}, 0, []string{
+			"warning: HEARTH_TYPO means nothing\n", "weaviate: not configured (HEARTH_WEAVIATE_URL)\n", "odoo: not configured (HEARTH_ODOO_URL)\n",
+		}, nil},
+		{
+			"a check of servers that are not there",
+			[]string{"HEARTH_WEAVIATE_URL=http://" + nobody, "HEARTH_ODOO_URL=http://" + nobody, "HEARTH_ODOO_KEY=hunter2"},
+			[]string{"check"},
+			1,
+			[]string{"weaviate: ", "odoo: "},
+			[]string{"weaviate: see above", "odoo: see above"},
+		},
+		{"a check of an empty Weaviate", with(), []string{"check"}, 1, []string{"class Message", "class ChatStatus"}, []string{"weaviate: see above"}},
+		{"a schema without a Weaviate", nil, []string{"schema"}, 1, nil, []string{"HEARTH_WEAVIATE_URL is not set"}},
+		{"a schema", with(), []string{"schema"}, 0, []string{"created Message\ncreated ChatStatus\n"}, nil},
+		{"a schema that exists", with(), []string{"schema"}, 0, []string{"every class exists\n"}, nil},
+		{"a check of a good Weaviate", with(), []string{"check"}, 0, []string{"weaviate: ok (" + weaviate.URL + ")\n"}, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			stdout, stderr, code := command(t, tc.env, tc.args...)
+			if code != tc.code || (stderr == "") != (tc.stderr == nil) {
+				t.Errorf("exited with %d, want %d; stderr %q", code, tc.code, stderr)
+			}
+			wantAll(t, "stdout", stdout, tc.stdout...)
+			wantAll(t, "stderr", stderr, tc.stderr...)
+			if strings.Contains(stdout+stderr, "hunter2") {
+				t.Errorf("printed a secret:\n%s%s", stdout, stderr)
+			}
+		})
+	}
+}
+
+// sandbox starts hearth as the extension of a sandbox and waits until both of them are ready.
+func sandbox(t *testing.T, env ...string) (*lambdatest.Host, *lambdatest.Process) {
+	t.Helper()
+	host, err := lambdatest.New(lambdatest.Config{
+		Answer: func(_ context.Context, payload []byte) ([]byte, error) { return payload, nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(host.Close)
+	p, err := host.StartExtension(t.Context(), binary(t), append(asTested("HEARTH_ADDR=127.0.0.1:0", "HEARTH_TOKEN=t"), env...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := host.WaitReady(t.Context()); err != nil {
+		t.Fatalf("%v\n%s", err, p.Log())
+	}
+	return host, p
+}
+
+// stop shuts the sandbox down, which must be quick and quiet.
+func stop(t *testing.T, host *lambdatest.Host, p *lambdatest.Process) {
+	t.Helper()
+	begun := time.Now()
+	if err := p.Stop(t.Context()); err != nil {
+		t.Errorf("%v\n%s", err, p.Log())
+	}
+	if took := time.Since(begun); took > time.Second {
+		t.Errorf("shutting down took %v", took)
+	}
+	if reports := host.Reports(); len(reports) != 0 {
+		t.Errorf("Lambda was told %v", reports)
+	}
+}
+
+func TestInLambdaItServesFromRegistrationToShutdown(t *testing.T) {
+	socket := filepath.Join(shortDir(t), "s")
+	host, p := sandbox(t, "HEARTH_SOCKET="+socket, "HEARTH_TYPO=1")
+	for range 2 {
+		if got, err := host.Invoke(t.Context(), []byte("ping")); err != nil || string(got) != "ping" {
+			t.Fatalf("an invocation brought %q, %v", got, err)
+		}
+	}
+	wantHealthy(t, "tcp", tcp(t, p.Done(), logOf{p}))
+	wantHealthy(t, "unix", socket)
+	wantAll(t, "the log", p.Log(), "HEARTH_TYPO")
+	stop(t, host, p)
+	if _, err := os.Lstat(socket); err == nil {
+		t.Error("the socket is left behind")
+	}
+}
+
+// logOf is a process whose log can be read.
+type logOf struct{ *lambdatest.Process }
+
+func (l logOf) String() string { return l.Log() }
+
+func TestInLambdaWrongSettingsFailCallsNotTheFunction(t *testing.T) {
+	env, wrongs := faulty()
+	socket := filepath.Join(shortDir(t), "s")
+	host, p := sandbox(t, append(env, "HEARTH_SOCKET="+socket)...)
+	wantHealthy(t, "unix", socket)
+	for _, path := range []string{"/v1/chats/a/history", "/v1/chats/a/mute", "/v1/odoo/models"} {
+		status, body := call(t, "unix", socket, path, "X-Hearth-Token", "t")
+		var problem struct{ Detail, Upstream string }
+		if err := json.Unmarshal([]byte(body), &problem); err != nil || status != http.StatusServiceUnavailable || problem.Upstream == "" {
+			t.Errorf("%s answers %d %s", path, status, body)
+		}
+		wantAll(t, "the problem", problem.Detail, wrongs...)
+		if strings.Contains(body, "hunter2") {
+			t.Errorf("the problem shows a password: %s", body)
+		}
+	}
+	wantAll(t, "the log", p.Log(), "serving without what cannot work")
+	stop(t, host, p)
+}
+
+func TestInLambdaWithoutAnyWayInTheFunctionLives(t *testing.T) {
+	dir := shortDir(t)
+	host, p := sandbox(t, "HEARTH_ADDR=0.0.0.0:2774", "HEARTH_SOCKET="+dir) // a folder is no socket
+	if _, err := host.Invoke(t.Context(), []byte("ping")); err != nil {
+		t.Errorf("%v\n%s", err, p.Log())
+	}
+	wantAll(t, "the log", p.Log(), "HEARTH_ADDR: ", "is no socket")
+	stop(t, host, p)
+}
+
+func TestInLambdaStrictMeansThatWrongSettingsEndIt(t *testing.T) {
+	host, err := lambdatest.New(lambdatest.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(host.Close)
+	env, wrongs := faulty()
+	env = append(env, "HEARTH_ADDR=127.0.0.1:0", "HEARTH_SOCKET="+filepath.Join(shortDir(t), "s"), "HEARTH_STRICT=true")
+	p, err := host.StartExtension(t.Context(), binary(t), asTested(env...)...)
+	if err == nil { // it may have been seen registered before it reported
+		<-p.Done()
+	} else {
+		wantAll(t, "the error", err.Error(), "init/error")
+	}
+	reports := host.Reports()
+	if len(reports) == 0 || reports[0].Call != "init/error" || reports[0].Type != "Hearth.Config" {
+		t.Fatalf("Lambda was told %v", reports)
+	}
+	wantAll(t, "the report", reports[0].Body, wrongs...)
+	if strings.Contains(reports[0].Body, "hunter2") {
+		t.Errorf("the report shows a password: %s", reports[0].Body)
+	}
+}

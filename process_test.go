@@ -1,0 +1,298 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// asHearth makes the test binary behave as the command that it tests.
+const asHearth = "TEST_BINARY_IS_HEARTH=1"
+
+func TestMain(m *testing.M) {
+	name, value, _ := strings.Cut(asHearth, "=")
+	if os.Getenv(name) == value {
+		main()
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// asTested is what every hearth here is given. (The race detector would wait for a second before each exit.)
+func asTested(env ...string) []string {
+	return append([]string{asHearth, "GORACE=atexit_sleep_ms=10"}, env...)
+}
+
+// binary is a file named hearth, as Lambda knows the extension by its file's name.
+func binary(t *testing.T) string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "hearth")
+	if err := os.Symlink(self, path); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// command runs hearth to its end and returns what it printed on both outputs, and its exit code.
+func command(t *testing.T, env []string, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary(t), args...)
+	cmd.Env = asTested(env...)
+	var out, err bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &err
+	if e := cmd.Run(); e != nil {
+		if _, ok := errors.AsType[*exec.ExitError](e); !ok {
+			t.Fatal(e)
+		}
+	}
+	return out.String(), err.String(), cmd.ProcessState.ExitCode()
+}
+
+// process is a hearth that serves.
+type process struct {
+	cmd    *exec.Cmd
+	log    logBuffer
+	exited chan struct{}
+	addr   string // over TCP, if it serves there
+}
+
+// serving starts hearth and returns once it serves. It is ended by the test, or else killed after it.
+func serving(t *testing.T, env ...string) *process {
+	t.Helper()
+	p := &process{cmd: exec.CommandContext(t.Context(), binary(t)), exited: make(chan struct{})}
+	p.cmd.Env = append(asTested("HEARTH_ADDR=127.0.0.1:0"), env...)
+	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = p.cmd.Wait(); close(p.exited) }() // ProcessState says it all
+	t.Cleanup(func() { _ = p.cmd.Process.Kill(); <-p.exited })
+	p.addr = tcp(t, p.exited, &p.log)
+	return p
+}
+
+// tcp waits for the line that says where hearth serves and returns the address that is TCP's, if any.
+func tcp(t *testing.T, exited <-chan struct{}, log interface{ String() string }) (addr string) {
+	t.Helper()
+	eventually(t, "hearth serves", func() bool {
+		select {
+		case <-exited:
+			t.Fatalf("hearth has ended:\n%s", log)
+		default:
+		}
+		for line := range strings.Lines(log.String()) {
+			var said struct {
+				Msg   string
+				Addrs []string
+			}
+			if json.Unmarshal([]byte(line), &said) != nil || said.Msg != "serving" {
+				continue
+			}
+			for _, a := range said.Addrs {
+				if strings.Contains(a, ":") {
+					addr = a
+				}
+			}
+			return true
+		}
+		return false
+	})
+	return addr
+}
+
+// end sends a signal and returns the exit code.
+func (p *process) end(t *testing.T, sig os.Signal) int {
+	t.Helper()
+	begun := time.Now()
+	if err := p.cmd.Process.Signal(sig); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-p.exited:
+	case <-time.After(10 * time.Second):
+		t.Fatalf("hearth still runs 10s after %v:\n%s", sig, p.log.String())
+	}
+	if took := time.Since(begun); took > 2*time.Second {
+		t.Errorf("ending took %v", took)
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// call makes one request over TCP or over a Unix socket, and returns its status and body.
+func call(t *testing.T, network, addr, path string, headers ...string) (int, string) {
+	t.Helper()
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, network, addr)
+	}}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost"+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		t.Errorf("%s over %s: %v", path, network, err)
+		return 0, ""
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Errorf("%s over %s: %v", path, network, err)
+	}
+	return resp.StatusCode, string(body)
+}
+
+func wantHealthy(t *testing.T, network, addr string) {
+	t.Helper()
+	if status, body := call(t, network, addr, "/healthz"); status != http.StatusOK {
+		t.Errorf("over %s it answers %d %s", network, status, body)
+	}
+}
+
+func wantAll(t *testing.T, what, text string, words ...string) {
+	t.Helper()
+	for _, w := range words {
+		if !strings.Contains(text, w) {
+			t.Errorf("%s does not have %q:\n%s", what, w, text)
+		}
+	}
+}
+
+// shortDir is a folder whose name leaves room for a socket's, which t.TempDir does not.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "hearth") //nolint:usetesting // see above
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(20 * time.Second)
+	defer deadline.Stop()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("after 20s it is not so that %s", what)
+		}
+	}
+}
+
+// logBuffer is a bytes.Buffer that may be read while it is written.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer // guarded by mu
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func TestAPersonStartsAndStopsIt(t *testing.T) {
+	for _, sig := range []os.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		socket := filepath.Join(shortDir(t), "s")
+		p := serving(t, "HEARTH_SOCKET="+socket)
+		wantHealthy(t, "tcp", p.addr)
+		wantHealthy(t, "unix", socket)
+		if code := p.end(t, sig); code != 0 {
+			t.Errorf("after %v it exited with %d:\n%s", sig, code, p.log.String())
+		}
+		if _, err := os.Lstat(socket); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the socket is left behind: %v", err)
+		}
+	}
+}
+
+func TestADeadSocketIsReplacedByTheNextStart(t *testing.T) {
+	socket := filepath.Join(shortDir(t), "s")
+	p := serving(t, "HEARTH_SOCKET="+socket)
+	p.end(t, syscall.SIGKILL)
+	if _, err := os.Lstat(socket); err != nil {
+		t.Fatalf("a killed process left no socket: %v", err)
+	}
+	p = serving(t, "HEARTH_SOCKET="+socket)
+	wantHealthy(t, "unix", socket)
+	if code := p.end(t, syscall.SIGTERM); code != 0 {
+		t.Errorf("exited with %d", code)
+	}
+}
+
+func TestOneWayInIsEnough(t *testing.T) {
+	dir := shortDir(t)
+	socket, file := filepath.Join(dir, "s"), filepath.Join(dir, "file")
+	if err := os.WriteFile(file, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	first := serving(t, "HEARTH_SOCKET="+socket)
+	addr := "HEARTH_ADDR=" + first.addr
+
+	t.Run("a file at the socket's path is left alone", func(t *testing.T) {
+		p := serving(t, "HEARTH_SOCKET="+file)
+		wantHealthy(t, "tcp", p.addr)
+		wantAll(t, "the log", p.log.String(), "not listening", file, "is no socket")
+		if b, err := os.ReadFile(file); err != nil || string(b) != "precious" {
+			t.Errorf("the file holds %q, %v", b, err)
+		}
+	})
+	t.Run("another's socket is left alone", func(t *testing.T) {
+		p := serving(t, "HEARTH_SOCKET="+socket)
+		wantAll(t, "the log", p.log.String(), "not listening", socket, "another process")
+		if code := p.end(t, syscall.SIGTERM); code != 0 {
+			t.Errorf("exited with %d", code)
+		}
+		wantHealthy(t, "unix", socket)
+	})
+	t.Run("with the port taken the socket serves", func(t *testing.T) {
+		own := filepath.Join(dir, "own")
+		p := serving(t, addr, "HEARTH_SOCKET="+own)
+		if p.addr != "" {
+			t.Errorf("it says that it serves on %s", p.addr)
+		}
+		wantHealthy(t, "unix", own)
+		wantAll(t, "the log", p.log.String(), "not listening", "address already in use")
+	})
+	t.Run("with neither it ends and says why", func(t *testing.T) {
+		_, stderr, code := command(t, []string{addr, "HEARTH_SOCKET=" + file})
+		if code != 1 {
+			t.Errorf("exited with %d", code)
+		}
+		wantAll(t, "stderr", stderr, "hearth: ", "address already in use", "is no socket")
+	})
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/x509"
@@ -35,7 +36,7 @@ type settings struct {
 
 	WeaviateURL         string        `env:"HEARTH_WEAVIATE_URL"`
 	WeaviateKey         string        `env:"HEARTH_WEAVIATE_API_KEY"`
-	WeaviateConnections int           `env:"HEARTH_WEAVIATE_CONNECTIONS" envDefault:"5"`
+	WeaviateConnections int           `env:"HEARTH_WEAVIATE_CONNECTIONS"`
 	WeaviateTimeout     time.Duration `env:"HEARTH_WEAVIATE_TIMEOUT" envDefault:"5s"`
 	WeaviateConsistency string        `env:"HEARTH_WEAVIATE_CONSISTENCY"`
 	WeaviateTenant      string        `env:"HEARTH_WEAVIATE_TENANT"`
@@ -52,7 +53,7 @@ type settings struct {
 	OdooKey         string        `env:"HEARTH_ODOO_KEY"`
 	OdooUID         int           `env:"HEARTH_ODOO_UID"`
 	OdooProtocol    string        `env:"HEARTH_ODOO_PROTOCOL" envDefault:"auto"`
-	OdooConnections int           `env:"HEARTH_ODOO_CONNECTIONS" envDefault:"2"`
+	OdooConnections int           `env:"HEARTH_ODOO_CONNECTIONS"`
 	OdooTimeout     time.Duration `env:"HEARTH_ODOO_TIMEOUT" envDefault:"10s"`
 	OdooModels      []string      `env:"HEARTH_ODOO_MODELS" envDefault:"res.partner"`
 	OdooRoutes      []string      `env:"HEARTH_ODOO_ROUTES" envDefault:"odoo_erp"`
@@ -72,22 +73,35 @@ type settings struct {
 	PreprocessTimeout time.Duration `env:"HEARTH_PREPROCESS_TIMEOUT" envDefault:"30s"`
 	MaxBody           size          `env:"HEARTH_MAX_BODY" envDefault:"1MiB"`
 
-	ConnMaxIdle time.Duration `env:"HEARTH_CONN_MAX_IDLE" envDefault:"50s"`
-	TLSCA       string        `env:"HEARTH_TLS_CA"`
-	LogLevel    slog.Level    `env:"HEARTH_LOG_LEVEL" envDefault:"info"`
-	Strict      bool          `env:"HEARTH_STRICT"`
+	ConnMaxIdle       time.Duration `env:"HEARTH_CONN_MAX_IDLE" envDefault:"50s"`
+	AfterInvokeBudget time.Duration `env:"HEARTH_AFTER_INVOKE_BUDGET" envDefault:"0s"`
+	DeadlineMargin    time.Duration `env:"HEARTH_DEADLINE_MARGIN" envDefault:"200ms"`
+
+	TLSCA    string     `env:"HEARTH_TLS_CA"`
+	LogLevel slog.Level `env:"HEARTH_LOG_LEVEL" envDefault:"info"`
+	Strict   bool       `env:"HEARTH_STRICT"`
 
 	RuntimeAPI     string `env:"AWS_LAMBDA_RUNTIME_API"`
 	SessionToken   string `env:"AWS_SESSION_TOKEN"`
 	ContainerToken string `env:"AWS_CONTAINER_AUTHORIZATION_TOKEN"`
 	MemoryMB       int64  `env:"AWS_LAMBDA_FUNCTION_MEMORY_SIZE"`
+	InitType       string `env:"AWS_LAMBDA_INITIALIZATION_TYPE"` // see initType…
+	Concurrency    int    `env:"AWS_LAMBDA_MAX_CONCURRENCY"`     // of Managed Instances; 0: not told
+	GoMemLimit     string `env:"GOMEMLIMIT"`                     // the Go runtime has read it
 
 	roots   *x509.CertPool // of TLSCA
 	unknown []string       // variables that start with HEARTH_ and mean nothing
 }
 
+// Initialization types in which Hearth lives differently than on demand.
+const (
+	initProvisioned = "provisioned-concurrency"  // INIT may take its time
+	initSnapStart   = "snap-start"               // the sandbox after INIT is copied many times
+	initManaged     = "lambda-managed-instances" // never frozen, many invocations at once
+)
+
 // reserved are variables of features to come: set already, they do no harm.
-var reserved = []string{"HEARTH_DEADLINE_MARGIN", "HEARTH_AFTER_INVOKE_BUDGET", "HEARTH_FETCH_ALLOW"} //nolint:gochecknoglobals // a constant list
+var reserved = []string{"HEARTH_FETCH_ALLOW"} //nolint:gochecknoglobals // a constant list
 
 // readSettings reads the environment, and joins all faults, each with its variable's name. The settings are
 // usable as far as they go even then.
@@ -138,6 +152,12 @@ func readSettings(environ []string) (settings, error) {
 	slices.Sort(s.unknown)
 	if s.Socket == "" && s.RuntimeAPI != "" {
 		s.Socket = "/tmp/hearth.sock"
+	}
+	if values["HEARTH_WEAVIATE_CONNECTIONS"] == "" {
+		s.WeaviateConnections = s.connections(5, 64)
+	}
+	if values["HEARTH_ODOO_CONNECTIONS"] == "" {
+		s.OdooConnections = s.connections(2, 8)
 	}
 	faults = append(faults, s.validate(unread)...)
 	return s, errors.Join(faults...)
@@ -215,6 +235,8 @@ func (s *settings) validate(unread map[string]bool) (faults []error) {
 	} {
 		fault(d.value > 0 && d.value <= 15*time.Minute, d.name, "must be more than 0 and at most 15m")
 	}
+	fault(s.AfterInvokeBudget >= 0 && s.AfterInvokeBudget <= time.Minute, "HEARTH_AFTER_INVOKE_BUDGET", "must be 0 to 1m")
+	fault(s.DeadlineMargin >= 0 && s.DeadlineMargin <= time.Minute, "HEARTH_DEADLINE_MARGIN", "must be 0 to 1m")
 	fault(s.CacheBytes == 0 || s.CacheBytes >= 256<<10 && s.CacheBytes <= 8<<30, "HEARTH_CACHE_BYTES", "must be 256KiB to 8GiB")
 	fault(s.MaxBody >= 1<<10 && s.MaxBody <= 64<<20, "HEARTH_MAX_BODY", "must be 1KiB to 64MiB")
 
@@ -293,6 +315,26 @@ func (s *settings) cacheBytes() int64 {
 		return min(s.MemoryMB<<20/8, most)
 	}
 	return most
+}
+
+// connections is the default size of a pool: that of one invocation at a time, or one of them for each of the
+// invocations that a managed instance runs at once, up to the most.
+func (s *settings) connections(one, most int) int {
+	if s.InitType != initManaged {
+		return one
+	}
+	const usual = 16 // per CPU, as Lambda's Python runtime has it
+	return min(max(one, cmp.Or(s.Concurrency, usual)), most)
+}
+
+// memoryLimit is the soft limit of the Go runtime: a quarter of the function's memory, or what the cache needs if
+// that is more. 0: no limit, or one that GOMEMLIMIT has set.
+func (s *settings) memoryLimit() int64 {
+	if s.GoMemLimit != "" || s.MemoryMB <= 0 {
+		return 0
+	}
+	const rest = 32 << 20 // connections, requests, the garbage collector's room
+	return max(s.MemoryMB<<20/4, s.cacheBytes()+s.cacheBytes()/4+rest)
 }
 
 func (s *settings) policies() map[cache.Resource]cache.Policy {

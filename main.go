@@ -16,13 +16,16 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"hearth/cache"
 	"hearth/extension"
+	"hearth/internal/clock"
 	"hearth/pool"
 	"hearth/pool/odoo"
 	"hearth/pool/weaviate"
@@ -55,9 +58,14 @@ func main() {
 	}
 }
 
+// provisionedWait is how long INIT waits for warm upstreams under provisioned concurrency; Lambda allows 10 s in all.
+const provisionedWait = 5 * time.Second
+
 // parts are what the settings make. An upstream that is not configured is nil.
 type parts struct {
 	log      *slog.Logger
+	lab      lab
+	pulse    *clock.Pulse
 	pools    []*pool.Pool
 	weaviate *weaviate.Client
 	odoo     *odoo.Client
@@ -65,10 +73,20 @@ type parts struct {
 
 func build(s settings) (p parts, err error) {
 	p.log = slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: s.LogLevel})).With("extension", "hearth")
+	l, err := newLab()
+	if err != nil {
+		return p, err
+	}
+	p.lab, p.pulse = l, clock.NewPulse(l.now)
+	maxIdle := s.ConnMaxIdle
+	if l.noIdleLimit {
+		maxIdle = 24 * time.Hour
+	}
 	if s.WeaviateURL != "" {
 		upstream, err := pool.New(pool.Config{
 			Name: "weaviate", URL: s.WeaviateURL, Size: s.WeaviateConnections, Timeout: s.WeaviateTimeout,
-			MaxIdle: s.ConnMaxIdle, RootCAs: s.roots, WarmPath: "/v1/.well-known/live", Logger: p.log,
+			MaxIdle: maxIdle, RootCAs: s.roots, PingPath: "/v1/.well-known/live", Pulse: p.pulse, Logger: p.log,
+			NoRace: l.noRace, NoReplay: l.noReplay,
 		})
 		if err != nil {
 			return p, err
@@ -79,7 +97,8 @@ func build(s settings) (p parts, err error) {
 	if s.OdooURL != "" {
 		upstream, err := pool.New(pool.Config{
 			Name: "odoo", URL: s.OdooURL, Size: s.OdooConnections, Timeout: s.OdooTimeout,
-			MaxIdle: s.ConnMaxIdle, RootCAs: s.roots, WarmPath: "/web/version", Logger: p.log,
+			MaxIdle: maxIdle, RootCAs: s.roots, PingPath: "/web/version", Pulse: p.pulse, Logger: p.log,
+			NoRace: l.noRace, NoReplay: l.noReplay,
 		})
 		if err != nil {
 			return p, err
@@ -96,8 +115,8 @@ func (p parts) close() {
 	}
 }
 
-// warm opens the pools' connections and asks what the first requests would have to ask. What fails is asked
-// again by them.
+// warm opens the pools' connections and asks what the first requests would have to ask, unless it is known. What
+// fails is asked again by them.
 func (p parts) warm(ctx context.Context) {
 	var wg sync.WaitGroup
 	step := func(what string, do func(context.Context) error) {
@@ -108,7 +127,7 @@ func (p parts) warm(ctx context.Context) {
 		})
 	}
 	for _, upstream := range p.pools {
-		step(upstream.Name()+" connections", func(ctx context.Context) error { return upstream.Warm(ctx, upstream.Stats().Size) })
+		step(upstream.Name()+" connections", upstream.Warm)
 	}
 	if p.weaviate != nil {
 		step("weaviate schema", p.weaviate.Learn)
@@ -140,7 +159,10 @@ func serve(ctx context.Context, environ []string) error {
 		log.Warn("this variable means nothing", "variable", name)
 	}
 
-	memory, err := cache.New(cache.Config{Bytes: s.cacheBytes(), Window: s.TimelineWindow, LoadTimeout: s.PreprocessTimeout})
+	if limit := s.memoryLimit(); limit > 0 {
+		debug.SetMemoryLimit(limit)
+	}
+	memory, err := cache.New(cache.Config{Bytes: s.cacheBytes(), Window: s.TimelineWindow, LoadTimeout: s.PreprocessTimeout, Pulse: p.pulse})
 	if err != nil {
 		return err
 	}
@@ -149,27 +171,36 @@ func serve(ctx context.Context, environ []string) error {
 	if fault != nil {
 		noWeaviate, noOdoo = fault.Error(), fault.Error()
 	}
-	api := sidecar.New(sidecar.Config{
-		Token: s.token(), Weaviate: p.weaviate, Odoo: p.odoo, NoWeaviate: noWeaviate, NoOdoo: noOdoo,
-		Pools: p.pools, Cache: memory, Policies: s.policies(), MappedProperties: s.MessageFields,
-		OdooModels: s.OdooModels, OdooRoutes: s.OdooRoutes,
-		Preview: s.HistoryPreview, Workers: s.Workers, Timeout: s.PreprocessTimeout, MaxBody: int(s.MaxBody), Logger: log,
-	})
 	if s.token() == "" {
 		log.Warn("no token is asked for: HEARTH_TOKEN is not set")
 	}
 	listeners, err := listen(ctx, s, log)
-	if err != nil && !lambda {
-		return err
+	wrong := ""
+	if e := errors.Join(fault, err); e != nil {
+		wrong = e.Error()
 	}
-	fault = errors.Join(fault, err)
+	if len(listeners) == 0 {
+		if fault = errors.Join(fault, err); !lambda {
+			return fault
+		}
+	}
+	api := sidecar.New(sidecar.Config{
+		Token: s.token(), Weaviate: p.weaviate, Odoo: p.odoo, NoWeaviate: noWeaviate, NoOdoo: noOdoo, Fault: wrong,
+		Pools: p.pools, Cache: memory, Policies: s.policies(), MappedProperties: s.MessageFields,
+		OdooModels: s.OdooModels, OdooRoutes: s.OdooRoutes,
+		Preview: s.HistoryPreview, Workers: s.Workers, Timeout: s.PreprocessTimeout, MaxBody: int(s.MaxBody), Pulse: p.pulse, Logger: log,
+	})
+
+	if fault != nil && !faulty.Strict {
+		log.Error("serving without what cannot work", "error", fault)
+	}
 
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	var registered *extension.Extension
 	if lambda {
 		registered, err = extension.Register(ctx, extension.Config{
-			RuntimeAPI: s.RuntimeAPI, Name: filepath.Base(os.Args[0]), Logger: log,
+			RuntimeAPI: s.RuntimeAPI, Name: filepath.Base(os.Args[0]), Events: p.lab.events, Logger: log,
 		})
 		if err != nil {
 			return err
@@ -178,12 +209,8 @@ func serve(ctx context.Context, environ []string) error {
 			return errors.Join(fault, registered.InitError(ctx, "Hearth.Config", fault))
 		}
 	}
-	if fault != nil {
-		log.Error("serving without what cannot work", "error", fault)
-	}
 
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { p.warm(ctx); return nil })
 	g.Go(func() error {
 		err := api.Run(ctx, listeners...)
 		if lambda && ctx.Err() == nil {
@@ -192,9 +219,28 @@ func serve(ctx context.Context, environ []string) error {
 		}
 		return err
 	})
+	g.Go(func() error { // the restore of a snapshot is the end of a freeze too
+		p.pulse.Run(ctx, func() { g.Go(func() error { p.warm(ctx); return nil }) })
+		return nil
+	})
+	warmed := make(chan struct{})
+	g.Go(func() error {
+		defer close(warmed)
+		if s.InitType != initSnapStart { // a snapshot must hold no connection
+			p.warm(ctx)
+		}
+		return nil
+	})
 	if lambda {
 		g.Go(func() error {
 			defer end()
+			if s.InitType == initProvisioned { // nobody waits for it
+				select {
+				case <-warmed:
+				case <-time.After(provisionedWait):
+				case <-ctx.Done():
+				}
+			}
 			err := registered.Run(ctx)
 			if errors.Is(err, context.Canceled) {
 				return nil
@@ -210,7 +256,7 @@ func serve(ctx context.Context, environ []string) error {
 	return err
 }
 
-// listen opens both ways in. One is enough to serve.
+// listen opens both ways in. One is enough to serve; the error says what is wrong with the other.
 func listen(ctx context.Context, s settings, log *slog.Logger) (open []net.Listener, err error) {
 	var faults []error
 	add := func(l net.Listener, err error) {
@@ -227,10 +273,7 @@ func listen(ctx context.Context, s settings, log *slog.Logger) (open []net.Liste
 	if s.Socket != "" {
 		add(sidecar.ListenSocket(ctx, s.Socket))
 	}
-	if len(open) == 0 {
-		return nil, errors.Join(faults...)
-	}
-	return open, nil
+	return open, errors.Join(faults...)
 }
 
 func addresses(listeners []net.Listener) (list []string) {

@@ -35,13 +35,14 @@ func TestEveryVariableIsRead(t *testing.T) {
 		"HEARTH_WORKERS": "64", "HEARTH_PREPROCESS_TIMEOUT": "1s", "HEARTH_MAX_BODY": "64MiB",
 		"HEARTH_CONN_MAX_IDLE": "1s", "HEARTH_TLS_CA": ca, "HEARTH_LOG_LEVEL": "debug", "HEARTH_STRICT": "true",
 		"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001", "AWS_SESSION_TOKEN": "s", "AWS_CONTAINER_AUTHORIZATION_TOKEN": "c",
-		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
+		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128", "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start", "AWS_LAMBDA_MAX_CONCURRENCY": "3",
+		"HEARTH_AFTER_INVOKE_BUDGET": "50ms", "HEARTH_DEADLINE_MARGIN": "1s", "GOMEMLIMIT": "1GiB",
 	}
 	var environ []string
 	for name, value := range good {
 		environ = append(environ, name+"="+value)
 	}
-	environ = append(environ, "HEARTH_DEADLINE_MARGIN=200ms", "HEARTH_AFTER_INVOKE_BUDGET=0s", "HEARTH_FETCH_ALLOW=x", "HEARTH=1", "OTHER=1")
+	environ = append(environ, "HEARTH_FETCH_ALLOW=x", "HEARTH=1", "OTHER=1")
 	got, err := readSettings(environ)
 	if err != nil || len(got.unknown) != 0 || got.roots == nil {
 		t.Fatalf("%v; unknown %v", err, got.unknown)

@@ -17,6 +17,8 @@ import (
 	"errors"
 	"sync/atomic"
 	"time"
+
+	"hearth/internal/clock"
 )
 
 // Errors of a read.
@@ -47,19 +49,23 @@ type Config struct {
 	Bytes       int64         // of everything remembered; default 64 MiB, at least 256 KiB
 	Window      int           // messages loaded per role at least; default 50
 	LoadTimeout time.Duration // of one load, whoever waits for it; default 30s
+	Pulse       *clock.Pulse  // tells the time and notices freezes; nil: there are none
 }
 
 func (c Config) withDefaults() Config {
 	c.Bytes = max(cmp.Or(c.Bytes, 64<<20), 256<<10)
 	c.Window = cmp.Or(c.Window, 50)
 	c.LoadTimeout = cmp.Or(c.LoadTimeout, 30*time.Second)
+	if c.Pulse == nil {
+		c.Pulse = clock.Awake()
+	}
 	return c
 }
 
 // Cache is safe for concurrent use.
 type Cache struct {
 	cfg     Config
-	now     func() instant
+	now     func() clock.Instant
 	flights *flights
 	chats   *chats // half of the bytes
 	store   *store // the other half
@@ -69,8 +75,7 @@ type Cache struct {
 // New makes a cache. Close ends what it starts.
 func New(cfg Config) (*Cache, error) {
 	cfg = cfg.withDefaults()
-	now := clock()
-	c := &Cache{cfg: cfg, now: now, flights: newFlights(now, cfg.LoadTimeout), count: map[Resource]*counters{}}
+	c := &Cache{cfg: cfg, now: cfg.Pulse.Now, flights: newFlights(cfg.Pulse, cfg.LoadTimeout), count: map[Resource]*counters{}}
 	for _, r := range Resources() {
 		c.count[r] = &counters{}
 	}

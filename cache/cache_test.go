@@ -291,23 +291,6 @@ func TestACallerThatGivesUpLeavesTheLoadToTheOthers(t *testing.T) {
 	})
 }
 
-func TestTheClockThatSaysMoreCounts(t *testing.T) {
-	at := instant{wall: time.Unix(1000, 0), mono: 10 * time.Second}
-	for _, c := range []struct {
-		name string
-		now  instant
-		want time.Duration
-	}{
-		{"both", instant{time.Unix(1003, 0), 13 * time.Second}, 3 * time.Second},
-		{"monotonic stood still over a freeze", instant{time.Unix(4600, 0), 11 * time.Second}, time.Hour},
-		{"wall clock was set back", instant{time.Unix(500, 0), 17 * time.Second}, 7 * time.Second},
-	} {
-		if got := c.now.since(at); got != c.want {
-			t.Errorf("%s: %v, want %v", c.name, got, c.want)
-		}
-	}
-}
-
 func TestMemoryIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const bound = 1 << 20

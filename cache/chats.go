@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"hearth/internal/clock"
 )
 
 // chats is a bounded LRU of what is known of each chat. One mutex guards it all: what it holds must be seen by
@@ -28,9 +30,9 @@ type chat struct {
 	pins    int
 	size    int64
 
-	generation uint64    // of what is loaded: changes when that is dropped
-	timeline   *timeline // nil: not held; replaced, never changed, so that readers may keep it
-	loadedAt   instant   // when the load of timeline began
+	generation uint64        // of what is loaded: changes when that is dropped
+	timeline   *timeline     // nil: not held; replaced, never changed, so that readers may keep it
+	loadedAt   clock.Instant // when the load of timeline began
 	rendered   []rendered
 	most       int  // messages a window may grow to by writes
 	replicated bool // loads may miss writes acknowledged before; assumed until a load says no
@@ -53,7 +55,7 @@ type rendered struct {
 // acknowledged is a message that Weaviate has: laid over loads that may have missed it.
 type acknowledged struct {
 	message Message
-	at      instant
+	at      clock.Instant
 }
 
 func newChats(bytes int64, next func() uint64) *chats {

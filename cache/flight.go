@@ -6,6 +6,8 @@ import (
 	"runtime/debug"
 	"sync"
 	"time"
+
+	"hearth/internal/clock"
 )
 
 // flights runs loads and lets requests share them. A load runs under the cache's own life with the values of
@@ -13,8 +15,9 @@ import (
 //
 // This is x/sync's singleflight with one difference: a request says how old a flight it may join. What a load
 // brings is as old as its beginning, so joining a slow one could give a reply staler than its freshness allows.
+// Nor is a flight joined that a freeze has passed over: it may hang on a connection that the freeze has broken.
 type flights struct {
-	now     func() instant
+	pulse   *clock.Pulse
 	timeout time.Duration
 	ctx     context.Context //nolint:containedctx // the owner's life: close ends it
 	cancel  context.CancelFunc
@@ -26,14 +29,15 @@ type flights struct {
 }
 
 type flight struct {
-	began instant
+	began clock.Instant
+	thaws uint64        // freezes when it began
 	done  chan struct{} // closed once v and err are set and nobody can join any more
 	v     any
 	err   error
 }
 
-func newFlights(now func() instant, timeout time.Duration) *flights {
-	f := &flights{now: now, timeout: timeout, latest: map[string]*flight{}}
+func newFlights(pulse *clock.Pulse, timeout time.Duration) *flights {
+	f := &flights{pulse: pulse, timeout: timeout, latest: map[string]*flight{}}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	return f
 }
@@ -54,11 +58,11 @@ func (f *flights) do(ctx context.Context, key string, join time.Duration, load f
 func (f *flights) start(ctx context.Context, key string, join time.Duration, load func(context.Context) (any, error)) (_ *flight, joined bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	now := f.now()
-	if fl := f.latest[key]; fl != nil && now.since(fl.began) < join {
+	thaws, now := f.pulse.Thaws(), f.pulse.Now()
+	if fl := f.latest[key]; fl != nil && fl.thaws == thaws && now.Since(fl.began) < join {
 		return fl, true
 	}
-	fl := &flight{began: now, done: make(chan struct{})}
+	fl := &flight{began: now, thaws: thaws, done: make(chan struct{})}
 	if f.closed {
 		fl.err = ErrClosed
 		close(fl.done)

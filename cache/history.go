@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"slices"
 	"time"
+
+	"hearth/internal/clock"
 )
 
 // overlay is how long an acknowledged write is laid over loads from a replicated class: its searches read one
@@ -52,7 +54,7 @@ func (c *Cache) History(ctx context.Context, r HistoryRequest) (Reply, error) {
 	cs.mu.Lock()
 	ch := cs.byID[r.Chat]
 	if ch != nil && ch.timeline != nil && ch.timeline.fits(r.View.Messages) {
-		age := c.now().since(ch.loadedAt)
+		age := c.now().Since(ch.loadedAt)
 		if v, _ := r.Policy.judge(age, r.Directives); v == serve || v == lenient {
 			cs.lru.MoveToFront(ch.element)
 			o := r.Policy.origin(Hit, age)
@@ -66,7 +68,7 @@ func (c *Cache) History(ctx context.Context, r HistoryRequest) (Reply, error) {
 	var age time.Duration
 	v, reason := fetch, "miss"
 	if held := ch.timeline; held != nil && held.fits(r.View.Messages) {
-		age = c.now().since(ch.loadedAt)
+		age = c.now().Since(ch.loadedAt)
 		v, reason = r.Policy.judge(age, r.Directives)
 	}
 	want := max(r.View.Messages, c.cfg.Window)
@@ -95,7 +97,7 @@ func (c *Cache) History(ctx context.Context, r HistoryRequest) (Reply, error) {
 	cs.mu.Lock()
 	if err != nil {
 		if ch.timeline != nil && ch.timeline.fits(r.View.Messages) {
-			if age := c.now().since(ch.loadedAt); r.Policy.afterError(age, r.Directives) {
+			if age := c.now().Since(ch.loadedAt); r.Policy.afterError(age, r.Directives) {
 				count.stale.Add(1)
 				return c.replyLocked(ch, r, r.Policy.origin(Stale, age))
 			}
@@ -104,9 +106,9 @@ func (c *Cache) History(ctx context.Context, r HistoryRequest) (Reply, error) {
 		return Reply{}, err
 	}
 	l := got.(*loadedTimeline) //nolint:forcetypeassert // run returns nothing else
-	o := r.Policy.origin(Miss, c.now().since(l.at))
+	o := r.Policy.origin(Miss, c.now().Since(l.at))
 	o.Fwd, o.Collapsed = reason, collapsed
-	if ch.timeline != nil && ch.loadedAt.mono >= l.at.mono && ch.timeline.fits(r.View.Messages) {
+	if ch.timeline != nil && ch.loadedAt.Mono >= l.at.Mono && ch.timeline.fits(r.View.Messages) {
 		return c.replyLocked(ch, r, o) // from what the load left, or a later one: all that was acknowledged is in it
 	}
 	t := l.over(ch, c.now(), c.most(want))
@@ -149,17 +151,17 @@ func render(t *timeline, r HistoryRequest) ([]byte, error) {
 // loadedTimeline is what a load brought, before any write is laid over it. It does not change.
 type loadedTimeline struct {
 	timeline   *timeline
-	at         instant // when the load began
+	at         clock.Instant // when the load began
 	replicated bool
 }
 
 // over lays the acknowledged writes that the load may have missed over it: those since it began, and from a
 // replicated class those of the last minute. Where the load has the message and began later, the load is right.
-func (l *loadedTimeline) over(ch *chat, now instant, most int) *timeline {
+func (l *loadedTimeline) over(ch *chat, now clock.Instant, most int) *timeline {
 	t := l.timeline.clone()
 	for _, a := range ch.recent {
-		missed := l.replicated && now.since(a.at) < overlay && !t.has(a.message.ID)
-		if a.at.mono >= l.at.mono || missed {
+		missed := l.replicated && now.Since(a.at) < overlay && !t.has(a.message.ID)
+		if a.at.Mono >= l.at.Mono || missed {
 			t.put(a.message, most)
 		}
 	}
@@ -184,7 +186,7 @@ func (c *Cache) loadTimeline(ctx context.Context, r HistoryRequest, want int) (*
 	}}
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	if ch.generation == generation && !r.Directives.NoStore && (ch.timeline == nil || ch.loadedAt.mono < at.mono) {
+	if ch.generation == generation && !r.Directives.NoStore && (ch.timeline == nil || ch.loadedAt.Mono < at.Mono) {
 		ch.replicated, ch.most = l.replicated, c.most(want)
 		ch.timeline, ch.loadedAt, ch.rendered = l.over(ch, c.now(), ch.most), at, nil
 		cs.sizeLocked(ch)

@@ -3,6 +3,8 @@ package cache
 import (
 	"context"
 	"time"
+
+	"hearth/internal/clock"
 )
 
 // MuteState is whether the bot is to be silent in a chat.
@@ -21,7 +23,7 @@ type LoadedMute struct {
 // muteState is a mute held. It does not change.
 type muteState struct {
 	MuteState
-	at instant // when its load, or the write of it, began
+	at clock.Instant // when its load, or the write of it, began
 }
 
 // Mute returns a chat's mute.
@@ -36,7 +38,7 @@ func (c *Cache) Mute(ctx context.Context, id string, p Policy, d Directives, loa
 	var age time.Duration
 	v, reason := fetch, "miss"
 	if held != nil {
-		age = c.now().since(held.at)
+		age = c.now().Since(held.at)
 		v, reason = p.judge(age, d)
 	}
 	name := flightName(Mute, id, generation, 0)
@@ -62,7 +64,7 @@ func (c *Cache) Mute(ctx context.Context, id string, p Policy, d Directives, loa
 	got, collapsed, err := c.flights.do(ctx, name, p.joinable(d), run)
 	if err != nil {
 		if held != nil {
-			age = c.now().since(held.at)
+			age = c.now().Since(held.at)
 		}
 		if held != nil && p.afterError(age, d) {
 			count.stale.Add(1)
@@ -71,7 +73,7 @@ func (c *Cache) Mute(ctx context.Context, id string, p Policy, d Directives, loa
 		return MuteState{}, Origin{}, err
 	}
 	m := got.(*muteState) //nolint:forcetypeassert // run returns nothing else
-	o := p.origin(Miss, c.now().since(m.at))
+	o := p.origin(Miss, c.now().Since(m.at))
 	o.Fwd, o.Collapsed = reason, collapsed
 	return m.MuteState, o, nil
 }
@@ -91,10 +93,10 @@ func (c *Cache) loadMute(ctx context.Context, id string, d Directives, load func
 	m := &muteState{MuteState: loaded.MuteState, at: at}
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	if ours := ch.put; loaded.Replicated && ours != nil && c.now().since(ours.at) < overlay && loaded.Updated.Before(ours.at.wall) {
+	if ours := ch.put; loaded.Replicated && ours != nil && c.now().Since(ours.at) < overlay && loaded.Updated.Before(ours.at.Wall) {
 		m.MuteState = ours.MuteState // the load missed our own write
 	}
-	if ch.muteGeneration == generation && !d.NoStore && (ch.mute == nil || ch.mute.at.mono < at.mono) {
+	if ch.muteGeneration == generation && !d.NoStore && (ch.mute == nil || ch.mute.at.Mono < at.Mono) {
 		ch.mute = m
 	}
 	return m, nil

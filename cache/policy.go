@@ -72,23 +72,3 @@ func (p Policy) origin(s Served, age time.Duration) Origin {
 	}
 	return Origin{Served: s, Age: age, TTL: p.Fresh - age}
 }
-
-// instant is a moment on both clocks. Neither can be trusted alone across a freeze or a snapshot's restore: the
-// monotonic clock may have stood still, the wall clock may have been set.
-type instant struct {
-	wall time.Time
-	mono time.Duration
-}
-
-func clock() func() instant {
-	start := time.Now()
-	return func() instant {
-		now := time.Now()
-		return instant{wall: now.Round(0), mono: now.Sub(start)}
-	}
-}
-
-// since is the time that passed, by the clock that says more.
-func (i instant) since(then instant) time.Duration {
-	return max(i.mono-then.mono, i.wall.Sub(then.wall))
-}

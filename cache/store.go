@@ -12,6 +12,8 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/dgraph-io/ristretto/v2"
+
+	"hearth/internal/clock"
 )
 
 // Key names something that can always be fetched again.
@@ -56,7 +58,7 @@ func (c *Cache) Get(ctx context.Context, key Key, p Policy, d Directives, load f
 	var age time.Duration
 	v, reason := fetch, "miss"
 	if held != nil {
-		age = c.now().since(held.at)
+		age = c.now().Since(held.at)
 		v, reason = p.judge(age, d)
 	}
 	run := func(ctx context.Context) (any, error) {
@@ -81,7 +83,7 @@ func (c *Cache) Get(ctx context.Context, key Key, p Policy, d Directives, load f
 	got, collapsed, err := c.flights.do(ctx, name, p.joinable(d), run)
 	if err != nil {
 		if held != nil {
-			age = c.now().since(held.at)
+			age = c.now().Since(held.at)
 		}
 		if held != nil && p.afterError(age, d) {
 			count.stale.Add(1)
@@ -90,7 +92,7 @@ func (c *Cache) Get(ctx context.Context, key Key, p Policy, d Directives, load f
 		return Reply{}, err
 	}
 	e := got.(*entry) //nolint:forcetypeassert // run returns nothing else
-	o := p.origin(Miss, c.now().since(e.at))
+	o := p.origin(Miss, c.now().Since(e.at))
 	o.Fwd, o.Collapsed = reason, collapsed
 	return Reply{Body: e.body, ETag: e.etag, Origin: o}, nil
 }
@@ -122,7 +124,7 @@ type entry struct {
 	scopes   []Scope
 	body     []byte
 	etag     string
-	at       instant // when its load began
+	at       clock.Instant // when its load began
 }
 
 func (e *entry) cost() int64 {
@@ -233,7 +235,7 @@ func (s *store) put(key Key, generations []uint64, e *entry) {
 	order := &s.order[e.hash%uint64(len(s.order))]
 	order.Lock()
 	defer order.Unlock()
-	if old, ok := s.cache.Get(e.hash); ok && old.name == e.name && old.at.mono >= e.at.mono {
+	if old, ok := s.cache.Get(e.hash); ok && old.name == e.name && old.at.Mono >= e.at.Mono {
 		return
 	}
 	if !s.link(e, generations) {

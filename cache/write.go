@@ -63,7 +63,7 @@ func (w *Write) Acknowledge(messages []Message) {
 	keep := max(overlay, 2*c.cfg.LoadTimeout) // longer than any load that may be under way
 	live := ch.recent[:0:0]
 	for _, a := range ch.recent {
-		if now.since(a.at) < keep && !contains(messages, a.message.ID) {
+		if now.Since(a.at) < keep && !contains(messages, a.message.ID) {
 			live = append(live, a)
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"net/http/httptrace"
 	"sync/atomic"
 )
 
@@ -72,11 +71,14 @@ func (p *Pool) Do(ctx context.Context, req Request) (*Response, error) {
 }
 
 // TraceSent counts how often a request made under the returned context may have reached its upstream: how often
-// it had a connection to go out on. More than once: it was tried again. (Over HTTP/2, WroteHeaders comes only
-// once the upstream may have them already: a call that ends before it would pass for unsent.)
+// it was given to a connection. More than once: it was tried again.
 func TraceSent(ctx context.Context) (_ context.Context, sent func() int64) {
-	var had atomic.Int64
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn: func(httptrace.GotConnInfo) { had.Add(1) },
-	}), had.Load
+	n := new(atomic.Int64)
+	return context.WithValue(ctx, sentKey, n), n.Load
+}
+
+func markSent(ctx context.Context) {
+	if n, ok := ctx.Value(sentKey).(*atomic.Int64); ok {
+		n.Add(1)
+	}
 }

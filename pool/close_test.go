@@ -94,9 +94,16 @@ func TestClosingWhileCallsComeAndGo(t *testing.T) {
 
 func TestAConnectionThatComesAfterClosingIsClosed(t *testing.T) {
 	p := start(t, testnet.Config{}, func(http.ResponseWriter, *http.Request) {}, nil)
-	p.pool.Close()
-	if c, err := p.pool.transport.http.DialContext(t.Context(), "tcp", p.server.Addr); !errors.Is(err, ErrClosed) {
-		t.Errorf("dialled %v, %v", c, err)
+	dial, begun, closed := p.pool.conns.dial, make(chan struct{}, 5), make(chan struct{})
+	p.pool.conns.dial = func(ctx context.Context) (*http.ClientConn, error) {
+		begun <- struct{}{}
+		<-ctx.Done() // it ends with the pool, but comes too late to be cancelled
+		return dial(context.WithoutCancel(ctx))
 	}
-	p.wantStats(Stats{Dials: 1}, connections)
+	go func() { <-begun; p.pool.Close(); close(closed) }()
+	if err := p.pool.Warm(t.Context()); err != nil && !errors.Is(err, ErrClosed) {
+		t.Error(err)
+	}
+	<-closed
+	p.wantStats(Stats{Dials: 5}, connections)
 }

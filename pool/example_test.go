@@ -25,7 +25,7 @@ func Example() {
 		panic(err)
 	}
 	ctx := context.Background()
-	if err := p.Warm(ctx, 3); err != nil {
+	if err := p.Warm(ctx); err != nil {
 		panic(err)
 	}
 	for _, path := range []string{"/hello", "/missing"} {

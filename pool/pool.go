@@ -2,7 +2,11 @@
 //
 // Start reading at [Pool.Do], a whole call, or [Pool.Client], the same path as an *http.Client for libraries
 // that bring their own requests. Either way a request takes a slot (limit.go), is tried again where that is
-// safe (retry.go) and travels over the tuned transport (transport.go), which counts what it sees (stats.go).
+// safe (retry.go), and each try goes over a connection (exchange.go) out of those that are open (conns.go) or are
+// opened (transport.go). What happens is counted (stats.go).
+//
+// The connections are the package's own, not net/http's pool: a sandbox freezes between invocations, and only who
+// owns a connection can know whether it has proved itself since.
 //
 // The package knows nothing of what is asked: that is in pool/weaviate and pool/odoo. It never retries a
 // request that may have changed something unless the caller said that it is [Repeatable].
@@ -14,7 +18,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -24,6 +27,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
+
+	"hearth/internal/clock"
 )
 
 // Errors of a call that never reached the upstream.
@@ -48,8 +53,12 @@ type Config struct {
 	MaxResponse int64          // bytes of one answer; default 32 MiB
 	Retries     int            // of a repeatable call after its first try; default 2, negative none
 	RootCAs     *x509.CertPool // nil: the system's
-	WarmPath    string         // cheap GET that opens a connection, whatever its status; default "/"
+	PingPath    string         // cheap GET that proves a connection, whatever its status; default "/"
+	Pulse       *clock.Pulse   // notices freezes; nil: there are none
 	Logger      *slog.Logger   // nil discards
+
+	// NoRace and NoReplay leave out what keeps a freeze from being seen, for tests that show what it is good for.
+	NoRace, NoReplay bool
 }
 
 func (c Config) withDefaults() Config {
@@ -60,49 +69,54 @@ func (c Config) withDefaults() Config {
 	c.MaxIdle = cmp.Or(c.MaxIdle, 50*time.Second)
 	c.MaxResponse = cmp.Or(c.MaxResponse, 32<<20)
 	c.Retries = max(0, cmp.Or(c.Retries, 2))
-	c.WarmPath = cmp.Or(c.WarmPath, "/")
+	c.PingPath = cmp.Or(c.PingPath, "/")
+	if c.Pulse == nil {
+		c.Pulse = clock.Awake()
+	}
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	return c
 }
 
-func (c Config) validate() (base string, err error) {
+func (c Config) validate() (*url.URL, error) {
 	u, err := url.Parse(c.URL)
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("pool %s: the URL cannot be parsed", c.Name) // url.Error repeats the URL, and with it a password
+		return nil, fmt.Errorf("pool %s: the URL cannot be parsed", c.Name) // url.Error repeats the URL, and with it a password
 	case u.Scheme != "http" && u.Scheme != "https", u.Host == "":
-		return "", fmt.Errorf("pool %s: the URL must be http://host or https://host", c.Name)
+		return nil, fmt.Errorf("pool %s: the URL must be http://host or https://host", c.Name)
 	case u.User != nil, u.RawQuery != "", u.ForceQuery, u.Fragment != "":
-		return "", fmt.Errorf("pool %s: the URL must hold no user, query or fragment", c.Name)
+		return nil, fmt.Errorf("pool %s: the URL must hold no user, query or fragment", c.Name)
 	case c.Size < 0 || c.Queue < 0 || c.Timeout < 0:
-		return "", fmt.Errorf("pool %s: size, queue and timeout must be positive", c.Name)
+		return nil, fmt.Errorf("pool %s: size, queue and timeout must be positive", c.Name)
 	}
-	return strings.TrimSuffix(u.String(), "/"), nil
+	return u, nil
 }
 
 // Pool is the connections to one upstream. It is safe for concurrent use.
 type Pool struct {
-	cfg       Config
-	base      string // URL without a trailing slash
-	limit     *limit
-	transport *transport
-	retry     *retryablehttp.Client
-	client    *http.Client
+	cfg    Config
+	base   string // URL without a trailing slash
+	limit  *limit
+	conns  *conns
+	stats  counters
+	client *http.Client
+	retry  *retryablehttp.Client
 
-	ctx     context.Context //nolint:containedctx // the pool's own life: Close ends it, and with it what is in flight
-	cancel  context.CancelCauseFunc
-	warming sync.Mutex // one Warm at a time: two could each hold connections that the other waits for
+	ctx    context.Context //nolint:containedctx // the pool's own life: Close ends it, and with it what is in flight
+	cancel context.CancelCauseFunc
+	work   sync.WaitGroup // requests on their way; Add happens with a slot taken
 }
 
 // New makes a pool. It opens no connection: see [Pool.Warm].
 func New(cfg Config) (*Pool, error) {
-	base, err := cfg.validate()
+	u, err := cfg.validate()
 	if err != nil {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	p := &Pool{cfg: cfg, base: base, limit: newLimit(cfg.Size, cfg.Queue), transport: newTransport(cfg)}
+	p := &Pool{cfg: cfg, base: strings.TrimSuffix(u.String(), "/"), limit: newLimit(cfg.Size, cfg.Queue)}
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
+	p.conns = newConns(p.ctx, cfg, dialer(cfg, u, &p.stats))
 	p.retry = p.newRetry()
 	p.client = &http.Client{
 		Transport:     p,
@@ -120,68 +134,55 @@ func (p *Pool) BaseURL() string { return p.base }
 // Client sends its requests through the pool: for libraries that want an *http.Client.
 func (p *Pool) Client() *http.Client { return p.client }
 
-// RoundTrip takes a slot, sends req and gives the slot back when the answer's body is closed.
+// RoundTrip takes a slot, sends req, reads the whole answer and gives the slot back.
 func (p *Pool) RoundTrip(req *http.Request) (_ *http.Response, err error) {
 	ctx := req.Context()
 	if req.Method == http.MethodGet || req.Method == http.MethodHead {
 		ctx = Repeatable(ctx)
 	}
-	ctx, cancel := context.WithTimeout(ctx, p.cfg.Timeout)
-	stop := context.AfterFunc(p.ctx, cancel) //nolint:contextcheck // a call ends with its pool too
-	release := func() { stop(); cancel() }
+	ctx, cancel := patience(ctx, p.cfg.Timeout, p.cfg.Pulse)
+	defer cancel()
+	defer context.AfterFunc(p.ctx, cancel)() //nolint:contextcheck // a call ends with its pool too
 	defer func() {
 		if err != nil {
-			err = cmp.Or(context.Cause(p.ctx), err)
-			release()
+			err = cmp.Or(context.Cause(p.ctx), context.Cause(ctx), err)
 		}
 	}()
-	if err := p.limit.acquire(ctx, &p.transport.stats); err != nil {
+	if err := p.limit.acquire(ctx, &p.stats); err != nil {
 		return nil, err
 	}
-	release = func() { stop(); cancel(); p.limit.release() }
-
+	defer p.limit.release()
 	out := req.Clone(ctx)
 	maps.Copy(out.Header, passedHeaders(ctx))
-	if repeatable(ctx) {
-		out.Header["X-Idempotency-Key"] = nil // net/http replays the request on a dead idle connection and sends no such header
-	}
 	resp, err := (&retryablehttp.RoundTripper{Client: p.retry}).RoundTrip(out)
 	if err != nil {
-		return nil, err
+		return nil, err // without the answer before it, which the library hands on
 	}
-	resp.Body = &body{ReadCloser: resp.Body, left: p.cfg.MaxResponse, release: sync.OnceFunc(release)}
 	return resp, nil
+}
+
+// Warm opens as many connections as have been in use at once so far, or Config.Size before the first request,
+// all at the same time, and closes those that were idle for too long. It returns when the dials have ended, with
+// the errors of all, or when ctx ends; the dials go on then. An HTTP/2 connection serves all requests: it gets a
+// ping instead.
+func (p *Pool) Warm(ctx context.Context) error {
+	n, shared := p.conns.usual()
+	if shared {
+		_, err := p.Do(ctx, Request{Method: http.MethodGet, Path: p.cfg.PingPath})
+		return err
+	}
+	if err := p.conns.warm(ctx, n); err != nil {
+		return &Error{Upstream: p.cfg.Name, Err: err}
+	}
+	return nil
 }
 
 // Close refuses new calls, cancels those in flight, closes the connections and returns when all is done.
 func (p *Pool) Close() {
 	p.cancel(ErrClosed)
 	p.limit.close()
-	p.transport.close()
-}
-
-// body bounds an answer and gives its slot back.
-type body struct {
-	io.ReadCloser
-	left    int64
-	release func()
-}
-
-func (b *body) Read(dst []byte) (int, error) {
-	if int64(len(dst)) > b.left+1 {
-		dst = dst[:b.left+1]
-	}
-	n, err := b.ReadCloser.Read(dst)
-	if b.left -= int64(n); b.left < 0 {
-		return 0, ErrTooLarge
-	}
-	return n, err
-}
-
-func (b *body) Close() error {
-	err := b.ReadCloser.Close()
-	b.release()
-	return err
+	p.conns.close()
+	p.work.Wait()
 }
 
 type ctxKey int
@@ -189,6 +190,7 @@ type ctxKey int
 const (
 	repeatableKey ctxKey = iota
 	headersKey
+	sentKey
 )
 
 // Repeatable marks the requests made under the context as safe to send twice, whatever their method.

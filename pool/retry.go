@@ -2,9 +2,9 @@ package pool
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -17,13 +17,18 @@ const (
 	retryWaitMax = 500 * time.Millisecond
 )
 
-// newRetry makes the retrying client around the transport. The library's defaults would retry any POST, log
-// each failure to stderr, throw the last answer away and, on a cancelled request, close every idle
-// connection: the transport it sees has a RoundTrip method and nothing else.
+// tries is the transport that the retrying client sees: it has a RoundTrip method and nothing else, or one
+// cancelled request would close every idle connection.
+type tries func(*http.Request) (*http.Response, error)
+
+func (t tries) RoundTrip(req *http.Request) (*http.Response, error) { return t(req) }
+
+// newRetry makes the retrying client around single tries. The library's defaults would retry any POST, log each
+// failure to stderr and throw the last answer away.
 func (p *Pool) newRetry() *retryablehttp.Client {
 	return &retryablehttp.Client{
 		HTTPClient: &http.Client{
-			Transport:     struct{ http.RoundTripper }{p.transport},
+			Transport:     tries(p.exchange),
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		RetryWaitMin: retryWaitMin,
@@ -34,29 +39,33 @@ func (p *Pool) newRetry() *retryablehttp.Client {
 		ErrorHandler: retryablehttp.PassthroughErrorHandler,
 		RequestLogHook: func(_ retryablehttp.Logger, req *http.Request, attempt int) {
 			if attempt > 0 {
-				p.transport.stats.retries.Add(1)
+				p.stats.retries.Add(1)
 				p.cfg.Logger.Debug("retrying", "upstream", p.cfg.Name, "method", req.Method, "attempt", attempt)
 			}
 		},
 	}
 }
 
-// checkRetry retries what is repeatable, and whatever failed before it had a connection.
+// checkRetry retries what is repeatable, and whatever never had a connection.
 func checkRetry(ctx context.Context, resp *http.Response, err error) (bool, error) {
 	if ctx.Err() != nil {
-		return false, ctx.Err()
+		return false, context.Cause(ctx)
 	}
 	if err != nil {
-		if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
-			return true, nil
-		}
-		return repeatable(ctx) && !isCertificateError(err), nil
+		_, unsent := errors.AsType[*noConnectionError](err)
+		return (unsent || repeatable(ctx)) && !final(err), nil
 	}
 	switch resp.StatusCode {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return repeatable(ctx), nil
 	}
 	return false, nil
+}
+
+// final says that a failure will be the same next time.
+func final(err error) bool {
+	_, distrusted := errors.AsType[*tls.CertificateVerificationError](err)
+	return distrusted || errors.Is(err, ErrTooLarge)
 }
 
 // backoff waits as long as the upstream asks for, but never longer than the most, and otherwise doubles with jitter.

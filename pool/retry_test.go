@@ -20,7 +20,7 @@ import (
 )
 
 func TestCheckRetry(t *testing.T) {
-	dial := fmt.Errorf("wrapped: %w", &net.OpError{Op: "dial", Err: errors.New("refused")})
+	dial := fmt.Errorf("wrapped: %w", &noConnectionError{errors.New("refused")})
 	cut := &net.OpError{Op: "read", Err: errors.New("reset")}
 	certificate := fmt.Errorf("wrapped: %w", &tls.CertificateVerificationError{Err: errors.New("unknown authority")})
 	for _, tc := range []struct {
@@ -134,7 +134,7 @@ func TestTheWholeBodyGoesOutWithEveryTry(t *testing.T) {
 	dead := failure(&net.OpError{Op: "read", Err: errors.New("reset")})
 	busy := answer(http.StatusServiceUnavailable, "", "busy")
 	ok := answer(http.StatusOK, "", "done")
-	undialled := failure(&net.OpError{Op: "dial", Err: errors.New("refused")})
+	undialled := failure(&noConnectionError{errors.New("refused")})
 	for _, tc := range []struct {
 		name       string
 		script     []func() (*http.Response, error)
@@ -227,7 +227,7 @@ func TestARefusedConnectionIsTriedAgainWhateverTheCall(t *testing.T) {
 	if err.Sent {
 		t.Error("nothing was sent, but the error says so")
 	}
-	p.wantStats(Stats{Requests: 3, Retries: 2, Failures: 3, Dials: 3, DialErrors: 3}, func(s Stats) Stats {
+	p.wantStats(Stats{Retries: 2, Dials: 3, DialErrors: 3}, func(s Stats) Stats {
 		return Stats{Requests: s.Requests, Retries: s.Retries, Failures: s.Failures, Dials: s.Dials, DialErrors: s.DialErrors, Open: s.Open, InUse: s.InUse}
 	})
 }
@@ -236,10 +236,10 @@ func TestABadCertificateIsNotTriedAgain(t *testing.T) {
 	p := start(t, testnet.Config{TLS: true}, func(http.ResponseWriter, *http.Request) {
 		t.Error("a request reached a server that nobody vouches for")
 	}, func(c *Config) { c.RootCAs = nil })
-	if err := p.fails(t.Context(), Request{Method: http.MethodGet, Path: "/"}); err.Sent || !isCertificateError(err) {
+	if err := p.fails(t.Context(), Request{Method: http.MethodGet, Path: "/"}); err.Sent || !final(err) {
 		t.Errorf("got %+v", err)
 	}
-	p.wantStats(Stats{Requests: 1, Dials: 1}, func(s Stats) Stats {
+	p.wantStats(Stats{Dials: 1}, func(s Stats) Stats {
 		return Stats{Requests: s.Requests, Retries: s.Retries, Dials: s.Dials, Handshakes: s.Handshakes}
 	})
 }

@@ -20,7 +20,9 @@ type Stats struct {
 	Retries    int64 `json:"retries"`     // tries after a first one
 	Dials      int64 `json:"dials"`       // connections begun
 	DialErrors int64 `json:"dial_errors"` // of them, those that failed
-	Reused     int64 `json:"reused"`      // tries over a connection that had served before
+	Reused     int64 `json:"reused"`      // tries over a connection that was open before they came
+	Races      int64 `json:"races"`       // tries sent over a second connection because a freeze may have broken the first
+	Replays    int64 `json:"replays"`     // tries sent again at once because the connection broke
 	Handshakes int64 `json:"handshakes"`  // TLS handshakes finished
 	Resumed    int64 `json:"resumed"`     // of them, those that resumed a session
 	Waits      int64 `json:"waits"`       // calls that had to wait for a slot
@@ -41,12 +43,12 @@ type Quantiles struct {
 
 // Stats returns the statistics up to now.
 func (p *Pool) Stats() Stats {
-	c := &p.transport.stats
-	open, inUse := p.transport.opened(), p.limit.inUse()
+	c := &p.stats
+	open, idle := p.conns.counts()
 	return Stats{
-		Size: p.cfg.Size, Open: open, Idle: max(0, open-inUse), InUse: inUse, Queue: int(p.limit.waiting.Load()),
+		Size: p.cfg.Size, Open: open, Idle: idle, InUse: p.limit.inUse(), Queue: int(p.limit.waiting.Load()),
 		Requests: c.requests.Load(), Failures: c.failures.Load(), Retries: c.retries.Load(),
-		Dials: c.dials.Load(), DialErrors: c.dialErrors.Load(), Reused: c.reused.Load(),
+		Dials: c.dials.Load(), DialErrors: c.dialErrors.Load(), Reused: c.reused.Load(), Races: c.races.Load(), Replays: c.replays.Load(),
 		Handshakes: c.handshakes.Load(), Resumed: c.resumed.Load(),
 		Waits: c.waits.Load(), Rejected: c.rejected.Load(), WaitMS: ms(time.Duration(c.waited.Load())),
 		RoundTrip: c.roundTrips.quantiles(),
@@ -55,6 +57,7 @@ func (p *Pool) Stats() Stats {
 
 type counters struct {
 	requests, failures, retries, dials, dialErrors, reused atomic.Int64
+	races, replays                                         atomic.Int64
 	handshakes, resumed, waits, rejected, waited           atomic.Int64
 	roundTrips                                             window
 }
@@ -73,15 +76,30 @@ func (w *window) add(d time.Duration) {
 	w.mu.Unlock()
 }
 
-func (w *window) quantiles() Quantiles {
+// sorted returns the last observations, the least first, and how many there were in all.
+func (w *window) sorted() ([]time.Duration, int64) {
 	w.mu.Lock()
-	q := Quantiles{Count: w.count}
-	seen := slices.Clone(w.last[:min(w.count, int64(len(w.last)))])
+	seen, count := slices.Clone(w.last[:min(w.count, int64(len(w.last)))]), w.count
 	w.mu.Unlock()
+	slices.Sort(seen)
+	return seen, count
+}
+
+// median of the last observations; 0 if there are none.
+func (w *window) median() time.Duration {
+	seen, _ := w.sorted()
+	if len(seen) == 0 {
+		return 0
+	}
+	return seen[len(seen)/2]
+}
+
+func (w *window) quantiles() Quantiles {
+	seen, count := w.sorted()
+	q := Quantiles{Count: count}
 	if len(seen) == 0 {
 		return q
 	}
-	slices.Sort(seen)
 	at := func(share float64) float64 { return ms(seen[int(share*float64(len(seen)-1)+0.5)]) }
 	q.P50, q.P90, q.P99, q.Max = at(0.5), at(0.9), at(0.99), at(1)
 	return q

@@ -18,7 +18,7 @@ func TestTheStatisticsAddUp(t *testing.T) {
 	}
 	p.wantStats(Stats{Size: 5, Open: 1, Idle: 1, Requests: 4, Dials: 1, Reused: 3, Handshakes: 1, RoundTrip: Quantiles{Count: 4}}, counts)
 
-	p.pool.transport.http.CloseIdleConnections()
+	closeAll(p.pool.conns.open)
 	eventually(t, "none is open", func() bool { return p.pool.Stats().Open == 0 })
 	p.get("/")
 	p.get("/")

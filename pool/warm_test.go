@@ -3,19 +3,17 @@ package pool
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"hearth/internal/testnet"
 )
 
 func (t *tester) warm(n int) {
 	t.Helper()
-	if err := t.pool.Warm(t.Context(), n); err != nil {
+	if err := t.pool.conns.warm(t.Context(), n); err != nil {
 		t.Errorf("Warm(%d): %v", n, err)
 	}
 }
@@ -35,11 +33,22 @@ func TestWarmingOpensAsManyConnectionsAsAskedFor(t *testing.T) {
 
 func TestWarmingOpensThemAtTheSameTime(t *testing.T) {
 	const n = 4
-	all := newBarrier(n)
-	p := start(t, testnet.Config{TLS: true}, all.wait, func(c *Config) { c.Size = n })
+	p := start(t, testnet.Config{TLS: true}, func(http.ResponseWriter, *http.Request) {}, func(c *Config) { c.Size = n })
+	dial, here, all := p.pool.conns.dial, atomic.Int64{}, make(chan struct{})
+	p.pool.conns.dial = func(ctx context.Context) (*http.ClientConn, error) {
+		if here.Add(1) == n {
+			close(all)
+		}
+		select {
+		case <-all:
+			return dial(ctx)
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 	p.warm(n)
-	p.wantStats(Stats{Requests: n, Handshakes: n, Open: n}, func(s Stats) Stats {
-		return Stats{Requests: s.Requests, Handshakes: s.Handshakes, Open: s.Open, Failures: s.Failures}
+	p.wantStats(Stats{Handshakes: n, Open: n, Idle: n}, func(s Stats) Stats {
+		return Stats{Requests: s.Requests, Handshakes: s.Handshakes, Open: s.Open, Idle: s.Idle}
 	})
 }
 
@@ -64,12 +73,9 @@ func TestWarmingAddsToWhatIsOpen(t *testing.T) {
 	p.get("/")
 	p.warm(3)
 	p.wantStats(Stats{Dials: 3, Open: 3, Idle: 3}, connections)
-	requests := p.pool.Stats().Requests
 	p.warm(3)
 	p.warm(2)
-	if got := p.pool.Stats().Requests; got != requests {
-		t.Errorf("warming what is warm sent %d requests", got-requests)
-	}
+	p.wantStats(Stats{Dials: 3, Open: 3, Idle: 3}, connections)
 }
 
 func TestConcurrentWarmingDoesNotStandInItsOwnWay(t *testing.T) {
@@ -82,49 +88,46 @@ func TestConcurrentWarmingDoesNotStandInItsOwnWay(t *testing.T) {
 	p.wantStats(Stats{Dials: 5, Open: 5, Idle: 5}, connections)
 }
 
-func TestAConnectionThatCannotBeOpenedFreesTheOthers(t *testing.T) {
+func TestAConnectionThatCannotBeOpenedLeavesTheOthers(t *testing.T) {
 	const n = 4
-	var carried atomic.Int64
-	p := start(t, testnet.Config{}, func(http.ResponseWriter, *http.Request) { carried.Add(1) },
-		func(c *Config) { c.Size, c.Retries, c.Timeout = n, -1, 2*time.Second })
+	p := start(t, testnet.Config{}, func(http.ResponseWriter, *http.Request) {}, func(c *Config) { c.Size = n })
 	refused := errors.New("refused")
-	dial, dials := p.pool.transport.http.DialContext, atomic.Int64{}
-	p.pool.transport.http.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+	dial, dials := p.pool.conns.dial, atomic.Int64{}
+	p.pool.conns.dial = func(ctx context.Context) (*http.ClientConn, error) {
 		if dials.Add(1) == 1 {
 			return nil, refused
 		}
-		return dial(ctx, network, addr)
+		return dial(ctx)
 	}
-	if err := p.pool.Warm(t.Context(), n); !errors.Is(err, refused) {
+	if err := p.pool.conns.warm(t.Context(), n); !errors.Is(err, refused) {
 		t.Errorf("got %v", err)
 	}
-	if got := carried.Load(); got != n-1 {
-		t.Errorf("%d connections carried a request, want %d", got, n-1)
-	}
+	p.wantStats(Stats{Dials: n - 1, Open: n - 1, Idle: n - 1}, connections)
 	p.warm(n)
 	p.wantStats(Stats{Dials: n, Open: n, Idle: n}, connections)
 }
 
-func TestWarmingEndsWithItsContext(t *testing.T) {
+func TestWarmingEndsWithItsContextAndItsDialsGoOn(t *testing.T) {
 	const n = 3
-	arrived := make(chan struct{}, n)
-	p := start(t, testnet.Config{}, func(_ http.ResponseWriter, r *http.Request) {
-		arrived <- struct{}{}
-		<-r.Context().Done()
-	}, func(c *Config) { c.Timeout = time.Minute })
+	p := start(t, testnet.Config{}, func(http.ResponseWriter, *http.Request) {}, nil)
+	dial, begun, goOn := p.pool.conns.dial, make(chan struct{}, n), make(chan struct{})
+	p.pool.conns.dial = func(ctx context.Context) (*http.ClientConn, error) {
+		begun <- struct{}{}
+		<-goOn
+		return dial(ctx)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- p.pool.Warm(ctx, n) }()
+	go func() { ended <- p.pool.conns.warm(ctx, n) }()
 	for range n {
-		<-arrived
+		<-begun
 	}
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	if got := p.pool.Stats().InUse; got != 0 {
-		t.Errorf("%d slots in use", got)
-	}
+	close(goOn)
+	eventually(t, "all are open", func() bool { return p.pool.Stats().Idle == n })
 }
 
 // One cancelled request must not cost more than its own connection.

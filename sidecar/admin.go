@@ -68,7 +68,11 @@ func (s *Server) ready(r *request) error {
 	if !ok {
 		status = http.StatusServiceUnavailable
 	}
-	return r.send(status, map[string]any{"ready": ok, "upstreams": states})
+	reply := map[string]any{"ready": ok, "upstreams": states}
+	if s.cfg.Fault != "" {
+		reply["fault"] = s.cfg.Fault
+	}
+	return r.send(status, reply)
 }
 
 func (s *Server) debugCache(r *request) error { return r.send(http.StatusOK, s.cfg.Cache.Stats()) }

@@ -24,6 +24,7 @@ import (
 
 	"hearth/cache"
 	"hearth/client"
+	"hearth/internal/clock"
 	"hearth/pool"
 	"hearth/pool/odoo"
 	"hearth/pool/weaviate"
@@ -37,6 +38,7 @@ type Config struct {
 	Odoo     *odoo.Client     // nil: its calls answer 503 with NoOdoo
 	// NoWeaviate and NoOdoo say which variables are missing.
 	NoWeaviate, NoOdoo string
+	Fault              string // what is wrong with the settings or the listeners, for /readyz; empty: nothing
 
 	Pools    []*pool.Pool // for readiness and statistics
 	Cache    *cache.Cache
@@ -51,6 +53,7 @@ type Config struct {
 	Timeout time.Duration // of any call; default 30s
 	MaxBody int           // bytes; default 1 MiB
 
+	Pulse  *clock.Pulse // every request looks for a freeze before it; nil: there are none
 	Logger *slog.Logger // nil discards
 }
 
@@ -59,6 +62,9 @@ func (c Config) withDefaults() Config {
 	c.Workers = cmp.Or(c.Workers, 5)
 	c.Timeout = cmp.Or(c.Timeout, 30*time.Second)
 	c.MaxBody = cmp.Or(c.MaxBody, 1<<20)
+	if c.Pulse == nil {
+		c.Pulse = clock.Awake()
+	}
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	return c
 }
@@ -164,6 +170,7 @@ type request struct {
 
 // serve answers one request, also one that could not be read.
 func (s *Server) serve(ctx context.Context, f *fasthttp.RequestCtx, socket bool, broken error) {
+	s.cfg.Pulse.Thaws()
 	r := &request{RequestCtx: f, socket: socket, started: time.Now()}
 	defer func() {
 		if p := recover(); p != nil {

@@ -1,0 +1,102 @@
+// Package clock tells the time on both clocks and notices when the process stood still.
+//
+// Lambda freezes a sandbox between invocations, and a snapshot may be restored years later. Over that the monotonic
+// clock may stand still and the wall clock may be set, so neither is to be trusted alone. Start at [Pulse].
+package clock
+
+import (
+	"context"
+	"math"
+	"sync"
+	"time"
+)
+
+const (
+	// Gap is the least time without a beat that counts as a freeze.
+	Gap = time.Second
+	// Beat is the time between two beats of [Pulse.Run].
+	Beat = 250 * time.Millisecond
+)
+
+// Instant is a moment on both clocks.
+type Instant struct {
+	Wall time.Time     // without a monotonic reading
+	Mono time.Duration // since an arbitrary beginning
+}
+
+// Since is the time that passed, by the clock that says more.
+func (i Instant) Since(then Instant) time.Duration {
+	return max(i.Mono-then.Mono, i.Wall.Sub(then.Wall))
+}
+
+// System reads the clocks of the machine.
+func System() func() Instant {
+	start := time.Now()
+	return func() Instant {
+		now := time.Now()
+		return Instant{Wall: now.Round(0), Mono: now.Sub(start)}
+	}
+}
+
+// Pulse counts the freezes that the process has lived through: the gaps between one beat and the next. While
+// [Pulse.Run] runs it beats by itself; without it only Thaws beats, and a long silence passes for a freeze.
+// It is safe for concurrent use.
+type Pulse struct {
+	now     func() Instant
+	gap     time.Duration
+	noticed chan struct{} // holds an element from a freeze noticed until Run tells of it
+
+	mu    sync.Mutex
+	last  Instant // guarded by mu
+	thaws uint64  // guarded by mu
+}
+
+// NewPulse makes a pulse by the clocks of now; nil: those of the machine.
+func NewPulse(now func() Instant) *Pulse {
+	if now == nil {
+		now = System()
+	}
+	return &Pulse{now: now, gap: Gap, last: now(), noticed: make(chan struct{}, 1)}
+}
+
+// Awake makes a pulse of a process that is never frozen.
+func Awake() *Pulse {
+	p := NewPulse(nil)
+	p.gap = math.MaxInt64
+	return p
+}
+
+// Now is the moment on both clocks.
+func (p *Pulse) Now() Instant { return p.now() }
+
+// Thaws is the number of freezes so far, one noticed by this very call included.
+func (p *Pulse) Thaws() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+	if now.Since(p.last) >= p.gap {
+		p.thaws++
+		select {
+		case p.noticed <- struct{}{}:
+		default:
+		}
+	}
+	p.last = now
+	return p.thaws
+}
+
+// Run beats until ctx ends and calls thawed, one call at a time, after each freeze, whoever noticed it.
+func (p *Pulse) Run(ctx context.Context, thawed func()) {
+	beat := time.NewTicker(Beat)
+	defer beat.Stop()
+	for {
+		select {
+		case <-beat.C:
+			p.Thaws()
+		case <-p.noticed:
+			thawed()
+		case <-ctx.Done():
+			return
+		}
+	}
+}

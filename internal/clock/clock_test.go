@@ -1,0 +1,96 @@
+package clock
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestTheClockThatSaysMoreCounts(t *testing.T) {
+	at := Instant{Wall: time.Unix(1000, 0), Mono: 10 * time.Second}
+	for name, tc := range map[string]struct {
+		now  Instant
+		want time.Duration
+	}{
+		"both":                                {Instant{time.Unix(1003, 0), 13 * time.Second}, 3 * time.Second},
+		"the monotonic one stood still":       {Instant{time.Unix(4600, 0), 11 * time.Second}, time.Hour},
+		"the wall clock was set back":         {Instant{time.Unix(500, 0), 17 * time.Second}, 7 * time.Second},
+		"both say that no time has passed":    {at, 0},
+		"the system's clocks before they ran": {Instant{time.Unix(999, 0), 9 * time.Second}, -time.Second},
+	} {
+		if got := tc.now.Since(at); got != tc.want {
+			t.Errorf("%s: %v, want %v", name, got, tc.want)
+		}
+	}
+}
+
+// hands are clocks that a test sets.
+type hands struct{ Instant }
+
+func (h *hands) pass(wall, mono time.Duration) {
+	h.Wall, h.Mono = h.Wall.Add(wall), h.Mono+mono
+}
+
+func TestAGapOnEitherClockIsAFreeze(t *testing.T) {
+	h := &hands{Instant{Wall: time.Unix(1000, 0)}}
+	p := NewPulse(func() Instant { return h.Instant })
+	for _, step := range []struct {
+		what       string
+		wall, mono time.Duration
+		want       uint64
+	}{
+		{"a beat", Beat, Beat, 0},
+		{"almost a gap", Gap - 1, Gap - 1, 0},
+		{"a gap", Gap, Gap, 1},
+		{"no time", 0, 0, 1},
+		{"a frozen machine, whose monotonic clock stands still", time.Hour, time.Millisecond, 2},
+		{"a wall clock set back", -time.Hour, Beat, 2},
+		{"a stopped process whose wall clock is set back", -time.Minute, Gap, 3},
+		{"a wall clock set forward", Gap, Beat, 4},
+	} {
+		h.pass(step.wall, step.mono)
+		if got := p.Thaws(); got != step.want {
+			t.Fatalf("%s: %d, want %d", step.what, got, step.want)
+		}
+	}
+}
+
+func TestABeatingPulseTellsOfFreezesAndNotOfIdleness(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var lag atomic.Int64 // of the wall clock
+		system := System()
+		p := NewPulse(func() Instant {
+			now := system()
+			now.Wall = now.Wall.Add(time.Duration(lag.Load()))
+			return now
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		told, done := 0, make(chan struct{})
+		go func() { defer close(done); p.Run(ctx, func() { told++ }) }()
+
+		time.Sleep(time.Hour)
+		if n := p.Thaws(); n != 0 || told != 0 {
+			t.Errorf("an idle hour counts as %d freezes, told %d", n, told)
+		}
+		for range 3 {
+			lag.Add(int64(time.Minute))
+			p.Thaws() // a request's; Run must hear of it
+			time.Sleep(time.Nanosecond)
+			synctest.Wait()
+		}
+		lag.Add(int64(time.Minute))
+		time.Sleep(Beat) // nobody's request
+		synctest.Wait()
+		if n := p.Thaws(); n != 4 || told != 4 {
+			t.Errorf("%d freezes, told %d, want 4", n, told)
+		}
+		cancel()
+		<-done
+	})
+}

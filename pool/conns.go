@@ -1,0 +1,391 @@
+package pool
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"hearth/internal/clock"
+)
+
+// noConnectionError is a request that never had a connection: it was certainly not sent.
+type noConnectionError struct{ err error }
+
+func (e *noConnectionError) Error() string { return e.err.Error() }
+func (e *noConnectionError) Unwrap() error { return e.err }
+
+// conns are the open connections to one upstream, those being dialed, and the requests that wait for one.
+//
+// A connection is proven while no freeze has passed since it was dialed or last carried an answer. After a
+// freeze it may be dead without a sign of it. Who may not take that risk waits for a proven one.
+//
+// A dial belongs to nobody: whoever waits first takes what comes first, a connection dialed or one given back,
+// and a caller that gives up leaves its dial to the next.
+type conns struct {
+	dial    func(context.Context) (*http.ClientConn, error)
+	pulse   *clock.Pulse
+	size    int // idle connections kept
+	maxIdle time.Duration
+
+	ctx     context.Context //nolint:containedctx // of dials: they outlive who asked for them
+	cancel  context.CancelFunc
+	dialing sync.WaitGroup // Add is guarded by mu
+
+	mu      sync.Mutex
+	open    []*conn     // guarded by mu; the most recently used last
+	waiting []*waiter   // guarded by mu; who came first first
+	dials   []uint64    // guarded by mu; of each dial under way, the freezes when it began
+	shares  bool        // guarded by mu; the last connection dialed carries several requests (HTTP/2)
+	peak    int         // guarded by mu; most connections in use at once
+	sweep   *time.Timer // guarded by mu; closes idle connections, nil before the first
+	closed  bool        // guarded by mu
+}
+
+// conn is one open connection.
+type conn struct {
+	*http.ClientConn
+	proven uint64        // guarded by conns.mu; the freezes up to when it was known to be alive
+	used   clock.Instant // guarded by conns.mu; when it was dialed or last given back
+	busy   int           // guarded by conns.mu; requests on it
+	served bool          // guarded by conns.mu; it has carried an answer
+}
+
+// lease is the right to send one request over a connection. It ends with conns.put.
+type lease struct {
+	*conn
+	thaws  uint64 // freezes when it was taken
+	proven bool   // then
+	reused bool   // it was open before the request came
+}
+
+type waiter struct {
+	proven bool            // wants a proven connection
+	got    chan waitResult // has room for one
+}
+
+type waitResult struct {
+	lease lease
+	err   error
+}
+
+func newConns(ctx context.Context, cfg Config, dial func(context.Context) (*http.ClientConn, error)) *conns {
+	cs := &conns{dial: dial, pulse: cfg.Pulse, size: cfg.Size, maxIdle: cfg.MaxIdle}
+	cs.ctx, cs.cancel = context.WithCancel(ctx)
+	return cs
+}
+
+// get takes a connection: the most recently used one, proven before unproven, or else the first that is dialed or
+// given back.
+func (cs *conns) get(ctx context.Context, proven bool) (lease, error) {
+	if cs.ctx.Err() != nil { // the pool closes, though its connections may still be open
+		return lease{}, &noConnectionError{ErrClosed}
+	}
+	thaws := cs.pulse.Thaws()
+	cs.mu.Lock()
+	if cs.closed {
+		cs.mu.Unlock()
+		return lease{}, &noConnectionError{ErrClosed}
+	}
+	dead := cs.pruneLocked()
+	l, ok := cs.takeLocked(thaws, proven)
+	var w *waiter
+	l.reused = true
+	if !ok {
+		w = &waiter{proven: proven, got: make(chan waitResult, 1)}
+		cs.waiting = append(cs.waiting, w)
+		cs.dialLocked(ctx, thaws)
+	}
+	cs.mu.Unlock()
+	closeAll(dead)
+	if ok {
+		return l, nil
+	}
+	beat := time.NewTicker(clock.Beat)
+	defer beat.Stop()
+	for {
+		select {
+		case r := <-w.got:
+			return r.lease, r.err
+		case <-beat.C: // a dial that spans a freeze may never end
+			if now := cs.pulse.Thaws(); now != thaws {
+				thaws = now
+				cs.mu.Lock()
+				cs.dialLocked(ctx, thaws)
+				cs.mu.Unlock()
+			}
+		case <-ctx.Done():
+			cs.mu.Lock()
+			cs.waiting = slices.DeleteFunc(cs.waiting, func(o *waiter) bool { return o == w })
+			cs.mu.Unlock()
+			select {
+			case r := <-w.got: // it came meanwhile
+				if r.err == nil {
+					r.lease.Release()
+					cs.put(r.lease, false)
+				}
+			default:
+			}
+			return lease{}, &noConnectionError{context.Cause(ctx)}
+		}
+	}
+}
+
+func (cs *conns) takeLocked(thaws uint64, proven bool) (lease, bool) {
+	for _, want := range []bool{true, false} {
+		for _, c := range slices.Backward(cs.open) {
+			if (c.proven == thaws) == want && c.Reserve() == nil {
+				return cs.leaseLocked(c, thaws), true
+			}
+		}
+		if proven {
+			break
+		}
+	}
+	return lease{}, false
+}
+
+func (cs *conns) leaseLocked(c *conn, thaws uint64) lease {
+	c.busy++
+	inUse := 0
+	for _, o := range cs.open {
+		if o.busy > 0 {
+			inUse++
+		}
+	}
+	cs.peak = max(cs.peak, inUse)
+	return lease{conn: c, thaws: thaws, proven: c.proven == thaws, reused: c.served}
+}
+
+// dialLocked starts a dial if too few are under way for those who wait.
+func (cs *conns) dialLocked(ctx context.Context, thaws uint64) {
+	if !cs.closed && cs.missingLocked(thaws) > 0 {
+		cs.startLocked(ctx, thaws, nil)
+	}
+}
+
+// missingLocked is how many dials more those who wait need. Dials that began before the last freeze do not count:
+// they may never end. Where a connection is shared one is enough for all.
+func (cs *conns) missingLocked(thaws uint64) int {
+	need := len(cs.waiting)
+	if cs.shares {
+		need = min(need, 1)
+	}
+	for _, began := range cs.dials {
+		if began == thaws {
+			need--
+		}
+	}
+	return need
+}
+
+// startLocked starts a dial. done, if any, has room for its result.
+func (cs *conns) startLocked(ctx context.Context, thaws uint64, done chan<- error) {
+	cs.dials = append(cs.dials, thaws)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(cs.ctx, cancel) //nolint:contextcheck // a dial ends with its pool
+	cs.dialing.Go(func() {
+		defer cancel()
+		defer stop()
+		cc, err := cs.dial(ctx)
+		cs.dialed(cc, thaws, err)
+		if done != nil {
+			done <- err
+		}
+	})
+}
+
+func (cs *conns) dialed(cc *http.ClientConn, thaws uint64, err error) {
+	now := cs.pulse.Thaws()
+	cs.mu.Lock()
+	i := slices.Index(cs.dials, thaws)
+	cs.dials = slices.Delete(cs.dials, i, i+1)
+	var surplus []*conn
+	switch {
+	case err != nil:
+		for missing := cs.missingLocked(now); missing > 0 && len(cs.waiting) > 0; missing = cs.missingLocked(now) {
+			w := cs.waiting[0]
+			cs.waiting = cs.waiting[1:]
+			w.got <- waitResult{err: &noConnectionError{err}}
+		}
+	case cs.closed:
+		surplus = []*conn{{ClientConn: cc}}
+	default:
+		cs.shares = cc.Available() > 1
+		c := &conn{ClientConn: cc, proven: thaws, used: cs.pulse.Now()}
+		cs.open = append(cs.open, c)
+		cs.serveLocked(now)
+		surplus = cs.trimLocked()
+	}
+	cs.mu.Unlock()
+	closeAll(surplus)
+}
+
+// put ends a lease. An answer proves the connection; without one, an unproven connection is given up.
+func (cs *conns) put(l lease, answered bool) {
+	now := cs.pulse.Thaws()
+	cs.mu.Lock()
+	c := l.conn
+	c.busy--
+	c.used = cs.pulse.Now()
+	var dead []*conn
+	if answered {
+		c.served = true
+		c.proven = max(c.proven, l.thaws)
+	}
+	if i := slices.Index(cs.open, c); i >= 0 {
+		cs.open = slices.Delete(cs.open, i, i+1)
+		if c.Err() != nil || !answered && c.proven != now {
+			dead = append(dead, c)
+		} else {
+			cs.open = append(cs.open, c)
+		}
+	}
+	cs.serveLocked(now)
+	dead = append(dead, cs.trimLocked()...)
+	cs.mu.Unlock()
+	closeAll(dead)
+}
+
+// serveLocked gives the waiters what is there.
+func (cs *conns) serveLocked(thaws uint64) {
+	cs.waiting = slices.DeleteFunc(cs.waiting, func(w *waiter) bool {
+		l, ok := cs.takeLocked(thaws, w.proven)
+		if ok {
+			w.got <- waitResult{lease: l}
+		}
+		return ok
+	})
+}
+
+// trimLocked takes out the connections that are too many: idle ones beyond the size, and where one carries all
+// requests, other idle ones.
+func (cs *conns) trimLocked() (surplus []*conn) {
+	idle, keep := 0, cs.size
+	if cs.shares {
+		keep = 1
+	}
+	for _, c := range cs.open {
+		if c.busy == 0 {
+			idle++
+		}
+	}
+	cs.open = slices.DeleteFunc(cs.open, func(c *conn) bool {
+		if c.busy > 0 || idle <= keep {
+			return false
+		}
+		idle--
+		surplus = append(surplus, c)
+		return true
+	})
+	if idle > 0 && cs.sweep == nil && !cs.closed {
+		cs.sweep = time.AfterFunc(cs.maxIdle, cs.swept)
+	}
+	return surplus
+}
+
+// pruneLocked takes out the connections that are broken, and those that were idle for too long.
+func (cs *conns) pruneLocked() (dead []*conn) {
+	now := cs.pulse.Now()
+	cs.open = slices.DeleteFunc(cs.open, func(c *conn) bool {
+		old := c.busy == 0 && now.Since(c.used) > cs.maxIdle
+		if old || c.Err() != nil {
+			dead = append(dead, c)
+			return true
+		}
+		return false
+	})
+	return dead
+}
+
+func (cs *conns) swept() {
+	cs.mu.Lock()
+	dead := cs.pruneLocked()
+	if cs.closed || len(cs.open) == 0 {
+		cs.sweep = nil
+	} else {
+		cs.sweep.Reset(cs.maxIdle)
+	}
+	cs.mu.Unlock()
+	closeAll(dead)
+}
+
+// warm dials until n connections, at most the size, are open, and returns when those dials have ended.
+func (cs *conns) warm(ctx context.Context, n int) error {
+	thaws := cs.pulse.Thaws()
+	cs.mu.Lock()
+	dead := cs.pruneLocked()
+	n = min(n, cs.size)
+	if cs.shares {
+		n = min(n, 1)
+	}
+	n -= len(cs.open) + len(cs.dials)
+	if cs.closed {
+		n = 0
+	}
+	done := make(chan error, max(0, n))
+	for range n {
+		cs.startLocked(ctx, thaws, done)
+	}
+	cs.mu.Unlock()
+	closeAll(dead)
+	var errs []error
+	for range n {
+		select {
+		case err := <-done:
+			errs = append(errs, err)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// usual is how many connections have been in use at once, or may be if none was yet; and whether requests share one.
+func (cs *conns) usual() (n int, shared bool) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	return cmp.Or(cs.peak, cs.size), cs.shares
+}
+
+// counts says how many connections are open, and how many of them idle.
+func (cs *conns) counts() (open, idle int) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	for _, c := range cs.open {
+		if c.Err() == nil {
+			open++
+			if c.busy == 0 {
+				idle++
+			}
+		}
+	}
+	return open, idle
+}
+
+// close closes every connection and turns away who waits for one.
+func (cs *conns) close() {
+	cs.mu.Lock()
+	cs.closed = true
+	open, waiting := cs.open, cs.waiting
+	cs.open, cs.waiting = nil, nil
+	if cs.sweep != nil {
+		cs.sweep.Stop()
+	}
+	cs.mu.Unlock()
+	for _, w := range waiting {
+		w.got <- waitResult{err: ErrClosed}
+	}
+	closeAll(open)
+	cs.cancel()
+	cs.dialing.Wait()
+}
+
+func closeAll(dead []*conn) {
+	for _, c := range dead {
+		_ = c.Close() // nobody waits for it
+	}
+}

@@ -1,0 +1,312 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"hearth/internal/clock"
+	"hearth/internal/testnet"
+)
+
+// sandbox is a pool in a process that a test freezes, before an upstream whose connections a test breaks.
+type sandbox struct {
+	*tester
+	pulse *clock.Pulse
+
+	mu     sync.Mutex
+	frozen time.Duration     // guarded by mu; what the wall clock is ahead
+	seen   map[string]int    // guarded by mu; requests answered or swallowed, by connection
+	broken map[string]string // guarded by mu; how a connection is broken: "hang" or "cut"
+	hung   chan struct{}     // an element for each request swallowed
+}
+
+func newSandbox(t *testing.T, net testnet.Config, change func(*Config)) *sandbox {
+	s := &sandbox{seen: map[string]int{}, broken: map[string]string{}, hung: make(chan struct{}, 100)}
+	system := clock.System()
+	s.pulse = clock.NewPulse(func() clock.Instant {
+		now := system()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		now.Wall = now.Wall.Add(s.frozen)
+		return now
+	})
+	s.tester = start(t, net, func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		s.seen[r.RemoteAddr]++
+		how := s.broken[r.RemoteAddr]
+		s.mu.Unlock()
+		_, _ = io.Copy(io.Discard, r.Body)
+		switch how {
+		case "hang":
+			s.hung <- struct{}{}
+			<-r.Context().Done()
+		case "cut":
+			panic(http.ErrAbortHandler)
+		}
+		_, _ = io.WriteString(w, "ok")
+	}, func(c *Config) {
+		c.Pulse, c.Retries, c.Timeout = s.pulse, -1, 10*time.Second
+		if change != nil {
+			change(c)
+		}
+	})
+	return s
+}
+
+// freeze lets the sandbox stand still, as Lambda does: only the wall clock goes on.
+func (s *sandbox) freeze(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.frozen += d
+}
+
+// breaks what is open now.
+func (s *sandbox) breaks(how string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for addr := range s.seen {
+		s.broken[addr] = how
+	}
+}
+
+// wantConns compares how many requests each connection has seen, in any order.
+func (s *sandbox) wantConns(conns, requests int) {
+	s.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, r := range s.seen {
+		n += r
+	}
+	if len(s.seen) != conns || n != requests {
+		s.Errorf("%d connections have seen %d requests, want %d and %d", len(s.seen), n, conns, requests)
+	}
+}
+
+// wantDefences compares what the pool did about broken connections, once those that lost a race are closed.
+func (s *sandbox) wantDefences(want Stats) {
+	s.Helper()
+	var got Stats
+	eventually(s, fmt.Sprintf("the statistics are %+v", want), func() bool {
+		now := s.pool.Stats()
+		got = Stats{Races: now.Races, Replays: now.Replays, Dials: now.Dials, Open: now.Open}
+		return got.Open <= want.Open
+	})
+	if got != want {
+		s.Errorf("statistics\n got %+v\nwant %+v", got, want)
+	}
+}
+
+func write() Request { return Request{Method: http.MethodPost, Path: "/", Body: []byte("x")} }
+
+func TestAfterAFreezeASafeCallDoesNotWaitForADeadConnection(t *testing.T) {
+	for name, net := range map[string]testnet.Config{"HTTP/1.1": {TLS: true}, "HTTP/2": {TLS: true, HTTP2: true}} {
+		t.Run(name, func(t *testing.T) {
+			s := newSandbox(t, net, nil)
+			s.get("/")
+			s.freeze(time.Second)
+			s.breaks("hang")
+			begun := time.Now()
+			s.get("/")
+			if took := time.Since(begun); took > 5*time.Second {
+				t.Errorf("it took %v", took)
+			}
+			s.wantDefences(Stats{Races: 1, Dials: 2, Open: 1})
+			s.get("/") // over the one that is alive
+			s.wantConns(2, 4)
+			s.wantDefences(Stats{Races: 1, Dials: 2, Open: 1})
+			if n := s.pool.Stats().Failures; n != 0 {
+				t.Errorf("%d tries count as failed", n)
+			}
+		})
+	}
+}
+
+func TestAConnectionThatSurvivesAFreezeProvesItself(t *testing.T) {
+	s := newSandbox(t, testnet.Config{}, nil)
+	s.get("/")
+	s.freeze(time.Second)
+	s.get("/")
+	s.want(http.StatusOK, write())
+	s.wantConns(1, 3)
+	s.wantDefences(Stats{Dials: 1, Open: 1})
+}
+
+func TestAfterAFreezeAWriteTakesNoRisk(t *testing.T) {
+	s := newSandbox(t, testnet.Config{}, nil)
+	s.get("/")
+	s.freeze(time.Second)
+	s.breaks("hang")
+	s.want(http.StatusOK, write())
+	s.wantConns(2, 2)
+	s.want(http.StatusOK, write())
+	s.wantConns(2, 3)
+}
+
+func TestAConnectionIdleForTooLongIsNotUsed(t *testing.T) {
+	s := newSandbox(t, testnet.Config{}, func(c *Config) { c.MaxIdle = 2 * time.Second })
+	s.get("/")
+	s.freeze(3 * time.Second)
+	s.breaks("hang")
+	s.get("/")
+	s.wantConns(2, 2)
+	s.wantDefences(Stats{Dials: 2, Open: 1})
+}
+
+func TestASafeCallIsReplayedOnceWhenAnOpenConnectionBreaks(t *testing.T) {
+	s := newSandbox(t, testnet.Config{}, nil)
+	s.get("/")
+	s.breaks("cut")
+	s.get("/")
+	s.wantDefences(Stats{Replays: 1, Dials: 2, Open: 1})
+
+	s.breaks("cut")
+	if err := s.fails(t.Context(), write()); !err.Sent {
+		t.Error("a write that may have arrived counts as unsent")
+	}
+	s.wantConns(2, 4)
+}
+
+func TestWithoutTheDefencesAFreezeIsSeen(t *testing.T) {
+	s := newSandbox(t, testnet.Config{}, func(c *Config) { c.NoRace, c.Timeout = true, 300*time.Millisecond })
+	s.get("/")
+	s.freeze(time.Second)
+	s.breaks("hang")
+	if err := s.fails(t.Context(), Request{Method: http.MethodGet, Path: "/"}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("without the race: %v", err)
+	}
+	s = newSandbox(t, testnet.Config{}, func(c *Config) { c.NoReplay = true })
+	s.get("/")
+	s.breaks("cut")
+	if err := s.fails(t.Context(), Request{Method: http.MethodGet, Path: "/"}); !err.Sent {
+		t.Errorf("without the replay: %v", err)
+	}
+}
+
+func TestARequestOnItsWaySurvivesAFreeze(t *testing.T) {
+	s := newSandbox(t, testnet.Config{}, nil)
+	s.get("/")
+	s.breaks("hang")
+	go func() {
+		<-s.hung
+		s.freeze(time.Hour)
+	}()
+	s.get("/")
+	s.wantDefences(Stats{Races: 1, Dials: 2, Open: 1})
+}
+
+func TestAFreezeIsNoRoundTrip(t *testing.T) {
+	s := newSandbox(t, testnet.Config{}, nil)
+	s.get("/")
+	l, err := s.pool.conns.get(t.Context(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.freeze(time.Second)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.server.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.pool.send(t.Context(), l, req); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.pool.Stats().RoundTrip.Count; n != 1 {
+		t.Errorf("%d round trips are counted, want the one before", n)
+	}
+}
+
+func TestWhoWaitsForADialThatAFreezeHasBrokenGetsAnother(t *testing.T) {
+	s := newSandbox(t, testnet.Config{}, nil)
+	dial, n := s.pool.conns.dial, 0
+	s.pool.conns.dial = func(ctx context.Context) (*http.ClientConn, error) {
+		if n++; n == 1 { // one dial at a time
+			s.freeze(time.Minute)
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		return dial(ctx)
+	}
+	s.get("/")
+	s.want(http.StatusOK, write())
+	s.wantConns(1, 2)
+}
+
+func TestAfterAFreezeThePoolIsAsWarmAsBefore(t *testing.T) {
+	s := newSandbox(t, testnet.Config{TLS: true}, func(c *Config) { c.MaxIdle = time.Minute })
+	if err := s.pool.Warm(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.wantDefences(Stats{Dials: 5, Open: 5})
+	var leases []lease
+	for range 3 {
+		l, err := s.pool.conns.get(t.Context(), true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		leases = append(leases, l)
+	}
+	for _, l := range leases {
+		l.Release()
+		s.pool.conns.put(l, true)
+	}
+	s.freeze(time.Hour)
+	if err := s.pool.Warm(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.wantDefences(Stats{Dials: 8, Open: 3}) // as many as were in use at once
+}
+
+func TestAfterAFreezeASharedConnectionIsPinged(t *testing.T) {
+	s := newSandbox(t, testnet.Config{TLS: true, HTTP2: true}, nil)
+	s.get("/")
+	s.freeze(time.Second)
+	s.breaks("hang")
+	if err := s.pool.Warm(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.want(http.StatusOK, write())
+	s.wantDefences(Stats{Races: 1, Dials: 2, Open: 1})
+}
+
+func TestTheTimeOfACallBeginsAgainAfterAFreeze(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const most = 3 * time.Second
+		pulse := clock.NewPulse(nil)
+		pulsing, stop := context.WithCancel(t.Context())
+		defer stop()
+		go pulse.Run(pulsing, func() {})
+		begun := time.Now()
+		ctx, cancel := patience(t.Context(), most, pulse)
+		defer cancel()
+		<-ctx.Done()
+		if took := time.Since(begun); took != most || !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+			t.Errorf("awake it ended after %v: %v", took, context.Cause(ctx))
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		const most = 3 * time.Second
+		pulse := clock.NewPulse(nil) // without Run every silence is a freeze
+		begun := time.Now()
+		ctx, cancel := patience(t.Context(), most, pulse)
+		defer cancel()
+		time.Sleep(most + time.Second/2)
+		if ctx.Err() != nil {
+			t.Fatal("the freeze counts")
+		}
+		pulse.Thaws()
+		for range 20 { // awake
+			time.Sleep(most / 20)
+			pulse.Thaws()
+		}
+		if took := time.Since(begun); ctx.Err() == nil {
+			t.Errorf("awake again it goes on after %v", took)
+		}
+	})
+}

@@ -162,7 +162,7 @@ func serve(ctx context.Context, environ []string) error {
 	if limit := s.memoryLimit(); limit > 0 {
 		debug.SetMemoryLimit(limit)
 	}
-	memory, err := cache.New(cache.Config{Bytes: s.cacheBytes(), Window: s.TimelineWindow, LoadTimeout: s.PreprocessTimeout, Pulse: p.pulse})
+	memory, err := cache.New(cache.Config{Bytes: s.cacheBytes(), Window: s.TimelineWindow, LoadTimeout: s.PreprocessTimeout, Refresh: s.AfterInvokeBudget > 0, Pulse: p.pulse})
 	if err != nil {
 		return err
 	}
@@ -199,9 +199,18 @@ func serve(ctx context.Context, environ []string) error {
 	defer end()
 	var registered *extension.Extension
 	if lambda {
-		registered, err = extension.Register(ctx, extension.Config{
-			RuntimeAPI: s.RuntimeAPI, Name: filepath.Base(os.Args[0]), Events: p.lab.events, Logger: log,
-		})
+		life := extension.Config{
+			RuntimeAPI: s.RuntimeAPI, Name: filepath.Base(os.Args[0]), Events: p.lab.events,
+			DeadlineMargin: s.DeadlineMargin, Logger: log,
+		}
+		if s.AfterInvokeBudget > 0 && s.InitType != initManaged { // managed instances are never frozen and tell of no end
+			life.Events = []string{"INVOKE"}
+			life.Telemetry = new(extension.Telemetry)
+			life.OnInvoke = extension.NewAfterInvoke(extension.AfterInvokeConfig{
+				Telemetry: life.Telemetry, Budget: s.AfterInvokeBudget, Refresh: func(ctx context.Context) { memory.Refresh(ctx) }, Logger: log,
+			}).OnInvoke
+		}
+		registered, err = extension.Register(ctx, life)
 		if err != nil {
 			return err
 		}

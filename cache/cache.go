@@ -49,6 +49,7 @@ type Config struct {
 	Bytes       int64         // of everything remembered; default 64 MiB, at least 256 KiB
 	Window      int           // messages loaded per role at least; default 50
 	LoadTimeout time.Duration // of one load, whoever waits for it; default 30s
+	Refresh     bool          // remember reads for Cache.Refresh
 	Pulse       *clock.Pulse  // tells the time and notices freezes; nil: there are none
 }
 
@@ -64,12 +65,13 @@ func (c Config) withDefaults() Config {
 
 // Cache is safe for concurrent use.
 type Cache struct {
-	cfg     Config
-	now     func() clock.Instant
-	flights *flights
-	chats   *chats // half of the bytes
-	store   *store // the other half
-	count   map[Resource]*counters
+	cfg      Config
+	now      func() clock.Instant
+	flights  *flights
+	chats    *chats // half of the bytes
+	store    *store // the other half
+	upcoming upcoming
+	count    map[Resource]*counters
 }
 
 // New makes a cache. Close ends what it starts.

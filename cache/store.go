@@ -65,6 +65,9 @@ func (c *Cache) Get(ctx context.Context, key Key, p Policy, d Directives, load f
 		e, err := c.load(ctx, key, d.NoStore, load)
 		return e, c.loaded(ctx, key.Resource, err)
 	}
+	if c.cfg.Refresh && !d.NoStore && key.Resource != Relevant { // nobody asks for the same text twice
+		c.upcoming.note(upcomingRead{name: name, policy: p, load: run})
+	}
 	switch {
 	case v == refresh:
 		if !d.OnlyIfCached {

@@ -34,7 +34,7 @@ func (p *Pool) exchange(req *http.Request) (*http.Response, error) {
 	}
 	results := make(chan result, 2)
 	p.work.Go(func() {
-		resp, err := p.send(ctx, first, req)
+		resp, err := p.send(ctx, first, req) //nolint:bodyclose // send has read and closed it
 		results <- result{resp, err}
 	})
 	second := func() {
@@ -44,7 +44,7 @@ func (p *Pool) exchange(req *http.Request) (*http.Response, error) {
 				results <- result{nil, err}
 				return
 			}
-			resp, err := p.send(ctx, l, req)
+			resp, err := p.send(ctx, l, req) //nolint:bodyclose // likewise
 			results <- result{resp, err}
 		})
 	}

@@ -145,7 +145,7 @@ func (p *Pool) RoundTrip(req *http.Request) (_ *http.Response, err error) {
 	defer context.AfterFunc(p.ctx, cancel)() //nolint:contextcheck // a call ends with its pool too
 	defer func() {
 		if err != nil {
-			err = cmp.Or(context.Cause(p.ctx), context.Cause(ctx), err)
+			err = cmp.Or(context.Cause(p.ctx), context.Cause(ctx), err) //nolint:contextcheck // the pool's end explains it best
 		}
 	}()
 	if err := p.limit.acquire(ctx, &p.stats); err != nil {

@@ -2,9 +2,10 @@ package pool
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
-	"math/rand/v2"
+	"math/big"
 	"net/http"
 	"strconv"
 	"time"
@@ -76,5 +77,14 @@ func backoff(least, most time.Duration, attempt int, resp *http.Response) time.D
 		}
 	}
 	d := min(least<<attempt, most)
-	return d/2 + rand.N(d/2+1)
+	return d/2 + jitter(d/2)
+}
+
+// jitter is up to d. It comes from the kernel: a generator's state would be the same in every copy of a snapshot.
+func jitter(d time.Duration) time.Duration {
+	n, err := rand.Int(rand.Reader, big.NewInt(int64(d)+1))
+	if err != nil { // never, as crypto/rand has it
+		return d
+	}
+	return time.Duration(n.Int64())
 }

@@ -82,7 +82,7 @@ const (
 	headerBytes  = 16 << 10 // request line and headers
 	connections  = 256      // at the same time, per listener; a function has 1024 file descriptors
 	readTimeout  = 30 * time.Second
-	idleTimeout  = 10 * time.Minute // a handler's connection outlives the pause between two invocations
+	idleTimeout  = 24 * time.Hour // a handler's connection outlives a freeze: closing one at the thaw could cross its next request
 	shutdownTime = 250 * time.Millisecond
 )
 

@@ -1,7 +1,8 @@
 // Package extension is Hearth's life inside Lambda: it registers, waits for events, and ends when Lambda says so.
 //
-// Start at [Run]. The package knows nothing of what runs meanwhile; it refuses to outlive SHUTDOWN, and to end
-// before it: to Lambda an extension that exits is a crash.
+// Start at [Extension.Run]. Telemetry tells when an invocation has ended (telemetry.go), and [AfterInvoke] uses what
+// time the user grants after it (afterinvoke.go). The package knows nothing of what runs meanwhile; it refuses to
+// outlive SHUTDOWN, and to end before it: to Lambda an extension that exits is a crash.
 package extension
 
 import (
@@ -15,12 +16,13 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"runtime/debug"
 	"time"
 )
 
 // API version and headers, as in the Lambda Extensions API.
 const (
-	apiPath          = "/2020-01-01/extension"
+	extensionPath    = "/2020-01-01/extension"
 	headerName       = "Lambda-Extension-Name"
 	headerIdentifier = "Lambda-Extension-Identifier"
 	headerErrorType  = "Lambda-Extension-Function-Error-Type"
@@ -32,16 +34,24 @@ type Config struct {
 	Name       string // of the file in /opt/extensions
 	// Events registered for besides SHUTDOWN: none, so that no invocation waits for us.
 	Events []string
-	Logger *slog.Logger // nil discards
+	// OnInvoke is called for each INVOKE before the next event is asked for: until it returns the invocation goes
+	// on and is billed, and SHUTDOWN cannot come. So it ends with its context. nil does nothing.
+	OnInvoke       func(context.Context, Event)
+	DeadlineMargin time.Duration // how long before the event's deadline OnInvoke's context ends
+	Telemetry      *Telemetry    // receives while Run runs; nil asks for no telemetry
+	Logger         *slog.Logger  // nil discards
 }
 
-// Event is what Lambda tells an extension. Deadline is in wall-clock milliseconds since 1970.
+// Event is what Lambda tells an extension.
 type Event struct {
 	Type           string `json:"eventType"`
 	RequestID      string `json:"requestId"`
-	DeadlineMS     int64  `json:"deadlineMs"`
+	DeadlineMS     int64  `json:"deadlineMs"` // wall clock, since 1970
 	ShutdownReason string `json:"shutdownReason"`
 }
+
+// Deadline is when the invocation, or the shutdown, must have ended, by the wall clock.
+func (e Event) Deadline() time.Time { return time.UnixMilli(e.DeadlineMS) }
 
 // Extension is one registered extension.
 type Extension struct {
@@ -58,11 +68,11 @@ func Register(ctx context.Context, cfg Config) (*Extension, error) {
 	if err != nil {
 		return nil, fmt.Errorf("extension: %w", err)
 	}
-	header, _, err := e.call(ctx, http.MethodPost, "/register", http.Header{headerName: {cfg.Name}}, body)
+	resp, err := e.call(ctx, http.MethodPost, extensionPath+"/register", http.Header{headerName: {cfg.Name}}, body)
 	if err != nil {
 		return nil, err
 	}
-	if e.identifier = header.Get(headerIdentifier); e.identifier == "" {
+	if e.identifier = resp.header.Get(headerIdentifier); e.identifier == "" {
 		return nil, errors.New("extension: /register gave no identifier")
 	}
 	return e, nil
@@ -71,6 +81,9 @@ func Register(ctx context.Context, cfg Config) (*Extension, error) {
 // Run asks for events until Lambda shuts the sandbox down or ctx ends. A failed /next is asked again, less and
 // less often: giving up would end the sandbox.
 func (e *Extension) Run(ctx context.Context) error {
+	if e.cfg.Telemetry != nil {
+		defer e.receive(ctx, e.cfg.Telemetry)() // before /next: once INIT has ended it is too late to subscribe
+	}
 	for wait := time.Duration(0); ; {
 		event, err := e.next(ctx)
 		switch {
@@ -89,16 +102,33 @@ func (e *Extension) Run(ctx context.Context) error {
 			return nil
 		default:
 			wait = 0
+			if event.Type == "INVOKE" && e.cfg.OnInvoke != nil {
+				e.invoked(ctx, event)
+			}
 		}
 	}
 }
 
+func (e *Extension) invoked(ctx context.Context, event Event) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			e.cfg.Logger.Error("panic after an invocation", "panic", fault, "stack", string(debug.Stack()))
+		}
+	}()
+	if deadline := event.Deadline(); time.Until(deadline) > 0 { // else a clock is wrong, or we are late: it says nothing
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-e.cfg.DeadlineMargin))
+		defer cancel()
+	}
+	e.cfg.OnInvoke(ctx, event)
+}
+
 func (e *Extension) next(ctx context.Context) (event Event, err error) {
-	_, body, err := e.call(ctx, http.MethodGet, "/event/next", nil, nil)
+	resp, err := e.call(ctx, http.MethodGet, extensionPath+"/event/next", nil, nil)
 	if err != nil {
 		return event, err
 	}
-	if err := json.Unmarshal(body, &event); err != nil {
+	if err := json.Unmarshal(resp.body, &event); err != nil {
 		return event, fmt.Errorf("extension: /event/next: %w", err)
 	}
 	return event, nil
@@ -119,31 +149,38 @@ func (e *Extension) fail(ctx context.Context, path, kind string, reason error) e
 	if err != nil {
 		return fmt.Errorf("extension: %w", err)
 	}
-	_, _, err = e.call(ctx, http.MethodPost, path, http.Header{headerErrorType: {kind}}, body)
+	_, err = e.call(ctx, http.MethodPost, extensionPath+path, http.Header{headerErrorType: {kind}}, body)
 	return err
 }
 
-func (e *Extension) call(ctx context.Context, method, path string, header http.Header, body []byte) (http.Header, []byte, error) {
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+e.cfg.RuntimeAPI+apiPath+path, bytes.NewReader(body))
+// response is an answer whose body has been read.
+type response struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (e *Extension) call(ctx context.Context, method, path string, header http.Header, body []byte) (resp response, err error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+e.cfg.RuntimeAPI+path, bytes.NewReader(body))
 	if err != nil {
-		return nil, nil, fmt.Errorf("extension: %w", err)
+		return resp, fmt.Errorf("extension: %w", err)
 	}
 	maps.Copy(req.Header, header)
 	if e.identifier != "" {
 		req.Header.Set(headerIdentifier, e.identifier)
 	}
-	resp, err := e.http.Do(req)
+	answer, err := e.http.Do(req)
 	if err != nil {
-		return nil, nil, fmt.Errorf("extension: %s: %w", path, err)
+		return resp, fmt.Errorf("extension: %s: %w", path, err)
 	}
-	defer resp.Body.Close()
+	defer answer.Body.Close()
 	const most = 1 << 20
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, most))
-	if err != nil {
-		return nil, nil, fmt.Errorf("extension: %s: %w", path, err)
+	resp = response{status: answer.StatusCode, header: answer.Header}
+	if resp.body, err = io.ReadAll(io.LimitReader(answer.Body, most)); err != nil {
+		return resp, fmt.Errorf("extension: %s: %w", path, err)
 	}
-	if resp.StatusCode >= http.StatusMultipleChoices {
-		return nil, nil, fmt.Errorf("extension: %s answered %d: %.200s", path, resp.StatusCode, answer)
+	if resp.status >= http.StatusMultipleChoices {
+		return resp, fmt.Errorf("extension: %s answered %d: %.200s", path, resp.status, resp.body)
 	}
-	return resp.Header, answer, nil
+	return resp, nil
 }

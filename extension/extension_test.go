@@ -1,16 +1,20 @@
 package extension
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -23,11 +27,13 @@ type lambda struct {
 	registered []string
 	next       chan string // a body; "": a failure; closed: hang
 	reports    []string
+	telemetry  int         // the status that a subscription is answered with
+	subscribed chan string // the bodies of subscriptions
 }
 
 func newLambda(t *testing.T, next ...string) *lambda {
 	t.Helper()
-	l := &lambda{next: make(chan string, len(next))}
+	l := &lambda{next: make(chan string, len(next)), telemetry: http.StatusOK, subscribed: make(chan string, 2)}
 	for _, n := range next {
 		l.next <- n
 	}
@@ -64,14 +70,24 @@ func newLambda(t *testing.T, next ...string) *lambda {
 	}
 	mux.HandleFunc("POST /2020-01-01/extension/init/error", report)
 	mux.HandleFunc("POST /2020-01-01/extension/exit/error", report)
+	mux.HandleFunc("PUT /2022-07-01/telemetry", func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		if r.Header.Get("Lambda-Extension-Identifier") != "id" {
+			http.Error(w, "who?", http.StatusForbidden)
+			return
+		}
+		w.WriteHeader(l.telemetry)
+		l.subscribed <- string(b)
+	})
 	l.Server = httptest.NewServer(mux)
 	t.Cleanup(l.Close)
 	return l
 }
 
-func (l *lambda) register(t *testing.T) *Extension {
+func (l *lambda) register(t *testing.T, cfg Config) *Extension {
 	t.Helper()
-	e, err := Register(t.Context(), Config{RuntimeAPI: strings.TrimPrefix(l.URL, "http://"), Name: "hearth"})
+	cfg.RuntimeAPI, cfg.Name = strings.TrimPrefix(l.URL, "http://"), "hearth"
+	e, err := Register(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +97,7 @@ func (l *lambda) register(t *testing.T) *Extension {
 
 func TestItRunsUntilShutdownAndAsksAgainAfterAFailure(t *testing.T) {
 	l := newLambda(t, `{"eventType":"INVOKE","requestId":"1"}`, "", `not JSON`, `{"eventType":"SHUTDOWN","shutdownReason":"spindown"}`)
-	if err := l.register(t).Run(t.Context()); err != nil {
+	if err := l.register(t, Config{}).Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if !slices.Equal(l.registered, []string{"SHUTDOWN"}) || len(l.next) != 0 {
@@ -91,7 +107,7 @@ func TestItRunsUntilShutdownAndAsksAgainAfterAFailure(t *testing.T) {
 
 func TestItEndsWithItsContext(t *testing.T) {
 	l := newLambda(t)
-	e := l.register(t)
+	e := l.register(t, Config{})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- e.Run(ctx) }()
@@ -101,9 +117,66 @@ func TestItEndsWithItsContext(t *testing.T) {
 	}
 }
 
+func TestTheNextEventIsAskedForOnceOnInvokeHasReturned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, s := scripted(invoke, `{"eventType":"SOMETHING NEW"}`, invoke, shutdown)
+		var events []Event
+		e.cfg.OnInvoke = func(_ context.Context, event Event) {
+			events = append(events, event)
+			time.Sleep(time.Second)
+			if len(events) == 1 {
+				panic("on purpose")
+			}
+		}
+		var log bytes.Buffer // read once Run has returned
+		e.cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		if err := e.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.pauses(); !slices.Equal(got, []time.Duration{time.Second, 0, time.Second}) {
+			t.Errorf("waited %v", got)
+		}
+		want := Event{Type: "INVOKE", RequestID: "1", DeadlineMS: 1784000000123}
+		if !slices.Equal(events, []Event{want, want}) {
+			t.Errorf("called for %+v", events)
+		}
+		if got := log.String(); strings.Count(got, "level=ERROR") != 1 || !strings.Contains(got, "on purpose") {
+			t.Errorf("logged %q", got)
+		}
+	})
+}
+
+func TestOnInvokeEndsBeforeADeadlineThatLiesAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, _ := scripted()
+		e.cfg.DeadlineMargin = 200 * time.Millisecond
+		now := time.Now()
+		for name, tc := range map[string]struct {
+			deadline time.Time
+			want     time.Time // zero: none
+		}{
+			"ahead, to the millisecond": {now.Add(1234 * time.Millisecond), now.Add(1034 * time.Millisecond)},
+			"within the margin":         {now.Add(time.Millisecond), now.Add(-199 * time.Millisecond)},
+			"passed":                    {now.Add(-time.Millisecond), time.Time{}},
+			"none":                      {time.UnixMilli(0), time.Time{}},
+		} {
+			event := Event{Type: "INVOKE", DeadlineMS: tc.deadline.UnixMilli()}
+			if !event.Deadline().Equal(tc.deadline) {
+				t.Errorf("%s: the deadline is %v, want %v", name, event.Deadline(), tc.deadline)
+			}
+			e.cfg.OnInvoke = func(ctx context.Context, _ Event) {
+				if got, _ := ctx.Deadline(); !got.Equal(tc.want) {
+					t.Errorf("%s: ends at %v, want %v", name, got, tc.want)
+				}
+			}
+			e.invoked(t.Context(), event)
+		}
+	})
+}
+
 func TestErrorsAreReportedWithTheirType(t *testing.T) {
 	l := newLambda(t)
-	e := l.register(t)
+	e := l.register(t, Config{})
 	if err := errors.Join(e.InitError(t.Context(), "Hearth.Config", errors.New("why")), e.ExitError(t.Context(), "Hearth.Exit", errors.New("so"))); err != nil {
 		t.Fatal(err)
 	}

@@ -142,16 +142,20 @@ func TestAnEventIsReadWhole(t *testing.T) {
 
 func TestASandboxShutsItDownForAnyReason(t *testing.T) {
 	for _, tc := range []struct {
-		reason  string
-		events  []string
-		managed bool
+		reason string
+		events []string
+		init   lambdatest.InitType
 	}{
-		{"spindown", nil, false}, {"SPINDOWN", nil, true}, {"Timeout", []string{"INVOKE"}, false}, {"FAILURE", nil, false}, {"", nil, false},
+		{"spindown", nil, lambdatest.OnDemand},
+		{"SPINDOWN", nil, lambdatest.ManagedInstances},
+		{"Timeout", []string{"INVOKE"}, lambdatest.OnDemand},
+		{"FAILURE", nil, lambdatest.SnapStart},
+		{"", nil, lambdatest.ProvisionedConcurrency},
 	} {
 		t.Run(tc.reason, func(t *testing.T) {
 			host, err := lambdatest.New(lambdatest.Config{
-				ManagedInstances: tc.managed,
-				Answer:           func(_ context.Context, payload []byte) ([]byte, error) { return payload, nil },
+				Init:   tc.init,
+				Answer: func(_ context.Context, payload []byte) ([]byte, error) { return payload, nil },
 			})
 			if err != nil {
 				t.Fatal(err)

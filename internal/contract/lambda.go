@@ -79,7 +79,7 @@ func (s *suite) lambda(t *testing.T) {
 		}
 	})
 	t.Run("where the function is managed it registers all the same", func(t *testing.T) {
-		_, p, h := s.extension(t, lambdatest.Config{ManagedInstances: true})
+		_, p, h := s.extension(t, lambdatest.Config{Init: lambdatest.ManagedInstances})
 		h.history(t, "lambda", 1)
 		if err := p.Stop(t.Context()); err != nil {
 			t.Errorf("%v\n%s", err, p.Log())

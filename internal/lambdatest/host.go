@@ -1,21 +1,36 @@
-// Package lambdatest is a test double of one Lambda sandbox: the Runtime API and the Extensions API on a loopback port.
+// Package lambdatest is a test double of one Lambda sandbox: the Runtime, Extensions and Telemetry APIs on a loopback
+// port, and the processes that call them, held as Lambda holds them.
 //
-// Start with [New], give [Host.Addr] to the extension and to the runtime as AWS_LAMBDA_RUNTIME_API (or let
-// [Host.StartExtension] and [Host.StartRuntime] do so), then call [Host.Invoke] and [Host.Shutdown]. As in Lambda, an
-// invocation waits until the extensions and the runtime are ready for it, and one is under way at a time. A Host is one
-// sandbox: once it has crashed it stays so. It does not freeze, bill or limit anything, and it sends no telemetry.
+// Start with [New] and a [Config], which says of what type and size the sandbox is. Give [Host.Addr] to the extension
+// and to the runtime as AWS_LAMBDA_RUNTIME_API, or let [Host.StartExtension], [Host.StartRuntime] and
+// [Host.StartBootstrap] start them, then call [Host.Invoke], [Host.Freeze], [Host.Thaw] and [Host.Shutdown]. What that
+// cost is in [Host.Init], [Host.Invocations] and [Process.Usage].
+//
+// As in Lambda, INIT ends when the extensions and the runtime have asked for their next event, and an invocation waits
+// until they do so again. They learn of it in random order. What takes too long for INIT or for SHUTDOWN is killed. A
+// Host is one sandbox: once it has crashed it stays so, and an invocation that times out ends nothing unless its caller
+// goes on to shut the sandbox down, as Lambda would. Where cgroups are writable, they limit the processes to the
+// function's size and freeze them; elsewhere nothing limits them, and a freeze is a SIGSTOP. It does not lose what a
+// virtual machine loses when it stands still: clocks go on, and sockets stay open. It has no Logs API, no restore hooks
+// and no internal extensions, and restarts nothing.
+//
+// The files: host.go and config.go; api.go has the routes, extension.go, runtime.go and telemetry.go what is behind them;
+// init.go, invocation.go and shutdown.go are the phases; process.go, sandbox.go, cgroup_linux.go and layer.go what runs
+// in it.
 package lambdatest
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/google/uuid"
@@ -30,88 +45,80 @@ var (
 	ErrTimeout = errors.New("lambdatest: task timed out")
 )
 
-// Config describes the function in the sandbox. The zero value is a function with the extension "hearth".
-type Config struct {
-	Extensions []string // File names in /opt/extensions, all of which INIT waits for. nil: "hearth". Empty: none.
-	Function   string   // Function name. Default "test-function".
-	Handler    string   // What the function's _HANDLER says. Default "handler.handler".
-
-	// Timeout is the function's: how long an invocation has from its dispatch. Default 10s.
-	Timeout time.Duration
-
-	// ManagedInstances refuses registrations for INVOKE, as Lambda Managed Instances do.
-	ManagedInstances bool
-
-	// Answer stands in for the runtime: it answers every invocation. nil: a runtime calls the Runtime API.
-	Answer func(ctx context.Context, payload []byte) ([]byte, error)
-}
-
-func (c Config) withDefaults() Config {
-	if c.Extensions == nil {
-		c.Extensions = []string{"hearth"}
-	}
-	c.Function = cmp.Or(c.Function, "test-function")
-	c.Handler = cmp.Or(c.Handler, "handler.handler")
-	c.Timeout = cmp.Or(c.Timeout, 10*time.Second)
-	return c
-}
-
-// Report is an error that an extension or the runtime reported about itself, or the end of an extension's process.
+// Report is what went wrong: an error that an extension or the runtime reported about itself, the end of a process
+// before SHUTDOWN, or that it had to be killed.
 type Report struct {
 	From string // The extension's name, or "runtime".
-	Call string // "init/error", "exit/error" or "crash".
+	Call string // "init/error", "exit/error", "crash" or "killed".
 	Type string // The Function-Error-Type header, or how the process ended.
 	Body string // As it was sent.
 }
-
-// FunctionError is the error a handler answered an invocation with.
-type FunctionError struct {
-	Type string // The Lambda-Runtime-Function-Error-Type header.
-	Body string // Lambda's error JSON: errorMessage, errorType, stackTrace.
-}
-
-func (e *FunctionError) Error() string { return "lambdatest: function error " + e.Type + ": " + e.Body }
 
 // Host is one sandbox. Its methods may be called from any goroutine.
 type Host struct {
 	cfg    Config
 	server *httptest.Server
-	turn   chan struct{} // Holds a token while an invocation is under way.
-	done   chan struct{} // Closed by Close.
+	opt    string        // Folder that stands for /opt. "": there is no layer.
+	turn   chan struct{} // Holds a token for each invocation under way.
+	close  func()        // Closes done, ends what waits and the deliveries of telemetry.
+	done   <-chan struct{}
 	once   sync.Once
+	wg     sync.WaitGroup // All that the host runs besides the server: joined by Close.
+	cgroup cgroup
+	limits Limits
 
-	mu         sync.Mutex    // Guards what follows.
-	changed    chan struct{} // Closed and replaced by every update.
-	extensions []*extension  // In the order they registered.
-	current    *invocation   // Queued for, or running in, the runtime. nil between invocations.
-	reports    []Report
-	stopping   bool
-}
-
-type invocation struct {
-	id       string
-	deadline time.Time
-	payload  []byte
-	taken    bool // The runtime has it.
-	answered bool
-	response []byte
-	err      error
+	mu            sync.Mutex    // Guards what follows.
+	changed       chan struct{} // Closed and replaced by every update.
+	random        *rand.Rand
+	extensions    []*extension // In the order they registered.
+	runtime       inbox
+	runtimeKnown  bool // It was started, or has asked.
+	runtimeInit   bool // Its INIT is over.
+	open          []*invocation
+	invocations   []Invocation
+	init          struct{ began, ended time.Time }
+	events        []telemetryEvent // In the order they happened.
+	subscriptions int              // To them.
+	processes     []*Process
+	reports       []Report
+	stopping      bool
+	frozen        bool
+	restored      bool // From the snapshot of SnapStart.
 }
 
 // New starts a sandbox without processes in it. Close it.
 func New(cfg Config) (*Host, error) {
-	var lc net.ListenConfig
-	ln, err := lc.Listen(context.Background(), "tcp", "127.0.0.1:0")
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	opt := ""
+	if cfg.Layer != "" {
+		var err error
+		if opt, err = unpack(cfg.Layer); err != nil {
+			return nil, err
+		}
+		if cfg.Extensions == nil {
+			cfg.Extensions = extensionsIn(opt)
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, fmt.Errorf("lambdatest: %w", err)
+		cancel()
+		return nil, errors.Join(fmt.Errorf("lambdatest: %w", err), os.RemoveAll(opt))
 	}
 	h := &Host{
-		cfg:     cfg.withDefaults(),
-		turn:    make(chan struct{}, 1),
-		done:    make(chan struct{}),
+		cfg:     cfg,
+		opt:     opt,
+		turn:    make(chan struct{}, cfg.Concurrency),
+		close:   cancel,
+		done:    ctx.Done(),
 		changed: make(chan struct{}),
+		random:  rand.New(rand.NewPCG(cfg.Seed, 0)),
 	}
-	h.server = &httptest.Server{Listener: ln, Config: &http.Server{Handler: h.routes(), ReadHeaderTimeout: 5 * time.Second}}
+	h.cgroup, h.limits = newCgroup("lambdatest-"+uuid.NewString(), cfg.MemoryMB)
+	h.server = &httptest.Server{Listener: ln, Config: &http.Server{Handler: h.routes(ctx), ReadHeaderTimeout: 5 * time.Second}}
 	h.server.Start()
 	return h, nil
 }
@@ -119,10 +126,16 @@ func New(cfg Config) (*Host, error) {
 // Addr is the value of AWS_LAMBDA_RUNTIME_API: host and port.
 func (h *Host) Addr() string { return h.server.Listener.Addr().String() }
 
-// Close ends every call to the APIs and returns when the last one has ended. Processes see a lost connection.
+// Close thaws the sandbox, ends every call to the APIs, kills what still runs, and returns when all of it has ended.
 func (h *Host) Close() {
-	h.once.Do(func() { close(h.done) })
-	h.server.Close()
+	h.once.Do(func() {
+		h.close()
+		_ = h.setFrozen(false)
+		h.server.Close()
+		_ = signal(syscall.SIGKILL, h.running())
+		h.wg.Wait()
+		_, _ = h.cgroup.remove(), os.RemoveAll(h.opt)
+	})
 }
 
 // Registered names the extensions that have registered, in that order.
@@ -143,71 +156,24 @@ func (h *Host) Reports() []Report {
 	return slices.Clone(h.reports)
 }
 
-// WaitReady returns when every extension has registered and waits in /next: INIT has ended, or an invocation's last
-// billed millisecond. It fails as soon as the sandbox does.
+// WaitReady returns when every extension has registered and waits in /next, and the runtime too if there is one: INIT
+// has ended, or an invocation's last billed millisecond. It fails as soon as the sandbox does.
 func (h *Host) WaitReady(ctx context.Context) error {
-	return h.await(ctx, func() (bool, error) { return h.readyLocked(), h.failureLocked() })
-}
-
-// Invoke runs one invocation and returns the handler's response as soon as there is one, while extensions may still be
-// at work. The invocation before it is waited for. A handler's error is a *FunctionError.
-func (h *Host) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
-	select {
-	case h.turn <- struct{}{}:
-		defer func() { <-h.turn }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-h.done:
-		return nil, ErrClosed
-	}
-	if err := h.WaitReady(ctx); err != nil {
-		return nil, err
-	}
-	inv := &invocation{id: uuid.NewString(), deadline: time.Now().Add(h.cfg.Timeout), payload: payload}
-	ctx, cancel := context.WithDeadlineCause(ctx, inv.deadline, ErrTimeout)
-	defer cancel()
-	h.update(func() {
-		h.current = inv
-		for _, e := range h.extensions {
-			e.deliver(h.invokeEvent(inv))
-		}
-	})
-	defer h.update(func() { h.current = nil })
-	if h.cfg.Answer != nil {
-		return h.cfg.Answer(ctx, payload)
-	}
-	err := h.await(ctx, func() (bool, error) { return inv.answered, h.failureLocked() })
-	if err != nil {
-		return nil, err
-	}
-	return inv.response, inv.err
-}
-
-// Shutdown sends SHUTDOWN with the reason ("spindown", "timeout", "failure") to the extensions that registered for it,
-// and returns when they have it. They have two seconds from now.
-func (h *Host) Shutdown(ctx context.Context, reason string) error {
-	h.update(func() {
-		if h.stopping {
-			return
-		}
-		h.stopping = true
-		for _, e := range h.extensions {
-			e.deliver(shutdownEvent(reason))
-		}
-	})
 	return h.await(ctx, func() (bool, error) {
-		return !slices.ContainsFunc(h.extensions, func(e *extension) bool { return len(e.queue) > 0 && !e.gone }), nil
+		return h.extensionsReadyLocked() && (h.runtimeReadyLocked() || !h.runtimeKnown), h.failureLocked()
 	})
 }
 
-func (h *Host) readyLocked() bool {
+func (h *Host) extensionsReadyLocked() bool {
 	for _, name := range h.cfg.Extensions {
-		if e := h.extensionLocked(name); e == nil || e.polls == 0 || len(e.queue) > 0 {
+		if e := h.extensionLocked(name); e == nil || !e.idle() {
 			return false
 		}
 	}
 	return true
 }
+
+func (h *Host) runtimeReadyLocked() bool { return h.cfg.Answer != nil || h.runtime.idle() }
 
 // extensionLocked finds a registered extension by its name or its identifier.
 func (h *Host) extensionLocked(key string) *extension {
@@ -230,11 +196,16 @@ func (h *Host) failureLocked() error {
 	return nil
 }
 
-// update changes the guarded state and wakes everyone who awaits something of it.
+// update changes the guarded state, notes what has ended with that, and wakes everyone who awaits something of it.
 func (h *Host) update(change func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	change()
+	now, idle := time.Now(), h.extensionsReadyLocked() && h.runtimeReadyLocked()
+	if idle {
+		h.endInitLocked(now, "success")
+	}
+	h.endInvocationsLocked(now, idle)
 	close(h.changed)
 	h.changed = make(chan struct{})
 }
@@ -256,5 +227,14 @@ func (h *Host) await(ctx context.Context, cond func() (bool, error)) error {
 		case <-h.done:
 			return ErrClosed
 		}
+	}
+}
+
+func (h *Host) closed() bool {
+	select {
+	case <-h.done:
+		return true
+	default:
+		return false
 	}
 }

@@ -1,6 +1,8 @@
 package lambdatest
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,11 +31,31 @@ func TestMain(m *testing.M) {
 
 func extensionMain(behaviour string) int {
 	c := &caller{host: os.Getenv("AWS_LAMBDA_RUNTIME_API")}
-	if behaviour == "crash" {
+	switch behaviour {
+	case "crash":
 		fmt.Println("about to crash")
 		return 3
+	case "hang":
+		select {}
+	case "groups":
+		groups, _ := os.ReadFile("/proc/self/cgroup")
+		fmt.Print(string(groups))
+	case "environment":
+		fmt.Println(strings.Join(os.Environ(), "\n"))
+	case "hog":
+		fmt.Println(len(bytes.Repeat([]byte("x"), 256<<20)))
 	}
-	c.register(filepath.Base(os.Args[0]), "INVOKE", "SHUTDOWN")
+	events := cmp.Or(os.Getenv("LAMBDATEST_EVENTS"), "INVOKE,SHUTDOWN")
+	c.register("hearth", strings.Split(events, ",")...)
+	switch behaviour {
+	case "mute":
+		select {}
+	case "burn":
+		var used syscall.Rusage
+		for used.Utime.Nano()+used.Stime.Nano() < (20 * time.Millisecond).Nanoseconds() {
+			_ = syscall.Getrusage(syscall.RUSAGE_SELF, &used)
+		}
+	}
 	for {
 		ev := c.next()
 		fmt.Println("event", ev.EventType, ev.ShutdownReason)
@@ -187,24 +209,24 @@ func TestRefusals(t *testing.T) {
 	for _, tc := range []struct {
 		name, method, path, body string
 		headers                  []string
-		managed                  bool
+		init                     InitType
 		status                   int
 		errorType                string
 	}{
-		{"no name", "POST", extensionAPI + "/register", `{}`, nil, false, 403, "Extension.InvalidExtensionName"},
-		{"other name", "POST", extensionAPI + "/register", `{}`, []string{"Lambda-Extension-Name", "hearty"}, false, 403, "Extension.InvalidExtensionName"},
-		{"bad body", "POST", extensionAPI + "/register", `[`, []string{"Lambda-Extension-Name", "hearth"}, false, 403, "InvalidRequestFormat"},
-		{"bad event", "POST", extensionAPI + "/register", `{"events":["NAP"]}`, []string{"Lambda-Extension-Name", "hearth"}, false, 403, "Extension.InvalidEventType"},
-		{"managed", "POST", extensionAPI + "/register", `{"events":["INVOKE"]}`, []string{"Lambda-Extension-Name", "hearth"}, true, 403, "Extension.InvalidEventType"},
-		{"no identifier", "GET", extensionAPI + "/event/next", "", nil, false, 403, "Extension.MissingExtensionIdentifier"},
-		{"not an identifier", "GET", extensionAPI + "/event/next", "", []string{"Lambda-Extension-Identifier", "x"}, false, 403, "Extension.InvalidExtensionIdentifier"},
-		{"unknown", "GET", extensionAPI + "/event/next", "", []string{"Lambda-Extension-Identifier", unknown}, false, 403, "Extension.UnknownExtensionIdentifier"},
-		{"name as identifier", "GET", extensionAPI + "/event/next", "", []string{"Lambda-Extension-Identifier", "hearth"}, false, 403, "Extension.InvalidExtensionIdentifier"},
-		{"telemetry", "PUT", "/2022-07-01/telemetry", `{}`, nil, false, 202, "Telemetry.NotSupported"},
-		{"no invocation", "POST", runtimeAPI + "/invocation/" + unknown + "/response", "", nil, false, 400, "InvalidRequestID"},
+		{"no name", "POST", extensionAPI + "/register", `{}`, nil, OnDemand, 403, "Extension.InvalidExtensionName"},
+		{"other name", "POST", extensionAPI + "/register", `{}`, []string{"Lambda-Extension-Name", "hearty"}, OnDemand, 403, "Extension.InvalidExtensionName"},
+		{"bad body", "POST", extensionAPI + "/register", `[`, []string{"Lambda-Extension-Name", "hearth"}, OnDemand, 403, "InvalidRequestFormat"},
+		{"bad event", "POST", extensionAPI + "/register", `{"events":["NAP"]}`, []string{"Lambda-Extension-Name", "hearth"}, OnDemand, 403, "Extension.InvalidEventType"},
+		{"managed", "POST", extensionAPI + "/register", `{"events":["INVOKE"]}`, []string{"Lambda-Extension-Name", "hearth"}, ManagedInstances, 403, "Extension.InvalidEventType"},
+		{"no identifier", "GET", extensionAPI + "/event/next", "", nil, OnDemand, 403, "Extension.MissingExtensionIdentifier"},
+		{"not an identifier", "GET", extensionAPI + "/event/next", "", []string{"Lambda-Extension-Identifier", "x"}, OnDemand, 403, "Extension.InvalidExtensionIdentifier"},
+		{"unknown", "GET", extensionAPI + "/event/next", "", []string{"Lambda-Extension-Identifier", unknown}, OnDemand, 403, "Extension.UnknownExtensionIdentifier"},
+		{"name as identifier", "GET", extensionAPI + "/event/next", "", []string{"Lambda-Extension-Identifier", "hearth"}, OnDemand, 403, "Extension.InvalidExtensionIdentifier"},
+		{"telemetry for nobody", "PUT", telemetryAPI, `{}`, nil, OnDemand, 403, "Extension.MissingExtensionIdentifier"},
+		{"no invocation", "POST", runtimeAPI + "/invocation/" + unknown + "/response", "", nil, OnDemand, 400, "InvalidRequestID"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			_, c := newHost(t, Config{ManagedInstances: tc.managed})
+			_, c := newHost(t, Config{Init: tc.init})
 			status, _, body := c.call(t.Context(), tc.method, tc.path, tc.body, tc.headers...)
 			var problem struct{ ErrorMessage, ErrorType string }
 			if err := json.Unmarshal([]byte(body), &problem); err != nil {
@@ -247,8 +269,16 @@ func TestReportedErrorsEndTheSandbox(t *testing.T) {
 
 func TestAnInvocationTimesOut(t *testing.T) {
 	h, c := newHost(t, Config{Extensions: []string{}, Timeout: 30 * time.Millisecond})
+	taken := make(chan string, 1)
+	go func() {
+		_, header, _ := c.call(t.Context(), "GET", runtimeAPI+"/invocation/next", "")
+		taken <- runtimeAPI + "/invocation/" + header.Get("Lambda-Runtime-Aws-Request-Id") + "/response"
+	}()
 	if _, err := h.Invoke(t.Context(), nil); !errors.Is(err, ErrTimeout) {
-		t.Errorf("no runtime: %v", err)
+		t.Errorf("no answer: %v", err)
+	}
+	if status, _, body := c.call(t.Context(), "POST", <-taken, ""); status != 400 {
+		t.Errorf("an answer too late: %d %s", status, body)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -343,13 +373,17 @@ func TestAnExtensionProcessEndsOnShutdown(t *testing.T) {
 }
 
 func TestAnExtensionProcessThatLingersIsKilled(t *testing.T) {
-	h, _ := newHost(t, Config{})
+	h, _ := newHost(t, Config{ShutdownTimeout: 200 * time.Millisecond})
 	p, err := h.StartExtension(t.Context(), asExtension(t), noLinger, "LAMBDATEST_EXTENSION=linger")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := p.Stop(t.Context()); err == nil || !strings.Contains(err.Error(), "killed") {
 		t.Errorf("stop: %v", err)
+	}
+	want := []Report{{From: "hearth", Call: "killed", Type: "still running 200ms after SHUTDOWN"}}
+	if got := h.Reports(); !reflect.DeepEqual(got, want) {
+		t.Errorf("reports: %+v", got)
 	}
 }
 

@@ -1,17 +1,15 @@
 // Package testnet serves an http.Handler on a loopback port as if it were far away: with TLS from an authority made
 // at start, and with a wire that takes half a round trip in each direction. Start at Serve. Knobs is what the
-// stand-ins in weaviatetest and odootest share: request counts, a hook and a service time.
+// stand-ins in weaviatetest and odootest share: request counts, a hook and a service time. Proxy is the wire alone,
+// before any server, and its connections can be broken.
 //
-// It models delay only: no loss, no bandwidth limit, no slow start.
+// It models delay and broken connections only: no loss, no bandwidth limit, no slow start.
 package testnet
 
 import (
-	"context"
 	"crypto/tls"
-	"fmt"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -31,9 +29,9 @@ type Server struct {
 	Addr string // "127.0.0.1:4711"
 	CA   []byte // the authority's certificate as PEM; nil without TLS
 
-	http *http.Server
-	wire *wire // nil without RTT
-	done chan struct{}
+	http  *http.Server
+	proxy *Proxy // nil without RTT
+	done  chan struct{}
 
 	mu      sync.Mutex
 	running int           // guarded by mu: handlers under way
@@ -47,10 +45,9 @@ func Serve(h http.Handler, cfg Config) (*Server, error) {
 	if addr == "" {
 		addr = "127.0.0.1:0"
 	}
-	var lc net.ListenConfig
-	front, err := lc.Listen(context.Background(), "tcp", addr)
+	front, err := listen(addr)
 	if err != nil {
-		return nil, fmt.Errorf("testnet: %w", err)
+		return nil, err
 	}
 	s := &Server{Addr: front.Addr().String(), done: make(chan struct{}), idle: make(chan struct{})}
 	s.URL = "http://" + s.Addr
@@ -74,11 +71,11 @@ func Serve(h http.Handler, cfg Config) (*Server, error) {
 
 	back := front
 	if cfg.RTT > 0 {
-		if back, err = lc.Listen(context.Background(), "tcp", "127.0.0.1:0"); err != nil {
+		if back, err = listen("127.0.0.1:0"); err != nil {
 			front.Close()
-			return nil, fmt.Errorf("testnet: %w", err)
+			return nil, err
 		}
-		s.wire = newWire(front, back.Addr().String(), cfg.RTT)
+		s.proxy = newProxy(front, back.Addr().String(), cfg.RTT)
 	}
 	go func() {
 		defer close(s.done)
@@ -103,8 +100,8 @@ func (s *Server) Close() error {
 	}
 	s.mu.Unlock()
 	err := s.http.Close()
-	if s.wire != nil {
-		s.wire.close()
+	if s.proxy != nil {
+		s.proxy.Close()
 	}
 	<-s.done
 	<-s.idle

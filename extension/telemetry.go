@@ -1,0 +1,262 @@
+package extension
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// ErrNoTelemetry is returned where no events will come: none were asked for, Lambda refused (as local emulators do),
+// or the receiver has ended.
+var ErrNoTelemetry = errors.New("extension: no telemetry")
+
+// What Lambda is asked for, at its least: https://docs.aws.amazon.com/lambda/latest/dg/telemetry-api-reference.html.
+const (
+	telemetryPath   = "/2022-07-01/telemetry"
+	telemetrySchema = "2022-12-13"
+	bufferMS        = 25
+	bufferItems     = 1000
+	bufferBytes     = 256 << 10
+	// sandboxHost is the only host that Lambda delivers to: a name for the sandbox's own address.
+	sandboxHost = "sandbox.localdomain"
+)
+
+const (
+	mostBody    = 2 * bufferBytes // of a batch
+	mostConns   = 4
+	remembered  = 16               // invocations that ended
+	longestID   = 128              // of a request
+	longestRun  = 15 * time.Minute // that Lambda grants a handler
+	lookupTime  = 500 * time.Millisecond
+	requestTime = 2 * time.Second // for one request, ours or Lambda's
+)
+
+// RuntimeDone is the end of one invocation's handler, as Lambda's event platform.runtimeDone tells it.
+type RuntimeDone struct {
+	RequestID string
+	Status    string        // success, error, failure or timeout
+	Duration  time.Duration // of the handler; 0: unknown
+}
+
+// Telemetry receives the platform's events while the [Extension] that has it in its [Config] runs, and remembers the
+// last 16 invocations that ended. The zero value is ready for use; it is safe for concurrent use.
+type Telemetry struct {
+	mu      sync.Mutex
+	on      bool          // guarded by mu
+	last    []RuntimeDone // oldest first; guarded by mu
+	seen    int           // in all; guarded by mu
+	changed chan struct{} // closed by the next change; nil: nobody waits; guarded by mu
+}
+
+// Wait returns when the handler of that request has ended, at once if it has before, or when ctx has. Lambda may try
+// a request again under the same id: it then passes for one that has ended.
+func (t *Telemetry) Wait(ctx context.Context, requestID string) (RuntimeDone, error) {
+	for {
+		t.mu.Lock()
+		if i := t.indexLocked(requestID); i >= 0 {
+			done := t.last[i]
+			t.mu.Unlock()
+			return done, nil
+		}
+		if !t.on {
+			t.mu.Unlock()
+			return RuntimeDone{}, ErrNoTelemetry
+		}
+		if t.changed == nil {
+			t.changed = make(chan struct{})
+		}
+		changed := t.changed
+		t.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return RuntimeDone{}, context.Cause(ctx)
+		}
+	}
+}
+
+// slowest is the longest that a remembered handler took, 0 if that is unknown, and how many have ended in all.
+func (t *Telemetry) slowest() (slowest time.Duration, seen int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, done := range t.last {
+		slowest = max(slowest, done.Duration)
+	}
+	return slowest, t.seen
+}
+
+func (t *Telemetry) see(dones []RuntimeDone) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, done := range dones {
+		if t.indexLocked(done.RequestID) >= 0 {
+			continue // sent again: our answer was lost
+		}
+		if len(t.last) == remembered {
+			t.last = slices.Delete(t.last, 0, 1)
+		}
+		t.last = append(t.last, done)
+		t.seen++
+	}
+	t.wakeLocked()
+}
+
+func (t *Telemetry) turn(on bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.on = on
+	t.wakeLocked()
+}
+
+func (t *Telemetry) indexLocked(requestID string) int {
+	return slices.IndexFunc(t.last, func(done RuntimeDone) bool { return done.RequestID == requestID })
+}
+
+func (t *Telemetry) wakeLocked() {
+	if t.changed != nil {
+		close(t.changed)
+		t.changed = nil
+	}
+}
+
+// receive subscribes and receives until stop is called, which returns once everything has ended. If that cannot be,
+// nothing is received.
+func (e *Extension) receive(ctx context.Context, t *Telemetry) (stop func()) {
+	listener, err := e.subscribe(ctx)
+	if err != nil {
+		e.cfg.Logger.Warn("no telemetry", "error", err)
+		return func() {}
+	}
+	t.turn(true)
+	ctx, cancel := context.WithCancel(ctx)
+	var receiver sync.WaitGroup
+	receiver.Go(func() {
+		defer t.turn(false)
+		if err := t.serve(ctx, listener, e.cfg.Logger); ctx.Err() == nil {
+			e.cfg.Logger.Warn("telemetry has ended", "error", err)
+		}
+	})
+	return func() {
+		cancel()
+		receiver.Wait()
+	}
+}
+
+// subscribe opens the listener that Lambda will deliver to.
+func (e *Extension) subscribe(ctx context.Context) (net.Listener, error) {
+	listener, err := listenSandbox(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoTelemetry, err)
+	}
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	body, err := json.Marshal(map[string]any{
+		"schemaVersion": telemetrySchema,
+		"types":         []string{"platform"},
+		"buffering":     map[string]int{"timeoutMs": bufferMS, "maxItems": bufferItems, "maxBytes": bufferBytes},
+		"destination":   map[string]string{"protocol": "HTTP", "URI": "http://" + net.JoinHostPort(sandboxHost, port)},
+	})
+	ctx, cancel := context.WithTimeout(ctx, requestTime)
+	defer cancel()
+	var resp response
+	if err == nil {
+		resp, err = e.call(ctx, http.MethodPut, telemetryPath, http.Header{"Content-Type": {"application/json"}}, body)
+	}
+	if err == nil && resp.status == http.StatusAccepted {
+		err = fmt.Errorf("not supported here: %.200s", resp.body)
+	}
+	if err != nil {
+		_ = listener.Close()
+		return nil, fmt.Errorf("%w: %w", ErrNoTelemetry, err)
+	}
+	return listener, nil
+}
+
+// listenSandbox listens on the address that Lambda delivers to and on no other: who else can reach us could tell us
+// anything. Where its name is unknown, this is not Lambda.
+func listenSandbox(ctx context.Context) (net.Listener, error) {
+	lookup, cancel := context.WithTimeout(ctx, lookupTime)
+	defer cancel()
+	var config net.ListenConfig
+	listener, err := config.Listen(lookup, "tcp", net.JoinHostPort(sandboxHost, "0"))
+	if _, unknown := errors.AsType[*net.DNSError](err); unknown {
+		return config.Listen(ctx, "tcp", "127.0.0.1:0")
+	}
+	return listener, err
+}
+
+// serve receives batches until ctx ends, and returns once every connection has.
+func (t *Telemetry) serve(ctx context.Context, listener net.Listener, log *slog.Logger) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var work sync.WaitGroup
+	var open atomic.Int32
+	server := &http.Server{
+		Handler:     http.HandlerFunc(t.batch),
+		ReadTimeout: requestTime, WriteTimeout: requestTime, MaxHeaderBytes: 8 << 10,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ConnState: func(conn net.Conn, state http.ConnState) {
+			switch state {
+			case http.StateNew: // before Serve returns
+				work.Add(1)
+				if open.Add(1) > mostConns || ctx.Err() != nil {
+					_ = conn.Close()
+				}
+			case http.StateClosed:
+				open.Add(-1)
+				work.Done()
+			}
+		},
+	}
+	server.SetKeepAlivesEnabled(false) // no connection lives through a freeze
+	work.Go(func() {
+		<-ctx.Done()
+		_ = server.Close()
+	})
+	err := server.Serve(listener)
+	cancel()
+	work.Wait()
+	return err
+}
+
+// batch takes one delivery. The answer is 200 whatever it was: else Lambda would send the same again.
+func (t *Telemetry) batch(w http.ResponseWriter, r *http.Request) {
+	t.see(runtimeDones(http.MaxBytesReader(w, r.Body, mostBody)))
+}
+
+// runtimeDones picks out of a JSON array of events what it needs, as far as it can be read.
+func runtimeDones(body io.Reader) (dones []RuntimeDone) {
+	decoder := json.NewDecoder(body)
+	if start, err := decoder.Token(); err != nil || start != json.Delim('[') {
+		return nil
+	}
+	for decoder.More() {
+		var raw json.RawMessage
+		if decoder.Decode(&raw) != nil {
+			break
+		}
+		var event struct {
+			Type   string
+			Record struct {
+				RequestID string
+				Status    string
+				Metrics   struct{ DurationMS float64 }
+			}
+		}
+		_ = json.Unmarshal(raw, &event) // an event of another type may hold anything
+		id := event.Record.RequestID
+		if event.Type != "platform.runtimeDone" || id == "" || len(id) > longestID {
+			continue
+		}
+		ms := max(0, min(event.Record.Metrics.DurationMS, float64(longestRun.Milliseconds())))
+		dones = append(dones, RuntimeDone{id, event.Record.Status, time.Duration(ms * float64(time.Millisecond))})
+	}
+	return dones
+}

@@ -1,0 +1,318 @@
+package extension
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// batchOf is a batch as Lambda sends it, with the ends of the invocations among other events.
+func batchOf(ids ...string) string {
+	events := []string{`{"time":"2026-01-01T00:00:00.000Z","type":"platform.initStart","record":{"phase":"init"}}`}
+	for _, id := range ids {
+		events = append(events,
+			fmt.Sprintf(`{"time":"2026-01-01T00:00:00.000Z","type":"platform.start","record":{"requestId":%q,"version":"$LATEST"}}`, id),
+			fmt.Sprintf(`{"time":"2026-01-01T00:00:00.123Z","type":"platform.runtimeDone","record":{"requestId":%q,"status":"success",`+
+				`"metrics":{"durationMs":123.5,"producedBytes":86},"spans":[{"name":"responseLatency","durationMs":23.0}]}}`, id))
+	}
+	return "[" + strings.Join(events, ",") + "]"
+}
+
+func endOf(id string) RuntimeDone {
+	return RuntimeDone{RequestID: id, Status: "success", Duration: 123500 * time.Microsecond}
+}
+
+func TestABatchIsReadAsFarAsItGoes(t *testing.T) {
+	done := func(record string) string { return `{"type":"platform.runtimeDone","record":` + record + `}` }
+	for name, tc := range map[string]struct {
+		body string
+		want []RuntimeDone
+	}{
+		"as Lambda sends it":             {batchOf("a", "b"), []RuntimeDone{endOf("a"), endOf("b")}},
+		"nothing":                        {``, nil},
+		"no events":                      {`[]`, nil},
+		"no array":                       {done(`{"requestId":"a"}`), nil},
+		"cut off":                        {batchOf("a")[:len(batchOf("a"))-1] + `,{"type":"platform.runt`, []RuntimeDone{endOf("a")}},
+		"broken later":                   {`[` + done(`{"requestId":"a"}`) + `,]]` + done(`{"requestId":"b"}`), []RuntimeDone{{RequestID: "a"}}},
+		"a log's record is no object":    {`[{"type":"function","record":"hello"},` + done(`{"requestId":"a"}`) + `]`, []RuntimeDone{{RequestID: "a"}}},
+		"what is no event":               {`[7,null,"x",[],` + done(`{"requestId":"a"}`) + `]`, []RuntimeDone{{RequestID: "a"}}},
+		"a duration that is no number":   {`[` + done(`{"requestId":"a","status":"timeout","metrics":{"durationMs":"x"}}`) + `]`, []RuntimeDone{{"a", "timeout", 0}}},
+		"a duration before the start":    {`[` + done(`{"requestId":"a","metrics":{"durationMs":-5}}`) + `]`, []RuntimeDone{{"a", "", 0}}},
+		"a duration that no handler has": {`[` + done(`{"requestId":"a","metrics":{"durationMs":1e300}}`) + `]`, []RuntimeDone{{"a", "", 15 * time.Minute}}},
+		"no request":                     {`[` + done(`{"status":"success"}`) + `,` + done(`"x"`) + `,` + done(`null`) + `]`, nil},
+		"an id that is none":             {`[` + done(`{"requestId":"`+strings.Repeat("x", 129)+`"}`) + `]`, nil},
+	} {
+		if got := runtimeDones(strings.NewReader(tc.body)); !slices.Equal(got, tc.want) {
+			t.Errorf("%s: %+v, want %+v", name, got, tc.want)
+		}
+	}
+}
+
+// Whatever comes is read without a panic and within bounds, and all of it where a plain reading succeeds.
+func FuzzTelemetryBatch(f *testing.F) {
+	f.Add([]byte(batchOf("a", "b")))
+	f.Add([]byte(`[{"type":"function","record":"hello"},{"type":"platform.runtimeDone","record":{"requestId":"a","metrics":{"durationMs":1e300}}}]`))
+	f.Add([]byte(`[{"type":"platform.runtimeDone","record":{"requestId":"a"}},`))
+	f.Add([]byte(`[7,null,"x",[]]`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		got := runtimeDones(bytes.NewReader(body))
+		for _, done := range got {
+			if done.RequestID == "" || len(done.RequestID) > longestID || done.Duration < 0 || done.Duration > longestRun {
+				t.Errorf("out of bounds: %+v", done)
+			}
+		}
+		var events []struct {
+			Type   string
+			Record struct {
+				RequestID, Status string
+				Metrics           struct{ DurationMS float64 }
+			}
+		}
+		if json.Unmarshal(body, &events) != nil {
+			return
+		}
+		var ids, want []string
+		for _, event := range events {
+			if id := event.Record.RequestID; event.Type == "platform.runtimeDone" && id != "" && len(id) <= longestID {
+				want = append(want, id+event.Record.Status)
+			}
+		}
+		for _, done := range got {
+			ids = append(ids, done.RequestID+done.Status)
+		}
+		if !slices.Equal(ids, want) {
+			t.Errorf("read %q, want %q", ids, want)
+		}
+	})
+}
+
+func TestAnEndIsToldWheneverItIsAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var telemetry Telemetry
+		telemetry.turn(true)
+		telemetry.see([]RuntimeDone{endOf("before")})
+		if got, err := telemetry.Wait(t.Context(), "before"); got != endOf("before") || err != nil {
+			t.Errorf("one before: %+v, %v", got, err)
+		}
+		go func() {
+			time.Sleep(time.Second)
+			telemetry.see([]RuntimeDone{endOf("another")})
+			time.Sleep(time.Second)
+			telemetry.see([]RuntimeDone{endOf("yet another"), endOf("meanwhile")})
+		}()
+		begun := time.Now()
+		if got, err := telemetry.Wait(t.Context(), "meanwhile"); got != endOf("meanwhile") || err != nil || time.Since(begun) != 2*time.Second {
+			t.Errorf("one meanwhile: %+v, %v after %v", got, err, time.Since(begun))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := telemetry.Wait(ctx, "never"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("one that never came: %v", err)
+		}
+	})
+}
+
+func TestOnlyTheLastEndsAreRememberedAndEachOnce(t *testing.T) {
+	var telemetry Telemetry
+	for i := range 20 {
+		done := RuntimeDone{RequestID: fmt.Sprint(i), Duration: time.Duration(20-i) * time.Second}
+		telemetry.see([]RuntimeDone{done})
+		telemetry.see([]RuntimeDone{done, done})
+	}
+	if slowest, seen := telemetry.slowest(); slowest != 16*time.Second || seen != 20 || len(telemetry.last) != 16 {
+		t.Errorf("the slowest of %d took %v, %d seen", len(telemetry.last), slowest, seen)
+	}
+	if _, err := telemetry.Wait(t.Context(), "3"); !errors.Is(err, ErrNoTelemetry) {
+		t.Errorf("a forgotten one: %v", err)
+	}
+	if _, err := telemetry.Wait(t.Context(), "4"); err != nil {
+		t.Errorf("the oldest that is remembered: %v", err)
+	}
+}
+
+func TestWhoWaitsHearsThatTelemetryHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var telemetry Telemetry
+		telemetry.turn(true)
+		waited := make(chan error, 1)
+		go func() {
+			_, err := telemetry.Wait(t.Context(), "never")
+			waited <- err
+		}()
+		synctest.Wait()
+		telemetry.turn(false)
+		if err := <-waited; !errors.Is(err, ErrNoTelemetry) {
+			t.Error(err)
+		}
+	})
+}
+
+// receiving runs an extension with telemetry. deliver sends as Lambda does and returns the answer's status, stop ends
+// the extension as Lambda does.
+func receiving(t *testing.T) (telemetry *Telemetry, addr string, stop func()) {
+	t.Helper()
+	l := newLambda(t)
+	telemetry = &Telemetry{}
+	e := l.register(t, Config{Telemetry: telemetry})
+	ended := make(chan error, 1)
+	go func() { ended <- e.Run(t.Context()) }()
+	var subscription struct{ Destination struct{ URI string } }
+	if err := json.Unmarshal([]byte(<-l.subscribed), &subscription); err != nil {
+		t.Fatal(err)
+	}
+	port, ok := strings.CutPrefix(subscription.Destination.URI, "http://sandbox.localdomain:")
+	if !ok {
+		t.Fatalf("Lambda is to deliver to %q", subscription.Destination.URI)
+	}
+	return telemetry, net.JoinHostPort("127.0.0.1", port), func() {
+		l.next <- shutdown
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func deliver(t *testing.T, addr, body string) (status int, kept bool) {
+	t.Helper()
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	resp, err := (&http.Client{Transport: transport}).Post("http://"+addr, "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	_, _ = io.Copy(io.Discard, resp.Body)
+	return resp.StatusCode, !resp.Close
+}
+
+func TestTelemetryIsAskedForAtItsQuickestAndOnlyOfThePlatform(t *testing.T) {
+	l := newLambda(t, shutdown)
+	if err := l.register(t, Config{Telemetry: &Telemetry{}}).Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]any
+	if err := json.Unmarshal([]byte(<-l.subscribed), &got); err != nil {
+		t.Fatal(err)
+	}
+	delete(got, "destination")
+	want := `{"buffering":{"maxBytes":262144,"maxItems":1000,"timeoutMs":25},"schemaVersion":"2022-12-13","types":["platform"]}`
+	if b, _ := json.Marshal(got); string(b) != want {
+		t.Errorf("asked for %s, want %s", b, want)
+	}
+}
+
+func TestWhatIsDeliveredIsTakenWhateverItIs(t *testing.T) {
+	telemetry, addr, stop := receiving(t)
+	defer stop()
+	for name, body := range map[string]string{
+		"a batch": batchOf("a"), "nothing": "", "no JSON": "<html>", "cut off": batchOf("b") + "x",
+		"too large": batchOf("c")[:len(batchOf("c"))-1] + strings.Repeat(" ", mostBody) + "]",
+	} {
+		if status, kept := deliver(t, addr, body); status != http.StatusOK || kept {
+			t.Errorf("%s: answered %d, the connection is kept: %v", name, status, kept)
+		}
+	}
+	for _, id := range []string{"a", "b", "c"} {
+		if got, err := telemetry.Wait(t.Context(), id); got != endOf(id) || err != nil {
+			t.Errorf("%s: %+v, %v", id, got, err)
+		}
+	}
+}
+
+func TestOnlyAFewMayDeliverAtATimeAndShutdownWaitsForNone(t *testing.T) {
+	telemetry, addr, stop := receiving(t)
+	var conns []net.Conn
+	for range mostConns {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Read(make([]byte, 1)); err != nil { // its body is asked for
+			t.Fatal(err)
+		}
+		conns = append(conns, conn)
+	}
+	one, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer one.Close()
+	if _, err := one.Read(make([]byte, 1)); err == nil {
+		t.Error("one too many was let in")
+	}
+	begun := time.Now()
+	stop()
+	if took := time.Since(begun); took > requestTime/2 {
+		t.Errorf("it took %v to end", took)
+	}
+	for _, conn := range conns {
+		if _, err := io.Copy(io.Discard, conn); err == nil {
+			continue
+		} else if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
+			t.Error(err)
+		}
+	}
+	if conn, err := net.Dial("tcp", addr); err == nil {
+		conn.Close()
+		t.Error("it still listens")
+	}
+	if _, err := telemetry.Wait(t.Context(), "x"); !errors.Is(err, ErrNoTelemetry) {
+		t.Error(err)
+	}
+}
+
+func TestWithoutTelemetryItGoesOn(t *testing.T) {
+	for _, status := range []int{http.StatusAccepted, http.StatusBadRequest, http.StatusForbidden, http.StatusInternalServerError} {
+		var log bytes.Buffer // read once Run has returned
+		l := newLambda(t, invoke, shutdown)
+		l.telemetry = status
+		var telemetry Telemetry
+		invoked := 0
+		e := l.register(t, Config{
+			Telemetry: &telemetry, Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn})),
+			OnInvoke: func(ctx context.Context, event Event) {
+				invoked++
+				if _, err := telemetry.Wait(ctx, event.RequestID); !errors.Is(err, ErrNoTelemetry) {
+					t.Errorf("%d: who waits gets %v", status, err)
+				}
+			},
+		})
+		if err := e.Run(t.Context()); err != nil || invoked != 1 {
+			t.Errorf("%d: ended with %v after %d invocations", status, err, invoked)
+		}
+		if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "no telemetry") {
+			t.Errorf("%d: logged %q", status, got)
+		}
+		listener, err := e.subscribe(t.Context())
+		if !errors.Is(err, ErrNoTelemetry) || listener != nil {
+			t.Errorf("%d: subscribing brings %v", status, err)
+		}
+	}
+}
+
+func TestAReceiverThatCannotAcceptEndsTelemetryAndNothingElse(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener.Close()
+	var telemetry Telemetry
+	if err := telemetry.serve(t.Context(), listener, slog.New(slog.DiscardHandler)); err == nil || errors.Is(err, http.ErrServerClosed) {
+		t.Errorf("ended with %v", err)
+	}
+}

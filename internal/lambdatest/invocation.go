@@ -1,0 +1,211 @@
+package lambdatest
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// FunctionError is the error a handler answered an invocation with.
+type FunctionError struct {
+	Type string // The Lambda-Runtime-Function-Error-Type header.
+	Body string // Lambda's error JSON: errorMessage, errorType, stackTrace.
+}
+
+func (e *FunctionError) Error() string { return "lambdatest: function error " + e.Type + ": " + e.Body }
+
+// Invocation is what one cost.
+type Invocation struct {
+	RequestID string
+	Handler   time.Duration // From its dispatch to the runtime's response.
+
+	// Added is billed on top: from the response until the runtime and every extension that takes INVOKE have asked for
+	// the next. On Managed Instances nobody waits for that, and it is 0.
+	Added time.Duration
+}
+
+// invocation is one that has not ended yet.
+type invocation struct {
+	delivery   // To the runtime.
+	id         string
+	deadline   time.Time
+	began      time.Time
+	answered   time.Time // By the handler.
+	dispatched bool      // To everyone.
+	reported   bool      // As done by the runtime.
+	response   []byte
+	err        error
+}
+
+func (inv *invocation) over() bool { return !inv.answered.IsZero() }
+
+// Invocations are those that have ended, in that order.
+func (h *Host) Invocations() []Invocation {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.invocations)
+}
+
+// Invoke runs one invocation and returns the handler's response as soon as there is one, while extensions may still be
+// at work. It waits for INIT and for its turn, and thaws what is frozen. A handler's error is a *FunctionError.
+func (h *Host) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	select {
+	case h.turn <- struct{}{}:
+		defer func() { <-h.turn }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-h.done:
+		return nil, ErrClosed
+	}
+	err := h.await(ctx, func() (bool, error) {
+		return h.extensionsReadyLocked() && h.runtimeReadyLocked(), h.failureLocked()
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := h.restore(); err != nil {
+		return nil, err
+	}
+	inv := h.newInvocation(payload)
+	ctx, cancel := context.WithDeadlineCause(ctx, inv.deadline, ErrTimeout)
+	defer cancel()
+
+	var before, after []*extension
+	h.update(func() {
+		before, after = h.orderLocked()
+		h.open = append(h.open, inv)
+		h.emitLocked("platform.start", inv.id, map[string]any{"version": "$LATEST", "tracing": tracing()})
+	})
+	if err := h.tell(ctx, before, inv); err != nil {
+		return nil, h.abandon(inv, err)
+	}
+	if h.cfg.Answer == nil {
+		if err := h.deliver(ctx, &h.runtime, &inv.delivery); err != nil {
+			return nil, h.abandon(inv, err)
+		}
+	}
+	var rest sync.WaitGroup
+	defer rest.Wait()
+	rest.Go(func() {
+		if h.tell(ctx, after, inv) == nil {
+			h.update(func() { inv.dispatched = true })
+		}
+	})
+	if h.cfg.Answer != nil {
+		response, err := h.cfg.Answer(ctx, payload)
+		h.update(func() {
+			inv.answered, inv.response, inv.err = time.Now(), response, err
+			h.runtimeDoneLocked(inv, inv.answered)
+		})
+	}
+	if err := h.await(ctx, func() (bool, error) { return inv.over(), h.failureLocked() }); err != nil {
+		return nil, h.abandon(inv, err)
+	}
+	return inv.response, inv.err
+}
+
+func (h *Host) newInvocation(payload []byte) *invocation {
+	inv := &invocation{id: uuid.NewString(), began: time.Now()}
+	inv.deadline = inv.began.Add(h.cfg.Timeout)
+	inv.delivery = delivery{body: payload, header: map[string]string{
+		"Lambda-Runtime-Aws-Request-Id":       inv.id,
+		"Lambda-Runtime-Deadline-Ms":          strconv.FormatInt(inv.deadline.UnixMilli(), 10),
+		"Lambda-Runtime-Invoked-Function-Arn": h.arn(),
+		"Lambda-Runtime-Trace-Id":             traceID,
+	}}
+	return inv
+}
+
+// orderLocked draws which extensions learn of an invocation before the runtime does, and which after it.
+func (h *Host) orderLocked() (before, after []*extension) {
+	to := append(h.listenersLocked("INVOKE"), nil) // nil is the runtime.
+	h.random.Shuffle(len(to), func(i, j int) { to[i], to[j] = to[j], to[i] })
+	turn := slices.Index(to, nil)
+	return to[:turn], to[turn+1:]
+}
+
+// tell sends INVOKE to the extensions, one after another.
+func (h *Host) tell(ctx context.Context, extensions []*extension, inv *invocation) error {
+	for _, e := range extensions {
+		ev := event{EventType: "INVOKE", DeadlineMs: inv.deadline.UnixMilli(), RequestID: inv.id, FunctionArn: h.arn(), Tracing: tracing()}
+		if err := h.deliver(ctx, &e.inbox, ev.delivery()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func tracing() map[string]string {
+	return map[string]string{"type": "X-Amzn-Trace-Id", "value": traceID}
+}
+
+func (h *Host) openLocked(id string) *invocation {
+	for _, inv := range h.open {
+		if inv.id == id {
+			return inv
+		}
+	}
+	return nil
+}
+
+// abandon ends an invocation that nobody waits for any longer. If the runtime has it, it may finish it in vain.
+func (h *Host) abandon(inv *invocation, why error) error {
+	h.update(func() {
+		h.runtime.queue = slices.DeleteFunc(h.runtime.queue, func(d *delivery) bool { return d == &inv.delivery })
+		inv.answered, inv.err = time.Now(), why
+		h.endLocked(inv, inv.answered)
+	})
+	return why
+}
+
+// endInvocationsLocked ends those that are answered and that nobody is at work for.
+func (h *Host) endInvocationsLocked(now time.Time, idle bool) {
+	for _, inv := range slices.Clone(h.open) {
+		switch {
+		case !inv.over():
+		case h.cfg.Init == ManagedInstances:
+			h.endLocked(inv, inv.answered)
+		case idle && inv.dispatched:
+			h.endLocked(inv, now)
+		}
+	}
+}
+
+func (h *Host) endLocked(inv *invocation, at time.Time) {
+	h.runtimeDoneLocked(inv, at)
+	h.emitLocked("platform.report", inv.id, map[string]any{"status": inv.status(), "metrics": map[string]any{
+		"durationMs": ms(at.Sub(inv.began)), "billedDurationMs": at.Sub(inv.began).Milliseconds() + 1, "memorySizeMB": h.memoryMB(),
+	}})
+	h.open = slices.DeleteFunc(h.open, func(other *invocation) bool { return other == inv })
+	h.invocations = append(h.invocations, Invocation{inv.id, inv.answered.Sub(inv.began), at.Sub(inv.answered)})
+}
+
+// runtimeDoneLocked says once that the runtime is done with an invocation. It never is on Managed Instances.
+func (h *Host) runtimeDoneLocked(inv *invocation, at time.Time) {
+	if inv.reported || h.cfg.Init == ManagedInstances {
+		return
+	}
+	inv.reported = true
+	h.emitLocked("platform.runtimeDone", inv.id, map[string]any{"status": inv.status(), "metrics": map[string]any{
+		"durationMs": ms(at.Sub(inv.began)), "producedBytes": len(inv.response),
+	}})
+}
+
+func (inv *invocation) status() string {
+	_, failed := errors.AsType[*FunctionError](inv.err)
+	switch {
+	case inv.err == nil:
+		return "success"
+	case failed:
+		return "error"
+	case errors.Is(inv.err, ErrTimeout):
+		return "timeout"
+	default:
+		return "failure"
+	}
+}

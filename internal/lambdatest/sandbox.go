@@ -1,0 +1,106 @@
+package lambdatest
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+)
+
+const (
+	vCPU      = 1769   // MB of memory that come with one.
+	cpuPeriod = 20_000 // Microseconds in which a sandbox has its share of the CPU once.
+)
+
+// Limits says what holds the processes of a sandbox.
+type Limits struct {
+	CPU, Memory bool     // To what Config.MemoryMB stands for.
+	Freezer     bool     // The cgroup freezer. Without it a freeze is a SIGSTOP.
+	Missing     []string // What could not be had, and why.
+}
+
+// note is whether something could be had, and keeps why not.
+func (l *Limits) note(what string, err error) bool {
+	if err != nil {
+		l.Missing = append(l.Missing, fmt.Sprintf("no %s: %v", what, err))
+	}
+	return err == nil
+}
+
+// String is one line for people.
+func (l Limits) String() string {
+	var held []string
+	for _, limit := range []struct {
+		name string
+		held bool
+	}{{"CPU", l.CPU}, {"memory", l.Memory}, {"cgroup freezer", l.Freezer}, {"SIGSTOP", !l.Freezer}} {
+		if limit.held {
+			held = append(held, limit.name)
+		}
+	}
+	return strings.Join(append([]string{strings.Join(held, ", ")}, l.Missing...), "; ")
+}
+
+// Limits says which limits are in force.
+func (h *Host) Limits() Limits { return h.limits }
+
+func (h *Host) memoryMB() int { return cmp.Or(h.cfg.MemoryMB, 128) }
+
+// Freeze stops every process of the sandbox, as Lambda does between invocations, and returns when they stand still. The
+// host's APIs go on, and so do the processes' clocks, and their sockets in the kernel.
+func (h *Host) Freeze() error {
+	if h.cfg.Init == ManagedInstances {
+		return errors.New("lambdatest: Managed Instances are never frozen")
+	}
+	return h.setFrozen(true)
+}
+
+// Thaw lets them go on.
+func (h *Host) Thaw() error { return h.setFrozen(false) }
+
+func (h *Host) setFrozen(frozen bool) (err error) {
+	switch {
+	case h.limits.Freezer:
+		err = h.cgroup.freezer.set(frozen)
+	case frozen:
+		err = signal(syscall.SIGSTOP, h.running())
+	default:
+		err = signal(syscall.SIGCONT, h.running())
+	}
+	if err != nil {
+		return fmt.Errorf("lambdatest: %w", err)
+	}
+	h.mu.Lock()
+	h.frozen = frozen
+	h.mu.Unlock()
+	return nil
+}
+
+// restore thaws the sandbox for an invocation. SnapStart's first one comes from a snapshot.
+func (h *Host) restore() error {
+	h.mu.Lock()
+	frozen, snapshot := h.frozen, h.cfg.Init == SnapStart && !h.restored
+	h.restored = true
+	h.mu.Unlock()
+	if snapshot && !frozen {
+		if err := h.Freeze(); err != nil {
+			return err
+		}
+	}
+	if frozen || snapshot {
+		return h.Thaw()
+	}
+	return nil
+}
+
+// signal goes to processes and to all that they started.
+func signal(sig syscall.Signal, processes []*Process) error {
+	var errs error
+	for _, p := range processes {
+		if err := syscall.Kill(-p.cmd.Process.Pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) { // It may just have ended.
+			errs = errors.Join(errs, fmt.Errorf("%s: %w", p.name, err))
+		}
+	}
+	return errs
+}

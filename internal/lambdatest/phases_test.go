@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"sync"
 	"strings"
 	"testing"
 	"time"
@@ -136,11 +137,14 @@ func TestManagedInstancesRunSeveralInvocationsAtOnce(t *testing.T) {
 	const n = 3
 	h, _ := newHost(t, Config{Init: ManagedInstances, Concurrency: n})
 	p := startAs(t, h, "environment", "LAMBDATEST_EVENTS=SHUTDOWN")
+	var taken sync.WaitGroup
+	taken.Add(n)
 	for range n {
 		go func() { // Each takes one, and answers once all have been taken.
 			rt := &caller{host: h.Addr()}
 			_, header, payload := rt.call(t.Context(), "GET", runtimeAPI+"/invocation/next", "")
-			_ = h.await(t.Context(), func() (bool, error) { return len(h.open) == n && h.runtime.polls == 0, nil })
+			taken.Done()
+			taken.Wait()
 			rt.call(t.Context(), "POST", runtimeAPI+"/invocation/"+header.Get("Lambda-Runtime-Aws-Request-Id")+"/response", payload)
 		}()
 	}

@@ -124,8 +124,8 @@ func TestASmallSandboxIsSlow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if took := h.Init().Extensions[0].Next; took < 5*u.CPU || u.CPU < 20*time.Millisecond {
-		t.Errorf("%v of CPU took %v", u.CPU, took)
+	if took := h.Init().Extensions[0].Next; took < 100*time.Millisecond || u.CPU == 0 {
+		t.Errorf("20ms of CPU took %v, of which %v are counted", took, u.CPU)
 	}
 }
 

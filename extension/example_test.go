@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"hearth/extension"
 	"hearth/internal/lambdatest"
@@ -39,4 +40,42 @@ func Example() {
 	// registered: [hearth]
 	// ended: <nil>
 	// refused: true
+}
+
+func ExampleAfterInvoke() {
+	sandbox, err := lambdatest.New(lambdatest.Config{
+		Answer: func(_ context.Context, payload []byte) ([]byte, error) { return payload, nil },
+	})
+	if err != nil {
+		panic(err)
+	}
+	defer sandbox.Close()
+
+	telemetry := &extension.Telemetry{}
+	after := extension.NewAfterInvoke(extension.AfterInvokeConfig{
+		Telemetry: telemetry, Budget: time.Second,
+		Refresh: func(context.Context) { fmt.Println("refreshed") },
+	})
+	ctx := context.Background()
+	e, err := extension.Register(ctx, extension.Config{
+		RuntimeAPI: sandbox.Addr(), Name: "hearth", Events: []string{"INVOKE"}, DeadlineMargin: 200 * time.Millisecond,
+		Telemetry: telemetry, OnInvoke: after.OnInvoke,
+	})
+	if err != nil {
+		panic(err)
+	}
+	ended := make(chan error)
+	go func() { ended <- e.Run(ctx) }()
+
+	answer, err := sandbox.Invoke(ctx, []byte("hello"))
+	if err != nil {
+		panic(err)
+	}
+	fmt.Printf("answered: %s\n", answer)
+	if err := errors.Join(sandbox.WaitReady(ctx), sandbox.Shutdown(ctx, "spindown"), <-ended); err != nil {
+		panic(err)
+	}
+	// Unordered output:
+	// answered: hello
+	// refreshed
 }

@@ -19,18 +19,11 @@ import (
 // or the receiver has ended.
 var ErrNoTelemetry = errors.New("extension: no telemetry")
 
-// What Lambda is asked for, at its least: https://docs.aws.amazon.com/lambda/latest/dg/telemetry-api-reference.html.
 const (
-	telemetryPath   = "/2022-07-01/telemetry"
-	telemetrySchema = "2022-12-13"
-	bufferMS        = 25
-	bufferItems     = 1000
-	bufferBytes     = 256 << 10
-	// sandboxHost is the only host that Lambda delivers to: a name for the sandbox's own address.
-	sandboxHost = "sandbox.localdomain"
-)
+	telemetryPath = "/2022-07-01/telemetry"
+	sandboxHost   = "sandbox.localdomain" // the only host that Lambda delivers to: the sandbox's own address
 
-const (
+	bufferBytes = 256 << 10       // the least that Lambda may buffer, as the other numbers of the subscription
 	mostBody    = 2 * bufferBytes // of a batch
 	mostConns   = 4
 	remembered  = 16               // invocations that ended
@@ -128,7 +121,7 @@ func (t *Telemetry) wakeLocked() {
 	}
 }
 
-// receive subscribes and receives until stop is called, which returns once everything has ended. If that cannot be,
+// receive subscribes, and receives until stop is called, which returns once all of it has ended. Where that cannot be
 // nothing is received.
 func (e *Extension) receive(ctx context.Context, t *Telemetry) (stop func()) {
 	listener, err := e.subscribe(ctx)
@@ -158,18 +151,12 @@ func (e *Extension) subscribe(ctx context.Context) (net.Listener, error) {
 		return nil, fmt.Errorf("%w: %w", ErrNoTelemetry, err)
 	}
 	_, port, _ := net.SplitHostPort(listener.Addr().String())
-	body, err := json.Marshal(map[string]any{
-		"schemaVersion": telemetrySchema,
-		"types":         []string{"platform"},
-		"buffering":     map[string]int{"timeoutMs": bufferMS, "maxItems": bufferItems, "maxBytes": bufferBytes},
-		"destination":   map[string]string{"protocol": "HTTP", "URI": "http://" + net.JoinHostPort(sandboxHost, port)},
-	})
+	body := fmt.Appendf(nil, `{"schemaVersion":"2022-12-13","types":["platform"],`+
+		`"buffering":{"timeoutMs":25,"maxItems":1000,"maxBytes":%d},"destination":{"protocol":"HTTP","URI":"http://%s"}}`,
+		bufferBytes, net.JoinHostPort(sandboxHost, port))
 	ctx, cancel := context.WithTimeout(ctx, requestTime)
 	defer cancel()
-	var resp response
-	if err == nil {
-		resp, err = e.call(ctx, http.MethodPut, telemetryPath, http.Header{"Content-Type": {"application/json"}}, body)
-	}
+	resp, err := e.call(ctx, http.MethodPut, telemetryPath, http.Header{"Content-Type": {"application/json"}}, body)
 	if err == nil && resp.status == http.StatusAccepted {
 		err = fmt.Errorf("not supported here: %.200s", resp.body)
 	}

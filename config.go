@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/caarlos0/env/v11"
@@ -89,8 +90,8 @@ type settings struct {
 	Concurrency    int    `env:"AWS_LAMBDA_MAX_CONCURRENCY"`     // of Managed Instances; 0: not told
 	GoMemLimit     string `env:"GOMEMLIMIT"`                     // the Go runtime has read it
 
-	roots   *x509.CertPool // of TLSCA
-	unknown []string       // variables that start with HEARTH_ and mean nothing
+	ca      []byte   // what TLSCA holds
+	unknown []string // variables that start with HEARTH_ and mean nothing
 }
 
 // Initialization types in which Hearth lives differently than on demand.
@@ -241,9 +242,9 @@ func (s *settings) validate(unread map[string]bool) (faults []error) {
 	fault(s.MaxBody >= 1<<10 && s.MaxBody <= 64<<20, "HEARTH_MAX_BODY", "must be 1KiB to 64MiB")
 
 	if s.TLSCA != "" {
-		pem, err := os.ReadFile(s.TLSCA)
-		s.roots = systemRoots()
-		fault(err == nil && s.roots.AppendCertsFromPEM(pem), "HEARTH_TLS_CA", "must be a file with PEM certificates")
+		var err error
+		s.ca, err = os.ReadFile(s.TLSCA)
+		fault(err == nil && x509.NewCertPool().AppendCertsFromPEM(s.ca), "HEARTH_TLS_CA", "must be a file with PEM certificates")
 	}
 	return faults
 }
@@ -262,12 +263,19 @@ func (s *settings) withoutFaulty(fault error) {
 	}
 }
 
-func systemRoots() *x509.CertPool {
-	roots, err := x509.SystemCertPool()
-	if err != nil {
-		return x509.NewCertPool()
+// roots are those of the system and of HEARTH_TLS_CA; nil: those of the system, which TLS reads when it needs them.
+func (s *settings) roots() func() *x509.CertPool {
+	if s.ca == nil {
+		return nil
 	}
-	return roots
+	return sync.OnceValue(func() *x509.CertPool {
+		roots, err := x509.SystemCertPool()
+		if err != nil {
+			roots = x509.NewCertPool()
+		}
+		roots.AppendCertsFromPEM(s.ca)
+		return roots
+	})
 }
 
 func isLoopback(addr string) bool {

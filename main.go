@@ -78,14 +78,14 @@ func build(s settings) (p parts, err error) {
 		return p, err
 	}
 	p.lab, p.pulse = l, clock.NewPulse(l.now)
-	maxIdle := s.ConnMaxIdle
+	roots, maxIdle := s.roots(), s.ConnMaxIdle
 	if l.noIdleLimit {
 		maxIdle = 24 * time.Hour
 	}
 	if s.WeaviateURL != "" {
 		upstream, err := pool.New(pool.Config{
 			Name: "weaviate", URL: s.WeaviateURL, Size: s.WeaviateConnections, Timeout: s.WeaviateTimeout,
-			MaxIdle: maxIdle, RootCAs: s.roots, PingPath: "/v1/.well-known/live", Pulse: p.pulse, Logger: p.log,
+			MaxIdle: maxIdle, RootCAs: roots, PingPath: "/v1/.well-known/live", Pulse: p.pulse, Logger: p.log,
 			NoRace: l.noRace, NoReplay: l.noReplay,
 		})
 		if err != nil {
@@ -97,7 +97,7 @@ func build(s settings) (p parts, err error) {
 	if s.OdooURL != "" {
 		upstream, err := pool.New(pool.Config{
 			Name: "odoo", URL: s.OdooURL, Size: s.OdooConnections, Timeout: s.OdooTimeout,
-			MaxIdle: maxIdle, RootCAs: s.roots, PingPath: "/web/version", Pulse: p.pulse, Logger: p.log,
+			MaxIdle: maxIdle, RootCAs: roots, PingPath: "/web/version", Pulse: p.pulse, Logger: p.log,
 			NoRace: l.noRace, NoReplay: l.noReplay,
 		})
 		if err != nil {
@@ -142,6 +142,7 @@ func (p parts) warm(ctx context.Context) {
 // until it is told to end. In Lambda a fault of the settings does not end it, unless HEARTH_STRICT is set: the
 // API answers 503 with the reason, and the function lives.
 func serve(ctx context.Context, environ []string) error {
+	collect := debug.SetGCPercent(-1) // INIT is billed, and there is no garbage worth collecting yet
 	s, fault := readSettings(environ)
 	lambda := s.RuntimeAPI != ""
 	if fault != nil && !lambda {
@@ -197,11 +198,12 @@ func serve(ctx context.Context, environ []string) error {
 
 	ctx, end := context.WithCancel(ctx)
 	defer end()
+	waiting := make(chan struct{}) // closed once the first event is asked for: INIT may end
 	var registered *extension.Extension
 	if lambda {
 		life := extension.Config{
 			RuntimeAPI: s.RuntimeAPI, Name: filepath.Base(os.Args[0]), Events: p.lab.events,
-			DeadlineMargin: s.DeadlineMargin, Logger: log,
+			DeadlineMargin: s.DeadlineMargin, OnWaiting: func() { close(waiting) }, Logger: log,
 		}
 		if s.AfterInvokeBudget > 0 && s.InitType != initManaged { // managed instances are never frozen and tell of no end
 			life.Events = []string{"INVOKE"}
@@ -235,6 +237,14 @@ func serve(ctx context.Context, environ []string) error {
 	warmed := make(chan struct{})
 	g.Go(func() error {
 		defer close(warmed)
+		if lambda && s.InitType != initProvisioned { // which nobody waits for
+			select {
+			case <-waiting:
+			case <-time.After(time.Second):
+			case <-ctx.Done():
+			}
+		}
+		debug.SetGCPercent(collect)
 		if s.InitType != initSnapStart { // a snapshot must hold no connection
 			p.warm(ctx)
 		}
@@ -243,7 +253,7 @@ func serve(ctx context.Context, environ []string) error {
 	if lambda {
 		g.Go(func() error {
 			defer end()
-			if s.InitType == initProvisioned { // nobody waits for it
+			if s.InitType == initProvisioned {
 				select {
 				case <-warmed:
 				case <-time.After(provisionedWait):

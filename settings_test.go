@@ -44,7 +44,7 @@ func TestEveryVariableIsRead(t *testing.T) {
 	}
 	environ = append(environ, "HEARTH_FETCH_ALLOW=x", "HEARTH=1", "OTHER=1")
 	got, err := readSettings(environ)
-	if err != nil || len(got.unknown) != 0 || got.roots == nil {
+	if err != nil || len(got.unknown) != 0 || got.roots() == nil || got.roots()() == nil {
 		t.Fatalf("%v; unknown %v", err, got.unknown)
 	}
 	byDefault, err := readSettings(nil)

@@ -16,7 +16,9 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/http/httptrace"
 	"runtime/debug"
+	"sync"
 	"time"
 )
 
@@ -37,6 +39,7 @@ type Config struct {
 	// OnInvoke is called for each INVOKE before the next event is asked for: until it returns the invocation goes
 	// on and is billed, and SHUTDOWN cannot come. So it ends with its context. nil does nothing.
 	OnInvoke       func(context.Context, Event)
+	OnWaiting      func()        // is called once, when the first event has been asked for; nil does nothing
 	DeadlineMargin time.Duration // how long before the event's deadline OnInvoke's context ends
 	Telemetry      *Telemetry    // receives while Run runs; nil asks for no telemetry
 	Logger         *slog.Logger  // nil discards
@@ -84,8 +87,13 @@ func (e *Extension) Run(ctx context.Context) error {
 	if e.cfg.Telemetry != nil {
 		defer e.receive(ctx, e.cfg.Telemetry)() // before /next: once INIT has ended it is too late to subscribe
 	}
-	for wait := time.Duration(0); ; {
-		event, err := e.next(ctx)
+	first := ctx
+	if e.cfg.OnWaiting != nil {
+		once := sync.OnceFunc(e.cfg.OnWaiting)
+		first = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { once() }})
+	}
+	for wait := time.Duration(0); ; first = ctx {
+		event, err := e.next(first)
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)

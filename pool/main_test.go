@@ -32,10 +32,11 @@ func start(t *testing.T, net testnet.Config, h http.HandlerFunc, change func(*Co
 	t.Cleanup(func() { _ = s.Close() })
 	cfg := Config{Name: "upstream", URL: s.URL}
 	if s.CA != nil {
-		cfg.RootCAs = x509.NewCertPool()
-		if !cfg.RootCAs.AppendCertsFromPEM(s.CA) {
+		roots := x509.NewCertPool()
+		if !roots.AppendCertsFromPEM(s.CA) {
 			t.Fatal("the authority is no PEM")
 		}
+		cfg.RootCAs = func() *x509.CertPool { return roots }
 	}
 	if change != nil {
 		change(&cfg)

@@ -43,19 +43,19 @@ var (
 
 // Config of one upstream.
 type Config struct {
-	Name        string         // of the upstream, in errors, logs and statistics
-	URL         string         // http or https, with an optional path prefix
-	Size        int            // requests at the same time and connections kept; default 5
-	Queue       int            // callers that may wait for a slot; default 1024
-	Timeout     time.Duration  // of one call, retries and waiting included; default 5s
-	DialTimeout time.Duration  // of one TCP connection, and of one TLS handshake; default 3s or Timeout
-	MaxIdle     time.Duration  // after which an unused connection is closed; default 50s
-	MaxResponse int64          // bytes of one answer; default 32 MiB
-	Retries     int            // of a repeatable call after its first try; default 2, negative none
-	RootCAs     *x509.CertPool // nil: the system's
-	PingPath    string         // cheap GET that proves a connection, whatever its status; default "/"
-	Pulse       *clock.Pulse   // notices freezes; nil: there are none
-	Logger      *slog.Logger   // nil discards
+	Name        string                // of the upstream, in errors, logs and statistics
+	URL         string                // http or https, with an optional path prefix
+	Size        int                   // requests at the same time and connections kept; default 5
+	Queue       int                   // callers that may wait for a slot; default 1024
+	Timeout     time.Duration         // of one call, retries and waiting included; default 5s
+	DialTimeout time.Duration         // of one TCP connection, and of one TLS handshake; default 3s or Timeout
+	MaxIdle     time.Duration         // after which an unused connection is closed; default 50s
+	MaxResponse int64                 // bytes of one answer; default 32 MiB
+	Retries     int                   // of a repeatable call after its first try; default 2, negative none
+	RootCAs     func() *x509.CertPool // called once, before the first dial; nil: the system's
+	PingPath    string                // cheap GET that proves a connection, whatever its status; default "/"
+	Pulse       *clock.Pulse          // notices freezes; nil: there are none
+	Logger      *slog.Logger          // nil discards
 
 	// NoRace and NoReplay leave out what keeps a freeze from being seen, for tests that show what it is good for.
 	NoRace, NoReplay bool

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"sync"
 	"time"
 
 	"hearth/internal/clock"
@@ -19,7 +20,6 @@ func dialer(cfg Config, u *url.URL, stats *counters) func(context.Context) (*htt
 		DialContext: tcp.DialContext,
 		TLSClientConfig: &tls.Config{
 			MinVersion:         tls.VersionTLS12,
-			RootCAs:            cfg.RootCAs,
 			ClientSessionCache: tls.NewLRUClientSessionCache(2 * cfg.Size),
 		},
 		TLSHandshakeTimeout:    cfg.DialTimeout,
@@ -28,6 +28,11 @@ func dialer(cfg Config, u *url.URL, stats *counters) func(context.Context) (*htt
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 5 * time.Second},
 		DisableCompression:     true, // the upstream is near, and decompression costs more than it saves
 	}
+	trust := sync.OnceFunc(func() { // reading the system's roots takes longer than all else at start
+		if cfg.RootCAs != nil {
+			transport.TLSClientConfig.RootCAs = cfg.RootCAs()
+		}
+	})
 	trace := &httptrace.ClientTrace{TLSHandshakeDone: func(s tls.ConnectionState, err error) {
 		if err == nil {
 			stats.handshakes.Add(1)
@@ -43,6 +48,7 @@ func dialer(cfg Config, u *url.URL, stats *counters) func(context.Context) (*htt
 	address := net.JoinHostPort(u.Hostname(), port)
 	return func(ctx context.Context) (*http.ClientConn, error) {
 		stats.dials.Add(1)
+		trust()
 		cc, err := transport.NewClientConn(httptrace.WithClientTrace(ctx, trace), u.Scheme, address)
 		if err != nil {
 			stats.dialErrors.Add(1)

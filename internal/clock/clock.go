@@ -21,7 +21,7 @@ const (
 // Instant is a moment on both clocks.
 type Instant struct {
 	Wall time.Time     // without a monotonic reading
-	Mono time.Duration // since an arbitrary beginning
+	Mono time.Duration // since an arbitrary beginning; never goes back
 }
 
 // Since is the time that passed, by the clock that says more.
@@ -39,16 +39,17 @@ func System() func() Instant {
 }
 
 // Pulse counts the freezes that the process has lived through: the gaps between one beat and the next. While
-// [Pulse.Run] runs it beats by itself; without it only Thaws beats, and a long silence passes for a freeze.
+// [Pulse.Run] runs it beats by itself; without it only who asks it beats, and a long silence passes for a freeze.
 // It is safe for concurrent use.
 type Pulse struct {
 	now     func() Instant
 	gap     time.Duration
 	noticed chan struct{} // holds an element from a freeze noticed until Run tells of it
 
-	mu    sync.Mutex
-	last  Instant // guarded by mu
-	thaws uint64  // guarded by mu
+	mu     sync.Mutex
+	last   Instant       // guarded by mu; what the clocks said last
+	passed time.Duration // guarded by mu; in all, by the clock that said more at each reading
+	thaws  uint64        // guarded by mu
 }
 
 // NewPulse makes a pulse by the clocks of now; nil: those of the machine.
@@ -66,15 +67,26 @@ func Awake() *Pulse {
 	return p
 }
 
-// Now is the moment on both clocks.
-func (p *Pulse) Now() Instant { return p.now() }
+// Now is the moment by the wall clock, and how much time has passed by whichever clock said more from one reading to
+// the next. So a clock set back, and later the other one standing still, make nothing younger than it is.
+func (p *Pulse) Now() Instant {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.readLocked()
+}
 
 // Thaws is the number of freezes so far, one noticed by this very call included.
 func (p *Pulse) Thaws() uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.readLocked()
+	return p.thaws
+}
+
+func (p *Pulse) readLocked() Instant {
 	now := p.now()
-	if now.Since(p.last) >= p.gap {
+	since := max(0, now.Since(p.last))
+	if since >= p.gap {
 		p.thaws++
 		select {
 		case p.noticed <- struct{}{}:
@@ -82,7 +94,8 @@ func (p *Pulse) Thaws() uint64 {
 		}
 	}
 	p.last = now
-	return p.thaws
+	p.passed += since
+	return Instant{Wall: now.Wall, Mono: p.passed}
 }
 
 // Run beats until ctx ends and calls thawed, one call at a time, after each freeze, whoever noticed it.

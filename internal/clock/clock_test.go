@@ -61,6 +61,29 @@ func TestAGapOnEitherClockIsAFreeze(t *testing.T) {
 	}
 }
 
+func TestNothingGetsYoungerThanItIs(t *testing.T) {
+	h := &hands{Instant{Wall: time.Unix(1e9, 0)}}
+	p := NewPulse(func() Instant { return h.Instant })
+	then := p.Now()
+	var passed time.Duration
+	for _, step := range []struct {
+		what             string
+		wall, mono, true time.Duration
+	}{
+		{"awake", time.Second, time.Second, time.Second},
+		{"the wall clock is set back", time.Second - time.Hour, time.Second, time.Second},
+		{"frozen, and the monotonic clock stands still", time.Minute, 0, time.Minute},
+		{"the wall clock is set forward", time.Second + time.Hour, time.Second, time.Second},
+		{"frozen again", time.Minute, 0, time.Minute},
+	} {
+		h.pass(step.wall, step.mono)
+		passed += step.true
+		if got := p.Now().Since(then); got < passed {
+			t.Errorf("%s: %v old after %v", step.what, got, passed)
+		}
+	}
+}
+
 func TestABeatingPulseTellsOfFreezesAndNotOfIdleness(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var lag atomic.Int64 // of the wall clock

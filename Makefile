@@ -58,6 +58,14 @@ layer: ## build the Lambda layers: dist/hearth-layer-*.zip
 demo: ## show a chatbot's calls with and without Hearth, on this machine
 	go run ./internal/demo
 
+.PHONY: lambda
+lambda: ## run the layer under a double of Lambda: every initialization type, three sizes (LAMBDA=-short)
+	go run ./internal/lambdarun $(LAMBDA)
+
+.PHONY: freeze
+freeze: ## freeze sandboxes 300 times while their connections break: nothing fails, nothing is stale (FREEZE=-short)
+	go run ./internal/freeze $(FREEZE)
+
 .PHONY: e2e
 e2e: ## test against a real Weaviate and a real Odoo (E2E=optional skips what cannot run here)
 	cd e2e && go test -count=1 -timeout 25m ./...

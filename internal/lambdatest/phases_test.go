@@ -5,8 +5,8 @@ import (
 	"errors"
 	"os"
 	"slices"
-	"sync"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )

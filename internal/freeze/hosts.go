@@ -1,0 +1,21 @@
+package main
+
+import (
+	"context"
+	"net"
+	"slices"
+)
+
+// twoAddresses makes sure that localhost means 127.0.0.1 and ::1 to the processes that this goroutine starts: between
+// them an upstream can move.
+func twoAddresses(ctx context.Context, dir string) error {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "[::1]:0")
+	if err != nil {
+		return err
+	}
+	l.Close()
+	if addrs, err := net.DefaultResolver.LookupHost(ctx, "localhost"); err == nil && slices.Contains(addrs, "::1") && slices.Contains(addrs, "127.0.0.1") {
+		return nil
+	}
+	return ownHosts(dir)
+}

@@ -1,0 +1,175 @@
+// Command freeze freezes and thaws sandboxes with the real extension in them hundreds of times, while what Lambda and
+// the network do to idle connections happens to theirs, and shows that no request fails for it and no answer is
+// staler than its policy. Then it leaves out one defence after the other, and shows what for it is there.
+//
+// Start at run. plan.go says what happens in which freeze, sandbox.go makes it happen, handler.go is what is asked
+// right before and right after, oracle.go knows the right answers, and tally.go what a first request may cost.
+//
+// A process that is stopped is not a virtual machine that is: its kernel answers, and its clocks go on. So the wire
+// breaks its connections meanwhile (testnet.Proxy), and its clocks are shifted (HEARTH_TEST_CLOCK). Freezes
+// shorter than a second cannot be noticed by any process; connections that die in silence in one are not tested.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const sandboxes = 6
+
+func main() {
+	freezes := flag.Int("freezes", 300, "freezes with every defence; half of that without each")
+	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "what the rounds are drawn by")
+	short := flag.Bool("short", false, "60 freezes, and no run without a defence")
+	flag.Parse()
+	if *short {
+		*freezes = 60
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	err := run(ctx, os.Stdout, *freezes, *seed, *short)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "freeze:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, out io.Writer, freezes int, seed uint64, short bool) (err error) {
+	dir, err := os.MkdirTemp("", "hearth-freeze")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	binary := filepath.Join(dir, "hearth")
+	build := exec.CommandContext(ctx, "go", "build", "-tags", "hearthtest", "-o", binary, "hearth")
+	if text, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w\n%s", err, text)
+	}
+	immobile := twoAddresses(ctx, dir)
+	if immobile != nil {
+		fmt.Fprintf(out, "No upstream can change its address here: %v\n", immobile)
+	}
+	fmt.Fprintf(out, "%d sandboxes on %d CPUs, upstreams %v away over TLS, seed %d. Connections live for %v idle; half of the freezes are\n"+
+		"shorter, half of those shorter than %v too, which nobody notices: in them no connection dies in silence.\n",
+		sandboxes, runtime.NumCPU(), rtt, seed, idleLimit, gap)
+
+	h := &harness{dir: dir, binary: binary, seed: seed, moving: immobile == nil, out: out}
+	defended, err := h.run(ctx, defence{}, freezes)
+	if err != nil {
+		return err
+	}
+	var faults []error
+	if defended.failures > 0 || defended.stale > 0 {
+		faults = append(faults, errors.New("a freeze was seen"))
+	}
+	if defended.slow() && !defended.busy() {
+		faults = append(faults, errors.New(defended.firstRequests()))
+	}
+	if !short {
+		for _, d := range []defence{{"idle_limit", blackHole}, {"race", blackHole}, {"replay", forget}} {
+			r, err := h.run(ctx, d, freezes/2)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(out, "without %s: %v\n", d.name, r)
+			if r.failures == 0 && !r.slow() && !r.busy() {
+				faults = append(faults, fmt.Errorf("nothing is worse without %s", d.name))
+			}
+		}
+		fmt.Fprintln(out)
+	}
+	fmt.Fprintln(out, defended)
+	return errors.Join(faults...)
+}
+
+// defence is what the extension can be told to leave out, and the fault that it is for.
+type defence struct {
+	name    string
+	against fault
+}
+
+// harness is what all runs have in common.
+type harness struct {
+	dir, binary string
+	seed        uint64
+	moving      bool
+	out         io.Writer
+}
+
+// run freezes n times, without a defence if one is named.
+func (h *harness) run(ctx context.Context, without defence, n int) (r result, err error) {
+	t := &tally{noise: &noise{}, out: h.out, most: 5}
+	name := "with every defence"
+	if without.name != "" {
+		t.most, name = 1, "without "+without.name
+	}
+	fmt.Fprintf(h.out, "\n%s:\n", strings.ToUpper(name[:1])+name[1:])
+	var running []*sandbox
+	defer func() {
+		for _, s := range running {
+			err = errors.Join(err, s.close(ctx))
+		}
+	}()
+	for i := range sandboxes {
+		dir := filepath.Join(h.dir, name, strconv.Itoa(i))
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return r, err
+		}
+		s, err := start(ctx, dir, h.binary, without.name, i, t)
+		if err != nil {
+			return r, err
+		}
+		running = append(running, s)
+	}
+
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	live, stop := context.WithCancel(ctx)
+	defer stop()
+	beside.Go(func() { t.noise.listen(live) })
+	beside.Go(func() {
+		tick := time.NewTicker(10 * time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				t.progress(n)
+			case <-live.Done():
+				return
+			}
+		}
+	})
+	rounds := plan(rand.New(rand.NewPCG(h.seed, 0)), n, h.moving, without.against)
+	g, gctx := errgroup.WithContext(ctx)
+	for i, s := range running {
+		var own []round
+		for j := i; j < n; j += sandboxes {
+			own = append(own, rounds[j])
+		}
+		g.Go(func() error { return s.run(gctx, own) })
+	}
+	if err := g.Wait(); err != nil {
+		return r, err
+	}
+	for _, s := range running {
+		t.add(&t.dials, s.weaviate.wire.Accepted()+s.odoo.wire.Accepted())
+	}
+	stop()
+	return t.result()
+}

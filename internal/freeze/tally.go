@@ -1,0 +1,185 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"text/tabwriter"
+	"time"
+)
+
+// tally counts what a run saw. It is safe for concurrent use.
+type tally struct {
+	noise *noise
+	out   io.Writer
+	most  int // to print of everything that is wrong
+
+	mu                                        sync.Mutex // guards what follows
+	freezes, requests, failures, stale, dials int
+	firsts, warms                             []sample
+	beyond                                    []string
+}
+
+// sample is the time of one request.
+type sample struct {
+	span
+	kind  string
+	round round
+}
+
+func (s sample) ms() float64 { return ms(s.to.Sub(s.from)) }
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+func (t *tally) froze()     { t.add(&t.freezes, 1) }
+func (t *tally) requested() { t.add(&t.requests, 1) }
+
+func (t *tally) add(counter *int, n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	*counter += n
+}
+
+func (t *tally) first(r round, kind string, took span) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if r.frozen > 0 { // else it is the first of all
+		t.firsts = append(t.firsts, sample{took, kind, r})
+	}
+}
+
+func (t *tally) warm(r round, kind string, took span) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.warms = append(t.warms, sample{took, kind, r})
+}
+
+// failed prints the first failures, with what the extension has to say.
+func (t *tally) failed(s *sandbox, request string, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.failures++; t.failures > t.most {
+		return
+	}
+	fmt.Fprintf(t.out, "FAILED %s: %s: %v\n", s, request, err)
+	const last = 12
+	lines := strings.Split(strings.TrimSpace(s.extension.Log()), "\n")
+	for _, line := range lines[max(0, len(lines)-last):] {
+		fmt.Fprintln(t.out, "    ", line)
+	}
+}
+
+// staler prints the first stale answers.
+func (t *tally) staler(s *sandbox, request string, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.stale++; t.stale <= t.most {
+		fmt.Fprintf(t.out, "STALE %s: %s: %v\n", s, request, err)
+	}
+}
+
+func (t *tally) progress(n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	fmt.Fprintf(t.out, "%d of %d freezes, %d requests, %d failed, %d stale\n", t.freezes, n, t.requests, t.failures, t.stale)
+}
+
+// What a first request may cost more than a warm one of its kind.
+const (
+	fresh     = 2*rtt + 5*time.Millisecond      // a connection: TCP, TLS, and their arithmetic
+	shortWait = max(50*time.Millisecond, 2*rtt) // for an answer over a connection that may be dead
+	room      = 20 * time.Millisecond           // for the other sandboxes, which work on the same CPUs
+)
+
+// bound is what a first request may take: a warm one's time, a fresh connection, and the short wait unless the
+// freeze outlived every connection. A time in which the machine itself was late says nothing.
+func (t *tally) bound(s sample, warm float64) (bound float64, judged bool) {
+	const late = 5 * time.Millisecond
+	more := fresh + room
+	if s.round.frozen < idleLimit {
+		more += shortWait
+	}
+	return warm + ms(more), t.noise.longest(s.from, s.to) < late
+}
+
+// result is what a run comes to.
+type result struct {
+	freezes, requests, failures, stale, dials int
+	worst, warm                               float64
+	firsts, judged, beyond                    int // first requests, and those beyond their bounds
+}
+
+func (r result) String() string {
+	return fmt.Sprintf("freezes=%d requests=%d failed=%d stale_beyond_policy=%d worst_first_request_ms=%.1f warm_request_ms=%.1f dials=%d",
+		r.freezes, r.requests, r.failures, r.stale, r.worst, r.warm, r.dials)
+}
+
+// slow says whether more first requests were beyond their bounds than a machine with other things to do explains.
+func (r result) slow() bool { return float64(r.beyond) > 0.02*float64(r.judged) }
+
+// busy says that most cannot be judged.
+func (r result) busy() bool { return r.judged < r.firsts/2 }
+
+func (r result) firstRequests() string {
+	return fmt.Sprintf("%d of %d first requests took longer than their bounds (%d more while the machine was late: not judged)",
+		r.beyond, r.judged, r.firsts-r.judged)
+}
+
+// result prints how long first requests took, by their kinds, and sums up.
+func (t *tally) result() (result, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := result{
+		freezes: t.freezes, requests: t.requests, failures: t.failures, stale: t.stale, dials: t.dials,
+		firsts: len(t.firsts), warm: percentile(times(t.warms), 0.5),
+	}
+	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "first request\tcount\tmedian ms\tp95\tworst\tjudged\tbeyond\twarm: median ms\tp99\t")
+	for _, k := range kinds() {
+		other := func(s sample) bool { return s.kind != k.name }
+		firsts, warms := slices.DeleteFunc(slices.Clone(t.firsts), other), times(slices.DeleteFunc(slices.Clone(t.warms), other))
+		warm, judged, beyond := percentile(warms, 0.5), 0, 0
+		for _, s := range firsts {
+			r.worst = max(r.worst, s.ms())
+			bound, ok := t.bound(s, warm)
+			if !ok {
+				continue
+			}
+			if judged++; s.ms() > bound {
+				beyond++
+				t.beyond = append(t.beyond, fmt.Sprintf("%s took %.1f ms, not %.1f: %v", k.name, s.ms(), bound, s.round))
+			}
+		}
+		r.judged, r.beyond = r.judged+judged, r.beyond+beyond
+		ms := times(firsts)
+		fmt.Fprintf(w, "%s\t%d\t%.1f\t%.1f\t%.1f\t%d\t%d\t%.1f\t%.1f\t\n", k.name,
+			len(ms), percentile(ms, 0.5), percentile(ms, 0.95), percentile(ms, 1), judged, beyond, warm, percentile(warms, 0.99))
+	}
+	if err := w.Flush(); err != nil {
+		return r, err
+	}
+	for _, line := range t.beyond[:min(t.most, len(t.beyond))] {
+		fmt.Fprintln(t.out, "BEYOND its bound:", line)
+	}
+	fmt.Fprintln(t.out, r.firstRequests())
+	return r, nil
+}
+
+func times(samples []sample) (list []float64) {
+	for _, s := range samples {
+		list = append(list, s.ms())
+	}
+	return list
+}
+
+// percentile of samples by the nearest rank.
+func percentile(samples []float64, p float64) float64 {
+	if len(samples) == 0 {
+		return math.NaN()
+	}
+	sorted := slices.Sorted(slices.Values(samples))
+	return sorted[max(0, int(math.Ceil(p*float64(len(sorted))))-1)]
+}

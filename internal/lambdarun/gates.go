@@ -1,0 +1,47 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"hearth/internal/lambdatest"
+)
+
+// What Hearth may cost on one whole CPU.
+const (
+	fullCPU   = 1769 // MB
+	mostRatio = 3.0  // To the first /next, of the bare extension's time.
+	mostAdded = 1.0  // ms after the response, p50.
+	mostIdle  = 25.0 // MiB
+	mostZip   = 8_000_000
+)
+
+var errGate = errors.New("costs more than it may")
+
+// verdict holds what was measured against the limits. With provisioned concurrency the first /next waits for warm
+// upstreams on purpose, ahead of any invocation.
+func verdict(out io.Writer, rows []row, zips []file) (err error) {
+	gate := func(what string, got, most float64) {
+		word := "kept"
+		if !(got <= most) { // Not a number is not enough.
+			word, err = "MISSED", errGate
+		}
+		fmt.Fprintf(out, "  %s: %.2f, at most %.0f: %s\n", what, got, most, word)
+	}
+	fmt.Fprintf(out, "\nHeld to, at %d MB:\n", fullCPU)
+	for _, r := range rows {
+		if r.memoryMB != fullCPU {
+			continue
+		}
+		if r.init != lambdatest.ProvisionedConcurrency {
+			gate(fmt.Sprintf("%v: first /next, of the bare extension's", r.cell), r.ratio(), mostRatio)
+		}
+		gate(fmt.Sprintf("%v: ms added after the response", r.cell), median(r.extension.added), mostAdded)
+		gate(fmt.Sprintf("%v: MiB idle", r.cell), median(r.extension.idle), mostIdle)
+	}
+	for _, zip := range zips {
+		gate("bytes of "+zip.name, float64(zip.size), mostZip)
+	}
+	return err
+}

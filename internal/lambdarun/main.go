@@ -1,0 +1,143 @@
+// Command lambdarun runs the layer under a double of Lambda, in every initialization type and three sizes, beside an
+// extension that only registers, and says what Hearth costs: at INIT, after the response, and in memory. It fails if
+// that is more than it may be (gates.go).
+//
+// Start at run. build.go makes what is run, sandbox.go runs it, rounds.go is what is measured and how, table.go prints.
+// It says nothing about what Hearth saves: that is the demo's.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"hearth/internal/lambdatest"
+)
+
+// options are the flags.
+type options struct {
+	layer    string
+	short    bool
+	variants bool
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.layer, "layer", "", "the layer's zip, instead of building it")
+	flag.BoolVar(&o.short, "short", false, "fewer starts and invocations")
+	flag.BoolVar(&o.variants, "variants", false, "compare registering for INVOKE with registering for SHUTDOWN only, and nothing else")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	err := run(ctx, os.Stdout, o)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "lambdarun:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, out io.Writer, o options) (err error) {
+	began := time.Now()
+	dir, err := os.MkdirTemp("", "lambdarun")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	b, err := build(ctx, dir, o)
+	if err != nil {
+		return err
+	}
+	u, err := startUpstreams(dir) //nolint:contextcheck // their life ends with close
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, u.close()) }()
+
+	layer, err := lambdatest.New(lambdatest.Config{Layer: b.zips[0]}) //nolint:contextcheck // it only unpacks
+	if err != nil {
+		return err
+	}
+	defer layer.Close()
+	r := &rounds{dir: dir, root: b.root, opt: layer.Opt, upstreams: u, handler: b.handler, starts: 9, invocations: 200}
+	if o.short {
+		r.starts, r.invocations = 3, 40
+	}
+	extension, beside := subject{name: "hearth", path: r.opt("extensions", "hearth")}, subject{name: bareName, path: b.bare}
+	cells := matrix(o.short)
+	if o.variants {
+		beside = subject{name: "SHUTDOWN only", path: b.lab}
+		extension = subject{name: "INVOKE too", path: b.lab, env: []string{"HEARTH_TEST_EVENTS=INVOKE"}}
+		cells = cells[:3]
+	}
+	if err := r.prepare(ctx); err != nil {
+		return err
+	}
+	var rows []row
+	for _, c := range cells {
+		got, err := r.measure(ctx, c, extension, beside)
+		if err != nil {
+			return fmt.Errorf("%v: %w", c, err)
+		}
+		rows = append(rows, got)
+	}
+	if err := table(out, rows, extension.name, beside.name); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "\nMedians of %d starts; %d invocations, a freeze after every %dth but on Managed Instances. In force: %s.\n",
+		r.starts, r.invocations, freezeEvery, rows[0].limits)
+	if o.variants {
+		return nil
+	}
+	sizes, err := fileSizes(b.zips)
+	if err != nil {
+		return err
+	}
+	err = verdict(out, rows, sizes)
+	fmt.Fprintf(out, "It took %v.\n", time.Since(began).Round(time.Second))
+	return err
+}
+
+// matrix is every initialization type in every size, with the handler in Go; and in Python where that may matter: on
+// demand.
+func matrix(short bool) (cells []cell) {
+	sizes := []int{1769, 512, 128}
+	for _, init := range lambdatest.InitTypes() {
+		for _, mb := range sizes {
+			cells = append(cells, cell{init, mb, "go"})
+		}
+	}
+	if short {
+		sizes = sizes[:1]
+	}
+	for _, mb := range sizes {
+		cells = append(cells, cell{lambdatest.OnDemand, mb, "python"})
+	}
+	return cells
+}
+
+// bareName is the extension that only registers.
+const bareName = "bare"
+
+// file is one whose size counts.
+type file struct {
+	name string
+	size int64
+}
+
+func fileSizes(paths []string) (sizes []file, err error) {
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, err
+		}
+		sizes = append(sizes, file{filepath.Base(path), info.Size()})
+	}
+	return sizes, nil
+}

@@ -17,12 +17,11 @@ import (
 
 // faulty are settings with five faults, whose variables wrongs names; one of them hides a secret.
 func faulty() (env, wrongs []string) {
-	return []string{
-			"HEARTH_WORKERS=many", "HEARTH_TTL_MUTE=soon", "HEARTH_ODOO_DB=demo", "HEARTH_WEAVIATE_URL=https://me:hunter2@example.com",
-			"HEARTH_CACHE_BYTES=12", "HEARTH_TYPO=1",
-		}, []string{
-			"HEARTH_WORKERS: ", "HEARTH_TTL_MUTE: ", "HEARTH_ODOO_URL: ", "HEARTH_WEAVIATE_URL: ", "HEARTH_CACHE_BYTES: ",
-		}
+	env = []string{
+		"HEARTH_WORKERS=many", "HEARTH_TTL_MUTE=soon", "HEARTH_ODOO_DB=demo", "HEARTH_WEAVIATE_URL=https://me:hunter2@example.com",
+		"HEARTH_CACHE_BYTES=12", "HEARTH_TYPO=1",
+	}
+	return env, []string{"HEARTH_WORKERS: ", "HEARTH_TTL_MUTE: ", "HEARTH_ODOO_URL: ", "HEARTH_WEAVIATE_URL: ", "HEARTH_CACHE_BYTES: "}
 }
 
 func TestEveryCommandListsAllThatIsWrongWithTheSettings(t *testing.T) {

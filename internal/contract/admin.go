@@ -170,8 +170,8 @@ func (s *suite) pools(t *testing.T) {
 	s.fill(t, h)
 	raw := wantKeys(t, "/debug/pools", h.get(t, "/debug/pools").body, "odoo", "weaviate")
 	for name, size := range map[string]int64{"weaviate": 3, "odoo": 2} {
-		fields := wantKeys(t, name, raw[name], "dial_errors", "dials", "failures", "handshakes", "idle", "in_use", "open", "queue", "rejected",
-			"races", "replays", "requests", "resumed", "retries", "reused", "round_trip_ms", "size", "wait_ms", "waits")
+		fields := wantKeys(t, name, raw[name], "dial_errors", "dials", "failures", "handshakes", "idle", "in_use", "open", "queue", "races", "rejected",
+			"replays", "requests", "resumed", "retries", "reused", "round_trip_ms", "size", "wait_ms", "waits")
 		wantKeys(t, name+".round_trip_ms", fields["round_trip_ms"], "count", "max", "p50", "p90", "p99")
 		var n struct {
 			Size, Open, Idle, Dials, Requests, Reused, Failures int64

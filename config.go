@@ -335,6 +335,15 @@ func (s *settings) connections(one, most int) int {
 	return min(max(one, cmp.Or(s.Concurrency, usual)), most)
 }
 
+// keepFrom is the number of freezes from which on connections are kept: a snapshot must hold none, whoever asked for
+// something before it, and its restore is the end of the first freeze.
+func (s *settings) keepFrom() uint64 {
+	if s.InitType == initSnapStart {
+		return 1
+	}
+	return 0
+}
+
 // memoryLimit is the soft limit of the Go runtime: a quarter of the function's memory, or what the cache needs if
 // that is more. 0: no limit, or one that GOMEMLIMIT has set.
 func (s *settings) memoryLimit() int64 {

@@ -86,7 +86,7 @@ func build(s settings) (p parts, err error) {
 		upstream, err := pool.New(pool.Config{
 			Name: "weaviate", URL: s.WeaviateURL, Size: s.WeaviateConnections, Timeout: s.WeaviateTimeout,
 			MaxIdle: maxIdle, RootCAs: roots, PingPath: "/v1/.well-known/live", Pulse: p.pulse, Logger: p.log,
-			NoRace: l.noRace, NoReplay: l.noReplay,
+			KeepFrom: s.keepFrom(), NoRace: l.noRace, NoReplay: l.noReplay,
 		})
 		if err != nil {
 			return p, err
@@ -98,7 +98,7 @@ func build(s settings) (p parts, err error) {
 		upstream, err := pool.New(pool.Config{
 			Name: "odoo", URL: s.OdooURL, Size: s.OdooConnections, Timeout: s.OdooTimeout,
 			MaxIdle: maxIdle, RootCAs: roots, PingPath: "/web/version", Pulse: p.pulse, Logger: p.log,
-			NoRace: l.noRace, NoReplay: l.noReplay,
+			KeepFrom: s.keepFrom(), NoRace: l.noRace, NoReplay: l.noReplay,
 		})
 		if err != nil {
 			return p, err
@@ -118,6 +118,7 @@ func (p parts) close() {
 // warm opens the pools' connections and asks what the first requests would have to ask, unless it is known. What
 // fails is asked again by them.
 func (p parts) warm(ctx context.Context) {
+	ctx = pool.Own(ctx)
 	var wg sync.WaitGroup
 	step := func(what string, do func(context.Context) error) {
 		wg.Go(func() {

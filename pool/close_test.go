@@ -95,7 +95,7 @@ func TestClosingWhileCallsComeAndGo(t *testing.T) {
 func TestAConnectionThatComesAfterClosingIsClosed(t *testing.T) {
 	p := start(t, testnet.Config{}, func(http.ResponseWriter, *http.Request) {}, nil)
 	dial, begun, closed := p.pool.conns.dial, make(chan struct{}, 5), make(chan struct{})
-	p.pool.conns.dial = func(ctx context.Context) (*http.ClientConn, error) {
+	p.pool.conns.dial = func(ctx context.Context) (*dialed, error) {
 		begun <- struct{}{}
 		<-ctx.Done() // it ends with the pool, but comes too late to be cancelled
 		return dial(context.WithoutCancel(ctx))

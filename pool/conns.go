@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"hearth/internal/clock"
+	"hearth/internal/guard"
 )
 
 // noConnectionError is a request that never had a connection: it was certainly not sent.
@@ -26,32 +27,47 @@ func (e *noConnectionError) Unwrap() error { return e.err }
 // A dial belongs to nobody: whoever waits first takes what comes first, a connection dialed or one given back,
 // and a caller that gives up leaves its dial to the next.
 type conns struct {
-	dial    func(context.Context) (*http.ClientConn, error)
+	dial    func(context.Context) (*dialed, error)
 	pulse   *clock.Pulse
-	size    int // idle connections kept
+	size    int    // idle connections kept
+	from    uint64 // freezes from which on they are kept at all
 	maxIdle time.Duration
 
 	ctx     context.Context //nolint:containedctx // of dials: they outlive who asked for them
 	cancel  context.CancelFunc
 	dialing sync.WaitGroup // Add is guarded by mu
 
-	mu      sync.Mutex
+	mu      sync.Mutex  // the pulse is asked under it
 	open    []*conn     // guarded by mu; the most recently used last
+	last    uint64      // guarded by mu; number of the last connection opened
 	waiting []*waiter   // guarded by mu; who came first first
 	dials   []uint64    // guarded by mu; of each dial under way, the freezes when it began
 	shares  bool        // guarded by mu; the last connection dialed carries several requests (HTTP/2)
-	peak    int         // guarded by mu; most connections in use at once
+	peak    int         // guarded by mu; most connections that callers used at once
 	sweep   *time.Timer // guarded by mu; closes idle connections, nil before the first
 	closed  bool        // guarded by mu
 }
 
+// dialed is a connection as a dial brings it.
+type dialed struct {
+	*http.ClientConn
+	lost func() bool // whether the kernel knows that its other end is gone, though nobody may have told ClientConn yet
+}
+
 // conn is one open connection.
 type conn struct {
-	*http.ClientConn
+	*dialed
+	number uint64        // 1 is the first that was opened
 	proven uint64        // guarded by conns.mu; the freezes up to when it was known to be alive
-	used   clock.Instant // guarded by conns.mu; when it was dialed or last given back
+	used   clock.Instant // guarded by conns.mu; when it was dialed, or last taken or given back without a freeze between
 	busy   int           // guarded by conns.mu; requests on it
 	served bool          // guarded by conns.mu; it has carried an answer
+}
+
+// want is what a request asks of its connection.
+type want struct {
+	proven bool
+	after  uint64 // number that the connection's is to be greater than: 0 is any
 }
 
 // lease is the right to send one request over a connection. It ends with conns.put.
@@ -63,8 +79,9 @@ type lease struct {
 }
 
 type waiter struct {
-	proven bool            // wants a proven connection
-	got    chan waitResult // has room for one
+	want
+	uses bool            // it counts as use
+	got  chan waitResult // has room for one
 }
 
 type waitResult struct {
@@ -72,30 +89,29 @@ type waitResult struct {
 	err   error
 }
 
-func newConns(ctx context.Context, cfg Config, dial func(context.Context) (*http.ClientConn, error)) *conns {
-	cs := &conns{dial: dial, pulse: cfg.Pulse, size: cfg.Size, maxIdle: cfg.MaxIdle}
+func newConns(ctx context.Context, cfg Config, dial func(context.Context) (*dialed, error)) *conns {
+	cs := &conns{dial: dial, pulse: cfg.Pulse, size: cfg.Size, from: cfg.KeepFrom, maxIdle: cfg.MaxIdle}
 	cs.ctx, cs.cancel = context.WithCancel(ctx)
 	return cs
 }
 
-// get takes a connection: the most recently used one, proven before unproven, or else the first that is dialed or
-// given back.
-func (cs *conns) get(ctx context.Context, proven bool) (lease, error) {
+// get takes a connection as it is wanted: the most recently used one, proven before unproven, or else the first that is
+// dialed or given back.
+func (cs *conns) get(ctx context.Context, wanted want) (lease, error) {
 	if cs.ctx.Err() != nil { // the pool closes, though its connections may still be open
 		return lease{}, &noConnectionError{ErrClosed}
 	}
-	thaws := cs.pulse.Thaws()
 	cs.mu.Lock()
 	if cs.closed {
 		cs.mu.Unlock()
 		return lease{}, &noConnectionError{ErrClosed}
 	}
+	thaws := cs.pulse.Thaws()
 	dead := cs.pruneLocked()
-	l, ok := cs.takeLocked(thaws, proven)
-	var w *waiter
+	w := &waiter{want: wanted, uses: !isOwn(ctx), got: make(chan waitResult, 1)}
+	l, ok := cs.takeLocked(thaws, w)
 	l.reused = true
 	if !ok {
-		w = &waiter{proven: proven, got: make(chan waitResult, 1)}
 		cs.waiting = append(cs.waiting, w)
 		cs.dialLocked(ctx, thaws)
 	}
@@ -104,19 +120,15 @@ func (cs *conns) get(ctx context.Context, proven bool) (lease, error) {
 	if ok {
 		return l, nil
 	}
-	beat := time.NewTicker(clock.Beat)
-	defer beat.Stop()
 	for {
 		select {
 		case r := <-w.got:
 			return r.lease, r.err
-		case <-beat.C: // a dial that spans a freeze may never end
-			if now := cs.pulse.Thaws(); now != thaws {
-				thaws = now
-				cs.mu.Lock()
-				cs.dialLocked(ctx, thaws)
-				cs.mu.Unlock()
-			}
+		case <-cs.pulse.After(thaws): // a dial that spans a freeze may never end
+			cs.mu.Lock()
+			thaws = cs.pulse.Thaws()
+			cs.dialLocked(ctx, thaws)
+			cs.mu.Unlock()
 		case <-ctx.Done():
 			cs.mu.Lock()
 			cs.waiting = slices.DeleteFunc(cs.waiting, func(o *waiter) bool { return o == w })
@@ -134,30 +146,40 @@ func (cs *conns) get(ctx context.Context, proven bool) (lease, error) {
 	}
 }
 
-func (cs *conns) takeLocked(thaws uint64, proven bool) (lease, bool) {
-	for _, want := range []bool{true, false} {
+func (cs *conns) takeLocked(thaws uint64, w *waiter) (lease, bool) {
+	for _, proven := range []bool{true, false} {
 		for _, c := range slices.Backward(cs.open) {
-			if (c.proven == thaws) == want && c.Reserve() == nil {
-				return cs.leaseLocked(c, thaws), true
+			if (c.proven == thaws) == proven && c.number > w.after && !c.lost() && c.Reserve() == nil {
+				return cs.leaseLocked(c, thaws, w.uses), true
 			}
 		}
-		if proven {
+		if w.proven {
 			break
 		}
 	}
 	return lease{}, false
 }
 
-func (cs *conns) leaseLocked(c *conn, thaws uint64) lease {
+func (cs *conns) leaseLocked(c *conn, thaws uint64, uses bool) lease {
 	c.busy++
-	inUse := 0
-	for _, o := range cs.open {
-		if o.busy > 0 {
-			inUse++
+	c.used = cs.pulse.Now()
+	if uses {
+		inUse := 0
+		for _, o := range cs.open {
+			if o.busy > 0 {
+				inUse++
+			}
 		}
+		cs.peak = max(cs.peak, inUse)
 	}
-	cs.peak = max(cs.peak, inUse)
 	return lease{conn: c, thaws: thaws, proven: c.proven == thaws, reused: c.served}
+}
+
+// newest is the number of the last connection opened: one with a greater number is opened after the call.
+func (cs *conns) newest() uint64 {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	return cs.last
 }
 
 // dialLocked starts a dial if too few are under way for those who wait.
@@ -167,19 +189,23 @@ func (cs *conns) dialLocked(ctx context.Context, thaws uint64) {
 	}
 }
 
-// missingLocked is how many dials more those who wait need. Dials that began before the last freeze do not count:
-// they may never end. Where a connection is shared one is enough for all.
+// missingLocked is how many dials more those who wait need. Where a connection is shared one is enough for all.
 func (cs *conns) missingLocked(thaws uint64) int {
 	need := len(cs.waiting)
 	if cs.shares {
 		need = min(need, 1)
 	}
+	return need - cs.dialingLocked(thaws)
+}
+
+// dialingLocked is how many dials are under way, without those that began before the last freeze: they may never end.
+func (cs *conns) dialingLocked(thaws uint64) (n int) {
 	for _, began := range cs.dials {
 		if began == thaws {
-			need--
+			n++
 		}
 	}
-	return need
+	return n
 }
 
 // startLocked starts a dial. done, if any, has room for its result.
@@ -190,21 +216,27 @@ func (cs *conns) startLocked(ctx context.Context, thaws uint64, done chan<- erro
 	cs.dialing.Go(func() {
 		defer cancel()
 		defer stop()
-		cc, err := cs.dial(ctx)
-		cs.dialed(cc, thaws, err)
+		var d *dialed
+		err := guard.Do(func() (err error) {
+			d, err = cs.dial(ctx)
+			return err
+		})
+		cs.arrived(d, thaws, err)
 		if done != nil {
 			done <- err
 		}
 	})
 }
 
-func (cs *conns) dialed(cc *http.ClientConn, thaws uint64, err error) {
-	now := cs.pulse.Thaws()
+// arrived takes the result of a dial that began when there had been so many freezes.
+func (cs *conns) arrived(d *dialed, began uint64, err error) {
 	cs.mu.Lock()
-	i := slices.Index(cs.dials, thaws)
+	now := cs.pulse.Thaws()
+	i := slices.Index(cs.dials, began)
 	cs.dials = slices.Delete(cs.dials, i, i+1)
 	var surplus []*conn
 	switch {
+	case err != nil && began != now: // the freeze's fault: who waits has another dial, or is about to start it
 	case err != nil:
 		for missing := cs.missingLocked(now); missing > 0 && len(cs.waiting) > 0; missing = cs.missingLocked(now) {
 			w := cs.waiting[0]
@@ -212,25 +244,28 @@ func (cs *conns) dialed(cc *http.ClientConn, thaws uint64, err error) {
 			w.got <- waitResult{err: &noConnectionError{err}}
 		}
 	case cs.closed:
-		surplus = []*conn{{ClientConn: cc}}
+		surplus = []*conn{{dialed: d}}
 	default:
-		cs.shares = cc.Available() > 1
-		c := &conn{ClientConn: cc, proven: thaws, used: cs.pulse.Now()}
-		cs.open = append(cs.open, c)
+		cs.shares = d.Available() > 1
+		cs.last++
+		cs.open = append(cs.open, &conn{dialed: d, number: cs.last, proven: began, used: cs.pulse.Now()})
 		cs.serveLocked(now)
-		surplus = cs.trimLocked()
+		surplus = cs.trimLocked(now)
 	}
 	cs.mu.Unlock()
 	closeAll(surplus)
 }
 
-// put ends a lease. An answer proves the connection; without one, an unproven connection is given up.
+// put ends a lease. An answer proves the connection; without one, an unproven connection is given up. A connection that
+// a freeze has passed over has been idle since before it, whatever its kernel had in store.
 func (cs *conns) put(l lease, answered bool) {
-	now := cs.pulse.Thaws()
 	cs.mu.Lock()
+	now := cs.pulse.Thaws()
 	c := l.conn
 	c.busy--
-	c.used = cs.pulse.Now()
+	if l.thaws == now {
+		c.used = cs.pulse.Now()
+	}
 	var dead []*conn
 	if answered {
 		c.served = true
@@ -245,7 +280,7 @@ func (cs *conns) put(l lease, answered bool) {
 		}
 	}
 	cs.serveLocked(now)
-	dead = append(dead, cs.trimLocked()...)
+	dead = append(dead, cs.trimLocked(now)...)
 	cs.mu.Unlock()
 	closeAll(dead)
 }
@@ -253,7 +288,7 @@ func (cs *conns) put(l lease, answered bool) {
 // serveLocked gives the waiters what is there.
 func (cs *conns) serveLocked(thaws uint64) {
 	cs.waiting = slices.DeleteFunc(cs.waiting, func(w *waiter) bool {
-		l, ok := cs.takeLocked(thaws, w.proven)
+		l, ok := cs.takeLocked(thaws, w)
 		if ok {
 			w.got <- waitResult{lease: l}
 		}
@@ -261,12 +296,15 @@ func (cs *conns) serveLocked(thaws uint64) {
 	})
 }
 
-// trimLocked takes out the connections that are too many: idle ones beyond the size, and where one carries all
-// requests, other idle ones.
-func (cs *conns) trimLocked() (surplus []*conn) {
+// trimLocked takes out the connections that are too many: idle ones beyond the size, where one carries all requests
+// other idle ones, and all of them before any is to be kept.
+func (cs *conns) trimLocked(thaws uint64) (surplus []*conn) {
 	idle, keep := 0, cs.size
 	if cs.shares {
 		keep = 1
+	}
+	if thaws < cs.from {
+		keep = 0
 	}
 	for _, c := range cs.open {
 		if c.busy == 0 {
@@ -291,8 +329,7 @@ func (cs *conns) trimLocked() (surplus []*conn) {
 func (cs *conns) pruneLocked() (dead []*conn) {
 	now := cs.pulse.Now()
 	cs.open = slices.DeleteFunc(cs.open, func(c *conn) bool {
-		old := c.busy == 0 && now.Since(c.used) > cs.maxIdle
-		if old || c.Err() != nil {
+		if c.Err() != nil || c.busy == 0 && now.Since(c.used) > cs.maxIdle {
 			dead = append(dead, c)
 			return true
 		}
@@ -315,15 +352,15 @@ func (cs *conns) swept() {
 
 // warm dials until n connections, at most the size, are open, and returns when those dials have ended.
 func (cs *conns) warm(ctx context.Context, n int) error {
-	thaws := cs.pulse.Thaws()
 	cs.mu.Lock()
+	thaws := cs.pulse.Thaws()
 	dead := cs.pruneLocked()
 	n = min(n, cs.size)
 	if cs.shares {
 		n = min(n, 1)
 	}
-	n -= len(cs.open) + len(cs.dials)
-	if cs.closed {
+	n -= len(cs.open) + cs.dialingLocked(thaws)
+	if cs.closed || thaws < cs.from {
 		n = 0
 	}
 	done := make(chan error, max(0, n))

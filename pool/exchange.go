@@ -9,18 +9,23 @@ import (
 	"net/http"
 	"time"
 
-	"hearth/internal/clock"
+	"hearth/internal/guard"
 )
 
-// exchange is one try: a request and its whole answer.
+// errLost is why a try is cancelled whose request was answered over another connection.
+var errLost = errors.New("another connection was faster")
+
+// exchange sends a request and reads the whole answer, or says why there is none.
 //
-// What is not safe to repeat goes over a proven connection, once. What is safe may go over an unproven one, which
-// has a short time to answer before the request is sent over a proven one too: the first answer counts. A try that
-// fails on a connection that was open before is replayed the same way, at once: the upstream may just have
-// closed it.
+// What is not safe to repeat goes over a proven connection, once.
+//
+// What is safe may go over an unproven one. The request is sent over a proven or new one too when the try before has
+// had a short wait in vain, and the first answer counts. That is so after each freeze, since any connection may have
+// died in it; and where such a second try fails, once more after twice the wait. If the only try fails on a connection
+// that was open before, the upstream may have closed it: the request is replayed once, at once, over a new one.
 func (p *Pool) exchange(req *http.Request) (*http.Response, error) {
 	if !repeatable(req.Context()) {
-		l, err := p.conns.get(req.Context(), true)
+		l, err := p.conns.get(req.Context(), want{proven: true})
 		if err != nil {
 			return nil, err
 		}
@@ -28,58 +33,49 @@ func (p *Pool) exchange(req *http.Request) (*http.Response, error) {
 	}
 	ctx, cancel := context.WithCancelCause(req.Context())
 	defer cancel(errLost)
-	first, err := p.conns.get(ctx, false)
+	thaws := p.cfg.Pulse.Thaws()
+	first, err := p.conns.get(ctx, want{})
 	if err != nil {
 		return nil, err
 	}
-	results := make(chan result, 2)
-	p.work.Go(func() {
-		resp, err := p.send(ctx, first, req) //nolint:bodyclose // send has read and closed it
-		results <- result{resp, err}
-	})
-	second := func() {
-		p.work.Go(func() {
-			l, err := p.conns.get(ctx, true)
-			if err != nil {
-				results <- result{nil, err}
-				return
-			}
-			resp, err := p.send(ctx, l, req) //nolint:bodyclose // likewise
-			results <- result{resp, err}
-		})
-	}
+	s := &sending{pool: p, ctx: ctx, req: req, results: make(chan result)}
+	s.start(func() (lease, error) { return first, nil })
 
-	var wait <-chan time.Time // for the first, while it is alone on an unproven connection
+	pause := p.shortWait()
+	var wait <-chan time.Time // until the request is sent once more
 	if !first.proven && !p.cfg.NoRace {
-		wait = time.After(p.shortWait())
+		wait = time.After(pause)
 	}
-	beat := time.NewTicker(clock.Beat)
-	defer beat.Stop()
-	running, both := 1, false
+	replayed := false
 	for {
 		select {
-		case r := <-results:
-			running--
+		case r := <-s.results:
+			s.running--
 			switch {
-			case r.err == nil, both && running == 0:
-				return r.resp, r.err
-			case both: // the other may do better
-			case !first.reused || p.cfg.NoReplay || final(r.err) || ctx.Err() != nil:
+			case r.err == nil:
+				return r.resp, nil
+			case ctx.Err() != nil:
+				return nil, context.Cause(ctx)
+			case s.running > 0: // on connections in doubt, if this was the last try
+				if r.number == s.started && wait == nil {
+					pause = min(2*pause, longestWait)
+					wait = time.After(pause)
+				}
+			case replayed, !r.reused, p.cfg.NoReplay, final(r.err):
 				return nil, r.err
 			default:
+				replayed, wait = true, nil
 				p.stats.replays.Add(1)
-				running, both = running+1, true
-				second()
+				s.start(s.connection(want{proven: true, after: p.conns.newest()}))
 			}
 		case <-wait:
-			if wait = nil; !both {
-				p.stats.races.Add(1)
-				running, both = running+1, true
-				second()
-			}
-		case <-beat.C:
-			if wait == nil && !both && !p.cfg.NoRace && p.cfg.Pulse.Thaws() != first.thaws {
-				wait = time.After(p.shortWait()) // a freeze has passed over it
+			wait = nil
+			p.stats.races.Add(1)
+			s.start(s.connection(want{proven: true}))
+		case <-p.cfg.Pulse.After(thaws):
+			thaws = p.cfg.Pulse.Thaws()
+			if !p.cfg.NoRace {
+				wait = time.After(p.shortWait())
 			}
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
@@ -87,18 +83,55 @@ func (p *Pool) exchange(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// errLost is why a request is cancelled whose twin was answered.
-var errLost = errors.New("another connection was faster")
-
-type result struct {
-	resp *http.Response
-	err  error
+// sending is the tries of one request. Its fields belong to exchange; a try's goroutine only reports.
+type sending struct {
+	pool    *Pool
+	ctx     context.Context //nolint:containedctx // ends with the exchange, and with it the tries that lost
+	req     *http.Request
+	results chan result
+	started int // tries so far
+	running int // of them, those without a result yet
 }
 
-// shortWait is what an unproven connection gets to answer: about twice as long as usual.
+type result struct {
+	resp   *http.Response
+	err    error
+	number int  // of the try, from 1
+	reused bool // the connection was open before
+}
+
+// start starts a try over the connection that get brings.
+func (s *sending) start(get func() (lease, error)) {
+	s.started++
+	s.running++
+	r := result{number: s.started}
+	s.pool.work.Go(func() {
+		r.err = guard.Do(func() (err error) {
+			l, err := get()
+			if err != nil {
+				return err
+			}
+			r.reused = l.reused
+			r.resp, err = s.pool.send(s.ctx, l, s.req) //nolint:bodyclose // send has read and closed it
+			return err
+		})
+		select {
+		case s.results <- r:
+		case <-s.ctx.Done():
+		}
+	})
+}
+
+func (s *sending) connection(w want) func() (lease, error) {
+	return func() (lease, error) { return s.pool.conns.get(s.ctx, w) }
+}
+
+const longestWait = time.Second
+
+// shortWait is what a connection in doubt gets to answer: about twice as long as usual.
 func (p *Pool) shortWait() time.Duration {
-	const least, most = 50 * time.Millisecond, time.Second
-	return min(max(2*p.stats.roundTrips.median(), least), most)
+	const least = 50 * time.Millisecond
+	return min(max(2*p.stats.roundTrips.median(), least), longestWait)
 }
 
 // send sends req over a leased connection, reads the whole answer and ends the lease.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,6 +26,8 @@ type sandbox struct {
 	seen   map[string]int    // guarded by mu; requests answered or swallowed, by connection
 	broken map[string]string // guarded by mu; how a connection is broken: "hang" or "cut"
 	hung   chan struct{}     // an element for each request swallowed
+
+	hangAll atomic.Bool // on every connection
 }
 
 func newSandbox(t *testing.T, net testnet.Config, change func(*Config)) *sandbox {
@@ -37,10 +40,16 @@ func newSandbox(t *testing.T, net testnet.Config, change func(*Config)) *sandbox
 		now.Wall = now.Wall.Add(s.frozen)
 		return now
 	})
+	var beating sync.WaitGroup
+	beating.Go(func() { s.pulse.Run(t.Context(), func() {}) })
+	t.Cleanup(beating.Wait)
 	s.tester = start(t, net, func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		s.seen[r.RemoteAddr]++
 		how := s.broken[r.RemoteAddr]
+		if s.hangAll.Load() {
+			how = "hang"
+		}
 		s.mu.Unlock()
 		_, _ = io.Copy(io.Discard, r.Body)
 		switch how {
@@ -205,18 +214,9 @@ func TestARequestOnItsWaySurvivesAFreeze(t *testing.T) {
 func TestAFreezeIsNoRoundTrip(t *testing.T) {
 	s := newSandbox(t, testnet.Config{}, nil)
 	s.get("/")
-	l, err := s.pool.conns.get(t.Context(), false)
-	if err != nil {
-		t.Fatal(err)
-	}
+	leases := s.lease(1)
 	s.freeze(time.Second)
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.server.URL, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.pool.send(t.Context(), l, req); err != nil {
-		t.Fatal(err)
-	}
+	s.answer(leases)
 	if n := s.pool.Stats().RoundTrip.Count; n != 1 {
 		t.Errorf("%d round trips are counted, want the one before", n)
 	}
@@ -225,7 +225,7 @@ func TestAFreezeIsNoRoundTrip(t *testing.T) {
 func TestWhoWaitsForADialThatAFreezeHasBrokenGetsAnother(t *testing.T) {
 	s := newSandbox(t, testnet.Config{}, nil)
 	dial, n := s.pool.conns.dial, 0
-	s.pool.conns.dial = func(ctx context.Context) (*http.ClientConn, error) {
+	s.pool.conns.dial = func(ctx context.Context) (*dialed, error) {
 		if n++; n == 1 { // one dial at a time
 			s.freeze(time.Minute)
 			<-ctx.Done()
@@ -244,18 +244,7 @@ func TestAfterAFreezeThePoolIsAsWarmAsBefore(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.wantDefences(Stats{Dials: 5, Open: 5})
-	var leases []lease
-	for range 3 {
-		l, err := s.pool.conns.get(t.Context(), true)
-		if err != nil {
-			t.Fatal(err)
-		}
-		leases = append(leases, l)
-	}
-	for _, l := range leases {
-		l.Release()
-		s.pool.conns.put(l, true)
-	}
+	s.answer(s.lease(3))
 	s.freeze(time.Hour)
 	if err := s.pool.Warm(t.Context()); err != nil {
 		t.Fatal(err)

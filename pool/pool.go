@@ -55,6 +55,7 @@ type Config struct {
 	RootCAs     func() *x509.CertPool // called once, before the first dial; nil: the system's
 	PingPath    string                // cheap GET that proves a connection, whatever its status; default "/"
 	Pulse       *clock.Pulse          // notices freezes; nil: there are none
+	KeepFrom    uint64                // freezes from which on connections are kept: before, each ends with its request
 	Logger      *slog.Logger          // nil discards
 
 	// NoRace and NoReplay leave out what keeps a freeze from being seen, for tests that show what it is good for.
@@ -161,14 +162,14 @@ func (p *Pool) RoundTrip(req *http.Request) (_ *http.Response, err error) {
 	return resp, nil
 }
 
-// Warm opens as many connections as have been in use at once so far, or Config.Size before the first request,
+// Warm opens as many connections as callers have had in use at once so far, or Config.Size before the first of them,
 // all at the same time, and closes those that were idle for too long. It returns when the dials have ended, with
 // the errors of all, or when ctx ends; the dials go on then. An HTTP/2 connection serves all requests: it gets a
 // ping instead.
 func (p *Pool) Warm(ctx context.Context) error {
 	n, shared := p.conns.usual()
 	if shared {
-		_, err := p.Do(ctx, Request{Method: http.MethodGet, Path: p.cfg.PingPath})
+		_, err := p.Do(Own(ctx), Request{Method: http.MethodGet, Path: p.cfg.PingPath})
 		return err
 	}
 	if err := p.conns.warm(ctx, n); err != nil {
@@ -189,6 +190,7 @@ type ctxKey int
 
 const (
 	repeatableKey ctxKey = iota
+	ownKey
 	headersKey
 	sentKey
 )
@@ -200,6 +202,15 @@ func Repeatable(ctx context.Context) context.Context {
 
 func repeatable(ctx context.Context) bool {
 	v, _ := ctx.Value(repeatableKey).(bool)
+	return v
+}
+
+// Own marks the requests made under the context as Hearth's own: how many of them go out at once says nothing about
+// how many connections callers need.
+func Own(ctx context.Context) context.Context { return context.WithValue(ctx, ownKey, true) }
+
+func isOwn(ctx context.Context) bool {
+	v, _ := ctx.Value(ownKey).(bool)
 	return v
 }
 

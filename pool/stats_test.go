@@ -40,7 +40,7 @@ func TestWaitingIsCountedInTimeToo(t *testing.T) {
 	for range 3 {
 		go func() { p.get("/"); done <- struct{}{} }()
 	}
-	eventually(t, "two calls wait", func() bool { return p.pool.Stats().Queue == 2 })
+	eventually(t, "two calls wait for the one on its way", func() bool { s := p.pool.Stats(); return s.Queue == 2 && s.Requests == 1 })
 	p.wantStats(Stats{Size: 1, Open: 1, InUse: 1, Queue: 2}, func(s Stats) Stats {
 		return Stats{Size: s.Size, Open: s.Open, Idle: s.Idle, InUse: s.InUse, Queue: s.Queue}
 	})

@@ -13,11 +13,20 @@ import (
 	"hearth/internal/clock"
 )
 
+// socketKey is of a context's *net.Conn, which takes the TCP connection that is dialed under it.
+type socketKey struct{}
+
 // dialer returns how a connection to the upstream is opened: TCP and, for https, TLS with sessions resumed.
-func dialer(cfg Config, u *url.URL, stats *counters) func(context.Context) (*http.ClientConn, error) {
+func dialer(cfg Config, u *url.URL, stats *counters) func(context.Context) (*dialed, error) {
 	tcp := &net.Dialer{Timeout: cfg.DialTimeout, KeepAlive: 15 * time.Second}
 	transport := &http.Transport{
-		DialContext: tcp.DialContext,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			c, err := tcp.DialContext(ctx, network, address)
+			if socket, ok := ctx.Value(socketKey{}).(*net.Conn); ok {
+				*socket = c
+			}
+			return c, err
+		},
 		TLSClientConfig: &tls.Config{
 			MinVersion:         tls.VersionTLS12,
 			ClientSessionCache: tls.NewLRUClientSessionCache(2 * cfg.Size),
@@ -46,28 +55,34 @@ func dialer(cfg Config, u *url.URL, stats *counters) func(context.Context) (*htt
 		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	}
 	address := net.JoinHostPort(u.Hostname(), port)
-	return func(ctx context.Context) (*http.ClientConn, error) {
+	return func(ctx context.Context) (*dialed, error) {
 		stats.dials.Add(1)
 		trust()
-		cc, err := transport.NewClientConn(httptrace.WithClientTrace(ctx, trace), u.Scheme, address)
+		var socket net.Conn
+		ctx = context.WithValue(httptrace.WithClientTrace(ctx, trace), socketKey{}, &socket)
+		cc, err := transport.NewClientConn(ctx, u.Scheme, address)
 		if err != nil {
 			stats.dialErrors.Add(1)
+			return nil, err
 		}
-		return cc, err
+		return &dialed{cc, func() bool { return peerGone(socket) }}, nil
 	}
 }
 
-// patience bounds a call: the context ends after d without a freeze. What is left of the time when a freeze
-// began says nothing afterwards, so after each freeze the whole time begins again.
+// patience bounds a call: the context ends after d without a freeze. What is left of the time when a freeze began says
+// nothing afterwards, so the whole time begins again, but not more often than mostBeginnings in all: a call that never
+// ends would keep its slot for ever.
 func patience(ctx context.Context, d time.Duration, pulse *clock.Pulse) (context.Context, context.CancelFunc) {
+	const mostBeginnings = 3
 	ctx, cancel := context.WithCancelCause(ctx)
-	thaws := pulse.Thaws()
+	thaws, begun := pulse.Thaws(), 1
 	var timer *time.Timer
 	ready := make(chan struct{})
 	timer = time.AfterFunc(d, func() {
 		<-ready
-		if now := pulse.Thaws(); now != thaws {
+		if now := pulse.Thaws(); now != thaws && begun < mostBeginnings {
 			thaws = now
+			begun++
 			timer.Reset(d)
 			return
 		}

@@ -35,7 +35,7 @@ func TestWarmingOpensThemAtTheSameTime(t *testing.T) {
 	const n = 4
 	p := start(t, testnet.Config{TLS: true}, func(http.ResponseWriter, *http.Request) {}, func(c *Config) { c.Size = n })
 	dial, here, all := p.pool.conns.dial, atomic.Int64{}, make(chan struct{})
-	p.pool.conns.dial = func(ctx context.Context) (*http.ClientConn, error) {
+	p.pool.conns.dial = func(ctx context.Context) (*dialed, error) {
 		if here.Add(1) == n {
 			close(all)
 		}
@@ -93,7 +93,7 @@ func TestAConnectionThatCannotBeOpenedLeavesTheOthers(t *testing.T) {
 	p := start(t, testnet.Config{}, func(http.ResponseWriter, *http.Request) {}, func(c *Config) { c.Size = n })
 	refused := errors.New("refused")
 	dial, dials := p.pool.conns.dial, atomic.Int64{}
-	p.pool.conns.dial = func(ctx context.Context) (*http.ClientConn, error) {
+	p.pool.conns.dial = func(ctx context.Context) (*dialed, error) {
 		if dials.Add(1) == 1 {
 			return nil, refused
 		}
@@ -111,7 +111,7 @@ func TestWarmingEndsWithItsContextAndItsDialsGoOn(t *testing.T) {
 	const n = 3
 	p := start(t, testnet.Config{}, func(http.ResponseWriter, *http.Request) {}, nil)
 	dial, begun, goOn := p.pool.conns.dial, make(chan struct{}, n), make(chan struct{})
-	p.pool.conns.dial = func(ctx context.Context) (*http.ClientConn, error) {
+	p.pool.conns.dial = func(ctx context.Context) (*dialed, error) {
 		begun <- struct{}{}
 		<-goOn
 		return dial(ctx)

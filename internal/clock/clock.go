@@ -42,14 +42,14 @@ func System() func() Instant {
 // [Pulse.Run] runs it beats by itself; without it only who asks it beats, and a long silence passes for a freeze.
 // It is safe for concurrent use.
 type Pulse struct {
-	now     func() Instant
-	gap     time.Duration
-	noticed chan struct{} // holds an element from a freeze noticed until Run tells of it
+	now func() Instant
+	gap time.Duration
 
 	mu     sync.Mutex
 	last   Instant       // guarded by mu; what the clocks said last
 	passed time.Duration // guarded by mu; in all, by the clock that said more at each reading
 	thaws  uint64        // guarded by mu
+	thawed chan struct{} // guarded by mu; closed by the next freeze noticed
 }
 
 // NewPulse makes a pulse by the clocks of now; nil: those of the machine.
@@ -57,7 +57,7 @@ func NewPulse(now func() Instant) *Pulse {
 	if now == nil {
 		now = System()
 	}
-	return &Pulse{now: now, gap: Gap, last: now(), noticed: make(chan struct{}, 1)}
+	return &Pulse{now: now, gap: Gap, last: now(), thawed: make(chan struct{})}
 }
 
 // Awake makes a pulse of a process that is never frozen.
@@ -83,30 +83,43 @@ func (p *Pulse) Thaws() uint64 {
 	return p.thaws
 }
 
+// After is closed once more than so many freezes were noticed, by whomever: by itself only while [Pulse.Run] runs.
+func (p *Pulse) After(thaws uint64) <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.thaws == thaws {
+		return p.thawed
+	}
+	past := make(chan struct{})
+	close(past)
+	return past
+}
+
 func (p *Pulse) readLocked() Instant {
 	now := p.now()
 	since := max(0, now.Since(p.last))
 	if since >= p.gap {
 		p.thaws++
-		select {
-		case p.noticed <- struct{}{}:
-		default:
-		}
+		close(p.thawed)
+		p.thawed = make(chan struct{})
 	}
 	p.last = now
 	p.passed += since
 	return Instant{Wall: now.Wall, Mono: p.passed}
 }
 
-// Run beats until ctx ends and calls thawed, one call at a time, after each freeze, whoever noticed it.
+// Run beats until ctx ends and calls thawed, one call at a time, after each freeze since the pulse was made, whoever
+// noticed it. Freezes during a call are told once.
 func (p *Pulse) Run(ctx context.Context, thawed func()) {
 	beat := time.NewTicker(Beat)
 	defer beat.Stop()
+	told := uint64(0)
 	for {
 		select {
 		case <-beat.C:
 			p.Thaws()
-		case <-p.noticed:
+		case <-p.After(told):
+			told = p.Thaws()
 			thawed()
 		case <-ctx.Done():
 			return

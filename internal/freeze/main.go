@@ -65,9 +65,10 @@ func run(ctx context.Context, out io.Writer, freezes int, seed uint64, short boo
 	if immobile != nil {
 		fmt.Fprintf(out, "No upstream can change its address here: %v\n", immobile)
 	}
-	fmt.Fprintf(out, "%d sandboxes on %d CPUs, upstreams %v away over TLS, seed %d. Connections live for %v idle; half of the freezes are\n"+
-		"shorter, half of those shorter than %v too, which nobody notices: in them no connection dies in silence.\n",
-		sandboxes, runtime.NumCPU(), rtt, seed, idleLimit, gap)
+	fmt.Fprintf(out, "%d sandboxes on %d CPUs, upstreams %v away over TLS, seed %d. Connections live for %v idle in half of the\n"+
+		"sandboxes, %v in the others, and half of the freezes are shorter. Those shorter than %v nobody notices: in them no connection\n"+
+		"dies in silence.\n",
+		sandboxes, runtime.NumCPU(), rtt, seed, idleLimits()[0], idleLimits()[1], gap)
 
 	h := &harness{dir: dir, binary: binary, seed: seed, moving: immobile == nil, out: out}
 	defended, err := h.run(ctx, defence{}, freezes)
@@ -155,13 +156,10 @@ func (h *harness) run(ctx context.Context, without defence, n int) (r result, er
 			}
 		}
 	})
-	rounds := plan(rand.New(rand.NewPCG(h.seed, 0)), n, h.moving, without.against)
+	random := rand.New(rand.NewPCG(h.seed, 0))
 	g, gctx := errgroup.WithContext(ctx)
 	for i, s := range running {
-		var own []round
-		for j := i; j < n; j += sandboxes {
-			own = append(own, rounds[j])
-		}
+		own := plan(random, (n+i)/sandboxes, s.idleLimit, h.moving, without.against)
 		g.Go(func() error { return s.run(gctx, own) })
 	}
 	if err := g.Wait(); err != nil {

@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// The lengths of freezes. What is shorter than gap is not noticed as one, what is longer than idleLimit outlives every
-// connection: half of the freezes are shorter than idleLimit, and half of those shorter than gap.
-const (
-	gap       = time.Second // clock.Gap
-	idleLimit = 2 * time.Second
-)
+// gap is clock.Gap: what is shorter is not noticed as a freeze.
+const gap = time.Second
+
+// idleLimits are those of the sandboxes, half of them each. With the least, no connection is still open after a freeze
+// that was noticed; with the other one it may be, and is unproven.
+func idleLimits() []time.Duration { return []time.Duration{gap, 2 * gap} }
 
 // fault is what happens to an upstream's connections during a freeze.
 type fault string
@@ -27,17 +27,14 @@ const (
 )
 
 // faults are those that are drawn from. None that a pool can only meet if it knows of the freeze happens in one that
-// cannot be noticed: in truth a connection dies in silence after minutes. The favorite is drawn more often.
-func faults(frozen time.Duration, moving bool, favorite fault) []fault {
+// cannot be noticed: in truth a connection dies in silence after minutes.
+func faults(frozen time.Duration, moving bool) []fault {
 	list := []fault{none, fin, rst, restart}
 	if moving {
 		list = append(list, move)
 	}
 	if frozen > gap {
 		list = append(list, blackHole, blackHole, forget, forget)
-		if favorite != "" {
-			list = append(list, favorite, favorite, favorite, favorite)
-		}
 	}
 	return list
 }
@@ -55,6 +52,7 @@ const (
 // round is a freeze and the invocation after it.
 type round struct {
 	frozen         time.Duration
+	outlives       bool // every connection: it is longer than the sandbox's idle limit
 	fault          fault
 	weaviate, odoo bool // what it hits
 	shift          shift
@@ -77,28 +75,33 @@ func (r round) String() string {
 	return s
 }
 
-// plan draws n rounds: every length and fault in its share, in any order.
-func plan(random *rand.Rand, n int, moving bool, favorite fault) []round {
+// plan draws the n rounds of a sandbox: every length and fault in its share, in any order. Half of the freezes are
+// shorter than its idle limit, and half of those shorter than the gap too if there is room between the two. A favorite
+// fault gets half of the freezes that are noticed.
+func plan(random *rand.Rand, n int, limit time.Duration, moving bool, favorite fault) []round {
 	between := func(least, most time.Duration) time.Duration {
 		return (least + time.Duration(random.Int64N(int64(most-least)))).Round(time.Millisecond)
 	}
-	lengths := [][2]time.Duration{
-		{50 * time.Millisecond, 900 * time.Millisecond},
-		{gap + 100*time.Millisecond, idleLimit - 200*time.Millisecond},
-		{idleLimit + 100*time.Millisecond, idleLimit + 900*time.Millisecond},
-		{idleLimit + 100*time.Millisecond, idleLimit + 900*time.Millisecond},
+	const margin = 100 * time.Millisecond
+	short, medium, long := [2]time.Duration{gap / 20, gap - margin}, [2]time.Duration{gap + margin, limit - 2*margin}, [2]time.Duration{limit + margin, limit + gap - margin}
+	if limit == gap {
+		medium = short
 	}
-	rounds := make([]round, n)
+	lengths := [][2]time.Duration{short, medium, long, long}
+	rounds, turn := make([]round, n), random.IntN(100)
 	for i := range rounds {
 		length := lengths[i%len(lengths)]
 		r := round{
-			frozen: between(length[0], length[1]),
-			shift:  []shift{still, still, both, back, forward}[random.IntN(5)],
-			first:  random.IntN(len(kinds())),
-			chat:   random.IntN(chats), message: random.IntN(3) > 0, mute: random.IntN(3) == 0, contact: random.IntN(3) == 0,
+			frozen: between(length[0], length[1]), outlives: length == long,
+			shift: []shift{still, still, both, back, forward}[random.IntN(5)],
+			first: random.IntN(len(kinds())),
+			chat:  random.IntN(chats), message: random.IntN(3) > 0, mute: random.IntN(3) == 0, contact: random.IntN(3) == 0,
 		}
-		list := faults(r.frozen, moving, favorite)
-		r.fault = list[i/len(lengths)%len(list)]
+		list := faults(r.frozen, moving)
+		r.fault = list[(turn+i/len(lengths))%len(list)]
+		if favorite != "" && r.frozen > gap && i/len(lengths)%2 == 0 {
+			r.fault = favorite
+		}
 		hit := random.IntN(3)
 		r.weaviate, r.odoo = hit != 1, hit != 0
 		if r.shift == back || r.shift == forward {

@@ -41,6 +41,7 @@ const (
 // time is measured.
 type sandbox struct {
 	number    int
+	idleLimit time.Duration // of its connections
 	tally     *tally
 	oracle    oracle
 	messages  *weaviatetest.Server
@@ -84,7 +85,7 @@ func (u upstream) close() (err error) {
 // start starts the sandbox of a binary in its folder, with the defence switched off that without names.
 func start(ctx context.Context, dir, binary, without string, n int, t *tally) (s *sandbox, err error) {
 	s = &sandbox{
-		number: n, tally: t,
+		number: n, idleLimit: idleLimits()[n*len(idleLimits())/sandboxes], tally: t,
 		messages: weaviatetest.New(), contacts: odootest.New(odootest.Config{Key: odooKey}),
 	}
 	defer func() {
@@ -118,7 +119,7 @@ func start(ctx context.Context, dir, binary, without string, n int, t *tally) (s
 		"HEARTH_WEAVIATE_URL=https://" + s.weaviate.wire.Addr(), "HEARTH_WEAVIATE_TIMEOUT=" + timeout.String(),
 		"HEARTH_ODOO_URL=https://" + s.odoo.wire.Addr(), "HEARTH_ODOO_TIMEOUT=" + timeout.String(), "HEARTH_ODOO_DB=demo", "HEARTH_ODOO_KEY=" + odooKey,
 		"HEARTH_ODOO_CONNECTIONS=5", // so that a refresh in flight does not make the first request queue
-		"HEARTH_CONN_MAX_IDLE=" + idleLimit.String(),
+		"HEARTH_CONN_MAX_IDLE=" + s.idleLimit.String(),
 		"HEARTH_TTL_ODOO_READ=" + freshOdoo.String(), "HEARTH_TTL_ODOO_MODELS=20ms/1h/1h", // all but always stale, and refreshed meanwhile
 		"HEARTH_TEST_CLOCK=" + s.clocks.file.Name(), "HEARTH_TEST_WITHOUT=" + without,
 	}
@@ -143,7 +144,7 @@ func start(ctx context.Context, dir, binary, without string, n int, t *tally) (s
 }
 
 func (s *sandbox) String() string {
-	return fmt.Sprintf("in sandbox %d after freeze %d (%v)", s.number, s.frozen, s.round)
+	return fmt.Sprintf("in sandbox %d after freeze %d (idle limit %v, %v)", s.number, s.frozen, s.idleLimit, s.round)
 }
 
 // close ends the sandbox as Lambda does.

@@ -99,7 +99,7 @@ const (
 func (t *tally) bound(s sample, warm float64) (bound float64, judged bool) {
 	const late = 5 * time.Millisecond
 	more := fresh + room
-	if s.round.frozen < idleLimit {
+	if !s.round.outlives {
 		more += shortWait
 	}
 	return warm + ms(more), t.noise.longest(s.from, s.to) < late

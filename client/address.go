@@ -12,21 +12,22 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"syscall"
 	"time"
 )
 
 // FromEnv reads where Hearth is from the variables that Hearth itself reads: HEARTH_SOCKET, HEARTH_ADDR,
-// HEARTH_TOKEN, and in Lambda the credential that both sides derive the token from. Its argument is [os.Getenv],
-// or what stands in for it.
+// HEARTH_TOKEN, and in Lambda the credential that both sides derive the token from. Where there is a socket, an address
+// at which nobody can be found is left out. Its argument is [os.Getenv], or what stands in for it.
 func FromEnv(get func(name string) string) Config {
 	lambda := get("AWS_LAMBDA_RUNTIME_API") != ""
-	cfg := Config{Socket: get("HEARTH_SOCKET"), Token: get("HEARTH_TOKEN")}
-	if cfg.Socket == "" {
-		cfg.Addr = cmp.Or(get("HEARTH_ADDR"), DefaultAddr)
-		if lambda {
-			cfg.Socket = "/tmp/hearth.sock"
-		}
+	cfg := Config{Socket: get("HEARTH_SOCKET"), Addr: cmp.Or(get("HEARTH_ADDR"), DefaultAddr), Token: get("HEARTH_TOKEN")}
+	if cfg.Socket == "" && lambda {
+		cfg.Socket = "/tmp/hearth.sock"
+	}
+	if cfg.Socket != "" && (!isLoopback(cfg.Addr) || strings.HasSuffix(cfg.Addr, ":0")) {
+		cfg.Addr = ""
 	}
 	secret := cmp.Or(get("AWS_SESSION_TOKEN"), get("AWS_CONTAINER_AUTHORIZATION_TOKEN"))
 	if cfg.Token == "" && lambda && secret != "" {

@@ -14,7 +14,13 @@ func TestFromEnv(t *testing.T) {
 	}{
 		{"nothing", nil, Config{Addr: DefaultAddr}},
 		{"an address", map[string]string{"HEARTH_ADDR": "127.0.0.1:1", "HEARTH_TOKEN": "t"}, Config{Addr: "127.0.0.1:1", Token: "t"}},
-		{"a socket is the only way", map[string]string{"HEARTH_SOCKET": "/s", "HEARTH_ADDR": "127.0.0.1:1", "AWS_LAMBDA_RUNTIME_API": "x"}, Config{Socket: "/s"}},
+		{
+			"a socket, and an address if nobody listens on it",
+			map[string]string{"HEARTH_SOCKET": "/s", "HEARTH_ADDR": "127.0.0.1:1", "AWS_LAMBDA_RUNTIME_API": "x"},
+			Config{Socket: "/s", Addr: "127.0.0.1:1"},
+		},
+		{"a socket, and an address of any port", map[string]string{"HEARTH_SOCKET": "/s", "HEARTH_ADDR": "127.0.0.1:0"}, Config{Socket: "/s"}},
+		{"a socket, and an address that is none", map[string]string{"HEARTH_SOCKET": "/s", "HEARTH_ADDR": "10.0.0.1:2774"}, Config{Socket: "/s"}},
 		{"Lambda", map[string]string{"AWS_LAMBDA_RUNTIME_API": "x"}, Config{Socket: "/tmp/hearth.sock", Addr: DefaultAddr}},
 		{
 			"the given token comes first",

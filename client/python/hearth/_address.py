@@ -26,13 +26,15 @@ class Address(NamedTuple):
 
 
 def addresses(env: Mapping[str, str]) -> list[Address]:
-    """Where to look for the sidecar, in this order."""
-    if env.get("HEARTH_SOCKET"):
-        return [Address(env["HEARTH_SOCKET"], "localhost")]
-    tcp = _tcp(env.get("HEARTH_ADDR") or DEFAULT_ADDR)
-    if env.get("AWS_LAMBDA_RUNTIME_API"):
-        return [Address(DEFAULT_SOCKET_IN_LAMBDA, "localhost"), tcp]
-    return [tcp]
+    """Where to look for the sidecar, in this order: TCP where nobody listens on the socket."""
+    path = env.get("HEARTH_SOCKET") or (DEFAULT_SOCKET_IN_LAMBDA if env.get("AWS_LAMBDA_RUNTIME_API") else "")
+    found = [Address(path, "localhost")] if path else []
+    try:
+        found.append(_tcp(env.get("HEARTH_ADDR") or DEFAULT_ADDR))
+    except HearthError:
+        if not found:  # else the socket may serve
+            raise
+    return found
 
 
 def token(env: Mapping[str, str]) -> Optional[str]:

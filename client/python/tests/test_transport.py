@@ -111,11 +111,27 @@ class Places(TestCase):
         self.assertEqual(("/v1/chats/c/mute", "localhost"), (seen.target, seen.headers["host"]))
         self.assertEqual(0, self.hearth.opened)
 
-    def test_the_socket_that_is_named_or_nothing(self):
+    def test_tcp_when_nobody_listens_on_the_socket_that_is_named(self):
         os.environ["HEARTH_SOCKET"] = self.path
-        with self.assertRaisesRegex(HearthError, "cannot be reached.*No such file"):
+        self.client().mute("c")
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.bind(self.path)
+        self.client().mute("c")
+        self.assertEqual(2, len(self.hearth.seen))
+
+    def test_not_tcp_when_the_path_cannot_be_a_socket(self):
+        os.environ["HEARTH_SOCKET"] = os.path.join(self.directory, "x" * 200)
+        with self.assertRaisesRegex(HearthError, "cannot be reached"):
             self.client().mute("c")
         self.assertEqual(0, self.hearth.opened)
+
+    def test_a_socket_serves_whatever_the_address(self):
+        os.environ["HEARTH_SOCKET"] = self.path
+        on_socket = self.stand_in(path=self.path)
+        for addr in ("127.0.0.1:0", "10.0.0.1:2774", "x"):
+            os.environ["HEARTH_ADDR"] = addr
+            self.client().mute("c")
+        self.assertEqual(3, len(on_socket.seen))
 
     def test_the_usual_socket_in_lambda(self):
         self.in_lambda()

@@ -21,6 +21,7 @@ build: ## build the extension for this machine: ./hearth
 test: ## run the unit tests: Go with the race detector, and Python if there is one
 	@[ -n "$(RACE)" ] || echo "no C compiler: testing without the race detector"
 	go test $(RACE) ./...
+	cd examples/go && go test $(RACE) ./...
 	@if command -v python3 >/dev/null; then \
 		echo "cd client/python && python3 -m unittest discover -s tests -t ."; \
 		cd client/python && PYTHONDONTWRITEBYTECODE=1 python3 -m unittest discover -s tests -t .; \
@@ -31,6 +32,7 @@ test: ## run the unit tests: Go with the race detector, and Python if there is o
 .PHONY: lint
 lint: ## check style, formatting and the arrows between packages
 	$(LINT) run
+	cd examples/go && go tool -modfile=../../tools/go.mod golangci-lint run
 
 .PHONY: fmt
 fmt: ## format the Go files

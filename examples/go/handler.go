@@ -1,6 +1,7 @@
 // Command go is a chatbot behind Hearth: what came before is fetched at once, the answer is written back, and the next
-// turn sees it. Start reading at handle; runtime.go stands in for github.com/aws/aws-lambda-go, with which main would
-// say lambda.Start(b.handle).
+// turn sees it. Start reading at handle.
+//
+// It is a module of its own, as yours will be: see go.mod.
 package main
 
 import (
@@ -9,6 +10,8 @@ import (
 	"fmt"
 	"log"
 	"os"
+
+	"github.com/aws/aws-lambda-go/lambda"
 
 	"hearth/client"
 )
@@ -34,7 +37,7 @@ func main() {
 		log.Fatal(err)
 	}
 	b := &bot{hearth}
-	log.Fatal(serve(context.Background(), b.handle))
+	lambda.Start(b.handle)
 }
 
 func (b *bot) handle(ctx context.Context, e event) (result, error) {

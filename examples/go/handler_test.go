@@ -1,19 +1,15 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
 
 	"hearth/client"
-	"hearth/internal/lambdatest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -69,32 +65,4 @@ func TestABotWithoutHearthAnswersAllTheSame(t *testing.T) {
 	if err != nil || got.Reply == "" || got.Saved {
 		t.Errorf("%+v, %v", got, err)
 	}
-}
-
-func TestTheRuntime(t *testing.T) {
-	host, err := lambdatest.New(lambdatest.Config{Extensions: []string{}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("AWS_LAMBDA_RUNTIME_API", host.Addr())
-	ended := make(chan error, 1)
-	go func() {
-		ended <- serve(context.Background(), func(ctx context.Context, text string) (string, error) {
-			if _, ok := ctx.Deadline(); !ok || text == "fail" {
-				return "", errors.New("no")
-			}
-			return strings.ToUpper(text), nil
-		})
-	}()
-	if got, err := host.Invoke(t.Context(), []byte(`"hello"`)); string(got) != `"HELLO"` || err != nil {
-		t.Errorf("%s, %v", got, err)
-	}
-	if _, err := host.Invoke(t.Context(), []byte(`"fail"`)); err == nil || !strings.Contains(err.Error(), `"errorMessage":"no"`) {
-		t.Errorf("%v", err)
-	}
-	host.Close()
-	if err := <-ended; err == nil {
-		t.Error("the runtime ended well without Lambda")
-	}
-	http.DefaultClient.CloseIdleConnections()
 }

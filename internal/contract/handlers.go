@@ -263,36 +263,31 @@ func startPython(t *testing.T, host *lambdatest.Host, h *hearth, root, dir strin
 		t.Skip(err)
 	}
 	p, err := host.StartRuntime(t.Context(), dir, "PYTHONPATH="+filepath.Join(root, "client", "python"), "PYTHONDONTWRITEBYTECODE=1", "HEARTH_SOCKET="+h.socket)
+	ofTest(t, p, err)
+}
+
+func startGo(t *testing.T, host *lambdatest.Host, h *hearth, root string, env ...string) {
+	t.Helper()
+	bin := filepath.Join(t.TempDir(), "bootstrap")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", bin, ".")
+	build.Dir = filepath.Join(root, "examples", "go")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	p, err := host.StartBootstrap(t.Context(), bin, append([]string{"HEARTH_SOCKET=" + h.socket}, env...)...)
+	ofTest(t, p, err)
+}
+
+// ofTest is a handler that ends with the test's context.
+func ofTest(t *testing.T, p *lambdatest.Process, err error) {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		<-p.Done() // ended with the test's context
+		<-p.Done()
 		if t.Failed() {
 			t.Logf("the handler's log:\n%s", p.Log())
-		}
-	})
-}
-
-func startGo(t *testing.T, host *lambdatest.Host, h *hearth, root string) {
-	t.Helper()
-	bin := filepath.Join(t.TempDir(), "handler")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "./examples/go")
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
-	cmd := exec.CommandContext(t.Context(), bin)
-	cmd.Env = []string{"AWS_LAMBDA_RUNTIME_API=" + host.Addr(), "AWS_SESSION_TOKEN=test-session-token", "HEARTH_SOCKET=" + h.socket}
-	var out log
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Wait() // killed with the test's context
-		if t.Failed() {
-			t.Logf("the handler's log:\n%s", out.String())
 		}
 	})
 }

@@ -54,15 +54,15 @@ func build(ctx context.Context, dir, language string) (root string, err error) {
 		return "", fmt.Errorf("where is the module? %w", err)
 	}
 	root = strings.TrimSpace(string(out))
-	packages := map[string]string{"hearth": "."}
+	modules := map[string]string{"hearth": root}
 	if language == "go" {
-		packages["bootstrap"] = "./examples/go"
+		modules["bootstrap"] = filepath.Join(root, "examples", "go")
 	}
-	for name, path := range packages {
-		cmd := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(dir, name), path)
-		cmd.Dir = root
+	for name, module := range modules {
+		cmd := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(dir, name), ".")
+		cmd.Dir = module
 		if out, err := cmd.CombinedOutput(); err != nil {
-			return "", fmt.Errorf("go build %s: %w\n%s", path, err, out)
+			return "", fmt.Errorf("go build in %s: %w\n%s", module, err, out)
 		}
 	}
 	return root, nil

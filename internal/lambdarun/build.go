@@ -36,8 +36,8 @@ func build(ctx context.Context, dir string, o options) (b builds, err error) {
 	}
 	binary := func(name, pkg string, flags ...string) (string, error) { // As layer.zip.sh builds the extension.
 		path := filepath.Join(dir, name)
-		args := append([]string{"build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=", "-o", path}, flags...)
-		return path, command("go", append(args, pkg)...)
+		args := append([]string{"-C", pkg, "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=", "-o", path}, flags...)
+		return path, command("go", append(args, ".")...)
 	}
 	if b.bare, err = binary("bare", "./internal/lambdarun/bare"); err != nil {
 		return b, err

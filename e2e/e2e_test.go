@@ -25,12 +25,16 @@ type real struct {
 	OdooPassword string `json:"odoo_password"`
 	OdooUID      int    `json:"odoo_uid"`
 	OdooKey      string `json:"odoo_api_key"`
+
+	victims []contract.Victim // none where others have started the servers
 }
 
 func TestHearthBeforeRealServers(t *testing.T) {
-	u, bin := startServers(t).upstreams(), contract.Build(t)
+	r, bin := startServers(t), contract.Build(t)
+	u := r.upstreams()
 	t.Run("the contract is kept", func(t *testing.T) { contract.Run(t, bin, u) })
 	t.Run("handlers get what was loaded", func(t *testing.T) { contract.RunHandlers(t, bin, u, 200, 100) })
+	t.Run("a function lives whatever breaks beside it", func(t *testing.T) { contract.RunFailOpen(t, bin, u, r.victims...) })
 }
 
 func (r real) upstreams() contract.Upstreams {
@@ -73,6 +77,10 @@ func startServers(t *testing.T) (r real) {
 	check(err)
 	t.Cleanup(nginx.Stop)
 	return real{
+		victims: []contract.Victim{
+			{Name: "Weaviate", Kill: weaviate.Kill, Restart: weaviate.Restart},
+			{Name: "nginx", Kill: nginx.Kill, Restart: nginx.Restart},
+		},
 		CAFile: nginx.CAFile, WeaviateURL: nginx.WeaviateURL, OdooURL: nginx.OdooURL,
 		OdooDB: odoo.DB, OdooUser: odoo.User, OdooPassword: odoo.Password, OdooUID: odoo.UID, OdooKey: odoo.APIKey,
 	}

@@ -28,7 +28,7 @@ type Nginx struct {
 	OdooURL     string
 	Log         string // the file
 
-	process *process
+	restartable
 }
 
 // StartNginx starts an nginx with its configuration and certificates in dir.
@@ -72,20 +72,22 @@ func StartNginx(ctx context.Context, dir string, config NginxConfig) (*Nginx, er
 		return nil, fmt.Errorf("servers: nginx: %w", err)
 	}
 
-	cmd := inImage(root, state, "nginx", "-e", "stderr", "-c", "/srv/hearth/nginx.conf")
-	if n.process, err = start("nginx", cmd, n.Log, true); err != nil {
-		return nil, err
-	}
-	err = n.process.ready(ctx, func(ctx context.Context) error {
-		var dialer net.Dialer
-		for _, s := range servers {
-			conn, err := dialer.DialContext(ctx, "tcp", address(s.Port))
-			if err != nil {
-				return err
-			}
-			conn.Close()
+	n.restartable, err = startRestartable(ctx, func(ctx context.Context) (*process, error) {
+		p, err := start("nginx", inImage(root, state, "nginx", "-e", "stderr", "-c", "/srv/hearth/nginx.conf"), n.Log, true)
+		if err != nil {
+			return nil, err
 		}
-		return nil
+		return p, p.ready(ctx, func(ctx context.Context) error {
+			var dialer net.Dialer
+			for _, s := range servers {
+				conn, err := dialer.DialContext(ctx, "tcp", address(s.Port))
+				if err != nil {
+					return err
+				}
+				conn.Close()
+			}
+			return nil
+		})
 	})
 	if err != nil {
 		return nil, err
@@ -95,5 +97,5 @@ func StartNginx(ctx context.Context, dir string, config NginxConfig) (*Nginx, er
 
 // Stop ends nginx and cuts its connections.
 func (n *Nginx) Stop() {
-	n.process.stop(0)
+	n.stop(0)
 }

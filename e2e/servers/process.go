@@ -89,6 +89,33 @@ func (p *process) stop(grace time.Duration) {
 	<-p.exited
 }
 
+// restartable is a server that may be killed, and started again where it was.
+type restartable struct {
+	*process
+	start func(context.Context) (*process, error) // returns once it is ready
+}
+
+func startRestartable(ctx context.Context, start func(context.Context) (*process, error)) (r restartable, err error) {
+	r.start = start
+	r.process, err = start(ctx)
+	return r, err
+}
+
+// Kill is kill -9. It returns once the server is gone, and all that it started.
+func (r *restartable) Kill() error {
+	r.stop(0)
+	return nil
+}
+
+// Restart starts the server again, on the same ports and with the data that it keeps.
+func (r *restartable) Restart(ctx context.Context) error {
+	p, err := r.start(ctx)
+	if err == nil {
+		r.process = p
+	}
+	return err
+}
+
 // run starts cmd and waits until it ends, or kills it when ctx is done.
 func run(ctx context.Context, name string, cmd *exec.Cmd, log string, isolated bool) error {
 	p, err := start(name, cmd, log, isolated)

@@ -26,7 +26,7 @@ type Weaviate struct {
 	GRPC string // host:port
 	Log  string // the file
 
-	process *process
+	restartable
 }
 
 // StartWeaviate starts a Weaviate that keeps its data in dir. Started again on the same dir, it has the same data.
@@ -45,10 +45,7 @@ func StartWeaviate(ctx context.Context, dir string) (*Weaviate, error) {
 		Log:  filepath.Join(dir, "weaviate.log"),
 	}
 
-	cmd := exec.Command(filepath.Join(bin, "weaviate-server"),
-		"--scheme", "http", "--host", "127.0.0.1", "--port", strconv.Itoa(ports[0]))
-	cmd.Dir = dir
-	cmd.Env = []string{
+	environ := []string{
 		"PERSISTENCE_DATA_PATH=" + filepath.Join(dir, "data"),
 		"AUTHENTICATION_ANONYMOUS_ACCESS_ENABLED=true",
 		"AUTOSCHEMA_ENABLED=false",
@@ -70,15 +67,21 @@ func StartWeaviate(ctx context.Context, dir string) (*Weaviate, error) {
 		fmt.Sprint("RAFT_PORT=", ports[4]),
 		fmt.Sprint("RAFT_INTERNAL_RPC_PORT=", ports[5]),
 	}
-	if w.process, err = start("weaviate", cmd, w.Log, false); err != nil {
-		return nil, err
-	}
-	err = w.process.ready(ctx, func(ctx context.Context) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.URL+"/v1/.well-known/ready", nil)
+	w.restartable, err = startRestartable(ctx, func(ctx context.Context) (*process, error) {
+		cmd := exec.Command(filepath.Join(bin, "weaviate-server"),
+			"--scheme", "http", "--host", "127.0.0.1", "--port", strconv.Itoa(ports[0]))
+		cmd.Dir, cmd.Env = dir, environ
+		p, err := start("weaviate", cmd, w.Log, false)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		return get(http.DefaultClient, req)
+		return p, p.ready(ctx, func(ctx context.Context) error {
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.URL+"/v1/.well-known/ready", nil)
+			if err != nil {
+				return err
+			}
+			return get(http.DefaultClient, req)
+		})
 	})
 	if err != nil {
 		return nil, err
@@ -88,7 +91,7 @@ func StartWeaviate(ctx context.Context, dir string) (*Weaviate, error) {
 
 // Stop ends the server after it has written its data.
 func (w *Weaviate) Stop() {
-	w.process.stop(15 * time.Second)
+	w.stop(15 * time.Second)
 }
 
 // buildWeaviate builds the server into tmp from a copy of its source, in which the listeners that take every interface

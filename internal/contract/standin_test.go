@@ -1,7 +1,12 @@
 package contract
 
 import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -33,4 +38,78 @@ func TestTheStandInsKeepTheContract(t *testing.T) {
 	}
 	t.Run("handlers", func(t *testing.T) { RunHandlers(t, bin, u, 15, 30) })
 	t.Run("contract", func(t *testing.T) { Run(t, bin, u) })
+	t.Run("fail open", func(t *testing.T) {
+		weaviate, odoo := startStandIn(t, "Weaviate"), startStandIn(t, "Odoo")
+		u := Upstreams{WeaviateURL: "http://" + weaviate.addr, OdooURL: "http://" + odoo.addr, OdooDB: "demo", OdooKey: "key"}
+		RunFailOpen(t, bin, u, weaviate.victim(), odoo.victim())
+	})
+}
+
+// The stand-ins as processes of their own: this test's binary, told which one to be and where.
+const standIn, standInAddr = "CONTRACT_STAND_IN", "CONTRACT_STAND_IN_ADDR"
+
+func TestMain(m *testing.M) {
+	servers := map[string]http.Handler{"Weaviate": weaviatetest.New(), "Odoo": odootest.New(odootest.Config{})}
+	if server := servers[os.Getenv(standIn)]; server != nil {
+		fmt.Fprintln(os.Stderr, http.ListenAndServe(os.Getenv(standInAddr), server)) //nolint:gosec // it ends with the test
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// standInProcess is a stand-in that can be killed.
+type standInProcess struct {
+	name, addr string
+	cmd        *exec.Cmd
+	exited     chan struct{}
+}
+
+func startStandIn(t *testing.T, name string) *standInProcess {
+	t.Helper()
+	p := &standInProcess{name: name, addr: freeAddress(t)}
+	if err := p.start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.kill() })
+	return p
+}
+
+// start returns once it answers. Its address may be in use for a moment after a kill.
+func (p *standInProcess) start(ctx context.Context) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	for {
+		p.cmd, p.exited = exec.Command(self), make(chan struct{}) //nolint:noctx // ended by kill
+		p.cmd.Env = append(os.Environ(), standIn+"="+p.name, standInAddr+"="+p.addr)
+		if err := p.cmd.Start(); err != nil {
+			return err
+		}
+		go func() { _ = p.cmd.Wait(); close(p.exited) }()
+		for {
+			conn, err := new(net.Dialer).DialContext(ctx, "tcp", p.addr)
+			if err == nil {
+				return conn.Close()
+			}
+			select {
+			case <-time.After(10 * time.Millisecond):
+				continue
+			case <-p.exited:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			break
+		}
+	}
+}
+
+func (p *standInProcess) victim() Victim {
+	return Victim{Name: p.name, Kill: p.kill, Restart: p.start}
+}
+
+func (p *standInProcess) kill() error {
+	_ = p.cmd.Process.Kill()
+	<-p.exited
+	return nil
 }

@@ -1,0 +1,279 @@
+package contract
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"hearth/internal/lambdatest"
+)
+
+// Victim is a server that is a process of its own, and may be killed.
+type Victim struct {
+	Name    string
+	Kill    func() error                // kill -9; returns once it is gone
+	Restart func(context.Context) error // where it was before, with the data that it keeps
+}
+
+// RunFailOpen breaks what is beside a function, one thing after another, and wants every invocation to succeed all the
+// same: the real extension, and the sample in Go on Lambda's own runtime library.
+func RunFailOpen(t *testing.T, bin string, u Upstreams, victims ...Victim) {
+	s := newSuite(t, bin, u)
+	for _, v := range victims {
+		t.Run("kill -9 of "+v.Name, func(t *testing.T) { s.killed(t, v) })
+	}
+	t.Run("a wrong key", s.wrongKeys)
+	t.Run("a taken port", s.takenPort)
+	t.Run("a full disk", s.fullDisk)
+	t.Run("a DNS server that hangs", s.hangingDNS)
+}
+
+// function is one in Lambda, with the extension beside it.
+type function struct {
+	t         *testing.T
+	host      *lambdatest.Host
+	extension *lambdatest.Process
+	sidecar   *hearth
+	turns     int
+}
+
+// function starts the extension with env, and the handler with that and more.
+func (s *suite) function(t *testing.T, env []string, more ...string) *function {
+	t.Helper()
+	f := &function{t: t}
+	// What an upstream takes too long for must be given up well before the function itself is.
+	patient := []string{"HEARTH_WEAVIATE_TIMEOUT=2s", "HEARTH_ODOO_TIMEOUT=2s"}
+	f.host, f.extension, f.sidecar = s.extension(t, lambdatest.Config{Timeout: time.Minute}, append(patient, env...)...)
+	startGo(t, f.host, f.sidecar, moduleRoot(t), append(env, more...)...)
+	return f
+}
+
+// end shuts the sandbox down as Lambda does. It is for a test's defer: its cleanups come when all of it has been killed.
+func (f *function) end() {
+	f.t.Helper()
+	if reports := f.host.Reports(); len(reports) != 0 {
+		f.t.Errorf("Lambda was told %v", reports)
+	}
+	if err := f.extension.Stop(f.t.Context()); err != nil {
+		f.t.Errorf("the extension's end: %v\n%s", err, f.extension.Log())
+	}
+	checkLog(f.t, f.extension.Log())
+}
+
+// turn is one invocation, which must succeed. It says whether the handler could save the turn through Hearth.
+func (f *function) turn() (saved bool) {
+	f.t.Helper()
+	f.turns++
+	event := fmt.Sprintf(`{"chat_id":"fail open","text":"turn %d","route_name":"odoo_erp"}`, f.turns)
+	answer, err := f.host.Invoke(f.t.Context(), []byte(event))
+	if err != nil {
+		f.t.Fatalf("invocation %d: %v\n%s", f.turns, err, f.extension.Log())
+	}
+	var got struct {
+		Reply string
+		Saved bool
+	}
+	if err := json.Unmarshal(answer, &got); err != nil || !strings.Contains(got.Reply, fmt.Sprintf("turn %d", f.turns)) {
+		f.t.Fatalf("invocation %d: %s, %v", f.turns, answer, err)
+	}
+	return got.Saved
+}
+
+// until invokes until it is so.
+func (f *function) until(what string, so func(saved bool) bool) {
+	f.t.Helper()
+	eventually(f.t, time.Minute, what, func() bool { return so(f.turn()) })
+}
+
+// during invokes without a break while something is done.
+func (f *function) during(do func() error) {
+	f.t.Helper()
+	ended := make(chan error, 1)
+	go func() { ended <- do() }()
+	for {
+		f.turn()
+		select {
+		case err := <-ended:
+			if err != nil {
+				f.t.Fatal(err)
+			}
+			return
+		default:
+		}
+	}
+}
+
+// whole says whether a turn was saved, and Odoo answers too.
+func (f *function) whole(saved bool) bool {
+	r, err := f.sidecar.try(f.t.Context(), http.MethodGet, "/v1/odoo/models", nil, "Cache-Control", "no-cache")
+	return saved && err == nil && r.status == http.StatusOK
+}
+
+func (s *suite) killed(t *testing.T, v Victim) {
+	f := s.function(t, nil)
+	defer f.end()
+	f.until("all is well", f.whole)
+	f.during(v.Kill)
+	f.until(v.Name+" is missed", func(saved bool) bool { return !f.whole(saved) })
+	f.during(func() error {
+		if err := v.Restart(t.Context()); err != nil {
+			return err
+		}
+		_, err := s.tryCommand(t, nil, "schema") // a stand-in keeps nothing
+		return err
+	})
+	f.until("all is well again", f.whole)
+	t.Logf("%d invocations", f.turns)
+}
+
+// wrongKeys has one of Odoo, and a Weaviate to which every key is wrong.
+func (s *suite) wrongKeys(t *testing.T) {
+	f := s.function(t, []string{"HEARTH_ODOO_KEY=wrong"})
+	defer f.end()
+	f.until("Weaviate is asked", func(saved bool) bool { return saved })
+	wantProblem(t, f.sidecar.get(t, "/v1/odoo/models"), http.StatusBadGateway)
+
+	strict := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusUnauthorized)
+		_, _ = w.Write([]byte(`{"code":401,"message":"unauthorized: invalid api key"}`))
+	}))
+	t.Cleanup(strict.Close)
+	f = s.function(t, []string{"HEARTH_WEAVIATE_URL=" + strict.URL, "HEARTH_WEAVIATE_API_KEY=wrong"})
+	defer f.end()
+	for range 3 {
+		if f.turn() {
+			t.Error("a turn counts as saved")
+		}
+	}
+	if problem := wantProblem(t, f.sidecar.get(t, chatPath("fail open", "mute")), http.StatusBadGateway); problem.Retryable {
+		t.Errorf("who has the wrong key is told to try again: %+v", problem)
+	}
+	if strings.Contains(f.extension.Log(), "wrong") {
+		t.Errorf("the key is in the log:\n%s", f.extension.Log())
+	}
+}
+
+// stranger is a process that has taken the port, and answers whatever it is asked.
+type stranger struct {
+	addr string
+
+	mu   sync.Mutex
+	told strings.Builder // guarded by mu
+}
+
+func newStranger(t *testing.T) *stranger {
+	t.Helper()
+	s := &stranger{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		_ = r.Write(&s.told) // also what cannot be read
+		w.WriteHeader(http.StatusOK)
+	}))
+	t.Cleanup(server.Close)
+	s.addr = server.Listener.Addr().String()
+	return s
+}
+
+func (s *stranger) heard() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.told.String()
+}
+
+func (s *suite) takenPort(t *testing.T) {
+	taken := newStranger(t)
+	addr := "HEARTH_ADDR=" + taken.addr
+	f := s.function(t, []string{addr})
+	defer f.end()
+	f.until("the socket serves", func(saved bool) bool { return saved })
+	if heard := taken.heard(); heard != "" {
+		t.Errorf("while there is a socket, the stranger was told:\n%s", heard)
+	}
+	ready := f.sidecar.overSocket().get(t, "/readyz")
+	for what, text := range map[string]string{"the log": f.extension.Log(), "/readyz": string(ready.body)} {
+		if !strings.Contains(text, "address already in use") {
+			t.Errorf("%s does not say that the port is taken: %s", what, text)
+		}
+	}
+
+	f = s.function(t, []string{addr}, "HEARTH_SOCKET="+filepath.Join(t.TempDir(), "nobody"))
+	defer f.end()
+	for range 3 {
+		if f.turn() {
+			t.Error("a turn was saved by a stranger")
+		}
+	}
+	if heard := taken.heard(); heard == "" || strings.Contains(heard, f.sidecar.token) || strings.Contains(heard, "turn") {
+		t.Errorf("the stranger was told:\n%s", heard)
+	}
+}
+
+// fullDisk leaves no room for the socket.
+func (s *suite) fullDisk(t *testing.T) {
+	disk := t.TempDir()
+	// One inode is what the folder itself takes.
+	full := s.within(t, fmt.Sprintf("mount -t tmpfs -o nr_inodes=1 tmpfs '%s'", disk))
+	socket := "HEARTH_SOCKET=" + filepath.Join(disk, "s")
+	addr := "HEARTH_ADDR=" + freeAddress(t)
+	f := full.function(t, []string{socket, addr})
+	defer f.end()
+	f.until("TCP serves", func(saved bool) bool { return saved })
+	if !strings.Contains(f.extension.Log(), "no space left on device") {
+		t.Errorf("the log does not say that the disk is full:\n%s", f.extension.Log())
+	}
+}
+
+// hangingDNS has a name server that never answers.
+func (s *suite) hangingDNS(t *testing.T) {
+	silent, err := new(net.ListenConfig).ListenPacket(t.Context(), "udp", "127.0.0.77:53")
+	if err != nil {
+		t.Skipf("no name server can be here: %v", err)
+	}
+	defer silent.Close()
+	conf := filepath.Join(t.TempDir(), "resolv.conf")
+	if err := os.WriteFile(conf, []byte("nameserver 127.0.0.77\noptions timeout:60 attempts:1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	unresolved := s.within(t, fmt.Sprintf("mount --bind '%s' /etc/resolv.conf", conf))
+	f := unresolved.function(t, []string{"HEARTH_WEAVIATE_URL=https://weaviate.example:8443", "GODEBUG=netdns=go"})
+	defer f.end()
+	for range 2 {
+		if f.turn() {
+			t.Error("a turn was saved nowhere")
+		}
+	}
+	asked := make([]byte, 512)
+	if err := silent.SetReadDeadline(time.Now().Add(s.patience())); err != nil {
+		t.Fatal(err)
+	}
+	if n, _, err := silent.ReadFrom(asked); err != nil || !strings.Contains(string(asked[:n]), "\x08weaviate\x07example") {
+		t.Errorf("the name server was asked %q, %v", asked[:n], err)
+	}
+}
+
+// within is the suite with a binary that sees what a shell command mounts, and nobody else does.
+func (s *suite) within(t *testing.T, mount string) *suite {
+	t.Helper()
+	if out, err := exec.CommandContext(t.Context(), "unshare", "--mount", "sh", "-c", mount).CombinedOutput(); err != nil {
+		t.Skipf("nothing can be mounted here: %v: %s", err, out)
+	}
+	script := fmt.Sprintf("#!/bin/sh\nexec unshare --mount sh -c \"%s && exec '%s'\"\n", mount, s.bin)
+	within := *s
+	within.bin = filepath.Join(t.TempDir(), "hearth")
+	if err := os.WriteFile(within.bin, []byte(script), 0o700); err != nil { //nolint:gosec // it is run
+		t.Fatal(err)
+	}
+	return &within
+}

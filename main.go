@@ -26,6 +26,7 @@ import (
 	"hearth/cache"
 	"hearth/extension"
 	"hearth/internal/clock"
+	"hearth/internal/guard"
 	"hearth/pool"
 	"hearth/pool/odoo"
 	"hearth/pool/weaviate"
@@ -122,7 +123,11 @@ func (p parts) warm(ctx context.Context) {
 	var wg sync.WaitGroup
 	step := func(what string, do func(context.Context) error) {
 		wg.Go(func() {
-			if err := do(ctx); err != nil && ctx.Err() == nil {
+			err := guard.Do(func() error { return do(ctx) })
+			switch {
+			case errors.Is(err, guard.ErrPanic):
+				p.log.Error("not warm", "what", what, "error", err)
+			case err != nil && ctx.Err() == nil:
 				p.log.Warn("not warm", "what", what, "error", err)
 			}
 		})

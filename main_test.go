@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"hearth/internal/lambdatest"
 	"hearth/internal/testnet"
 	"hearth/internal/weaviatetest"
+	"hearth/pool"
 )
 
 // faulty are settings with five faults, whose variables wrongs names; one of them hides a secret.
@@ -39,12 +41,12 @@ func TestEveryCommandListsAllThatIsWrongWithTheSettings(t *testing.T) {
 }
 
 func TestCommands(t *testing.T) {
-	weaviate, err := testnet.Serve(weaviatetest.New(), testnet.Config{})
+	upstream, err := testnet.Serve(weaviatetest.New(), testnet.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = weaviate.Close() })
-	with := func(more ...string) []string { return append(more, "HEARTH_WEAVIATE_URL="+weaviate.URL) }
+	t.Cleanup(func() { _ = upstream.Close() })
+	with := func(more ...string) []string { return append(more, "HEARTH_WEAVIATE_URL="+upstream.URL) }
 	nobody := "127.0.0.1:1"
 	for _, tc := range []struct { // in this order
 		name   string
@@ -71,7 +73,7 @@ func TestCommands(t *testing.T) {
 		{"a schema without a Weaviate", nil, []string{"schema"}, 1, nil, []string{"HEARTH_WEAVIATE_URL is not set"}},
 		{"a schema", with(), []string{"schema"}, 0, []string{"created Message\ncreated ChatStatus\n"}, nil},
 		{"a schema that exists", with(), []string{"schema"}, 0, []string{"every class exists\n"}, nil},
-		{"a check of a good Weaviate", with(), []string{"check"}, 0, []string{"weaviate: ok (" + weaviate.URL + ")\n"}, nil},
+		{"a check of a good Weaviate", with(), []string{"check"}, 0, []string{"weaviate: ok (" + upstream.URL + ")\n"}, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			stdout, stderr, code := command(t, tc.env, tc.args...)
@@ -85,6 +87,13 @@ func TestCommands(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAPanicWhileWarmingIsLogged(t *testing.T) {
+	var log logBuffer
+	p := parts{log: slog.New(slog.NewJSONHandler(&log, nil)), pools: []*pool.Pool{{}}} // made by nobody: it panics
+	p.warm(t.Context())
+	wantAll(t, "the log", log.String(), `"level":"ERROR"`, `"what":" connections"`, "panic: ", "guard.Do")
 }
 
 // sandbox starts hearth as the extension of a sandbox and waits until both of them are ready.

@@ -2,12 +2,11 @@ package cache
 
 import (
 	"context"
-	"fmt"
-	"runtime/debug"
 	"sync"
 	"time"
 
 	"hearth/internal/clock"
+	"hearth/internal/guard"
 )
 
 // flights runs loads and lets requests share them. A load runs under the cache's own life with the values of
@@ -82,15 +81,11 @@ func (f *flights) start(ctx context.Context, key string, join time.Duration, loa
 }
 
 func (f *flights) run(ctx context.Context, load func(context.Context) (any, error)) (v any, err error) {
-	defer func() {
-		if p := recover(); p != nil { // a sidecar that exits is a crashed sandbox
-			err = fmt.Errorf("cache: a load panicked: %v\n%s", p, debug.Stack())
-		}
-	}()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.timeout)
 	defer cancel()
 	defer context.AfterFunc(f.ctx, cancel)() //nolint:contextcheck // the load ends with its owner too
-	return load(ctx)
+	err = guard.Do(func() (err error) { v, err = load(ctx); return err })
+	return v, err
 }
 
 func (f *flights) close() {

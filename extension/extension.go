@@ -17,9 +17,10 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptrace"
-	"runtime/debug"
 	"sync"
 	"time"
+
+	"hearth/internal/guard"
 )
 
 // API version and headers, as in the Lambda Extensions API.
@@ -118,17 +119,14 @@ func (e *Extension) Run(ctx context.Context) error {
 }
 
 func (e *Extension) invoked(ctx context.Context, event Event) {
-	defer func() {
-		if fault := recover(); fault != nil {
-			e.cfg.Logger.Error("panic after an invocation", "panic", fault, "stack", string(debug.Stack()))
-		}
-	}()
 	if deadline := event.Deadline(); time.Until(deadline) > 0 { // else a clock is wrong, or we are late: it says nothing
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-e.cfg.DeadlineMargin))
 		defer cancel()
 	}
-	e.cfg.OnInvoke(ctx, event)
+	if err := guard.Do(func() error { e.cfg.OnInvoke(ctx, event); return nil }); err != nil {
+		e.cfg.Logger.Error("after an invocation", "error", err)
+	}
 }
 
 func (e *Extension) next(ctx context.Context) (event Event, err error) {

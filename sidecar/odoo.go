@@ -13,6 +13,7 @@ import (
 
 	"hearth/cache"
 	"hearth/client"
+	"hearth/internal/guard"
 	"hearth/pool/odoo"
 )
 
@@ -58,16 +59,8 @@ func (s *Server) getModels(ctx context.Context, names []string, d cache.Directiv
 	replies := make([]cache.Reply, len(names))
 	g, gctx := errgroup.WithContext(ctx)
 	for i, name := range names {
-		g.Go(func() (err error) {
-			key := cache.ModelKey(name, s.cfg.Odoo.Identity()+"\x00"+name)
-			replies[i], err = s.cfg.Cache.Get(gctx, key, s.cfg.Policies[cache.OdooModels], d, func(ctx context.Context) ([]byte, error) {
-				m, err := s.cfg.Odoo.Model(ctx, name)
-				if err != nil {
-					return nil, err
-				}
-				return encode(client.Model(m))
-			})
-			return err
+		g.Go(func() error {
+			return guard.Do(func() (err error) { replies[i], err = s.getModel(gctx, name, d); return err })
 		})
 	}
 	if err := g.Wait(); err != nil {
@@ -88,6 +81,17 @@ func (s *Server) getModels(ctx context.Context, names []string, d cache.Directiv
 	}
 	body = append(body, "}}"...)
 	return cache.Reply{Body: body, ETag: cache.ETag(body), Origin: origin}, nil
+}
+
+func (s *Server) getModel(ctx context.Context, name string, d cache.Directives) (cache.Reply, error) {
+	key := cache.ModelKey(name, s.cfg.Odoo.Identity()+"\x00"+name)
+	return s.cfg.Cache.Get(ctx, key, s.cfg.Policies[cache.OdooModels], d, func(ctx context.Context) ([]byte, error) {
+		m, err := s.cfg.Odoo.Model(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		return encode(client.Model(m))
+	})
 }
 
 func modelsObject(reply []byte) []byte { return reply[len(modelsPrefix) : len(reply)-1] }

@@ -12,6 +12,7 @@ import (
 
 	"hearth/cache"
 	"hearth/client"
+	"hearth/internal/guard"
 	"hearth/pool/weaviate"
 )
 
@@ -98,7 +99,7 @@ func (s *Server) runParts(ctx context.Context, parts []*part) {
 	for _, p := range parts {
 		g.Go(func() error {
 			start := time.Now()
-			p.body, p.origin, p.err = p.get(ctx)
+			p.err = guard.Do(func() (err error) { p.body, p.origin, err = p.get(ctx); return err })
 			p.took = time.Since(start)
 			return nil // a part's failure is its own
 		})

@@ -9,6 +9,7 @@ import (
 
 	"hearth/cache"
 	"hearth/client"
+	"hearth/internal/guard"
 	"hearth/pool"
 	"hearth/pool/odoo"
 	"hearth/pool/weaviate"
@@ -75,6 +76,8 @@ func (s *Server) problemOf(err error) *client.Problem {
 		return badField(e.Field, e.Detail)
 	}
 	switch {
+	case errors.Is(err, guard.ErrPanic):
+		return s.unexpected(err)
 	case errors.Is(err, cache.ErrNotCached):
 		return problem(http.StatusGatewayTimeout, "not-cached", "the request takes only what is held")
 	case errors.Is(err, cache.ErrKeyReused):
@@ -113,6 +116,11 @@ func (s *Server) problemOf(err error) *client.Problem {
 		s.cfg.Logger.Warn("upstream not reached", "upstream", upstream, "error", err)
 		return of(upstream, http.StatusBadGateway, "unreachable", fmt.Sprintf("no answer from %s", upstream), true)
 	}
+	return s.unexpected(err)
+}
+
+// unexpected is an error whose text is for the log alone: a panic's has its stack.
+func (s *Server) unexpected(err error) *client.Problem {
 	s.cfg.Logger.Error("unexpected error", "error", err)
 	return problem(http.StatusInternalServerError, "internal", "the sidecar failed: its log says why")
 }

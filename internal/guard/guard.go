@@ -1,17 +1,22 @@
-// Package guard turns a panic into an error.
+// Package guard makes an error of a panic. A goroutine that nobody guards takes the process with it, and to Lambda that
+// is a crash of the sandbox: whatever is started to serve a request runs in [Do].
 package guard
 
 import (
+	"errors"
 	"fmt"
 	"runtime/debug"
 )
 
-// Do does what it is given; a panic is an error with its stack.
-func Do(do func() error) (err error) {
+// ErrPanic is what [Do] returns where f panicked. The text has the stack: it is for logs, not for callers.
+var ErrPanic = errors.New("panic")
+
+// Do calls f and returns its error.
+func Do(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+			err = fmt.Errorf("%w: %v\n%s", ErrPanic, p, debug.Stack()) // %v: what f threw decides nothing
 		}
 	}()
-	return do()
+	return f()
 }

@@ -1,23 +1,44 @@
-package guard
+package guard_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"io"
 	"strings"
 	"testing"
+
+	"hearth/internal/guard"
 )
 
-func TestAPanicIsAnErrorWithItsStack(t *testing.T) {
-	err := Do(func() error { panic("out of luck") })
-	if err == nil || !strings.Contains(err.Error(), "panic: out of luck") || !strings.Contains(err.Error(), "guard_test.go") {
-		t.Errorf("%v", err)
+func Example() {
+	done := make(chan error)
+	go func() { done <- guard.Do(func() error { return errors.New("an error stays what it is") }) }()
+	fmt.Println(<-done)
+	// Output: an error stays what it is
+}
+
+func TestAPanicIsAnErrorThatSaysWhere(t *testing.T) {
+	for _, thrown := range []any{"boom", fmt.Errorf("boom: %w", context.Canceled), nil} {
+		err := guard.Do(func() error { thrower(thrown); return nil })
+		if !errors.Is(err, guard.ErrPanic) || !strings.Contains(err.Error(), "guard_test.thrower") {
+			t.Errorf("of %v came %v", thrown, err)
+		}
+		if thrown != nil && !strings.Contains(err.Error(), "boom") {
+			t.Errorf("what was thrown is lost: %v", err)
+		}
+		if errors.Is(err, context.Canceled) {
+			t.Error("what was thrown passes for what was returned")
+		}
 	}
 }
 
-func TestWhatDoesNotPanicIsAsItWas(t *testing.T) {
-	sorry := errors.New("sorry")
-	for _, want := range []error{nil, sorry} {
-		if err := Do(func() error { return want }); !errors.Is(err, want) {
-			t.Errorf("%v becomes %v", want, err)
+func thrower(v any) { panic(v) }
+
+func TestWhatDoesNotPanicIsLeftAlone(t *testing.T) {
+	for _, want := range []error{nil, io.EOF} {
+		if err := guard.Do(func() error { return want }); err != want { //nolint:errorlint // the very same
+			t.Errorf("got %v, want %v", err, want)
 		}
 	}
 }

@@ -1,0 +1,50 @@
+package sidecar
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/valyala/fasthttp"
+
+	"hearth/cache"
+	"hearth/client"
+)
+
+func TestAPartThatPanicsFailsAlone(t *testing.T) {
+	var log bytes.Buffer
+	s := New(Config{Logger: slog.New(slog.NewJSONHandler(&log, nil))})
+	parts := []*part{
+		{name: client.PartMute, get: func(context.Context) (json.RawMessage, cache.Origin, error) {
+			return json.RawMessage(`{"muted":true}`), cache.Origin{Served: cache.Miss}, nil
+		}},
+		{name: client.PartRelevant, get: func(context.Context) (json.RawMessage, cache.Origin, error) { panic("on purpose") }},
+	}
+	r := &request{RequestCtx: &fasthttp.RequestCtx{}}
+	s.runParts(t.Context(), parts)
+	if err := s.replyParts(r, "a", parts); err != nil {
+		t.Fatal(err)
+	}
+	var reply client.Preprocess
+	if err := json.Unmarshal(r.Response.Body(), &reply); err != nil {
+		t.Fatal(err)
+	}
+	if reply.MuteStatus == nil || !reply.MuteStatus.Muted {
+		t.Errorf("the other part did not come: %s", r.Response.Body())
+	}
+	if p := reply.Errors[client.PartRelevant]; p == nil || p.Status != http.StatusInternalServerError || p.Type != errorDocs+"internal" {
+		t.Errorf("its reason is %+v", p)
+	}
+	if strings.Contains(string(r.Response.Body()), "on purpose") {
+		t.Errorf("the reply shows the panic: %s", r.Response.Body())
+	}
+	var line struct{ Level, Error string }
+	if err := json.Unmarshal(log.Bytes(), &line); err != nil || line.Level != "ERROR" ||
+		!strings.Contains(line.Error, "on purpose") || !strings.Contains(line.Error, "preprocess_test.go") {
+		t.Errorf("logged %s", log.String())
+	}
+}

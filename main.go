@@ -17,7 +17,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
-	"sync"
 	"syscall"
 	"time"
 
@@ -26,7 +25,6 @@ import (
 	"hearth/cache"
 	"hearth/extension"
 	"hearth/internal/clock"
-	"hearth/internal/guard"
 	"hearth/pool"
 	"hearth/pool/odoo"
 	"hearth/pool/weaviate"
@@ -114,34 +112,6 @@ func (p parts) close() {
 	for _, upstream := range p.pools {
 		upstream.Close()
 	}
-}
-
-// warm opens the pools' connections and asks what the first requests would have to ask, unless it is known. What
-// fails is asked again by them.
-func (p parts) warm(ctx context.Context) {
-	ctx = pool.Own(ctx)
-	var wg sync.WaitGroup
-	step := func(what string, do func(context.Context) error) {
-		wg.Go(func() {
-			err := guard.Do(func() error { return do(ctx) })
-			switch {
-			case errors.Is(err, guard.ErrPanic):
-				p.log.Error("not warm", "what", what, "error", err)
-			case err != nil && ctx.Err() == nil:
-				p.log.Warn("not warm", "what", what, "error", err)
-			}
-		})
-	}
-	for _, upstream := range p.pools {
-		step(upstream.Name()+" connections", upstream.Warm)
-	}
-	if p.weaviate != nil {
-		step("weaviate schema", p.weaviate.Learn)
-	}
-	if p.odoo != nil {
-		step("odoo session", p.odoo.Connect)
-	}
-	wg.Wait()
 }
 
 // serve listens, registers where there is a Lambda, warms the upstreams while the runtime starts, and runs
@@ -237,7 +207,9 @@ func serve(ctx context.Context, environ []string) error {
 		return err
 	})
 	g.Go(func() error { // the restore of a snapshot is the end of a freeze too
-		p.pulse.Run(ctx, func() { g.Go(func() error { p.warm(ctx); return nil }) })
+		thawed, stop := oneAtATime(ctx, p.warm)
+		defer stop()
+		p.pulse.Run(ctx, thawed)
 		return nil
 	})
 	warmed := make(chan struct{})

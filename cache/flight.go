@@ -84,8 +84,7 @@ func (f *flights) run(ctx context.Context, load func(context.Context) (any, erro
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.timeout)
 	defer cancel()
 	defer context.AfterFunc(f.ctx, cancel)() //nolint:contextcheck // the load ends with its owner too
-	err = guard.Do(func() (err error) { v, err = load(ctx); return err })
-	return v, err
+	return guard.Get(func() (any, error) { return load(ctx) })
 }
 
 func (f *flights) close() {

@@ -216,11 +216,7 @@ func (cs *conns) startLocked(ctx context.Context, thaws uint64, done chan<- erro
 	cs.dialing.Go(func() {
 		defer cancel()
 		defer stop()
-		var d *dialed
-		err := guard.Do(func() (err error) {
-			d, err = cs.dial(ctx)
-			return err
-		})
+		d, err := guard.Get(func() (*dialed, error) { return cs.dial(ctx) })
 		cs.arrived(d, thaws, err)
 		if done != nil {
 			done <- err

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
+
+	"hearth/internal/guard"
 )
 
 const (
@@ -66,7 +68,7 @@ func checkRetry(ctx context.Context, resp *http.Response, err error) (bool, erro
 // final says that a failure will be the same next time.
 func final(err error) bool {
 	_, distrusted := errors.AsType[*tls.CertificateVerificationError](err)
-	return distrusted || errors.Is(err, ErrTooLarge)
+	return distrusted || errors.Is(err, ErrTooLarge) || errors.Is(err, guard.ErrPanic)
 }
 
 // backoff waits as long as the upstream asks for, but never longer than the most, and otherwise doubles with jitter.

@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"hearth/internal/guard"
 	"hearth/internal/testnet"
 )
 
@@ -46,6 +47,7 @@ func TestCheckRetry(t *testing.T) {
 		{"a cut connection", 0, cut, true, false},
 		{"an end too soon", 0, io.ErrUnexpectedEOF, true, false},
 		{"a bad certificate", 0, certificate, false, false},
+		{"a panic", 0, guard.Do(func() error { panic("on purpose") }), false, false},
 	} {
 		var resp *http.Response
 		if tc.err == nil {

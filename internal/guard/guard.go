@@ -20,3 +20,9 @@ func Do(f func() error) (err error) {
 	}()
 	return f()
 }
+
+// Get is [Do] for what has a result.
+func Get[T any](f func() (T, error)) (v T, err error) {
+	err = Do(func() (err error) { v, err = f(); return err })
+	return v, err
+}

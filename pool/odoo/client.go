@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
+	"hearth/internal/guard"
 	"hearth/pool"
 )
 
@@ -170,16 +171,18 @@ func (c *Client) settled(ctx context.Context) (*session, error) {
 	if c.fault != nil {
 		return nil, c.fault
 	}
-	done := c.connect.DoChan("", func() (any, error) {
-		if s := c.session.Load(); s != nil { // a flight that ended between our look and our own
+	done := c.connect.DoChan("", func() (any, error) { // by itself it makes a panic the end of the process
+		return guard.Get(func() (any, error) {
+			if s := c.session.Load(); s != nil { // a flight that ended between our look and our own
+				return s, nil
+			}
+			s, err := c.settle(context.WithoutCancel(ctx))
+			if err != nil {
+				return nil, err
+			}
+			c.session.Store(s)
 			return s, nil
-		}
-		s, err := c.settle(context.WithoutCancel(ctx))
-		if err != nil {
-			return nil, err
-		}
-		c.session.Store(s)
-		return s, nil
+		})
 	})
 	select {
 	case r := <-done:

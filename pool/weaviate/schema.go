@@ -10,6 +10,7 @@ import (
 
 	"github.com/weaviate/weaviate/entities/models"
 
+	"hearth/internal/guard"
 	"hearth/pool"
 )
 
@@ -41,23 +42,8 @@ func (c *Client) learn(ctx context.Context, class string) (*facts, error) {
 	if f, ok := c.facts.Load(class); ok {
 		return f.(*facts), nil //nolint:forcetypeassert // the map holds nothing else
 	}
-	result := c.learning.DoChan(class, func() (any, error) {
-		ctx, sent := pool.TraceSent(context.WithoutCancel(ctx)) // the pool ends it in time
-		got, err := c.schema.ClassGetter().WithClassName(class).Do(ctx)
-		if err != nil {
-			err = c.fail(err, sent)
-			e, ok := errors.AsType[*Error](err)
-			if !ok || e.Status != http.StatusForbidden {
-				return nil, err
-			}
-			c.cfg.Logger.Warn("weaviate does not show the schema: relevance is by bm25 unless the request says otherwise, and the default consistency is used", "class", class, "error", err)
-			f := &facts{hidden: true}
-			c.facts.Store(class, f)
-			return f, nil
-		}
-		f := c.read(got)
-		c.facts.Store(class, f)
-		return f, nil
+	result := c.learning.DoChan(class, func() (any, error) { // by itself it makes a panic the end of the process
+		return guard.Get(func() (any, error) { return c.askFor(context.WithoutCancel(ctx), class) }) // the pool ends it in time
 	})
 	select {
 	case r := <-result:
@@ -68,6 +54,25 @@ func (c *Client) learn(ctx context.Context, class string) (*facts, error) {
 	case <-ctx.Done():
 		return nil, &pool.Error{Upstream: c.pool.Name(), Err: ctx.Err()}
 	}
+}
+
+func (c *Client) askFor(ctx context.Context, class string) (*facts, error) {
+	ctx, sent := pool.TraceSent(ctx)
+	got, err := c.schema.ClassGetter().WithClassName(class).Do(ctx)
+	if err != nil {
+		err = c.fail(err, sent)
+		e, ok := errors.AsType[*Error](err)
+		if !ok || e.Status != http.StatusForbidden {
+			return nil, err
+		}
+		c.cfg.Logger.Warn("weaviate does not show the schema: relevance is by bm25 unless the request says otherwise, and the default consistency is used", "class", class, "error", err)
+		f := &facts{hidden: true}
+		c.facts.Store(class, f)
+		return f, nil
+	}
+	f := c.read(got)
+	c.facts.Store(class, f)
+	return f, nil
 }
 
 func (c *Client) read(class *models.Class) *facts {

@@ -110,6 +110,7 @@ func slow(match func(*http.Request) bool) func(http.ResponseWriter, *http.Reques
 
 func (s *suite) slowParts(t *testing.T) {
 	const chat, limit = "slow parts", 600 * time.Millisecond
+	const late = 3 * time.Second // a slow machine's; the servers' own timeouts are longer
 	s.main.say(t, chat, "user", "patience")
 	ask := func(h *hearth) (reply, time.Duration) {
 		begun := time.Now()
@@ -129,7 +130,7 @@ func (s *suite) slowParts(t *testing.T) {
 	if len(got.RelevantMessages) != 1 || got.MuteStatus == nil || len(got.History.AllMessages) != 1 {
 		t.Errorf("the parts are incomplete: %v", r)
 	}
-	if took < limit || took > limit+time.Second {
+	if took < limit || took > limit+late {
 		t.Errorf("it took %v with a limit of %v", took, limit)
 	}
 
@@ -142,7 +143,7 @@ func (s *suite) slowParts(t *testing.T) {
 	if p := got.Errors["history"]; p == nil || p.Status != http.StatusGatewayTimeout || len(got.Errors) != 1 || got.MuteStatus == nil || got.OdooModels == nil {
 		t.Errorf("with a slow history, the reply is %v", r)
 	}
-	if took > limit+time.Second {
+	if took > limit+late {
 		t.Errorf("it took %v with a limit of %v", took, limit)
 	}
 
@@ -153,10 +154,10 @@ func (s *suite) slowParts(t *testing.T) {
 	s.Weaviate.SetHook(nil)
 	s.Odoo.SetHook(nil)
 	p := wantProblem(t, r, http.StatusBadGateway)
-	if len(p.Errors) != 4 || !p.Retryable || took > limit+time.Second {
+	if len(p.Errors) != 4 || !p.Retryable || took > limit+late {
 		t.Errorf("when all are slow, after %v: %v", took, r)
 	}
-	eventually(t, 3*time.Second, "all is well again, once what hung has timed out", func() bool {
+	eventually(t, 15*time.Second, "all is well again, once what hung has timed out", func() bool {
 		r, _ := ask(h)
 		return r.status == http.StatusOK && want[client.Preprocess](t, r, http.StatusOK).Errors == nil
 	})

@@ -14,6 +14,7 @@ const (
 	mostRatio = 3.0  // To the first /next, of the bare extension's time.
 	mostAdded = 1.0  // ms after the response, p50.
 	mostIdle  = 25.0 // MiB
+	mostEnd   = 300  // ms from SHUTDOWN to the end.
 	mostZip   = 8_000_000
 )
 
@@ -39,6 +40,7 @@ func verdict(out io.Writer, rows []row, zips []file) (err error) {
 		}
 		gate(fmt.Sprintf("%v: ms added after the response", r.cell), median(r.extension.added), mostAdded)
 		gate(fmt.Sprintf("%v: MiB idle", r.cell), median(r.extension.idle), mostIdle)
+		gate(fmt.Sprintf("%v: ms from SHUTDOWN to the end", r.cell), median(r.extension.ended), mostEnd)
 	}
 	for _, zip := range zips {
 		gate("bytes of "+zip.name, float64(zip.size), mostZip)

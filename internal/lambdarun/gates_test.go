@@ -23,23 +23,23 @@ func TestPercentile(t *testing.T) {
 
 func TestVerdict(t *testing.T) {
 	for _, tc := range []struct {
-		name              string
-		init              lambdatest.InitType
-		mb                int
-		next, added, idle []float64
-		zip               int64
-		missed            int
+		name                     string
+		init                     lambdatest.InitType
+		mb                       int
+		next, added, idle, ended []float64
+		zip                      int64
+		missed                   int
 	}{
-		{"kept", lambdatest.OnDemand, 1769, []float64{30}, []float64{1}, []float64{25}, 8_000_000, 0},
-		{"late", lambdatest.OnDemand, 1769, []float64{31}, []float64{1}, []float64{25}, 8_000_000, 1},
-		{"late on purpose", lambdatest.ProvisionedConcurrency, 1769, []float64{31}, []float64{1}, []float64{25}, 8_000_000, 0},
-		{"all of it", lambdatest.OnDemand, 1769, []float64{31}, []float64{1.1}, []float64{26}, 8_000_001, 4},
-		{"small", lambdatest.OnDemand, 512, []float64{31}, []float64{1.1}, []float64{26}, 8_000_000, 0},
-		{"nothing measured", lambdatest.OnDemand, 1769, nil, nil, nil, 8_000_000, 3},
+		{"kept", lambdatest.OnDemand, 1769, []float64{30}, []float64{1}, []float64{25}, []float64{300}, 8_000_000, 0},
+		{"late", lambdatest.OnDemand, 1769, []float64{31}, []float64{1}, []float64{25}, []float64{300}, 8_000_000, 1},
+		{"late on purpose", lambdatest.ProvisionedConcurrency, 1769, []float64{31}, []float64{1}, []float64{25}, []float64{300}, 8_000_000, 0},
+		{"all of it", lambdatest.OnDemand, 1769, []float64{31}, []float64{1.1}, []float64{26}, []float64{301}, 8_000_001, 5},
+		{"small", lambdatest.OnDemand, 512, []float64{31}, []float64{1.1}, []float64{26}, []float64{301}, 8_000_000, 0},
+		{"nothing measured", lambdatest.OnDemand, 1769, nil, nil, nil, nil, 8_000_000, 4},
 	} {
 		r := row{
 			cell: cell{tc.init, tc.mb, "go"}, beside: cost{next: []float64{10}},
-			extension: cost{next: tc.next, added: tc.added, idle: tc.idle},
+			extension: cost{next: tc.next, added: tc.added, idle: tc.idle, ended: tc.ended},
 		}
 		var out strings.Builder
 		err := verdict(&out, []row{r}, []file{{"layer.zip", tc.zip}})

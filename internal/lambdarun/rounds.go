@@ -35,6 +35,7 @@ type cost struct {
 	idle                 []float64 // Resident memory after INIT, per start.
 	added                []float64 // After the response, per invocation.
 	loaded               float64   // Resident memory after the invocations.
+	ended                []float64 // From SHUTDOWN to the process's end, per start.
 }
 
 // prepare makes the classes in Weaviate.
@@ -91,6 +92,9 @@ func (r *rounds) measure(ctx context.Context, c cell, extension, beside subject)
 		for _, inv := range s.sandbox.host.Invocations() {
 			s.added = append(s.added, ms(inv.Added))
 		}
+		if err := s.end(ctx); err != nil {
+			return got, err
+		}
 	}
 	return got, nil
 }
@@ -126,7 +130,8 @@ func (s *side) end(ctx context.Context) error {
 	if s.sandbox == nil {
 		return nil
 	}
-	err := s.sandbox.close(ctx)
+	took, err := s.sandbox.close(ctx)
+	s.ended = append(s.ended, ms(took))
 	s.sandbox = nil
 	return err
 }

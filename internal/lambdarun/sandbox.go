@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"hearth/internal/lambdatest"
 )
@@ -99,14 +100,16 @@ func (s *sandbox) logs() string {
 	return text.String()
 }
 
-// close ends the sandbox as Lambda does.
-func (s *sandbox) close(ctx context.Context) error {
+// close ends the sandbox as Lambda does, and says how long that took the extension.
+func (s *sandbox) close(ctx context.Context) (took time.Duration, err error) {
 	defer s.host.Close()
+	began := time.Now()
 	if err := s.extension.Stop(ctx); err != nil {
-		return fmt.Errorf("%w\n%s", err, s.logs())
+		return 0, fmt.Errorf("%w\n%s", err, s.logs())
 	}
+	took = time.Since(began)
 	if reports := s.host.Reports(); len(reports) > 0 {
-		return fmt.Errorf("%v", reports)
+		return took, fmt.Errorf("%v", reports)
 	}
-	return nil
+	return took, nil
 }

@@ -26,7 +26,7 @@ func (r row) ratio() float64 { return median(r.extension.next) / median(r.beside
 func table(out io.Writer, rows []row, extension, beside string) error {
 	fmt.Fprintf(out, "%s / %s\n\n", extension, beside)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "initialization\tMB\thandler\tINIT ms\texec→register ms\texec→/next ms\tratio\tadded p50 ms\tadded p99 ms\tidle MiB\tloaded MiB\t")
+	fmt.Fprintln(w, "initialization\tMB\thandler\tINIT ms\texec→register ms\texec→/next ms\tratio\tadded p50 ms\tadded p99 ms\tidle MiB\tloaded MiB\tSHUTDOWN→end ms\t")
 	for _, r := range rows {
 		a, b := r.extension, r.beside
 		fmt.Fprintf(w, "%s\t%d\t%s\t", r.init, r.memoryMB, r.language)
@@ -37,7 +37,7 @@ func table(out io.Writer, rows []row, extension, beside string) error {
 		for _, p := range []float64{0.5, 0.99} {
 			fmt.Fprintf(w, "%.2f / %.2f\t", percentile(a.added, p), percentile(b.added, p))
 		}
-		fmt.Fprintf(w, "%.1f / %.1f\t%.1f / %.1f\t\n", median(a.idle), median(b.idle), a.loaded, b.loaded)
+		fmt.Fprintf(w, "%.1f / %.1f\t%.1f / %.1f\t%.1f / %.1f\t\n", median(a.idle), median(b.idle), a.loaded, b.loaded, median(a.ended), median(b.ended))
 	}
 	return w.Flush()
 }

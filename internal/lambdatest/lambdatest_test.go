@@ -378,7 +378,7 @@ func TestAnExtensionProcessThatLingersIsKilled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Stop(t.Context()); err == nil || !strings.Contains(err.Error(), "killed") {
+	if err := p.Stop(t.Context()); err == nil || !strings.Contains(err.Error(), "killed: hearth: still running 200ms after SHUTDOWN") {
 		t.Errorf("stop: %v", err)
 	}
 	want := []Report{{From: "hearth", Call: "killed", Type: "still running 200ms after SHUTDOWN"}}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -61,16 +62,17 @@ func (h *Host) limitShutdown() {
 // kill ends every process at once, and reports those for whose sake it does.
 func (h *Host) kill(late []string, why string) {
 	_ = h.setFrozen(false) // What is frozen in a cgroup cannot be killed.
+	running := h.running()
 	h.update(func() {
 		h.stopping = true
 		for _, name := range late {
 			h.reports = append(h.reports, Report{From: name, Call: "killed", Type: why})
 		}
-		for _, p := range h.processes {
-			p.killed = why
+		for _, p := range running {
+			p.killed = fmt.Sprintf("%s: %s", strings.Join(late, ", "), why)
 		}
 	})
-	_ = signal(syscall.SIGKILL, h.running())
+	_ = signal(syscall.SIGKILL, running)
 }
 
 // running are the processes that have not ended.

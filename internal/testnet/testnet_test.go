@@ -66,7 +66,7 @@ func post(t *testing.T, c *http.Client, url string, body []byte) *http.Response 
 
 // The prices are compared with each other within one run: what the machine adds is in all of them.
 func TestRoundTripsAreCharged(t *testing.T) {
-	const rtt = 60 * time.Millisecond
+	const rtt = 150 * time.Millisecond
 	for _, tc := range []struct {
 		name  string
 		tls   bool
@@ -105,7 +105,7 @@ func TestDelayDoesNotLimitThroughput(t *testing.T) {
 	begin = time.Now()
 	post(t, c, s.URL, make([]byte, 16<<20))
 	// 512 chunks of 32 KiB, each waiting for the one before, would take 10 s in each direction.
-	if big := time.Since(begin); big > small+2*time.Second {
+	if big := time.Since(begin); big > small+9*time.Second {
 		t.Errorf("16 MiB took %v, one byte %v", big, small)
 	}
 }

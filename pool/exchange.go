@@ -33,7 +33,6 @@ func (p *Pool) exchange(req *http.Request) (*http.Response, error) {
 	}
 	ctx, cancel := context.WithCancelCause(req.Context())
 	defer cancel(errLost)
-	thaws := p.cfg.Pulse.Thaws()
 	first, err := p.conns.get(ctx, want{})
 	if err != nil {
 		return nil, err
@@ -41,7 +40,7 @@ func (p *Pool) exchange(req *http.Request) (*http.Response, error) {
 	s := &sending{pool: p, ctx: ctx, req: req, results: make(chan result)}
 	s.start(func() (lease, error) { return first, nil })
 
-	pause := p.shortWait()
+	pause, thaws := p.shortWait(), first.thaws
 	var wait <-chan time.Time // until the request is sent once more
 	if !first.proven && !p.cfg.NoRace {
 		wait = time.After(pause)

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"hearth/internal/clock"
 )
 
 // limit hands out a fixed number of slots; a bounded number of callers may wait for one.
@@ -12,12 +14,13 @@ type limit struct {
 	slots   chan struct{} // holds one element per slot taken
 	waiting atomic.Int64
 	queue   int64
+	pulse   *clock.Pulse
 	closed  chan struct{}
 	closing sync.Once
 }
 
-func newLimit(size, queue int) *limit {
-	return &limit{slots: make(chan struct{}, size), queue: int64(queue), closed: make(chan struct{})}
+func newLimit(size, queue int, pulse *clock.Pulse) *limit {
+	return &limit{slots: make(chan struct{}, size), queue: int64(queue), pulse: pulse, closed: make(chan struct{})}
 }
 
 func (l *limit) acquire(ctx context.Context, s *counters) error {
@@ -50,8 +53,12 @@ func (l *limit) take(ctx context.Context, s *counters) error {
 		return ErrQueueFull
 	}
 	s.waits.Add(1)
-	start := time.Now()
-	defer func() { s.waited.Add(int64(time.Since(start))) }()
+	start, thaws := time.Now(), l.pulse.Thaws()
+	defer func() {
+		if l.pulse.Thaws() == thaws { // else it is the freeze's time
+			s.waited.Add(int64(time.Since(start)))
+		}
+	}()
 	select {
 	case l.slots <- struct{}{}:
 		return nil

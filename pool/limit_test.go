@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"hearth/internal/clock"
 )
 
 // limited is a limit and those who want its slots, in a bubble.
@@ -20,7 +22,7 @@ type limited struct {
 
 func bubble(t *testing.T, size, queue int, run func(*limited)) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &limited{T: t, limit: newLimit(size, queue)}
+		l := &limited{T: t, limit: newLimit(size, queue, clock.Awake())}
 		run(l)
 		l.callers.Wait()
 	})
@@ -143,4 +145,23 @@ func TestClosingFreesWhoWaits(t *testing.T) {
 		l.wantGot("one that comes later, with a slot free,", l.ask(l.Context()), ErrClosed)
 		l.wantState(0, 0, 2, 0)
 	})
+}
+
+func TestOnlyTimeAwakeCountsAsWaited(t *testing.T) {
+	for passes, want := range map[time.Duration]time.Duration{clock.Gap / 2: clock.Gap / 2, clock.Gap: 0} {
+		synctest.Test(t, func(t *testing.T) {
+			var stats counters
+			l := newLimit(1, 1, clock.NewPulse(nil)) // without Run every silence of a gap is a freeze
+			if err := l.acquire(t.Context(), &stats); err != nil {
+				t.Fatal(err)
+			}
+			got := make(chan error)
+			go func() { got <- l.acquire(t.Context(), &stats) }()
+			time.Sleep(passes)
+			l.release()
+			if err := <-got; err != nil || time.Duration(stats.waited.Load()) != want {
+				t.Errorf("after %v %v are counted, %v", passes, time.Duration(stats.waited.Load()), err)
+			}
+		})
+	}
 }

@@ -115,7 +115,7 @@ func New(cfg Config) (*Pool, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	p := &Pool{cfg: cfg, base: strings.TrimSuffix(u.String(), "/"), limit: newLimit(cfg.Size, cfg.Queue)}
+	p := &Pool{cfg: cfg, base: strings.TrimSuffix(u.String(), "/"), limit: newLimit(cfg.Size, cfg.Queue, cfg.Pulse)}
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
 	p.conns = newConns(p.ctx, cfg, dialer(cfg, u, &p.stats))
 	p.retry = p.newRetry()

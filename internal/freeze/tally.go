@@ -118,7 +118,10 @@ func (r result) String() string {
 }
 
 // slow says whether more first requests were beyond their bounds than a machine with other things to do explains.
-func (r result) slow() bool { return float64(r.beyond) > 0.02*float64(r.judged) }
+func (r result) slow() bool {
+	const few, noise = 5, 0.02 // in a short run a few are noise too
+	return float64(r.beyond) > max(few, noise*float64(r.judged))
+}
 
 // busy says that most cannot be judged.
 func (r result) busy() bool { return r.judged < r.firsts/2 }

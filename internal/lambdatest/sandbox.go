@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"strings"
 	"syscall"
+	"time"
 )
 
 const (
 	vCPU      = 1769   // MB of memory that come with one.
 	cpuPeriod = 20_000 // Microseconds in which a sandbox has its share of the CPU once.
+
+	youngestSnapshot = 1100 * time.Millisecond // In truth it takes minutes to make one.
 )
 
 // Limits says what holds the processes of a sandbox.
@@ -87,6 +90,7 @@ func (h *Host) restore() error {
 		if err := h.Freeze(); err != nil {
 			return err
 		}
+		time.Sleep(youngestSnapshot)
 	}
 	if frozen || snapshot {
 		return h.Thaw()

@@ -2,9 +2,11 @@ package sidecar
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -12,6 +14,13 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"hearth/cache"
+	"hearth/internal/testnet"
+	"hearth/internal/weaviatetest"
+	"hearth/pool"
+	"hearth/pool/weaviate"
 )
 
 // running is a server that runs until the test ends it.
@@ -61,6 +70,178 @@ func TestRunEndsHoweverEarlyItIsTold(t *testing.T) {
 		if err := New(Config{}).Run(ctx, listenerFor(t)); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// slow is a server over a Weaviate that keeps a write until it is released. Its end is told, and then waited for.
+type slow struct {
+	*Server
+	listener      net.Listener
+	came, release chan struct{}
+	answer        chan string // to the write: its status line, or how it failed
+	end           context.CancelFunc
+	ended         chan error
+}
+
+func newSlow(t *testing.T, network string, grace, lastWords time.Duration) *slow {
+	t.Helper()
+	s := &slow{came: make(chan struct{}, 1), release: make(chan struct{}), answer: make(chan string, 1), ended: make(chan error, 1)}
+	stand := weaviatetest.New()
+	upstream, err := testnet.Serve(stand, testnet.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = upstream.Close() })
+	p, err := pool.New(pool.Config{Name: "weaviate", URL: upstream.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	memory, err := cache.New(cache.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(memory.Close)
+	w := weaviate.New(p, weaviate.Config{
+		Message: weaviate.MessageClass{Class: "Message", ChatID: "chat_id", Role: "role", Content: "content", CreatedAt: "created_at"},
+		Mute:    weaviate.MuteClass{Class: "ChatStatus", ChatID: "chat_id", Muted: "muted", Until: "muted_until"},
+	})
+	if _, err := w.CreateClasses(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	stand.SetHook(func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/v1/batch/objects" {
+			return false
+		}
+		body, _ := io.ReadAll(r.Body) // only then it is noticed that the caller has gone
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		select {
+		case s.came <- struct{}{}:
+		default: // it was sent again
+		}
+		select {
+		case <-s.release:
+			return false
+		case <-r.Context().Done():
+			return true
+		}
+	})
+	s.Server = New(Config{Weaviate: w, Cache: memory, Pools: []*pool.Pool{p}})
+	s.grace, s.lastWords = grace, lastWords
+	if s.listener = listenerFor(t); network == "unix" {
+		_ = s.listener.Close()
+		if s.listener, err = ListenSocket(t.Context(), filepath.Join(t.TempDir(), "s")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, end := context.WithCancel(t.Context())
+	s.end = end
+	go func() { s.ended <- s.Run(ctx, s.listener) }()
+	return s
+}
+
+// write sends one over a connection that has served before, and returns once the upstream has it.
+func (s *slow) write(t *testing.T) {
+	t.Helper()
+	c, err := net.Dial(s.listener.Addr().Network(), s.listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	replies := bufio.NewReader(c)
+	fmt.Fprint(c, healthy)
+	resp, err := http.ReadResponse(replies, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, resp.Body)
+	_ = resp.Body.Close()
+	const body = `{"role":"user","content":"hello"}`
+	fmt.Fprintf(c, "POST /v1/chats/a/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	<-s.came
+	go func() {
+		defer c.Close()
+		resp, err := http.ReadResponse(replies, nil)
+		if err != nil {
+			s.answer <- err.Error()
+			return
+		}
+		_ = resp.Body.Close()
+		s.answer <- resp.Status
+	}()
+}
+
+func TestAtTheEndAWriteUnderWayIsAnswered(t *testing.T) {
+	for _, network := range []string{"tcp", "unix"} {
+		s := newSlow(t, network, time.Minute, time.Minute)
+		s.write(t)
+		s.end()
+		for { // until it accepts nobody
+			c, err := net.Dial(network, s.listener.Addr().String())
+			if err != nil {
+				break
+			}
+			_ = c.Close()
+		}
+		close(s.release)
+		if got := <-s.answer; got != "201 Created" {
+			t.Errorf("over %s it was answered %s", network, got)
+		}
+		if err := <-s.ended; err != nil { // long before the grace has passed
+			t.Error(err)
+		}
+	}
+}
+
+func TestAtTheEndACallThatHangsIsCancelledAndToldSo(t *testing.T) {
+	for _, network := range []string{"tcp", "unix"} {
+		s := newSlow(t, network, time.Millisecond, time.Minute)
+		s.write(t)
+		s.end()
+		if got := <-s.answer; got != "503 Service Unavailable" && got != "502 Bad Gateway" {
+			t.Errorf("over %s it was answered %s", network, got)
+		}
+		if err := <-s.ended; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestAtTheEndIdleConnectionsAreNotWaitedFor(t *testing.T) {
+	s := newSlow(t, "tcp", time.Minute, time.Minute)
+	close(s.release)
+	s.write(t)
+	if got := <-s.answer; got != "201 Created" {
+		t.Errorf("answered %s", got)
+	}
+	c, err := net.Dial("tcp", s.listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprint(c, healthy)
+	if _, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil { //nolint:bodyclose // it goes with the connection
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	s.end()
+	if err := <-s.ended; err != nil {
+		t.Error(err)
+	}
+	t.Logf("it took %v", time.Since(begun))
+}
+
+func TestRunWithoutListenersEndsWhenItIsToldTo(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- New(Config{}).Run(ctx) }()
+	select {
+	case err := <-ended:
+		t.Fatalf("it ended by itself: %v", err)
+	case <-time.After(10 * time.Millisecond):
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -71,30 +72,58 @@ func (c Config) withDefaults() Config {
 
 // Server answers the API's calls.
 type Server struct {
-	cfg    Config
-	muting keyedLock // one write of a chat's mute at a time
+	cfg       Config
+	muting    keyedLock // one write of a chat's mute at a time
+	grace     time.Duration
+	lastWords time.Duration
 }
 
 // New makes a server. [Server.Run] starts it.
-func New(cfg Config) *Server { return &Server{cfg: cfg.withDefaults(), muting: newKeyedLock()} }
+func New(cfg Config) *Server {
+	return &Server{cfg: cfg.withDefaults(), muting: newKeyedLock(), grace: grace, lastWords: lastWords}
+}
 
 const (
-	headerBytes  = 16 << 10 // request line and headers
-	connections  = 256      // at the same time, per listener; a function has 1024 file descriptors
-	readTimeout  = 30 * time.Second
-	idleTimeout  = 24 * time.Hour // a handler's connection outlives a freeze: closing one at the thaw could cross its next request
-	shutdownTime = 250 * time.Millisecond
+	headerBytes = 16 << 10 // request line and headers
+	connections = 256      // at the same time, per listener; a function has 1024 file descriptors
+	readTimeout = 30 * time.Second
+	idleTimeout = 24 * time.Hour // a handler's connection outlives a freeze: closing one at the thaw could cross its next request
+
+	// The end takes as long as both at most.
+	grace     = 100 * time.Millisecond // for requests under way to finish
+	lastWords = 50 * time.Millisecond  // for those that were cancelled then to say so
 )
 
-// Run serves on the listeners until ctx ends, and returns when every connection is closed. Requests under way
-// then may finish within shutdownTime; later they are cancelled.
+// Run serves on the listeners until ctx ends, and returns when every connection is closed: at once if all are idle.
+// Requests under way may finish within a grace, are cancelled after it, and left behind if even that does not end them.
 func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 	requests, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	waiting, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	var open atomic.Int64 // listeners and connections, and Run itself until it is told to end
+	open.Add(1)
+	closed := make(chan struct{})
+	leave := func() {
+		if open.Add(-1) == 0 {
+			close(closed)
+		}
+	}
 	g, running := errgroup.WithContext(ctx)
 	for _, l := range listeners {
 		f := s.fasthttpServer(requests, l.Addr().Network() == "unix")
+		f.ConnState = func(_ net.Conn, state fasthttp.ConnState) {
+			switch state {
+			case fasthttp.StateNew: // before Serve returns
+				open.Add(1)
+			case fasthttp.StateClosed:
+				leave()
+			default:
+			}
+		}
+		open.Add(1)
 		g.Go(func() error {
+			defer leave()
 			err := f.Serve(&patientListener{Listener: l, ctx: running, log: s.cfg.Logger})
 			if running.Err() == nil {
 				return err
@@ -103,13 +132,25 @@ func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 		})
 		g.Go(func() error {
 			<-running.Done()
-			_ = l.Close() // also where Serve has not begun: Shutdown would not know of it
-			grace, cancel := context.WithTimeout(requests, shutdownTime)
-			defer cancel()
-			_ = f.ShutdownWithContext(grace) // the listener is closed already, and a slow caller does not hold up the end
+			_ = l.Close()                      // also where Serve has not begun: Shutdown would not know of it
+			_ = f.ShutdownWithContext(waiting) // looks every 100 ms only, so that it does not notice the end by itself
 			return nil
 		})
 	}
+	g.Go(func() error {
+		<-running.Done()
+		leave()
+		defer giveUp()
+		for _, wait := range []time.Duration{s.grace, s.lastWords} {
+			select {
+			case <-closed:
+				return nil
+			case <-time.After(wait):
+				cancel()
+			}
+		}
+		return nil
+	})
 	return g.Wait()
 }
 

@@ -249,8 +249,11 @@ func (s *settings) validate(unread map[string]bool) (faults []error) {
 	return faults
 }
 
-// withoutFaulty takes away the upstreams that a fault concerns: both, unless it is clearly one's own.
-func (s *settings) withoutFaulty(fault error) {
+// without leaves out the upstreams that a fault concerns: both, unless it is clearly one's own.
+func (s settings) without(fault error) settings {
+	if fault == nil {
+		return s
+	}
 	for line := range strings.Lines(fault.Error()) {
 		switch {
 		case strings.HasPrefix(line, "HEARTH_ODOO_"):
@@ -261,6 +264,7 @@ func (s *settings) withoutFaulty(fault error) {
 			s.WeaviateURL, s.OdooURL = "", ""
 		}
 	}
+	return s
 }
 
 // roots are those of the system and of HEARTH_TLS_CA; nil: those of the system, which TLS reads when it needs them.

@@ -65,7 +65,7 @@ func TestAFaultTakesAwayItsOwnUpstreamOnly(t *testing.T) {
 		"HEARTH_TLS_CA=/nowhere": {false, false},
 	} {
 		s, err := readSettings(append(good, fault))
-		s.withoutFaulty(err)
+		s = s.without(err)
 		if got := [2]bool{s.WeaviateURL != "", s.OdooURL != ""}; got != left {
 			t.Errorf("%s leaves weaviate, odoo %v, want %v (%v)", fault, got, left, err)
 		}

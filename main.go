@@ -15,12 +15,9 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"runtime/debug"
 	"syscall"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"hearth/cache"
 	"hearth/extension"
@@ -56,9 +53,6 @@ func main() {
 		os.Exit(1) //nolint:gocritic // stop was called
 	}
 }
-
-// provisionedWait is how long INIT waits for warm upstreams under provisioned concurrency; Lambda allows 10 s in all.
-const provisionedWait = 5 * time.Second
 
 // parts are what the settings make. An upstream that is not configured is nil.
 type parts struct {
@@ -115,142 +109,103 @@ func (p parts) close() {
 }
 
 // serve listens, registers where there is a Lambda, warms the upstreams while the runtime starts, and runs
-// until it is told to end. In Lambda a fault of the settings does not end it, unless HEARTH_STRICT is set: the
-// API answers 503 with the reason, and the function lives.
+// until it is told to end. In Lambda a fault does not end it, unless HEARTH_STRICT is set: the API answers 503 with
+// the reason, and the function lives.
 func serve(ctx context.Context, environ []string) error {
 	collect := debug.SetGCPercent(-1) // INIT is billed, and there is no garbage worth collecting yet
 	s, fault := readSettings(environ)
-	lambda := s.RuntimeAPI != ""
-	if fault != nil && !lambda {
-		return fault
-	}
-	faulty := s
-	if fault != nil {
-		s.withoutFaulty(fault)
-	}
-	p, err := build(s)
-	fault = errors.Join(fault, err)
-	defer p.close()
-	log := p.log
-	for _, name := range s.unknown {
-		log.Warn("this variable means nothing", "variable", name)
-	}
-
 	if limit := s.memoryLimit(); limit > 0 {
 		debug.SetMemoryLimit(limit)
+	}
+	p, err := build(s.without(fault))
+	if fault = errors.Join(fault, err); fault != nil && !s.inLambda() {
+		return fault
 	}
 	memory, err := cache.New(cache.Config{Bytes: s.cacheBytes(), Window: s.TimelineWindow, LoadTimeout: s.PreprocessTimeout, Refresh: s.AfterInvokeBudget > 0, Pulse: p.pulse})
 	if err != nil {
 		return err
 	}
-	defer memory.Close()
-	noWeaviate, noOdoo := "HEARTH_WEAVIATE_URL is not set", "HEARTH_ODOO_URL is not set"
-	if fault != nil {
-		noWeaviate, noOdoo = fault.Error(), fault.Error()
+	for _, name := range s.unknown {
+		p.log.Warn("this variable means nothing", "variable", name)
 	}
 	if s.token() == "" {
-		log.Warn("no token is asked for: HEARTH_TOKEN is not set")
+		p.log.Warn("no token is asked for: HEARTH_TOKEN is not set")
 	}
-	listeners, err := listen(ctx, s, log)
-	wrong := ""
-	if e := errors.Join(fault, err); e != nil {
-		wrong = e.Error()
-	}
+	listeners, unheard := listen(ctx, s, p.log)
+	api := p.api(s, memory, fault, unheard)
 	if len(listeners) == 0 {
-		if fault = errors.Join(fault, err); !lambda {
-			return fault
-		}
+		fault = errors.Join(fault, unheard)
 	}
-	api := sidecar.New(sidecar.Config{
-		Token: s.token(), Weaviate: p.weaviate, Odoo: p.odoo, NoWeaviate: noWeaviate, NoOdoo: noOdoo, Fault: wrong,
-		Pools: p.pools, Cache: memory, Policies: s.policies(), MappedProperties: s.MessageFields,
-		OdooModels: s.OdooModels, OdooRoutes: s.OdooRoutes,
-		Preview: s.HistoryPreview, Workers: s.Workers, Timeout: s.PreprocessTimeout, MaxBody: int(s.MaxBody), Pulse: p.pulse, Logger: log,
-	})
-
-	if fault != nil && !faulty.Strict {
-		log.Error("serving without what cannot work", "error", fault)
+	var e *extension.Extension
+	waiting, warmed := make(chan struct{}), make(chan struct{}) // closed when INIT may end, and when the upstreams are warm
+	switch {
+	case s.inLambda():
+		e, err = register(ctx, s, p, memory, func() { close(waiting) })
+		if err == nil && fault != nil && s.Strict {
+			err = errors.Join(fault, e.InitError(ctx, "Hearth.Config", fault))
+		}
+		if err != nil {
+			return err
+		}
+	case fault != nil:
+		return fault
+	}
+	if fault != nil {
+		p.log.Error("serving without what cannot work", "error", fault)
 	}
 
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	waiting := make(chan struct{}) // closed once the first event is asked for: INIT may end
-	var registered *extension.Extension
-	if lambda {
-		life := extension.Config{
-			RuntimeAPI: s.RuntimeAPI, Name: filepath.Base(os.Args[0]), Events: p.lab.events,
-			DeadlineMargin: s.DeadlineMargin, OnWaiting: func() { close(waiting) }, Logger: log,
-		}
-		if s.AfterInvokeBudget > 0 && s.InitType != initManaged { // managed instances are never frozen and tell of no end
-			life.Events = []string{"INVOKE"}
-			life.Telemetry = new(extension.Telemetry)
-			life.OnInvoke = extension.NewAfterInvoke(extension.AfterInvokeConfig{
-				Telemetry: life.Telemetry, Budget: s.AfterInvokeBudget, Refresh: func(ctx context.Context) { memory.Refresh(ctx) }, Logger: log,
-			}).OnInvoke
-		}
-		registered, err = extension.Register(ctx, life)
-		if err != nil {
-			return err
-		}
-		if fault != nil && faulty.Strict {
-			return errors.Join(fault, registered.InitError(ctx, "Hearth.Config", fault))
-		}
-	}
-
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error {
+	r, ctx := newRunning(ctx)
+	r.start("API", func() error {
 		err := api.Run(ctx, listeners...)
-		if lambda && ctx.Err() == nil {
-			log.Error("the API has ended", "error", err) // the function can do without; without us it could not
+		if s.inLambda() && ctx.Err() == nil {
+			p.log.Error("the API has ended", "error", err) // the function can do without; without us it could not
 			return nil
 		}
 		return err
 	})
-	g.Go(func() error { // the restore of a snapshot is the end of a freeze too
-		thawed, stop := oneAtATime(ctx, p.warm)
-		defer stop()
-		p.pulse.Run(ctx, thawed)
-		return nil
-	})
-	warmed := make(chan struct{})
-	g.Go(func() error {
+	r.start("warming", func() error {
 		defer close(warmed)
-		if lambda && s.InitType != initProvisioned { // which nobody waits for
-			select {
-			case <-waiting:
-			case <-time.After(time.Second):
-			case <-ctx.Done():
-			}
-		}
+		s.untilWarming(ctx, waiting)
 		debug.SetGCPercent(collect)
 		if s.InitType != initSnapStart { // a snapshot must hold no connection
 			p.warm(ctx)
 		}
 		return nil
 	})
-	if lambda {
-		g.Go(func() error {
+	r.start("warming after freezes", func() error { // the restore of a snapshot is the end of one too
+		thawed, stop := oneAtATime(ctx, p.warm)
+		defer stop()
+		p.pulse.Run(ctx, thawed)
+		return nil
+	})
+	if e != nil {
+		r.start("extension", func() error {
 			defer end()
-			if s.InitType == initProvisioned {
-				select {
-				case <-warmed:
-				case <-time.After(provisionedWait):
-				case <-ctx.Done():
-				}
-			}
-			err := registered.Run(ctx)
-			if errors.Is(err, context.Canceled) {
-				return nil
-			}
-			return err
+			s.untilNext(ctx, warmed)
+			return e.Run(ctx)
 		})
 	}
-	log.Info("serving", "version", version, "addrs", addresses(listeners), "weaviate", s.WeaviateURL != "", "odoo", s.OdooURL != "")
-	err = g.Wait()
-	if errors.Is(err, context.Canceled) {
-		return nil
+	p.log.Info("serving", "version", version, "addrs", addresses(listeners), "weaviate", p.weaviate != nil, "odoo", p.odoo != nil)
+	return r.wait(ctx, p.log, step{"cache", memory.Close}, step{"pools", p.close})
+}
+
+// api is the API over what there is. What is wrong with the settings it tells whoever asks for what is not there.
+func (p parts) api(s settings, memory *cache.Cache, fault, unheard error) *sidecar.Server {
+	noWeaviate, noOdoo, wrong := "HEARTH_WEAVIATE_URL is not set", "HEARTH_ODOO_URL is not set", ""
+	if fault != nil {
+		noWeaviate, noOdoo = fault.Error(), fault.Error()
 	}
-	return err
+	if e := errors.Join(fault, unheard); e != nil {
+		wrong = e.Error()
+	}
+	return sidecar.New(sidecar.Config{
+		Token: s.token(), Weaviate: p.weaviate, Odoo: p.odoo, NoWeaviate: noWeaviate, NoOdoo: noOdoo, Fault: wrong,
+		Pools: p.pools, Cache: memory, Policies: s.policies(), MappedProperties: s.MessageFields,
+		OdooModels: s.OdooModels, OdooRoutes: s.OdooRoutes,
+		Preview: s.HistoryPreview, Workers: s.Workers, Timeout: s.PreprocessTimeout, MaxBody: int(s.MaxBody), Pulse: p.pulse, Logger: p.log,
+	})
 }
 
 // listen opens both ways in. One is enough to serve; the error says what is wrong with the other.

@@ -123,7 +123,7 @@ func stop(t *testing.T, host *lambdatest.Host, p *lambdatest.Process) {
 	if err := p.Stop(t.Context()); err != nil {
 		t.Errorf("%v\n%s", err, p.Log())
 	}
-	if took := time.Since(begun); took > time.Second {
+	if took := time.Since(begun); took > 2*time.Second {
 		t.Errorf("shutting down took %v", took)
 	}
 	if reports := host.Reports(); len(reports) != 0 {
@@ -145,6 +145,22 @@ func TestInLambdaItServesFromRegistrationToShutdown(t *testing.T) {
 	stop(t, host, p)
 	if _, err := os.Lstat(socket); err == nil {
 		t.Error("the socket is left behind")
+	}
+}
+
+func TestInLambdaACallThatHangsHoldsUpTheShutdownForItsGraceOnly(t *testing.T) {
+	url, asked := hanging(t)
+	socket := filepath.Join(shortDir(t), "s")
+	host, p := sandbox(t, "HEARTH_SOCKET="+socket, "HEARTH_WEAVIATE_URL="+url)
+	if _, err := host.Invoke(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	status := hang(t, "unix", socket, asked, "X-Hearth-Token: t\r\n")
+	begun := time.Now()
+	stop(t, host, p)
+	t.Logf("it took %v", time.Since(begun))
+	if got := <-status; got != http.StatusServiceUnavailable && got != 0 {
+		t.Errorf("the call was answered with %d", got)
 	}
 }
 

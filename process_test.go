@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -18,6 +20,9 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"hearth/internal/testnet"
+	"hearth/internal/weaviatetest"
 )
 
 // asHearth makes the test binary behave as the command that it tests.
@@ -231,11 +236,92 @@ func TestAPersonStartsAndStopsIt(t *testing.T) {
 		p := serving(t, "HEARTH_SOCKET="+socket)
 		wantHealthy(t, "tcp", p.addr)
 		wantHealthy(t, "unix", socket)
+		begun := time.Now()
 		if code := p.end(t, sig); code != 0 {
 			t.Errorf("after %v it exited with %d:\n%s", sig, code, p.log.String())
 		}
+		t.Logf("the end took %v", time.Since(begun))
 		if _, err := os.Lstat(socket); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("the socket is left behind: %v", err)
+		}
+	}
+}
+
+// hanging is a Weaviate that answers no query about a chat. asked holds an element once one has come.
+func hanging(t *testing.T) (url string, asked chan struct{}) {
+	t.Helper()
+	asked = make(chan struct{}, 1)
+	stand := weaviatetest.New()
+	stand.SetHook(func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPost {
+			return false
+		}
+		_, _ = io.Copy(io.Discard, r.Body) // only then it is noticed that the caller has gone
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
+		<-r.Context().Done()
+		return true
+	})
+	upstream, err := testnet.Serve(stand, testnet.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = upstream.Close() })
+	return upstream.URL, asked
+}
+
+// hang asks for a history over a connection that has served before, and returns once Weaviate was asked for it. The
+// answer's status comes later, 0 if there is none.
+func hang(t *testing.T, network, addr string, asked <-chan struct{}, headers ...string) (status <-chan int) {
+	t.Helper()
+	c, err := net.Dial(network, addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	replies := bufio.NewReader(c)
+	ask := func(path string) {
+		fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n", path, strings.Join(headers, ""))
+	}
+	answer := func() int {
+		resp, err := http.ReadResponse(replies, nil)
+		if err != nil {
+			return 0
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+		return resp.StatusCode
+	}
+	ask("/healthz")
+	if got := answer(); got != http.StatusOK {
+		t.Fatalf("/healthz answers %d", got)
+	}
+	ask("/v1/chats/a/history")
+	<-asked
+	later := make(chan int, 1)
+	go func() { later <- answer() }()
+	return later
+}
+
+// The bound of end is generous, as machines differ: alone on one it takes 110 ms.
+func TestACallThatHangsHoldsUpTheEndForItsGraceOnly(t *testing.T) {
+	for _, network := range []string{"tcp", "unix"} {
+		url, asked := hanging(t)
+		addr := filepath.Join(shortDir(t), "s")
+		p := serving(t, "HEARTH_SOCKET="+addr, "HEARTH_WEAVIATE_URL="+url)
+		if network == "tcp" {
+			addr = p.addr
+		}
+		status := hang(t, network, addr, asked)
+		begun := time.Now()
+		if code := p.end(t, syscall.SIGTERM); code != 0 {
+			t.Errorf("exited with %d:\n%s", code, p.log.String())
+		}
+		t.Logf("over %s it took %v", network, time.Since(begun))
+		if got := <-status; got != http.StatusServiceUnavailable && got != 0 { // a busy machine may be too late for it
+			t.Errorf("over %s the call was answered with %d", network, got)
 		}
 	}
 }

@@ -219,7 +219,7 @@ func TestAtTheEndIdleConnectionsAreNotWaitedFor(t *testing.T) {
 	}
 	defer c.Close()
 	fmt.Fprint(c, healthy)
-	if _, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil { //nolint:bodyclose // it goes with the connection
+	if _, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil {
 		t.Fatal(err)
 	}
 	begun := time.Now()

@@ -3,7 +3,9 @@ package contract
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -181,15 +183,20 @@ func checkLog(t testing.TB, text string) {
 	}
 }
 
+// freeAddress is one on which nobody listens. Its port is below those that the kernel gives to connections, so none takes
+// it before a server does, or while the server is away.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	var lc net.ListenConfig
-	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000))
+		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", addr)
+		if err == nil {
+			l.Close()
+			return addr
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 // eventually asks again and again until ok, and fails the test when that takes too long.

@@ -81,12 +81,13 @@ func (p *standInProcess) start(ctx context.Context) error {
 		return err
 	}
 	for {
-		p.cmd, p.exited = exec.Command(self), make(chan struct{}) //nolint:noctx // ended by kill
-		p.cmd.Env = append(os.Environ(), standIn+"="+p.name, standInAddr+"="+p.addr)
-		if err := p.cmd.Start(); err != nil {
+		cmd, exited := exec.Command(self), make(chan struct{})
+		cmd.Env = append(os.Environ(), standIn+"="+p.name, standInAddr+"="+p.addr)
+		if err := cmd.Start(); err != nil {
 			return err
 		}
-		go func() { _ = p.cmd.Wait(); close(p.exited) }()
+		go func() { _ = cmd.Wait(); close(exited) }()
+		p.cmd, p.exited = cmd, exited
 		for {
 			conn, err := new(net.Dialer).DialContext(ctx, "tcp", p.addr)
 			if err == nil {

@@ -99,9 +99,14 @@ func TestAPanicWhileWarmingIsLogged(t *testing.T) {
 // sandbox starts hearth as the extension of a sandbox and waits until both of them are ready.
 func sandbox(t *testing.T, env ...string) (*lambdatest.Host, *lambdatest.Process) {
 	t.Helper()
-	host, err := lambdatest.New(lambdatest.Config{
+	return sandboxOf(t, lambdatest.Config{
 		Answer: func(_ context.Context, payload []byte) ([]byte, error) { return payload, nil },
-	})
+	}, env...)
+}
+
+func sandboxOf(t *testing.T, cfg lambdatest.Config, env ...string) (*lambdatest.Host, *lambdatest.Process) {
+	t.Helper()
+	host, err := lambdatest.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

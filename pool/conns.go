@@ -44,6 +44,7 @@ type conns struct {
 	dials   []uint64    // guarded by mu; of each dial under way, the freezes when it began
 	shares  bool        // guarded by mu; the last connection dialed carries several requests (HTTP/2)
 	peak    int         // guarded by mu; most connections that callers used at once
+	warmed  bool        // guarded by mu; there was a warm-up
 	sweep   *time.Timer // guarded by mu; closes idle connections, nil before the first
 	closed  bool        // guarded by mu
 }
@@ -358,6 +359,8 @@ func (cs *conns) warm(ctx context.Context, n int) error {
 	n -= len(cs.open) + cs.dialingLocked(thaws)
 	if cs.closed || thaws < cs.from {
 		n = 0
+	} else {
+		cs.warmed = true
 	}
 	done := make(chan error, max(0, n))
 	for range n {
@@ -377,10 +380,14 @@ func (cs *conns) warm(ctx context.Context, n int) error {
 	return errors.Join(errs...)
 }
 
-// usual is how many connections have been in use at once, or may be if none was yet; and whether requests share one.
+// usual is how many connections a warm-up is to open: as many as have been in use at once, or may be if none was yet or
+// there was no warm-up before. And whether requests share one.
 func (cs *conns) usual() (n int, shared bool) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
+	if !cs.warmed {
+		return cs.size, cs.shares
+	}
 	return cmp.Or(cs.peak, cs.size), cs.shares
 }
 

@@ -159,6 +159,12 @@ func TestBeforeASnapshotNoConnectionIsKept(t *testing.T) {
 			if n := s.pool.Stats().Open; n != 1 {
 				t.Errorf("after it %d connections are kept", n)
 			}
+			if err := s.pool.Warm(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if n, all := s.pool.Stats().Open, 5; n != all && !net.HTTP2 {
+				t.Errorf("after the first warm-up %d connections are open", n)
+			}
 		})
 	}
 }

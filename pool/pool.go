@@ -162,8 +162,8 @@ func (p *Pool) RoundTrip(req *http.Request) (_ *http.Response, err error) {
 	return resp, nil
 }
 
-// Warm opens as many connections as callers have had in use at once so far, or Config.Size before the first of them,
-// all at the same time, and closes those that were idle for too long. It returns when the dials have ended, with
+// Warm opens as many connections as callers have had in use at once so far, or Config.Size the first time and before the
+// first of them, all at the same time, and closes those that were idle for too long. It returns when the dials have ended, with
 // the errors of all, or when ctx ends; the dials go on then. An HTTP/2 connection serves all requests: it gets a
 // ping instead.
 func (p *Pool) Warm(ctx context.Context) error {

@@ -12,22 +12,20 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strings"
+	"net/netip"
+	"strconv"
 	"syscall"
 	"time"
 )
 
 // FromEnv reads where Hearth is from the variables that Hearth itself reads: HEARTH_SOCKET, HEARTH_ADDR,
-// HEARTH_TOKEN, and in Lambda the credential that both sides derive the token from. Where there is a socket, an address
-// at which nobody can be found is left out. Its argument is [os.Getenv], or what stands in for it.
+// HEARTH_TOKEN, and in Lambda the credential that both sides derive the token from. Its argument is [os.Getenv],
+// or what stands in for it.
 func FromEnv(get func(name string) string) Config {
 	lambda := get("AWS_LAMBDA_RUNTIME_API") != ""
 	cfg := Config{Socket: get("HEARTH_SOCKET"), Addr: cmp.Or(get("HEARTH_ADDR"), DefaultAddr), Token: get("HEARTH_TOKEN")}
 	if cfg.Socket == "" && lambda {
 		cfg.Socket = "/tmp/hearth.sock"
-	}
-	if cfg.Socket != "" && (!isLoopback(cfg.Addr) || strings.HasSuffix(cfg.Addr, ":0")) {
-		cfg.Addr = ""
 	}
 	secret := cmp.Or(get("AWS_SESSION_TOKEN"), get("AWS_CONTAINER_AUTHORIZATION_TOKEN"))
 	if cfg.Token == "" && lambda && secret != "" {
@@ -41,30 +39,60 @@ func FromEnv(get func(name string) string) Config {
 // host is what the Host header says: the port is of no interest to the sidecar.
 const host = "localhost"
 
+// checkAddr says why nobody can be found at an address; only loopback is asked.
+func checkAddr(addr string) error {
+	host, port, err := net.SplitHostPort(addr)
+	if err == nil {
+		var n uint64
+		n, err = strconv.ParseUint(port, 10, 16)
+		ip, e := netip.ParseAddr(host)
+		if err == nil && n > 0 && (host == "localhost" || e == nil && ip.IsLoopback()) {
+			return nil
+		}
+	}
+	return fmt.Errorf("the address must be a loopback one and a port, not %q", addr)
+}
+
 // dial opens a connection to the first address where somebody listens.
 func (c *Client) dial(ctx context.Context) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	var missing error
-	if c.cfg.Socket != "" {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "unix", c.cfg.Socket)
-		if err == nil {
-			return conn, nil
-		}
-		nobody := errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED)
-		if !nobody || c.cfg.Addr == "" {
-			return nil, fmt.Errorf("%w (%w)", ErrUnreachable, err)
-		}
-		missing = err
-	}
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", c.cfg.Addr)
+	conn, err := c.dialFirst(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("%w (%w)", ErrUnreachable, errors.Join(missing, err))
+		return nil, fmt.Errorf("%w (%w)", ErrUnreachable, err)
+	}
+	return conn, nil
+}
+
+// dialFirst is dial. Its error says of each address what is wrong with it.
+func (c *Client) dialFirst(ctx context.Context) (net.Conn, error) {
+	if c.cfg.Socket == "" {
+		return dialTCP(ctx, c.cfg.Addr)
+	}
+	conn, missing := (&net.Dialer{}).DialContext(ctx, "unix", c.cfg.Socket)
+	nobody := errors.Is(missing, syscall.ENOENT) || errors.Is(missing, syscall.ECONNREFUSED)
+	if !nobody || c.cfg.Addr == "" {
+		return conn, missing
+	}
+	conn, err := dialTCP(ctx, c.cfg.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("%w; %w", missing, err)
+	}
+	return conn, nil
+}
+
+// dialTCP opens a connection to Hearth, and to nobody else.
+func dialTCP(ctx context.Context, addr string) (net.Conn, error) {
+	if err := checkAddr(addr); err != nil {
+		return nil, err
+	}
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
 	}
 	if err := greet(ctx, conn); err != nil {
 		_ = conn.Close() // nothing was said on it that matters
-		return nil, fmt.Errorf("%w (what listens on %s does not answer as Hearth does, and was told nothing: %w)",
-			ErrUnreachable, c.cfg.Addr, err)
+		return nil, fmt.Errorf("what listens on %s does not answer as Hearth does, and was told nothing: %w", addr, err)
 	}
 	return conn, nil
 }

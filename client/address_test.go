@@ -14,13 +14,11 @@ func TestFromEnv(t *testing.T) {
 	}{
 		{"nothing", nil, Config{Addr: DefaultAddr}},
 		{"an address", map[string]string{"HEARTH_ADDR": "127.0.0.1:1", "HEARTH_TOKEN": "t"}, Config{Addr: "127.0.0.1:1", Token: "t"}},
+		{"a socket", map[string]string{"HEARTH_SOCKET": "/s"}, Config{Socket: "/s", Addr: DefaultAddr}},
 		{
-			"a socket, and an address if nobody listens on it",
-			map[string]string{"HEARTH_SOCKET": "/s", "HEARTH_ADDR": "127.0.0.1:1", "AWS_LAMBDA_RUNTIME_API": "x"},
+			"a socket and an address", map[string]string{"HEARTH_SOCKET": "/s", "HEARTH_ADDR": "127.0.0.1:1", "AWS_LAMBDA_RUNTIME_API": "x"},
 			Config{Socket: "/s", Addr: "127.0.0.1:1"},
 		},
-		{"a socket, and an address of any port", map[string]string{"HEARTH_SOCKET": "/s", "HEARTH_ADDR": "127.0.0.1:0"}, Config{Socket: "/s"}},
-		{"a socket, and an address that is none", map[string]string{"HEARTH_SOCKET": "/s", "HEARTH_ADDR": "10.0.0.1:2774"}, Config{Socket: "/s"}},
 		{"Lambda", map[string]string{"AWS_LAMBDA_RUNTIME_API": "x"}, Config{Socket: "/tmp/hearth.sock", Addr: DefaultAddr}},
 		{
 			"the given token comes first",
@@ -48,9 +46,12 @@ func TestFromEnv(t *testing.T) {
 }
 
 func TestConfigIsChecked(t *testing.T) {
-	for _, addr := range []string{"10.0.0.1:2774", "example.com:80", "127.0.0.1", ":2774", "127.0.0.1:", "localhost.example.com:1"} {
+	for _, addr := range []string{"10.0.0.1:2774", "example.com:80", "127.0.0.1", ":2774", "127.0.0.1:", "localhost.example.com:1", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:http"} {
 		if _, err := New(Config{Addr: addr}); err == nil {
 			t.Errorf("%q was taken", addr)
+		}
+		if _, err := New(Config{Addr: addr, Socket: "/s"}); err != nil {
+			t.Errorf("beside a socket: %v", err)
 		}
 	}
 	for _, addr := range []string{"", "127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "localhost:1"} {

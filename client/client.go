@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"time"
 )
 
@@ -44,7 +43,7 @@ type Config struct {
 	// Socket is the path of Hearth's Unix socket. Where Addr is set as well, it stands in for a socket that does
 	// not exist or that nobody listens on.
 	Socket string
-	Addr   string // host and port, loopback only; DefaultAddr if Socket is empty too
+	Addr   string // host and port, loopback only; DefaultAddr if Socket is empty too. Beside a socket a wrong one is left out
 
 	Token string // what X-Hearth-Token says; empty: the header is left out
 
@@ -63,22 +62,15 @@ func (c Config) withDefaults() Config {
 
 func (c Config) validate() error {
 	var faults []error
-	if c.Addr != "" && !isLoopback(c.Addr) {
-		faults = append(faults, fmt.Errorf("hearth: Addr must be a loopback address and a port, not %q", c.Addr))
+	if c.Socket == "" { // else an Addr where nobody can be found does not stand in the socket's way
+		if err := checkAddr(c.Addr); err != nil {
+			faults = append(faults, fmt.Errorf("hearth: %w", err))
+		}
 	}
 	if c.Timeout < 0 {
 		faults = append(faults, errors.New("hearth: Timeout must not be negative"))
 	}
 	return errors.Join(faults...)
-}
-
-func isLoopback(addr string) bool {
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil || port == "" {
-		return false
-	}
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 // Client calls one Hearth over connections that it keeps. It is safe for concurrent use.

@@ -111,6 +111,45 @@ func TestTheAddressStandsInForASocketThatNobodyServes(t *testing.T) {
 	}
 }
 
+func TestAnAddressWhereNobodyCanBeFoundDoesNotStandInTheSocketsWay(t *testing.T) {
+	r := newReal(t)
+	for _, addr := range []string{"127.0.0.1:0", "nonsense", "10.0.0.1:2774"} {
+		env := map[string]string{"HEARTH_SOCKET": r.socket, "HEARTH_ADDR": addr, "HEARTH_TOKEN": token}
+		fromEnv := func() client.Config { return client.FromEnv(func(name string) string { return env[name] }) }
+		c := newClient(t, fromEnv())
+		_, err := c.History(t.Context(), "a", 10, 5)
+		must(t, err)
+
+		env["HEARTH_SOCKET"] = filepath.Join(t.TempDir(), "s")
+		err = newClient(t, fromEnv()).Health(t.Context())
+		wantBoth(t, err, env["HEARTH_SOCKET"], addr)
+	}
+}
+
+// wantBoth looks for one error that says in one line what is wrong with the socket and what with the address.
+func wantBoth(t *testing.T, err error, socket, addr string) {
+	t.Helper()
+	if !errors.Is(err, client.ErrUnreachable) {
+		t.Fatalf("%v", err)
+	}
+	if text := err.Error(); !strings.Contains(text, socket) || !strings.Contains(text, addr) || strings.Count(text, "hearth:") != 1 || strings.Contains(text, "\n") {
+		t.Errorf("%q does not name %s and %s in one line", text, socket, addr)
+	}
+}
+
+func TestWhereBothFailTheErrorSaysBoth(t *testing.T) {
+	dead, closed := deadSocket(t), closedPort(t)
+	wantBoth(t, newClient(t, client.Config{Socket: dead, Addr: closed}).Health(t.Context()), dead, closed)
+
+	other := newFake(t)
+	other.server = "nginx"
+	c := newClient(t, client.Config{Socket: dead, Addr: other.addr(), Token: token})
+	wantBoth(t, c.SetMute(t.Context(), "a", client.Mute{}), dead, other.addr())
+	if len(other.calls()) > 0 {
+		t.Error("who is not Hearth was told something")
+	}
+}
+
 func deadSocket(t *testing.T) string {
 	path := filepath.Join(shortDir(t), "s")
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})

@@ -16,6 +16,7 @@ DEFAULT_SOCKET_IN_LAMBDA = "/tmp/hearth.sock"
 class Address(NamedTuple):
     where: Union[str, tuple[str, int]]  # a Unix socket's path, or host and port
     host: str  # for the Host header
+    fault: str = ""  # why nobody can be found there
 
     @property
     def is_unix(self) -> bool:
@@ -26,15 +27,14 @@ class Address(NamedTuple):
 
 
 def addresses(env: Mapping[str, str]) -> list[Address]:
-    """Where to look for the sidecar, in this order: TCP where nobody listens on the socket."""
-    path = env.get("HEARTH_SOCKET") or (DEFAULT_SOCKET_IN_LAMBDA if env.get("AWS_LAMBDA_RUNTIME_API") else "")
-    found = [Address(path, "localhost")] if path else []
-    try:
-        found.append(_tcp(env.get("HEARTH_ADDR") or DEFAULT_ADDR))
-    except HearthError:
-        if not found:  # else the socket may serve
-            raise
-    return found
+    """Where to look for the sidecar, in this order. A wrong HEARTH_ADDR does not stand in a socket's way."""
+    tcp = _tcp(env.get("HEARTH_ADDR") or DEFAULT_ADDR)
+    path = env.get("HEARTH_SOCKET") or (env.get("AWS_LAMBDA_RUNTIME_API") and DEFAULT_SOCKET_IN_LAMBDA)
+    if path:
+        return [Address(path, "localhost"), tcp]
+    if tcp.fault:
+        raise HearthError(0, "Bad configuration", tcp.fault)
+    return [tcp]
 
 
 def token(env: Mapping[str, str]) -> Optional[str]:
@@ -53,7 +53,7 @@ def _tcp(addr: str) -> Address:
     host, _, port = addr.rpartition(":")
     host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     if not _is_loopback(host) or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        raise HearthError(0, "Bad configuration", f"HEARTH_ADDR must be a loopback host and a port, not {addr!r}")
+        return Address(("", 0), addr, f"HEARTH_ADDR must be a loopback host and a port, not {addr!r}")
     return Address((host, int(port)), addr)
 
 

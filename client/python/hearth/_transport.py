@@ -112,6 +112,9 @@ class Transport:
         deadline = min(deadline, time.monotonic() + self._connect_timeout)
         missing = []
         for address in self._addresses:
+            if address.fault:
+                missing.append(address.fault)
+                continue
             try:
                 connection = Connection(_connect(address, left(deadline)), address.host)
             except OSError as problem:
@@ -120,7 +123,7 @@ class Transport:
                     break
                 continue
             if not address.is_unix:
-                _greet(connection, address, deadline)
+                _greet(connection, address, deadline, missing)
             return connection
         raise HearthError(
             0,
@@ -152,8 +155,11 @@ def _connect(address: Address, timeout: float) -> socket.socket:
     return sock
 
 
-def _greet(connection: Connection, address: Address, deadline: float) -> None:
-    """Any process may hold a port. The token, and what is said in the chats, go only to one that says it is Hearth."""
+def _greet(connection: Connection, address: Address, deadline: float, missing: Sequence[str]) -> None:
+    """Any process may hold a port. The token, and what is said in the chats, go only to one that says it is Hearth.
+
+    missing is what was wrong elsewhere, for the error.
+    """
     try:
         reply = connection.exchange("GET", "/healthz", {}, None, deadline)
         if reply.fields.get("server") == "hearth" and connection.reusable:
@@ -162,12 +168,8 @@ def _greet(connection: Connection, address: Address, deadline: float) -> None:
     except (OSError, BadReply) as problem:
         answer = str(problem)
     connection.close()
-    raise HearthError(
-        0,
-        "Hearth cannot be reached",
-        f"what listens on {address} does not answer as Hearth does ({answer}), so it was told nothing",
-        retryable=True,
-    )
+    other = f"what listens on {address} does not answer as Hearth does ({answer}), so it was told nothing"
+    raise HearthError(0, "Hearth cannot be reached", "; ".join([*missing, other]), retryable=True)
 
 
 _transports: weakref.WeakSet[Transport] = weakref.WeakSet()

@@ -5,6 +5,7 @@ import signal
 import socket
 import threading
 import time
+from unittest import mock
 
 import hearth
 from hearth import HearthError
@@ -111,27 +112,62 @@ class Places(TestCase):
         self.assertEqual(("/v1/chats/c/mute", "localhost"), (seen.target, seen.headers["host"]))
         self.assertEqual(0, self.hearth.opened)
 
-    def test_tcp_when_nobody_listens_on_the_socket_that_is_named(self):
+    def test_tcp_when_the_socket_that_is_named_is_not_there(self):
         os.environ["HEARTH_SOCKET"] = self.path
         self.client().mute("c")
+        self.assertEqual((1, 1), (len(self.hearth.greetings), len(self.hearth.seen)))
+
+    def test_tcp_when_the_socket_that_is_named_is_dead(self):
+        os.environ["HEARTH_SOCKET"] = self.path
         with socket.socket(socket.AF_UNIX) as sock:
             sock.bind(self.path)
         self.client().mute("c")
-        self.assertEqual(2, len(self.hearth.seen))
+        self.assertEqual(1, len(self.hearth.seen))
 
-    def test_not_tcp_when_the_path_cannot_be_a_socket(self):
-        os.environ["HEARTH_SOCKET"] = os.path.join(self.directory, "x" * 200)
-        with self.assertRaisesRegex(HearthError, "cannot be reached"):
+    def test_not_tcp_when_the_socket_cannot_be_asked(self):
+        file = os.path.join(self.directory, "file")
+        with open(file, "w"):
+            os.environ["HEARTH_SOCKET"] = os.path.join(file, "s")
+        with self.assertRaisesRegex(HearthError, "cannot be reached.*Not a directory"):
             self.client().mute("c")
         self.assertEqual(0, self.hearth.opened)
 
-    def test_a_socket_serves_whatever_the_address(self):
+    def test_the_default_address_where_none_is_given(self):
+        del os.environ["HEARTH_ADDR"]
         os.environ["HEARTH_SOCKET"] = self.path
+        self.patch(mock.patch.object(hearth._address, "DEFAULT_ADDR", self.hearth.addr))
+        self.client().mute("c")
+        self.assertEqual(1, len(self.hearth.seen))
+
+    def test_an_address_where_nobody_can_be_found_is_left_out(self):
         on_socket = self.stand_in(path=self.path)
-        for addr in ("127.0.0.1:0", "10.0.0.1:2774", "x"):
-            os.environ["HEARTH_ADDR"] = addr
+        for addr in ("127.0.0.1:0", "nonsense", "10.0.0.1:2774"):
+            with self.subTest(addr):
+                os.environ.update(HEARTH_SOCKET=self.path, HEARTH_ADDR=addr)
+                on_socket.seen.clear()
+                self.client().mute("c")
+                self.assertEqual(1, len(on_socket.seen))
+                os.environ["HEARTH_SOCKET"] = self.path + "-of-nobody"
+                self.assert_names_both(self.path + "-of-nobody", addr)
+
+    def test_says_both_when_both_are_dead(self):
+        os.environ.update(HEARTH_SOCKET=self.path, HEARTH_ADDR=self.closed_port())
+        self.assert_names_both(self.path, os.environ["HEARTH_ADDR"])
+
+    def test_says_both_when_who_listens_is_not_hearth(self):
+        other = self.stand_in(server="nginx")
+        os.environ.update(HEARTH_SOCKET=self.path, HEARTH_ADDR=other.addr, HEARTH_TOKEN="s3cret")
+        self.assert_names_both(self.path, other.addr)
+        self.assertEqual([], other.seen)
+        self.assertNotIn("s3cret", str(other.greetings))
+
+    def assert_names_both(self, path, addr):
+        with self.assertRaises(HearthError) as caught:
             self.client().mute("c")
-        self.assertEqual(3, len(on_socket.seen))
+        self.assertEqual((0, True), (caught.exception.status, caught.exception.retryable))
+        self.assertIn(path, str(caught.exception))
+        self.assertIn(addr, str(caught.exception))
+        self.assertNotIn("\n", str(caught.exception))
 
     def test_the_usual_socket_in_lambda(self):
         self.in_lambda()

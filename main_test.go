@@ -190,8 +190,8 @@ func TestInLambdaWrongSettingsFailCallsNotTheFunction(t *testing.T) {
 			t.Errorf("the problem shows a password: %s", body)
 		}
 	}
+	stop(t, host, p) // then its log is whole
 	wantAll(t, "the log", p.Log(), "serving without what cannot work")
-	stop(t, host, p)
 }
 
 func TestInLambdaWithoutAnyWayInTheFunctionLives(t *testing.T) {
@@ -200,8 +200,8 @@ func TestInLambdaWithoutAnyWayInTheFunctionLives(t *testing.T) {
 	if _, err := host.Invoke(t.Context(), []byte("ping")); err != nil {
 		t.Errorf("%v\n%s", err, p.Log())
 	}
+	stop(t, host, p) // then its log is whole
 	wantAll(t, "the log", p.Log(), "HEARTH_ADDR: ", "is no socket")
-	stop(t, host, p)
 }
 
 func TestInLambdaStrictMeansThatWrongSettingsEndIt(t *testing.T) {

@@ -89,6 +89,12 @@ func (f *function) turn() (saved bool) {
 	return got.Saved
 }
 
+// logs waits until the log says so.
+func (f *function) logs(why string) {
+	f.t.Helper()
+	eventually(f.t, time.Minute, "the log says: "+why, func() bool { return strings.Contains(f.extension.Log(), why) })
+}
+
 // until invokes until it is so.
 func (f *function) until(what string, so func(saved bool) bool) {
 	f.t.Helper()
@@ -201,12 +207,11 @@ func (s *suite) takenPort(t *testing.T) {
 	if heard := taken.heard(); heard != "" {
 		t.Errorf("while there is a socket, the stranger was told:\n%s", heard)
 	}
-	ready := f.sidecar.overSocket().get(t, "/readyz")
-	for what, text := range map[string]string{"the log": f.extension.Log(), "/readyz": string(ready.body)} {
-		if !strings.Contains(text, "address already in use") {
-			t.Errorf("%s does not say that the port is taken: %s", what, text)
-		}
+	const why = "address already in use"
+	if ready := f.sidecar.overSocket().get(t, "/readyz"); !strings.Contains(string(ready.body), why) {
+		t.Errorf("/readyz does not say that the port is taken: %v", ready)
 	}
+	f.logs(why)
 
 	f = s.function(t, []string{addr}, "HEARTH_SOCKET="+filepath.Join(t.TempDir(), "nobody"))
 	defer f.end()
@@ -230,9 +235,7 @@ func (s *suite) fullDisk(t *testing.T) {
 	f := full.function(t, []string{socket, addr})
 	defer f.end()
 	f.until("TCP serves", func(saved bool) bool { return saved })
-	if !strings.Contains(f.extension.Log(), "no space left on device") {
-		t.Errorf("the log does not say that the disk is full:\n%s", f.extension.Log())
-	}
+	f.logs("no space left on device")
 }
 
 // hangingDNS has a name server that never answers.

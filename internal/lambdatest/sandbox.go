@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -67,7 +68,8 @@ func (h *Host) setFrozen(frozen bool) (err error) {
 	case h.limits.Freezer:
 		err = h.cgroup.freezer.set(frozen)
 	case frozen:
-		err = signal(syscall.SIGSTOP, h.running())
+		running := h.running()
+		err = errors.Join(signal(syscall.SIGSTOP, running), standStill(running))
 	default:
 		err = signal(syscall.SIGCONT, h.running())
 	}
@@ -96,6 +98,20 @@ func (h *Host) restore() error {
 		return h.Thaw()
 	}
 	return nil
+}
+
+// standStill returns once the processes have stopped, which a SIGSTOP does not wait for.
+func standStill(processes []*Process) error {
+	const step, most = time.Millisecond, 10 * time.Second
+	tick := time.NewTicker(step)
+	defer tick.Stop()
+	for range most / step {
+		if !slices.ContainsFunc(processes, (*Process).moves) {
+			return nil
+		}
+		<-tick.C
+	}
+	return fmt.Errorf("processes still move %v after SIGSTOP", most)
 }
 
 // signal goes to processes and to all that they started.

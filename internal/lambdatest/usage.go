@@ -3,6 +3,8 @@ package lambdatest
 import (
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +14,19 @@ import (
 type Usage struct {
 	RSS int64         // Bytes of memory resident now.
 	CPU time.Duration // Used so far, in steps of 10ms.
+}
+
+// moves is whether a thread of the process has neither stopped nor ended. Where there is no /proc nobody knows.
+func (p *Process) moves() bool {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.cmd.Process.Pid))
+	return slices.ContainsFunc(threads, func(thread string) bool {
+		stat, err := os.ReadFile(thread)
+		if err != nil {
+			return false // It has just ended.
+		}
+		_, state, _ := strings.Cut(string(stat[strings.LastIndexByte(string(stat), ')')+1:]), " ")
+		return !strings.ContainsAny(state[:1], "TtZX")
+	})
 }
 
 // Usage is what the process uses.

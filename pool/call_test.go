@@ -18,7 +18,7 @@ func TestAnErrorSaysWhetherTheRequestMayHaveArrived(t *testing.T) {
 		_, _ = io.Copy(io.Discard, r.Body) // only then does the server see its client leave
 		<-r.Context().Done()
 	}
-	short := func(c *Config) { c.Timeout, c.DialTimeout = 50*time.Millisecond, time.Second }
+	short := func(c *Config) { c.Timeout = time.Second }
 	for _, tc := range []struct {
 		name   string
 		h      http.HandlerFunc

@@ -184,7 +184,7 @@ func TestASafeCallIsReplayedOnceWhenAnOpenConnectionBreaks(t *testing.T) {
 }
 
 func TestWithoutTheDefencesAFreezeIsSeen(t *testing.T) {
-	s := newSandbox(t, testnet.Config{}, func(c *Config) { c.NoRace, c.Timeout = true, 300*time.Millisecond })
+	s := newSandbox(t, testnet.Config{}, func(c *Config) { c.NoRace, c.Timeout = true, time.Second })
 	s.get("/")
 	s.freeze(time.Second)
 	s.breaks("hang")

@@ -172,11 +172,11 @@ func TestManagedInstancesRunSeveralInvocationsAtOnce(t *testing.T) {
 	if err := h.Freeze(); err == nil {
 		t.Error("it can be frozen")
 	}
+	if err := p.Stop(t.Context()); err != nil { // Then its log is whole.
+		t.Error(err)
+	}
 	if log := p.Log(); !strings.Contains(log, "AWS_LAMBDA_INITIALIZATION_TYPE=lambda-managed-instances\n") || !strings.Contains(log, "AWS_LAMBDA_MAX_CONCURRENCY=3\n") {
 		t.Errorf("environment:\n%s", log)
-	}
-	if err := p.Stop(t.Context()); err != nil {
-		t.Error(err)
 	}
 }
 

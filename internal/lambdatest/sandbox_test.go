@@ -132,6 +132,10 @@ func TestASmallSandboxIsSlow(t *testing.T) {
 func TestASandboxIsLimitedFromItsFirstInstruction(t *testing.T) {
 	h := limited(t, 1769)
 	p := startAs(t, h, "groups")
+	ready(t, h)
+	if err := p.Stop(t.Context()); err != nil { // Then its log is whole.
+		t.Fatal(err)
+	}
 	groups, _, _ := strings.Cut(p.Log(), "event")
 	for _, controller := range []string{"cpu", "memory", "freezer"} {
 		inside := func(line string) bool {

@@ -16,7 +16,8 @@ func TestFromEnv(t *testing.T) {
 		{"an address", map[string]string{"HEARTH_ADDR": "127.0.0.1:1", "HEARTH_TOKEN": "t"}, Config{Addr: "127.0.0.1:1", Token: "t"}},
 		{"a socket", map[string]string{"HEARTH_SOCKET": "/s"}, Config{Socket: "/s", Addr: DefaultAddr}},
 		{
-			"a socket and an address", map[string]string{"HEARTH_SOCKET": "/s", "HEARTH_ADDR": "127.0.0.1:1", "AWS_LAMBDA_RUNTIME_API": "x"},
+			"a socket and an address",
+			map[string]string{"HEARTH_SOCKET": "/s", "HEARTH_ADDR": "127.0.0.1:1", "AWS_LAMBDA_RUNTIME_API": "x"},
 			Config{Socket: "/s", Addr: "127.0.0.1:1"},
 		},
 		{"Lambda", map[string]string{"AWS_LAMBDA_RUNTIME_API": "x"}, Config{Socket: "/tmp/hearth.sock", Addr: DefaultAddr}},

@@ -58,7 +58,8 @@ type Config struct {
 	KeepFrom    uint64                // freezes from which on connections are kept: before, each ends with its request
 	Logger      *slog.Logger          // nil discards
 
-	// NoRace and NoReplay leave out what keeps a freeze from being seen, for tests that show what it is good for.
+	// NoRace and NoReplay leave out what keeps a freeze from being seen, for tests that show what it is good for. NoReplay
+	// goes without retries too: they would replay the request, only later.
 	NoRace, NoReplay bool
 }
 
@@ -70,6 +71,9 @@ func (c Config) withDefaults() Config {
 	c.MaxIdle = cmp.Or(c.MaxIdle, 50*time.Second)
 	c.MaxResponse = cmp.Or(c.MaxResponse, 32<<20)
 	c.Retries = max(0, cmp.Or(c.Retries, 2))
+	if c.NoReplay {
+		c.Retries = 0
+	}
 	c.PingPath = cmp.Or(c.PingPath, "/")
 	if c.Pulse == nil {
 		c.Pulse = clock.Awake()

@@ -88,7 +88,7 @@ func run(ctx context.Context, out io.Writer, freezes int, seed uint64, short boo
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(out, "without %s: %v\n", d.name, r)
+			fmt.Fprintf(out, "without %s: %v late_first_requests=%d\n", d.name, r, r.beyond)
 			if r.failures == 0 && !r.slow() && !r.busy() {
 				faults = append(faults, fmt.Errorf("nothing is worse without %s", d.name))
 			}

@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
+
+	"hearth/internal/clock"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -419,5 +423,70 @@ func TestClaimsAndReservations(t *testing.T) {
 		if _, err := w.Claim("key", 2, nil); !errors.Is(err, ErrKeyReused) {
 			t.Fatal(err)
 		}
+	})
+}
+
+// What was acknowledged is laid over a load that began before, however much time a freeze has let pass meanwhile.
+func TestALoadThatAFreezePassedOverMissesNoWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var frozen atomic.Int64
+		system := clock.System()
+		x := newTester(t, Config{Pulse: clock.NewPulse(func() clock.Instant {
+			now := system()
+			now.Wall = now.Wall.Add(time.Duration(frozen.Load()))
+			return now
+		})})
+		answer := make(chan struct{})
+		read := func() <-chan string {
+			held := make(chan string, 1)
+			go func() {
+				r, err := x.c.History(t.Context(), HistoryRequest{
+					Chat: "chat", View: View{Messages: 10}, Policy: policy,
+					Load: func(context.Context, int) (Loaded, error) {
+						<-answer // as it was before both writes
+						return Loaded{User: Page{Complete: true}, Assistant: Page{Complete: true}}, nil
+					},
+					Render: func(user, _ []Message) ([]byte, error) {
+						var ids []string
+						for _, m := range user {
+							ids = append(ids, m.ID)
+						}
+						return []byte(strings.Join(ids, " ")), nil
+					},
+				})
+				if err != nil {
+					t.Error(err)
+				}
+				held <- string(r.Body)
+			}()
+			synctest.Wait()
+			return held
+		}
+		write := func(id string) {
+			w := x.c.BeginWrite("chat")
+			defer w.End()
+			w.Acknowledge([]Message{{ID: id, Role: "user", CreatedAt: time.Now()}})
+		}
+		before := read()
+		write("first")
+		after := read()
+		frozen.Store(int64(10 * time.Minute))
+		write("second")
+		close(answer)
+		for _, held := range []<-chan string{before, after} {
+			if got := <-held; got != "first second" {
+				t.Errorf("the history holds %q", got)
+			}
+		}
+	})
+}
+
+func TestALoadsTimeoutDoesNotCountAFreeze(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newTester(t, Config{Pulse: clock.NewPulse(nil), LoadTimeout: 30 * time.Second}) // nobody lets it beat
+		g := x.get(key, policy, Directives{})
+		time.Sleep(31 * time.Second)
+		x.finish("late")
+		x.want(g, "late", Miss)
 	})
 }

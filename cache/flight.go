@@ -81,7 +81,7 @@ func (f *flights) start(ctx context.Context, key string, join time.Duration, loa
 }
 
 func (f *flights) run(ctx context.Context, load func(context.Context) (any, error)) (v any, err error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.timeout)
+	ctx, cancel := f.pulse.WithTimeout(context.WithoutCancel(ctx), f.timeout)
 	defer cancel()
 	defer context.AfterFunc(f.ctx, cancel)() //nolint:contextcheck // the load ends with its owner too
 	return guard.Get(func() (any, error) { return load(ctx) })

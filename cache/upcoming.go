@@ -4,10 +4,17 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // mostUpcoming is how many reads are remembered for [Cache.Refresh].
 const mostUpcoming = 32
+
+// refreshing is how many reads are fetched again at once: as many may go on after the budget, in the way of the next
+// invocation's.
+const refreshing = 2
 
 // upcoming are the last reads of what is in the store, each with the load that fetches it again.
 type upcoming struct {
@@ -38,29 +45,27 @@ func (u *upcoming) all() []upcomingRead {
 }
 
 // Refresh fetches again what was read lately and is in the last quarter of its freshness, or stale and still served.
-// It returns the number of reads that were fetched, once all are or ctx ends; loads under way then go on. It needs
-// Config.Refresh. Only reads from Odoo are remembered: the rest runs out within seconds, or is not asked for again.
-func (c *Cache) Refresh(ctx context.Context) (n int) {
-	var under []*flight
-	for _, r := range c.upcoming.all() {
-		held := c.store.get(r.name)
-		if held == nil {
-			continue // dropped or evicted
-		}
-		if age := c.now().Since(held.at); age >= r.policy.Fresh*3/4 && age < r.policy.Fresh+r.policy.WhileRevalidate {
-			fl, _ := c.flights.start(ctx, r.name, r.policy.Fresh, r.load)
-			under = append(under, fl)
-		}
-	}
-	for _, fl := range under {
-		select {
-		case <-fl.done:
-			if fl.err == nil {
-				n++
+// The last ones go first. It returns the number of reads that were fetched, once all are or ctx ends; loads under way
+// then go on. It needs Config.Refresh. Only reads from Odoo are remembered: the rest runs out within seconds, or is not asked for again.
+func (c *Cache) Refresh(ctx context.Context) int {
+	var fetched atomic.Int64
+	var g errgroup.Group
+	g.SetLimit(refreshing)
+	for _, r := range slices.Backward(c.upcoming.all()) {
+		g.Go(func() error {
+			held := c.store.get(r.name)
+			if held == nil || ctx.Err() != nil { // dropped or evicted, or no time is left
+				return nil
 			}
-		case <-ctx.Done():
-			return n
-		}
+			if age := c.now().Since(held.at); age < r.policy.Fresh*3/4 || age >= r.policy.Fresh+r.policy.WhileRevalidate {
+				return nil
+			}
+			if _, _, err := c.flights.do(ctx, r.name, r.policy.Fresh, r.load); err == nil {
+				fetched.Add(1)
+			}
+			return nil
+		})
 	}
-	return n
+	_ = g.Wait()
+	return int(fetched.Load())
 }

@@ -103,3 +103,21 @@ func TestALoadThatAFreezeHasPassedOverIsNotJoined(t *testing.T) {
 		<-before.done
 	})
 }
+
+func TestRefreshLeavesLittleBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newTester(t, Config{Refresh: true})
+		for i := range mostUpcoming {
+			x.get(ModelKey("m", fmt.Sprint(i)), policy, Directives{})
+			x.finish("x")
+		}
+		time.Sleep(policy.Fresh)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		n := x.refresh(ctx)
+		x.wantLoads(refreshing)
+		<-n
+		synctest.Wait()
+		x.wantLoads(refreshing)
+	})
+}

@@ -12,6 +12,9 @@ var ErrKeyReused = errors.New("idempotency key reused with another body")
 // mostClaims is how many idempotency keys are remembered per chat.
 const mostClaims = 64
 
+// mostRecent is how many acknowledged messages of a chat are kept for loads longer than a minute.
+const mostRecent = 1000
+
 // Write is one write to a chat, from before it is sent until its outcome is known. End must be called.
 type Write struct {
 	cache *Cache
@@ -60,10 +63,10 @@ func (w *Write) Acknowledge(messages []Message) {
 	c, cs := w.cache, w.cache.chats
 	cs.mu.Lock()
 	ch, now := w.chat, c.now()
-	keep := max(overlay, 2*c.cfg.LoadTimeout) // longer than any load that may be under way
 	live := ch.recent[:0:0]
+	underWay := ch.pins > 1 && len(ch.recent) < mostRecent // loads that may have begun before: after a freeze time does not tell
 	for _, a := range ch.recent {
-		if now.Since(a.at) < keep && !contains(messages, a.message.ID) {
+		if (now.Since(a.at) < overlay || underWay) && !contains(messages, a.message.ID) {
 			live = append(live, a)
 		}
 	}

@@ -63,6 +63,7 @@ type conn struct {
 	used   clock.Instant // guarded by conns.mu; when it was dialed, or last taken or given back without a freeze between
 	busy   int           // guarded by conns.mu; requests on it
 	served bool          // guarded by conns.mu; it has carried an answer
+	given  bool          // guarded by conns.mu; given up: it is closed when nothing is on it
 }
 
 // want is what a request asks of its connection.
@@ -101,6 +102,9 @@ func newConns(ctx context.Context, cfg Config, dial func(context.Context) (*dial
 func (cs *conns) get(ctx context.Context, wanted want) (lease, error) {
 	if cs.ctx.Err() != nil { // the pool closes, though its connections may still be open
 		return lease{}, &noConnectionError{ErrClosed}
+	}
+	if ctx.Err() != nil {
+		return lease{}, &noConnectionError{context.Cause(ctx)}
 	}
 	cs.mu.Lock()
 	if cs.closed {
@@ -235,22 +239,39 @@ func (cs *conns) arrived(d *dialed, began uint64, err error) {
 	switch {
 	case err != nil && began != now: // the freeze's fault: who waits has another dial, or is about to start it
 	case err != nil:
-		for missing := cs.missingLocked(now); missing > 0 && len(cs.waiting) > 0; missing = cs.missingLocked(now) {
-			w := cs.waiting[0]
-			cs.waiting = cs.waiting[1:]
-			w.got <- waitResult{err: &noConnectionError{err}}
-		}
+		cs.refuseLocked(now, err)
 	case cs.closed:
 		surplus = []*conn{{dialed: d}}
 	default:
 		cs.shares = d.Available() > 1
 		cs.last++
-		cs.open = append(cs.open, &conn{dialed: d, number: cs.last, proven: began, used: cs.pulse.Now()})
+		c := &conn{dialed: d, number: cs.last, proven: began, used: cs.pulse.Now()}
+		cs.open = append(cs.open, c)
 		cs.serveLocked(now)
+		switch {
+		case began != now: // as above
+		case c.busy == 0: // nobody can use it: it is closed already
+			cs.refuseLocked(now, errClosedAtOnce)
+		default:
+			for cs.missingLocked(now) > 0 { // it takes fewer requests than those before it
+				cs.startLocked(cs.ctx, now, nil)
+			}
+		}
 		surplus = cs.trimLocked(now)
 	}
 	cs.mu.Unlock()
 	closeAll(surplus)
+}
+
+var errClosedAtOnce = errors.New("the upstream closed the connection at once")
+
+// refuseLocked turns away those for whom no dial is under way.
+func (cs *conns) refuseLocked(thaws uint64, err error) {
+	for len(cs.waiting) > 0 && cs.missingLocked(thaws) > 0 {
+		w := cs.waiting[0]
+		cs.waiting = cs.waiting[1:]
+		w.got <- waitResult{err: &noConnectionError{err}}
+	}
 }
 
 // put ends a lease. An answer proves the connection; without one, an unproven connection is given up. A connection that
@@ -271,11 +292,15 @@ func (cs *conns) put(l lease, answered bool) {
 	if i := slices.Index(cs.open, c); i >= 0 {
 		cs.open = slices.Delete(cs.open, i, i+1)
 		if c.Err() != nil || !answered && c.proven != now {
-			dead = append(dead, c)
+			c.given = true
 		} else {
 			cs.open = append(cs.open, c)
 		}
 	}
+	if c.given && c.busy == 0 { // what else is on it may yet be answered
+		dead = append(dead, c)
+	}
+	dead = append(dead, cs.pruneLocked()...)
 	cs.serveLocked(now)
 	dead = append(dead, cs.trimLocked(now)...)
 	cs.mu.Unlock()
@@ -326,7 +351,7 @@ func (cs *conns) trimLocked(thaws uint64) (surplus []*conn) {
 func (cs *conns) pruneLocked() (dead []*conn) {
 	now := cs.pulse.Now()
 	cs.open = slices.DeleteFunc(cs.open, func(c *conn) bool {
-		if c.Err() != nil || c.busy == 0 && now.Since(c.used) > cs.maxIdle {
+		if c.Err() != nil || c.busy == 0 && (c.lost() || now.Since(c.used) > cs.maxIdle) {
 			dead = append(dead, c)
 			return true
 		}

@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"hearth/internal/clock"
 	"hearth/internal/testnet"
 )
 
@@ -148,6 +147,10 @@ func TestBeforeASnapshotNoConnectionIsKept(t *testing.T) {
 			s.wantDefences(Stats{})
 			s.get("/")
 			s.wantDefences(Stats{Dials: 1})
+			s.get("/")
+			if n := s.pool.Stats().Resumed; n != 0 {
+				t.Errorf("%d TLS sessions are resumed that would be in the snapshot", n)
+			}
 			if err := s.pool.Warm(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -169,23 +172,135 @@ func TestBeforeASnapshotNoConnectionIsKept(t *testing.T) {
 	}
 }
 
-func TestTheTimeOfACallBeginsAgainAFewTimesOnly(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const most = 3 * time.Second
-		begun := time.Now()
-		ctx, cancel := patience(t.Context(), most, clock.NewPulse(nil)) // without Run every silence is a freeze
-		defer cancel()
-		<-ctx.Done()
-		if took := time.Since(begun); took != 3*most || !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
-			t.Errorf("it ended after %v: %v", took, context.Cause(ctx))
-		}
-	})
-}
-
 func TestAWriteTakesNoConnectionWhoseOtherEndIsGone(t *testing.T) {
 	s := newSandbox(t, testnet.Config{}, nil)
 	s.get("/")
 	s.pool.conns.open[0].lost = func() bool { return true }
 	s.want(http.StatusOK, write())
 	s.wantConns(2, 2)
+}
+
+// deadOnArrival makes the first so many dials bring a connection that is closed already.
+func (t *tester) deadOnArrival(first int64) {
+	dial, n := t.pool.conns.dial, atomic.Int64{}
+	t.pool.conns.dial = func(ctx context.Context) (*dialed, error) {
+		d, err := dial(ctx)
+		if err == nil && n.Add(1) <= first {
+			_ = d.Close()
+		}
+		return d, err
+	}
+}
+
+func TestAConnectionClosedAtOnceIsAFailureAtOnce(t *testing.T) {
+	h := func(http.ResponseWriter, *http.Request) {}
+	p := start(t, testnet.Config{}, h, func(c *Config) { c.Timeout = time.Minute })
+	p.deadOnArrival(2)
+	p.want(http.StatusOK, write()) // certainly not sent: tried again
+
+	p = start(t, testnet.Config{}, h, func(c *Config) { c.Timeout, c.Retries = time.Minute, -1 })
+	p.deadOnArrival(1)
+	if err := p.fails(t.Context(), write()); err.Sent || !errors.Is(err, errClosedAtOnce) {
+		t.Errorf("sent: %v, %v", err.Sent, err)
+	}
+}
+
+func TestWhereConnectionsAreNoLongerSharedEveryoneGetsOne(t *testing.T) {
+	const callers = 4
+	together := newBarrier(callers)
+	p := start(t, testnet.Config{}, together.wait, func(c *Config) { c.Timeout = time.Minute })
+	p.pool.conns.shares = true // the upstream spoke HTTP/2 before
+	var all sync.WaitGroup
+	for range callers {
+		all.Go(func() { p.get("/") })
+	}
+	all.Wait()
+}
+
+func TestAConnectionInDoubtIsNotClosedUnderAnother(t *testing.T) {
+	s := newSandbox(t, testnet.Config{TLS: true, HTTP2: true}, nil)
+	leases := s.lease(2) // both on one
+	s.freeze(time.Second)
+	s.pool.conns.put(leases[0], false)
+	leases[0].Release()
+	s.answer(leases[1:])
+	s.wantDefences(Stats{Dials: 1})
+}
+
+func TestACallThatHasEndedTakesNoConnection(t *testing.T) {
+	s := newSandbox(t, testnet.Config{}, nil)
+	s.get("/")
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.fails(ended, write()); err.Sent {
+		t.Error("it counts as sent")
+	}
+	s.wantDefences(Stats{Dials: 1, Open: 1})
+}
+
+func TestAWarmUpCountsNoConnectionWhoseOtherEndIsGone(t *testing.T) {
+	s := newSandbox(t, testnet.Config{}, nil)
+	if err := s.pool.Warm(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range s.pool.conns.open {
+		c.lost = func() bool { return true }
+	}
+	if err := s.pool.Warm(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.wantDefences(Stats{Dials: 10, Open: 5})
+}
+
+func TestWhoWaitsGetsNoConnectionThatWasIdleForTooLong(t *testing.T) {
+	s := newSandbox(t, testnet.Config{}, func(c *Config) { c.MaxIdle = time.Minute })
+	leases := s.lease(1)
+	dial, dialing, may := s.pool.conns.dial, make(chan struct{}), make(chan struct{})
+	s.pool.conns.dial = func(ctx context.Context) (*dialed, error) {
+		close(dialing)
+		<-may
+		return dial(ctx)
+	}
+	s.freeze(time.Hour)
+	var waits sync.WaitGroup
+	waits.Go(func() { s.get("/") })
+	<-dialing
+	s.answer(leases) // its answer was in the kernel: it says nothing of the connection
+	s.breaks("hang")
+	close(may)
+	waits.Wait()
+	s.wantDefences(Stats{Dials: 2, Open: 1})
+}
+
+// A copy that a dead connection has kept back could undo the write after it.
+func TestAfterAFreezeARepeatableWriteIsSentOnce(t *testing.T) {
+	s := newSandbox(t, testnet.Config{}, nil)
+	s.get("/")
+	s.freeze(time.Second)
+	s.breaks("hang")
+	req := write()
+	req.Repeatable = true
+	if _, err := s.pool.Do(Proven(t.Context()), req); err != nil {
+		t.Fatal(err)
+	}
+	s.wantConns(2, 2)
+	s.wantDefences(Stats{Dials: 2, Open: 2})
+}
+
+func TestARaceTellsNothingOfHowManyConnectionsAreNeeded(t *testing.T) {
+	s := newSandbox(t, testnet.Config{}, nil)
+	s.get("/")
+	if err := s.pool.Warm(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.freeze(time.Second)
+	s.hangAll.Store(true)
+	go func() {
+		<-s.hung
+		s.hangAll.Store(false)
+	}()
+	s.get("/")
+	if n, _ := s.pool.conns.usual(); n != 1 {
+		t.Errorf("one caller at a time needs %d connections", n)
+	}
 }

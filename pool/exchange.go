@@ -19,33 +19,36 @@ var errLost = errors.New("another connection was faster")
 //
 // What is not safe to repeat goes over a proven connection, once.
 //
-// What is safe may go over an unproven one. The request is sent over a proven or new one too when the try before has
-// had a short wait in vain, and the first answer counts. That is so after each freeze, since any connection may have
-// died in it; and where such a second try fails, once more after twice the wait. If the only try fails on a connection
-// that was open before, the upstream may have closed it: the request is replayed once, at once, over a new one.
+// What is safe may go over an unproven one, unless it is to be [Proven]. The request is sent over a proven or new one too
+// when the try before has had a short wait in vain, and the first answer counts. That is so after each freeze, since any
+// connection may have died in it; and where such a try fails while another still runs, once more after twice the wait. If
+// the only try fails on a connection that was open before, the upstream may have closed it: the request is replayed once,
+// at once, over a new one.
 func (p *Pool) exchange(req *http.Request) (*http.Response, error) {
-	if !repeatable(req.Context()) {
-		l, err := p.conns.get(req.Context(), want{proven: true})
-		if err != nil {
-			return nil, err
-		}
-		return p.send(req.Context(), l, req)
-	}
 	ctx, cancel := context.WithCancelCause(req.Context())
 	defer cancel(errLost)
-	first, err := p.conns.get(ctx, want{})
+	first, err := p.conns.get(ctx, want{proven: wantsProven(ctx)})
 	if err != nil {
 		return nil, err
+	}
+	if !repeatable(ctx) {
+		return p.send(ctx, first, req)
 	}
 	s := &sending{pool: p, ctx: ctx, req: req, results: make(chan result)}
 	s.start(func() (lease, error) { return first, nil })
 
-	pause, thaws := p.shortWait(), first.thaws
+	var pause time.Duration
 	var wait <-chan time.Time // until the request is sent once more
-	if !first.proven && !p.cfg.NoRace {
-		wait = time.After(pause)
+	race := func() {
+		if !p.cfg.NoRace {
+			pause = p.shortWait()
+			wait = time.After(pause)
+		}
 	}
-	replayed := false
+	if !first.proven {
+		race()
+	}
+	replayed, thaws := false, first.thaws
 	for {
 		select {
 		case r := <-s.results:
@@ -73,9 +76,7 @@ func (p *Pool) exchange(req *http.Request) (*http.Response, error) {
 			s.start(s.connection(want{proven: true}))
 		case <-p.cfg.Pulse.After(thaws):
 			thaws = p.cfg.Pulse.Thaws()
-			if !p.cfg.NoRace {
-				wait = time.After(p.shortWait())
-			}
+			race()
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
@@ -122,7 +123,8 @@ func (s *sending) start(get func() (lease, error)) {
 }
 
 func (s *sending) connection(w want) func() (lease, error) {
-	return func() (lease, error) { return s.pool.conns.get(s.ctx, w) }
+	ctx := Own(s.ctx) // callers need no second connection
+	return func() (lease, error) { return s.pool.conns.get(ctx, w) }
 }
 
 const longestWait = time.Second

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"hearth/internal/clock"
@@ -262,40 +261,4 @@ func TestAfterAFreezeASharedConnectionIsPinged(t *testing.T) {
 	}
 	s.want(http.StatusOK, write())
 	s.wantDefences(Stats{Races: 1, Dials: 2, Open: 1})
-}
-
-func TestTheTimeOfACallBeginsAgainAfterAFreeze(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const most = 3 * time.Second
-		pulse := clock.NewPulse(nil)
-		pulsing, stop := context.WithCancel(t.Context())
-		defer stop()
-		go pulse.Run(pulsing, func() {})
-		begun := time.Now()
-		ctx, cancel := patience(t.Context(), most, pulse)
-		defer cancel()
-		<-ctx.Done()
-		if took := time.Since(begun); took != most || !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
-			t.Errorf("awake it ended after %v: %v", took, context.Cause(ctx))
-		}
-	})
-	synctest.Test(t, func(t *testing.T) {
-		const most = 3 * time.Second
-		pulse := clock.NewPulse(nil) // without Run every silence is a freeze
-		begun := time.Now()
-		ctx, cancel := patience(t.Context(), most, pulse)
-		defer cancel()
-		time.Sleep(most + time.Second/2)
-		if ctx.Err() != nil {
-			t.Fatal("the freeze counts")
-		}
-		pulse.Thaws()
-		for range 20 { // awake
-			time.Sleep(most / 20)
-			pulse.Thaws()
-		}
-		if took := time.Since(begun); ctx.Err() == nil {
-			t.Errorf("awake again it goes on after %v", took)
-		}
-	})
 }

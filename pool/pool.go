@@ -145,7 +145,7 @@ func (p *Pool) RoundTrip(req *http.Request) (_ *http.Response, err error) {
 	if req.Method == http.MethodGet || req.Method == http.MethodHead {
 		ctx = Repeatable(ctx)
 	}
-	ctx, cancel := patience(ctx, p.cfg.Timeout, p.cfg.Pulse)
+	ctx, cancel := p.cfg.Pulse.WithTimeout(ctx, p.cfg.Timeout)
 	defer cancel()
 	defer context.AfterFunc(p.ctx, cancel)() //nolint:contextcheck // a call ends with its pool too
 	defer func() {
@@ -194,6 +194,7 @@ type ctxKey int
 
 const (
 	repeatableKey ctxKey = iota
+	provenKey
 	ownKey
 	headersKey
 	sentKey
@@ -207,6 +208,15 @@ func Repeatable(ctx context.Context) context.Context {
 func repeatable(ctx context.Context) bool {
 	v, _ := ctx.Value(repeatableKey).(bool)
 	return v
+}
+
+// Proven keeps the requests made under the context off connections that a freeze may have broken. It is for writes: a
+// copy of one that got stuck there may arrive after the next write, and undo it.
+func Proven(ctx context.Context) context.Context { return context.WithValue(ctx, provenKey, true) }
+
+func wantsProven(ctx context.Context) bool {
+	v, _ := ctx.Value(provenKey).(bool)
+	return v || !repeatable(ctx)
 }
 
 // Own marks the requests made under the context as Hearth's own: how many of them go out at once says nothing about

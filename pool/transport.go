@@ -9,8 +9,6 @@ import (
 	"net/url"
 	"sync"
 	"time"
-
-	"hearth/internal/clock"
 )
 
 // socketKey is of a context's *net.Conn, which takes the TCP connection that is dialed under it.
@@ -29,7 +27,7 @@ func dialer(cfg Config, u *url.URL, stats *counters) func(context.Context) (*dia
 		},
 		TLSClientConfig: &tls.Config{
 			MinVersion:         tls.VersionTLS12,
-			ClientSessionCache: tls.NewLRUClientSessionCache(2 * cfg.Size),
+			ClientSessionCache: sessions{tls.NewLRUClientSessionCache(2 * cfg.Size), cfg},
 		},
 		TLSHandshakeTimeout:    cfg.DialTimeout,
 		MaxResponseHeaderBytes: 1 << 20,
@@ -69,25 +67,15 @@ func dialer(cfg Config, u *url.URL, stats *counters) func(context.Context) (*dia
 	}
 }
 
-// patience bounds a call: the context ends after d without a freeze. What is left of the time when a freeze began says
-// nothing afterwards, so the whole time begins again, but not more often than mostBeginnings in all: a call that never
-// ends would keep its slot for ever.
-func patience(ctx context.Context, d time.Duration, pulse *clock.Pulse) (context.Context, context.CancelFunc) {
-	const mostBeginnings = 3
-	ctx, cancel := context.WithCancelCause(ctx)
-	thaws, begun := pulse.Thaws(), 1
-	var timer *time.Timer
-	ready := make(chan struct{})
-	timer = time.AfterFunc(d, func() {
-		<-ready
-		if now := pulse.Thaws(); now != thaws && begun < mostBeginnings {
-			thaws = now
-			begun++
-			timer.Reset(d)
-			return
-		}
-		cancel(context.DeadlineExceeded)
-	})
-	close(ready)
-	return ctx, func() { timer.Stop(); cancel(nil) }
+// sessions are the TLS sessions to resume. Like connections they are kept only once no snapshot can hold them: each of its
+// copies would resume the same one.
+type sessions struct {
+	tls.ClientSessionCache
+	cfg Config
+}
+
+func (s sessions) Put(key string, state *tls.ClientSessionState) {
+	if s.cfg.Pulse.Thaws() >= s.cfg.KeepFrom {
+		s.ClientSessionCache.Put(key, state)
+	}
 }

@@ -126,3 +126,26 @@ func (p *Pulse) Run(ctx context.Context, thawed func()) {
 		}
 	}
 }
+
+// WithTimeout is context.WithTimeout for a process that freezes: the context ends after d without a freeze. What is left
+// of the time when a freeze began says nothing afterwards, so the whole time begins again, but not more often than
+// mostBeginnings in all: what never ends would go on for ever.
+func (p *Pulse) WithTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	const mostBeginnings = 3
+	ctx, cancel := context.WithCancelCause(ctx)
+	thaws, begun := p.Thaws(), 1
+	var timer *time.Timer
+	ready := make(chan struct{})
+	timer = time.AfterFunc(d, func() {
+		<-ready
+		if now := p.Thaws(); now != thaws && begun < mostBeginnings {
+			thaws = now
+			begun++
+			timer.Reset(d)
+			return
+		}
+		cancel(context.DeadlineExceeded)
+	})
+	close(ready)
+	return ctx, func() { timer.Stop(); cancel(nil) }
+}

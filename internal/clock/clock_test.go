@@ -2,6 +2,7 @@ package clock
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -115,5 +116,54 @@ func TestABeatingPulseTellsOfFreezesAndNotOfIdleness(t *testing.T) {
 		}
 		cancel()
 		<-done
+	})
+}
+
+func TestATimeoutBeginsAgainAfterAFreeze(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const most = 3 * time.Second
+		pulse := NewPulse(nil)
+		pulsing, stop := context.WithCancel(t.Context())
+		defer stop()
+		go pulse.Run(pulsing, func() {})
+		begun := time.Now()
+		ctx, cancel := pulse.WithTimeout(t.Context(), most)
+		defer cancel()
+		<-ctx.Done()
+		if took := time.Since(begun); took != most || !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+			t.Errorf("awake it ended after %v: %v", took, context.Cause(ctx))
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		const most = 3 * time.Second
+		pulse := NewPulse(nil) // without Run every silence is a freeze
+		begun := time.Now()
+		ctx, cancel := pulse.WithTimeout(t.Context(), most)
+		defer cancel()
+		time.Sleep(most + time.Second/2)
+		if ctx.Err() != nil {
+			t.Fatal("the freeze counts")
+		}
+		pulse.Thaws()
+		for range 20 { // awake
+			time.Sleep(most / 20)
+			pulse.Thaws()
+		}
+		if took := time.Since(begun); ctx.Err() == nil {
+			t.Errorf("awake again it goes on after %v", took)
+		}
+	})
+}
+
+func TestATimeoutBeginsAgainAFewTimesOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const most = 3 * time.Second
+		begun := time.Now()
+		ctx, cancel := NewPulse(nil).WithTimeout(t.Context(), most) // without Run every silence is a freeze
+		defer cancel()
+		<-ctx.Done()
+		if took := time.Since(begun); took != 3*most || !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+			t.Errorf("it ended after %v: %v", took, context.Cause(ctx))
+		}
 	})
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // ErrPanic is what [Do] returns where f panicked. The text has the stack: it is for logs, not for callers.
@@ -25,4 +27,13 @@ func Do(f func() error) (err error) {
 func Get[T any](f func() (T, error)) (v T, err error) {
 	err = Do(func() (err error) { v, err = f(); return err })
 	return v, err
+}
+
+// All calls every f at the same time, each in [Do], and returns the first error once all have returned.
+func All(f ...func() error) error {
+	var g errgroup.Group
+	for _, f := range f {
+		g.Go(func() error { return Do(f) })
+	}
+	return g.Wait()
 }

@@ -42,3 +42,17 @@ func TestWhatDoesNotPanicIsLeftAlone(t *testing.T) {
 		}
 	}
 }
+
+func TestAllWaitsForAllAndAPanicIsAnErrorOfIt(t *testing.T) {
+	ended := false
+	err := guard.All(
+		func() error { thrower("boom"); return nil },
+		func() error { ended = true; return nil },
+	)
+	if !errors.Is(err, guard.ErrPanic) || !ended {
+		t.Errorf("it returned %v; the other has ended: %v", err, ended)
+	}
+	if err := guard.All(); err != nil {
+		t.Errorf("none is no error: %v", err)
+	}
+}

@@ -8,11 +8,9 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 	"unicode"
 
-	"golang.org/x/sync/errgroup"
-
+	"hearth/internal/guard"
 	"hearth/pool"
 )
 
@@ -37,15 +35,14 @@ func (c *Client) settle(ctx context.Context) (*session, error) {
 }
 
 func (c *Client) settleByVersion(ctx context.Context) (*session, error) {
-	var (
-		version string
-		err     error
-		atOnce  sync.WaitGroup
-	)
-	atOnce.Go(func() { version = c.webVersion(ctx) })
-	atOnce.Go(func() { _, err = c.send(ctx, c.json2(), contextGet(), true) })
-	atOnce.Wait()
-
+	version := ""
+	err := guard.All(func() error {
+		version = c.webVersion(ctx)
+		return nil
+	}, func() error {
+		_, err := c.send(ctx, c.json2(), contextGet(), true)
+		return err
+	})
 	if err == nil {
 		return c.settledOn(ctx, JSON2, version, 0)
 	}
@@ -59,14 +56,18 @@ func (c *Client) settleByVersion(ctx context.Context) (*session, error) {
 	}
 
 	uid := c.cfg.UID
-	var both errgroup.Group
-	if uid == 0 {
-		both.Go(func() (err error) { uid, err = c.uid(ctx); return err })
-	}
-	if version == "" {
-		both.Go(func() (err error) { version, err = c.commonVersion(ctx); return err })
-	}
-	if err := both.Wait(); err != nil {
+	err = guard.All(func() (err error) {
+		if uid == 0 {
+			uid, err = c.uid(ctx)
+		}
+		return err
+	}, func() (err error) {
+		if version == "" {
+			version, err = c.commonVersion(ctx)
+		}
+		return err
+	})
+	if err != nil {
 		if e, ok := errors.AsType[*Error](err); ok && e.absent && !refusal.absent {
 			return nil, refusal // Odoo is there but has dropped JSON-RPC
 		}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"hearth/internal/guard"
 	"hearth/pool"
 )
 
@@ -302,6 +303,20 @@ func TestMajor(t *testing.T) {
 	} {
 		if got := major(version); got != want {
 			t.Errorf("%q: %d, want %d", version, got, want)
+		}
+	}
+}
+
+type panicking struct{}
+
+func (panicking) Do(context.Context, pool.Request) (*pool.Response, error) { panic("boom") }
+
+func TestAPanicEndsOneCallOnly(t *testing.T) {
+	c := New(panicking{}, Config{DB: "demo", User: "u", Key: "k"})
+	_, modelErr := c.Model(t.Context(), "res.partner")
+	for _, err := range []error{c.Connect(t.Context()), modelErr} {
+		if !errors.Is(err, guard.ErrPanic) {
+			t.Errorf("it is %v", err)
 		}
 	}
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/json"
 
-	"golang.org/x/sync/errgroup"
+	"hearth/internal/guard"
 )
 
 // Model is what a model is called and which fields it has.
@@ -28,8 +28,8 @@ func (c *Client) Model(ctx context.Context, name string) (Model, error) {
 		return Model{}, Call{Model: name}.validate()
 	}
 	m := Model{Name: name}
-	var both errgroup.Group
-	both.Go(func() error {
+	display := ""
+	err := guard.All(func() error {
 		fields, err := c.call(ctx, Call{Model: name, Method: "fields_get", Kwargs: map[string]json.RawMessage{
 			"attributes": json.RawMessage(attributes),
 		}}, true)
@@ -40,10 +40,11 @@ func (c *Client) Model(ctx context.Context, name string) (Model, error) {
 			return strange("the fields of "+name, 200)
 		}
 		return nil
+	}, func() error {
+		display = c.displayName(ctx, name)
+		return nil
 	})
-	display := ""
-	both.Go(func() error { display = c.displayName(ctx, name); return nil })
-	if err := both.Wait(); err != nil {
+	if err != nil {
 		return Model{}, err
 	}
 	if display != "" {

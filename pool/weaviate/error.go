@@ -55,7 +55,7 @@ func (c *Client) fail(err error, sent func() int64) error {
 
 // write runs one write of the client library, and says when its outcome is unknown.
 func (c *Client) write(ctx context.Context, do func(context.Context) error) error {
-	ctx, sent := pool.TraceSent(pool.Repeatable(ctx)) // every write here is an upsert or a merge
+	ctx, sent := pool.TraceSent(pool.Proven(pool.Repeatable(ctx))) // every write here is an upsert or a merge
 	err := do(ctx)
 	if err == nil {
 		return nil

@@ -13,6 +13,7 @@ import (
 	"github.com/weaviate/weaviate/entities/models"
 	"golang.org/x/sync/errgroup"
 
+	"hearth/internal/guard"
 	"hearth/pool"
 )
 
@@ -119,7 +120,9 @@ func (c *Client) askAll(ctx context.Context, class string, queries []string) ([]
 	out := make([][]row, len(queries))
 	g, ctx := errgroup.WithContext(ctx)
 	for i, q := range queries {
-		g.Go(func() (err error) { out[i], err = c.ask(ctx, class, q); return err })
+		g.Go(func() error {
+			return guard.Do(func() (err error) { out[i], err = c.ask(ctx, class, q); return err })
+		})
 	}
 	return out, g.Wait()
 }

@@ -24,7 +24,7 @@ type facts struct {
 // searchFacts returns what is known of a class, and asks only where the questions depend on it: when auto
 // needs the vectorizer, or when a consistency level is wanted, which exists only with replicas.
 func (c *Client) searchFacts(ctx context.Context, class string, auto bool) (*facts, error) {
-	if !auto && c.cfg.Consistency == "" {
+	if _, known := c.facts.Load(class); !known && !auto && c.cfg.Consistency == "" {
 		return &facts{}, nil
 	}
 	return c.learn(ctx, class)

@@ -356,3 +356,20 @@ func FuzzQuote(f *testing.F) {
 		}
 	})
 }
+
+func TestWhereAReplicaMayHaveItTheOutcomeIsUnknown(t *testing.T) {
+	c := clientOf(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/v1/batch") {
+			_, _ = io.WriteString(w, `[{"id":"i","result":{"status":"FAILED","errors":{"error":[{"message":"cannot reach enough replicas"}]}}}]`)
+			return
+		}
+		_, _ = io.WriteString(w, `{"class":"Message","replicationConfig":{"factor":3}}`)
+	}), testConfig()) // without a consistency level
+	if err := c.Learn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	verdicts, err := c.Append(t.Context(), "a", []NewMessage{{Message: Message{ID: "i", Role: "user"}}})
+	if err != nil || !Unknown(verdicts[0]) {
+		t.Errorf("the verdict is %v, %v", verdicts, err)
+	}
+}

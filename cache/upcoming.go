@@ -54,18 +54,22 @@ func (c *Cache) Refresh(ctx context.Context) int {
 	for _, r := range slices.Backward(c.upcoming.all()) {
 		g.Go(func() error {
 			held := c.store.get(r.name)
-			if held == nil || ctx.Err() != nil { // dropped or evicted, or no time is left
+			if held == nil { // dropped or evicted
 				return nil
 			}
 			if age := c.now().Since(held.at); age < r.policy.Fresh*3/4 || age >= r.policy.Fresh+r.policy.WhileRevalidate {
 				return nil
 			}
-			if _, _, err := c.flights.do(ctx, r.name, r.policy.Fresh, r.load); err == nil {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			_, _, err := c.flights.do(ctx, r.name, r.policy.Fresh, r.load)
+			if err == nil {
 				fetched.Add(1)
 			}
-			return nil
+			return err
 		})
 	}
-	_ = g.Wait()
+	_ = g.Wait() // what could not be fetched again is fetched by who asks for it
 	return int(fetched.Load())
 }

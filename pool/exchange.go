@@ -48,6 +48,7 @@ func (p *Pool) exchange(req *http.Request) (*http.Response, error) {
 	if !first.proven {
 		race()
 	}
+	second := Own(ctx) // a caller needs one connection
 	replayed, thaws := false, first.thaws
 	for {
 		select {
@@ -68,12 +69,12 @@ func (p *Pool) exchange(req *http.Request) (*http.Response, error) {
 			default:
 				replayed, wait = true, nil
 				p.stats.replays.Add(1)
-				s.start(s.connection(want{proven: true, after: p.conns.newest()}))
+				s.start(s.connection(second, want{proven: true, after: p.conns.newest()}))
 			}
 		case <-wait:
 			wait = nil
 			p.stats.races.Add(1)
-			s.start(s.connection(want{proven: true}))
+			s.start(s.connection(second, want{proven: true}))
 		case <-p.cfg.Pulse.After(thaws):
 			thaws = p.cfg.Pulse.Thaws()
 			race()
@@ -122,8 +123,7 @@ func (s *sending) start(get func() (lease, error)) {
 	})
 }
 
-func (s *sending) connection(w want) func() (lease, error) {
-	ctx := Own(s.ctx) // callers need no second connection
+func (s *sending) connection(ctx context.Context, w want) func() (lease, error) {
 	return func() (lease, error) { return s.pool.conns.get(ctx, w) }
 }
 

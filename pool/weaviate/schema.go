@@ -52,7 +52,7 @@ func (c *Client) learn(ctx context.Context, class string) (*facts, error) {
 		}
 		return r.Val.(*facts), nil //nolint:forcetypeassert // see above
 	case <-ctx.Done():
-		return nil, &pool.Error{Upstream: c.pool.Name(), Err: ctx.Err()}
+		return nil, &pool.Error{Upstream: c.pool.Name(), Err: context.Cause(ctx)}
 	}
 }
 

@@ -294,6 +294,35 @@ func TestWhatIsNoHTTPIsToldSo(t *testing.T) {
 	}
 }
 
+func TestAPanicIsTheFaultOfItsRequestOnly(t *testing.T) {
+	l := listenerFor(t)
+	end := running(t, l) // without a cache
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	replies := bufio.NewReader(c)
+	for _, tc := range []struct {
+		path, body string
+		status     int
+	}{{"/debug/cache", "#internal", http.StatusInternalServerError}, {"/healthz", "ok", http.StatusOK}} {
+		fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", tc.path)
+		resp, err := http.ReadResponse(replies, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if resp.StatusCode != tc.status || !bytes.Contains(body, []byte(tc.body)) {
+			t.Errorf("%s: %s %s", tc.path, resp.Status, body)
+		}
+	}
+	if err := end(); err != nil {
+		t.Error(err)
+	}
+}
+
 // A client keeps connections that it has not used yet, also over a freeze.
 func TestTheTimeOfARequestBeginsWithItsFirstByte(t *testing.T) {
 	s, l := New(Config{}), listenerFor(t)

@@ -114,6 +114,18 @@ func TestTheCacheFollowsTheFunctionsMemory(t *testing.T) {
 	}
 }
 
+func TestTheMemoryLimitFollowsTheFunctionsMemory(t *testing.T) {
+	for env, want := range map[string]int64{
+		"": 0, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=128": 52 << 20, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1024": 256 << 20,
+		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1024\nHEARTH_CACHE_BYTES=512MiB": 672 << 20,
+		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1024\nGOMEMLIMIT=1GiB":           0,
+	} {
+		if s, err := readSettings(strings.Split(env, "\n")); err != nil || s.memoryLimit() != want {
+			t.Errorf("%q: %d, %v", env, s.memoryLimit(), err)
+		}
+	}
+}
+
 func FuzzSizeAndTTL(f *testing.F) {
 	for _, s := range []string{"32MiB", "1", "9223372036854775807GiB", "-1", "MiB", "1h/24h/24h", "2s", "1s/", "//"} {
 		f.Add(s)

@@ -211,9 +211,25 @@ func TestUnderSnapStartNothingIsOpenBeforeTheRestore(t *testing.T) {
 	f.wantLines(t)
 }
 
+func TestUnderSnapStartARequestBeforeTheSnapshotLeavesNoConnection(t *testing.T) {
+	u := newUpstreams(t)
+	f := newFunction(t, lambdatest.Config{Init: lambdatest.SnapStart}, u.env...)
+	if _, err := f.handle(t.Context(), []byte("one")); err != nil { // as code at the handler's module level
+		t.Error(err)
+	}
+	if w, o := u.toWeaviate.Accepted(), u.toOdoo.Accepted(); w == 0 || o == 0 {
+		t.Errorf("it used %d connections to Weaviate, %d to Odoo", w, o)
+	}
+	eventually(t, "no connection is open", func() bool {
+		pools := f.pools(t)
+		return pools["weaviate"].Open == 0 && pools["odoo"].Open == 0
+	})
+	stop(t, f.Host, f.hearth)
+}
+
 // Lambda lets a managed instance register for SHUTDOWN only: with INVOKE there would be no sandbox.
 func TestAManagedInstanceServesInvocationsAtOnce(t *testing.T) {
-	const atOnce = 4
+	const atOnce = 7
 	u := newUpstreams(t)
 	var together sync.WaitGroup
 	together.Add(atOnce)
@@ -231,6 +247,11 @@ func TestAManagedInstanceServesInvocationsAtOnce(t *testing.T) {
 		invocations.Go(func() { f.invoke(t, fmt.Sprint("text ", i)) })
 	}
 	invocations.Wait()
+	for name, p := range f.pools(t) {
+		if p.Size != atOnce {
+			t.Errorf("%s has %d connections", name, p.Size)
+		}
+	}
 	stop(t, f.Host, f.hearth)
 	f.wantLines(t)
 }
@@ -248,6 +269,38 @@ func TestProvisionedConcurrencyIsWarmWhenInitEnds(t *testing.T) {
 	f.invoke(t, "one")
 	stop(t, f.Host, f.hearth)
 	f.wantLines(t)
+}
+
+func TestProvisionedConcurrencyWaitsForAHangingUpstreamForAWhileOnly(t *testing.T) {
+	u := newUpstreams(t)
+	u.weaviate.SetHook(func(_ http.ResponseWriter, r *http.Request) bool { <-r.Context().Done(); return true })
+	f := newFunction(t, lambdatest.Config{Init: lambdatest.ProvisionedConcurrency}, append(u.env, "HEARTH_WEAVIATE_TIMEOUT=1m")...)
+	if next := f.Init().Extensions[0].Next; next < 4*time.Second || next > 8*time.Second {
+		t.Errorf("/next came after %v", next)
+	}
+	stop(t, f.Host, f.hearth)
+}
+
+func TestOnDemandInitWaitsForNoUpstreamAndTheFirstRequestJoinsTheWarming(t *testing.T) {
+	const schemaPath = "/v1/schema/Message"
+	u := newUpstreams(t)
+	u.weaviate.SetLatency(time.Second)
+	u.odoo.SetLatency(time.Second)
+	before := u.weaviate.Requests()[schemaPath]
+	f := newFunction(t, lambdatest.Config{}, u.env...)
+	f.invoke(t, "one")
+	if next := f.Init().Extensions[0].Next; next > 900*time.Millisecond { // alone on its machine 50 ms
+		t.Errorf("/next came after %v", next)
+	}
+	if w, o := u.weaviate.Requests()[schemaPath]-before, u.odoo.Requests()["/web/version"]; w != 1 || o != 1 {
+		t.Errorf("the schema was asked for %d times, Odoo's version %d times", w, o)
+	}
+	pools := f.pools(t)
+	if w, o := u.toWeaviate.Accepted(), u.toOdoo.Accepted(); w != pools["weaviate"].Size || o != pools["odoo"].Size {
+		t.Errorf("%d connections were opened to Weaviate, %d to Odoo", w, o)
+	}
+	stop(t, f.Host, f.hearth)
+	t.Logf("/next came after %v", f.Init().Extensions[0].Next)
 }
 
 func TestInLambdaATakenPortLeavesTheSocket(t *testing.T) {

@@ -7,8 +7,10 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -332,10 +334,64 @@ func TestInLambdaRefusedTelemetryCostsNothingButALine(t *testing.T) {
 		for i := range 3 {
 			f.invoke(t, fmt.Sprint("text ", i))
 		}
-		if err := f.WaitReady(t.Context()); err != nil {
-			t.Error(err)
+		added := f.added(t, 3)
+		if quickest := slices.Min(added); quickest > 50*time.Millisecond { // a busy machine delays any of them
+			t.Errorf("with %d it added %v", status, added)
 		}
 		stop(t, f.Host, f.hearth)
 		f.wantLines(t, "no telemetry")
 	}
+}
+
+// added is what was billed on top of each invocation, once that is known of n.
+func (f *function) added(t *testing.T, n int) (added []time.Duration) {
+	t.Helper()
+	eventually(t, "the invocations have ended", func() bool { return len(f.Invocations()) == n })
+	for _, i := range f.Invocations() {
+		added = append(added, i.Added)
+	}
+	return added
+}
+
+// reading is a function whose invocations read from a slow Odoo what is old when it comes.
+func reading(t *testing.T, u *upstreams, cfg lambdatest.Config) (f *function) {
+	t.Helper()
+	cfg.Answer = func(ctx context.Context, _ []byte) ([]byte, error) {
+		return f.client.OdooCall(ctx, client.Call{Model: "res.partner", Method: "search_count", Args: []any{[]any{}}})
+	}
+	f = newFunction(t, cfg, append(u.env, "HEARTH_AFTER_INVOKE_BUDGET=1s", "HEARTH_TTL_ODOO_READ=100ms/1m/1m")...)
+	f.wantWarm(t)
+	u.odoo.SetLatency(200 * time.Millisecond)
+	return f
+}
+
+func TestAfterAnInvocationWhatItReadIsFetchedAgain(t *testing.T) {
+	u := newUpstreams(t)
+	f := reading(t, u, lambdatest.Config{})
+	if _, err := f.Invoke(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	added := f.added(t, 1)
+	if n := u.odoo.Requests()["/json/2/res.partner/search_count"]; n != 2 || added[0] < 200*time.Millisecond {
+		t.Errorf("Odoo was asked %d times, and %v were added\n%s", n, added, f.hearth.Log())
+	}
+	stop(t, f.Host, f.hearth)
+	f.wantLines(t)
+}
+
+func TestAnEndThatIsNotToldCostsItsBoundOnly(t *testing.T) {
+	u := newUpstreams(t)
+	var ends atomic.Int64
+	f := reading(t, u, lambdatest.Config{LoseEvent: func(kind, _ string) bool { return kind == "platform.runtimeDone" && ends.Add(1) > 1 }})
+	for n := range 2 {
+		if _, err := f.Invoke(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		f.added(t, n+1)
+	}
+	if added := f.added(t, 2)[1]; added < 500*time.Millisecond || added > 3*time.Second { // the bound is one second
+		t.Errorf("it added %v", added)
+	}
+	stop(t, f.Host, f.hearth)
+	f.wantLines(t)
 }

@@ -379,6 +379,23 @@ func TestAfterAnInvocationWhatItReadIsFetchedAgain(t *testing.T) {
 	f.wantLines(t)
 }
 
+func TestABudgetWithNothingToFetchAgainCostsNothing(t *testing.T) {
+	u := newUpstreams(t)
+	f := newFunction(t, lambdatest.Config{
+		Answer: func(_ context.Context, payload []byte) ([]byte, error) { return payload, nil },
+	}, append(u.env[:2:2], "HEARTH_AFTER_INVOKE_BUDGET=1s")...)
+	for range 3 {
+		if _, err := f.Invoke(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if added := f.added(t, 3); slices.Min(added) > 15*time.Millisecond { // Lambda tells of an end after 25 ms
+		t.Errorf("it added %v", added)
+	}
+	stop(t, f.Host, f.hearth)
+	f.wantLines(t)
+}
+
 func TestAnEndThatIsNotToldCostsItsBoundOnly(t *testing.T) {
 	u := newUpstreams(t)
 	var ends atomic.Int64

@@ -173,6 +173,9 @@ func (s *settings) validate(unread map[string]bool) (faults []error) {
 		}
 	}
 	fault(isLoopback(s.Addr), "HEARTH_ADDR", "must be a loopback address and a port, such as 127.0.0.1:2774")
+	fault(fitsSocket(s.Socket), "HEARTH_SOCKET", "must have 107 bytes at most")
+	control := func(r rune) bool { return r < ' ' || r == 0x7f }
+	fault(s.Token == strings.Trim(s.Token, " ") && !strings.ContainsFunc(s.Token, control), "HEARTH_TOKEN", "must be one line without spaces around it")
 
 	fault(s.WeaviateURL == "" || isURL(s.WeaviateURL), "HEARTH_WEAVIATE_URL", "must be http://host or https://host, without user or query")
 	fault(s.WeaviateURL != "" || s.WeaviateKey == "", "HEARTH_WEAVIATE_URL", "is missing, but HEARTH_WEAVIATE_API_KEY is set")
@@ -293,6 +296,9 @@ func isLoopback(addr string) bool {
 	ip, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }
+
+// fitsSocket says whether a path fits into a socket's address.
+func fitsSocket(path string) bool { return len(path) <= 107 }
 
 func isURL(s string) bool {
 	_, err := url.Parse(s)

@@ -22,6 +22,8 @@ func TestEveryFaultIsNamedByItsVariable(t *testing.T) {
 	odoo := "HEARTH_ODOO_URL=https://odoo\nHEARTH_ODOO_KEY=k\n"
 	for env, want := range map[string]string{
 		"HEARTH_ADDR=0.0.0.0:2774": "HEARTH_ADDR", "HEARTH_ADDR=127.0.0.1": "HEARTH_ADDR", "HEARTH_ADDR=localhost:99999": "HEARTH_ADDR",
+		"HEARTH_SOCKET=/" + strings.Repeat("x", 107): "HEARTH_SOCKET",
+		"HEARTH_TOKEN= mine":                         "HEARTH_TOKEN", "HEARTH_TOKEN=mine\t": "HEARTH_TOKEN", "HEARTH_TOKEN=mi\rne": "HEARTH_TOKEN",
 		"HEARTH_WEAVIATE_URL=weaviate": "HEARTH_WEAVIATE_URL", "HEARTH_WEAVIATE_URL=https://u:p@w": "HEARTH_WEAVIATE_URL",
 		"HEARTH_WEAVIATE_API_KEY=k": "HEARTH_WEAVIATE_URL", "HEARTH_WEAVIATE_CONNECTIONS=0": "HEARTH_WEAVIATE_CONNECTIONS",
 		"HEARTH_WEAVIATE_CONNECTIONS=five": "HEARTH_WEAVIATE_CONNECTIONS", "HEARTH_WEAVIATE_TIMEOUT=5": "HEARTH_WEAVIATE_TIMEOUT",
@@ -110,6 +112,18 @@ func TestTheCacheFollowsTheFunctionsMemory(t *testing.T) {
 	} {
 		if s, err := readSettings([]string{env}); err != nil || s.cacheBytes() != want {
 			t.Errorf("%s: %d, %v", env, s.cacheBytes(), err)
+		}
+	}
+}
+
+func TestTheMemoryLimitFollowsTheFunctionsMemory(t *testing.T) {
+	for env, want := range map[string]int64{
+		"": 0, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=128": 52 << 20, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1024": 256 << 20,
+		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1024\nHEARTH_CACHE_BYTES=512MiB": 672 << 20,
+		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1024\nGOMEMLIMIT=1GiB":           0,
+	} {
+		if s, err := readSettings(strings.Split(env, "\n")); err != nil || s.memoryLimit() != want {
+			t.Errorf("%q: %d, %v", env, s.memoryLimit(), err)
 		}
 	}
 }

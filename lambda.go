@@ -19,14 +19,14 @@ const (
 
 func (s *settings) inLambda() bool { return s.RuntimeAPI != "" }
 
-// register makes the process an extension. Between invocations nothing runs unless the user pays for it: only then it
-// takes INVOKE.
+// register makes the process an extension. Between invocations nothing runs unless the user pays for it, and there is
+// something to fetch again, which only Odoo has: only then it takes INVOKE.
 func register(ctx context.Context, s settings, p parts, memory *cache.Cache, onWaiting func()) (*extension.Extension, error) {
 	cfg := extension.Config{
 		RuntimeAPI: s.RuntimeAPI, Name: filepath.Base(os.Args[0]), Events: p.lab.events,
 		DeadlineMargin: s.DeadlineMargin, OnWaiting: onWaiting, Logger: p.log,
 	}
-	if s.AfterInvokeBudget > 0 && s.InitType != initManaged { // managed instances are never frozen and tell of no end
+	if s.AfterInvokeBudget > 0 && p.odoo != nil && s.InitType != initManaged { // managed instances are never frozen and tell of no end
 		cfg.Events = []string{"INVOKE"}
 		cfg.Telemetry = new(extension.Telemetry)
 		cfg.OnInvoke = extension.NewAfterInvoke(extension.AfterInvokeConfig{

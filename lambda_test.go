@@ -7,8 +7,10 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -211,9 +213,25 @@ func TestUnderSnapStartNothingIsOpenBeforeTheRestore(t *testing.T) {
 	f.wantLines(t)
 }
 
+func TestUnderSnapStartARequestBeforeTheSnapshotLeavesNoConnection(t *testing.T) {
+	u := newUpstreams(t)
+	f := newFunction(t, lambdatest.Config{Init: lambdatest.SnapStart}, u.env...)
+	if _, err := f.handle(t.Context(), []byte("one")); err != nil { // as code at the handler's module level
+		t.Error(err)
+	}
+	if w, o := u.toWeaviate.Accepted(), u.toOdoo.Accepted(); w == 0 || o == 0 {
+		t.Errorf("it used %d connections to Weaviate, %d to Odoo", w, o)
+	}
+	eventually(t, "no connection is open", func() bool {
+		pools := f.pools(t)
+		return pools["weaviate"].Open == 0 && pools["odoo"].Open == 0
+	})
+	stop(t, f.Host, f.hearth)
+}
+
 // Lambda lets a managed instance register for SHUTDOWN only: with INVOKE there would be no sandbox.
 func TestAManagedInstanceServesInvocationsAtOnce(t *testing.T) {
-	const atOnce = 4
+	const atOnce = 7
 	u := newUpstreams(t)
 	var together sync.WaitGroup
 	together.Add(atOnce)
@@ -231,6 +249,11 @@ func TestAManagedInstanceServesInvocationsAtOnce(t *testing.T) {
 		invocations.Go(func() { f.invoke(t, fmt.Sprint("text ", i)) })
 	}
 	invocations.Wait()
+	for name, p := range f.pools(t) {
+		if p.Size != atOnce {
+			t.Errorf("%s has %d connections", name, p.Size)
+		}
+	}
 	stop(t, f.Host, f.hearth)
 	f.wantLines(t)
 }
@@ -248,6 +271,38 @@ func TestProvisionedConcurrencyIsWarmWhenInitEnds(t *testing.T) {
 	f.invoke(t, "one")
 	stop(t, f.Host, f.hearth)
 	f.wantLines(t)
+}
+
+func TestProvisionedConcurrencyWaitsForAHangingUpstreamForAWhileOnly(t *testing.T) {
+	u := newUpstreams(t)
+	u.weaviate.SetHook(func(_ http.ResponseWriter, r *http.Request) bool { <-r.Context().Done(); return true })
+	f := newFunction(t, lambdatest.Config{Init: lambdatest.ProvisionedConcurrency}, append(u.env, "HEARTH_WEAVIATE_TIMEOUT=1m")...)
+	if next := f.Init().Extensions[0].Next; next < 4*time.Second || next > 8*time.Second {
+		t.Errorf("/next came after %v", next)
+	}
+	stop(t, f.Host, f.hearth)
+}
+
+func TestOnDemandInitWaitsForNoUpstreamAndTheFirstRequestJoinsTheWarming(t *testing.T) {
+	const schemaPath = "/v1/schema/Message"
+	u := newUpstreams(t)
+	u.weaviate.SetLatency(time.Second)
+	u.odoo.SetLatency(time.Second)
+	before := u.weaviate.Requests()[schemaPath]
+	f := newFunction(t, lambdatest.Config{}, u.env...)
+	f.invoke(t, "one")
+	if next := f.Init().Extensions[0].Next; next > 900*time.Millisecond { // alone on its machine 50 ms
+		t.Errorf("/next came after %v", next)
+	}
+	if w, o := u.weaviate.Requests()[schemaPath]-before, u.odoo.Requests()["/web/version"]; w != 1 || o != 1 {
+		t.Errorf("the schema was asked for %d times, Odoo's version %d times", w, o)
+	}
+	pools := f.pools(t)
+	if w, o := u.toWeaviate.Accepted(), u.toOdoo.Accepted(); w != pools["weaviate"].Size || o != pools["odoo"].Size {
+		t.Errorf("%d connections were opened to Weaviate, %d to Odoo", w, o)
+	}
+	stop(t, f.Host, f.hearth)
+	t.Logf("/next came after %v", f.Init().Extensions[0].Next)
 }
 
 func TestInLambdaATakenPortLeavesTheSocket(t *testing.T) {
@@ -279,10 +334,81 @@ func TestInLambdaRefusedTelemetryCostsNothingButALine(t *testing.T) {
 		for i := range 3 {
 			f.invoke(t, fmt.Sprint("text ", i))
 		}
-		if err := f.WaitReady(t.Context()); err != nil {
-			t.Error(err)
+		added := f.added(t, 3)
+		if quickest := slices.Min(added); quickest > 50*time.Millisecond { // a busy machine delays any of them
+			t.Errorf("with %d it added %v", status, added)
 		}
 		stop(t, f.Host, f.hearth)
 		f.wantLines(t, "no telemetry")
 	}
+}
+
+// added is what was billed on top of each invocation, once that is known of n.
+func (f *function) added(t *testing.T, n int) (added []time.Duration) {
+	t.Helper()
+	eventually(t, "the invocations have ended", func() bool { return len(f.Invocations()) == n })
+	for _, i := range f.Invocations() {
+		added = append(added, i.Added)
+	}
+	return added
+}
+
+// reading is a function whose invocations read from a slow Odoo what is old when it comes.
+func reading(t *testing.T, u *upstreams, cfg lambdatest.Config) (f *function) {
+	t.Helper()
+	cfg.Answer = func(ctx context.Context, _ []byte) ([]byte, error) {
+		return f.client.OdooCall(ctx, client.Call{Model: "res.partner", Method: "search_count", Args: []any{[]any{}}})
+	}
+	f = newFunction(t, cfg, append(u.env, "HEARTH_AFTER_INVOKE_BUDGET=1s", "HEARTH_TTL_ODOO_READ=100ms/1m/1m")...)
+	f.wantWarm(t)
+	u.odoo.SetLatency(200 * time.Millisecond)
+	return f
+}
+
+func TestAfterAnInvocationWhatItReadIsFetchedAgain(t *testing.T) {
+	u := newUpstreams(t)
+	f := reading(t, u, lambdatest.Config{})
+	if _, err := f.Invoke(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	added := f.added(t, 1)
+	if n := u.odoo.Requests()["/json/2/res.partner/search_count"]; n != 2 || added[0] < 200*time.Millisecond {
+		t.Errorf("Odoo was asked %d times, and %v were added\n%s", n, added, f.hearth.Log())
+	}
+	stop(t, f.Host, f.hearth)
+	f.wantLines(t)
+}
+
+func TestABudgetWithNothingToFetchAgainCostsNothing(t *testing.T) {
+	u := newUpstreams(t)
+	f := newFunction(t, lambdatest.Config{
+		Answer: func(_ context.Context, payload []byte) ([]byte, error) { return payload, nil },
+	}, append(u.env[:2:2], "HEARTH_AFTER_INVOKE_BUDGET=1s")...)
+	for range 3 {
+		if _, err := f.Invoke(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if added := f.added(t, 3); slices.Min(added) > 15*time.Millisecond { // Lambda tells of an end after 25 ms
+		t.Errorf("it added %v", added)
+	}
+	stop(t, f.Host, f.hearth)
+	f.wantLines(t)
+}
+
+func TestAnEndThatIsNotToldCostsItsBoundOnly(t *testing.T) {
+	u := newUpstreams(t)
+	var ends atomic.Int64
+	f := reading(t, u, lambdatest.Config{LoseEvent: func(kind, _ string) bool { return kind == "platform.runtimeDone" && ends.Add(1) > 1 }})
+	for n := range 2 {
+		if _, err := f.Invoke(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		f.added(t, n+1)
+	}
+	if added := f.added(t, 2)[1]; added < 500*time.Millisecond || added > 3*time.Second { // the bound is one second
+		t.Errorf("it added %v", added)
+	}
+	stop(t, f.Host, f.hearth)
+	f.wantLines(t)
 }

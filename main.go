@@ -222,7 +222,7 @@ func listen(ctx context.Context, s settings, log *slog.Logger) (open []net.Liste
 	if isLoopback(s.Addr) { // else a fault that was reported
 		add(sidecar.ListenTCP(ctx, s.Addr))
 	}
-	if s.Socket != "" {
+	if s.Socket != "" && fitsSocket(s.Socket) {
 		add(sidecar.ListenSocket(ctx, s.Socket))
 	}
 	return open, errors.Join(faults...)

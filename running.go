@@ -11,8 +11,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// endBound is how long the end may take: Lambda kills what still runs 2 s after SHUTDOWN, and calls that a failure.
-const endBound = time.Second
+// endBound is how long the end may take: 150 ms of it are the API's (its grace and last words), the rest is more than
+// closing takes. Lambda waits for it, kills what still runs 2 s after SHUTDOWN, and calls that a failure.
+const endBound = 250 * time.Millisecond
 
 // running is what runs at the same time, by name. The first part that fails ends the others.
 type running struct {

@@ -14,7 +14,6 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
-	"syscall"
 	"time"
 )
 
@@ -70,8 +69,7 @@ func (c *Client) dialFirst(ctx context.Context) (net.Conn, error) {
 		return dialTCP(ctx, c.cfg.Addr)
 	}
 	conn, missing := (&net.Dialer{}).DialContext(ctx, "unix", c.cfg.Socket)
-	nobody := errors.Is(missing, syscall.ENOENT) || errors.Is(missing, syscall.ECONNREFUSED)
-	if !nobody || c.cfg.Addr == "" {
+	if missing == nil || busy(missing) || ctx.Err() != nil || c.cfg.Addr == "" {
 		return conn, missing
 	}
 	conn, err := dialTCP(ctx, c.cfg.Addr)
@@ -79,6 +77,12 @@ func (c *Client) dialFirst(ctx context.Context) (net.Conn, error) {
 		return nil, fmt.Errorf("%w; %w", missing, err)
 	}
 	return conn, nil
+}
+
+// busy says that somebody serves the socket, but has not answered yet.
+func busy(err error) bool {
+	e, ok := errors.AsType[net.Error](err)
+	return ok && e.Timeout() // EAGAIN too: the queue is full
 }
 
 // dialTCP opens a connection to Hearth, and to nobody else.

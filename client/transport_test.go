@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -102,12 +103,29 @@ func TestTheAddressStandsInForASocketThatNobodyServes(t *testing.T) {
 
 	file := filepath.Join(t.TempDir(), "d", "s")
 	must(t, os.WriteFile(filepath.Dir(file), nil, 0o600))
-	before := len(f.calls())
-	if err := newClient(t, client.Config{Socket: file, Addr: f.addr()}).Health(t.Context()); !errors.Is(err, client.ErrUnreachable) {
-		t.Errorf("a path that is none: %v", err)
+	closed := closedPort(t)
+	for _, path := range []string{file, filepath.Dir(file), "/tmp/" + strings.Repeat("x", 108)} { // those that are none
+		must(t, newClient(t, client.Config{Socket: path, Addr: f.addr()}).Health(t.Context()))
+		wantBoth(t, newClient(t, client.Config{Socket: path, Addr: closed}).Health(t.Context()), path, closed)
 	}
-	if len(f.calls()) != before {
-		t.Error("the address stood in for it")
+}
+
+// A socket whose queue is full has somebody who serves it.
+func TestTheAddressDoesNotStandInForASocketThatIsBusy(t *testing.T) {
+	f := newFake(t)
+	path := filepath.Join(shortDir(t), "s")
+	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	must(t, err)
+	defer syscall.Close(fd)
+	must(t, syscall.Bind(fd, &syscall.SockaddrUnix{Name: path}))
+	must(t, syscall.Listen(fd, 0))
+	queued, err := net.Dial("unix", path)
+	must(t, err)
+	defer queued.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := newClient(t, client.Config{Socket: path, Addr: f.addr()}).Health(ctx); err == nil {
+		t.Error("it did")
 	}
 }
 

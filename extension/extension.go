@@ -134,7 +134,14 @@ func (e *Extension) next(ctx context.Context) (event Event, err error) {
 	if err != nil {
 		return event, err
 	}
-	if err := json.Unmarshal(resp.body, &event); err != nil {
+	err = json.Unmarshal(resp.body, &event)
+	if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && event.Type != "" {
+		err = nil // the rest was read: an end must not go by for a field that is not as we know it
+	}
+	if err == nil && event.Type == "" {
+		err = errors.New("no event")
+	}
+	if err != nil {
 		return event, fmt.Errorf("extension: /event/next: %w", err)
 	}
 	return event, nil

@@ -67,6 +67,7 @@ func TestAFailingNextIsAskedLessAndLessOften(t *testing.T) {
 		"nobody answers": {[]string{"", "", "", "", shutdown}, []time.Duration{10, 20, 40, 80}},
 		"whatever fails": {[]string{"500", "no JSON", "", "500", shutdown}, []time.Duration{10, 20, 40, 80}},
 		"up to 5s":       {[]string{"", "", "", "", "", "", "", "", "", "", "", shutdown}, []time.Duration{10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5000, 5000}},
+		"an event without a type is none": {[]string{"{}", `{"eventType":""}`, "null", `{"eventType":7}`, `[]`, shutdown}, []time.Duration{10, 20, 40, 80, 160}},
 		"an event is a new beginning": {
 			[]string{"", "", invoke, "", "", shutdown}, []time.Duration{10, 20, 0, 10, 20},
 		},
@@ -138,6 +139,26 @@ func TestAnEventIsReadWhole(t *testing.T) {
 			t.Errorf("got %+v, %v, want %+v", got, err, want)
 		}
 	}
+}
+
+func TestWhatElseAnEventSaysDoesNotHideIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, s := scripted(
+			`{"eventType":"INVOKE","deadlineMs":1784000000123.5,"requestId":"1"}`, `{"deadlineMs":"soon","requestId":2,"eventType":"INVOKE"}`,
+			`{"eventType":"SHUTDOWN","deadlineMs":1.5,"shutdownReason":["spindown"]}`,
+		)
+		var got []Event
+		e.cfg.OnInvoke = func(_ context.Context, event Event) { got = append(got, event) }
+		if err := e.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if want := []Event{{Type: "INVOKE", RequestID: "1"}, {Type: "INVOKE"}}; !slices.Equal(got, want) {
+			t.Errorf("got %+v", got)
+		}
+		if p := s.pauses(); !slices.Equal(p, []time.Duration{0, 0}) {
+			t.Errorf("waited %v", p)
+		}
+	})
 }
 
 func TestASandboxShutsItDownForAnyReason(t *testing.T) {

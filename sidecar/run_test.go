@@ -26,9 +26,14 @@ import (
 // running is a server that runs until the test ends it.
 func running(t *testing.T, l net.Listener) (end func() error) {
 	t.Helper()
+	return New(Config{}).running(t, l)
+}
+
+func (s *Server) running(t *testing.T, l net.Listener) (end func() error) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- New(Config{}).Run(ctx, l) }()
+	go func() { done <- s.Run(ctx, l) }()
 	return func() error { cancel(); return <-done }
 }
 
@@ -283,6 +288,71 @@ func TestWhatIsNoHTTPIsToldSo(t *testing.T) {
 		if status := ask(t, l, request); status != want {
 			t.Errorf("%.60q: %d, want %d", request, status, want)
 		}
+	}
+	if err := end(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAPanicIsTheFaultOfItsRequestOnly(t *testing.T) {
+	l := listenerFor(t)
+	end := running(t, l) // without a cache
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	replies := bufio.NewReader(c)
+	for _, tc := range []struct {
+		path, body string
+		status     int
+	}{{"/debug/cache", "#internal", http.StatusInternalServerError}, {"/healthz", "ok", http.StatusOK}} {
+		fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", tc.path)
+		resp, err := http.ReadResponse(replies, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if resp.StatusCode != tc.status || !bytes.Contains(body, []byte(tc.body)) {
+			t.Errorf("%s: %s %s", tc.path, resp.Status, body)
+		}
+	}
+	if err := end(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A client keeps connections that it has not used yet, also over a freeze.
+func TestTheTimeOfARequestBeginsWithItsFirstByte(t *testing.T) {
+	s, l := New(Config{}), listenerFor(t)
+	s.readTimeout = 100 * time.Millisecond
+	end := s.running(t, l)
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	replies := bufio.NewReader(c)
+	for range 2 {
+		_ = c.SetReadDeadline(time.Now().Add(3 * s.readTimeout))
+		if b, err := replies.Peek(1); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("unasked it said %q, %v", b, err)
+		}
+		_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		fmt.Fprint(c, healthy)
+		resp, err := http.ReadResponse(replies, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			t.Errorf("asked at last it answers %s", resp.Status)
+		}
+	}
+	if status := ask(t, l, healthy[:1]); status != http.StatusRequestTimeout { // and has one
+		t.Errorf("half a request was answered %d", status)
 	}
 	if err := end(); err != nil {
 		t.Error(err)

@@ -72,22 +72,23 @@ func (c Config) withDefaults() Config {
 
 // Server answers the API's calls.
 type Server struct {
-	cfg       Config
-	muting    keyedLock // one write of a chat's mute at a time
-	grace     time.Duration
-	lastWords time.Duration
+	cfg         Config
+	muting      keyedLock // one write of a chat's mute at a time
+	readTimeout time.Duration
+	grace       time.Duration
+	lastWords   time.Duration
 }
 
 // New makes a server. [Server.Run] starts it.
 func New(cfg Config) *Server {
-	return &Server{cfg: cfg.withDefaults(), muting: newKeyedLock(), grace: grace, lastWords: lastWords}
+	return &Server{cfg: cfg.withDefaults(), muting: newKeyedLock(), readTimeout: readTimeout, grace: grace, lastWords: lastWords}
 }
 
 const (
-	headerBytes = 16 << 10 // request line and headers
-	connections = 256      // at the same time, per listener; a function has 1024 file descriptors
-	readTimeout = 30 * time.Second
-	idleTimeout = 24 * time.Hour // a handler's connection outlives a freeze: closing one at the thaw could cross its next request
+	headerBytes = 16 << 10         // request line and headers
+	connections = 256              // at the same time, per listener; a function has 1024 file descriptors
+	readTimeout = 30 * time.Second // of one request, from its first byte
+	idleTimeout = 24 * time.Hour   // a handler's connection outlives a freeze: closing one at the thaw could cross its next request
 
 	// The end takes as long as both at most.
 	grace     = 100 * time.Millisecond // for requests under way to finish
@@ -124,7 +125,7 @@ func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 		open.Add(1)
 		g.Go(func() error {
 			defer leave()
-			err := f.Serve(&patientListener{Listener: l, ctx: running, log: s.cfg.Logger})
+			err := f.Serve(&patientListener{Listener: l, ctx: running, readTimeout: s.readTimeout, log: s.cfg.Logger})
 			if running.Err() == nil {
 				return err
 			}
@@ -158,15 +159,19 @@ func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 // fasthttp would take that for the end.
 type patientListener struct {
 	net.Listener
-	ctx context.Context //nolint:containedctx // the server's life
-	log *slog.Logger
+	ctx         context.Context //nolint:containedctx // the server's life
+	readTimeout time.Duration
+	log         *slog.Logger
 }
 
 func (l *patientListener) Accept() (net.Conn, error) {
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		c, err := l.Listener.Accept()
-		if err == nil || l.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
-			return c, err
+		if err == nil {
+			return &quietConn{Conn: c, readTimeout: l.readTimeout}, nil
+		}
+		if l.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+			return nil, err
 		}
 		l.log.Warn("not accepting", "error", err, "again_in", wait)
 		select {
@@ -176,6 +181,30 @@ func (l *patientListener) Accept() (net.Conn, error) {
 	}
 }
 
+// quietConn may stay silent before its first request for as long as between two of them: clients keep connections that
+// they have not used yet. fasthttp would count that silence as the request's time, and answer 408 to nobody's question.
+type quietConn struct {
+	net.Conn
+	readTimeout time.Duration
+	spoken      bool // read and written by the goroutine that serves it
+}
+
+func (c *quietConn) SetReadDeadline(t time.Time) error {
+	if !c.spoken {
+		t = time.Now().Add(idleTimeout)
+	}
+	return c.Conn.SetReadDeadline(t)
+}
+
+func (c *quietConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 && !c.spoken {
+		c.spoken = true
+		_ = c.SetReadDeadline(time.Now().Add(c.readTimeout)) // fasthttp does so from the second request on
+	}
+	return n, err
+}
+
 func (s *Server) fasthttpServer(ctx context.Context, socket bool) *fasthttp.Server {
 	return &fasthttp.Server{
 		Handler:                      func(f *fasthttp.RequestCtx) { s.serve(ctx, f, socket, nil) },
@@ -183,8 +212,8 @@ func (s *Server) fasthttpServer(ctx context.Context, socket bool) *fasthttp.Serv
 		Name:                         client.ServerName,
 		Concurrency:                  connections,
 		ReadBufferSize:               headerBytes,
-		ReadTimeout:                  readTimeout,
-		WriteTimeout:                 readTimeout,
+		ReadTimeout:                  s.readTimeout,
+		WriteTimeout:                 s.readTimeout,
 		IdleTimeout:                  idleTimeout,
 		MaxRequestBodySize:           s.cfg.MaxBody,
 		StreamRequestBody:            true, // the door reads bodies, once it has seen who asks

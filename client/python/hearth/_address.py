@@ -39,8 +39,11 @@ def addresses(env: Mapping[str, str]) -> list[Address]:
 
 def token(env: Mapping[str, str]) -> Optional[str]:
     """What X-Hearth-Token has to say. Lambda's own credential is the key it is made with, and never travels."""
-    if env.get("HEARTH_TOKEN"):
-        return env["HEARTH_TOKEN"]
+    given = env.get("HEARTH_TOKEN")
+    if given:
+        if given != given.strip(" ") or any(mark < " " or mark == "\x7f" for mark in given):
+            raise HearthError(0, "Bad configuration", "HEARTH_TOKEN must be one line without spaces around it")
+        return given
     secret = env.get("AWS_SESSION_TOKEN") or env.get("AWS_CONTAINER_AUTHORIZATION_TOKEN")
     if not secret or not env.get("AWS_LAMBDA_RUNTIME_API"):
         return None

@@ -119,8 +119,8 @@ class Transport:
                 connection = Connection(_connect(address, left(deadline)), address.host)
             except OSError as problem:
                 missing.append(f"{address}: {problem.strerror or problem}")
-                if address.is_unix and not isinstance(problem, (FileNotFoundError, ConnectionRefusedError)):
-                    break
+                if isinstance(problem, (socket.timeout, BlockingIOError)):
+                    break  # somebody is there, with a full queue
                 continue
             if not address.is_unix:
                 _greet(connection, address, deadline, missing)

@@ -197,6 +197,13 @@ class Preprocessing(TestCase):
             self.assertEqual({"mute_status", "relevant_messages"}, set(result.pop("errors")))
             self.assertEqual({}, result)
 
+    def test_fails_open_when_the_token_is_none(self):
+        os.environ["HEARTH_TOKEN"] = "two\nlines"
+        with self.assertLogs("hearth", "WARNING"):
+            result = parallel_preprocessing("c", "t", "r")
+        self.assertEqual({"mute_status", "relevant_messages"}, set(result["errors"]))
+        self.assertIn("HEARTH_TOKEN", result["errors"]["mute_status"])
+
     def test_a_call_that_is_wrong_raises(self):
         for status in (400, 404, 413, 422):
             self.hearth.answers.append(problem(status, "Wrong", field="text"))

@@ -30,6 +30,13 @@ class Token(TestCase):
     def test_as_it_stands(self):
         self.assertEqual("as it stands ä".encode().decode("latin-1"), self.sent(HEARTH_TOKEN="as it stands ä"))
 
+    def test_one_that_no_header_can_carry(self):
+        for token in (" mine", "mine\n", "mi\nne", "mine\t", "\x7f"):
+            os.environ["HEARTH_TOKEN"] = token
+            with self.subTest(token), self.assertRaisesRegex(HearthError, "^Bad configuration: HEARTH_TOKEN"):
+                self.client()
+        self.assertEqual(0, self.hearth.opened)
+
     def test_of_the_session(self):
         env = {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001", "AWS_CONTAINER_AUTHORIZATION_TOKEN": CONTAINER}
         self.assertEqual(SESSION_HMAC, self.sent(AWS_SESSION_TOKEN=SESSION, **env))
@@ -124,12 +131,25 @@ class Places(TestCase):
         self.client().mute("c")
         self.assertEqual(1, len(self.hearth.seen))
 
-    def test_not_tcp_when_the_socket_cannot_be_asked(self):
+    def test_tcp_when_the_socket_that_is_named_is_none(self):
         file = os.path.join(self.directory, "file")
         with open(file, "w"):
-            os.environ["HEARTH_SOCKET"] = os.path.join(file, "s")
-        with self.assertRaisesRegex(HearthError, "cannot be reached.*Not a directory"):
-            self.client().mute("c")
+            pass
+        for path in (file, os.path.join(file, "s"), os.path.join(self.directory, "x" * 108)):
+            with self.subTest(path):
+                os.environ.update(HEARTH_SOCKET=path, HEARTH_ADDR=self.hearth.addr)
+                self.client().mute("c")
+                os.environ["HEARTH_ADDR"] = self.closed_port()
+                self.assert_names_both(path, os.environ["HEARTH_ADDR"])
+
+    def test_not_tcp_when_the_socket_is_busy(self):
+        os.environ["HEARTH_SOCKET"] = self.path
+        with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as queued:
+            listener.bind(self.path)
+            listener.listen(0)
+            queued.connect(self.path)
+            with self.assertRaisesRegex(HearthError, "cannot be reached"):
+                self.client(connect_timeout=0.1).mute("c")
         self.assertEqual(0, self.hearth.opened)
 
     def test_the_default_address_where_none_is_given(self):

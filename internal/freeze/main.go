@@ -79,7 +79,7 @@ func run(ctx context.Context, out io.Writer, freezes int, seed uint64, short boo
 	if defended.failures > 0 || defended.stale > 0 {
 		faults = append(faults, errors.New("a freeze was seen"))
 	}
-	if defended.slow() && !defended.busy() {
+	if defended.slow() {
 		faults = append(faults, errors.New(defended.firstRequests()))
 	}
 	if !short {
@@ -89,7 +89,7 @@ func run(ctx context.Context, out io.Writer, freezes int, seed uint64, short boo
 				return err
 			}
 			fmt.Fprintf(out, "without %s: %v late_first_requests=%d\n", d.name, r, r.beyond)
-			if r.failures == 0 && !r.slow() && !r.busy() {
+			if r.failures == 0 && !r.slow() {
 				faults = append(faults, fmt.Errorf("nothing is worse without %s", d.name))
 			}
 		}

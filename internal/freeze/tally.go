@@ -92,24 +92,24 @@ const (
 	fresh     = 2*rtt + 5*time.Millisecond      // a connection: TCP, TLS, and their arithmetic
 	shortWait = max(50*time.Millisecond, 2*rtt) // for an answer over a connection that may be dead
 	room      = 20 * time.Millisecond           // for the other sandboxes, which work on the same CPUs
+	hard      = 200 * time.Millisecond          // beyond the bound: no machine explains that
 )
 
-// bound is what a first request may take: a warm one's time, a fresh connection, and the short wait unless the
-// freeze outlived every connection. A time in which the machine itself was late says nothing.
-func (t *tally) bound(s sample, warm float64) (bound float64, judged bool) {
-	const late = 5 * time.Millisecond
-	more := fresh + room
+// bound is what a first request may take: a warm one's time, a fresh connection, the short wait unless the freeze
+// outlived every connection, and what the machine itself was late meanwhile.
+func (t *tally) bound(s sample, warm float64) float64 {
+	more := fresh + room + t.noise.within(s.from, s.to)
 	if !s.round.outlives {
 		more += shortWait
 	}
-	return warm + ms(more), t.noise.longest(s.from, s.to) < late
+	return warm + ms(more)
 }
 
 // result is what a run comes to.
 type result struct {
 	freezes, requests, failures, stale, dials int
 	worst, warm                               float64
-	firsts, judged, beyond                    int // first requests, and those beyond their bounds
+	firsts, beyond, hopeless                  int // first requests, those beyond their bounds, and of them those far beyond
 }
 
 func (r result) String() string {
@@ -117,18 +117,15 @@ func (r result) String() string {
 		r.freezes, r.requests, r.failures, r.stale, r.worst, r.warm, r.dials)
 }
 
-// slow says whether more first requests were beyond their bounds than a machine with other things to do explains.
+// slow says whether first requests were beyond their bounds further, or more often, than a machine with other things to
+// do explains.
 func (r result) slow() bool {
 	const few, noise = 5, 0.02 // in a short run a few are noise too
-	return float64(r.beyond) > max(few, noise*float64(r.judged))
+	return r.hopeless > 0 || float64(r.beyond) > max(few, noise*float64(r.firsts))
 }
 
-// busy says that most cannot be judged.
-func (r result) busy() bool { return r.judged < r.firsts/2 }
-
 func (r result) firstRequests() string {
-	return fmt.Sprintf("%d of %d first requests took longer than their bounds (%d more while the machine was late: not judged)",
-		r.beyond, r.judged, r.firsts-r.judged)
+	return fmt.Sprintf("%d of %d first requests took longer than their bounds, %d of them by more than %v", r.beyond, r.firsts, r.hopeless, hard)
 }
 
 // result prints how long first requests took, by their kinds, and sums up.
@@ -140,26 +137,27 @@ func (t *tally) result() (result, error) {
 		firsts: len(t.firsts), warm: percentile(times(t.warms), 0.5),
 	}
 	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "first request\tcount\tmedian ms\tp95\tworst\tjudged\tbeyond\twarm: median ms\tp99\t")
+	fmt.Fprintln(w, "first request\tcount\tmedian ms\tp95\tworst\tbeyond\twarm: median ms\tp99\t")
 	for _, k := range kinds() {
 		other := func(s sample) bool { return s.kind != k.name }
 		firsts, warms := slices.DeleteFunc(slices.Clone(t.firsts), other), times(slices.DeleteFunc(slices.Clone(t.warms), other))
-		warm, judged, beyond := percentile(warms, 0.5), 0, 0
+		warm, beyond := percentile(warms, 0.5), 0
 		for _, s := range firsts {
 			r.worst = max(r.worst, s.ms())
-			bound, ok := t.bound(s, warm)
-			if !ok {
+			bound := t.bound(s, warm)
+			if s.ms() <= bound {
 				continue
 			}
-			if judged++; s.ms() > bound {
-				beyond++
-				t.beyond = append(t.beyond, fmt.Sprintf("%s took %.1f ms, not %.1f: %v", k.name, s.ms(), bound, s.round))
+			beyond++
+			if s.ms() > bound+ms(hard) {
+				r.hopeless++
 			}
+			t.beyond = append(t.beyond, fmt.Sprintf("%s took %.1f ms, not %.1f: %v", k.name, s.ms(), bound, s.round))
 		}
-		r.judged, r.beyond = r.judged+judged, r.beyond+beyond
+		r.beyond += beyond
 		ms := times(firsts)
-		fmt.Fprintf(w, "%s\t%d\t%.1f\t%.1f\t%.1f\t%d\t%d\t%.1f\t%.1f\t\n", k.name,
-			len(ms), percentile(ms, 0.5), percentile(ms, 0.95), percentile(ms, 1), judged, beyond, warm, percentile(warms, 0.99))
+		fmt.Fprintf(w, "%s\t%d\t%.1f\t%.1f\t%.1f\t%d\t%.1f\t%.1f\t\n", k.name,
+			len(ms), percentile(ms, 0.5), percentile(ms, 0.95), percentile(ms, 1), beyond, warm, percentile(warms, 0.99))
 	}
 	if err := w.Flush(); err != nil {
 		return r, err

@@ -82,6 +82,9 @@ func run(ctx context.Context, out io.Writer, freezes int, seed uint64, short boo
 	if defended.slow() {
 		faults = append(faults, errors.New(defended.firstRequests()))
 	}
+	if err := defended.pooled(); err != nil {
+		faults = append(faults, err)
+	}
 	if !short {
 		for _, d := range []defence{{"idle_limit", blackHole}, {"race", blackHole}, {"replay", forget}} {
 			r, err := h.run(ctx, d, freezes/2)

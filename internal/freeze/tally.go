@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -109,7 +110,8 @@ func (t *tally) bound(s sample, warm float64) float64 {
 type result struct {
 	freezes, requests, failures, stale, dials int
 	worst, warm                               float64
-	firsts, beyond, hopeless                  int // first requests, those beyond their bounds, and of them those far beyond
+	firsts, beyond, hopeless                  int      // first requests, those beyond their bounds, and of them those far beyond
+	cold                                      []string // kinds whose warm requests were not
 }
 
 func (r result) String() string {
@@ -122,6 +124,21 @@ func (r result) String() string {
 func (r result) slow() bool {
 	const few, noise = 5, 0.02 // in a short run a few are noise too
 	return r.hopeless > 0 || float64(r.beyond) > max(few, noise*float64(r.firsts))
+}
+
+// mostDials is what a freeze may cost at most: the connections of both pools, and the second tries'.
+const mostDials = 8
+
+// pooled says what shows that connections are not kept.
+func (r result) pooled() error {
+	var errs []error
+	if len(r.cold) > 0 {
+		errs = append(errs, fmt.Errorf("warm requests took as long as over fresh connections: %s", strings.Join(r.cold, ", ")))
+	}
+	if r.dials > mostDials*r.freezes {
+		errs = append(errs, fmt.Errorf("%d dials in %d freezes, not %d each", r.dials, r.freezes, mostDials))
+	}
+	return errors.Join(errs...)
 }
 
 func (r result) firstRequests() string {
@@ -142,6 +159,9 @@ func (t *tally) result() (result, error) {
 		other := func(s sample) bool { return s.kind != k.name }
 		firsts, warms := slices.DeleteFunc(slices.Clone(t.firsts), other), times(slices.DeleteFunc(slices.Clone(t.warms), other))
 		warm, beyond := percentile(warms, 0.5), 0
+		if most := ms(time.Duration(k.calls) * (rtt*3/2 + 5*time.Millisecond)); !(warm <= most) { // none is too much, too
+			r.cold = append(r.cold, fmt.Sprintf("%s %.1f ms, not %.1f", k.name, warm, most))
+		}
 		for _, s := range firsts {
 			r.worst = max(r.worst, s.ms())
 			bound := t.bound(s, warm)

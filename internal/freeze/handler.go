@@ -35,7 +35,7 @@ func kinds() []kind {
 
 // handle is the handler: one invocation. The sandbox is frozen as soon as it returns.
 func (s *sandbox) handle(ctx context.Context, _ []byte) ([]byte, error) {
-	k := kinds()[s.round.first]
+	k := kinds()[max(0, slices.IndexFunc(kinds(), func(k kind) bool { return k.name == s.round.first }))]
 	s.tally.first(s.round, k.name, s.try(ctx, "first: "+k.name, func(ctx context.Context) error { return k.do(s, ctx) }))
 
 	every := func(name string, do func(ctx context.Context, chat int) error) (calls []call) {

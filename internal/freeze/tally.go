@@ -126,6 +126,12 @@ func (r result) slow() bool {
 	return r.hopeless > 0 || float64(r.beyond) > max(few, noise*float64(r.firsts))
 }
 
+// worse says whether requests failed or were late for want of a defence: more often than with it, under the same plan.
+func (r result) worse(control result) bool {
+	rate := func(r result) float64 { return float64(r.failures+r.beyond) / float64(r.freezes) }
+	return (r.failures > 0 || r.slow()) && rate(r) > rate(control)
+}
+
 // mostDials is what a freeze may cost at most: the connections of both pools, and the second tries'.
 const mostDials = 8
 

@@ -39,14 +39,29 @@ func (n *noise) listen(ctx context.Context) {
 	}
 }
 
-// longest is the longest delay that touched the time between.
-func (n *noise) longest(from, to time.Time) (most time.Duration) {
+// within is how long the machine was late in all in the time between.
+func (n *noise) within(from, to time.Time) (sum time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for i := len(n.delays) - 1; i >= 0 && n.delays[i].at.After(from); i-- {
-		if d := n.delays[i]; d.at.Add(-d.long).Before(to) {
-			most = max(most, d.long)
+		d := n.delays[i]
+		if began := d.at.Add(-d.long); began.Before(to) {
+			sum += earlier(d.at, to).Sub(later(began, from))
 		}
 	}
-	return most
+	return sum
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }

@@ -13,6 +13,14 @@ const gap = time.Second
 // that was noticed; with the other one it may be, and is unproven.
 func idleLimits() []time.Duration { return []time.Duration{gap, 2 * gap} }
 
+// sandboxLimits are the idle limits by the sandboxes' numbers.
+func sandboxLimits() (limits []time.Duration) {
+	for n := range sandboxes {
+		limits = append(limits, idleLimits()[n*len(idleLimits())/sandboxes])
+	}
+	return limits
+}
+
 // fault is what happens to an upstream's connections during a freeze.
 type fault string
 
@@ -49,6 +57,21 @@ const (
 	forward shift = "the wall clock is set forward"
 )
 
+// cell is a first request over connections that may have died in silence: what a defence is decided by.
+type cell struct {
+	first          string
+	fault          fault
+	weaviate, odoo bool
+}
+
+func cells() (list []cell) {
+	for _, f := range []fault{blackHole, forget} {
+		list = append(list, cell{"odoo write", f, false, true}, cell{"odoo read", f, false, true},
+			cell{"messages", f, true, false}, cell{"history", f, true, false}, cell{"preprocess", f, true, true})
+	}
+	return list
+}
+
 // round is a freeze and the invocation after it.
 type round struct {
 	frozen         time.Duration
@@ -57,7 +80,7 @@ type round struct {
 	weaviate, odoo bool // what it hits
 	shift          shift
 	by             time.Duration // the wall clock is set
-	first          int           // the kind of the first request
+	first          string        // the kind of the first request
 	// What another sandbox writes meanwhile, and where.
 	chat                   int
 	message, mute, contact bool
@@ -75,33 +98,55 @@ func (r round) String() string {
 	return s
 }
 
-// plan draws the n rounds of a sandbox: every length and fault in its share, in any order. Half of the freezes are
-// shorter than its idle limit, and half of those shorter than the gap too if there is room between the two. A favorite
-// fault gets half of the freezes that are noticed.
-func plan(random *rand.Rand, n int, limit time.Duration, moving bool, favorite fault) []round {
+// plan draws the rounds of every sandbox, n in all: each length and fault in its share, in any order. With the least idle
+// limit half of the freezes are shorter than it, with another one three quarters. Two thirds of those that are noticed
+// are cells, in turn: of those that outlive every connection, and of those that do not.
+func plan(random *rand.Rand, n int, limits []time.Duration, moving bool) [][]round {
+	decisive := cells()
+	random.Shuffle(len(decisive), func(i, j int) { decisive[i], decisive[j] = decisive[j], decisive[i] })
+	noticed, dealt := map[bool]int{}, map[bool]int{} // by outlives
+	plans := make([][]round, len(limits))
+	for i, limit := range limits {
+		rounds := draw(random, (n+i)/len(limits), limit, moving)
+		for j := range rounds {
+			r := &rounds[j]
+			if r.frozen < gap {
+				continue
+			}
+			if noticed[r.outlives]++; noticed[r.outlives]%3 == 0 {
+				continue
+			}
+			c := decisive[dealt[r.outlives]%len(decisive)]
+			r.first, r.fault, r.weaviate, r.odoo = c.first, c.fault, c.weaviate, c.odoo
+			dealt[r.outlives]++
+		}
+		random.Shuffle(len(rounds), func(i, j int) { rounds[i], rounds[j] = rounds[j], rounds[i] })
+		plans[i] = rounds
+	}
+	return plans
+}
+
+func draw(random *rand.Rand, n int, limit time.Duration, moving bool) []round {
 	between := func(least, most time.Duration) time.Duration {
 		return (least + time.Duration(random.Int64N(int64(most-least)))).Round(time.Millisecond)
 	}
 	const margin = 100 * time.Millisecond
 	short, medium, long := [2]time.Duration{gap / 20, gap - margin}, [2]time.Duration{gap + margin, limit - 2*margin}, [2]time.Duration{limit + margin, limit + gap - margin}
+	lengths := [][2]time.Duration{short, medium, medium, long}
 	if limit == gap {
-		medium = short
+		lengths = [][2]time.Duration{short, long}
 	}
-	lengths := [][2]time.Duration{short, medium, long, long}
 	rounds, turn := make([]round, n), random.IntN(100)
 	for i := range rounds {
 		length := lengths[i%len(lengths)]
 		r := round{
 			frozen: between(length[0], length[1]), outlives: length == long,
 			shift: []shift{still, still, both, back, forward}[random.IntN(5)],
-			first: random.IntN(len(kinds())),
+			first: kinds()[random.IntN(len(kinds()))].name,
 			chat:  random.IntN(chats), message: random.IntN(3) > 0, mute: random.IntN(3) == 0, contact: random.IntN(3) == 0,
 		}
 		list := faults(r.frozen, moving)
 		r.fault = list[(turn+i/len(lengths))%len(list)]
-		if favorite != "" && r.frozen > gap && i/len(lengths)%2 == 0 {
-			r.fault = favorite
-		}
 		hit := random.IntN(3)
 		r.weaviate, r.odoo = hit != 1, hit != 0
 		if r.shift == back || r.shift == forward {
@@ -109,6 +154,5 @@ func plan(random *rand.Rand, n int, limit time.Duration, moving bool, favorite f
 		}
 		rounds[i] = r
 	}
-	random.Shuffle(n, func(i, j int) { rounds[i], rounds[j] = rounds[j], rounds[i] })
 	return rounds
 }

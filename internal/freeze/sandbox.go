@@ -85,7 +85,7 @@ func (u upstream) close() (err error) {
 // start starts the sandbox of a binary in its folder, with the defence switched off that without names.
 func start(ctx context.Context, dir, binary, without string, n int, t *tally) (s *sandbox, err error) {
 	s = &sandbox{
-		number: n, idleLimit: idleLimits()[n*len(idleLimits())/sandboxes], tally: t,
+		number: n, idleLimit: sandboxLimits()[n], tally: t,
 		messages: weaviatetest.New(), contacts: odootest.New(odootest.Config{Key: odooKey}),
 	}
 	defer func() {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -92,24 +93,25 @@ const (
 	fresh     = 2*rtt + 5*time.Millisecond      // a connection: TCP, TLS, and their arithmetic
 	shortWait = max(50*time.Millisecond, 2*rtt) // for an answer over a connection that may be dead
 	room      = 20 * time.Millisecond           // for the other sandboxes, which work on the same CPUs
+	hard      = 200 * time.Millisecond          // beyond the bound: no machine explains that
 )
 
-// bound is what a first request may take: a warm one's time, a fresh connection, and the short wait unless the
-// freeze outlived every connection. A time in which the machine itself was late says nothing.
-func (t *tally) bound(s sample, warm float64) (bound float64, judged bool) {
-	const late = 5 * time.Millisecond
-	more := fresh + room
+// bound is what a first request may take: a warm one's time, a fresh connection, the short wait unless the freeze
+// outlived every connection, and what the machine itself was late meanwhile.
+func (t *tally) bound(s sample, warm float64) float64 {
+	more := fresh + room + t.noise.within(s.from, s.to)
 	if !s.round.outlives {
 		more += shortWait
 	}
-	return warm + ms(more), t.noise.longest(s.from, s.to) < late
+	return warm + ms(more)
 }
 
 // result is what a run comes to.
 type result struct {
 	freezes, requests, failures, stale, dials int
 	worst, warm                               float64
-	firsts, judged, beyond                    int // first requests, and those beyond their bounds
+	firsts, beyond, hopeless                  int      // first requests, those beyond their bounds, and of them those far beyond
+	cold                                      []string // kinds whose warm requests were not
 }
 
 func (r result) String() string {
@@ -117,18 +119,36 @@ func (r result) String() string {
 		r.freezes, r.requests, r.failures, r.stale, r.worst, r.warm, r.dials)
 }
 
-// slow says whether more first requests were beyond their bounds than a machine with other things to do explains.
+// slow says whether first requests were beyond their bounds further, or more often, than a machine with other things to
+// do explains.
 func (r result) slow() bool {
 	const few, noise = 5, 0.02 // in a short run a few are noise too
-	return float64(r.beyond) > max(few, noise*float64(r.judged))
+	return r.hopeless > 0 || float64(r.beyond) > max(few, noise*float64(r.firsts))
 }
 
-// busy says that most cannot be judged.
-func (r result) busy() bool { return r.judged < r.firsts/2 }
+// worse says whether requests failed or were late for want of a defence: more often than with it, under the same plan.
+func (r result) worse(control result) bool {
+	rate := func(r result) float64 { return float64(r.failures+r.beyond) / float64(r.freezes) }
+	return (r.failures > 0 || r.slow()) && rate(r) > rate(control)
+}
+
+// mostDials is what a freeze may cost at most: the connections of both pools, and the second tries'.
+const mostDials = 8
+
+// pooled says what shows that connections are not kept.
+func (r result) pooled() error {
+	var errs []error
+	if len(r.cold) > 0 {
+		errs = append(errs, fmt.Errorf("warm requests took as long as over fresh connections: %s", strings.Join(r.cold, ", ")))
+	}
+	if r.dials > mostDials*r.freezes {
+		errs = append(errs, fmt.Errorf("%d dials in %d freezes, not %d each", r.dials, r.freezes, mostDials))
+	}
+	return errors.Join(errs...)
+}
 
 func (r result) firstRequests() string {
-	return fmt.Sprintf("%d of %d first requests took longer than their bounds (%d more while the machine was late: not judged)",
-		r.beyond, r.judged, r.firsts-r.judged)
+	return fmt.Sprintf("%d of %d first requests took longer than their bounds, %d of them by more than %v", r.beyond, r.firsts, r.hopeless, hard)
 }
 
 // result prints how long first requests took, by their kinds, and sums up.
@@ -140,26 +160,30 @@ func (t *tally) result() (result, error) {
 		firsts: len(t.firsts), warm: percentile(times(t.warms), 0.5),
 	}
 	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "first request\tcount\tmedian ms\tp95\tworst\tjudged\tbeyond\twarm: median ms\tp99\t")
+	fmt.Fprintln(w, "first request\tcount\tmedian ms\tp95\tworst\tbeyond\twarm: median ms\tp99\t")
 	for _, k := range kinds() {
 		other := func(s sample) bool { return s.kind != k.name }
 		firsts, warms := slices.DeleteFunc(slices.Clone(t.firsts), other), times(slices.DeleteFunc(slices.Clone(t.warms), other))
-		warm, judged, beyond := percentile(warms, 0.5), 0, 0
+		warm, beyond := percentile(warms, 0.5), 0
+		if most := ms(time.Duration(k.calls) * (rtt*3/2 + 5*time.Millisecond)); !(warm <= most) { // none is too much, too
+			r.cold = append(r.cold, fmt.Sprintf("%s %.1f ms, not %.1f", k.name, warm, most))
+		}
 		for _, s := range firsts {
 			r.worst = max(r.worst, s.ms())
-			bound, ok := t.bound(s, warm)
-			if !ok {
+			bound := t.bound(s, warm)
+			if s.ms() <= bound {
 				continue
 			}
-			if judged++; s.ms() > bound {
-				beyond++
-				t.beyond = append(t.beyond, fmt.Sprintf("%s took %.1f ms, not %.1f: %v", k.name, s.ms(), bound, s.round))
+			beyond++
+			if s.ms() > bound+ms(hard) {
+				r.hopeless++
 			}
+			t.beyond = append(t.beyond, fmt.Sprintf("%s took %.1f ms, not %.1f: %v", k.name, s.ms(), bound, s.round))
 		}
-		r.judged, r.beyond = r.judged+judged, r.beyond+beyond
+		r.beyond += beyond
 		ms := times(firsts)
-		fmt.Fprintf(w, "%s\t%d\t%.1f\t%.1f\t%.1f\t%d\t%d\t%.1f\t%.1f\t\n", k.name,
-			len(ms), percentile(ms, 0.5), percentile(ms, 0.95), percentile(ms, 1), judged, beyond, warm, percentile(warms, 0.99))
+		fmt.Fprintf(w, "%s\t%d\t%.1f\t%.1f\t%.1f\t%d\t%.1f\t%.1f\t\n", k.name,
+			len(ms), percentile(ms, 0.5), percentile(ms, 0.95), percentile(ms, 1), beyond, warm, percentile(warms, 0.99))
 	}
 	if err := w.Flush(); err != nil {
 		return r, err

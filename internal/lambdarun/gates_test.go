@@ -34,17 +34,26 @@ func TestVerdict(t *testing.T) {
 		{"late", lambdatest.OnDemand, 1769, []float64{31}, []float64{1}, []float64{25}, []float64{300}, 8_000_000, 1},
 		{"late on purpose", lambdatest.ProvisionedConcurrency, 1769, []float64{31}, []float64{1}, []float64{25}, []float64{300}, 8_000_000, 0},
 		{"all of it", lambdatest.OnDemand, 1769, []float64{31}, []float64{1.1}, []float64{26}, []float64{301}, 8_000_001, 5},
+		{"nobody waits", lambdatest.ManagedInstances, 1769, []float64{30}, []float64{1.1}, []float64{25}, []float64{300}, 8_000_000, 0},
+		{"one end was late", lambdatest.OnDemand, 1769, []float64{30}, []float64{1}, []float64{25}, []float64{2, 301, 2}, 8_000_000, 1},
 		{"small", lambdatest.OnDemand, 512, []float64{31}, []float64{1.1}, []float64{26}, []float64{301}, 8_000_000, 0},
 		{"nothing measured", lambdatest.OnDemand, 1769, nil, nil, nil, nil, 8_000_000, 4},
 	} {
 		r := row{
 			cell: cell{tc.init, tc.mb, "go"}, beside: cost{next: []float64{10}},
-			extension: cost{next: tc.next, added: tc.added, idle: tc.idle, ended: tc.ended},
+			extension: cost{next: tc.next, added: tc.added, idle: tc.idle, loaded: 40, ended: tc.ended},
 		}
 		var out strings.Builder
 		err := verdict(&out, []row{r}, []file{{"layer.zip", tc.zip}})
 		if n := strings.Count(out.String(), "MISSED"); n != tc.missed || errors.Is(err, errGate) != (tc.missed > 0) {
 			t.Errorf("%s: %v\n%s", tc.name, err, out.String())
 		}
+	}
+}
+
+func TestTheRatioIsOfPairs(t *testing.T) {
+	r := row{extension: cost{next: []float64{20, 200, 30}}, beside: cost{next: []float64{10, 100, 10}}} // The machine was slow once.
+	if got := median(r.ratios()); got != 2 {
+		t.Errorf("%v, want 2", got)
 	}
 }

@@ -67,7 +67,7 @@ func run(ctx context.Context, out io.Writer, o options) (err error) {
 	defer layer.Close()
 	r := &rounds{dir: dir, root: b.root, opt: layer.Opt, upstreams: u, handler: b.handler, starts: 9, invocations: 200}
 	if o.short {
-		r.starts, r.invocations = 3, 40
+		r.starts, r.invocations = 7, 40
 	}
 	extension, beside := subject{name: "hearth", path: r.opt("extensions", "hearth")}, subject{name: bareName, path: b.bare}
 	cells := matrix(o.short)

@@ -19,8 +19,14 @@ func percentile(samples []float64, p float64) float64 {
 
 func median(samples []float64) float64 { return percentile(samples, 0.5) }
 
-// ratio is how much longer the extension takes to its first /next than the one beside it.
-func (r row) ratio() float64 { return median(r.extension.next) / median(r.beside.next) }
+// ratios are how much longer the extension took to its first /next than the one beside it, by pairs that were started
+// one right after the other: the machine treated them alike.
+func (r row) ratios() (list []float64) {
+	for i := range min(len(r.extension.next), len(r.beside.next)) {
+		list = append(list, r.extension.next[i]/r.beside.next[i])
+	}
+	return list
+}
 
 // table prints what was measured. Each cell holds the extension's value and that of the one beside it.
 func table(out io.Writer, rows []row, extension, beside string) error {
@@ -33,7 +39,7 @@ func table(out io.Writer, rows []row, extension, beside string) error {
 		for _, pair := range [][2]float64{{median(a.init), median(b.init)}, {median(a.register), median(b.register)}, {median(a.next), median(b.next)}} {
 			fmt.Fprintf(w, "%.1f / %.1f\t", pair[0], pair[1])
 		}
-		fmt.Fprintf(w, "%.2f\t", r.ratio())
+		fmt.Fprintf(w, "%.2f\t", median(r.ratios()))
 		for _, p := range []float64{0.5, 0.99} {
 			fmt.Fprintf(w, "%.2f / %.2f\t", percentile(a.added, p), percentile(b.added, p))
 		}

@@ -1,6 +1,7 @@
 package lambdatest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -11,9 +12,14 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/google/uuid"
 )
 
-const cgroupRoot = "/sys/fs/cgroup"
+const (
+	cgroupRoot = "/sys/fs/cgroup"
+	prefix     = "lambdatest-"
+)
 
 // cgroup holds the sandbox's processes: one folder in version 2, one for each controller in version 1.
 type cgroup struct {
@@ -24,8 +30,14 @@ type cgroup struct {
 // freezer is how processes are stopped in a cgroup: what to write into control, and what state holds once it is so.
 type freezer struct{ control, freeze, thaw, state, frozen, thawed string }
 
-// newCgroup makes what this system lets us make of a cgroup, and says what that is.
-func newCgroup(name string, memoryMB int) (c cgroup, l Limits) {
+// newCgroup makes what this system lets us make of a cgroup, and says what that is. What a host left behind that was
+// killed is removed first: it may be frozen, and then nothing else ends it.
+func newCgroup(memoryMB int) (c cgroup, l Limits) {
+	for _, controller := range []string{"freezer", "cpu", "memory"} {
+		reap(ownCgroup(controller))
+	}
+	reap(cgroupRoot)
+	name := prefix + owner(os.Getpid()) + "-" + uuid.NewString()
 	quota, bytes := strconv.Itoa(memoryMB*cpuPeriod/vCPU), strconv.Itoa(memoryMB<<20)
 	period := strconv.Itoa(cpuPeriod)
 	if _, err := os.Stat(cgroupRoot + "/cgroup.controllers"); err == nil {
@@ -48,6 +60,36 @@ func newCgroup(name string, memoryMB int) (c cgroup, l Limits) {
 		l.Memory = l.note("memory", c.add(filepath.Join(ownCgroup("memory"), name), "memory.limit_in_bytes", bytes))
 	}
 	return c, l
+}
+
+// owner names a process among all that ever ran on this machine: its PID namespace, its number in there, and when it
+// began. "": it is no more.
+func owner(pid int) string {
+	namespace, err := os.Stat("/proc/self/ns/pid")
+	stat, err2 := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil || err2 != nil {
+		return ""
+	}
+	const began = 22 - 3 // the 22nd field; the third follows the name
+	_, fields, _ := strings.Cut(string(stat[bytes.LastIndexByte(stat, ')'):]), " ")
+	return fmt.Sprintf("%d.%d.%s", namespace.Sys().(*syscall.Stat_t).Ino, pid, strings.Fields(fields)[began])
+}
+
+// reap removes the cgroups in a folder whose owner was in this PID namespace and is no more.
+func reap(root string) {
+	dirs, _ := filepath.Glob(filepath.Join(root, prefix+"*.*.*-*"))
+	for _, dir := range dirs {
+		name, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), prefix), "-")
+		parts := strings.Split(name, ".")
+		pid, _ := strconv.Atoi(parts[1])
+		own, _, _ := strings.Cut(owner(os.Getpid()), ".")
+		if parts[0] != own || owner(pid) == name {
+			continue
+		}
+		_ = set(dir, "cgroup.freeze", "0")
+		_ = set(dir, "freezer.state", "THAWED")
+		_ = cgroup{dirs: []string{dir}}.remove()
+	}
 }
 
 // ownCgroup is the folder of this process's own group, which limits what is made below it. In a container it may be
@@ -148,7 +190,10 @@ func (c cgroup) remove() error {
 					_ = syscall.Kill(n, syscall.SIGKILL)
 				}
 			}
-			return os.Remove(dir)
+			if err := os.Remove(dir); !errors.Is(err, os.ErrNotExist) {
+				return err
+			}
+			return nil
 		}))
 	}
 	return errs

@@ -13,7 +13,7 @@ type cgroup struct{ freezer freezer }
 
 type freezer struct{}
 
-func newCgroup(string, int) (cgroup, Limits) {
+func newCgroup(int) (cgroup, Limits) {
 	return cgroup{}, Limits{Missing: []string{"no cgroups here"}}
 }
 

@@ -32,8 +32,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 var (
@@ -117,7 +115,7 @@ func New(cfg Config) (*Host, error) {
 		changed: make(chan struct{}),
 		random:  rand.New(rand.NewPCG(cfg.Seed, 0)),
 	}
-	h.cgroup, h.limits = newCgroup("lambdatest-"+uuid.NewString(), cfg.MemoryMB)
+	h.cgroup, h.limits = newCgroup(cfg.MemoryMB)
 	h.server = &httptest.Server{Listener: ln, Config: &http.Server{Handler: h.routes(ctx), ReadHeaderTimeout: 5 * time.Second}}
 	h.server.Start()
 	return h, nil

@@ -32,6 +32,8 @@ func TestMain(m *testing.M) {
 func extensionMain(behaviour string) int {
 	c := &caller{host: os.Getenv("AWS_LAMBDA_RUNTIME_API")}
 	switch behaviour {
+	case "host":
+		return hostMain()
 	case "crash":
 		fmt.Println("about to crash")
 		return 3

@@ -4,11 +4,13 @@ import (
 	"archive/zip"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -102,6 +104,46 @@ func TestASandboxLeavesNothingBehind(t *testing.T) {
 	for _, dir := range dirs {
 		if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%s is left behind: %v", dir, err)
+		}
+	}
+}
+
+// hostMain is a host that is killed while its sandbox is frozen.
+func hostMain() int {
+	h, err := New(Config{})
+	if err == nil {
+		_, err = h.StartExtension(context.Background(), os.Args[0], noLinger, "LAMBDATEST_EXTENSION=obedient")
+	}
+	if err == nil {
+		err = h.Freeze()
+	}
+	fmt.Println(strings.Join(h.cgroup.dirs, "\n"), err)
+	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	return 0
+}
+
+func TestWhatAKilledHostLeftIsRemovedByTheNext(t *testing.T) {
+	killed := exec.CommandContext(t.Context(), asExtension(t))
+	killed.Env = append(os.Environ(), "LAMBDATEST_EXTENSION=host")
+	out, err := killed.Output()
+	dir, problem, _ := strings.Cut(strings.TrimSpace(string(out)), " ")
+	if dir == "" {
+		t.Skip("no cgroups here")
+	}
+	if err == nil || problem != "<nil>" {
+		t.Fatalf("the host was not killed over a frozen sandbox: %v, %s", err, out)
+	}
+	if _, err := os.Stat(dir); err != nil {
+		t.Fatal(err)
+	}
+	living, _ := newHost(t, Config{})
+	newHost(t, Config{})
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s is left behind: %v", dir, err)
+	}
+	for _, dir := range living.cgroup.dirs {
+		if _, err := os.Stat(dir); err != nil {
+			t.Errorf("the living host's: %v", err)
 		}
 	}
 }

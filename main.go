@@ -31,6 +31,12 @@ import (
 // version is set by the linker.
 var version = "dev"
 
+const usage = `hearth          serve; in Lambda as an extension
+hearth check    say what is wrong with the configuration, the upstreams and the classes
+hearth schema   create the classes that are missing
+hearth version  print the version
+`
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -44,6 +50,8 @@ func main() {
 		err = createSchema(ctx, os.Environ(), os.Stdout)
 	case "version":
 		fmt.Println("hearth", version)
+	case "help", "-h", "--help":
+		fmt.Print(usage)
 	default:
 		err = fmt.Errorf("no command %q: try check, schema or version, or none to serve", command)
 	}

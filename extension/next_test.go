@@ -64,9 +64,9 @@ func TestAFailingNextIsAskedLessAndLessOften(t *testing.T) {
 		answers []string
 		want    []time.Duration // in milliseconds
 	}{
-		"nobody answers": {[]string{"", "", "", "", shutdown}, []time.Duration{10, 20, 40, 80}},
-		"whatever fails": {[]string{"500", "no JSON", "", "500", shutdown}, []time.Duration{10, 20, 40, 80}},
-		"up to 5s":       {[]string{"", "", "", "", "", "", "", "", "", "", "", shutdown}, []time.Duration{10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5000, 5000}},
+		"nobody answers":                  {[]string{"", "", "", "", shutdown}, []time.Duration{10, 20, 40, 80}},
+		"whatever fails":                  {[]string{"500", "no JSON", "", "500", shutdown}, []time.Duration{10, 20, 40, 80}},
+		"up to 5s":                        {[]string{"", "", "", "", "", "", "", "", "", "", "", shutdown}, []time.Duration{10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5000, 5000}},
 		"an event without a type is none": {[]string{"{}", `{"eventType":""}`, "null", `{"eventType":7}`, `[]`, shutdown}, []time.Duration{10, 20, 40, 80, 160}},
 		"an event is a new beginning": {
 			[]string{"", "", invoke, "", "", shutdown}, []time.Duration{10, 20, 0, 10, 20},

@@ -3,6 +3,7 @@ package sidecar
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -86,7 +87,7 @@ func (s *Server) preprocess(r *request) error {
 			return got.Body, got.Origin, err
 		}})
 	}
-	ctx, cancel := context.WithTimeout(r.life, time.Duration(timeout)*time.Millisecond)
+	ctx, cancel := s.cfg.Pulse.WithTimeout(r.life, time.Duration(timeout)*time.Millisecond)
 	defer cancel()
 	s.runParts(ctx, parts)
 	return s.replyParts(r, chat, parts)
@@ -126,19 +127,29 @@ func (s *Server) replyParts(r *request, chat string, parts []*part) error {
 	}
 	r.timings(header...)
 	if len(failed) == len(parts) {
-		p := problem(http.StatusBadGateway, "unreachable", "no part could be fetched: see errors")
-		p.Errors = failed
-		p.Retryable = true
-		for _, f := range failed {
-			p.Retryable = p.Retryable && f.Retryable
-		}
-		return p
+		return allFailed(failed)
 	}
 	if len(failed) > 0 {
 		reply["errors"] = failed
 	}
 	reply["cache"], reply["timings"] = held, timings
 	return r.send(http.StatusOK, reply)
+}
+
+// allFailed is the problem of a call of which no part came. Where there is nobody to ask it says so itself.
+func allFailed(parts map[string]*client.Problem) *client.Problem {
+	p := problem(http.StatusBadGateway, "unreachable", "no part could be fetched: see errors")
+	p.Errors, p.Retryable = parts, true
+	configured := false
+	for _, f := range parts {
+		p.Retryable = p.Retryable && f.Retryable
+		configured = configured || f.Type != errorDocs+"not-configured"
+	}
+	if !configured {
+		first := parts[slices.Min(slices.Collect(maps.Keys(parts)))]
+		p.Type, p.Title, p.Status, p.Detail = first.Type, first.Title, first.Status, first.Detail
+	}
+	return p
 }
 
 func (o *object) has(name string) bool {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -46,5 +47,21 @@ func TestAPartThatPanicsFailsAlone(t *testing.T) {
 	if err := json.Unmarshal(log.Bytes(), &line); err != nil || line.Level != "ERROR" ||
 		!strings.Contains(line.Error, "on purpose") || !strings.Contains(line.Error, "preprocess_test.go") {
 		t.Errorf("logged %s", log.String())
+	}
+}
+
+func TestWhereNobodyIsConfiguredThePreprocessSaysSo(t *testing.T) {
+	s := New(Config{NoWeaviate: "HEARTH_WEAVIATE_URL is not set"})
+	fails := func(err error) func(context.Context) (json.RawMessage, cache.Origin, error) {
+		return func(context.Context) (json.RawMessage, cache.Origin, error) { return nil, cache.Origin{}, err }
+	}
+	unset := s.notConfigured("weaviate", "HEARTH_WEAVIATE_URL is not set")
+	for status, second := range map[int]error{http.StatusServiceUnavailable: unset, http.StatusBadGateway: context.DeadlineExceeded} {
+		parts := []*part{{name: client.PartMute, get: fails(unset)}, {name: client.PartRelevant, get: fails(second)}}
+		s.runParts(t.Context(), parts)
+		p, ok := errors.AsType[*client.Problem](s.replyParts(&request{RequestCtx: &fasthttp.RequestCtx{}}, "a", parts))
+		if !ok || p.Status != status || len(p.Errors) != 2 || (status == http.StatusServiceUnavailable) != (p.Detail == unset.Detail) {
+			t.Errorf("with %v it is %+v", second, p)
+		}
 	}
 }

@@ -256,7 +256,7 @@ func (s *Server) serve(ctx context.Context, f *fasthttp.RequestCtx, socket bool,
 	}
 	r.life = pool.PassHeaders(ctx, traceHeaders(r))
 	var cancel context.CancelFunc
-	r.ctx, cancel = context.WithTimeout(r.life, s.cfg.Timeout)
+	r.ctx, cancel = s.cfg.Pulse.WithTimeout(r.life, s.cfg.Timeout)
 	defer cancel()
 	if err := handle(s, r); err != nil {
 		s.refuse(r, s.problemOf(err))

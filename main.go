@@ -110,7 +110,7 @@ func (p parts) close() {
 
 // serve listens, registers where there is a Lambda, warms the upstreams while the runtime starts, and runs
 // until it is told to end. In Lambda a fault does not end it, unless HEARTH_STRICT is set: the API answers 503 with
-// the reason, and the function lives.
+// the reason, and the function lives. To HEARTH_STRICT it is a fault too if one of two ways in cannot be opened.
 func serve(ctx context.Context, environ []string) error {
 	collect := debug.SetGCPercent(-1) // INIT is billed, and there is no garbage worth collecting yet
 	s, fault := readSettings(environ)
@@ -133,7 +133,7 @@ func serve(ctx context.Context, environ []string) error {
 	}
 	listeners, unheard := listen(ctx, s, p.log)
 	api := p.api(s, memory, fault, unheard)
-	if len(listeners) == 0 {
+	if len(listeners) == 0 || s.Strict {
 		fault = errors.Join(fault, unheard)
 	}
 	var e *extension.Extension

@@ -345,6 +345,15 @@ func (s *settings) connections(one, most int) int {
 	return min(max(one, cmp.Or(s.Concurrency, usual)), most)
 }
 
+// callers are the bounds of the handlers' connections, zero where they are those of one invocation at a time. A managed
+// instance is never frozen: nothing speaks for keeping a connection longer than the clients do, which is 5 minutes.
+func (s *settings) callers() (connections int, idle time.Duration) {
+	if s.InitType != initManaged {
+		return 0, 0
+	}
+	return max(256, 4*s.Concurrency), 10 * time.Minute
+}
+
 // keepFrom is the number of freezes from which on connections are kept: a snapshot must hold none, whoever asked for
 // something before it, and its restore is the end of the first freeze.
 func (s *settings) keepFrom() uint64 {

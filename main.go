@@ -200,11 +200,13 @@ func (p parts) api(s settings, memory *cache.Cache, fault, unheard error) *sidec
 	if e := errors.Join(fault, unheard); e != nil {
 		wrong = e.Error()
 	}
+	callers, idle := s.callers()
 	return sidecar.New(sidecar.Config{
 		Token: s.token(), Weaviate: p.weaviate, Odoo: p.odoo, NoWeaviate: noWeaviate, NoOdoo: noOdoo, Fault: wrong,
 		Pools: p.pools, Cache: memory, Policies: s.policies(), MappedProperties: s.MessageFields,
 		OdooModels: s.OdooModels, OdooRoutes: s.OdooRoutes,
-		Preview: s.HistoryPreview, Workers: s.Workers, Timeout: s.PreprocessTimeout, MaxBody: int(s.MaxBody), Pulse: p.pulse, Logger: p.log,
+		Preview: s.HistoryPreview, Workers: s.Workers, Timeout: s.PreprocessTimeout, MaxBody: int(s.MaxBody),
+		Connections: callers, IdleTimeout: idle, Pulse: p.pulse, Logger: p.log,
 	})
 }
 

@@ -64,13 +64,17 @@ type parts struct {
 	odoo     *odoo.Client
 }
 
-func build(s settings) (p parts, err error) {
+// build makes them by a pulse; nil: one that notices freezes, for as long as somebody runs it.
+func build(s settings, pulse *clock.Pulse) (p parts, err error) {
 	p.log = slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: s.LogLevel})).With("extension", "hearth")
 	l, err := newLab()
 	if err != nil {
 		return p, err
 	}
-	p.lab, p.pulse = l, clock.NewPulse(l.now)
+	if pulse == nil {
+		pulse = clock.NewPulse(l.now)
+	}
+	p.lab, p.pulse = l, pulse
 	roots, maxIdle := s.roots(), s.ConnMaxIdle
 	if l.noIdleLimit {
 		maxIdle = 24 * time.Hour
@@ -117,7 +121,7 @@ func serve(ctx context.Context, environ []string) error {
 	if limit := s.memoryLimit(); limit > 0 {
 		debug.SetMemoryLimit(limit)
 	}
-	p, err := build(s.without(fault))
+	p, err := build(s.without(fault), nil)
 	if fault = errors.Join(fault, err); fault != nil && !s.inLambda() {
 		return fault
 	}

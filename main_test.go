@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -89,6 +90,38 @@ func TestCommands(t *testing.T) {
 				t.Errorf("printed a secret:\n%s%s", stdout, stderr)
 			}
 		})
+	}
+}
+
+func TestACommandTakesSilenceForNoFreeze(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var accepting sync.WaitGroup
+	var accepted []net.Conn // by the one who accepts
+	accepting.Go(func() {
+		for {
+			c, err := silent.Accept()
+			if err != nil {
+				return
+			}
+			accepted = append(accepted, c)
+		}
+	})
+	env := []string{"HEARTH_WEAVIATE_URL=http://" + silent.Addr().String(), "HEARTH_WEAVIATE_TIMEOUT=1500ms"}
+	begun := time.Now()
+	if _, stderr, code := command(t, env, "check"); code != 1 {
+		t.Errorf("exited with %d: %s", code, stderr)
+	}
+	took := time.Since(begun)
+	_ = silent.Close()
+	accepting.Wait()
+	for _, c := range accepted {
+		_ = c.Close()
+	}
+	if len(accepted) != 1 || took > 2900*time.Millisecond { // a timeout that began again would end after 3 s
+		t.Errorf("it took %v over %d connections", took, len(accepted))
 	}
 }
 

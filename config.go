@@ -181,8 +181,10 @@ func (s *settings) validate(unread map[string]bool) (faults []error) {
 	fault(s.WeaviateURL != "" || s.WeaviateKey == "", "HEARTH_WEAVIATE_URL", "is missing, but HEARTH_WEAVIATE_API_KEY is set")
 	fault(slices.Contains([]string{"", "ONE", "QUORUM", "ALL"}, s.WeaviateConsistency), "HEARTH_WEAVIATE_CONSISTENCY", "must be ONE, QUORUM or ALL")
 	graphQLName := regexp.MustCompile(`^[_A-Za-z][_0-9A-Za-z]*$`)
-	fault(regexp.MustCompile(`^[A-Z][_0-9A-Za-z]*$`).MatchString(s.MessageClass), "HEARTH_MESSAGE_CLASS", "must be a class's name: a capital letter, then letters, digits and _")
-	fault(regexp.MustCompile(`^[A-Z][_0-9A-Za-z]*$`).MatchString(s.MuteClass), "HEARTH_MUTE_CLASS", "must be a class's name: a capital letter, then letters, digits and _")
+	className := regexp.MustCompile(`^[A-Z][_0-9A-Za-z]*$`)
+	const noClass = "must be a class's name: a capital letter, then letters, digits and _"
+	fault(className.MatchString(s.MessageClass), "HEARTH_MESSAGE_CLASS", noClass)
+	fault(className.MatchString(s.MuteClass), "HEARTH_MUTE_CLASS", noClass)
 	for _, l := range []struct {
 		name   string
 		fields []string

@@ -64,9 +64,9 @@ func TestAFailingNextIsAskedLessAndLessOften(t *testing.T) {
 		answers []string
 		want    []time.Duration // in milliseconds
 	}{
-		"nobody answers": {[]string{"", "", "", "", shutdown}, []time.Duration{10, 20, 40, 80}},
-		"whatever fails": {[]string{"500", "no JSON", "", "500", shutdown}, []time.Duration{10, 20, 40, 80}},
-		"up to 5s":       {[]string{"", "", "", "", "", "", "", "", "", "", "", shutdown}, []time.Duration{10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5000, 5000}},
+		"nobody answers":                  {[]string{"", "", "", "", shutdown}, []time.Duration{10, 20, 40, 80}},
+		"whatever fails":                  {[]string{"500", "no JSON", "", "500", shutdown}, []time.Duration{10, 20, 40, 80}},
+		"up to 5s":                        {[]string{"", "", "", "", "", "", "", "", "", "", "", shutdown}, []time.Duration{10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5000, 5000}},
 		"an event without a type is none": {[]string{"{}", `{"eventType":""}`, "null", `{"eventType":7}`, `[]`, shutdown}, []time.Duration{10, 20, 40, 80, 160}},
 		"an event is a new beginning": {
 			[]string{"", "", invoke, "", "", shutdown}, []time.Duration{10, 20, 0, 10, 20},
@@ -216,7 +216,7 @@ func TestASandboxShutsItDownForAnyReason(t *testing.T) {
 	}
 }
 
-// Lambda tells init from exit by the path, and refuses a report without its type in the header.
+// Lambda refuses a report without its type in the header.
 func TestAReportReachesLambdaWhole(t *testing.T) {
 	host, err := lambdatest.New(lambdatest.Config{})
 	if err != nil {
@@ -228,14 +228,11 @@ func TestAReportReachesLambdaWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(e.http.CloseIdleConnections)
-	if err := errors.Join(
-		e.InitError(t.Context(), "Hearth.Config", errors.New(`"quoted"`)), e.ExitError(t.Context(), "Hearth.Exit", errors.New("so")),
-	); err != nil {
+	if err := e.InitError(t.Context(), "Hearth.Config", errors.New(`"quoted"`)); err != nil {
 		t.Fatal(err)
 	}
 	want := []lambdatest.Report{
 		{From: "hearth", Call: "init/error", Type: "Hearth.Config", Body: `{"errorMessage":"\"quoted\"","errorType":"Hearth.Config","stackTrace":[]}`},
-		{From: "hearth", Call: "exit/error", Type: "Hearth.Exit", Body: `{"errorMessage":"so","errorType":"Hearth.Exit","stackTrace":[]}`},
 	}
 	if got := host.Reports(); !slices.Equal(got, want) {
 		t.Errorf("Lambda was told\n%q, want\n%q", got, want)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"hearth/internal/clock"
 )
 
 // check tells a person what is wrong with the configuration and the upstreams, everything at once.
@@ -17,7 +19,7 @@ func check(ctx context.Context, environ []string, out io.Writer) error {
 	for _, name := range s.unknown {
 		fmt.Fprintf(out, "warning: %s means nothing\n", name)
 	}
-	p, err := build(s)
+	p, err := build(s, clock.Awake())
 	if err != nil {
 		return err
 	}
@@ -56,7 +58,7 @@ func createSchema(ctx context.Context, environ []string, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("the configuration is wrong:\n%w", err)
 	}
-	p, err := build(s)
+	p, err := build(s, clock.Awake())
 	if err != nil {
 		return err
 	}

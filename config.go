@@ -181,8 +181,10 @@ func (s *settings) validate(unread map[string]bool) (faults []error) {
 	fault(s.WeaviateURL != "" || s.WeaviateKey == "", "HEARTH_WEAVIATE_URL", "is missing, but HEARTH_WEAVIATE_API_KEY is set")
 	fault(slices.Contains([]string{"", "ONE", "QUORUM", "ALL"}, s.WeaviateConsistency), "HEARTH_WEAVIATE_CONSISTENCY", "must be ONE, QUORUM or ALL")
 	graphQLName := regexp.MustCompile(`^[_A-Za-z][_0-9A-Za-z]*$`)
-	fault(regexp.MustCompile(`^[A-Z][_0-9A-Za-z]*$`).MatchString(s.MessageClass), "HEARTH_MESSAGE_CLASS", "must be a class's name: a capital letter, then letters, digits and _")
-	fault(regexp.MustCompile(`^[A-Z][_0-9A-Za-z]*$`).MatchString(s.MuteClass), "HEARTH_MUTE_CLASS", "must be a class's name: a capital letter, then letters, digits and _")
+	className := regexp.MustCompile(`^[A-Z][_0-9A-Za-z]*$`)
+	const noClass = "must be a class's name: a capital letter, then letters, digits and _"
+	fault(className.MatchString(s.MessageClass), "HEARTH_MESSAGE_CLASS", noClass)
+	fault(className.MatchString(s.MuteClass), "HEARTH_MUTE_CLASS", noClass)
 	for _, l := range []struct {
 		name   string
 		fields []string
@@ -343,6 +345,15 @@ func (s *settings) connections(one, most int) int {
 	}
 	const usual = 16 // per CPU, as Lambda's Python runtime has it
 	return min(max(one, cmp.Or(s.Concurrency, usual)), most)
+}
+
+// callers are the bounds of the handlers' connections, zero where they are those of one invocation at a time. A managed
+// instance is never frozen: nothing speaks for keeping a connection longer than the clients do, which is 5 minutes.
+func (s *settings) callers() (connections int, idle time.Duration) {
+	if s.InitType != initManaged {
+		return 0, 0
+	}
+	return max(256, 4*s.Concurrency), 10 * time.Minute
 }
 
 // keepFrom is the number of freezes from which on connections are kept: a snapshot must hold none, whoever asked for

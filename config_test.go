@@ -116,6 +116,16 @@ func TestTheCacheFollowsTheFunctionsMemory(t *testing.T) {
 	}
 }
 
+func TestAManagedInstanceHasMoreCallersForAShorterTime(t *testing.T) {
+	const managed = "AWS_LAMBDA_INITIALIZATION_TYPE=lambda-managed-instances\nAWS_LAMBDA_MAX_CONCURRENCY="
+	for env, want := range map[string]int{"": 0, "AWS_LAMBDA_MAX_CONCURRENCY=100": 0, managed: 256, managed + "64": 256, managed + "100": 400} {
+		s, err := readSettings(strings.Split(env, "\n"))
+		if n, idle := s.callers(); err != nil || n != want || (idle == 10*time.Minute) != (want > 0) {
+			t.Errorf("%q: %d for %v, %v", env, n, idle, err)
+		}
+	}
+}
+
 func TestTheMemoryLimitFollowsTheFunctionsMemory(t *testing.T) {
 	for env, want := range map[string]int64{
 		"": 0, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=128": 52 << 20, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1024": 256 << 20,

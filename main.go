@@ -72,13 +72,17 @@ type parts struct {
 	odoo     *odoo.Client
 }
 
-func build(s settings) (p parts, err error) {
+// build makes them by a pulse; nil: one that notices freezes, for as long as somebody runs it.
+func build(s settings, pulse *clock.Pulse) (p parts, err error) {
 	p.log = slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: s.LogLevel})).With("extension", "hearth")
 	l, err := newLab()
 	if err != nil {
 		return p, err
 	}
-	p.lab, p.pulse = l, clock.NewPulse(l.now)
+	if pulse == nil {
+		pulse = clock.NewPulse(l.now)
+	}
+	p.lab, p.pulse = l, pulse
 	roots, maxIdle := s.roots(), s.ConnMaxIdle
 	if l.noIdleLimit {
 		maxIdle = 24 * time.Hour
@@ -118,14 +122,14 @@ func (p parts) close() {
 
 // serve listens, registers where there is a Lambda, warms the upstreams while the runtime starts, and runs
 // until it is told to end. In Lambda a fault does not end it, unless HEARTH_STRICT is set: the API answers 503 with
-// the reason, and the function lives.
+// the reason, and the function lives. To HEARTH_STRICT it is a fault too if one of two ways in cannot be opened.
 func serve(ctx context.Context, environ []string) error {
 	collect := debug.SetGCPercent(-1) // INIT is billed, and there is no garbage worth collecting yet
 	s, fault := readSettings(environ)
 	if limit := s.memoryLimit(); limit > 0 {
 		debug.SetMemoryLimit(limit)
 	}
-	p, err := build(s.without(fault))
+	p, err := build(s.without(fault), nil)
 	if fault = errors.Join(fault, err); fault != nil && !s.inLambda() {
 		return fault
 	}
@@ -141,7 +145,7 @@ func serve(ctx context.Context, environ []string) error {
 	}
 	listeners, unheard := listen(ctx, s, p.log)
 	api := p.api(s, memory, fault, unheard)
-	if len(listeners) == 0 {
+	if len(listeners) == 0 || s.Strict {
 		fault = errors.Join(fault, unheard)
 	}
 	var e *extension.Extension
@@ -208,11 +212,13 @@ func (p parts) api(s settings, memory *cache.Cache, fault, unheard error) *sidec
 	if e := errors.Join(fault, unheard); e != nil {
 		wrong = e.Error()
 	}
+	callers, idle := s.callers()
 	return sidecar.New(sidecar.Config{
 		Token: s.token(), Weaviate: p.weaviate, Odoo: p.odoo, NoWeaviate: noWeaviate, NoOdoo: noOdoo, Fault: wrong,
 		Pools: p.pools, Cache: memory, Policies: s.policies(), MappedProperties: s.MessageFields,
 		OdooModels: s.OdooModels, OdooRoutes: s.OdooRoutes,
-		Preview: s.HistoryPreview, Workers: s.Workers, Timeout: s.PreprocessTimeout, MaxBody: int(s.MaxBody), Pulse: p.pulse, Logger: p.log,
+		Preview: s.HistoryPreview, Workers: s.Workers, Timeout: s.PreprocessTimeout, MaxBody: int(s.MaxBody),
+		Connections: callers, IdleTimeout: idle, Pulse: p.pulse, Logger: p.log,
 	})
 }
 

@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"runtime/debug"
 	"runtime/metrics"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -89,6 +91,38 @@ func TestCommands(t *testing.T) {
 				t.Errorf("printed a secret:\n%s%s", stdout, stderr)
 			}
 		})
+	}
+}
+
+func TestACommandTakesSilenceForNoFreeze(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var accepting sync.WaitGroup
+	var accepted []net.Conn // by the one who accepts
+	accepting.Go(func() {
+		for {
+			c, err := silent.Accept()
+			if err != nil {
+				return
+			}
+			accepted = append(accepted, c)
+		}
+	})
+	env := []string{"HEARTH_WEAVIATE_URL=http://" + silent.Addr().String(), "HEARTH_WEAVIATE_TIMEOUT=1500ms"}
+	begun := time.Now()
+	if _, stderr, code := command(t, env, "check"); code != 1 {
+		t.Errorf("exited with %d: %s", code, stderr)
+	}
+	took := time.Since(begun)
+	_ = silent.Close()
+	accepting.Wait()
+	for _, c := range accepted {
+		_ = c.Close()
+	}
+	if len(accepted) != 1 || took > 2900*time.Millisecond { // a timeout that began again would end after 3 s
+		t.Errorf("it took %v over %d connections", took, len(accepted))
 	}
 }
 
@@ -227,16 +261,37 @@ func TestInLambdaWithoutAnyWayInTheFunctionLives(t *testing.T) {
 }
 
 func TestInLambdaStrictMeansThatWrongSettingsEndIt(t *testing.T) {
+	env, wrongs := faulty()
+	wantInitError(t, append(env, "HEARTH_ADDR=127.0.0.1:0", "HEARTH_SOCKET="+filepath.Join(shortDir(t), "s")), wrongs...)
+}
+
+func TestInLambdaStrictMeansThatBothWaysInMustBeOpen(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	dir := shortDir(t)
+	wantInitError(t, []string{"HEARTH_ADDR=" + taken.Addr().String(), "HEARTH_SOCKET=" + filepath.Join(dir, "s")}, "address already in use")
+	wantInitError(t, []string{"HEARTH_ADDR=127.0.0.1:0", "HEARTH_SOCKET=" + dir}, "is no socket")
+}
+
+// wantInitError looks for what Lambda is told of a hearth that is strict.
+func wantInitError(t *testing.T, env []string, wrongs ...string) {
+	t.Helper()
 	host, err := lambdatest.New(lambdatest.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(host.Close)
-	env, wrongs := faulty()
-	env = append(env, "HEARTH_ADDR=127.0.0.1:0", "HEARTH_SOCKET="+filepath.Join(shortDir(t), "s"), "HEARTH_STRICT=true")
+	env = append(env, "HEARTH_STRICT=true")
 	p, err := host.StartExtension(t.Context(), binary(t), asTested(env...)...)
 	if err == nil { // it may have been seen registered before it reported
-		<-p.Done()
+		select {
+		case <-p.Done():
+		case <-time.After(20 * time.Second):
+			t.Fatalf("it lives:\n%s", p.Log())
+		}
 	} else {
 		wantAll(t, "the error", err.Error(), "init/error")
 	}

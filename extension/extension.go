@@ -149,20 +149,11 @@ func (e *Extension) next(ctx context.Context) (event Event, err error) {
 
 // InitError tells Lambda that the extension cannot start. The sandbox ends.
 func (e *Extension) InitError(ctx context.Context, kind string, reason error) error {
-	return e.fail(ctx, "/init/error", kind, reason)
-}
-
-// ExitError tells Lambda that the extension cannot go on. The sandbox ends.
-func (e *Extension) ExitError(ctx context.Context, kind string, reason error) error {
-	return e.fail(ctx, "/exit/error", kind, reason)
-}
-
-func (e *Extension) fail(ctx context.Context, path, kind string, reason error) error {
 	body, err := json.Marshal(map[string]any{"errorMessage": reason.Error(), "errorType": kind, "stackTrace": []string{}})
 	if err != nil {
 		return fmt.Errorf("extension: %w", err)
 	}
-	_, err = e.call(ctx, http.MethodPost, extensionPath+path, http.Header{headerErrorType: {kind}}, body)
+	_, err = e.call(ctx, http.MethodPost, extensionPath+"/init/error", http.Header{headerErrorType: {kind}}, body)
 	return err
 }
 

@@ -26,7 +26,6 @@ type lambda struct {
 	*httptest.Server
 	registered []string
 	next       chan string // a body; "": a failure; closed: hang
-	reports    []string
 	telemetry  int         // the status that a subscription is answered with
 	subscribed chan string // the bodies of subscriptions
 }
@@ -63,13 +62,6 @@ func newLambda(t *testing.T, next ...string) *lambda {
 		case <-r.Context().Done():
 		}
 	})
-	report := func(w http.ResponseWriter, r *http.Request) {
-		b, _ := io.ReadAll(r.Body)
-		l.reports = append(l.reports, r.URL.Path+" "+r.Header.Get("Lambda-Extension-Function-Error-Type")+" "+string(b))
-		w.WriteHeader(http.StatusAccepted)
-	}
-	mux.HandleFunc("POST /2020-01-01/extension/init/error", report)
-	mux.HandleFunc("POST /2020-01-01/extension/exit/error", report)
 	mux.HandleFunc("PUT /2022-07-01/telemetry", func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
 		if r.Header.Get("Lambda-Extension-Identifier") != "id" {
@@ -172,19 +164,6 @@ func TestOnInvokeEndsBeforeADeadlineThatLiesAhead(t *testing.T) {
 			e.invoked(t.Context(), event)
 		}
 	})
-}
-
-func TestErrorsAreReportedWithTheirType(t *testing.T) {
-	l := newLambda(t)
-	e := l.register(t, Config{})
-	if err := errors.Join(e.InitError(t.Context(), "Hearth.Config", errors.New("why")), e.ExitError(t.Context(), "Hearth.Exit", errors.New("so"))); err != nil {
-		t.Fatal(err)
-	}
-	for i, want := range []string{"/init/error Hearth.Config", "/exit/error Hearth.Exit"} {
-		if len(l.reports) <= i || !strings.Contains(l.reports[i], want) {
-			t.Errorf("report %d of %q: want %s", i, l.reports, want)
-		}
-	}
 }
 
 func TestARefusedRegistrationIsAnError(t *testing.T) {

@@ -216,7 +216,7 @@ func TestASandboxShutsItDownForAnyReason(t *testing.T) {
 	}
 }
 
-// Lambda tells init from exit by the path, and refuses a report without its type in the header.
+// Lambda refuses a report without its type in the header.
 func TestAReportReachesLambdaWhole(t *testing.T) {
 	host, err := lambdatest.New(lambdatest.Config{})
 	if err != nil {
@@ -228,14 +228,11 @@ func TestAReportReachesLambdaWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(e.http.CloseIdleConnections)
-	if err := errors.Join(
-		e.InitError(t.Context(), "Hearth.Config", errors.New(`"quoted"`)), e.ExitError(t.Context(), "Hearth.Exit", errors.New("so")),
-	); err != nil {
+	if err := e.InitError(t.Context(), "Hearth.Config", errors.New(`"quoted"`)); err != nil {
 		t.Fatal(err)
 	}
 	want := []lambdatest.Report{
 		{From: "hearth", Call: "init/error", Type: "Hearth.Config", Body: `{"errorMessage":"\"quoted\"","errorType":"Hearth.Config","stackTrace":[]}`},
-		{From: "hearth", Call: "exit/error", Type: "Hearth.Exit", Body: `{"errorMessage":"so","errorType":"Hearth.Exit","stackTrace":[]}`},
 	}
 	if got := host.Reports(); !slices.Equal(got, want) {
 		t.Errorf("Lambda was told\n%q, want\n%q", got, want)

@@ -54,6 +54,9 @@ type Config struct {
 	Timeout time.Duration // of any call; default 30s
 	MaxBody int           // bytes; default 1 MiB
 
+	Connections int           // at the same time, per listener; default 256: a function has 1024 file descriptors
+	IdleTimeout time.Duration // of a connection; default 24h: one closed at a thaw could cross its next request
+
 	Pulse  *clock.Pulse // every request looks for a freeze before it; nil: there are none
 	Logger *slog.Logger // nil discards
 }
@@ -63,6 +66,8 @@ func (c Config) withDefaults() Config {
 	c.Workers = cmp.Or(c.Workers, 5)
 	c.Timeout = cmp.Or(c.Timeout, 30*time.Second)
 	c.MaxBody = cmp.Or(c.MaxBody, 1<<20)
+	c.Connections = cmp.Or(c.Connections, 256)
+	c.IdleTimeout = cmp.Or(c.IdleTimeout, 24*time.Hour)
 	if c.Pulse == nil {
 		c.Pulse = clock.Awake()
 	}
@@ -86,9 +91,7 @@ func New(cfg Config) *Server {
 
 const (
 	headerBytes = 16 << 10         // request line and headers
-	connections = 256              // at the same time, per listener; a function has 1024 file descriptors
 	readTimeout = 30 * time.Second // of one request, from its first byte
-	idleTimeout = 24 * time.Hour   // a handler's connection outlives a freeze: closing one at the thaw could cross its next request
 
 	// The end takes as long as both at most.
 	grace     = 100 * time.Millisecond // for requests under way to finish
@@ -125,7 +128,7 @@ func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 		open.Add(1)
 		g.Go(func() error {
 			defer leave()
-			err := f.Serve(&patientListener{Listener: l, ctx: running, readTimeout: s.readTimeout, log: s.cfg.Logger})
+			err := f.Serve(&patientListener{Listener: l, ctx: running, server: s})
 			if running.Err() == nil {
 				return err
 			}
@@ -159,21 +162,20 @@ func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 // fasthttp would take that for the end.
 type patientListener struct {
 	net.Listener
-	ctx         context.Context //nolint:containedctx // the server's life
-	readTimeout time.Duration
-	log         *slog.Logger
+	ctx    context.Context //nolint:containedctx // the server's life
+	server *Server
 }
 
 func (l *patientListener) Accept() (net.Conn, error) {
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		c, err := l.Listener.Accept()
 		if err == nil {
-			return &quietConn{Conn: c, readTimeout: l.readTimeout}, nil
+			return &quietConn{Conn: c, server: l.server}, nil
 		}
 		if l.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 			return nil, err
 		}
-		l.log.Warn("not accepting", "error", err, "again_in", wait)
+		l.server.cfg.Logger.Warn("not accepting", "error", err, "again_in", wait)
 		select {
 		case <-time.After(wait):
 		case <-l.ctx.Done():
@@ -185,13 +187,13 @@ func (l *patientListener) Accept() (net.Conn, error) {
 // they have not used yet. fasthttp would count that silence as the request's time, and answer 408 to nobody's question.
 type quietConn struct {
 	net.Conn
-	readTimeout time.Duration
-	spoken      bool // read and written by the goroutine that serves it
+	server *Server
+	spoken bool // read and written by the goroutine that serves it
 }
 
 func (c *quietConn) SetReadDeadline(t time.Time) error {
 	if !c.spoken {
-		t = time.Now().Add(idleTimeout)
+		t = time.Now().Add(c.server.cfg.IdleTimeout)
 	}
 	return c.Conn.SetReadDeadline(t)
 }
@@ -200,7 +202,7 @@ func (c *quietConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if n > 0 && !c.spoken {
 		c.spoken = true
-		_ = c.SetReadDeadline(time.Now().Add(c.readTimeout)) // fasthttp does so from the second request on
+		_ = c.SetReadDeadline(time.Now().Add(c.server.readTimeout)) // fasthttp does so from the second request on
 	}
 	return n, err
 }
@@ -210,11 +212,11 @@ func (s *Server) fasthttpServer(ctx context.Context, socket bool) *fasthttp.Serv
 		Handler:                      func(f *fasthttp.RequestCtx) { s.serve(ctx, f, socket, nil) },
 		ErrorHandler:                 func(f *fasthttp.RequestCtx, err error) { s.serve(ctx, f, socket, err) },
 		Name:                         client.ServerName,
-		Concurrency:                  connections,
+		Concurrency:                  s.cfg.Connections,
 		ReadBufferSize:               headerBytes,
 		ReadTimeout:                  s.readTimeout,
 		WriteTimeout:                 s.readTimeout,
-		IdleTimeout:                  idleTimeout,
+		IdleTimeout:                  s.cfg.IdleTimeout,
 		MaxRequestBodySize:           s.cfg.MaxBody,
 		StreamRequestBody:            true, // the door reads bodies, once it has seen who asks
 		CloseOnShutdown:              true,

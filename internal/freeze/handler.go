@@ -105,7 +105,7 @@ func (s *sandbox) preprocess(ctx context.Context, n int, opts ...client.Option) 
 	for part, problem := range p.Errors {
 		return fmt.Errorf("%s: %w", part, problem)
 	}
-	if p.MuteStatus == nil || p.History == nil || p.OdooModels["res.partner"].Fields == nil {
+	if p.MuteStatus == nil || p.History == nil {
 		return fmt.Errorf("%w: a part is missing", errWrong)
 	}
 	relevant := map[string][]write{}
@@ -113,6 +113,7 @@ func (s *sandbox) preprocess(ctx context.Context, n int, opts ...client.Option) 
 		relevant[m.Role] = append(relevant[m.Role], write{value: m.Content})
 	}
 	errs := []error{
+		s.judgeModels(p.OdooModels),
 		s.judgeHistory(n, p.History, began),
 		s.oracle.latest(log(n, "mute"), func(value string) bool { return p.MuteStatus.Muted == (value != unmuted) }, began, freshMute),
 	}
@@ -193,10 +194,26 @@ func (s *sandbox) setMute(ctx context.Context, n int) error {
 
 func (s *sandbox) models(ctx context.Context) error {
 	m, err := s.hearth.OdooModels(ctx, nil)
-	if err == nil && m["res.partner"].Fields == nil {
-		err = fmt.Errorf("%w: no fields", errWrong)
+	if err != nil {
+		return err
 	}
-	return err
+	return s.judgeModels(m)
+}
+
+// judgeModels wants the field's label of at most three freezes ago: stale for an hour is well, but each answer has it
+// refreshed, and a refresh that a freeze overtakes must end, or make room for the next.
+func (s *sandbox) judgeModels(m map[string]client.Model) error {
+	const most = 3
+	var phone struct {
+		String int64 `json:"string,string"`
+	}
+	if err := json.Unmarshal(m["res.partner"].Fields["phone"], &phone); err != nil {
+		return fmt.Errorf("%w: the field phone is %q: %w", errWrong, m["res.partner"].Fields["phone"], err)
+	}
+	if now := s.label.Load(); phone.String < now-most || phone.String > now {
+		return fmt.Errorf("%w: Odoo's models are of freeze %d, not %d", errStale, phone.String, now)
+	}
+	return nil
 }
 
 func (s *sandbox) read(ctx context.Context, opts ...client.Option) error {

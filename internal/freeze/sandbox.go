@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -53,9 +55,10 @@ type sandbox struct {
 	hearth    *client.Client
 	clocks    clocks
 
-	round   round // changes between invocations only
-	frozen  int   // how often; likewise
-	written int   // guarded by oracle.mu; numbers the values
+	label   atomic.Int64 // of Odoo's field phone: another sandbox changes it in each freeze
+	round   round        // changes between invocations only
+	frozen  int          // how often; likewise
+	written int          // guarded by oracle.mu; numbers the values
 }
 
 // upstream is a stand-in behind TLS, and the wire before it.
@@ -96,7 +99,7 @@ func start(ctx context.Context, dir, binary, without string, n int, t *tally) (s
 	if s.weaviate, err = serve(s.messages, n%2 == 1); err != nil { //nolint:contextcheck // their lives end with close
 		return s, err
 	}
-	if s.odoo, err = serve(s.contacts, false); err != nil { //nolint:contextcheck // likewise
+	if s.odoo, err = serve(s.relabeled(), false); err != nil { //nolint:contextcheck // likewise
 		return s, err
 	}
 	ca := filepath.Join(dir, "ca.pem")
@@ -269,8 +272,26 @@ func (c *clocks) shift(r round, frozen time.Duration) error {
 	return c.store()
 }
 
+// relabeled is Odoo, with the field's label of the time when it is asked.
+func (s *sandbox) relabeled() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasSuffix(r.URL.Path, "/fields_get") {
+			s.contacts.ServeHTTP(w, r)
+			return
+		}
+		label := fmt.Sprintf(`"string":"%d"`, s.label.Load())
+		answer := httptest.NewRecorder()
+		s.contacts.ServeHTTP(answer, r)
+		maps.Copy(w.Header(), answer.Header())
+		w.Header().Del("Content-Length")
+		w.WriteHeader(answer.Code)
+		_, _ = io.WriteString(w, strings.ReplaceAll(answer.Body.String(), `"string":"Phone"`, label))
+	})
+}
+
 // foreign are the writes of another sandbox, straight to the upstreams.
 func (s *sandbox) foreign(r round) error {
+	s.label.Add(1)
 	var errs []error
 	if r.message {
 		for _, role := range roles() {

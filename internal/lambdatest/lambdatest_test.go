@@ -339,6 +339,13 @@ func TestAnswerStandsInForTheRuntime(t *testing.T) {
 	if got, err := h.Invoke(t.Context(), []byte("hi")); string(got) != "hi!" || err != nil {
 		t.Errorf("%q, %v", got, err)
 	}
+	h, _ = newHost(t, Config{Extensions: []string{}, Timeout: time.Millisecond, Answer: func(ctx context.Context, _ []byte) ([]byte, error) {
+		<-ctx.Done()
+		return []byte("too late"), nil
+	}})
+	if got, err := h.Invoke(t.Context(), nil); got != nil || !errors.Is(err, ErrTimeout) {
+		t.Errorf("too late: %q, %v", got, err)
+	}
 }
 
 // noLinger keeps the race detector from delaying each process's exit by a second.

@@ -269,6 +269,17 @@ func TestReportedErrorsEndTheSandbox(t *testing.T) {
 	}
 }
 
+func TestAnExtensionThatIsReadyCannotFailInInit(t *testing.T) {
+	h, c := newHost(t, Config{Answer: echo})
+	c.register("hearth", "SHUTDOWN")
+	go c.call(t.Context(), "GET", extensionAPI+"/event/next", "")
+	ready(t, h)
+	status, _, body := c.call(t.Context(), "POST", extensionAPI+"/init/error", "{}", "Lambda-Extension-Function-Error-Type", "Hearth.Bad")
+	if status != 403 || !strings.Contains(body, "Extension.InvalidExtensionState") || len(h.Reports()) > 0 {
+		t.Errorf("%d %s, %v", status, body, h.Reports())
+	}
+}
+
 func TestAnInvocationTimesOut(t *testing.T) {
 	h, c := newHost(t, Config{Extensions: []string{}, Timeout: 30 * time.Millisecond})
 	taken := make(chan string, 1)

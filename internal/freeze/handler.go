@@ -15,7 +15,8 @@ import (
 // kind is a request whose time is taken, first after a thaw and later again.
 type kind struct {
 	name  string
-	calls int // one after another
+	calls int  // one after another
+	odoo  bool // asks it
 	do    func(s *sandbox, ctx context.Context) error
 }
 
@@ -23,20 +24,20 @@ type kind struct {
 func kinds() []kind {
 	fetch := client.WithHeader("Cache-Control", "no-cache")
 	return []kind{
-		{"preprocess", 1, func(s *sandbox, ctx context.Context) error { return s.preprocess(ctx, 0, fetch) }},
-		{"history", 1, func(s *sandbox, ctx context.Context) error { return s.history(ctx, 0, fetch) }},
-		{"mute", 1, func(s *sandbox, ctx context.Context) error { return s.mute(ctx, 0, fetch) }},
-		{"messages", 1, func(s *sandbox, ctx context.Context) error { return s.append(ctx, 0) }},
-		{"set mute", 2, func(s *sandbox, ctx context.Context) error { return s.setMute(ctx, 0) }},
-		{"odoo read", 1, func(s *sandbox, ctx context.Context) error { return s.read(ctx, fetch) }},
-		{"odoo write", 1, func(s *sandbox, ctx context.Context) error { return s.create(ctx) }},
+		{"preprocess", 1, true, func(s *sandbox, ctx context.Context) error { return s.preprocess(ctx, 0, fetch) }},
+		{"history", 1, false, func(s *sandbox, ctx context.Context) error { return s.history(ctx, 0, fetch) }},
+		{"mute", 1, false, func(s *sandbox, ctx context.Context) error { return s.mute(ctx, 0, fetch) }},
+		{"messages", 1, false, func(s *sandbox, ctx context.Context) error { return s.append(ctx, 0) }},
+		{"set mute", 2, false, func(s *sandbox, ctx context.Context) error { return s.setMute(ctx, 0) }},
+		{"odoo read", 1, true, func(s *sandbox, ctx context.Context) error { return s.read(ctx, fetch) }},
+		{"odoo write", 1, true, func(s *sandbox, ctx context.Context) error { return s.create(ctx) }},
 	}
 }
 
 // handle is the handler: one invocation. The sandbox is frozen as soon as it returns.
 func (s *sandbox) handle(ctx context.Context, _ []byte) ([]byte, error) {
 	k := kinds()[max(0, slices.IndexFunc(kinds(), func(k kind) bool { return k.name == s.round.first }))]
-	s.tally.first(s.round, k.name, s.try(ctx, "first: "+k.name, func(ctx context.Context) error { return k.do(s, ctx) }))
+	s.tally.first(s.round, k.name, k.odoo && s.narrow, s.try(ctx, "first: "+k.name, func(ctx context.Context) error { return k.do(s, ctx) }))
 
 	every := func(name string, do func(ctx context.Context, chat int) error) (calls []call) {
 		for chat := range chats {
@@ -97,7 +98,7 @@ func (s *sandbox) try(ctx context.Context, name string, do func(context.Context)
 func (s *sandbox) preprocess(ctx context.Context, n int, opts ...client.Option) error {
 	began := time.Now()
 	p, err := s.hearth.Preprocess(ctx, client.PreprocessRequest{
-		ChatID: chat(n), Text: "value", RouteName: "odoo_erp", EnableOdoo: true, NumMessages: messages,
+		ChatID: chat(n), Text: "value", RouteName: "odoo_erp", EnableOdoo: true, NumMessages: messages, RelevantCount: relevant,
 	}, opts...)
 	if err != nil {
 		return err
@@ -105,19 +106,24 @@ func (s *sandbox) preprocess(ctx context.Context, n int, opts ...client.Option) 
 	for part, problem := range p.Errors {
 		return fmt.Errorf("%s: %w", part, problem)
 	}
-	if p.MuteStatus == nil || p.History == nil || p.OdooModels["res.partner"].Fields == nil {
+	if p.MuteStatus == nil || p.History == nil {
 		return fmt.Errorf("%w: a part is missing", errWrong)
 	}
-	relevant := map[string][]write{}
+	found := map[string][]write{} // in the order of relevance
 	for _, m := range p.RelevantMessages {
-		relevant[m.Role] = append(relevant[m.Role], write{value: m.Content})
+		found[m.Role] = append(found[m.Role], write{value: m.Content})
+	}
+	since := began
+	if len(p.RelevantMessages) >= relevant {
+		since = time.Time{} // nothing is due
 	}
 	errs := []error{
+		s.judgeModels(p.OdooModels),
 		s.judgeHistory(n, p.History, began),
 		s.oracle.latest(log(n, "mute"), func(value string) bool { return p.MuteStatus.Muted == (value != unmuted) }, began, freshMute),
 	}
-	for role, list := range relevant {
-		errs = append(errs, s.oracle.newest(log(n, role), list, len(list), time.Time{}, 0)) // nothing is due: it is the order of relevance
+	for _, role := range roles() {
+		errs = append(errs, s.oracle.newest(log(n, role), found[role], 0, since, freshRelevant))
 	}
 	return errors.Join(errs...)
 }
@@ -193,10 +199,26 @@ func (s *sandbox) setMute(ctx context.Context, n int) error {
 
 func (s *sandbox) models(ctx context.Context) error {
 	m, err := s.hearth.OdooModels(ctx, nil)
-	if err == nil && m["res.partner"].Fields == nil {
-		err = fmt.Errorf("%w: no fields", errWrong)
+	if err != nil {
+		return err
 	}
-	return err
+	return s.judgeModels(m)
+}
+
+// judgeModels wants the field's label of at most three freezes ago: stale for an hour is well, but each answer has it
+// refreshed, and a refresh that a freeze overtakes must end, or make room for the next.
+func (s *sandbox) judgeModels(m map[string]client.Model) error {
+	const most = 3
+	var phone struct {
+		String int64 `json:"string,string"`
+	}
+	if err := json.Unmarshal(m["res.partner"].Fields["phone"], &phone); err != nil {
+		return fmt.Errorf("%w: the field phone is %q: %w", errWrong, m["res.partner"].Fields["phone"], err)
+	}
+	if now := s.label.Load(); phone.String < now-most || phone.String > now {
+		return fmt.Errorf("%w: Odoo's models are of freeze %d, not %d", errStale, phone.String, now)
+	}
+	return nil
 }
 
 func (s *sandbox) read(ctx context.Context, opts ...client.Option) error {

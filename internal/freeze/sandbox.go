@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -29,12 +31,14 @@ const (
 	rtt      = 20 * time.Millisecond
 	timeout  = 2 * time.Second // of a call to an upstream: what waits for a dead connection fails
 	chats    = 4
-	messages = 10 // of a history, per role
+	messages = 10  // of a history, per role
+	relevant = 100 // at most; all of a chat's are
 	odooKey  = "key"
 
-	freshHistory = 2 * time.Second // the defaults
-	freshMute    = 5 * time.Second
-	freshOdoo    = time.Second
+	freshHistory  = 2 * time.Second // the defaults
+	freshRelevant = time.Minute
+	freshMute     = 5 * time.Second
+	freshOdoo     = time.Second
 )
 
 // sandbox is a frozen one: the real extension in it, its upstreams behind proxies, and the handler out here, where
@@ -42,6 +46,7 @@ const (
 type sandbox struct {
 	number    int
 	idleLimit time.Duration // of its connections
+	narrow    bool          // Odoo has the default of two connections: a refresh that froze on its way may hold both
 	tally     *tally
 	oracle    oracle
 	messages  *weaviatetest.Server
@@ -53,9 +58,10 @@ type sandbox struct {
 	hearth    *client.Client
 	clocks    clocks
 
-	round   round // changes between invocations only
-	frozen  int   // how often; likewise
-	written int   // guarded by oracle.mu; numbers the values
+	label   atomic.Int64 // of Odoo's field phone: another sandbox changes it in each freeze
+	round   round        // changes between invocations only
+	frozen  int          // how often; likewise
+	written int          // guarded by oracle.mu; numbers the values
 }
 
 // upstream is a stand-in behind TLS, and the wire before it.
@@ -85,7 +91,7 @@ func (u upstream) close() (err error) {
 // start starts the sandbox of a binary in its folder, with the defence switched off that without names.
 func start(ctx context.Context, dir, binary, without string, n int, t *tally) (s *sandbox, err error) {
 	s = &sandbox{
-		number: n, idleLimit: sandboxLimits()[n], tally: t,
+		number: n, idleLimit: sandboxLimits()[n], narrow: n%2 == 1, tally: t,
 		messages: weaviatetest.New(), contacts: odootest.New(odootest.Config{Key: odooKey}),
 	}
 	defer func() {
@@ -96,7 +102,7 @@ func start(ctx context.Context, dir, binary, without string, n int, t *tally) (s
 	if s.weaviate, err = serve(s.messages, n%2 == 1); err != nil { //nolint:contextcheck // their lives end with close
 		return s, err
 	}
-	if s.odoo, err = serve(s.contacts, false); err != nil { //nolint:contextcheck // likewise
+	if s.odoo, err = serve(s.relabeled(), false); err != nil { //nolint:contextcheck // likewise
 		return s, err
 	}
 	ca := filepath.Join(dir, "ca.pem")
@@ -118,10 +124,12 @@ func start(ctx context.Context, dir, binary, without string, n int, t *tally) (s
 		"HEARTH_ADDR=127.0.0.1:0", "HEARTH_SOCKET=" + socket, "HEARTH_TOKEN=" + token, "HEARTH_TLS_CA=" + ca,
 		"HEARTH_WEAVIATE_URL=https://" + s.weaviate.wire.Addr(), "HEARTH_WEAVIATE_TIMEOUT=" + timeout.String(),
 		"HEARTH_ODOO_URL=https://" + s.odoo.wire.Addr(), "HEARTH_ODOO_TIMEOUT=" + timeout.String(), "HEARTH_ODOO_DB=demo", "HEARTH_ODOO_KEY=" + odooKey,
-		"HEARTH_ODOO_CONNECTIONS=5", // so that a refresh in flight does not make the first request queue
 		"HEARTH_CONN_MAX_IDLE=" + s.idleLimit.String(),
 		"HEARTH_TTL_ODOO_READ=" + freshOdoo.String(), "HEARTH_TTL_ODOO_MODELS=20ms/1h/1h", // all but always stale, and refreshed meanwhile
 		"HEARTH_TEST_CLOCK=" + s.clocks.file.Name(), "HEARTH_TEST_WITHOUT=" + without,
+	}
+	if !s.narrow {
+		settings = append(settings, "HEARTH_ODOO_CONNECTIONS=5")
 	}
 	schema := exec.CommandContext(ctx, binary, "schema")
 	schema.Env = settings
@@ -269,8 +277,26 @@ func (c *clocks) shift(r round, frozen time.Duration) error {
 	return c.store()
 }
 
+// relabeled is Odoo, with the field's label of the time when it is asked.
+func (s *sandbox) relabeled() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasSuffix(r.URL.Path, "/fields_get") {
+			s.contacts.ServeHTTP(w, r)
+			return
+		}
+		label := fmt.Sprintf(`"string":"%d"`, s.label.Load())
+		answer := httptest.NewRecorder()
+		s.contacts.ServeHTTP(answer, r)
+		maps.Copy(w.Header(), answer.Header())
+		w.Header().Del("Content-Length")
+		w.WriteHeader(answer.Code)
+		_, _ = io.WriteString(w, strings.ReplaceAll(answer.Body.String(), `"string":"Phone"`, label))
+	})
+}
+
 // foreign are the writes of another sandbox, straight to the upstreams.
 func (s *sandbox) foreign(r round) error {
+	s.label.Add(1)
 	var errs []error
 	if r.message {
 		for _, role := range roles() {

@@ -27,8 +27,9 @@ type tally struct {
 // sample is the time of one request.
 type sample struct {
 	span
-	kind  string
-	round round
+	kind   string
+	round  round
+	queues bool // behind a refresh that froze on its way
 }
 
 func (s sample) ms() float64 { return ms(s.to.Sub(s.from)) }
@@ -44,18 +45,18 @@ func (t *tally) add(counter *int, n int) {
 	*counter += n
 }
 
-func (t *tally) first(r round, kind string, took span) {
+func (t *tally) first(r round, kind string, queues bool, took span) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if r.frozen > 0 { // else it is the first of all
-		t.firsts = append(t.firsts, sample{took, kind, r})
+		t.firsts = append(t.firsts, sample{took, kind, r, queues})
 	}
 }
 
 func (t *tally) warm(r round, kind string, took span) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.warms = append(t.warms, sample{took, kind, r})
+	t.warms = append(t.warms, sample{took, kind, r, false})
 }
 
 // failed prints the first failures, with what the extension has to say.
@@ -97,10 +98,14 @@ const (
 )
 
 // bound is what a first request may take: a warm one's time, a fresh connection, the short wait unless the freeze
-// outlived every connection, and what the machine itself was late meanwhile.
+// outlived every connection, and what the machine itself was late meanwhile. Behind a refresh that was on its way, it
+// is the refresh that waits, and then has to be answered.
 func (t *tally) bound(s sample, warm float64) float64 {
 	more := fresh + room + t.noise.within(s.from, s.to)
-	if !s.round.outlives {
+	switch {
+	case s.queues:
+		more += shortWait + rtt
+	case !s.round.outlives:
 		more += shortWait
 	}
 	return warm + ms(more)

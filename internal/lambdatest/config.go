@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 )
@@ -48,7 +49,9 @@ type Config struct {
 	InitTimeout     time.Duration // How long INIT has from the first process's start. Default 10s, but 130s where Lambda starts ahead of need.
 	ShutdownTimeout time.Duration // How long the processes have from SHUTDOWN to SIGKILL. Default 2s.
 
-	Seed uint64 // Of the order in which the extensions and the runtime learn of an invocation.
+	// Seed is what the order is drawn by in which the extensions and the runtime learn of an invocation. 0: a new one each
+	// time, which errors of [Host.Invoke] name.
+	Seed uint64
 
 	// TelemetryStatus answers a subscription to telemetry: 0 takes it, 202 says as emulators do that there is none here,
 	// anything else is an error.
@@ -71,6 +74,7 @@ func (c Config) withDefaults() Config {
 	if c.Init != ManagedInstances {
 		c.Concurrency = 1
 	}
+	c.Seed = cmp.Or(c.Seed, rand.Uint64())
 	c.Timeout = cmp.Or(c.Timeout, 10*time.Second)
 	if c.InitTimeout == 0 {
 		c.InitTimeout = 130 * time.Second

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -119,6 +120,13 @@ func (h *Host) extensionError(w http.ResponseWriter, r *http.Request, e *extensi
 	const header = "Lambda-Extension-Function-Error-Type"
 	if r.Header.Get(header) == "" {
 		fail(w, http.StatusForbidden, "Extension.MissingHeader", header+" not found")
+		return
+	}
+	h.mu.Lock()
+	late := strings.HasSuffix(r.URL.Path, "/init/error") && !e.firstNext.IsZero()
+	h.mu.Unlock()
+	if late {
+		fail(w, http.StatusForbidden, "Extension.InvalidExtensionState", "INIT is over for this extension")
 		return
 	}
 	h.report(w, r, e.name, r.Header.Get(header))

@@ -3,6 +3,7 @@ package lambdatest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"sync"
@@ -53,7 +54,12 @@ func (h *Host) Invocations() []Invocation {
 
 // Invoke runs one invocation and returns the handler's response as soon as there is one, while extensions may still be
 // at work. It waits for INIT and for its turn, and thaws what is frozen. A handler's error is a *FunctionError.
-func (h *Host) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+func (h *Host) Invoke(ctx context.Context, payload []byte) (_ []byte, err error) {
+	defer func() {
+		if _, own := errors.AsType[*FunctionError](err); err != nil && !own {
+			err = fmt.Errorf("%w (seed %d)", err, h.cfg.Seed)
+		}
+	}()
 	select {
 	case h.turn <- struct{}{}:
 		defer func() { <-h.turn }()
@@ -62,7 +68,7 @@ func (h *Host) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	case <-h.done:
 		return nil, ErrClosed
 	}
-	err := h.await(ctx, func() (bool, error) {
+	err = h.await(ctx, func() (bool, error) {
 		return h.extensionsReadyLocked() && h.runtimeReadyLocked(), h.failureLocked()
 	})
 	if err != nil {
@@ -98,6 +104,9 @@ func (h *Host) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	})
 	if h.cfg.Answer != nil {
 		response, err := h.cfg.Answer(ctx, payload)
+		if ctx.Err() != nil { // Lambda has given it up.
+			response, err = nil, context.Cause(ctx)
+		}
 		h.update(func() {
 			inv.answered, inv.response, inv.err = time.Now(), response, err
 			h.runtimeDoneLocked(inv, inv.answered)

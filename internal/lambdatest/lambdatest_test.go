@@ -269,6 +269,17 @@ func TestReportedErrorsEndTheSandbox(t *testing.T) {
 	}
 }
 
+func TestAnExtensionThatIsReadyCannotFailInInit(t *testing.T) {
+	h, c := newHost(t, Config{Answer: echo})
+	c.register("hearth", "SHUTDOWN")
+	go c.call(t.Context(), "GET", extensionAPI+"/event/next", "")
+	ready(t, h)
+	status, _, body := c.call(t.Context(), "POST", extensionAPI+"/init/error", "{}", "Lambda-Extension-Function-Error-Type", "Hearth.Bad")
+	if status != 403 || !strings.Contains(body, "Extension.InvalidExtensionState") || len(h.Reports()) > 0 {
+		t.Errorf("%d %s, %v", status, body, h.Reports())
+	}
+}
+
 func TestAnInvocationTimesOut(t *testing.T) {
 	h, c := newHost(t, Config{Extensions: []string{}, Timeout: 30 * time.Millisecond})
 	taken := make(chan string, 1)
@@ -338,6 +349,13 @@ func TestAnswerStandsInForTheRuntime(t *testing.T) {
 	h, _ := newHost(t, Config{Extensions: []string{}, Answer: func(_ context.Context, p []byte) ([]byte, error) { return append(p, '!'), nil }})
 	if got, err := h.Invoke(t.Context(), []byte("hi")); string(got) != "hi!" || err != nil {
 		t.Errorf("%q, %v", got, err)
+	}
+	h, _ = newHost(t, Config{Extensions: []string{}, Timeout: time.Millisecond, Answer: func(ctx context.Context, _ []byte) ([]byte, error) {
+		<-ctx.Done()
+		return []byte("too late"), nil
+	}})
+	if got, err := h.Invoke(t.Context(), nil); got != nil || !errors.Is(err, ErrTimeout) {
+		t.Errorf("too late: %q, %v", got, err)
 	}
 }
 

@@ -66,7 +66,7 @@ func run(ctx context.Context, out io.Writer, freezes int, seed uint64, short boo
 		fmt.Fprintf(out, "No upstream can change its address here: %v\n", immobile)
 	}
 	fmt.Fprintf(out, "%d sandboxes on %d CPUs, upstreams %v away over TLS, seed %d. Connections live for %v idle in half of the\n"+
-		"sandboxes, %v in the others, and most of the freezes are shorter. Those shorter than %v nobody notices: in them no connection\n"+
+		"sandboxes, %v in the others, and half of the freezes are shorter. Those shorter than %v nobody notices: in them no connection\n"+
 		"dies in silence.\n",
 		sandboxes, runtime.NumCPU(), rtt, seed, idleLimits()[0], idleLimits()[1], gap)
 

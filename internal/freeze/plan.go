@@ -99,7 +99,7 @@ func (r round) String() string {
 }
 
 // plan draws the rounds of every sandbox, n in all: each length and fault in its share, in any order. With the least idle
-// limit half of the freezes are shorter than it, with another one three quarters. Two thirds of those that are noticed
+// limit a quarter of the freezes is shorter than it, with another one three quarters: half of all. Two thirds of those that are noticed
 // are cells, in turn: of those that outlive every connection, and of those that do not.
 func plan(random *rand.Rand, n int, limits []time.Duration, moving bool) [][]round {
 	decisive := cells()
@@ -134,7 +134,7 @@ func draw(random *rand.Rand, n int, limit time.Duration, moving bool) []round {
 	short, medium, long := [2]time.Duration{gap / 20, gap - margin}, [2]time.Duration{gap + margin, limit - 2*margin}, [2]time.Duration{limit + margin, limit + gap - margin}
 	lengths := [][2]time.Duration{short, medium, medium, long}
 	if limit == gap {
-		lengths = [][2]time.Duration{short, long}
+		lengths = [][2]time.Duration{short, long, long, long}
 	}
 	rounds, turn := make([]round, n), random.IntN(100)
 	for i := range rounds {

@@ -31,9 +31,9 @@ func TestVerdict(t *testing.T) {
 		missed                   int
 	}{
 		{"kept", lambdatest.OnDemand, 1769, []float64{30}, []float64{1}, []float64{25}, []float64{300}, 8_000_000, 0},
-		{"late", lambdatest.OnDemand, 1769, []float64{31}, []float64{1}, []float64{25}, []float64{300}, 8_000_000, 1},
+		{"late", lambdatest.OnDemand, 1769, []float64{31}, []float64{1}, []float64{25}, []float64{300}, 8_000_000, 2},
 		{"late on purpose", lambdatest.ProvisionedConcurrency, 1769, []float64{31}, []float64{1}, []float64{25}, []float64{300}, 8_000_000, 0},
-		{"all of it", lambdatest.OnDemand, 1769, []float64{31}, []float64{1.1}, []float64{26}, []float64{301}, 8_000_001, 5},
+		{"all of it", lambdatest.OnDemand, 1769, []float64{31}, []float64{1.1}, []float64{26}, []float64{301}, 8_000_001, 6},
 		{"nobody waits", lambdatest.ManagedInstances, 1769, []float64{30}, []float64{1.1}, []float64{25}, []float64{300}, 8_000_000, 0},
 		{"one end was late", lambdatest.OnDemand, 1769, []float64{30}, []float64{1}, []float64{25}, []float64{2, 301, 2}, 8_000_000, 1},
 		{"small", lambdatest.OnDemand, 512, []float64{31}, []float64{1.1}, []float64{26}, []float64{301}, 8_000_000, 0},
@@ -44,7 +44,7 @@ func TestVerdict(t *testing.T) {
 			extension: cost{next: tc.next, added: tc.added, idle: tc.idle, loaded: 40, ended: tc.ended},
 		}
 		var out strings.Builder
-		err := verdict(&out, []row{r}, []file{{"layer.zip", tc.zip}})
+		err := verdict(&out, []row{r}, []file{{"layer.zip", tc.zip}}, false)
 		if n := strings.Count(out.String(), "MISSED"); n != tc.missed || errors.Is(err, errGate) != (tc.missed > 0) {
 			t.Errorf("%s: %v\n%s", tc.name, err, out.String())
 		}

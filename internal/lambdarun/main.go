@@ -99,7 +99,7 @@ func run(ctx context.Context, out io.Writer, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	err = verdict(out, rows, sizes)
+	err = verdict(out, rows, sizes, o.short)
 	fmt.Fprintf(out, "It took %v.\n", time.Since(began).Round(time.Second))
 	return err
 }

@@ -3,7 +3,6 @@ package sidecar
 import (
 	"context"
 	"encoding/json"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -136,19 +135,17 @@ func (s *Server) replyParts(r *request, chat string, parts []*part) error {
 	return r.send(http.StatusOK, reply)
 }
 
-// allFailed is the problem of a call of which no part came. Where there is nobody to ask it says so itself.
+// allFailed is the problem of a call of which no part came. It says why in one line, and of each part under errors.
 func allFailed(parts map[string]*client.Problem) *client.Problem {
-	p := problem(http.StatusBadGateway, "unreachable", "no part could be fetched: see errors")
-	p.Errors, p.Retryable = parts, true
-	configured := false
-	for _, f := range parts {
-		p.Retryable = p.Retryable && f.Retryable
-		configured = configured || f.Type != errorDocs+"not-configured"
+	var why []string
+	retryable := true
+	for _, p := range parts {
+		why = append(why, p.Detail)
+		retryable = retryable && p.Retryable
 	}
-	if !configured {
-		first := parts[slices.Min(slices.Collect(maps.Keys(parts)))]
-		p.Type, p.Title, p.Status, p.Detail = first.Type, first.Title, first.Status, first.Detail
-	}
+	slices.Sort(why)
+	p := problem(http.StatusBadGateway, "unreachable", "no part could be fetched: "+strings.Join(slices.Compact(why), "; "))
+	p.Errors, p.Retryable = parts, retryable
 	return p
 }
 

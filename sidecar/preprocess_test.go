@@ -50,18 +50,20 @@ func TestAPartThatPanicsFailsAlone(t *testing.T) {
 	}
 }
 
-func TestWhereNobodyIsConfiguredThePreprocessSaysSo(t *testing.T) {
-	s := New(Config{NoWeaviate: "HEARTH_WEAVIATE_URL is not set"})
+func TestWhereNoPartComesTheProblemSaysWhy(t *testing.T) {
+	s := New(Config{})
 	fails := func(err error) func(context.Context) (json.RawMessage, cache.Origin, error) {
 		return func(context.Context) (json.RawMessage, cache.Origin, error) { return nil, cache.Origin{}, err }
 	}
 	unset := s.notConfigured("weaviate", "HEARTH_WEAVIATE_URL is not set")
-	for status, second := range map[int]error{http.StatusServiceUnavailable: unset, http.StatusBadGateway: context.DeadlineExceeded} {
-		parts := []*part{{name: client.PartMute, get: fails(unset)}, {name: client.PartRelevant, get: fails(second)}}
-		s.runParts(t.Context(), parts)
-		p, ok := errors.AsType[*client.Problem](s.replyParts(&request{RequestCtx: &fasthttp.RequestCtx{}}, "a", parts))
-		if !ok || p.Status != status || len(p.Errors) != 2 || (status == http.StatusServiceUnavailable) != (p.Detail == unset.Detail) {
-			t.Errorf("with %v it is %+v", second, p)
-		}
+	parts := []*part{
+		{name: client.PartMute, get: fails(unset)}, {name: client.PartRelevant, get: fails(unset)}, {name: client.PartOdoo, get: fails(context.DeadlineExceeded)},
+	}
+	s.runParts(t.Context(), parts)
+	p, ok := errors.AsType[*client.Problem](s.replyParts(&request{RequestCtx: &fasthttp.RequestCtx{}}, "a", parts))
+	const why = "no part could be fetched: HEARTH_WEAVIATE_URL is not set; there was no answer in time"
+	if !ok || p.Status != http.StatusBadGateway || p.Retryable || len(p.Errors) != 3 ||
+		p.Detail != why {
+		t.Errorf("it is %+v", p)
 	}
 }

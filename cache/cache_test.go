@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sync/errgroup"
 
 	"hearth/internal/clock"
 )
@@ -192,6 +193,54 @@ func TestRequestsShareALoadOnlyWhileItIsFresh(t *testing.T) {
 		x.want(c, "new", Miss)
 		x.want(x.get(key, policy, Directives{}), "new", Hit)
 	})
+}
+
+// A load may end between a request's look at what is held and its look at what is under way.
+func TestRequestsAtTheSameTimeShareALoadThatEndsAtOnce(t *testing.T) {
+	c := newTester(t, Config{}).c
+	var loads atomic.Int32
+	for name, ask := range map[string]func(chat string) error{
+		"the store": func(chat string) error {
+			_, err := c.Get(t.Context(), RelevantKey(chat, "x"), policy, Directives{}, func(context.Context) ([]byte, error) {
+				loads.Add(1)
+				return []byte("x"), nil
+			})
+			return err
+		},
+		"history": func(chat string) error {
+			_, err := c.History(t.Context(), HistoryRequest{
+				Chat: chat, View: View{1, 1}, Policy: policy,
+				Load: func(context.Context, int) (Loaded, error) {
+					loads.Add(1)
+					return Loaded{User: Page{Complete: true}, Assistant: Page{Complete: true}}, nil
+				},
+				Render: func(_, _ []Message) ([]byte, error) { return []byte("x"), nil },
+			})
+			return err
+		},
+		"mute": func(chat string) error {
+			_, _, err := c.Mute(t.Context(), chat, policy, Directives{}, func(context.Context) (LoadedMute, error) {
+				loads.Add(1)
+				return LoadedMute{}, nil
+			})
+			return err
+		},
+	} {
+		for i := range 1000 {
+			loads.Store(0)
+			var g errgroup.Group
+			for range 8 {
+				g.Go(func() error { return ask(fmt.Sprint(name, i)) })
+			}
+			if err := g.Wait(); err != nil {
+				t.Fatal(err)
+			}
+			if n := loads.Load(); n != 1 {
+				t.Errorf("%s: 8 requests at once made %d loads, in round %d", name, n, i)
+				break
+			}
+		}
+	}
 }
 
 func TestNoCacheJoinsNothingThatBeganBefore(t *testing.T) {

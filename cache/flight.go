@@ -45,15 +45,21 @@ func newFlights(pulse *clock.Pulse, timeout time.Duration) *flights {
 // or ctx ends.
 func (f *flights) do(ctx context.Context, key string, join time.Duration, load func(context.Context) (any, error)) (v any, collapsed bool, err error) {
 	fl, collapsed := f.start(ctx, key, join, load)
+	v, err = fl.wait(ctx)
+	return v, collapsed, err
+}
+
+func (fl *flight) wait(ctx context.Context) (any, error) {
 	select {
 	case <-fl.done:
-		return fl.v, collapsed, fl.err
+		return fl.v, fl.err
 	case <-ctx.Done():
-		return nil, collapsed, context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
 }
 
-// start is do without waiting.
+// start is do without waiting. Whoever found nothing held starts under the lock under which loads keep what they
+// bring, or looks again in its load: a flight may have ended meanwhile.
 func (f *flights) start(ctx context.Context, key string, join time.Duration, load func(context.Context) (any, error)) (_ *flight, joined bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

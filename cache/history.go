@@ -90,10 +90,11 @@ func (c *Cache) History(ctx context.Context, r HistoryRequest) (Reply, error) {
 		count.misses.Add(1)
 		return Reply{}, ErrNotCached
 	}
+	fl, collapsed := c.flights.start(ctx, name, r.Policy.joinable(r.Directives), run)
 	cs.mu.Unlock()
 
 	count.misses.Add(1)
-	got, collapsed, err := c.flights.do(ctx, name, r.Policy.joinable(r.Directives), run)
+	got, err := fl.wait(ctx)
 	cs.mu.Lock()
 	if err != nil {
 		if ch.timeline != nil && ch.timeline.fits(r.View.Messages) {

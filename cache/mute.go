@@ -32,36 +32,34 @@ func (c *Cache) Mute(ctx context.Context, id string, p Policy, d Directives, loa
 	cs.mu.Lock()
 	ch := cs.pinLocked(id)
 	defer cs.unpin(ch)
-	held, generation := ch.mute, ch.muteGeneration
-	cs.mu.Unlock()
-
+	held := ch.mute
 	var age time.Duration
 	v, reason := fetch, "miss"
 	if held != nil {
 		age = c.now().Since(held.at)
 		v, reason = p.judge(age, d)
 	}
-	name := flightName(Mute, id, generation, 0)
-	run := func(ctx context.Context) (any, error) {
-		m, err := c.loadMute(ctx, id, d, load)
-		return m, c.loaded(ctx, Mute, err)
-	}
-	switch {
-	case v == refresh:
-		if !d.OnlyIfCached {
-			c.flights.start(ctx, name, p.joinable(d), run)
+	var fl *flight
+	collapsed := false
+	if (v == fetch || v == refresh) && !d.OnlyIfCached {
+		run := func(ctx context.Context) (any, error) {
+			m, err := c.loadMute(ctx, id, d, load)
+			return m, c.loaded(ctx, Mute, err)
 		}
-		fallthrough
-	case v != fetch:
+		fl, collapsed = c.flights.start(ctx, flightName(Mute, id, ch.muteGeneration, 0), p.joinable(d), run)
+	}
+	cs.mu.Unlock()
+
+	if v != fetch {
 		o := p.origin(Hit, age)
 		count.served(o.Served)
 		return held.MuteState, o, nil
-	case d.OnlyIfCached:
-		count.misses.Add(1)
-		return MuteState{}, Origin{}, ErrNotCached
 	}
 	count.misses.Add(1)
-	got, collapsed, err := c.flights.do(ctx, name, p.joinable(d), run)
+	if fl == nil {
+		return MuteState{}, Origin{}, ErrNotCached
+	}
+	got, err := fl.wait(ctx)
 	if err != nil {
 		if held != nil {
 			age = c.now().Since(held.at)

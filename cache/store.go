@@ -83,7 +83,14 @@ func (c *Cache) Get(ctx context.Context, key Key, p Policy, d Directives, load f
 		return Reply{}, ErrNotCached
 	}
 	count.misses.Add(1)
-	got, collapsed, err := c.flights.do(ctx, name, p.joinable(d), run)
+	late := false // what a flight brought that ended since we looked
+	got, collapsed, err := c.flights.do(ctx, name, p.joinable(d), func(ctx context.Context) (any, error) {
+		if e := c.store.get(name); e != nil && c.now().Since(e.at) < p.joinable(d) {
+			late = true
+			return e, nil
+		}
+		return run(ctx)
+	})
 	if err != nil {
 		if held != nil {
 			age = c.now().Since(held.at)
@@ -96,7 +103,7 @@ func (c *Cache) Get(ctx context.Context, key Key, p Policy, d Directives, load f
 	}
 	e := got.(*entry) //nolint:forcetypeassert // run returns nothing else
 	o := p.origin(Miss, c.now().Since(e.at))
-	o.Fwd, o.Collapsed = reason, collapsed
+	o.Fwd, o.Collapsed = reason, collapsed || late
 	return Reply{Body: e.body, ETag: e.etag, Origin: o}, nil
 }
 

@@ -25,13 +25,16 @@ func check(ctx context.Context, environ []string, out io.Writer) error {
 	}
 	defer p.close()
 	var faults []error
+	if p.weaviate == nil && p.odoo == nil {
+		faults = append(faults, errors.New("nothing to check"))
+	}
 	say := func(upstream, url string, err error) {
 		if err == nil {
 			fmt.Fprintf(out, "%s: ok (%s)\n", upstream, url)
 			return
 		}
 		for line := range strings.Lines(err.Error()) {
-			fmt.Fprintf(out, "%s: %s\n", upstream, strings.TrimSpace(line))
+			fmt.Fprintf(out, "%s: %s\n", upstream, strings.TrimPrefix(strings.TrimSpace(line), upstream+": "))
 		}
 		faults = append(faults, fmt.Errorf("%s: see above", upstream))
 	}

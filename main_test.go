@@ -63,9 +63,9 @@ func TestCommands(t *testing.T) {
 		{"the version", nil, []string{"version"}, 0, []string{"hearth dev\n"}, nil},
 		{"how to use it", nil, []string{"--help"}, 0, []string{"hearth check ", "hearth schema "}, nil},
 		{"a command that is none", nil, []string{"serve"}, 1, nil, []string{`no command "serve"`, "check, schema or version"}},
-		{"a check of nothing", []string{"HEARTH_TYPO=1"}, []string{"check"}, 0, []string{
+		{"a check of nothing", []string{"HEARTH_TYPO=1"}, []string{"check"}, 1, []string{
 			"warning: HEARTH_TYPO means nothing\n", "weaviate: not configured (HEARTH_WEAVIATE_URL)\n", "odoo: not configured (HEARTH_ODOO_URL)\n",
-		}, nil},
+		}, []string{"nothing to check"}},
 		{
 			"a check of servers that are not there",
 			[]string{"HEARTH_WEAVIATE_URL=http://" + nobody, "HEARTH_ODOO_URL=http://" + nobody, "HEARTH_ODOO_KEY=hunter2"},

@@ -56,11 +56,12 @@ func unknownDatabase(db string) *Error {
 	}
 }
 
-func absent(p Protocol) *Error {
-	return &Error{
-		Status: http.StatusBadGateway, Name: "NoProtocol", absent: true,
-		Message: fmt.Sprintf("nothing at Odoo's address speaks %s", p),
+func absent(p Protocol, db string) *Error {
+	message := "nothing at Odoo's address speaks " + string(p)
+	if db != "" { // under JSON-2 Odoo answers the same for a database that it does not serve
+		message += fmt.Sprintf(" for the database %q", db)
 	}
+	return &Error{Status: http.StatusBadGateway, Name: "NoProtocol", absent: true, Message: message}
 }
 
 // strange is an answer that Odoo itself would not have given: from a proxy, or no Odoo at all. Whether the call came

@@ -40,7 +40,7 @@ func (f fault) toError(c Call, db string) *Error {
 
 	switch {
 	case module == "werkzeug.exceptions":
-		f.fromHTTP(e, c)
+		f.fromHTTP(e, c, db)
 	case strings.HasPrefix(module, "psycopg2"):
 		f.fromDatabase(e, db)
 	default:
@@ -100,7 +100,7 @@ func (f fault) fromPython(e *Error, c Call) {
 }
 
 // fromHTTP is about what JSON-2 raises where JSON-RPC has exceptions of Python, and methods made for browsers.
-func (f fault) fromHTTP(e *Error, c Call) {
+func (f fault) fromHTTP(e *Error, c Call, db string) {
 	switch e.Name {
 	case "Unauthorized":
 		*e = *credentialsRefused()
@@ -114,11 +114,10 @@ func (f fault) fromHTTP(e *Error, c Call) {
 		case saysNoMethod(e.Message, c):
 			e.unknownMethod(c)
 		case strings.HasPrefix(e.Message, "The requested URL was not found"):
-			p := JSONRPC
+			*e = *absent(JSONRPC, "")
 			if f.status != 0 {
-				p = JSON2
+				*e = *absent(JSON2, db)
 			}
-			*e = *absent(p)
 		}
 	case "Conflict":
 		e.Status, e.Retryable = http.StatusConflict, true

@@ -48,7 +48,7 @@ func (j json2) decode(c Call, r *pool.Response) ([]byte, *Error) {
 		case !json.Valid(r.Body):
 			return nil, strange("no JSON", r.Status)
 		case isEnvelope(r.Body):
-			return nil, absent(JSON2) // Odoo 18 and older: its way to say 404 to any JSON
+			return nil, absent(JSON2, j.db) // Odoo 18 and older: its way to say 404 to any JSON
 		case c.Method == "create":
 			return one(c, r.Body), nil
 		}
@@ -63,7 +63,7 @@ func (j json2) decode(c Call, r *pool.Response) ([]byte, *Error) {
 	case r.Status == http.StatusNotFound && bytes.Contains(r.Body, []byte("No database is selected")):
 		return nil, unknownDatabase(j.db)
 	case r.Status == http.StatusNotFound, r.Status == http.StatusMethodNotAllowed:
-		return nil, absent(JSON2)
+		return nil, absent(JSON2, j.db)
 	}
 	return nil, strange("no error of Odoo's", r.Status)
 }

@@ -126,7 +126,7 @@ func (c *Client) Ready(ctx context.Context) error {
 		return c.fail(err, sent)
 	}
 	if !ok {
-		return &Error{Status: http.StatusServiceUnavailable, Message: "not ready"}
+		return errors.New("weaviate: not ready: GET /v1/.well-known/ready does not answer 200")
 	}
 	return nil
 }

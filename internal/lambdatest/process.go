@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -54,7 +55,11 @@ func (h *Host) StartExtension(ctx context.Context, path string, env ...string) (
 // StartRuntime runs python3 with a small runtime that calls the Config's handler, "module.function" of a file in the
 // folder taskRoot, which finds the layer's modules. It is killed when ctx ends.
 func (h *Host) StartRuntime(ctx context.Context, taskRoot string, env ...string) (*Process, error) {
-	cmd := exec.CommandContext(ctx, "python3", "-c", bootstrap)
+	path, err := python()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, path, "-c", bootstrap)
 	cmd.Dir = taskRoot
 	defaults := []string{"LAMBDA_TASK_ROOT=" + taskRoot, "_HANDLER=" + h.cfg.Handler, "PYTHONUNBUFFERED=1"}
 	if h.opt != "" {
@@ -62,6 +67,16 @@ func (h *Host) StartRuntime(ctx context.Context, taskRoot string, env ...string)
 	}
 	return h.start(cmd, "runtime", append(defaults, env...))
 }
+
+// python is the interpreter behind python3. That may be a version manager's script, which takes longer than the limit of
+// INIT in a small sandbox, and which Lambda does not have.
+var python = sync.OnceValues(func() (string, error) { //nolint:gochecknoglobals // asked once
+	out, err := exec.Command("python3", "-c", "import sys; print(sys.executable)").Output()
+	if err != nil {
+		return "", fmt.Errorf("lambdatest: python3: %w", err)
+	}
+	return strings.TrimSpace(string(out)), nil
+})
 
 // StartBootstrap runs the binary at path as the runtime, with a clean environment plus env. It is killed when ctx ends.
 func (h *Host) StartBootstrap(ctx context.Context, path string, env ...string) (*Process, error) {

@@ -5,25 +5,35 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 
 	"hearth/internal/clock"
 )
 
-// check tells a person what is wrong with the configuration and the upstreams, everything at once.
-func check(ctx context.Context, environ []string, out io.Writer) error {
+// prepare makes what a command needs. A person is told, not a log.
+func prepare(environ []string) (settings, parts, error) {
 	s, err := readSettings(environ)
 	if err != nil {
-		return fmt.Errorf("the configuration is wrong:\n%w", err)
+		return s, parts{}, fmt.Errorf("the configuration is wrong:\n%w", err)
 	}
-	for _, name := range s.unknown {
-		fmt.Fprintf(out, "warning: %s means nothing\n", name)
+	if s.LogLevel == slog.LevelInfo {
+		s.LogLevel = slog.LevelWarn
 	}
 	p, err := build(s, clock.Awake())
+	return s, p, err
+}
+
+// check tells a person what is wrong with the configuration and the upstreams, everything at once.
+func check(ctx context.Context, environ []string, out io.Writer) error {
+	s, p, err := prepare(environ)
 	if err != nil {
 		return err
 	}
 	defer p.close()
+	for _, name := range s.unknown {
+		fmt.Fprintf(out, "warning: %s means nothing\n", name)
+	}
 	var faults []error
 	if p.weaviate == nil && p.odoo == nil {
 		faults = append(faults, errors.New("nothing to check"))
@@ -57,11 +67,7 @@ func check(ctx context.Context, environ []string, out io.Writer) error {
 
 // createSchema creates the classes that are missing.
 func createSchema(ctx context.Context, environ []string, out io.Writer) error {
-	s, err := readSettings(environ)
-	if err != nil {
-		return fmt.Errorf("the configuration is wrong:\n%w", err)
-	}
-	p, err := build(s, clock.Awake())
+	_, p, err := prepare(environ)
 	if err != nil {
 		return err
 	}

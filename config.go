@@ -124,7 +124,7 @@ func readSettings(environ []string) (settings, error) {
 	if all, ok := errors.AsType[env.AggregateError](err); ok {
 		for _, e := range all.Errors {
 			if p, ok := errors.AsType[env.ParseError](e); ok {
-				faults = append(faults, fmt.Errorf("%s: %w", variables[p.Name], p.Err))
+				faults = append(faults, fmt.Errorf("%s: %s", variables[p.Name], unreadable(p)))
 				unread[variables[p.Name]] = true
 			} else {
 				faults = append(faults, e)
@@ -162,6 +162,21 @@ func readSettings(environ []string) (settings, error) {
 	}
 	faults = append(faults, s.validate(unread)...)
 	return s, errors.Join(faults...)
+}
+
+// unreadable says what a variable must be that could not be read.
+func unreadable(e env.ParseError) string {
+	switch e.Type {
+	case reflect.TypeFor[int](), reflect.TypeFor[int64]():
+		return "must be a whole number"
+	case reflect.TypeFor[bool]():
+		return "must be true or false"
+	case reflect.TypeFor[time.Duration]():
+		return "must be a duration such as 250ms or 2s"
+	case reflect.TypeFor[slog.Level]():
+		return "must be debug, info, warn or error"
+	}
+	return e.Err.Error() // of a type of ours
 }
 
 // validate returns every fault but those of the variables that could not be read, and reads what the settings
@@ -249,7 +264,8 @@ func (s *settings) validate(unread map[string]bool) (faults []error) {
 	if s.TLSCA != "" {
 		var err error
 		s.ca, err = os.ReadFile(s.TLSCA)
-		fault(err == nil && x509.NewCertPool().AppendCertsFromPEM(s.ca), "HEARTH_TLS_CA", "must be a file with PEM certificates")
+		fault(err == nil, "HEARTH_TLS_CA", "%v", err)
+		fault(err != nil || x509.NewCertPool().AppendCertsFromPEM(s.ca), "HEARTH_TLS_CA", "must be a file with PEM certificates")
 	}
 	return faults
 }
@@ -410,7 +426,7 @@ func (t *ttl) UnmarshalText(text []byte) error {
 	for i, into := range []*time.Duration{&t.Fresh, &t.WhileRevalidate, &t.IfError}[:len(fields)] {
 		d, err := time.ParseDuration(fields[i])
 		if err != nil || d < 0 || d > 365*24*time.Hour {
-			return fmt.Errorf("%q is not a duration such as 250ms, 2s or 1h", fields[i])
+			return fmt.Errorf("%q is not a duration of 0 to 8760h, such as 250ms, 2s or 1h", fields[i])
 		}
 		*into = d
 	}

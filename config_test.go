@@ -26,7 +26,7 @@ func TestEveryFaultIsNamedByItsVariable(t *testing.T) {
 		"HEARTH_TOKEN= mine":                         "HEARTH_TOKEN", "HEARTH_TOKEN=mine\t": "HEARTH_TOKEN", "HEARTH_TOKEN=mi\rne": "HEARTH_TOKEN",
 		"HEARTH_WEAVIATE_URL=weaviate": "HEARTH_WEAVIATE_URL", "HEARTH_WEAVIATE_URL=https://u:p@w": "HEARTH_WEAVIATE_URL",
 		"HEARTH_WEAVIATE_API_KEY=k": "HEARTH_WEAVIATE_URL", "HEARTH_WEAVIATE_CONNECTIONS=0": "HEARTH_WEAVIATE_CONNECTIONS",
-		"HEARTH_WEAVIATE_CONNECTIONS=five": "HEARTH_WEAVIATE_CONNECTIONS", "HEARTH_WEAVIATE_TIMEOUT=5": "HEARTH_WEAVIATE_TIMEOUT",
+		"HEARTH_WEAVIATE_CONNECTIONS=five": "HEARTH_WEAVIATE_CONNECTIONS: must be a whole number", "HEARTH_WEAVIATE_TIMEOUT=5": "HEARTH_WEAVIATE_TIMEOUT: must be a duration such as 250ms or 2s",
 		"HEARTH_WEAVIATE_TIMEOUT=-1s": "HEARTH_WEAVIATE_TIMEOUT", "HEARTH_WEAVIATE_CONSISTENCY=MOST": "HEARTH_WEAVIATE_CONSISTENCY",
 		"HEARTH_MESSAGE_CLASS=message": "HEARTH_MESSAGE_CLASS", "HEARTH_MESSAGE_FIELDS=a,b,c": "HEARTH_MESSAGE_FIELDS",
 		"HEARTH_MESSAGE_FIELDS=a,b,c,A": "HEARTH_MESSAGE_FIELDS", "HEARTH_MESSAGE_FIELDS=a,b,c,d e": "HEARTH_MESSAGE_FIELDS",
@@ -39,10 +39,11 @@ func TestEveryFaultIsNamedByItsVariable(t *testing.T) {
 		"HEARTH_CACHE_BYTES=1": "HEARTH_CACHE_BYTES", "HEARTH_CACHE_BYTES=1MB": "HEARTH_CACHE_BYTES", "HEARTH_MAX_BODY=1GiB": "HEARTH_MAX_BODY",
 		"HEARTH_TIMELINE_WINDOW=0": "HEARTH_TIMELINE_WINDOW", "HEARTH_HISTORY_PREVIEW=0": "HEARTH_HISTORY_PREVIEW", "HEARTH_WORKERS=1000": "HEARTH_WORKERS",
 		"HEARTH_PREPROCESS_TIMEOUT=1h": "HEARTH_PREPROCESS_TIMEOUT", "HEARTH_CONN_MAX_IDLE=x": "HEARTH_CONN_MAX_IDLE",
-		"HEARTH_TLS_CA=/does/not/exist": "HEARTH_TLS_CA", "HEARTH_LOG_LEVEL=loud": "HEARTH_LOG_LEVEL", "HEARTH_STRICT=perhaps": "HEARTH_STRICT",
+		"HEARTH_TLS_CA=/does/not/exist": "HEARTH_TLS_CA: open /does/not/exist", "HEARTH_TLS_CA=/dev/null": "HEARTH_TLS_CA: must be a file with PEM certificates",
+		"HEARTH_LOG_LEVEL=loud": "HEARTH_LOG_LEVEL: must be debug, info, warn or error", "HEARTH_STRICT=perhaps": "HEARTH_STRICT: must be true or false",
 	} {
 		_, err := readSettings(strings.Split(env, "\n"))
-		if err == nil || strings.Count(err.Error(), "\n") != 0 || !strings.HasPrefix(err.Error(), want+": ") {
+		if err == nil || strings.Count(err.Error(), "\n") != 0 || !strings.HasPrefix(err.Error()+": ", want+": ") {
 			t.Errorf("%q: %v, want one fault of %s", env, err, want)
 		}
 	}

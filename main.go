@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -41,14 +42,14 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	var err error
-	switch command := append(os.Args, "")[1]; command {
+	switch command := strings.Join(os.Args[1:], " "); command {
 	case "":
 		err = serve(ctx, os.Environ())
 	case "check":
 		err = check(ctx, os.Environ(), os.Stdout)
 	case "schema":
 		err = createSchema(ctx, os.Environ(), os.Stdout)
-	case "version":
+	case "version", "--version":
 		fmt.Println("hearth", version)
 	case "help", "-h", "--help":
 		fmt.Print(usage)

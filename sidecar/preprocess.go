@@ -144,7 +144,7 @@ func allFailed(parts map[string]*client.Problem) *client.Problem {
 		retryable = retryable && p.Retryable
 	}
 	slices.Sort(why)
-	p := problem(http.StatusBadGateway, "unreachable", "no part could be fetched: "+strings.Join(slices.Compact(why), "; "))
+	p := problem(http.StatusBadGateway, "preprocess", strings.Join(slices.Compact(why), "; "))
 	p.Errors, p.Retryable = parts, retryable
 	return p
 }

@@ -61,7 +61,7 @@ func TestWhereNoPartComesTheProblemSaysWhy(t *testing.T) {
 	}
 	s.runParts(t.Context(), parts)
 	p, ok := errors.AsType[*client.Problem](s.replyParts(&request{RequestCtx: &fasthttp.RequestCtx{}}, "a", parts))
-	const why = "no part could be fetched: HEARTH_WEAVIATE_URL is not set; there was no answer in time"
+	const why = "HEARTH_WEAVIATE_URL is not set; there was no answer in time"
 	if !ok || p.Status != http.StatusBadGateway || p.Retryable || len(p.Errors) != 3 ||
 		p.Detail != why {
 		t.Errorf("it is %+v", p)

@@ -35,6 +35,7 @@ func titles() map[string]string {
 		"odoo":            "Odoo refused",
 		"overloaded":      "Too many calls at once",
 		"partial":         "Not everything was written",
+		"preprocess":      "No part could be fetched",
 		"shutting-down":   "Shutting down",
 		"slow-request":    "Request too slow",
 		"timeout":         "No answer in time",

@@ -116,6 +116,15 @@ func (s *suite) schemaIsMadeOnce(t *testing.T) {
 			t.Errorf("hearth check with %s is content: %s", variable, out)
 		}
 	}
+	h := s.start(t, "HEARTH_MESSAGE_CLASS=Missing")
+	for _, r := range []reply{
+		h.get(t, historyPath("a", 10, 5)), h.post(t, chatPath("a", "relevant"), map[string]any{"text": "x"}),
+	} {
+		p := wantProblem(t, r, http.StatusBadGateway)
+		if !strings.Contains(p.Detail, "Missing") || !strings.Contains(p.Detail, "hearth schema") {
+			t.Errorf("without the class: %+v", p)
+		}
+	}
 }
 
 // env are the settings under which a sidecar reaches the servers.

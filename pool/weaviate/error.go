@@ -76,7 +76,11 @@ func graphQLError(messages []string) error {
 	if strings.Contains(m, "429 Too many requests") { // how an overloaded server says it, inside a 200
 		status = http.StatusTooManyRequests
 	}
-	return &Error{Status: status, Message: shorten(m)}
+	e := &Error{Status: status, Message: shorten(m)}
+	if strings.Contains(m, `on type "GetObjectsObj"`) { // it is not in the schema
+		e.Message += " (`hearth schema` creates classes that are missing)"
+	}
+	return e
 }
 
 func shorten(s string) string {

@@ -56,11 +56,23 @@ func (c *Client) learn(ctx context.Context, class string) (*facts, error) {
 	}
 }
 
-func (c *Client) askFor(ctx context.Context, class string) (*facts, error) {
+// class asks what the schema says of a class. One that does not exist is an *Error of status 404.
+func (c *Client) class(ctx context.Context, name string) (*models.Class, error) {
 	ctx, sent := pool.TraceSent(ctx)
-	got, err := c.schema.ClassGetter().WithClassName(class).Do(ctx)
+	got, err := c.schema.ClassGetter().WithClassName(name).Do(ctx)
+	if err == nil {
+		return got, nil
+	}
+	err = c.fail(err, sent)
+	if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusNotFound && e.Message == "" {
+		e.Message = fmt.Sprintf("class %s does not exist: `hearth schema` creates it", name)
+	}
+	return nil, err
+}
+
+func (c *Client) askFor(ctx context.Context, class string) (*facts, error) {
+	got, err := c.class(ctx, class)
 	if err != nil {
-		err = c.fail(err, sent)
 		e, ok := errors.AsType[*Error](err)
 		if !ok || e.Status != http.StatusForbidden {
 			return nil, err
@@ -136,12 +148,8 @@ func (c *Client) Check(ctx context.Context) error {
 	var faults []error
 	for _, want := range c.classes() {
 		ctx, sent := pool.TraceSent(ctx)
-		got, err := c.schema.ClassGetter().WithClassName(want.Class).Do(ctx)
+		got, err := c.class(ctx, want.Class)
 		if err != nil {
-			err = c.fail(err, sent)
-			if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusNotFound {
-				err = fmt.Errorf("class %s does not exist: `hearth schema` creates it", want.Class)
-			}
 			faults = append(faults, err)
 			continue
 		}
@@ -190,9 +198,8 @@ func checkProperty(class string, want *models.Property, got []*models.Property) 
 func (c *Client) CreateClasses(ctx context.Context) (created []string, err error) {
 	for _, class := range c.classes() {
 		ctx, sent := pool.TraceSent(ctx)
-		_, err := c.schema.ClassGetter().WithClassName(class.Class).Do(ctx)
+		_, err := c.class(ctx, class.Class)
 		if err != nil {
-			err = c.fail(err, sent)
 			if e, ok := errors.AsType[*Error](err); !ok || e.Status != http.StatusNotFound {
 				return created, err
 			}

@@ -1,6 +1,6 @@
 """A chatbot behind Hearth: what came before is fetched at once, the answer is written back, and the next turn sees it.
 
-Attach the layer, or start Hearth beside you, and call
+Attach the layer; or start Hearth beside you, put client/python on PYTHONPATH, and call
 handler({"chat_id": "42", "text": "Hello", "route_name": "chat"}, None)
 """
 

@@ -121,7 +121,7 @@ class Client:
     ) -> dict[str, Any]:
         """Mute status, relevant messages, on some routes the Odoo models, and with num_messages the history, at once.
 
-        {chat_id, mute_status, relevant_messages, odoo_models, history?, errors, cache, timings}. A part that failed is
+        {chat_id, mute_status, relevant_messages, odoo_models, history?, errors?, cache, timings}. A part that failed is
         missing, and errors says why. After timeout_ms the sidecar answers with the parts that it has.
         """
         if timeout_ms is None and self._timeout is not None:

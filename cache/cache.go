@@ -7,8 +7,8 @@
 // ristretto may drop or delay a Set. Freshness is decided in policy.go, flights are shared in flight.go.
 //
 // The package fetches nothing itself and knows no upstream: every read brings a function that loads. Lock order:
-// chats.mu and store.mu are never held together, and neither while loading,
-// rendering or calling ristretto; flights.mu may be taken under chats.mu.
+// chats.mu and store.mu are never held together, and neither while loading, rendering or calling ristretto. flights.mu
+// may be taken under chats.mu, and ristretto's Get called under it.
 package cache
 
 import (
@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"hearth/internal/clock"
+	"hearth/internal/guard"
 )
 
 // Errors of a read.
@@ -136,9 +137,13 @@ func (c *Cache) DropRelevant(chat string) int { return c.store.drop(chatScope(ch
 // DropAll forgets everything.
 func (c *Cache) DropAll() int { return c.chats.dropAll() + c.store.dropAll() }
 
-func (c *Cache) loaded(ctx context.Context, r Resource, err error) error {
-	if err != nil && ctx.Err() == nil {
-		c.count[r].errors.Add(1)
+// counted is a load of r for a flight: a panic is an error, and errors are counted but those that Close makes.
+func (c *Cache) counted(r Resource, load func(context.Context) (any, error)) func(context.Context) (any, error) {
+	return func(ctx context.Context) (any, error) {
+		v, err := guard.Get(func() (any, error) { return load(ctx) })
+		if err != nil && c.flights.ctx.Err() == nil {
+			c.count[r].errors.Add(1)
+		}
+		return v, err
 	}
-	return err
 }

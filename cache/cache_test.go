@@ -316,6 +316,74 @@ func TestDirectives(t *testing.T) {
 	})
 }
 
+func TestMaxStaleBoundsWhatIsServedForOtherReasonsToo(t *testing.T) {
+	bubble(t, func(x *tester) {
+		x.get(key, policy, Directives{})
+		x.finish("one")
+		time.Sleep(15 * time.Second) // 5 s stale, and may be served while it is fetched again
+		g := x.get(key, policy, Directives{MaxStale: new(4 * time.Second)})
+		x.wantLoads(1)
+		x.fail()
+		x.wantErr(g, errLoad) // which 4 s of staleness could not stand in for
+		x.want(x.get(key, policy, Directives{MaxStale: new(5 * time.Second)}), "one", Stale)
+		x.wantLoads(1) // fetched again meanwhile, as for anybody
+		x.fail()
+	})
+}
+
+func TestALoadThatIsNotToBeStoredIsNotShared(t *testing.T) {
+	bubble(t, func(x *tester) {
+		g := x.get(key, policy, Directives{NoStore: true})
+		h := x.get(key, policy, Directives{})
+		x.wantLoads(2)
+		x.finish("unstored")
+		x.finish("stored")
+		x.want(g, "unstored", Miss)
+		x.want(h, "stored", Miss)
+		x.want(x.get(key, policy, Directives{}), "stored", Hit)
+	})
+}
+
+// What is handed out without a load is as old as it is: nobody may join it as if it began now.
+func TestWhatIsHeldIsNoFlight(t *testing.T) {
+	f := newFlights(clock.Awake(), time.Minute)
+	defer f.close()
+	held, joined := f.start(t.Context(), "k", time.Hour, func() any { return "held" }, nil)
+	if v, err := held.wait(t.Context()); v != "held" || err != nil || !joined {
+		t.Errorf("got %v %v, joined: %t", v, err, joined)
+	}
+	loaded, joined := f.start(t.Context(), "k", time.Hour, nil, func(context.Context) (any, error) { return "loaded", nil })
+	if v, err := loaded.wait(t.Context()); v != "loaded" || err != nil || joined {
+		t.Errorf("got %v %v, joined: %t", v, err, joined)
+	}
+}
+
+func TestEveryReadCountsOnceAndEveryFailedLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTester(t, Config{LoadTimeout: time.Second}).c
+		get := func(load func(context.Context) ([]byte, error)) {
+			_, _ = c.Get(t.Context(), key, policy, Directives{}, load)
+		}
+		want := func(what string, n Counts) {
+			t.Helper()
+			s := c.Stats().Resources[OdooModels]
+			s.HitRatio, s.Entries, s.Bytes = 0, 0, 0
+			if s != n {
+				t.Errorf("after %s: %+v, want %+v", what, s, n)
+			}
+		}
+		get(func(ctx context.Context) ([]byte, error) { <-ctx.Done(); return nil, context.Cause(ctx) })
+		want("a load that took too long", Counts{Misses: 1, Errors: 1})
+		get(func(context.Context) ([]byte, error) { panic("boom") })
+		want("a panic", Counts{Misses: 2, Errors: 2})
+		get(func(context.Context) ([]byte, error) { return []byte("x"), nil })
+		want("a good load", Counts{Misses: 3, Errors: 2})
+		time.Sleep(30 * time.Second)
+		get(func(context.Context) ([]byte, error) { return nil, errLoad })
+		want("a failure that what is held stood in for", Counts{Misses: 3, Errors: 3, Stale: 1})
+	})
+}
+
 func TestAPanickingLoadIsAnError(t *testing.T) {
 	bubble(t, func(x *tester) {
 		_, err := x.c.Get(x.Context(), key, policy, Directives{}, func(context.Context) ([]byte, error) { panic("boom") })
@@ -372,6 +440,29 @@ func TestMemoryIsBounded(t *testing.T) {
 		x.c.DropAll()
 		if s := x.c.Stats(); s.Resources[Relevant].Entries != 0 || s.Resources[Relevant].Bytes != 0 {
 			t.Fatalf("left: %+v", s.Resources[Relevant])
+		}
+	})
+}
+
+func TestAWriteOfAMuteThatFailedLeavesTheOneBeforeIt(t *testing.T) {
+	bubble(t, func(x *tester) {
+		old := time.Now()
+		behind := func(context.Context) (LoadedMute, error) { return LoadedMute{Updated: old, Replicated: true}, nil }
+		time.Sleep(time.Second)
+		if err := x.c.SetMute("a", MuteState{Muted: true}, func() error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if err := x.c.SetMute("a", MuteState{}, func() error { return errLoad }); !errors.Is(err, errLoad) {
+			t.Fatal(err)
+		}
+		if m, _, err := x.c.Mute(x.Context(), "a", policy, Directives{}, behind); !m.Muted || err != nil {
+			t.Errorf("a replica that is behind: %+v %v", m, err)
+		}
+		done := func(context.Context) (LoadedMute, error) {
+			return LoadedMute{Updated: time.Now(), Replicated: true}, nil
+		}
+		if m, _, err := x.c.Mute(x.Context(), "a", policy, Directives{NoCache: true}, done); m.Muted || err != nil {
+			t.Errorf("it was done after all: %+v %v", m, err)
 		}
 	})
 }

@@ -6,11 +6,10 @@ import (
 	"time"
 
 	"hearth/internal/clock"
-	"hearth/internal/guard"
 )
 
-// flights runs loads and lets requests share them. A load runs under the cache's own life with the values of
-// the request that started it: whoever waits may give up without ending it for the others.
+// flights runs loads, which must not panic, and lets requests share them. A load runs under the cache's own life with the
+// values of the request that started it: whoever waits may give up without ending it for the others.
 //
 // This is x/sync's singleflight with one difference: a request says how old a flight it may join. What a load
 // brings is as old as its beginning, so joining a slow one could give a reply staler than its freshness allows.
@@ -41,26 +40,9 @@ func newFlights(pulse *clock.Pulse, timeout time.Duration) *flights {
 	return f
 }
 
-// do joins the flight of key if it began less than join ago, else starts one. It returns when the load is done
-// or ctx ends.
-func (f *flights) do(ctx context.Context, key string, join time.Duration, load func(context.Context) (any, error)) (v any, collapsed bool, err error) {
-	fl, collapsed := f.start(ctx, key, join, load)
-	v, err = fl.wait(ctx)
-	return v, collapsed, err
-}
-
-func (fl *flight) wait(ctx context.Context) (any, error) {
-	select {
-	case <-fl.done:
-		return fl.v, fl.err
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-}
-
-// start is do without waiting. Whoever found nothing held starts under the lock under which loads keep what they
-// bring, or looks again in its load: a flight may have ended meanwhile.
-func (f *flights) start(ctx context.Context, key string, join time.Duration, load func(context.Context) (any, error)) (_ *flight, joined bool) {
+// start joins the flight of key if it began less than join ago, else starts one. One may have ended since the caller
+// found nothing held: held looks again, and is nil if the caller holds the lock under which loads keep what they bring.
+func (f *flights) start(ctx context.Context, key string, join time.Duration, held func() any, load func(context.Context) (any, error)) (_ *flight, joined bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	thaws, now := f.pulse.Thaws(), f.pulse.Now()
@@ -72,6 +54,12 @@ func (f *flights) start(ctx context.Context, key string, join time.Duration, loa
 		fl.err = ErrClosed
 		close(fl.done)
 		return fl, false
+	}
+	if held != nil {
+		if fl.v = held(); fl.v != nil {
+			close(fl.done)
+			return fl, true
+		}
 	}
 	f.latest[key] = fl
 	f.loads.Go(func() {
@@ -86,11 +74,21 @@ func (f *flights) start(ctx context.Context, key string, join time.Duration, loa
 	return fl, false
 }
 
-func (f *flights) run(ctx context.Context, load func(context.Context) (any, error)) (v any, err error) {
+// wait returns when the load is done or ctx ends.
+func (fl *flight) wait(ctx context.Context) (any, error) {
+	select {
+	case <-fl.done:
+		return fl.v, fl.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func (f *flights) run(ctx context.Context, load func(context.Context) (any, error)) (any, error) {
 	ctx, cancel := f.pulse.WithTimeout(context.WithoutCancel(ctx), f.timeout)
 	defer cancel()
 	defer context.AfterFunc(f.ctx, cancel)() //nolint:contextcheck // the load ends with its owner too
-	return guard.Get(func() (any, error) { return load(ctx) })
+	return load(ctx)
 }
 
 func (f *flights) close() {

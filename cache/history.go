@@ -73,14 +73,14 @@ func (c *Cache) History(ctx context.Context, r HistoryRequest) (Reply, error) {
 	}
 	want := max(r.View.Messages, c.cfg.Window)
 	name := flightName(History, r.Chat, ch.generation, want)
-	run := func(ctx context.Context) (any, error) {
-		l, err := c.loadTimeline(ctx, r, want)
-		return l, c.loaded(ctx, History, err)
+	start := func() (*flight, bool) {
+		run := c.counted(History, func(ctx context.Context) (any, error) { return c.loadTimeline(ctx, r, want) })
+		return c.flights.start(ctx, r.Directives.flight(name), r.Policy.joinable(r.Directives), nil, run)
 	}
 	switch {
 	case v == refresh:
 		if !r.Directives.OnlyIfCached {
-			c.flights.start(ctx, name, r.Policy.joinable(r.Directives), run)
+			start()
 		}
 		o := r.Policy.origin(Hit, age)
 		count.served(o.Served)
@@ -90,10 +90,9 @@ func (c *Cache) History(ctx context.Context, r HistoryRequest) (Reply, error) {
 		count.misses.Add(1)
 		return Reply{}, ErrNotCached
 	}
-	fl, collapsed := c.flights.start(ctx, name, r.Policy.joinable(r.Directives), run)
+	fl, collapsed := start()
 	cs.mu.Unlock()
 
-	count.misses.Add(1)
 	got, err := fl.wait(ctx)
 	cs.mu.Lock()
 	if err != nil {
@@ -104,8 +103,10 @@ func (c *Cache) History(ctx context.Context, r HistoryRequest) (Reply, error) {
 			}
 		}
 		cs.mu.Unlock()
+		count.misses.Add(1)
 		return Reply{}, err
 	}
+	count.misses.Add(1)
 	l := got.(*loadedTimeline) //nolint:forcetypeassert // run returns nothing else
 	o := r.Policy.origin(Miss, c.now().Since(l.at))
 	o.Fwd, o.Collapsed = reason, collapsed

@@ -42,11 +42,9 @@ func (c *Cache) Mute(ctx context.Context, id string, p Policy, d Directives, loa
 	var fl *flight
 	collapsed := false
 	if (v == fetch || v == refresh) && !d.OnlyIfCached {
-		run := func(ctx context.Context) (any, error) {
-			m, err := c.loadMute(ctx, id, d, load)
-			return m, c.loaded(ctx, Mute, err)
-		}
-		fl, collapsed = c.flights.start(ctx, flightName(Mute, id, ch.muteGeneration, 0), p.joinable(d), run)
+		name := d.flight(flightName(Mute, id, ch.muteGeneration, 0))
+		run := c.counted(Mute, func(ctx context.Context) (any, error) { return c.loadMute(ctx, id, d, load) })
+		fl, collapsed = c.flights.start(ctx, name, p.joinable(d), nil, run)
 	}
 	cs.mu.Unlock()
 
@@ -55,8 +53,8 @@ func (c *Cache) Mute(ctx context.Context, id string, p Policy, d Directives, loa
 		count.served(o.Served)
 		return held.MuteState, o, nil
 	}
-	count.misses.Add(1)
 	if fl == nil {
+		count.misses.Add(1)
 		return MuteState{}, Origin{}, ErrNotCached
 	}
 	got, err := fl.wait(ctx)
@@ -68,8 +66,10 @@ func (c *Cache) Mute(ctx context.Context, id string, p Policy, d Directives, loa
 			count.stale.Add(1)
 			return held.MuteState, p.origin(Stale, age), nil
 		}
+		count.misses.Add(1)
 		return MuteState{}, Origin{}, err
 	}
+	count.misses.Add(1)
 	m := got.(*muteState) //nolint:forcetypeassert // run returns nothing else
 	o := p.origin(Miss, c.now().Since(m.at))
 	o.Fwd, o.Collapsed = reason, collapsed
@@ -100,8 +100,9 @@ func (c *Cache) loadMute(ctx context.Context, id string, d Directives, load func
 	return m, nil
 }
 
-// SetMute writes a chat's mute with do and remembers it; after a failure nothing is remembered. Calls for one
-// chat must not overlap: the last one remembered could be another than the last one written.
+// SetMute writes a chat's mute with do and remembers it. After a failure it is loaded again; over a replica that is behind
+// counts still what was acknowledged last, unless do has done it after all. Calls for one chat must not overlap: the
+// last one remembered could be another than the last one written.
 func (c *Cache) SetMute(id string, m MuteState, do func() error) error {
 	cs := c.chats
 	cs.mu.Lock()
@@ -114,7 +115,7 @@ func (c *Cache) SetMute(id string, m MuteState, do func() error) error {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	ch.muteGeneration = cs.next() // loads that began before it must not fill, nor be joined
-	ch.mute, ch.put = nil, nil
+	ch.mute = nil
 	if err == nil {
 		ch.mute = &muteState{MuteState: m, at: at}
 		ch.put = ch.mute

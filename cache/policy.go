@@ -38,11 +38,11 @@ func (p Policy) judge(age time.Duration, d Directives) (v verdict, reason string
 	switch {
 	case age < limit:
 		return serve, ""
-	case d.MaxStale != nil && (*d.MaxStale < 0 || age-limit <= *d.MaxStale):
-		return lenient, ""
-	case d.MaxAge == nil && age < p.Fresh+p.WhileRevalidate:
+	case d.MaxAge == nil && age < p.Fresh+p.WhileRevalidate && d.bears(age-limit):
 		return refresh, ""
-	case age < p.Fresh:
+	case d.MaxStale != nil && d.bears(age-limit):
+		return lenient, ""
+	case age < p.Fresh, d.MaxStale != nil && age < p.Fresh+p.WhileRevalidate:
 		return fetch, "request"
 	}
 	return fetch, "stale"
@@ -62,7 +62,20 @@ func (p Policy) joinable(d Directives) time.Duration {
 
 // afterError says whether something held may stand in for a load that failed.
 func (p Policy) afterError(age time.Duration, d Directives) bool {
-	return !d.NoCache && d.MaxAge == nil && age < p.Fresh+p.IfError
+	return !d.NoCache && d.MaxAge == nil && age < p.Fresh+p.IfError && d.bears(age-p.Fresh)
+}
+
+// bears says whether the request accepts what is stale for so long.
+func (d Directives) bears(stale time.Duration) bool {
+	return d.MaxStale == nil || *d.MaxStale < 0 || stale <= *d.MaxStale
+}
+
+// flight names a load so that nobody shares it who would want it kept.
+func (d Directives) flight(name string) string {
+	if d.NoStore {
+		return "no-store\x00" + name // no resource is named so
+	}
+	return name
 }
 
 func (p Policy) origin(s Served, age time.Duration) Origin {

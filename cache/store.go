@@ -61,9 +61,14 @@ func (c *Cache) Get(ctx context.Context, key Key, p Policy, d Directives, load f
 		age = c.now().Since(held.at)
 		v, reason = p.judge(age, d)
 	}
-	run := func(ctx context.Context) (any, error) {
-		e, err := c.load(ctx, key, d.NoStore, load)
-		return e, c.loaded(ctx, key.Resource, err)
+	run := c.counted(key.Resource, func(ctx context.Context) (any, error) { return c.load(ctx, key, d.NoStore, load) })
+	start := func() (*flight, bool) {
+		return c.flights.start(ctx, d.flight(name), p.joinable(d), func() any {
+			if e := c.store.get(name); e != nil && c.now().Since(e.at) < p.joinable(d) {
+				return e
+			}
+			return nil
+		}, run)
 	}
 	if c.cfg.Refresh && !d.NoStore && key.Resource != Relevant { // nobody asks for the same text twice
 		c.upcoming.note(upcomingRead{name: name, policy: p, load: run})
@@ -71,7 +76,7 @@ func (c *Cache) Get(ctx context.Context, key Key, p Policy, d Directives, load f
 	switch {
 	case v == refresh:
 		if !d.OnlyIfCached {
-			c.flights.start(ctx, name, p.joinable(d), run)
+			start()
 		}
 		fallthrough
 	case v != fetch:
@@ -82,15 +87,8 @@ func (c *Cache) Get(ctx context.Context, key Key, p Policy, d Directives, load f
 		count.misses.Add(1)
 		return Reply{}, ErrNotCached
 	}
-	count.misses.Add(1)
-	late := false // what a flight brought that ended since we looked
-	got, collapsed, err := c.flights.do(ctx, name, p.joinable(d), func(ctx context.Context) (any, error) {
-		if e := c.store.get(name); e != nil && c.now().Since(e.at) < p.joinable(d) {
-			late = true
-			return e, nil
-		}
-		return run(ctx)
-	})
+	fl, collapsed := start()
+	got, err := fl.wait(ctx)
 	if err != nil {
 		if held != nil {
 			age = c.now().Since(held.at)
@@ -99,11 +97,13 @@ func (c *Cache) Get(ctx context.Context, key Key, p Policy, d Directives, load f
 			count.stale.Add(1)
 			return Reply{Body: held.body, ETag: held.etag, Origin: p.origin(Stale, age)}, nil
 		}
+		count.misses.Add(1)
 		return Reply{}, err
 	}
+	count.misses.Add(1)
 	e := got.(*entry) //nolint:forcetypeassert // run returns nothing else
 	o := p.origin(Miss, c.now().Since(e.at))
-	o.Fwd, o.Collapsed = reason, collapsed || late
+	o.Fwd, o.Collapsed = reason, collapsed
 	return Reply{Body: e.body, ETag: e.etag, Origin: o}, nil
 }
 

@@ -63,7 +63,8 @@ func (c *Cache) Refresh(ctx context.Context) int {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			_, _, err := c.flights.do(ctx, r.name, r.policy.Fresh, r.load)
+			fl, _ := c.flights.start(ctx, r.name, r.policy.Fresh, nil, r.load)
+			_, err := fl.wait(ctx)
 			if err == nil {
 				fetched.Add(1)
 			}

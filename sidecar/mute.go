@@ -31,7 +31,7 @@ func (s *Server) getMute(ctx context.Context, chat string, d cache.Directives) (
 	m, origin, err := s.cfg.Cache.Mute(ctx, chat, s.cfg.Policies[cache.Mute], d, func(ctx context.Context) (cache.LoadedMute, error) {
 		m, err := s.cfg.Weaviate.Mute(ctx, chat)
 		return cache.LoadedMute{
-			MuteState: cache.MuteState{Muted: m.Muted, Until: m.Until}, Updated: m.Updated, Replicated: s.cfg.Weaviate.MayLag(),
+			MuteState: cache.MuteState{Muted: m.Muted, Until: m.Until}, Updated: m.Updated, Replicated: s.cfg.Weaviate.MuteMayLag(),
 		}, err
 	})
 	return wireMute(m), origin, err

@@ -225,6 +225,7 @@ func (s *suite) badInput(t *testing.T) {
 	}
 	for path, field := range map[string]string{
 		"/v1/cache?chat=": "chat", "/v1/cache?chat=" + strings.Repeat("a", 513): "chat", "/v1/cache?model=": "model", "/v1/cache?model=a%20b": "model", "/v1/cache?chat=a&model=res.partner": "model",
+		"/v1/cache?chat=a&chat=b": "chat",
 	} {
 		mistakes = append(mistakes, mistake{"DELETE", path, nil, field})
 	}

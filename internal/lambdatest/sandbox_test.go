@@ -151,7 +151,8 @@ func TestWhatAKilledHostLeftIsRemovedByTheNext(t *testing.T) {
 // limited is a host whose size is in force.
 func limited(t *testing.T, memoryMB int) *Host {
 	t.Helper()
-	h, _ := newHost(t, Config{MemoryMB: memoryMB})
+	// On a slow machine a sandbox of any size needs about 10s of its CPU share to touch all its memory.
+	h, _ := newHost(t, Config{MemoryMB: memoryMB, InitTimeout: time.Minute})
 	if l := h.Limits(); !l.CPU || !l.Memory {
 		t.Skip("no limits here: ", l)
 	}

@@ -30,10 +30,12 @@ func (c *Client) searchFacts(ctx context.Context, class string, auto bool) (*fac
 	return c.learn(ctx, class)
 }
 
-// Learn fetches what the schema says of the class of messages, so that no question has to wait for it.
+// Learn fetches what the schema says of the classes, so that no question has to wait for it.
 func (c *Client) Learn(ctx context.Context) error {
-	_, err := c.learn(ctx, c.cfg.Message.Class)
-	return err
+	learn := func(class string) func() error {
+		return func() error { _, err := c.learn(ctx, class); return err }
+	}
+	return guard.All(learn(c.cfg.Message.Class), learn(c.cfg.Mute.Class))
 }
 
 // learn fetches what the schema says of a class, once. Callers at the same time share one request; one that
@@ -116,10 +118,15 @@ func (f *facts) autoMode(q Query) Mode {
 	return BM25
 }
 
-// MayLag says that a search may miss a write just acknowledged: the class of messages has replicas, or it is
-// not known yet whether it has.
-func (c *Client) MayLag() bool {
-	f, ok := c.facts.Load(c.cfg.Message.Class)
+// MayLag says that a search for messages may miss a write just acknowledged: their class has replicas, or it is not
+// known yet whether it has.
+func (c *Client) MayLag() bool { return c.mayLag(c.cfg.Message.Class) }
+
+// MuteMayLag is MayLag of mutes.
+func (c *Client) MuteMayLag() bool { return c.mayLag(c.cfg.Mute.Class) }
+
+func (c *Client) mayLag(class string) bool {
+	f, ok := c.facts.Load(class)
 	return !ok || f.(*facts).hidden || f.(*facts).replicas > 1 //nolint:forcetypeassert // the map holds nothing else
 }
 

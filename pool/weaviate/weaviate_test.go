@@ -325,6 +325,19 @@ func TestTenantsVectorsAndConsistencyAreAskedForWhereTheyExist(t *testing.T) {
 	}
 }
 
+func TestEachClassMayLagByItself(t *testing.T) {
+	s := weaviatetest.New()
+	s.MustAddClass(`{"class":"Message","properties":[]}`)
+	s.MustAddClass(`{"class":"ChatStatus","replicationConfig":{"factor":3},"properties":[]}`)
+	c := clientOf(t, s, testConfig())
+	if !c.MayLag() || !c.MuteMayLag() {
+		t.Error("nothing is known, but not to lag")
+	}
+	if err := c.Learn(t.Context()); err != nil || c.MayLag() || !c.MuteMayLag() {
+		t.Errorf("messages may lag: %t, mutes: %t, %v", c.MayLag(), c.MuteMayLag(), err)
+	}
+}
+
 func TestCheckNamesEveryFault(t *testing.T) {
 	s := weaviatetest.New()
 	s.MustAddClass(`{"class":"Message","properties":[{"name":"chat_id","dataType":["text"]},{"name":"role","dataType":["text"],"tokenization":"field"},

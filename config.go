@@ -264,7 +264,9 @@ func (s *settings) validate(unread map[string]bool) (faults []error) {
 	if s.TLSCA != "" {
 		var err error
 		s.ca, err = os.ReadFile(s.TLSCA)
-		fault(err == nil, "HEARTH_TLS_CA", "%v", err)
+		if p, ok := errors.AsType[*os.PathError](err); ok { // the path stays out of it: it may be the PEM itself
+			fault(false, "HEARTH_TLS_CA", "cannot be read: %v", p.Err)
+		}
 		fault(err != nil || x509.NewCertPool().AppendCertsFromPEM(s.ca), "HEARTH_TLS_CA", "must be a file with PEM certificates")
 	}
 	return faults

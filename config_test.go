@@ -39,7 +39,7 @@ func TestEveryFaultIsNamedByItsVariable(t *testing.T) {
 		"HEARTH_CACHE_BYTES=1": "HEARTH_CACHE_BYTES", "HEARTH_CACHE_BYTES=1MB": "HEARTH_CACHE_BYTES", "HEARTH_MAX_BODY=1GiB": "HEARTH_MAX_BODY",
 		"HEARTH_TIMELINE_WINDOW=0": "HEARTH_TIMELINE_WINDOW", "HEARTH_HISTORY_PREVIEW=0": "HEARTH_HISTORY_PREVIEW", "HEARTH_WORKERS=1000": "HEARTH_WORKERS",
 		"HEARTH_PREPROCESS_TIMEOUT=1h": "HEARTH_PREPROCESS_TIMEOUT", "HEARTH_CONN_MAX_IDLE=x": "HEARTH_CONN_MAX_IDLE",
-		"HEARTH_TLS_CA=/does/not/exist": "HEARTH_TLS_CA: open /does/not/exist", "HEARTH_TLS_CA=/dev/null": "HEARTH_TLS_CA: must be a file with PEM certificates",
+		"HEARTH_TLS_CA=/does/not/exist": "HEARTH_TLS_CA: cannot be read: no such file or directory", "HEARTH_TLS_CA=" + strings.Repeat("x", 5000): "HEARTH_TLS_CA: cannot be read: file name too long", "HEARTH_TLS_CA=/dev/null": "HEARTH_TLS_CA: must be a file with PEM certificates",
 		"HEARTH_LOG_LEVEL=loud": "HEARTH_LOG_LEVEL: must be debug, info, warn or error", "HEARTH_STRICT=perhaps": "HEARTH_STRICT: must be true or false",
 	} {
 		_, err := readSettings(strings.Split(env, "\n"))

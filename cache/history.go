@@ -53,24 +53,21 @@ func (c *Cache) History(ctx context.Context, r HistoryRequest) (Reply, error) {
 	cs, count := c.chats, c.count[History]
 	cs.mu.Lock()
 	ch := cs.byID[r.Chat]
+	var age time.Duration
+	v, reason := fetch, "miss"
 	if ch != nil && ch.timeline != nil && ch.timeline.fits(r.View.Messages) {
-		age := c.now().Since(ch.loadedAt)
-		if v, _ := r.Policy.judge(age, r.Directives); v == serve || v == lenient {
-			cs.lru.MoveToFront(ch.element)
-			o := r.Policy.origin(Hit, age)
-			count.served(o.Served)
-			return c.replyLocked(ch, r, o)
-		}
+		age = c.now().Since(ch.loadedAt)
+		v, reason = r.Policy.judge(age, r.Directives)
+	}
+	if v == serve || v == lenient {
+		cs.lru.MoveToFront(ch.element)
+		o := r.Policy.origin(Hit, age)
+		count.served(o.Served)
+		return c.replyLocked(ch, r, o)
 	}
 	ch = cs.pinLocked(r.Chat)
 	defer cs.unpin(ch)
 
-	var age time.Duration
-	v, reason := fetch, "miss"
-	if held := ch.timeline; held != nil && held.fits(r.View.Messages) {
-		age = c.now().Since(ch.loadedAt)
-		v, reason = r.Policy.judge(age, r.Directives)
-	}
 	want := max(r.View.Messages, c.cfg.Window)
 	name := flightName(History, r.Chat, ch.generation, want)
 	start := func() (*flight, bool) {

@@ -101,8 +101,8 @@ func (c *Cache) loadMute(ctx context.Context, id string, d Directives, load func
 }
 
 // SetMute writes a chat's mute with do and remembers it. After a failure it is loaded again; over a replica that is behind
-// counts still what was acknowledged last, unless do has done it after all. Calls for one chat must not overlap: the
-// last one remembered could be another than the last one written.
+// counts still what was acknowledged last, unless do has done it after all (as far as the clocks of both sides tell). Calls for
+// one chat must not overlap: the last one remembered could be another than the last one written.
 func (c *Cache) SetMute(id string, m MuteState, do func() error) error {
 	cs := c.chats
 	cs.mu.Lock()

@@ -39,10 +39,13 @@ func (p Policy) judge(age time.Duration, d Directives) (v verdict, reason string
 	case age < limit:
 		return serve, ""
 	case d.MaxAge == nil && age < p.Fresh+p.WhileRevalidate && d.bears(age-limit):
+		if d.NoStore { // a load would be kept by nobody
+			return lenient, ""
+		}
 		return refresh, ""
 	case d.MaxStale != nil && d.bears(age-limit):
 		return lenient, ""
-	case age < p.Fresh, d.MaxStale != nil && age < p.Fresh+p.WhileRevalidate:
+	case age < p.Fresh:
 		return fetch, "request"
 	}
 	return fetch, "stale"

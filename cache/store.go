@@ -61,17 +61,17 @@ func (c *Cache) Get(ctx context.Context, key Key, p Policy, d Directives, load f
 		age = c.now().Since(held.at)
 		v, reason = p.judge(age, d)
 	}
-	run := c.counted(key.Resource, func(ctx context.Context) (any, error) { return c.load(ctx, key, d.NoStore, load) })
+	run := func(ctx context.Context) (any, error) { return c.load(ctx, key, d.NoStore, load) }
 	start := func() (*flight, bool) {
 		return c.flights.start(ctx, d.flight(name), p.joinable(d), func() any {
 			if e := c.store.get(name); e != nil && c.now().Since(e.at) < p.joinable(d) {
 				return e
 			}
 			return nil
-		}, run)
+		}, c.counted(key.Resource, run))
 	}
 	if c.cfg.Refresh && !d.NoStore && key.Resource != Relevant { // nobody asks for the same text twice
-		c.upcoming.note(upcomingRead{name: name, policy: p, load: run})
+		c.upcoming.note(upcomingRead{name: name, policy: p, load: c.counted(key.Resource, run)})
 	}
 	switch {
 	case v == refresh:

@@ -30,12 +30,15 @@ func (c *Client) searchFacts(ctx context.Context, class string, auto bool) (*fac
 	return c.learn(ctx, class)
 }
 
-// Learn fetches what the schema says of the classes, so that no question has to wait for it.
+// Learn fetches what the schema says of the classes, so that no question has to wait for it: one after the other, since
+// questions want connections too. A class of mutes that does not exist is no fault: who mutes is told so.
 func (c *Client) Learn(ctx context.Context) error {
-	learn := func(class string) func() error {
-		return func() error { _, err := c.learn(ctx, class); return err }
+	_, err := c.learn(ctx, c.cfg.Message.Class)
+	_, err2 := c.learn(ctx, c.cfg.Mute.Class)
+	if e, ok := errors.AsType[*Error](err2); ok && e.Status == http.StatusNotFound {
+		err2 = nil
 	}
-	return guard.All(learn(c.cfg.Message.Class), learn(c.cfg.Mute.Class))
+	return errors.Join(err, err2)
 }
 
 // learn fetches what the schema says of a class, once. Callers at the same time share one request; one that
@@ -79,7 +82,9 @@ func (c *Client) askFor(ctx context.Context, class string) (*facts, error) {
 		if !ok || e.Status != http.StatusForbidden {
 			return nil, err
 		}
-		c.cfg.Logger.Warn("weaviate does not show the schema: relevance is by bm25 unless the request says otherwise, and the default consistency is used", "class", class, "error", err)
+		if class == c.cfg.Message.Class { // the other is hidden too
+			c.cfg.Logger.Warn("weaviate does not show the schema: relevance is by bm25 unless the request says otherwise, and the default consistency is used", "error", err)
+		}
 		f := &facts{hidden: true}
 		c.facts.Store(class, f)
 		return f, nil

@@ -1,9 +1,11 @@
 package weaviate
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -335,6 +337,21 @@ func TestEachClassMayLagByItself(t *testing.T) {
 	}
 	if err := c.Learn(t.Context()); err != nil || c.MayLag() || !c.MuteMayLag() {
 		t.Errorf("messages may lag: %t, mutes: %t, %v", c.MayLag(), c.MuteMayLag(), err)
+	}
+}
+
+func TestLearningWhereThereIsLittleToLearn(t *testing.T) {
+	s := weaviatetest.New()
+	s.MustAddClass(`{"class":"Message","properties":[]}`)
+	if err := clientOf(t, s, testConfig()).Learn(t.Context()); err != nil {
+		t.Errorf("without a class of mutes, which a handler may not need: %v", err)
+	}
+	var log bytes.Buffer
+	cfg := testConfig()
+	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	hidden := clientOf(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }), cfg)
+	if err := hidden.Learn(t.Context()); err != nil || strings.Count(log.String(), "\n") != 1 {
+		t.Errorf("where the schema is hidden: %v, logged %q", err, log.String())
 	}
 }
 

@@ -92,18 +92,17 @@ func (c *Cache) History(ctx context.Context, r HistoryRequest) (Reply, error) {
 
 	got, err := fl.wait(ctx)
 	cs.mu.Lock()
-	if err != nil {
-		if ch.timeline != nil && ch.timeline.fits(r.View.Messages) {
-			if age := c.now().Since(ch.loadedAt); r.Policy.afterError(age, r.Directives) {
-				count.stale.Add(1)
-				return c.replyLocked(ch, r, r.Policy.origin(Stale, age))
-			}
+	if err != nil && ch.timeline != nil && ch.timeline.fits(r.View.Messages) {
+		if age := c.now().Since(ch.loadedAt); r.Policy.afterError(age, r.Directives) {
+			count.stale.Add(1)
+			return c.replyLocked(ch, r, r.Policy.origin(Stale, age))
 		}
-		cs.mu.Unlock()
-		count.misses.Add(1)
-		return Reply{}, err
 	}
 	count.misses.Add(1)
+	if err != nil {
+		cs.mu.Unlock()
+		return Reply{}, err
+	}
 	l := got.(*loadedTimeline) //nolint:forcetypeassert // run returns nothing else
 	o := r.Policy.origin(Miss, c.now().Since(l.at))
 	o.Fwd, o.Collapsed = reason, collapsed

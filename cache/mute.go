@@ -58,18 +58,16 @@ func (c *Cache) Mute(ctx context.Context, id string, p Policy, d Directives, loa
 		return MuteState{}, Origin{}, ErrNotCached
 	}
 	got, err := fl.wait(ctx)
-	if err != nil {
-		if held != nil {
-			age = c.now().Since(held.at)
-		}
-		if held != nil && p.afterError(age, d) {
+	if err != nil && held != nil {
+		if age = c.now().Since(held.at); p.afterError(age, d) {
 			count.stale.Add(1)
 			return held.MuteState, p.origin(Stale, age), nil
 		}
-		count.misses.Add(1)
-		return MuteState{}, Origin{}, err
 	}
 	count.misses.Add(1)
+	if err != nil {
+		return MuteState{}, Origin{}, err
+	}
 	m := got.(*muteState) //nolint:forcetypeassert // run returns nothing else
 	o := p.origin(Miss, c.now().Since(m.at))
 	o.Fwd, o.Collapsed = reason, collapsed

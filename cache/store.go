@@ -89,18 +89,16 @@ func (c *Cache) Get(ctx context.Context, key Key, p Policy, d Directives, load f
 	}
 	fl, collapsed := start()
 	got, err := fl.wait(ctx)
-	if err != nil {
-		if held != nil {
-			age = c.now().Since(held.at)
-		}
-		if held != nil && p.afterError(age, d) {
+	if err != nil && held != nil {
+		if age = c.now().Since(held.at); p.afterError(age, d) {
 			count.stale.Add(1)
 			return Reply{Body: held.body, ETag: held.etag, Origin: p.origin(Stale, age)}, nil
 		}
-		count.misses.Add(1)
-		return Reply{}, err
 	}
 	count.misses.Add(1)
+	if err != nil {
+		return Reply{}, err
+	}
 	e := got.(*entry) //nolint:forcetypeassert // run returns nothing else
 	o := p.origin(Miss, c.now().Since(e.at))
 	o.Fwd, o.Collapsed = reason, collapsed

@@ -109,7 +109,7 @@ func TestConnecting(t *testing.T) {
 			}
 			err := c.Connect(t.Context())
 			if tt.fault != "" {
-				if e := wantError(t, err); !strings.HasPrefix(e.Error(), "odoo: "+tt.fault) || e.Status != 502 {
+				if e := wantError(t, err); !strings.HasPrefix(e.Error()+": ", "odoo: "+tt.fault+": ") || e.Status != 502 {
 					t.Errorf("got %d %v, want 502 %s", e.Status, e, tt.fault)
 				}
 			} else if err != nil {

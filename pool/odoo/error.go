@@ -58,7 +58,7 @@ func unknownDatabase(db string) *Error {
 
 func absent(p Protocol, db string) *Error {
 	message := "nothing at Odoo's address speaks " + string(p)
-	if db != "" { // under JSON-2 Odoo answers the same for a database that it does not serve
+	if p == JSON2 && db != "" { // Odoo answers the same for a database that it does not serve
 		message += fmt.Sprintf(" for the database %q", db)
 	}
 	return &Error{Status: http.StatusBadGateway, Name: "NoProtocol", absent: true, Message: message}

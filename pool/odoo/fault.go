@@ -114,10 +114,11 @@ func (f fault) fromHTTP(e *Error, c Call, db string) {
 		case saysNoMethod(e.Message, c):
 			e.unknownMethod(c)
 		case strings.HasPrefix(e.Message, "The requested URL was not found"):
-			*e = *absent(JSONRPC, "")
+			p := JSONRPC
 			if f.status != 0 {
-				*e = *absent(JSON2, db)
+				p = JSON2
 			}
+			*e = *absent(p, db)
 		}
 	case "Conflict":
 		e.Status, e.Retryable = http.StatusConflict, true

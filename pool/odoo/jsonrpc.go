@@ -61,7 +61,7 @@ func jsonrpcAnswer(c Call, db string, r *pool.Response) (json.RawMessage, *Error
 	switch r.Status {
 	case http.StatusOK:
 	case http.StatusNotFound, http.StatusMethodNotAllowed:
-		return nil, absent(JSONRPC, "")
+		return nil, absent(JSONRPC, db)
 	default:
 		return nil, strange("no error of Odoo's", r.Status)
 	}

@@ -1,0 +1,169 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"hearth/internal/clock"
+)
+
+func TestRequestsShareALoadOnlyWhileItIsFresh(t *testing.T) {
+	bubble(t, func(x *tester) {
+		a := x.get(key, policy, Directives{})
+		time.Sleep(9 * time.Second)
+		b := x.get(key, policy, Directives{})
+		x.wantLoads(1)
+		time.Sleep(time.Second)
+		c := x.get(key, policy, Directives{})
+		x.wantLoads(2) // the first would bring what is 10 s old
+		x.finish("old")
+		x.want(a, "old", Miss)
+		x.want(b, "old", Miss)
+		if a.Collapsed || !b.Collapsed {
+			t.Fatalf("collapsed: %t and %t", a.Collapsed, b.Collapsed)
+		}
+		x.finish("new")
+		x.want(c, "new", Miss)
+		x.want(x.get(key, policy, Directives{}), "new", Hit)
+	})
+}
+
+// A load may end between a request's look at what is held and its look at what is under way.
+func TestRequestsAtTheSameTimeShareALoadThatEndsAtOnce(t *testing.T) {
+	c := newTester(t, Config{}).c
+	var loads atomic.Int32
+	for name, ask := range map[string]func(chat string) error{
+		"the store": func(chat string) error {
+			_, err := c.Get(t.Context(), RelevantKey(chat, "x"), policy, Directives{}, func(context.Context) ([]byte, error) {
+				loads.Add(1)
+				return []byte("x"), nil
+			})
+			return err
+		},
+		"history": func(chat string) error {
+			_, err := c.History(t.Context(), HistoryRequest{
+				Chat: chat, View: View{1, 1}, Policy: policy,
+				Load: func(context.Context, int) (Loaded, error) {
+					loads.Add(1)
+					return Loaded{User: Page{Complete: true}, Assistant: Page{Complete: true}}, nil
+				},
+				Render: func(_, _ []Message) ([]byte, error) { return []byte("x"), nil },
+			})
+			return err
+		},
+		"mute": func(chat string) error {
+			_, _, err := c.Mute(t.Context(), chat, policy, Directives{}, func(context.Context) (LoadedMute, error) {
+				loads.Add(1)
+				return LoadedMute{}, nil
+			})
+			return err
+		},
+	} {
+		for i := range 1000 {
+			loads.Store(0)
+			var g errgroup.Group
+			for range 8 {
+				g.Go(func() error { return ask(fmt.Sprint(name, i)) })
+			}
+			if err := g.Wait(); err != nil {
+				t.Fatal(err)
+			}
+			if n := loads.Load(); n != 1 {
+				t.Errorf("%s: 8 requests at once made %d loads, in round %d", name, n, i)
+				break
+			}
+		}
+	}
+}
+
+func TestNoCacheJoinsNothingThatBeganBefore(t *testing.T) {
+	bubble(t, func(x *tester) {
+		a := x.get(key, policy, Directives{})
+		b := x.get(key, policy, Directives{NoCache: true})
+		x.wantLoads(2)
+		second := x.loads[1]
+		x.loads = x.loads[:1]
+		second <- "new"
+		synctest.Wait()
+		x.want(b, "new", Miss)
+		x.finish("old") // the earlier load ends later, and must not win
+		x.want(a, "old", Miss)
+		x.want(x.get(key, policy, Directives{}), "new", Hit)
+		if g := x.get(key, policy, Directives{NoCache: true}); g.Body != nil {
+			t.Fatal("answered from memory")
+		}
+		x.finish("newer")
+	})
+}
+
+func TestALoadThatIsNotToBeStoredIsNotShared(t *testing.T) {
+	bubble(t, func(x *tester) {
+		g := x.get(key, policy, Directives{NoStore: true})
+		h := x.get(key, policy, Directives{})
+		x.wantLoads(2)
+		x.finish("unstored")
+		x.finish("stored")
+		x.want(g, "unstored", Miss)
+		x.want(h, "stored", Miss)
+		x.want(x.get(key, policy, Directives{}), "stored", Hit)
+	})
+}
+
+// What is handed out without a load is as old as it is: nobody may join it as if it began now.
+func TestWhatIsHeldIsNoFlight(t *testing.T) {
+	f := newFlights(clock.Awake(), time.Minute)
+	defer f.close()
+	held, joined := f.start(t.Context(), "k", time.Hour, func() any { return "held" }, nil)
+	if v, err := held.wait(t.Context()); v != "held" || err != nil || !joined {
+		t.Errorf("got %v %v, joined: %t", v, err, joined)
+	}
+	loaded, joined := f.start(t.Context(), "k", time.Hour, nil, func(context.Context) (any, error) { return "loaded", nil })
+	if v, err := loaded.wait(t.Context()); v != "loaded" || err != nil || joined {
+		t.Errorf("got %v %v, joined: %t", v, err, joined)
+	}
+}
+
+func TestAPanickingLoadIsAnError(t *testing.T) {
+	bubble(t, func(x *tester) {
+		_, err := x.c.Get(x.Context(), key, policy, Directives{}, func(context.Context) ([]byte, error) { panic("boom") })
+		if err == nil {
+			t.Fatal("no error")
+		}
+	})
+}
+
+func TestACallerThatGivesUpLeavesTheLoadToTheOthers(t *testing.T) {
+	bubble(t, func(x *tester) {
+		ctx, cancel := context.WithCancel(x.Context())
+		done := make(chan error)
+		go func() {
+			_, err := x.c.Get(ctx, key, policy, Directives{}, x.load)
+			done <- err
+		}()
+		synctest.Wait()
+		g := x.get(key, policy, Directives{})
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		x.finish("one")
+		x.want(g, "one", Miss)
+	})
+}
+
+func TestALoadsTimeoutDoesNotCountAFreeze(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newTester(t, Config{Pulse: clock.NewPulse(nil), LoadTimeout: 30 * time.Second}) // nobody lets it beat
+		g := x.get(key, policy, Directives{})
+		time.Sleep(31 * time.Second)
+		x.finish("late")
+		x.want(g, "late", Miss)
+	})
+}

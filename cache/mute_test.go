@@ -1,0 +1,104 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestAWriteOfAMuteThatFailedLeavesTheOneBeforeIt(t *testing.T) {
+	bubble(t, func(x *tester) {
+		old := time.Now()
+		behind := func(context.Context) (LoadedMute, error) { return LoadedMute{Updated: old, Replicated: true}, nil }
+		time.Sleep(time.Second)
+		if err := x.c.SetMute("a", MuteState{Muted: true}, func() error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if err := x.c.SetMute("a", MuteState{}, func() error { return errLoad }); !errors.Is(err, errLoad) {
+			t.Fatal(err)
+		}
+		if m, _, err := x.c.Mute(x.Context(), "a", policy, Directives{}, behind); !m.Muted || err != nil {
+			t.Errorf("a replica that is behind: %+v %v", m, err)
+		}
+		done := func(context.Context) (LoadedMute, error) {
+			return LoadedMute{Updated: time.Now(), Replicated: true}, nil
+		}
+		if m, _, err := x.c.Mute(x.Context(), "a", policy, Directives{NoCache: true}, done); m.Muted || err != nil {
+			t.Errorf("it was done after all: %+v %v", m, err)
+		}
+	})
+}
+
+func TestMute(t *testing.T) {
+	muted := func(at time.Time) func(context.Context) (LoadedMute, error) {
+		return func(context.Context) (LoadedMute, error) {
+			return LoadedMute{MuteState: MuteState{Muted: true}, Updated: at}, nil
+		}
+	}
+	read := func(x *tester, load func(context.Context) (LoadedMute, error)) (MuteState, Served) {
+		m, o, err := x.c.Mute(x.Context(), "chat", policy, Directives{}, load)
+		if err != nil {
+			x.Error(err)
+		}
+		return m, o.Served
+	}
+	t.Run("a write is what the next read says", func(t *testing.T) {
+		bubble(t, func(x *tester) {
+			read(x, muted(time.Now()))
+			if err := x.c.SetMute("chat", MuteState{}, func() error { return nil }); err != nil {
+				t.Fatal(err)
+			}
+			if m, s := read(x, nil); m.Muted || s != Hit {
+				t.Fatal(m, s)
+			}
+		})
+	})
+	t.Run("a load that a write overtakes does not fill", func(t *testing.T) {
+		bubble(t, func(x *tester) {
+			release := make(chan struct{})
+			go read(x, func(ctx context.Context) (LoadedMute, error) { <-release; return muted(time.Now())(ctx) })
+			synctest.Wait()
+			if err := x.c.SetMute("chat", MuteState{}, func() error { return nil }); err != nil {
+				t.Fatal(err)
+			}
+			close(release)
+			synctest.Wait()
+			if m, s := read(x, nil); m.Muted || s != Hit {
+				t.Fatal(m, s)
+			}
+		})
+	})
+	t.Run("a write that failed leaves nothing held", func(t *testing.T) {
+		bubble(t, func(x *tester) {
+			read(x, muted(time.Now()))
+			if err := x.c.SetMute("chat", MuteState{}, func() error { return errLoad }); !errors.Is(err, errLoad) {
+				t.Fatal(err)
+			}
+			if m, s := read(x, muted(time.Now())); !m.Muted || s != Miss {
+				t.Fatal(m, s)
+			}
+		})
+	})
+	t.Run("a replica that is behind does not undo a write", func(t *testing.T) {
+		bubble(t, func(x *tester) {
+			before := time.Now()
+			time.Sleep(time.Second)
+			if err := x.c.SetMute("chat", MuteState{}, func() error { return nil }); err != nil {
+				t.Fatal(err)
+			}
+			behind := func(context.Context) (LoadedMute, error) {
+				return LoadedMute{MuteState: MuteState{Muted: true}, Updated: before, Replicated: true}, nil
+			}
+			time.Sleep(20 * time.Second)
+			if m, s := read(x, behind); m.Muted || s != Miss {
+				t.Fatal(m, s)
+			}
+			time.Sleep(time.Minute)
+			if m, _ := read(x, behind); !m.Muted {
+				t.Fatal("our own write is laid over loads for good")
+			}
+		})
+	})
+}

@@ -2,6 +2,7 @@ package servers
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,8 +16,8 @@ import (
 	"time"
 )
 
-// WeaviateVersion is the version that ../weaviate/go.mod builds.
-const WeaviateVersion = "1.35.2"
+// WeaviateVersion is the version that is started where none is asked for: one folder of ../weaviate each.
+const WeaviateVersion = "1.39.3"
 
 const weaviateModule = "github.com/weaviate/weaviate"
 
@@ -31,7 +32,8 @@ type Weaviate struct {
 
 // StartWeaviate starts a Weaviate that keeps its data in dir. Started again on the same dir, it has the same data.
 func StartWeaviate(ctx context.Context, dir string) (*Weaviate, error) {
-	bin, err := cached("weaviate-"+WeaviateVersion, func(tmp string) error { return buildWeaviate(ctx, tmp) })
+	version := cmp.Or(os.Getenv("HEARTH_E2E_WEAVIATE"), WeaviateVersion)
+	bin, err := cached("weaviate-"+version, func(tmp string) error { return buildWeaviate(ctx, version, tmp) })
 	if err != nil {
 		return nil, err
 	}
@@ -96,12 +98,12 @@ func (w *Weaviate) Stop() {
 
 // buildWeaviate builds the server into tmp from a copy of its source, in which the listeners that take every interface
 // and have no setting for it take the loopback.
-func buildWeaviate(ctx context.Context, tmp string) error {
+func buildWeaviate(ctx context.Context, version, tmp string) error {
 	e2e, err := command(ctx, ".", "go", "list", "-m", "-f", "{{.Dir}}", "hearth/e2e")
 	if err != nil {
 		return fmt.Errorf("only from a folder of hearth/e2e: %w", err)
 	}
-	room := filepath.Join(strings.TrimSpace(string(e2e)), "weaviate")
+	room := filepath.Join(strings.TrimSpace(string(e2e)), "weaviate", version)
 	answer, err := command(ctx, room, "go", "mod", "download", "-json", weaviateModule)
 	if err != nil {
 		return err
@@ -110,8 +112,8 @@ func buildWeaviate(ctx context.Context, tmp string) error {
 	if err := json.Unmarshal(answer, &module); err != nil {
 		return err
 	}
-	if module.Version != "v"+WeaviateVersion {
-		return fmt.Errorf("WeaviateVersion is %s, weaviate/go.mod has %s", WeaviateVersion, module.Version)
+	if module.Version != "v"+version {
+		return fmt.Errorf("weaviate/%s/go.mod has %s", version, module.Version)
 	}
 
 	src := filepath.Join(tmp, "src")

@@ -19,7 +19,7 @@ import (
 type Config struct {
 	Addr  string        // where to listen; "127.0.0.1:0" if empty
 	TLS   bool          // serve https with a certificate signed by Server.CA
-	HTTP2 bool          // offer HTTP/2 over TLS; otherwise HTTP/1.1 only
+	HTTP2 bool          // offer HTTP/2 beside HTTP/1.1, without TLS too (h2c with prior knowledge); otherwise HTTP/1.1 only
 	RTT   time.Duration // what one round trip costs; 0 leaves the proxy out
 }
 
@@ -59,6 +59,7 @@ func Serve(h http.Handler, cfg Config) (*Server, error) {
 	}
 	s.http.Protocols.SetHTTP1(true)
 	s.http.Protocols.SetHTTP2(cfg.HTTP2)
+	s.http.Protocols.SetUnencryptedHTTP2(cfg.HTTP2 && !cfg.TLS)
 	if cfg.TLS {
 		cert, ca, err := newCertificate()
 		if err != nil {

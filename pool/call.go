@@ -63,7 +63,7 @@ func (p *Pool) Do(ctx context.Context, req Request) (*Response, error) {
 		return fail(err)
 	}
 	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
+	b, err := bodyOf(resp)
 	if err != nil {
 		return fail(err)
 	}

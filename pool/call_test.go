@@ -36,7 +36,7 @@ func TestAnErrorSaysWhetherTheRequestMayHaveArrived(t *testing.T) {
 		}, nil, true, nil},
 		{
 			"an answer too large", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "0123456789") },
-			func(c *Config) { c.MaxResponse = 9 }, true, ErrTooLarge,
+			func(c *Config) { c.Answers = NewAnswers(9, 9) }, true, ErrTooLarge,
 		},
 	} {
 		for _, net := range []testnet.Config{{}, {TLS: true, HTTP2: true}} {
@@ -114,7 +114,7 @@ func TestAnAnswerMayBeAsLongAsTheBound(t *testing.T) {
 			w.(http.Flusher).Flush() // of unknown length, so that only reading tells
 			_, _ = io.WriteString(w, "x")
 		}
-	}, func(c *Config) { c.MaxResponse = 1000 })
+	}, func(c *Config) { c.Answers = NewAnswers(1000, 1000) })
 	if n := len(p.get("/")); n != 1000 {
 		t.Errorf("%d bytes came", n)
 	}

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -58,11 +59,24 @@ func checkRetry(ctx context.Context, resp *http.Response, err error) (bool, erro
 		_, unsent := errors.AsType[*noConnectionError](err)
 		return (unsent || repeatable(ctx)) && !final(err), nil
 	}
+	if grpcStatus(resp) == grpcUnavailable {
+		return repeatable(ctx), nil
+	}
 	switch resp.StatusCode {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return repeatable(ctx), nil
 	}
 	return false, nil
+}
+
+// grpcUnavailable is gRPC's code for what may work later.
+const grpcUnavailable = "14"
+
+// grpcStatus is the code of an answer of gRPC that was read: in its trailers, or in its headers where it has no message.
+// It is empty for any other answer.
+func grpcStatus(resp *http.Response) string {
+	const name = "Grpc-Status"
+	return cmp.Or(resp.Trailer.Get(name), resp.Header.Get(name))
 }
 
 // final says that a failure will be the same next time.

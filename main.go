@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -71,6 +72,8 @@ type parts struct {
 	pools    []*pool.Pool
 	weaviate *weaviate.Client
 	odoo     *odoo.Client
+
+	upstreams []sidecar.Upstream
 }
 
 // build makes them by a pulse; nil: one that notices freezes, for as long as somebody runs it.
@@ -84,35 +87,56 @@ func build(s settings, pulse *clock.Pulse) (p parts, err error) {
 		pulse = clock.NewPulse(l.now)
 	}
 	p.lab, p.pulse = l, pulse
-	roots, maxIdle := s.roots(), s.ConnMaxIdle
+	shared := pool.Config{
+		MaxIdle: s.ConnMaxIdle, RootCAs: s.roots(), Answers: pool.NewAnswers(s.answerBytes(), s.answersBytes()), Pulse: p.pulse, Logger: p.log,
+		KeepFrom: s.keepFrom(), NoRace: l.noRace, NoReplay: l.noReplay,
+	}
 	if l.noIdleLimit {
-		maxIdle = 24 * time.Hour
+		shared.MaxIdle = 24 * time.Hour
 	}
 	if s.WeaviateURL != "" {
-		upstream, err := pool.New(pool.Config{
-			Name: "weaviate", URL: s.WeaviateURL, Size: s.WeaviateConnections, Timeout: s.WeaviateTimeout,
-			MaxIdle: maxIdle, RootCAs: roots, PingPath: "/v1/.well-known/live", Pulse: p.pulse, Logger: p.log,
-			KeepFrom: s.keepFrom(), NoRace: l.noRace, NoReplay: l.noReplay,
-		})
+		c := shared
+		c.Name, c.Size, c.Timeout = "weaviate", s.WeaviateConnections, s.WeaviateTimeout
+		c.Limit = pool.NewLimit(c.Size, 0, p.pulse)
+		rest, grpc := c, c
+		rest.URL, rest.FirstWarm = s.WeaviateURL, 1
+		rest.Ping = pool.Request{Method: http.MethodGet, Path: "/v1/.well-known/live"}
+		grpc.URL, grpc.GRPC = s.WeaviateGRPCURL, true
+		grpc.Ping = weaviate.Ping()
+		pools, err := p.open(rest, grpc)
 		if err != nil {
 			return p, err
 		}
-		p.pools = append(p.pools, upstream)
-		p.weaviate = weaviate.New(upstream, s.weaviate(p.log))
+		p.weaviate = weaviate.New(pools[0], pools[1], s.weaviate(p.log))
+		p.upstreams = append(p.upstreams, sidecar.Upstream{
+			Name: "weaviate", Pools: map[string]*pool.Pool{"rest": pools[0], "grpc": pools[1]}, Ask: p.weaviate.Ask,
+		})
 	}
 	if s.OdooURL != "" {
-		upstream, err := pool.New(pool.Config{
-			Name: "odoo", URL: s.OdooURL, Size: s.OdooConnections, Timeout: s.OdooTimeout,
-			MaxIdle: maxIdle, RootCAs: roots, PingPath: "/web/version", Pulse: p.pulse, Logger: p.log,
-			KeepFrom: s.keepFrom(), NoRace: l.noRace, NoReplay: l.noReplay,
-		})
+		c := shared
+		c.Name, c.URL, c.Size, c.Timeout = "odoo", s.OdooURL, s.OdooConnections, s.OdooTimeout
+		c.Ping = pool.Request{Method: http.MethodGet, Path: "/web/version"}
+		pools, err := p.open(c)
 		if err != nil {
 			return p, err
 		}
-		p.pools = append(p.pools, upstream)
-		p.odoo = odoo.New(upstream, s.odoo(p.log))
+		p.odoo = odoo.New(pools[0], s.odoo(p.log))
+		p.upstreams = append(p.upstreams, sidecar.Upstream{Name: "odoo", Pools: map[string]*pool.Pool{"": pools[0]}, Ask: p.odoo.Ping})
 	}
 	return p, nil
+}
+
+// open makes pools, and keeps them to be closed.
+func (p *parts) open(configs ...pool.Config) (pools []*pool.Pool, err error) {
+	for _, cfg := range configs {
+		made, err := pool.New(cfg)
+		if err != nil {
+			return nil, err
+		}
+		pools = append(pools, made)
+	}
+	p.pools = append(p.pools, pools...)
+	return pools, nil
 }
 
 func (p parts) close() {
@@ -216,7 +240,7 @@ func (p parts) api(s settings, memory *cache.Cache, fault, unheard error) *sidec
 	callers, idle := s.callers()
 	return sidecar.New(sidecar.Config{
 		Token: s.token(), Weaviate: p.weaviate, Odoo: p.odoo, NoWeaviate: noWeaviate, NoOdoo: noOdoo, Fault: wrong,
-		Pools: p.pools, Cache: memory, Policies: s.policies(), MappedProperties: s.MessageFields,
+		Upstreams: p.upstreams, Cache: memory, Policies: s.policies(), MappedProperties: s.MessageFields,
 		OdooModels: s.OdooModels, OdooRoutes: s.OdooRoutes,
 		Preview: s.HistoryPreview, Workers: s.Workers, Timeout: s.PreprocessTimeout, MaxBody: int(s.MaxBody),
 		Connections: callers, IdleTimeout: idle, Pulse: p.pulse, Logger: p.log,

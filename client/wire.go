@@ -76,6 +76,7 @@ type RelevantRequest struct {
 
 // Relevant is the reply of POST relevant, best first.
 type Relevant struct {
+	Mode             string          `json:"mode"` // bm25, near_text, near_vector or hybrid: the one used
 	RelevantMessages []ScoredMessage `json:"relevant_messages"`
 }
 

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"sync/atomic"
 	"time"
@@ -17,9 +18,10 @@ type Limit struct {
 	pulse   *clock.Pulse
 }
 
-// NewLimit makes a limit of size slots, for which at most queue callers wait. A nil pulse is that of a process that is
-// never frozen.
+// NewLimit makes a limit of size slots, for which at most queue callers wait, 1024 by default. A nil pulse is that of a
+// process that is never frozen.
 func NewLimit(size, queue int, pulse *clock.Pulse) *Limit {
+	queue = cmp.Or(queue, 1024)
 	if pulse == nil {
 		pulse = clock.Awake()
 	}

@@ -49,7 +49,7 @@ type Config struct {
 	GRPC        bool                  // speak HTTP/2 alone, without TLS too, and read answers as gRPC writes them
 	Size        int                   // requests at the same time and connections kept; default 5
 	FirstWarm   int                   // connections that the first [Pool.Warm] opens; default Size
-	Queue       int                   // callers that may wait for a slot; default 1024
+	Queue       int                   // callers that may wait for a slot; default as [NewLimit] has it
 	Limit       *Limit                // shared with other pools of the upstream; nil: one of its own, of Size and Queue
 	Timeout     time.Duration         // of one call, retries and waiting included; default 5s
 	DialTimeout time.Duration         // of one TCP connection, and of one TLS handshake; default 3s or Timeout
@@ -69,7 +69,6 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	c.Size = cmp.Or(c.Size, 5)
-	c.Queue = cmp.Or(c.Queue, 1024)
 	c.Timeout = cmp.Or(c.Timeout, 5*time.Second)
 	c.DialTimeout = cmp.Or(c.DialTimeout, min(3*time.Second, c.Timeout))
 	c.MaxIdle = cmp.Or(c.MaxIdle, 50*time.Second)
@@ -150,6 +149,9 @@ func (p *Pool) Name() string { return p.cfg.Name }
 
 // BaseURL is the upstream's address without a trailing slash.
 func (p *Pool) BaseURL() string { return p.base }
+
+// MaxAnswer is how many bytes one answer may have.
+func (p *Pool) MaxAnswer() int64 { return p.cfg.Answers.Each() }
 
 // Client sends its requests through the pool: for libraries that want an *http.Client.
 func (p *Pool) Client() *http.Client { return p.client }

@@ -52,17 +52,18 @@ func (s *Server) appendMessages(r *request) error {
 	if len(key) > maxKey {
 		return badField(client.HeaderIdempotencyKey, fmt.Sprintf("must have at most %d bytes", maxKey))
 	}
-	if s.cfg.Weaviate == nil {
-		return s.notConfigured("weaviate", s.cfg.NoWeaviate)
+	chat, err := s.messageChat(r.ctx, r.chat)
+	if err != nil {
+		return err
 	}
-	w := s.cfg.Cache.BeginWrite(r.chat)
+	w := s.cfg.Cache.BeginWrite(chat)
 	defer w.End()
 	// A caller that names its messages, or the request, may send it again: the same objects are written.
 	repeatable := key != "" || !slices.ContainsFunc(messages, func(m weaviate.NewMessage) bool { return m.ID == "" })
-	if err := identify(w, r.chat, key, r.body, messages); err != nil {
+	if err := identify(w, chat, key, r.body, messages); err != nil {
 		return err
 	}
-	verdicts, err := s.cfg.Weaviate.Append(r.ctx, r.chat, messages)
+	written, err := s.cfg.Weaviate.Append(r.ctx, chat, messages)
 	if err != nil {
 		if weaviate.Unknown(err) {
 			w.Unknown()
@@ -74,8 +75,10 @@ func (s *Server) appendMessages(r *request) error {
 		return p
 	}
 	var stored []cache.Message
+	verdicts := make([]error, len(messages))
 	for i, m := range messages {
-		if verdicts[i] == nil {
+		m.CreatedAt = written[i].CreatedAt
+		if verdicts[i] = written[i].Err; verdicts[i] == nil {
 			stored = append(stored, cache.Message(m.Message))
 		}
 	}

@@ -3,6 +3,7 @@ package sidecar
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -89,6 +90,14 @@ func (s *Server) preprocess(r *request) error {
 	ctx, cancel := s.cfg.Pulse.WithTimeout(r.life, time.Duration(timeout)*time.Millisecond)
 	defer cancel()
 	s.runParts(ctx, parts)
+	for _, p := range parts {
+		if _, wrong := errors.AsType[*weaviate.ChatIDError](p.err); wrong {
+			return p.err
+		}
+	}
+	if name, err := s.messageChat(ctx, chat); err == nil {
+		chat = name
+	}
 	return s.replyParts(r, chat, parts)
 }
 

@@ -41,9 +41,9 @@ type Config struct {
 	NoWeaviate, NoOdoo string
 	Fault              string // what is wrong with the settings or the listeners, for /readyz; empty: nothing
 
-	Pools    []*pool.Pool // for readiness and statistics
-	Cache    *cache.Cache
-	Policies map[cache.Resource]cache.Policy
+	Upstreams []Upstream
+	Cache     *cache.Cache
+	Policies  map[cache.Resource]cache.Policy
 
 	MappedProperties []string // of the message class: a message's own properties may not name them
 	OdooModels       []string // asked for by default
@@ -75,10 +75,18 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// Upstream is what readiness and statistics know of an upstream.
+type Upstream struct {
+	Name  string
+	Pools map[string]*pool.Pool       // by protocol; a single one has no name
+	Ask   func(context.Context) error // asks what requests will ask
+}
+
 // Server answers the API's calls.
 type Server struct {
 	cfg         Config
-	muting      keyedLock // one write of a chat's mute at a time
+	muting      keyedLock     // one write of a chat's mute at a time
+	reached     []atomic.Bool // of each upstream: it has answered a real question
 	readTimeout time.Duration
 	grace       time.Duration
 	lastWords   time.Duration
@@ -86,7 +94,7 @@ type Server struct {
 
 // New makes a server. [Server.Run] starts it.
 func New(cfg Config) *Server {
-	return &Server{cfg: cfg.withDefaults(), muting: newKeyedLock(), readTimeout: readTimeout, grace: grace, lastWords: lastWords}
+	return &Server{cfg: cfg.withDefaults(), muting: newKeyedLock(), reached: make([]atomic.Bool, len(cfg.Upstreams)), readTimeout: readTimeout, grace: grace, lastWords: lastWords}
 }
 
 const (

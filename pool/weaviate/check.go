@@ -1,0 +1,5 @@
+package weaviate
+
+import "context"
+
+func (c *Client) Check(ctx context.Context) error { return c.Ask(ctx) }

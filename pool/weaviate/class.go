@@ -22,6 +22,7 @@ type class struct {
 	fault   *Error // why it cannot be served right; nil: it can
 
 	chatID   idKind
+	words    bool // a search for one chat may find others
 	time     timeKind
 	written  atomic.Pointer[written] // how its rows write their time; nil: not known yet
 	tenants  bool
@@ -68,7 +69,7 @@ func (c *Client) messageClass(schema *models.Class) *class {
 		return k
 	}
 	p := properties{schema: schema, variable: "HEARTH_MESSAGE_FIELDS"}
-	k.chatID = p.chatID(m.ChatID)
+	k.chatID, k.words = p.chatID(m.ChatID)
 	p.want(m.Role, "text", "text")
 	p.want(m.Content, "text", "text")
 	if k.time != creationTime {
@@ -91,7 +92,7 @@ func (c *Client) muteClass(schema *models.Class) *class {
 		return k
 	}
 	p := properties{schema: schema, variable: "HEARTH_MUTE_FIELDS"}
-	k.chatID = p.chatID(u.ChatID)
+	k.chatID, k.words = p.chatID(u.ChatID)
 	p.want(u.Muted, "boolean", "boolean")
 	if u.Until != "" {
 		p.want(u.Until, "date", "date")
@@ -191,12 +192,16 @@ func (p *properties) names() (names []string) {
 	return names
 }
 
-func (p *properties) chatID(name string) idKind {
-	kind := p.want(name, "text, uuid or int", "text", "uuid", "int")
-	if found := p.find(name); p.fault == nil && found.IndexFilterable != nil && !*found.IndexFilterable {
-		p.fault = wrongClass("class %s: property %q is not filterable: no chat can be found by it", p.schema.Class, name)
+func (p *properties) chatID(name string) (kind idKind, words bool) {
+	of := p.want(name, "text, uuid or int", "text", "uuid", "int")
+	if p.fault != nil {
+		return textID, false
 	}
-	return map[string]idKind{"uuid": uuidID, "int": intID}[kind]
+	found := p.find(name)
+	if found.IndexFilterable != nil && !*found.IndexFilterable {
+		p.fault = wrongClass("class %s: property %q is not filterable (indexFilterable is false): no chat can be found by it", p.schema.Class, name)
+	}
+	return map[string]idKind{"uuid": uuidID, "int": intID}[of], of == "text" && found.Tokenization != "field"
 }
 
 func (p *properties) timeOf(name string) timeKind {

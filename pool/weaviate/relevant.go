@@ -200,6 +200,14 @@ func littleEndian(vector []float32) []byte {
 	return b
 }
 
+func fromLittleEndian(b []byte) []float32 {
+	vector := make([]float32, 0, len(b)/4)
+	for ; len(b) >= 4; b = b[4:] {
+		vector = append(vector, math.Float32frombits(binary.LittleEndian.Uint32(b)))
+	}
+	return vector
+}
+
 // fallback remembers for a while that the vectorizer could not be used.
 type fallback struct {
 	mu    sync.Mutex

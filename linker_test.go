@@ -13,6 +13,9 @@ import (
 // The linker drops the methods that nothing calls. But if it keeps one function that asks for a method by a name that
 // is known at run time only, it also keeps every exported method of every type. A build tag, another version or a
 // lighter import of the package that brings that function cures it.
+//
+// A type may keep reflect's own Methods or MethodByName. Then look for a call of MethodByName with that name as a
+// constant: it keeps every method of the name.
 func TestNothingInTheExtensionAsksForAMethodByName(t *testing.T) {
 	dump := dependencies(t, buildtags.Flag())
 	if chain := methodByName(dump); chain != nil {

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"hearth/internal/buildtags"
 )
 
 // Build builds the binary, with the race detector where the tests have it, and returns its path.
@@ -24,7 +26,7 @@ func Build(t testing.TB) string {
 	root := moduleRoot(t)
 	lookAtSources(t, root)
 	bin := filepath.Join(t.TempDir(), "hearth") // the name under which Lambda knows the extension
-	args := []string{"build", "-o", bin}
+	args := []string{"build", buildtags.Flag(), "-o", bin}
 	if raceDetector {
 		args = append(args, "-race")
 	}

@@ -23,7 +23,8 @@ import (
 
 // Upstreams are the servers that the binary under test talks to.
 type Upstreams struct {
-	WeaviateURL string
+	WeaviateURL  string
+	WeaviateGRPC string // base URL of the gRPC endpoint, http:// or https://
 
 	OdooURL      string
 	OdooDB       string
@@ -88,7 +89,7 @@ func newSuite(t *testing.T, bin string, u Upstreams) *suite {
 	t.Helper()
 	mark := strconv.FormatUint(rand.Uint64(), 36)
 	s := &suite{Upstreams: u, bin: bin, message: "Contract_" + mark, mute: "ContractMute_" + mark}
-	s.weaviate = newDirect(t, u.WeaviateURL, u.CAFile)
+	s.weaviate = newDirect(t, u)
 	out := s.command(t, nil, "schema")
 	t.Cleanup(func() {
 		s.weaviate.dropClass(t, s.message)
@@ -130,7 +131,7 @@ func (s *suite) schemaIsMadeOnce(t *testing.T) {
 // env are the settings under which a sidecar reaches the servers.
 func (s *suite) env() []string {
 	return []string{
-		"HEARTH_WEAVIATE_URL=" + s.WeaviateURL, "HEARTH_MESSAGE_CLASS=" + s.message, "HEARTH_MUTE_CLASS=" + s.mute,
+		"HEARTH_WEAVIATE_URL=" + s.WeaviateURL, "HEARTH_WEAVIATE_GRPC_URL=" + s.WeaviateGRPC, "HEARTH_MESSAGE_CLASS=" + s.message, "HEARTH_MUTE_CLASS=" + s.mute,
 		"HEARTH_ODOO_URL=" + s.OdooURL, "HEARTH_ODOO_DB=" + s.OdooDB, "HEARTH_ODOO_USER=" + s.OdooUser,
 		"HEARTH_ODOO_KEY=" + s.OdooKey, "HEARTH_TLS_CA=" + s.CAFile, "HEARTH_LOG_LEVEL=warn",
 		"GORACE=atexit_sleep_ms=0", // a second otherwise, of every process
@@ -146,8 +147,18 @@ func (s *suite) standIn(t *testing.T) {
 }
 
 func newClient(t testing.TB, caFile string) *http.Client {
+	return newClientFor(t, caFile, func(p *http.Protocols) { p.SetHTTP1(true) })
+}
+
+// newHTTP2Client is for gRPC: HTTP/2 with TLS or without.
+func newHTTP2Client(t testing.TB, caFile string) *http.Client {
+	return newClientFor(t, caFile, func(p *http.Protocols) { p.SetHTTP2(true); p.SetUnencryptedHTTP2(true) })
+}
+
+func newClientFor(t testing.TB, caFile string, choose func(*http.Protocols)) *http.Client {
 	t.Helper()
-	transport := &http.Transport{MaxIdleConnsPerHost: 16}
+	transport := &http.Transport{MaxIdleConnsPerHost: 16, Protocols: new(http.Protocols)}
+	choose(transport.Protocols)
 	if caFile != "" {
 		pem, err := os.ReadFile(caFile)
 		if err != nil {

@@ -33,6 +33,7 @@ type store struct {
 	text    map[string]*textIndex // by property
 	dims    map[string]int        // vector length by target, fixed by the first vector
 	next    uint64
+	cold    bool // a tenant that is not active
 }
 
 // textIndex is the inverted index of one text property.

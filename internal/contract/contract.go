@@ -25,6 +25,11 @@ import (
 type Upstreams struct {
 	WeaviateURL string
 
+	// WeaviateKey is Hearth's, WeaviateAdminKey that of a user who may do everything: the suite goes past Hearth and makes
+	// classes with it. Both are empty for anonymous access. Hearth's needs its rights for
+	// [MessageClasses] and [MuteClasses].
+	WeaviateKey, WeaviateAdminKey string
+
 	OdooURL      string
 	OdooDB       string
 	OdooUser     string
@@ -41,6 +46,9 @@ type Upstreams struct {
 	Turns    int
 	TalksTTL time.Duration
 }
+
+// MessageClasses and MuteClasses are patterns of the names of all classes that the suite makes: * is any text.
+const MessageClasses, MuteClasses = "Contract_*", "ContractMute_*"
 
 // suite is one run against one set of servers, in classes of its own.
 type suite struct {
@@ -88,8 +96,8 @@ func newSuite(t *testing.T, bin string, u Upstreams) *suite {
 	t.Helper()
 	mark := strconv.FormatUint(rand.Uint64(), 36)
 	s := &suite{Upstreams: u, bin: bin, message: "Contract_" + mark, mute: "ContractMute_" + mark}
-	s.weaviate = newDirect(t, u.WeaviateURL, u.CAFile)
-	out := s.command(t, nil, "schema")
+	s.weaviate = newDirect(t, u.WeaviateURL, u.WeaviateAdminKey, u.CAFile)
+	out := s.makeClasses(t)
 	t.Cleanup(func() {
 		s.weaviate.dropClass(t, s.message)
 		s.weaviate.dropClass(t, s.mute)
@@ -102,7 +110,7 @@ func newSuite(t *testing.T, bin string, u Upstreams) *suite {
 }
 
 func (s *suite) schemaIsMadeOnce(t *testing.T) {
-	if out := s.command(t, nil, "schema"); out != "every class exists\n" {
+	if out := s.makeClasses(t); out != "every class exists\n" {
 		t.Errorf("a second hearth schema printed %q", out)
 	}
 	out := s.command(t, nil, "check")
@@ -130,7 +138,7 @@ func (s *suite) schemaIsMadeOnce(t *testing.T) {
 // env are the settings under which a sidecar reaches the servers.
 func (s *suite) env() []string {
 	return []string{
-		"HEARTH_WEAVIATE_URL=" + s.WeaviateURL, "HEARTH_MESSAGE_CLASS=" + s.message, "HEARTH_MUTE_CLASS=" + s.mute,
+		"HEARTH_WEAVIATE_URL=" + s.WeaviateURL, "HEARTH_WEAVIATE_API_KEY=" + s.WeaviateKey, "HEARTH_MESSAGE_CLASS=" + s.message, "HEARTH_MUTE_CLASS=" + s.mute,
 		"HEARTH_ODOO_URL=" + s.OdooURL, "HEARTH_ODOO_DB=" + s.OdooDB, "HEARTH_ODOO_USER=" + s.OdooUser,
 		"HEARTH_ODOO_KEY=" + s.OdooKey, "HEARTH_TLS_CA=" + s.CAFile, "HEARTH_LOG_LEVEL=warn",
 		"GORACE=atexit_sleep_ms=0", // a second otherwise, of every process

@@ -13,12 +13,13 @@ import (
 // direct goes to Weaviate past every sidecar, as another program would.
 type direct struct {
 	url  string
+	key  string // empty: anonymous
 	http *http.Client
 }
 
-func newDirect(t testing.TB, url, caFile string) *direct {
+func newDirect(t testing.TB, url, key, caFile string) *direct {
 	t.Helper()
-	return &direct{url: url, http: newClient(t, caFile)}
+	return &direct{url: url, key: key, http: newClient(t, caFile)}
 }
 
 // object is an object of any class.
@@ -46,6 +47,9 @@ func (d *direct) do(t testing.TB, method, path string, body any) (int, []byte) {
 		t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/json")
+	if d.key != "" {
+		req.Header.Set("Authorization", "Bearer "+d.key)
+	}
 	resp, err := d.http.Do(req)
 	if err != nil {
 		t.Fatalf("%s %s: %v", method, path, err)

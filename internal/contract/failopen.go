@@ -140,7 +140,7 @@ func (s *suite) killed(t *testing.T, v Victim) {
 		if err := v.Restart(t.Context()); err != nil {
 			return err
 		}
-		_, err := s.tryCommand(t, nil, "schema") // a stand-in keeps nothing
+		_, err := s.tryMakeClasses(t) // a stand-in keeps nothing
 		return err
 	})
 	f.until("all is well again", f.whole)

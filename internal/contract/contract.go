@@ -23,11 +23,11 @@ import (
 
 // Upstreams are the servers that the binary under test talks to.
 type Upstreams struct {
-	WeaviateURL string
+	WeaviateURL  string
+	WeaviateGRPC string // base URL for gRPC; empty: where Hearth looks for it by itself
 
-	// WeaviateKey is Hearth's, WeaviateAdminKey that of a user who may do everything: the suite goes past Hearth and makes
-	// classes with it. Both are empty for anonymous access. Hearth's needs its rights for
-	// [MessageClasses] and [MuteClasses].
+	// WeaviateKey is Hearth's, with rights for [MessageClasses] and [MuteClasses]. The suite makes classes and goes past
+	// Hearth with WeaviateAdminKey. Both are empty for anonymous access.
 	WeaviateKey, WeaviateAdminKey string
 
 	OdooURL      string
@@ -37,7 +37,7 @@ type Upstreams struct {
 	OdooKey      string // an API key
 	OdooUID      int
 
-	CAFile string // PEM of the authorities that vouch for the servers; empty: they speak plain HTTP
+	CAFile string // PEM of the authorities that vouch for the servers; empty: none of them speaks TLS
 
 	// Weaviate and Odoo are the knobs of stand-ins; nil for real servers, and what needs them is skipped.
 	Weaviate, Odoo *testnet.Knobs
@@ -137,12 +137,17 @@ func (s *suite) schemaIsMadeOnce(t *testing.T) {
 
 // env are the settings under which a sidecar reaches the servers.
 func (s *suite) env() []string {
-	return []string{
-		"HEARTH_WEAVIATE_URL=" + s.WeaviateURL, "HEARTH_WEAVIATE_API_KEY=" + s.WeaviateKey, "HEARTH_MESSAGE_CLASS=" + s.message, "HEARTH_MUTE_CLASS=" + s.mute,
+	env := []string{
+		"HEARTH_WEAVIATE_URL=" + s.WeaviateURL, "HEARTH_WEAVIATE_API_KEY=" + s.WeaviateKey,
+		"HEARTH_MESSAGE_CLASS=" + s.message, "HEARTH_MUTE_CLASS=" + s.mute,
 		"HEARTH_ODOO_URL=" + s.OdooURL, "HEARTH_ODOO_DB=" + s.OdooDB, "HEARTH_ODOO_USER=" + s.OdooUser,
 		"HEARTH_ODOO_KEY=" + s.OdooKey, "HEARTH_TLS_CA=" + s.CAFile, "HEARTH_LOG_LEVEL=warn",
 		"GORACE=atexit_sleep_ms=0", // a second otherwise, of every process
 	}
+	if s.WeaviateGRPC != "" {
+		env = append(env, "HEARTH_WEAVIATE_GRPC_URL="+s.WeaviateGRPC)
+	}
+	return env
 }
 
 // standIn skips what only a stand-in can show.

@@ -10,7 +10,8 @@ import (
 
 func TestNginxServesBothPortsOfWeaviateOverTLS(t *testing.T) {
 	w := startWeaviate(t, WeaviateConfig{})
-	w.createClass(t, "Message")
+	message := place{class: "Message"}
+	w.createClass(t, message.class, "")
 	n, err := StartNginx(t.Context(), t.TempDir(), NginxConfig{Weaviate: w.URL, WeaviateGRPC: w.GRPCURL})
 	supportedHere(t, err)
 	t.Cleanup(n.Stop)
@@ -26,7 +27,7 @@ func TestNginxServesBothPortsOfWeaviateOverTLS(t *testing.T) {
 
 	ask := func() {
 		t.Helper()
-		if _, err := search(t.Context(), client, n.WeaviateGRPCURL, "", "Message", 10); err != nil {
+		if _, err := search(t.Context(), client, n.WeaviateGRPCURL, "", message, 10); err != nil {
 			t.Error(err)
 		}
 		res, err := client.Get(n.WeaviateURL + "/v1/.well-known/ready")
@@ -43,7 +44,7 @@ func TestNginxServesBothPortsOfWeaviateOverTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	transport.CloseIdleConnections()
-	if _, err := search(t.Context(), client, n.WeaviateGRPCURL, "", "Message", 10); err == nil {
+	if _, err := search(t.Context(), client, n.WeaviateGRPCURL, "", message, 10); err == nil {
 		t.Error("nginx answers after its end")
 	}
 	if err := n.Restart(t.Context()); err != nil {

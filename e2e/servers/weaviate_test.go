@@ -2,12 +2,10 @@ package servers
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 
@@ -36,19 +34,25 @@ func supportedHere(t *testing.T, err error) {
 	}
 }
 
-const class = `{"class": %q, "properties": [{"name": "chat_id", "dataType": ["text"], "tokenization": "field"}, {"name": "content", "dataType": ["text"]}]}`
-
-func (w *Weaviate) createClass(t *testing.T, name string) {
+// admin does what only an administrator may.
+func (w *Weaviate) admin(t *testing.T, method, path, body string) {
 	t.Helper()
-	if _, err := w.rest(t.Context(), w.AdminKey, http.MethodPost, "/v1/schema", fmt.Sprintf(class, name)); err != nil {
+	if _, err := w.rest(t.Context(), w.AdminKey, method, path, body); err != nil {
 		t.Fatal(err)
 	}
 }
 
+// createClass makes a class; tenancy is its multiTenancyConfig.
+func (w *Weaviate) createClass(t *testing.T, name, tenancy string) {
+	t.Helper()
+	const properties = `[{"name": "chat_id", "dataType": ["text"], "tokenization": "field"}, {"name": "content", "dataType": ["text"]}]`
+	w.admin(t, http.MethodPost, "/v1/schema", fmt.Sprintf(`{"class": %q, "multiTenancyConfig": {%s}, "properties": %s}`, name, tenancy, properties))
+}
+
 // search asks for a chat's objects, at most limit of them, and returns how many there are.
-func search(ctx context.Context, client *http.Client, url, key, class string, limit uint32) (int, error) {
+func search(ctx context.Context, client *http.Client, url, key string, in place, limit uint32) (int, error) {
 	req := connect.NewRequest(&pb.SearchRequest{
-		Collection: class, Limit: limit, Uses_123Api: true, Uses_125Api: true, Uses_127Api: true,
+		Collection: in.class, Tenant: in.tenant, Limit: limit, Uses_123Api: true, Uses_125Api: true, Uses_127Api: true,
 		Filters: &pb.Filters{
 			Operator: pb.Filters_OPERATOR_EQUAL, TestValue: &pb.Filters_ValueText{ValueText: "chat"},
 			Target: &pb.FilterTarget{Target: &pb.FilterTarget_Property{Property: "chat_id"}},
@@ -74,70 +78,25 @@ func h2c(t *testing.T) *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-// use does in a class what Hearth does, and joins what was refused.
-func (w *Weaviate) use(t *testing.T, key, class string) error {
+// place is a class, or a tenant of one.
+type place struct{ class, tenant string }
+
+// use does in a place what Hearth does, and joins what was refused.
+func (w *Weaviate) use(t *testing.T, key string, in place) error {
 	t.Helper()
 	const id = "6f1d7c34-4d1c-4c63-9c0b-3a0f2f0f4b11"
-	object := fmt.Sprintf(`{"class": %q, "id": %q, "properties": {"chat_id": "chat", "content": "text"}}`, class, id)
-	_, schema := w.rest(t.Context(), key, http.MethodGet, "/v1/schema/"+class, "")
-	_, write := w.rest(t.Context(), key, http.MethodPost, "/v1/batch/objects", `{"objects": [`+object+`]}`)
-	_, change := w.rest(t.Context(), key, http.MethodPatch, "/v1/objects/"+class+"/"+id, object)
-	found, read := search(t.Context(), h2c(t), w.GRPCURL, key, class, 10)
+	object := fmt.Sprintf(`{"class": %q, "tenant": %q, "id": %q, "properties": {"chat_id": "chat", "content": "text"}}`, in.class, in.tenant, id)
+	_, schema := w.rest(t.Context(), key, http.MethodGet, "/v1/schema/"+in.class, "")
+	answer, write := w.rest(t.Context(), key, http.MethodPost, "/v1/batch/objects", `{"objects": [`+object+`]}`)
+	if write == nil && !strings.Contains(string(answer), `"SUCCESS"`) {
+		write = fmt.Errorf("batch: %s", answer)
+	}
+	_, change := w.rest(t.Context(), key, http.MethodPatch, "/v1/objects/"+in.class+"/"+id, object)
+	found, read := search(t.Context(), h2c(t), w.GRPCURL, key, in, 10)
 	if read == nil && write == nil && found != 1 {
-		t.Errorf("%s: %d objects, want the one that was written", class, found)
+		t.Errorf("%v: %d objects, want the one that was written", in, found)
 	}
 	return errors.Join(schema, write, change, read)
-}
-
-func TestHearthsRoleIsTheSmallestThatWorks(t *testing.T) {
-	w := startWeaviate(t, WeaviateConfig{Users: []Classes{GuideClasses()}})
-	for _, class := range []string{"Message", "ChatStatus"} {
-		w.createClass(t, class)
-		if err := w.use(t, w.Key, class); err != nil {
-			t.Errorf("the role of the guide, %s: %v", class, err)
-		}
-	}
-	if err := w.use(t, w.StrangerKey, "Message"); err == nil {
-		t.Error("a user without a role may do everything")
-	}
-
-	admin := func(method, path, body string) {
-		t.Helper()
-		if _, err := w.rest(t.Context(), w.AdminKey, method, path, body); err != nil {
-			t.Fatal(err)
-		}
-	}
-	type permission struct {
-		Action      string            `json:"action"`
-		Data        map[string]string `json:"data,omitempty"`
-		Collections map[string]string `json:"collections,omitempty"`
-	}
-	guide, err := readGuide(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	var role struct{ Permissions []permission }
-	if err := json.Unmarshal([]byte(guide.role.body), &role); err != nil {
-		t.Fatal(err)
-	}
-	if len(role.Permissions) == 0 {
-		t.Fatalf("the role of the guide has no permission: %s", guide.role.body)
-	}
-	for i, missing := range role.Permissions {
-		rest, err := json.Marshal(map[string]any{
-			"name": "smaller", "permissions": slices.Delete(slices.Clone(role.Permissions), i, i+1),
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		admin(http.MethodPost, "/v1/authz/roles", string(rest))
-		admin(http.MethodPost, "/v1/authz/users/"+Stranger+"/assign", `{"roles": ["smaller"], "userType": "db"}`)
-		class := missing.Data["collection"] + missing.Collections["collection"]
-		if err := w.use(t, w.StrangerKey, class); err == nil || !strings.Contains(err.Error(), missing.Action) {
-			t.Errorf("without %s on %s: %v", missing.Action, class, err)
-		}
-		admin(http.MethodDelete, "/v1/authz/roles/smaller", "")
-	}
 }
 
 func TestWeaviateIsSetUpAsAsked(t *testing.T) {
@@ -148,19 +107,18 @@ func TestWeaviateIsSetUpAsAsked(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := startWeaviate(t, config)
 			keys := config.Users != nil
-			w.createClass(t, "Note_1")
-			if err := w.use(t, w.Key, "Note_1"); err != nil {
+			note := place{class: "Note_1"}
+			w.createClass(t, note.class, "")
+			if err := w.use(t, w.Key, note); err != nil {
 				t.Error(err)
 			}
-			for what, key := range map[string]string{"no key": "", "a wrong key": "wrong"} {
-				if err := w.use(t, key, "Note_1"); (err != nil) != keys && (keys || key == "") {
-					t.Errorf("%s: %v", what, err)
-				}
+			if err := w.use(t, "", note); (err != nil) != keys {
+				t.Errorf("without a key: %v", err)
 			}
 			if _, err := w.rest(t.Context(), w.AdminKey, http.MethodPost, "/v1/graphql", `{"query": "{Get{Note_1{chat_id}}}"}`); (err != nil) != keys {
 				t.Errorf("GraphQL: %v", err)
 			}
-			if _, err := search(t.Context(), h2c(t), w.GRPCURL, w.Key, "Note_1", 51); (err != nil) != (config.QueryMaximum == 50) {
+			if _, err := search(t.Context(), h2c(t), w.GRPCURL, w.Key, note, 51); (err != nil) != (config.QueryMaximum == 50) {
 				t.Errorf("51 rows: %v", err)
 			}
 			vectorized := `{"class": "Vectorized", "vectorizer": "text2vec-openai"}`
@@ -174,7 +132,7 @@ func TestWeaviateIsSetUpAsAsked(t *testing.T) {
 			if err := w.Restart(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if err := w.use(t, w.Key, "Note_1"); err != nil {
+			if err := w.use(t, w.Key, note); err != nil {
 				t.Error(err)
 			}
 		})

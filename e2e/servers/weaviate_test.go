@@ -52,7 +52,7 @@ func (w *Weaviate) createClass(t *testing.T, name, tenancy string) {
 // search asks for a chat's objects, at most limit of them, and returns how many there are.
 func search(ctx context.Context, client *http.Client, url, key string, in place, limit uint32) (int, error) {
 	req := connect.NewRequest(&pb.SearchRequest{
-		Collection: in.class, Tenant: in.tenant, Limit: limit, Uses_123Api: true, Uses_125Api: true, Uses_127Api: true,
+		Collection: in.class, Tenant: in.tenant, Limit: limit, Uses_127Api: true,
 		Filters: &pb.Filters{
 			Operator: pb.Filters_OPERATOR_EQUAL, TestValue: &pb.Filters_ValueText{ValueText: "chat"},
 			Target: &pb.FilterTarget{Target: &pb.FilterTarget_Property{Property: "chat_id"}},

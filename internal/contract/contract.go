@@ -150,6 +150,11 @@ func (s *suite) env() []string {
 	return env
 }
 
+// weaviateAt are the settings of a sidecar whose Weaviate is elsewhere, with REST and gRPC at one address.
+func weaviateAt(url string) []string {
+	return []string{"HEARTH_WEAVIATE_URL=" + url, "HEARTH_WEAVIATE_GRPC_URL=" + url}
+}
+
 // standIn skips what only a stand-in can show.
 func (s *suite) standIn(t *testing.T) {
 	t.Helper()

@@ -4,12 +4,14 @@ go 1.26.0
 
 replace hearth => ../
 
-require hearth v0.0.0-00010101000000-000000000000
+require (
+	connectrpc.com/connect v1.21.1
+	github.com/weaviate/weaviate v1.27.0
+	hearth v0.0.0-00010101000000-000000000000
+)
 
 require (
-	connectrpc.com/connect v1.21.1 // indirect
 	github.com/google/uuid v1.6.0 // indirect
-	github.com/weaviate/weaviate v1.27.0 // indirect
 	golang.org/x/net v0.61.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect

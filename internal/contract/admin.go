@@ -200,7 +200,7 @@ func (s *suite) readiness(t *testing.T) {
 	if !got.Ready || got.Upstreams["weaviate"] != (state{State: "reached"}) || got.Upstreams["odoo"] != (state{State: "reached"}) || len(got.Upstreams) != 2 {
 		t.Errorf("/readyz is %+v", got)
 	}
-	got = want[readiness](t, s.start(t, "HEARTH_WEAVIATE_URL=http://"+freeAddress(t)).get(t, "/readyz"), http.StatusServiceUnavailable)
+	got = want[readiness](t, s.start(t, weaviateAt("http://"+freeAddress(t))...).get(t, "/readyz"), http.StatusServiceUnavailable)
 	if got.Ready || got.Upstreams["weaviate"].State != "not reached" {
 		t.Errorf("without Weaviate, /readyz is %+v", got)
 	}
@@ -217,7 +217,7 @@ func noOdoo() []string {
 }
 
 func (s *suite) unconfigured(t *testing.T) {
-	h := s.start(t, append(noOdoo(), "HEARTH_WEAVIATE_URL=")...)
+	h := s.start(t, append(noOdoo(), weaviateAt("")...)...)
 	message := client.NewMessage{Role: "user", Content: "x"}
 	for path, ask := range map[string]struct {
 		method   string

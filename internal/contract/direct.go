@@ -15,6 +15,7 @@ import (
 // direct goes to Weaviate past every sidecar, as another program would.
 type direct struct {
 	url    string
+	key    string // empty: anonymous
 	http   *http.Client
 	search *connect.Client[pb.SearchRequest, pb.SearchReply]
 }
@@ -22,7 +23,7 @@ type direct struct {
 func newDirect(t testing.TB, u Upstreams) *direct {
 	t.Helper()
 	return &direct{
-		url: u.WeaviateURL, http: newClient(t, u.CAFile),
+		url: u.WeaviateURL, key: u.WeaviateAdminKey, http: newClient(t, u.CAFile),
 		search: connect.NewClient[pb.SearchRequest, pb.SearchReply](newHTTP2Client(t, u.CAFile), u.WeaviateGRPC+searchPath, connect.WithGRPC()),
 	}
 }
@@ -52,6 +53,9 @@ func (d *direct) do(t testing.TB, method, path string, body any) (int, []byte) {
 		t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/json")
+	if d.key != "" {
+		req.Header.Set("Authorization", "Bearer "+d.key)
+	}
 	resp, err := d.http.Do(req)
 	if err != nil {
 		t.Fatalf("%s %s: %v", method, path, err)
@@ -123,14 +127,18 @@ func (d *direct) properties(t testing.TB, class, id string) map[string]any {
 // ids are the objects of a chat.
 func (d *direct) ids(t testing.TB, class, chat string) (ids []string) {
 	t.Helper()
-	reply, err := d.search.CallUnary(t.Context(), connect.NewRequest(&pb.SearchRequest{
+	req := connect.NewRequest(&pb.SearchRequest{
 		Collection: class, Limit: 1000, Uses_123Api: true, Uses_125Api: true, Uses_127Api: true,
 		Filters: &pb.Filters{
 			Operator: pb.Filters_OPERATOR_EQUAL, TestValue: &pb.Filters_ValueText{ValueText: chat},
 			Target: &pb.FilterTarget{Target: &pb.FilterTarget_Property{Property: "chat_id"}},
 		},
 		Properties: &pb.PropertiesRequest{NonRefProperties: []string{"chat_id"}}, Metadata: &pb.MetadataRequest{Uuid: true},
-	}))
+	})
+	if d.key != "" {
+		req.Header().Set("Authorization", "Bearer "+d.key)
+	}
+	reply, err := d.search.CallUnary(t.Context(), req)
 	if err != nil {
 		t.Fatalf("find objects of %q: %v", chat, err)
 	}

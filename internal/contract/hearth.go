@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -88,6 +89,20 @@ func (s *suite) tryCommand(t testing.TB, env []string, args ...string) (string, 
 		out = append(out, stderr.Bytes()...)
 	}
 	return string(out), err
+}
+
+// makeClasses runs hearth schema, as an administrator does, and returns what it printed.
+func (s *suite) makeClasses(t testing.TB, env ...string) string {
+	t.Helper()
+	out, err := s.tryMakeClasses(t, env...)
+	if err != nil {
+		t.Fatalf("hearth schema: %v\n%s", err, out)
+	}
+	return out
+}
+
+func (s *suite) tryMakeClasses(t testing.TB, env ...string) (string, error) {
+	return s.tryCommand(t, append(slices.Clone(env), "HEARTH_WEAVIATE_API_KEY="+s.WeaviateAdminKey), "schema")
 }
 
 // hearth is a running sidecar.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"strings"
 
 	"hearth/internal/clock"
@@ -20,7 +21,7 @@ func prepare(environ []string) (settings, parts, error) {
 	if s.LogLevel == slog.LevelInfo {
 		s.LogLevel = slog.LevelWarn
 	}
-	p, err := build(s, clock.Awake())
+	p, err := build(s, clock.Awake(), os.Stderr)
 	return s, p, err
 }
 

@@ -37,6 +37,7 @@ func titles() map[string]string {
 		"partial":         "Not everything was written",
 		"preprocess":      "No part could be fetched",
 		"shutting-down":   "Shutting down",
+		"redirected":      "Upstream's address redirects",
 		"slow-request":    "Request too slow",
 		"timeout":         "No answer in time",
 		"token":           "Token missing or wrong",
@@ -103,6 +104,9 @@ func (s *Server) problemOf(err error) *client.Problem {
 	upstream := ""
 	if e, ok := errors.AsType[*pool.Error](err); ok {
 		upstream = e.Upstream
+	}
+	if e, ok := errors.AsType[*pool.RedirectError](err); ok {
+		return of(upstream, http.StatusBadGateway, "redirected", e.Error(), false)
 	}
 	switch {
 	case errors.Is(err, pool.ErrQueueFull):

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"strings"
 
 	"hearth/internal/clock"
@@ -22,7 +23,7 @@ func prepare(environ []string) (settings, parts, error) {
 	if s.LogLevel == slog.LevelInfo {
 		s.LogLevel = slog.LevelWarn
 	}
-	p, err := build(s, clock.Awake())
+	p, err := build(s, clock.Awake(), os.Stderr)
 	return s, p, err
 }
 
@@ -40,7 +41,7 @@ func check(ctx context.Context, environ []string, out io.Writer) error {
 	report := func(upstream, address string, findings []weaviate.Finding) {
 		ok := true
 		for _, f := range findings {
-			fmt.Fprintln(out, line(upstream, f))
+			fmt.Fprintln(out, findingLine(upstream, f))
 			ok = ok && f.Verdict != weaviate.Failed
 		}
 		if ok {
@@ -68,8 +69,8 @@ func check(ctx context.Context, environ []string, out io.Writer) error {
 	return nil
 }
 
-// line is a finding for people. What Weaviate says may have several lines.
-func line(upstream string, f weaviate.Finding) string {
+// findingLine is a finding for people. What Weaviate says may have several lines.
+func findingLine(upstream string, f weaviate.Finding) string {
 	detail := strings.Join(strings.Fields(f.Detail), " ")
 	switch {
 	case f.Verdict == weaviate.OK && detail != "":

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"crypto/fips140"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/x509"
@@ -21,6 +22,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/caarlos0/env/v11"
 
@@ -91,7 +93,6 @@ type settings struct {
 	MemoryMB       int64  `env:"AWS_LAMBDA_FUNCTION_MEMORY_SIZE"`
 	InitType       string `env:"AWS_LAMBDA_INITIALIZATION_TYPE"` // see initType…
 	Concurrency    int    `env:"AWS_LAMBDA_MAX_CONCURRENCY"`     // of Managed Instances; 0: not told
-	GoMemLimit     string `env:"GOMEMLIMIT"`                     // the Go runtime has read it
 
 	ca      []byte   // what TLSCA holds
 	unknown []string // variables that start with HEARTH_ and mean nothing
@@ -113,24 +114,35 @@ func readSettings(environ []string) (settings, error) {
 	var s settings
 	values := env.ToMap(environ)
 	variables := map[string]string{} // field → variable
-	for f := range reflect.TypeFor[settings]().Fields() {
-		if name := f.Tag.Get("env"); name != "" {
-			variables[f.Name] = name
-			if values[name] == "" {
-				delete(values, name) // empty is unset
-			}
-		}
-	}
 	var faults []error
 	unread := map[string]bool{} // variables whose faults are known already
+	for f := range reflect.TypeFor[settings]().Fields() {
+		name := f.Tag.Get("env")
+		if name == "" {
+			continue
+		}
+		variables[f.Name] = name
+		if !strings.HasPrefix(name, "AWS_") { // those of Lambda hold as they stand
+			values[name] = trimmed(values[name], f.Type.Kind() == reflect.Slice)
+			if strings.ContainsFunc(values[name], unicode.IsControl) {
+				faults = append(faults, fmt.Errorf("%s: must hold no control characters: no line may end within it", name))
+				unread[name] = true
+			}
+		}
+		if values[name] == "" {
+			delete(values, name) // empty is unset
+		}
+	}
 	err := env.ParseWithOptions(&s, env.Options{Environment: values})
 	if all, ok := errors.AsType[env.AggregateError](err); ok {
 		for _, e := range all.Errors {
-			if p, ok := errors.AsType[env.ParseError](e); ok {
-				faults = append(faults, fmt.Errorf("%s: %s", variables[p.Name], unreadable(p)))
-				unread[variables[p.Name]] = true
-			} else {
+			p, ok := errors.AsType[env.ParseError](e)
+			switch name := variables[p.Name]; {
+			case !ok:
 				faults = append(faults, e)
+			case !unread[name]:
+				faults = append(faults, fmt.Errorf("%s: %s", name, unreadable(p)))
+				unread[name] = true
 			}
 		}
 	} else if err != nil {
@@ -143,11 +155,6 @@ func readSettings(environ []string) (settings, error) {
 			}
 		}
 	})
-	for _, list := range []*[]string{&s.MessageFields, &s.MuteFields, &s.OdooModels, &s.OdooRoutes, &s.OdooReads} {
-		for i := range *list {
-			(*list)[i] = strings.TrimSpace((*list)[i])
-		}
-	}
 	for name := range values {
 		if strings.HasPrefix(name, "HEARTH_") && !slices.Contains(known, name) && !slices.Contains(reserved, name) {
 			s.unknown = append(s.unknown, name)
@@ -168,6 +175,18 @@ func readSettings(environ []string) (settings, error) {
 	}
 	faults = append(faults, s.validate(unread)...)
 	return s, errors.Join(faults...)
+}
+
+// trimmed drops white space around a value, and around each element of a list.
+func trimmed(value string, list bool) string {
+	if !list {
+		return strings.TrimSpace(value)
+	}
+	elements := strings.Split(value, ",")
+	for i, e := range elements {
+		elements[i] = strings.TrimSpace(e)
+	}
+	return strings.Join(elements, ",")
 }
 
 // unreadable says what a variable must be that could not be read.
@@ -195,8 +214,6 @@ func (s *settings) validate(unread map[string]bool) (faults []error) {
 	}
 	fault(isLoopback(s.Addr), "HEARTH_ADDR", "must be a loopback address and a port, such as 127.0.0.1:2774")
 	fault(fitsSocket(s.Socket), "HEARTH_SOCKET", "must have 107 bytes at most")
-	control := func(r rune) bool { return r < ' ' || r == 0x7f }
-	fault(s.Token == strings.Trim(s.Token, " ") && !strings.ContainsFunc(s.Token, control), "HEARTH_TOKEN", "must be one line without spaces around it")
 
 	fault(s.WeaviateURL == "" || isURL(s.WeaviateURL), "HEARTH_WEAVIATE_URL", "must be http://host or https://host, without user or query")
 	fault(s.WeaviateGRPCURL == "" || isOrigin(s.WeaviateGRPCURL), "HEARTH_WEAVIATE_GRPC_URL", "must be http://host:port or https://host:port")
@@ -351,22 +368,26 @@ func grpcURL(rest string) string {
 	return u.Scheme + "://" + net.JoinHostPort(host, "50051")
 }
 
-// token is what callers must bring: the one given, else in Lambda one that both sides derive from the
-// credentials that only this sandbox has. The credentials themselves never travel.
-func (s *settings) token() string {
+// token is what callers must bring, and the variable that it comes from: the one given, else in Lambda one that both
+// sides derive from the credentials that only this sandbox has. The credentials themselves never travel.
+func (s *settings) token() (token, variable string) {
 	if s.Token != "" || s.RuntimeAPI == "" {
-		return s.Token
+		return s.Token, "HEARTH_TOKEN"
 	}
-	secret := s.SessionToken
+	secret, variable := s.SessionToken, "AWS_SESSION_TOKEN"
 	if secret == "" {
-		secret = s.ContainerToken
+		secret, variable = s.ContainerToken, "AWS_CONTAINER_AUTHORIZATION_TOKEN"
 	}
 	if secret == "" {
-		return ""
+		return "", ""
 	}
-	mac := hmac.New(sha256.New, []byte(secret))
-	mac.Write([]byte("hearth"))
-	return hex.EncodeToString(mac.Sum(nil))
+	var sum []byte
+	fips140.WithoutEnforcement(func() { // which panics over a short key; the credential is as long as AWS makes it
+		mac := hmac.New(sha256.New, []byte(secret))
+		mac.Write([]byte("hearth"))
+		sum = mac.Sum(nil)
+	})
+	return hex.EncodeToString(sum), variable
 }
 
 // cacheBytes is the bound given, else an eighth of the function's memory, at most 64 MiB.
@@ -419,10 +440,10 @@ func (s *settings) keepFrom() uint64 {
 }
 
 // memoryLimit is the soft limit of the Go runtime: a quarter of the function's memory, or what the cache needs if
-// that is more. 0: no limit, or one that GOMEMLIMIT has set.
+// that is more. Outside Lambda there is none.
 func (s *settings) memoryLimit() int64 {
-	if s.GoMemLimit != "" || s.MemoryMB <= 0 {
-		return 0
+	if s.MemoryMB <= 0 {
+		return math.MaxInt64
 	}
 	const rest = 32 << 20 // connections, requests, the garbage collector's room
 	return max(s.MemoryMB<<20/4, s.cacheBytes()+s.cacheBytes()/4+rest)

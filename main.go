@@ -11,6 +11,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -33,6 +35,10 @@ import (
 // version is set by the linker.
 var version = "dev"
 
+// collectAt is by how many percent the heap grows before garbage is collected. It and [settings.memoryLimit] hold
+// whatever GOGC and GOMEMLIMIT say: those of a function are meant for its handler.
+const collectAt = 100
+
 const usage = `hearth          serve; in Lambda as an extension
 hearth check    say what is wrong with the configuration, the upstreams and the classes
 hearth schema   create the classes that are missing
@@ -45,6 +51,7 @@ func main() {
 	var err error
 	switch command := strings.Join(os.Args[1:], " "); command {
 	case "":
+		signal.Ignore(syscall.SIGPIPE) // else a log that nobody reads any more ends the process
 		err = serve(ctx, os.Environ())
 	case "check":
 		err = check(ctx, os.Environ(), os.Stdout)
@@ -58,7 +65,9 @@ func main() {
 		err = fmt.Errorf("no command %q: try check, schema or version, or none to serve", command)
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "hearth:", err)
+		last := newLogQueue(os.Stderr)
+		fmt.Fprintln(last, "hearth:", err)
+		last.close()
 		stop()
 		os.Exit(1) //nolint:gocritic // stop was called
 	}
@@ -76,9 +85,9 @@ type parts struct {
 	upstreams []sidecar.Upstream
 }
 
-// build makes them by a pulse; nil: one that notices freezes, for as long as somebody runs it.
-func build(s settings, pulse *clock.Pulse) (p parts, err error) {
-	p.log = slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: s.LogLevel})).With("extension", "hearth")
+// build makes them by a pulse; nil: one that notices freezes, for as long as somebody runs it. They log to out.
+func build(s settings, pulse *clock.Pulse, out io.Writer) (p parts, err error) {
+	p.log = newLogger(out, s.LogLevel)
 	l, err := newLab()
 	if err != nil {
 		return p, err
@@ -89,7 +98,7 @@ func build(s settings, pulse *clock.Pulse) (p parts, err error) {
 	p.lab, p.pulse = l, pulse
 	shared := pool.Config{
 		MaxIdle: s.ConnMaxIdle, RootCAs: s.roots(), Answers: pool.NewAnswers(s.answerBytes(), s.answersBytes()), Pulse: p.pulse, Logger: p.log,
-		KeepFrom: s.keepFrom(), NoRace: l.noRace, NoReplay: l.noReplay,
+		KeepFrom: s.keepFrom(), NoRace: l.noRace, NoReplay: l.noReplay, UserAgent: "hearth/" + version,
 	}
 	if l.noIdleLimit {
 		shared.MaxIdle = 24 * time.Hour
@@ -99,9 +108,9 @@ func build(s settings, pulse *clock.Pulse) (p parts, err error) {
 		c.Name, c.Size, c.Timeout = "weaviate", s.WeaviateConnections, s.WeaviateTimeout
 		c.Limit = pool.NewLimit(c.Size, 0, p.pulse)
 		rest, grpc := c, c
-		rest.URL, rest.FirstWarm = s.WeaviateURL, 1
+		rest.URL, rest.Variable, rest.FirstWarm = s.WeaviateURL, "HEARTH_WEAVIATE_URL", 1
 		rest.Ping = pool.Request{Method: http.MethodGet, Path: "/v1/.well-known/live"}
-		grpc.URL, grpc.GRPC = s.WeaviateGRPCURL, true
+		grpc.URL, grpc.Variable, grpc.GRPC = s.WeaviateGRPCURL, "HEARTH_WEAVIATE_GRPC_URL", true
 		grpc.Ping = weaviate.Ping()
 		pools, err := p.open(rest, grpc)
 		if err != nil {
@@ -115,6 +124,7 @@ func build(s settings, pulse *clock.Pulse) (p parts, err error) {
 	if s.OdooURL != "" {
 		c := shared
 		c.Name, c.URL, c.Size, c.Timeout = "odoo", s.OdooURL, s.OdooConnections, s.OdooTimeout
+		c.Variable = "HEARTH_ODOO_URL"
 		c.Ping = pool.Request{Method: http.MethodGet, Path: "/web/version"}
 		pools, err := p.open(c)
 		if err != nil {
@@ -149,12 +159,14 @@ func (p parts) close() {
 // until it is told to end. In Lambda a fault does not end it, unless HEARTH_STRICT is set: the API answers 503 with
 // the reason, and the function lives. To HEARTH_STRICT it is a fault too if one of two ways in cannot be opened.
 func serve(ctx context.Context, environ []string) error {
-	collect := debug.SetGCPercent(-1) // INIT is billed, and there is no garbage worth collecting yet
+	debug.SetGCPercent(-1) // INIT is billed, and there is no garbage worth collecting yet
 	s, fault := readSettings(environ)
-	if limit := s.memoryLimit(); limit > 0 {
-		debug.SetMemoryLimit(limit)
-	}
-	p, err := build(s.without(fault), nil)
+	debug.SetMemoryLimit(s.memoryLimit())
+	out := newLogQueue(os.Stderr)
+	defer out.close()
+	log.SetOutput(out) // net/http's
+	defer log.SetOutput(os.Stderr)
+	p, err := build(s.without(fault), nil, out)
 	if fault = errors.Join(fault, err); fault != nil && !s.inLambda() {
 		return fault
 	}
@@ -165,7 +177,7 @@ func serve(ctx context.Context, environ []string) error {
 	for _, name := range s.unknown {
 		p.log.Warn("this variable means nothing", "variable", name)
 	}
-	if s.token() == "" {
+	if token, _ := s.token(); token == "" {
 		p.log.Warn("no token is asked for: HEARTH_TOKEN is not set")
 	}
 	listeners, unheard := listen(ctx, s, p.log)
@@ -205,7 +217,7 @@ func serve(ctx context.Context, environ []string) error {
 	r.start("warming", func() error {
 		defer close(warmed)
 		s.untilWarming(ctx, waiting)
-		debug.SetGCPercent(collect)
+		debug.SetGCPercent(collectAt)
 		if s.InitType != initSnapStart { // a snapshot must hold no connection
 			p.warm(ctx)
 		}
@@ -238,8 +250,9 @@ func (p parts) api(s settings, memory *cache.Cache, fault, unheard error) *sidec
 		wrong = e.Error()
 	}
 	callers, idle := s.callers()
+	token, tokenFrom := s.token()
 	return sidecar.New(sidecar.Config{
-		Token: s.token(), Weaviate: p.weaviate, Odoo: p.odoo, NoWeaviate: noWeaviate, NoOdoo: noOdoo, Fault: wrong,
+		Token: token, TokenFrom: tokenFrom, Weaviate: p.weaviate, Odoo: p.odoo, NoWeaviate: noWeaviate, NoOdoo: noOdoo, Fault: wrong,
 		Upstreams: p.upstreams, Cache: memory, Policies: s.policies(), MappedProperties: s.MessageFields,
 		OdooModels: s.OdooModels, OdooRoutes: s.OdooRoutes,
 		Preview: s.HistoryPreview, Workers: s.Workers, Timeout: s.PreprocessTimeout, MaxBody: int(s.MaxBody),

@@ -106,7 +106,7 @@ type Reply struct {
 // Origin says where a reply came from.
 type Origin struct {
 	Served    Served
-	Fwd       string        // why it was fetched: "miss", "stale", "request"; empty on a hit
+	Fwd       string        // why it was fetched, or was to be: "miss", "stale", "request"; empty if it was answered from memory alone
 	Age       time.Duration // since its load began; at least 0
 	TTL       time.Duration // left of its freshness; negative when stale
 	Collapsed bool          // joined another request's load

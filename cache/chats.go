@@ -38,7 +38,7 @@ type chat struct {
 	replicated bool // loads may miss writes acknowledged before; assumed until a load says no
 	recent     []acknowledged
 	reserved   time.Time // the newest created_at given out
-	keys       []claim
+	keys       []*claim
 
 	muteGeneration uint64
 	mute           *muteState // nil: not held

@@ -1,24 +1,16 @@
 package cache
 
-import (
-	"errors"
-	"slices"
-	"time"
-)
-
-// ErrKeyReused occurs when an idempotency key comes again with another body.
-var ErrKeyReused = errors.New("idempotency key reused with another body")
-
-// mostClaims is how many idempotency keys are remembered per chat.
-const mostClaims = 64
+import "time"
 
 // mostRecent is how many acknowledged messages of a chat are kept for loads longer than a minute.
 const mostRecent = 1000
 
 // Write is one write to a chat, from before it is sent until its outcome is known. End must be called.
 type Write struct {
-	cache *Cache
-	chat  *chat
+	cache   *Cache
+	chat    *chat
+	claim   *claim // nil: no key
+	refused bool   // nothing was stored
 }
 
 // BeginWrite starts a write to a chat.
@@ -29,7 +21,12 @@ func (c *Cache) BeginWrite(id string) *Write {
 }
 
 // End ends the write.
-func (w *Write) End() { w.cache.chats.unpin(w.chat) }
+func (w *Write) End() {
+	w.cache.chats.mu.Lock()
+	w.unclaimLocked()
+	w.cache.chats.mu.Unlock()
+	w.cache.chats.unpin(w.chat)
+}
 
 // Reserve returns the time for a message that came without one: now, or just after the newest message known.
 func (w *Write) Reserve(now time.Time) time.Time {
@@ -102,47 +99,4 @@ func (w *Write) Unknown() {
 	cs.forgetLocked(w.chat)
 	cs.mu.Unlock()
 	w.cache.DropRelevant(w.chat.id)
-}
-
-// claim is what an idempotency key stands for.
-type claim struct {
-	key      string
-	body     uint64 // hash of the request's body
-	messages []Message
-}
-
-func (c claim) bytes() int64 {
-	n := int64(len(c.key)) + 64
-	for _, m := range c.messages {
-		n += m.bytes()
-	}
-	return n
-}
-
-// Claim remembers what an idempotency key stands for, so that a repeated request writes the very same
-// messages: it returns those of the first request with this key, or ErrKeyReused where its body was another.
-// Only their identity is kept: content is left out.
-func (w *Write) Claim(key string, body uint64, messages []Message) ([]Message, error) {
-	cs := w.cache.chats
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	for _, k := range w.chat.keys {
-		if k.key == key {
-			if k.body != body {
-				return nil, ErrKeyReused
-			}
-			return k.messages, nil
-		}
-	}
-	kept := make([]Message, len(messages))
-	for i, m := range messages {
-		kept[i] = Message{ID: m.ID, Role: m.Role, CreatedAt: m.CreatedAt}
-	}
-	keys := w.chat.keys
-	if len(keys) >= mostClaims {
-		keys = keys[1:]
-	}
-	w.chat.keys = append(slices.Clip(keys), claim{key: key, body: body, messages: kept})
-	cs.sizeLocked(w.chat)
-	return kept, nil
 }

@@ -39,12 +39,13 @@ type Error struct {
 func (e *Error) Error() string { return fmt.Sprintf("%s: %v", e.Upstream, e.Err) }
 func (e *Error) Unwrap() error { return e.Err }
 
-// Do sends req and reads the whole answer. Every error is an *Error; a status of 4xx or 5xx is no error.
+// Do sends req and reads the whole answer. Every error is an *Error; a status of 4xx or 5xx is no error, a redirect is
+// one ([RedirectError]).
 // The call ends at ctx's deadline or after Config.Timeout, whichever comes first.
 func (p *Pool) Do(ctx context.Context, req Request) (*Response, error) {
 	ctx, sent := TraceSent(ctx)
 	fail := func(err error) (*Response, error) {
-		return nil, &Error{Upstream: p.cfg.Name, Sent: sent() > 0, Err: unwrapURLError(err)}
+		return nil, &Error{Upstream: p.cfg.Name, Sent: !notApplied(sent(), err), Err: unwrapURLError(err)}
 	}
 	if req.Repeatable {
 		ctx = Repeatable(ctx)

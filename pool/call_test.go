@@ -134,30 +134,6 @@ func TestAnAnswerMayBeAsLongAsTheBound(t *testing.T) {
 	}
 }
 
-func TestRedirectsAreAnswersNotOrders(t *testing.T) {
-	p := start(t, testnet.Config{}, func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/" {
-			t.Errorf("%s was asked for", r.URL.Path)
-		}
-		http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
-	}, nil)
-	for _, method := range []string{http.MethodGet, http.MethodPost} {
-		p.want(http.StatusTemporaryRedirect, Request{Method: method, Path: "/"})
-	}
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.server.URL+"/", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := p.pool.Client().Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusTemporaryRedirect || resp.Header.Get("Location") != "/elsewhere" {
-		t.Errorf("the client got %d to %q", resp.StatusCode, resp.Header.Get("Location"))
-	}
-}
-
 func TestHeadersPassThroughToEveryTry(t *testing.T) {
 	var seen []string
 	p := start(t, testnet.Config{}, func(w http.ResponseWriter, r *http.Request) {

@@ -60,6 +60,8 @@ type Config struct {
 	Ping        Request               // a cheap request that proves a connection, whatever its answer; default GET /
 	Pulse       *clock.Pulse          // notices freezes; nil: there are none
 	KeepFrom    uint64                // freezes from which on connections are kept: before, each ends with its request
+	UserAgent   string                // of every request, whatever library made it; empty: the request's own
+	Variable    string                // that holds URL, to be named where the address is wrong
 	Logger      *slog.Logger          // nil discards
 
 	// NoRace and NoReplay leave out what keeps a freeze from being seen, for tests that show what it is good for. NoReplay
@@ -180,6 +182,9 @@ func (p *Pool) RoundTrip(req *http.Request) (_ *http.Response, err error) {
 	defer p.cfg.Limit.release()
 	out := req.Clone(ctx)
 	maps.Copy(out.Header, passedHeaders(ctx))
+	if p.cfg.UserAgent != "" {
+		out.Header.Set("User-Agent", p.cfg.UserAgent)
+	}
 	resp, err := (&retryablehttp.RoundTripper{Client: p.retry}).RoundTrip(out)
 	if err != nil {
 		if resp != nil { // the answer before it, which the library hands on
@@ -209,6 +214,9 @@ func (p *Pool) Warm(ctx context.Context) error {
 	n, shared := p.conns.usual()
 	if shared {
 		_, err := p.Do(Own(ctx), p.cfg.Ping)
+		if _, ok := errors.AsType[*RedirectError](err); ok {
+			return nil // an answer, whatever it says
+		}
 		return err
 	}
 	if err := p.conns.warm(ctx, n); err != nil {

@@ -32,7 +32,7 @@ func (t tries) RoundTrip(req *http.Request) (*http.Response, error) { return t(r
 func (p *Pool) newRetry() *retryablehttp.Client {
 	return &retryablehttp.Client{
 		HTTPClient: &http.Client{
-			Transport:     tries(p.exchange),
+			Transport:     tries(p.try),
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		RetryWaitMin: retryWaitMin,
@@ -48,6 +48,18 @@ func (p *Pool) newRetry() *retryablehttp.Client {
 			}
 		},
 	}
+}
+
+// try is one exchange. It tells a redirect before net/http does, which fails over a Location that it cannot parse.
+func (p *Pool) try(req *http.Request) (*http.Response, error) {
+	resp, err := p.exchange(req)
+	if err == nil {
+		err = p.redirected(resp)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return resp, nil
 }
 
 // checkRetry retries what is repeatable, and whatever never had a connection.
@@ -82,7 +94,8 @@ func grpcStatus(resp *http.Response) string {
 // final says that a failure will be the same next time.
 func final(err error) bool {
 	_, distrusted := errors.AsType[*tls.CertificateVerificationError](err)
-	return distrusted || errors.Is(err, ErrTooLarge) || errors.Is(err, guard.ErrPanic)
+	_, redirected := errors.AsType[*RedirectError](err)
+	return distrusted || redirected || errors.Is(err, ErrTooLarge) || errors.Is(err, guard.ErrPanic)
 }
 
 // backoff waits as long as the upstream asks for, but never longer than the most, and otherwise doubles with jitter.

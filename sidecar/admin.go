@@ -15,18 +15,7 @@ import (
 )
 
 func (s *Server) dropCache(r *request) error {
-	given := map[string]bool{}
-	for name := range r.query.All() {
-		n := string(name)
-		if n != "chat" && n != "model" { // a slip must not drop everything
-			return badField(n, "is not a parameter of this call")
-		}
-		if given[n] {
-			return badField(n, "is given more than once")
-		}
-		given[n] = true
-	}
-	byChat, byModel := given["chat"], given["model"]
+	byChat, byModel := r.query.Has("chat"), r.query.Has("model")
 	chat, model := string(r.query.Peek("chat")), string(r.query.Peek("model"))
 	var n int
 	switch {

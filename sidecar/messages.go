@@ -2,6 +2,7 @@ package sidecar
 
 import (
 	"bytes"
+	"crypto/fips140"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,7 +40,9 @@ func objectID(parts ...string) string {
 		b = strconv.AppendInt(b, int64(len(p)), 10)
 		b = append(append(b, ':'), p...)
 	}
-	return uuid.NewSHA1(namespace(), b).String()
+	var id uuid.UUID
+	fips140.WithoutEnforcement(func() { id = uuid.NewSHA1(namespace(), b) }) // a name, not a secret
+	return id.String()
 }
 
 // appendMessages writes messages of a chat: 201 once Weaviate has them all.
@@ -48,7 +51,11 @@ func (s *Server) appendMessages(r *request) error {
 	if err != nil {
 		return err
 	}
-	key := string(r.Request.Header.Peek(client.HeaderIdempotencyKey))
+	keys := r.Request.Header.PeekAll(client.HeaderIdempotencyKey)
+	if len(keys) > 1 {
+		return badField(client.HeaderIdempotencyKey, "is given more than once")
+	}
+	key := string(bytes.Join(keys, nil))
 	if len(key) > maxKey {
 		return badField(client.HeaderIdempotencyKey, fmt.Sprintf("must have at most %d bytes", maxKey))
 	}
@@ -67,6 +74,8 @@ func (s *Server) appendMessages(r *request) error {
 	if err != nil {
 		if weaviate.Unknown(err) {
 			w.Unknown()
+		} else {
+			w.Refused()
 		}
 		p := s.problemOf(err)
 		if weaviate.Unknown(err) {
@@ -82,10 +91,14 @@ func (s *Server) appendMessages(r *request) error {
 			stored = append(stored, cache.Message(m.Message))
 		}
 	}
+	unknown := slices.ContainsFunc(verdicts, weaviate.Unknown)
+	if len(stored) == 0 && !unknown {
+		w.Refused()
+	}
 	w.Acknowledge(stored)
 	r.timings(timing{"messages", time.Since(r.started)})
 	if len(stored) < len(messages) {
-		if slices.ContainsFunc(verdicts, weaviate.Unknown) {
+		if unknown {
 			w.Unknown()
 		}
 		return outcomes(messages, verdicts, repeatable)

@@ -48,6 +48,7 @@ func titles() map[string]string {
 		"unknown-outcome":  "Outcome unknown",
 		"unreachable":      "Upstream not reached",
 		"weaviate":         "Weaviate refused",
+		"redirected":       "Upstream's address redirects",
 	}
 }
 
@@ -110,6 +111,9 @@ func (s *Server) problemOf(err error) *client.Problem {
 	upstream := ""
 	if e, ok := errors.AsType[*pool.Error](err); ok {
 		upstream = e.Upstream
+	}
+	if e, ok := errors.AsType[*pool.RedirectError](err); ok {
+		return of(upstream, http.StatusBadGateway, "redirected", e.Error(), false)
 	}
 	switch {
 	case errors.Is(err, pool.ErrQueueFull):

@@ -33,7 +33,8 @@ import (
 
 // Config of the API.
 type Config struct {
-	Token string // every call but /healthz must bring it; empty: none is asked for
+	Token     string // every call but /healthz must bring it; empty: none is asked for
+	TokenFrom string // the variable that Token is, or is derived from
 
 	Weaviate *weaviate.Client // nil: its calls answer 503 with NoWeaviate
 	Odoo     *odoo.Client     // nil: its calls answer 503 with NoOdoo

@@ -47,16 +47,18 @@ func (c *Client) settleByVersion(ctx context.Context) (*session, error) {
 		return c.settledOn(ctx, JSON2, version, 0)
 	}
 	refusal, ok := errors.AsType[*Error](err)
-	if !ok || !c.cfg.canJSONRPC() {
+	_, redirected := errors.AsType[*pool.RedirectError](err) // as Odoo before 19 may do with paths that it does not know
+	if !ok && !redirected || !c.cfg.canJSONRPC() {
 		return nil, err // no answer, or nobody to be under JSON-RPC
 	}
-	passing := !refusal.refused && !refusal.absent // says nothing of JSON-2 where it is known to be
+	absent := ok && refusal.absent
+	passing := !absent && !(ok && refusal.refused) // says nothing of JSON-2 where it is known to be
 	if passing && major(version) >= 19 {
-		return nil, refusal
+		return nil, err
 	}
 
 	uid := c.cfg.UID
-	err = guard.All(func() (err error) {
+	otherErr := guard.All(func() (err error) {
 		if uid == 0 {
 			uid, err = c.uid(ctx)
 		}
@@ -67,14 +69,14 @@ func (c *Client) settleByVersion(ctx context.Context) (*session, error) {
 		}
 		return err
 	})
-	if err != nil {
-		if e, ok := errors.AsType[*Error](err); ok && e.absent && !refusal.absent {
-			return nil, refusal // Odoo is there but has dropped JSON-RPC
+	if otherErr != nil {
+		if e, ok := errors.AsType[*Error](otherErr); ok && e.absent && !absent {
+			return nil, err // Odoo is there but has dropped JSON-RPC
 		}
-		return nil, err
+		return nil, otherErr
 	}
 	if passing && major(version) >= 19 {
-		return nil, refusal
+		return nil, err
 	}
 	return c.settledOn(ctx, JSONRPC, version, uid)
 }

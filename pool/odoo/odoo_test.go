@@ -38,6 +38,9 @@ func (f *fake) Do(ctx context.Context, req pool.Request) (*pool.Response, error)
 	maps.Copy(r.Header, req.Header)
 	w := httptest.NewRecorder()
 	f.ServeHTTP(w, r)
+	if w.Code/100 == 3 { // as a pool does
+		return nil, &pool.Error{Upstream: "odoo", Err: &pool.RedirectError{Status: w.Code}}
+	}
 	return &pool.Response{Status: w.Code, Header: w.Header(), Body: w.Body.Bytes()}, nil
 }
 

@@ -159,8 +159,9 @@ func (c *Client) write(ctx context.Context, do func(context.Context) error) erro
 	}
 	err = c.fail(err, sent)
 	e, refused := errors.AsType[*Error](err)
+	_, redirected := errors.AsType[*pool.RedirectError](err)
 	// A refusal is the outcome, but of the last try only: one before it may have been applied.
-	if refused && e.Status < http.StatusInternalServerError && sent() <= 1 || sent() == 0 {
+	if (redirected || refused && e.Status < http.StatusInternalServerError) && sent() <= 1 || sent() == 0 {
 		return err
 	}
 	return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)

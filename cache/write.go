@@ -12,9 +12,6 @@ var ErrKeyReused = errors.New("idempotency key reused with another body")
 // mostClaims is how many idempotency keys are remembered per chat.
 const mostClaims = 64
 
-// mostRecent is how many acknowledged messages of a chat are kept for loads longer than a minute.
-const mostRecent = 1000
-
 // Write is one write to a chat, from before it is sent until its outcome is known. End must be called.
 type Write struct {
 	cache *Cache
@@ -45,10 +42,8 @@ func (w *Write) Reserve(now time.Time) time.Time {
 			}
 		}
 	}
-	for _, a := range w.chat.recent {
-		if a.message.CreatedAt.After(newest) {
-			newest = a.message.CreatedAt
-		}
+	if t := w.chat.recent.newest(); t.After(newest) {
+		newest = t
 	}
 	if least := newest.Add(time.Millisecond); !newest.IsZero() && at.Before(least) {
 		at = least
@@ -63,36 +58,17 @@ func (w *Write) Acknowledge(messages []Message) {
 	c, cs := w.cache, w.cache.chats
 	cs.mu.Lock()
 	ch, now := w.chat, c.now()
-	live := ch.recent[:0:0]
-	underWay := ch.pins > 1 && len(ch.recent) < mostRecent // loads that may have begun before: after a freeze time does not tell
-	for _, a := range ch.recent {
-		if (now.Since(a.at) < overlay || underWay) && !contains(messages, a.message.ID) {
-			live = append(live, a)
-		}
-	}
 	if ch.timeline != nil {
-		ch.timeline = ch.timeline.clone()
+		ch.timeline = ch.timeline.with(messages, ch.most).within(cs.mostOfOne())
 		ch.rendered = nil
 	}
-	for _, m := range messages {
-		live = append(live, acknowledged{message: m, at: now})
-		if ch.timeline != nil {
-			ch.timeline.put(m, ch.most)
-		}
+	underWay := ch.pins > 1 // a load may have begun before: after a freeze time does not tell
+	if underWay || cs.mayLag[messageWrites] {
+		ch.recent.add(messages, now, underWay)
 	}
-	ch.recent = live
-	cs.sizeLocked(ch)
+	cs.wroteLocked(ch, now)
 	cs.mu.Unlock()
 	c.DropRelevant(ch.id)
-}
-
-func contains(messages []Message, id string) bool {
-	for _, m := range messages {
-		if m.ID == id {
-			return true
-		}
-	}
-	return false
 }
 
 // Unknown says that the write may have happened: whatever was loaded is no longer known to be right.
@@ -109,15 +85,18 @@ type claim struct {
 	key      string
 	body     uint64 // hash of the request's body
 	messages []Message
+	size     int64
 }
 
-func (c claim) bytes() int64 {
-	n := int64(len(c.key)) + 64
-	for _, m := range c.messages {
-		n += m.bytes()
+func newClaim(key string, body uint64, messages []Message) claim {
+	c := claim{key: key, body: body, messages: messages, size: int64(len(key)) + 64}
+	for _, m := range messages {
+		c.size += m.bytes()
 	}
-	return n
+	return c
 }
+
+func (c claim) bytes() int64 { return c.size }
 
 // Claim remembers what an idempotency key stands for, so that a repeated request writes the very same
 // messages: it returns those of the first request with this key, or ErrKeyReused where its body was another.
@@ -142,7 +121,7 @@ func (w *Write) Claim(key string, body uint64, messages []Message) ([]Message, e
 	if len(keys) >= mostClaims {
 		keys = keys[1:]
 	}
-	w.chat.keys = append(slices.Clip(keys), claim{key: key, body: body, messages: kept})
-	cs.sizeLocked(w.chat)
+	w.chat.keys = append(slices.Clip(keys), newClaim(key, body, kept))
+	cs.countLocked(w.chat)
 	return kept, nil
 }

@@ -39,7 +39,7 @@ func (s *Server) getHistory(ctx context.Context, chat string, v cache.View, d ca
 	}
 	return s.cfg.Cache.History(ctx, cache.HistoryRequest{
 		Chat: chat, View: v, Policy: s.cfg.Policies[cache.History], Directives: d,
-		Load: func(ctx context.Context, n int) (cache.Loaded, error) { return s.loadHistory(ctx, chat, n) },
+		Load: func(ctx context.Context, _, want int) (cache.Loaded, error) { return s.loadHistory(ctx, chat, want) },
 		Render: func(user, assistant []cache.Message) ([]byte, error) {
 			return encode(s.renderHistory(chat, user, assistant, v.Full))
 		},

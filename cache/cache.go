@@ -15,6 +15,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -70,7 +71,7 @@ type Cache struct {
 	now      func() clock.Instant
 	flights  *flights
 	chats    *chats // half of the bytes
-	store    *store // the other half
+	store    *store // the other half, with upcoming
 	upcoming upcoming
 	count    map[Resource]*counters
 }
@@ -84,9 +85,14 @@ func New(cfg Config) (*Cache, error) {
 	}
 	var generations atomic.Uint64
 	next := func() uint64 { return generations.Add(1) }
-	c.chats = newChats(cfg.Bytes/2, next)
+	rest := cfg.Bytes - cfg.Bytes/2
+	c.upcoming.bytes = map[Resource]int64{}
+	if cfg.Refresh {
+		c.upcoming.max = rest / 8
+	}
+	c.chats = newChats(cfg.Bytes/2, next, c.now)
 	var err error
-	c.store, err = newStore(cfg.Bytes-cfg.Bytes/2, next)
+	c.store, err = newStore(rest-c.upcoming.max, next)
 	return c, err
 }
 
@@ -123,19 +129,27 @@ const (
 )
 
 // DropChat forgets one chat and returns how many things that were.
-func (c *Cache) DropChat(chat string) int { return c.chats.drop(chat) + c.store.drop(chatScope(chat)) }
+func (c *Cache) DropChat(chat string) int { return c.chats.drop(chat) + c.drop(chatScope(chat)) }
 
 // DropModel forgets what was read of one Odoo model, its definition included.
-func (c *Cache) DropModel(model string) int { return c.store.drop(modelScope(model)) }
+func (c *Cache) DropModel(model string) int { return c.drop(modelScope(model)) }
 
 // DropRecords forgets every record read from Odoo, which computes fields across models.
-func (c *Cache) DropRecords() int { return c.store.drop(recordScope) }
+func (c *Cache) DropRecords() int { return c.drop(recordScope) }
 
 // DropRelevant forgets the relevance results of one chat.
-func (c *Cache) DropRelevant(chat string) int { return c.store.drop(chatScope(chat)) }
+func (c *Cache) DropRelevant(chat string) int { return c.drop(chatScope(chat)) }
 
 // DropAll forgets everything.
-func (c *Cache) DropAll() int { return c.chats.dropAll() + c.store.dropAll() }
+func (c *Cache) DropAll() int {
+	c.upcoming.drop(func(Key) bool { return true })
+	return c.chats.dropAll() + c.store.dropAll()
+}
+
+func (c *Cache) drop(s Scope) int {
+	c.upcoming.drop(func(k Key) bool { return slices.Contains(k.Scopes, s) })
+	return c.store.drop(s)
+}
 
 // counted is a load of r for a flight: a panic is an error, and errors are counted but those that Close makes.
 func (c *Cache) counted(r Resource, load func(context.Context) (any, error)) func(context.Context) (any, error) {

@@ -344,7 +344,7 @@ func TestALoadThatAFreezePassedOverMissesNoWrite(t *testing.T) {
 			go func() {
 				r, err := x.c.History(t.Context(), HistoryRequest{
 					Chat: "chat", View: View{Messages: 10}, Policy: policy,
-					Load: func(context.Context, int) (Loaded, error) {
+					Load: func(context.Context, int, int) (Loaded, error) {
 						<-answer // as it was before both writes
 						return Loaded{User: Page{Complete: true}, Assistant: Page{Complete: true}}, nil
 					},

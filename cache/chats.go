@@ -10,39 +10,69 @@ import (
 )
 
 // chats is a bounded LRU of what is known of each chat. One mutex guards it all: what it holds must be seen by
-// the very next read, and every step under it is short.
+// the very next read, and every step under it is short and costs what it touches.
+//
+// A chat that is evicted leaves behind what loads may miss: the writes acknowledged within the overlay. All of them
+// together take at most half of the bytes. What does not fit is lost, and known to be lost: see [recentWrites] and marks.
 type chats struct {
+	now  func() clock.Instant
 	next func() uint64
 	max  int64
 
 	mu        sync.Mutex
 	byID      map[string]*chat // guarded by mu
-	lru       *list.List       // guarded by mu; of *chat, newest use first
-	bytes     int64            // guarded by mu
+	lru       *list.List       // guarded by mu; of *chat, newest use first; those that were not evicted
+	kept      *list.List       // guarded by mu; of *chat, last acknowledgement last; those with recent writes
+	held      holding          // guarded by mu; of all chats
+	mayLag    [kinds]bool      // guarded by mu; loads may miss writes acknowledged before; assumed until a load says no
+	marks     [kinds]marks     // guarded by mu
 	evictions atomic.Int64
 }
 
-// chat is guarded by chats.mu. A pinned chat is not evicted: a read waits for its load, or a write for its
+// The kinds of writes: each has a class of its own, and only its own may lag.
+const (
+	messageWrites = iota
+	muteWrites
+	kinds
+)
+
+// holding is what is held, in numbers.
+type holding struct {
+	bytes      int64
+	recent     int64 // of the bytes, what an eviction leaves behind
+	timelines  int64
+	muteStates int64
+}
+
+func (h *holding) change(from, to holding) {
+	h.bytes += to.bytes - from.bytes
+	h.recent += to.recent - from.recent
+	h.timelines += to.timelines - from.timelines
+	h.muteStates += to.muteStates - from.muteStates
+}
+
+// chat is guarded by chats.mu. A pinned chat stays where it is: a read waits for its load, or a write for its
 // acknowledgement, and must find here what happened meanwhile.
 type chat struct {
-	id      string
-	element *list.Element
-	pins    int
-	size    int64
+	id     string
+	inLRU  *list.Element // nil: evicted
+	inKept *list.Element // nil: no recent writes
+	pins   int
+	held   holding
 
 	generation uint64        // of what is loaded: changes when that is dropped
 	timeline   *timeline     // nil: not held; replaced, never changed, so that readers may keep it
 	loadedAt   clock.Instant // when the load of timeline began
 	rendered   []rendered
-	most       int  // messages a window may grow to by writes
-	replicated bool // loads may miss writes acknowledged before; assumed until a load says no
-	recent     []acknowledged
+	most       int // messages a window may grow to by writes
+	recent     recentWrites
 	reserved   time.Time // the newest created_at given out
 	keys       []*claim
 
 	muteGeneration uint64
 	mute           *muteState // nil: not held
 	put            *muteState // last written through us
+	putLost        lost
 }
 
 // rendered is an encoded reply cut from the present timeline.
@@ -52,26 +82,40 @@ type rendered struct {
 	etag string
 }
 
-// acknowledged is a message that Weaviate has: laid over loads that may have missed it.
-type acknowledged struct {
-	message Message
-	at      clock.Instant
+func (r rendered) bytes() int64 { return int64(cap(r.body)) + 128 }
+
+const (
+	chatBytes = 512 // the struct, its map slot and its list elements
+	muteBytes = 64
+)
+
+func newChats(bytes int64, next func() uint64, now func() clock.Instant) *chats {
+	cs := &chats{now: now, next: next, max: bytes, byID: map[string]*chat{}, lru: list.New(), kept: list.New()}
+	for k := range kinds {
+		cs.mayLag[k], cs.marks[k] = true, newMarks(bytes/16)
+	}
+	return cs
 }
 
-func newChats(bytes int64, next func() uint64) *chats {
-	return &chats{next: next, max: bytes, byID: map[string]*chat{}, lru: list.New()}
-}
+// mostOfOne is how many bytes one chat's timeline may take, and as many its encoded replies.
+func (cs *chats) mostOfOne() int64 { return cs.max / 4 }
 
 // pinLocked returns the chat, made if need be, and keeps it until it is unpinned.
 func (cs *chats) pinLocked(id string) *chat {
 	ch := cs.byID[id]
 	if ch == nil {
-		ch = &chat{id: id, replicated: true, generation: cs.next(), muteGeneration: cs.next()}
-		ch.element = cs.lru.PushFront(ch)
+		now := cs.now()
+		ch = &chat{id: id, generation: cs.next(), muteGeneration: cs.next(), putLost: cs.marks[muteWrites].of(id, now)}
+		if l := cs.marks[messageWrites].of(id, now); l.set {
+			ch.recent = allLost(l)
+		}
 		cs.byID[id] = ch
-		cs.sizeLocked(ch)
+		cs.countLocked(ch)
 	}
-	cs.lru.MoveToFront(ch.element)
+	if ch.inLRU == nil {
+		ch.inLRU = cs.lru.PushFront(ch)
+	}
+	cs.lru.MoveToFront(ch.inLRU)
 	ch.pins++
 	return ch
 }
@@ -81,44 +125,180 @@ func (cs *chats) unpin(ch *chat) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	ch.pins--
-	if ch.pins == 0 && !ch.replicated {
-		ch.recent = nil
+	for k := range kinds {
+		if ch.pins == 0 && !cs.mayLag[k] {
+			ch.settle(k)
+		}
 	}
-	cs.sizeLocked(ch)
+	cs.countLocked(ch)
 	cs.evictLocked()
 }
 
-// sizeLocked counts ch's bytes again after a change.
-func (cs *chats) sizeLocked(ch *chat) {
-	const overhead = 512 // the struct, its map slot and its list element
-	n := int64(overhead + 2*len(ch.id))
-	if ch.timeline != nil {
-		n += ch.timeline.bytes()
+// settle forgets the recent writes of a kind: every load to come sees them.
+func (ch *chat) settle(kind int) {
+	if kind == messageWrites {
+		ch.recent = recentWrites{}
+	} else {
+		ch.put, ch.putLost = nil, lost{}
 	}
-	for _, r := range ch.rendered {
-		n += int64(len(r.body)) + 64
-	}
-	for _, a := range ch.recent {
-		n += a.message.bytes()
-	}
-	for _, k := range ch.keys {
-		n += k.bytes()
-	}
-	cs.bytes += n - ch.size
-	ch.size = n
 }
 
-func (cs *chats) evictLocked() {
-	for e := cs.lru.Back(); e != nil && cs.bytes > cs.max; {
-		ch := e.Value.(*chat) //nolint:forcetypeassert // the list holds nothing else
-		e = e.Prev()
+// countLocked counts what ch holds again after a change.
+func (cs *chats) countLocked(ch *chat) {
+	base := int64(chatBytes + 2*len(ch.id))
+	n := holding{bytes: base}
+	if ch.timeline != nil {
+		n.timelines = 1
+		n.bytes += ch.timeline.bytes()
+	}
+	for _, r := range ch.rendered {
+		n.bytes += r.bytes()
+	}
+	for _, k := range ch.keys {
+		n.bytes += k.bytes()
+	}
+	if ch.mute != nil {
+		n.muteStates = 1
+		n.bytes += muteBytes
+	}
+	if ch.recent.count > 0 || ch.put != nil {
+		n.bytes += ch.recent.bytes + muteBytes
+		n.recent = base + ch.recent.bytes + muteBytes
+	}
+	cs.held.change(ch.held, n)
+	ch.held = n
+	switch {
+	case n.recent > 0 && ch.inKept == nil:
+		ch.inKept = cs.kept.PushBack(ch)
+	case n.recent == 0 && ch.inKept != nil:
+		cs.kept.Remove(ch.inKept)
+		ch.inKept = nil
+	}
+}
+
+// roomLocked is how many bytes the recent writes of ch may take, its own bookkeeping aside.
+func (cs *chats) roomLocked(ch *chat) int64 {
+	others := cs.held.recent - ch.held.recent
+	return cs.max/2 - others - int64(chatBytes+2*len(ch.id)+muteBytes)
+}
+
+// wroteLocked follows a write of ch that was acknowledged now: it makes room for it, or loses it knowingly.
+func (cs *chats) wroteLocked(ch *chat, now clock.Instant) {
+	cs.expireLocked(now)
+	room := cs.roomLocked(ch)
+	ch.recent.fit(room)
+	if room < 0 && ch.put != nil {
+		ch.put = nil
+		ch.putLost.add(lost{true, now})
+	}
+	cs.countLocked(ch)
+	if ch.inKept != nil {
+		cs.kept.MoveToBack(ch.inKept)
+	}
+}
+
+// expireLocked forgets what every load to come sees, replicated or not.
+func (cs *chats) expireLocked(now clock.Instant) {
+	for e := cs.kept.Front(); e != nil; {
+		ch := chatOf(e)
+		if now.Since(ch.lastWrite()) < overlay {
+			break
+		}
+		e = e.Next()
 		if ch.pins == 0 {
-			cs.lru.Remove(ch.element)
-			delete(cs.byID, ch.id)
-			cs.bytes -= ch.size
-			cs.evictions.Add(1)
+			cs.settleLocked(ch, messageWrites, muteWrites)
 		}
 	}
+	for k := range cs.marks {
+		cs.marks[k].expire(now)
+	}
+}
+
+func (cs *chats) settleLocked(ch *chat, kinds ...int) {
+	for _, k := range kinds {
+		ch.settle(k)
+	}
+	cs.countLocked(ch)
+	if ch.inKept == nil && ch.inLRU == nil {
+		cs.removeLocked(ch)
+	}
+}
+
+func (ch *chat) lastWrite() clock.Instant {
+	at := ch.recent.last
+	if ch.put != nil && ch.put.acknowledged.Mono > at.Mono {
+		at = ch.put.acknowledged
+	}
+	return at
+}
+
+// learnLocked takes in what a load says of its class.
+func (cs *chats) learnLocked(kind int, mayLag bool) {
+	if cs.mayLag[kind] == mayLag {
+		return
+	}
+	cs.mayLag[kind] = mayLag
+	if mayLag {
+		return
+	}
+	cs.marks[kind] = newMarks(cs.max / 16)
+	for e := cs.kept.Front(); e != nil; {
+		ch := chatOf(e)
+		e = e.Next()
+		if ch.pins == 0 {
+			cs.settleLocked(ch, kind)
+		}
+	}
+}
+
+func chatOf(e *list.Element) *chat { return e.Value.(*chat) } //nolint:forcetypeassert // the lists hold nothing else
+
+func (cs *chats) bytesLocked() int64 {
+	return cs.held.bytes + cs.marks[messageWrites].bytes() + cs.marks[muteWrites].bytes()
+}
+
+// evictLocked makes room: the chats used longest ago go but for their recent writes. A pinned one stays in the LRU.
+func (cs *chats) evictLocked() {
+	if cs.bytesLocked() <= cs.max {
+		return
+	}
+	now := cs.now()
+	cs.expireLocked(now)
+	for e := cs.lru.Back(); e != nil && cs.bytesLocked() > cs.max; {
+		ch := chatOf(e)
+		e = e.Prev()
+		if ch.pins > 0 && ch.timeline == nil && len(ch.keys) == 0 {
+			continue
+		}
+		cs.evictions.Add(1)
+		ch.timeline, ch.rendered, ch.keys = nil, nil, nil
+		if ch.pins > 0 {
+			cs.countLocked(ch)
+			continue
+		}
+		ch.mute = nil
+		cs.lru.Remove(ch.inLRU)
+		ch.inLRU = nil
+		cs.countLocked(ch)
+		if ch.inKept == nil {
+			cs.markLocked(ch, now)
+			cs.removeLocked(ch)
+		}
+	}
+}
+
+// markLocked remembers what was lost of a chat that goes.
+func (cs *chats) markLocked(ch *chat, now clock.Instant) {
+	for k, l := range [kinds]lost{messageWrites: ch.recent.lost(), muteWrites: ch.putLost} {
+		if cs.mayLag[k] && l.live(now) {
+			cs.marks[k].add(ch.id, l, now)
+		}
+	}
+}
+
+func (cs *chats) removeLocked(ch *chat) {
+	cs.held.change(ch.held, holding{})
+	delete(cs.byID, ch.id)
 }
 
 // forgetLocked drops what was loaded, and keeps what loads may miss.
@@ -131,7 +311,7 @@ func (cs *chats) forgetLocked(ch *chat) (n int) {
 	}
 	ch.timeline, ch.rendered, ch.mute = nil, nil, nil
 	ch.generation, ch.muteGeneration = cs.next(), cs.next()
-	cs.sizeLocked(ch)
+	cs.countLocked(ch)
 	return n
 }
 

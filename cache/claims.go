@@ -19,17 +19,20 @@ type claim struct {
 	key      string
 	body     uint64 // hash of the request's body
 	messages []Message
+	size     int64
 	writes   int  // under way
 	used     bool // a write has stored something, or may have
 }
 
-func (c *claim) bytes() int64 {
-	n := int64(len(c.key)) + 64
-	for _, m := range c.messages {
-		n += m.bytes()
+func newClaim(key string, body uint64, messages []Message) *claim {
+	c := &claim{key: key, body: body, messages: messages, size: int64(len(key)) + 64}
+	for _, m := range messages {
+		c.size += m.bytes()
 	}
-	return n
+	return c
 }
+
+func (c *claim) bytes() int64 { return c.size }
 
 // Claim remembers what an idempotency key stands for, so that a repeated request writes the very same
 // messages: it returns those of the first request with this key, or ErrKeyReused where its body was another.
@@ -55,10 +58,10 @@ func (w *Write) Claim(key string, body uint64, messages []Message) ([]Message, e
 	if len(keys) >= mostClaims {
 		keys = keys[1:]
 	}
-	k := &claim{key: key, body: body, messages: kept}
+	k := newClaim(key, body, kept)
 	w.chat.keys = append(slices.Clip(keys), k)
 	w.claimLocked(k)
-	cs.sizeLocked(w.chat)
+	cs.countLocked(w.chat)
 	return kept, nil
 }
 

@@ -28,6 +28,7 @@ type flights struct {
 
 type flight struct {
 	began clock.Instant
+	need  int           // how much it brings at least
 	thaws uint64        // freezes when it began
 	done  chan struct{} // closed once v and err are set and nobody can join any more
 	v     any
@@ -40,23 +41,33 @@ func newFlights(pulse *clock.Pulse, timeout time.Duration) *flights {
 	return f
 }
 
-// start joins the flight of key if it began less than join ago, else starts one. One may have ended since the caller
-// found nothing held: held looks again, and is nil if the caller holds the lock under which loads keep what they bring.
-func (f *flights) start(ctx context.Context, key string, join time.Duration, held func() any, load func(context.Context) (any, error)) (_ *flight, joined bool) {
+// flightTerms say what load a request wants.
+type flightTerms struct {
+	key  string
+	join time.Duration // a load that began less than so long ago will do
+	need int           // and brings at least so much
+	// held looks again at what is held: a load may have ended since the caller found nothing. It is nil if the caller holds
+	// the lock under which loads keep what they bring.
+	held func() any
+}
+
+// start joins the latest flight of the key if it will do, else starts one.
+func (f *flights) start(ctx context.Context, terms flightTerms, load func(context.Context) (any, error)) (_ *flight, joined bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	key := terms.key
 	thaws, now := f.pulse.Thaws(), f.pulse.Now()
-	if fl := f.latest[key]; fl != nil && fl.thaws == thaws && now.Since(fl.began) < join {
+	if fl := f.latest[key]; fl != nil && fl.thaws == thaws && now.Since(fl.began) < terms.join && fl.need >= terms.need {
 		return fl, true
 	}
-	fl := &flight{began: now, thaws: thaws, done: make(chan struct{})}
+	fl := &flight{began: now, need: terms.need, thaws: thaws, done: make(chan struct{})}
 	if f.closed {
 		fl.err = ErrClosed
 		close(fl.done)
 		return fl, false
 	}
-	if held != nil {
-		if fl.v = held(); fl.v != nil {
+	if terms.held != nil {
+		if fl.v = terms.held(); fl.v != nil {
 			close(fl.done)
 			return fl, true
 		}

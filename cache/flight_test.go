@@ -50,7 +50,7 @@ func TestRequestsAtTheSameTimeShareALoadThatEndsAtOnce(t *testing.T) {
 		"history": func(chat string) error {
 			_, err := c.History(t.Context(), HistoryRequest{
 				Chat: chat, View: View{1, 1}, Policy: policy,
-				Load: func(context.Context, int) (Loaded, error) {
+				Load: func(context.Context, int, int) (Loaded, error) {
 					loads.Add(1)
 					return Loaded{User: Page{Complete: true}, Assistant: Page{Complete: true}}, nil
 				},
@@ -120,11 +120,11 @@ func TestALoadThatIsNotToBeStoredIsNotShared(t *testing.T) {
 func TestWhatIsHeldIsNoFlight(t *testing.T) {
 	f := newFlights(clock.Awake(), time.Minute)
 	defer f.close()
-	held, joined := f.start(t.Context(), "k", time.Hour, func() any { return "held" }, nil)
+	held, joined := f.start(t.Context(), flightTerms{key: "k", join: time.Hour, held: func() any { return "held" }}, nil)
 	if v, err := held.wait(t.Context()); v != "held" || err != nil || !joined {
 		t.Errorf("got %v %v, joined: %t", v, err, joined)
 	}
-	loaded, joined := f.start(t.Context(), "k", time.Hour, nil, func(context.Context) (any, error) { return "loaded", nil })
+	loaded, joined := f.start(t.Context(), flightTerms{key: "k", join: time.Hour}, func(context.Context) (any, error) { return "loaded", nil })
 	if v, err := loaded.wait(t.Context()); v != "loaded" || err != nil || joined {
 		t.Errorf("got %v %v, joined: %t", v, err, joined)
 	}

@@ -3,15 +3,13 @@ package cache
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"slices"
 	"time"
-
-	"hearth/internal/clock"
 )
 
-// overlay is how long an acknowledged write is laid over loads from a replicated class: its searches read one
-// replica, which may be behind.
-const overlay = time.Minute
+// errShortLoad occurs when a load breaks its promise: a history must not be shorter than it is.
+var errShortLoad = errors.New("cache: the load brought fewer messages than there are")
 
 // mostRendered is how many encoded replies of one chat are held at a time.
 const mostRendered = 4
@@ -22,7 +20,7 @@ type View struct {
 	Full     int // of them in full length
 }
 
-// Page is the newest messages of one role as loaded, in any order.
+// Page is the newest messages of one role as loaded, in any order: all of the oldest timestamp among them, unless none is left.
 type Page struct {
 	Messages []Message
 	Complete bool // reaches back to the first message
@@ -41,8 +39,8 @@ type HistoryRequest struct {
 	View       View
 	Policy     Policy
 	Directives Directives
-	// Load fetches at least the n newest messages per role.
-	Load func(ctx context.Context, n int) (Loaded, error)
+	// Load fetches at least the newest need messages per role, or all there are. Up to want are welcome.
+	Load func(ctx context.Context, need, want int) (Loaded, error)
 	// Render encodes the reply from the newest View.Messages of each role, oldest first.
 	Render func(user, assistant []Message) ([]byte, error)
 }
@@ -60,7 +58,7 @@ func (c *Cache) History(ctx context.Context, r HistoryRequest) (Reply, error) {
 		v, reason = r.Policy.judge(age, r.Directives)
 	}
 	if v == serve || v == lenient {
-		cs.lru.MoveToFront(ch.element)
+		cs.lru.MoveToFront(ch.inLRU)
 		o := r.Policy.origin(Hit, age)
 		count.served(o.Served)
 		return c.replyLocked(ch, r, o)
@@ -68,11 +66,12 @@ func (c *Cache) History(ctx context.Context, r HistoryRequest) (Reply, error) {
 	ch = cs.pinLocked(r.Chat)
 	defer cs.unpin(ch)
 
-	want := max(r.View.Messages, c.cfg.Window)
-	name := flightName(History, r.Chat, ch.generation, want)
+	name := flightName(History, r.Chat, ch.generation)
 	start := func() (*flight, bool) {
-		run := c.counted(History, func(ctx context.Context) (any, error) { return c.loadTimeline(ctx, r, want) })
-		return c.flights.start(ctx, r.Directives.flight(name), r.Policy.joinable(r.Directives), nil, run)
+		run := c.counted(History, func(ctx context.Context) (any, error) { return c.loadTimeline(ctx, r) })
+		return c.flights.start(ctx, flightTerms{
+			key: r.Directives.flight(name), join: r.Policy.joinable(r.Directives), need: r.View.Messages,
+		}, run)
 	}
 	switch {
 	case v == refresh:
@@ -92,25 +91,30 @@ func (c *Cache) History(ctx context.Context, r HistoryRequest) (Reply, error) {
 
 	got, err := fl.wait(ctx)
 	cs.mu.Lock()
-	if err != nil && ch.timeline != nil && ch.timeline.fits(r.View.Messages) {
+	fits := ch.timeline != nil && ch.timeline.fits(r.View.Messages)
+	var t *timeline
+	var o Origin
+	if err == nil {
+		l := got.(*loadedTimeline) //nolint:forcetypeassert // run returns nothing else
+		o = r.Policy.origin(Miss, c.now().Since(l.at))
+		o.Fwd, o.Collapsed = reason, collapsed
+		if fits && ch.loadedAt.Mono >= l.at.Mono { // what the load left, or a later one: all that was acknowledged is in it
+			count.misses.Add(1)
+			return c.replyLocked(ch, r, o)
+		}
+		t, err = ch.recent.over(l.timeline, l.sight, r.View.Messages, c.most(r.View.Messages))
+	}
+	if err != nil && fits {
 		if age := c.now().Since(ch.loadedAt); r.Policy.afterError(age, r.Directives) {
 			count.stale.Add(1)
 			return c.replyLocked(ch, r, r.Policy.standIn(age, reason, collapsed))
 		}
 	}
+	cs.mu.Unlock()
 	count.misses.Add(1)
 	if err != nil {
-		cs.mu.Unlock()
 		return Reply{}, err
 	}
-	l := got.(*loadedTimeline) //nolint:forcetypeassert // run returns nothing else
-	o := r.Policy.origin(Miss, c.now().Since(l.at))
-	o.Fwd, o.Collapsed = reason, collapsed
-	if ch.timeline != nil && ch.loadedAt.Mono >= l.at.Mono && ch.timeline.fits(r.View.Messages) {
-		return c.replyLocked(ch, r, o) // from what the load left, or a later one: all that was acknowledged is in it
-	}
-	t := l.over(ch, c.now(), c.most(want))
-	cs.mu.Unlock()
 	body, err := render(t, r)
 	return Reply{Body: body, ETag: ETag(body), Origin: o}, err
 }
@@ -132,14 +136,29 @@ func (c *Cache) replyLocked(ch *chat, r HistoryRequest, o Origin) (Reply, error)
 	}
 	x := rendered{view: r.View, body: body, etag: ETag(body)}
 	cs.mu.Lock()
-	if ch.timeline == t && cs.byID[ch.id] == ch {
-		ch.rendered = append(ch.rendered, x)
-		ch.rendered = slices.Delete(ch.rendered, 0, max(0, len(ch.rendered)-mostRendered))
-		cs.sizeLocked(ch)
+	if ch.timeline == t {
+		ch.keepRendered(x, cs.mostOfOne())
+		cs.countLocked(ch)
 		cs.evictLocked()
 	}
 	cs.mu.Unlock()
 	return Reply{Body: body, ETag: x.etag, Origin: o}, nil
+}
+
+// keepRendered keeps x, if it fits into so many bytes, instead of older ones that do not fit beside it.
+func (ch *chat) keepRendered(x rendered, limit int64) {
+	if x.bytes() > limit {
+		return
+	}
+	bytes := x.bytes()
+	for _, r := range ch.rendered {
+		bytes += r.bytes()
+	}
+	for len(ch.rendered) == mostRendered || bytes > limit {
+		bytes -= ch.rendered[0].bytes()
+		ch.rendered = slices.Delete(ch.rendered, 0, 1)
+	}
+	ch.rendered = append(ch.rendered, x)
 }
 
 func render(t *timeline, r HistoryRequest) ([]byte, error) {
@@ -148,56 +167,49 @@ func render(t *timeline, r HistoryRequest) ([]byte, error) {
 
 // loadedTimeline is what a load brought, before any write is laid over it. It does not change.
 type loadedTimeline struct {
-	timeline   *timeline
-	at         clock.Instant // when the load began
-	replicated bool
+	timeline *timeline
+	sight
 }
 
-// over lays the acknowledged writes that the load may have missed over it: those since it began, and from a
-// replicated class those of the last minute. Where the load has the message and began later, the load is right.
-func (l *loadedTimeline) over(ch *chat, now clock.Instant, most int) *timeline {
-	t := l.timeline.clone()
-	for _, a := range ch.recent {
-		missed := l.replicated && now.Since(a.at) < overlay && !t.has(a.message.ID)
-		if a.at.Mono >= l.at.Mono || missed {
-			t.put(a.message, most)
-		}
-	}
-	return t
-}
-
-// loadTimeline fetches a chat's windows and keeps them, unless they were dropped or loaded again meanwhile.
-func (c *Cache) loadTimeline(ctx context.Context, r HistoryRequest, want int) (*loadedTimeline, error) {
-	cs := c.chats
+// loadTimeline fetches a chat's windows and keeps the newest messages that fit, unless the windows were dropped or
+// loaded again meanwhile, or the load may have missed what is lost.
+func (c *Cache) loadTimeline(ctx context.Context, r HistoryRequest) (*loadedTimeline, error) {
+	cs, need := c.chats, r.View.Messages
 	cs.mu.Lock()
 	ch := cs.pinLocked(r.Chat)
 	generation, at := ch.generation, c.now()
 	cs.mu.Unlock()
 	defer cs.unpin(ch)
 
-	loaded, err := r.Load(ctx, want)
+	loaded, err := r.Load(ctx, need, max(need, c.cfg.Window))
 	if err != nil {
 		return nil, err
 	}
-	l := &loadedTimeline{at: at, replicated: loaded.Replicated, timeline: &timeline{
-		user: newWindow(loaded.User), assistant: newWindow(loaded.Assistant),
-	}}
+	l := &loadedTimeline{
+		timeline: &timeline{user: newWindow(loaded.User), assistant: newWindow(loaded.Assistant)},
+		sight:    sight{at: at, replicated: loaded.Replicated},
+	}
+	if !l.timeline.fits(need) {
+		return nil, errShortLoad
+	}
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
+	cs.learnLocked(messageWrites, l.replicated)
 	if ch.generation == generation && !r.Directives.NoStore && (ch.timeline == nil || ch.loadedAt.Mono < at.Mono) {
-		ch.replicated, ch.most = l.replicated, c.most(want)
-		ch.timeline, ch.loadedAt, ch.rendered = l.over(ch, c.now(), ch.most), at, nil
-		cs.sizeLocked(ch)
+		if t, err := ch.recent.over(l.timeline, l.sight, need, c.most(need)); err == nil {
+			ch.timeline, ch.loadedAt, ch.rendered = t.within(cs.mostOfOne()), at, nil
+			ch.most = c.most(need)
+			cs.countLocked(ch)
+		}
 	}
 	return l, nil
 }
 
-// most is how long a window loaded for want messages may grow by writes.
-func (c *Cache) most(want int) int { return want + c.cfg.Window }
+// most is how long a window may grow by writes that was loaded for so many messages.
+func (c *Cache) most(need int) int { return max(need, c.cfg.Window) + c.cfg.Window }
 
-func flightName(r Resource, chat string, generation uint64, n int) string {
+func flightName(r Resource, chat string, generation uint64) string {
 	b := append([]byte(r), 0)
 	b = binary.BigEndian.AppendUint64(b, generation)
-	b = binary.BigEndian.AppendUint64(b, uint64(n)) //nolint:gosec // n is a small positive number
 	return string(append(b, chat...))
 }

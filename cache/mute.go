@@ -23,7 +23,8 @@ type LoadedMute struct {
 // muteState is a mute held. It does not change.
 type muteState struct {
 	MuteState
-	at clock.Instant // when its load, or the write of it, began
+	at           clock.Instant // when its load, or the write of it, began
+	acknowledged clock.Instant // of a write
 }
 
 // Mute returns a chat's mute.
@@ -42,9 +43,9 @@ func (c *Cache) Mute(ctx context.Context, id string, p Policy, d Directives, loa
 	var fl *flight
 	collapsed := false
 	if (v == fetch || v == refresh) && !d.OnlyIfCached {
-		name := d.flight(flightName(Mute, id, ch.muteGeneration, 0))
+		terms := flightTerms{key: d.flight(flightName(Mute, id, ch.muteGeneration)), join: p.joinable(d)}
 		run := c.counted(Mute, func(ctx context.Context) (any, error) { return c.loadMute(ctx, id, d, load) })
-		fl, collapsed = c.flights.start(ctx, name, p.joinable(d), nil, run)
+		fl, collapsed = c.flights.start(ctx, terms, run)
 	}
 	cs.mu.Unlock()
 
@@ -89,11 +90,19 @@ func (c *Cache) loadMute(ctx context.Context, id string, d Directives, load func
 	m := &muteState{MuteState: loaded.MuteState, at: at}
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	if ours := ch.put; loaded.Replicated && ours != nil && c.now().Since(ours.at) < overlay && loaded.Updated.Before(ours.at.Wall) {
-		m.MuteState = ours.MuteState // the load missed our own write
+	cs.learnLocked(muteWrites, loaded.Replicated)
+	if loaded.Replicated {
+		saw := sight{at: at, replicated: true}
+		if err := ch.putLost.refuse(saw); err != nil {
+			return nil, err
+		}
+		if ours := ch.put; ours != nil && saw.misses(ours.acknowledged) && loaded.Updated.Before(ours.at.Wall) {
+			m.MuteState = ours.MuteState // the load missed our own write
+		}
 	}
 	if ch.muteGeneration == generation && !d.NoStore && (ch.mute == nil || ch.mute.at.Mono < at.Mono) {
 		ch.mute = m
+		cs.countLocked(ch)
 	}
 	return m, nil
 }
@@ -115,8 +124,13 @@ func (c *Cache) SetMute(id string, m MuteState, do func() error) error {
 	ch.muteGeneration = cs.next() // loads that began before it must not fill, nor be joined
 	ch.mute = nil
 	if err == nil {
-		ch.mute = &muteState{MuteState: m, at: at}
-		ch.put = ch.mute
+		now := c.now()
+		ch.mute = &muteState{MuteState: m, at: at, acknowledged: now}
+		if cs.mayLag[muteWrites] {
+			ch.put, ch.putLost = ch.mute, lost{}
+		}
+		cs.wroteLocked(ch, now)
 	}
+	cs.countLocked(ch)
 	return err
 }

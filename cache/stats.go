@@ -46,7 +46,7 @@ func (c *Cache) Stats() Stats {
 		h := c.store.held[r]
 		s.Resources[r] = Counts{
 			Hits: n.hits.Load(), Misses: n.misses.Load(), Stale: n.stale.Load(), Errors: n.errors.Load(),
-			Entries: h.entries.Load(), Bytes: h.bytes.Load(),
+			Entries: h.entries.Load(), Bytes: h.bytes.Load() + c.upcoming.size(r),
 		}
 	}
 	c.chats.countInto(s.Resources)
@@ -70,15 +70,9 @@ func (c *Cache) Stats() Stats {
 func (cs *chats) countInto(resources map[Resource]Counts) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
+	cs.expireLocked(cs.now())
 	h, m := resources[History], resources[Mute]
-	for _, ch := range cs.byID {
-		if ch.timeline != nil {
-			h.Entries++
-		}
-		if ch.mute != nil {
-			m.Entries++
-		}
-	}
-	h.Bytes = cs.bytes
+	h.Entries, m.Entries = cs.held.timelines, cs.held.muteStates
+	h.Bytes = cs.bytesLocked()
 	resources[History], resources[Mute] = h, m
 }

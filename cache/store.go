@@ -21,6 +21,16 @@ type Key struct {
 	Resource Resource
 	Scopes   []Scope // what dropping forgets it
 	ID       string  // everything that its content depends on
+	// LoadBytes is the memory that the load of it holds on to, its arguments above all: Config.Refresh keeps loads.
+	LoadBytes int64
+}
+
+func (k Key) bytes() int64 {
+	n := len(k.ID)
+	for _, s := range k.Scopes {
+		n += 16 + len(s)
+	}
+	return int64(n)
 }
 
 // Scope is a set of keys that are forgotten together.
@@ -63,15 +73,15 @@ func (c *Cache) Get(ctx context.Context, key Key, p Policy, d Directives, load f
 	}
 	run := func(ctx context.Context) (any, error) { return c.load(ctx, key, d.NoStore, load) }
 	start := func() (*flight, bool) {
-		return c.flights.start(ctx, d.flight(name), p.joinable(d), func() any {
+		return c.flights.start(ctx, flightTerms{key: d.flight(name), join: p.joinable(d), held: func() any {
 			if e := c.store.get(name); e != nil && c.now().Since(e.at) < p.joinable(d) {
 				return e
 			}
 			return nil
-		}, c.counted(key.Resource, run))
+		}}, c.counted(key.Resource, run))
 	}
 	if c.cfg.Refresh && !d.NoStore && key.Resource != Relevant { // nobody asks for the same text twice
-		c.upcoming.note(upcomingRead{name: name, policy: p, load: c.counted(key.Resource, run)})
+		c.upcoming.note(upcomingRead{key: key, name: name, policy: p, load: c.counted(key.Resource, run)})
 	}
 	switch {
 	case v == refresh:
@@ -137,7 +147,11 @@ type entry struct {
 
 func (e *entry) cost() int64 {
 	const overhead = 256 // the struct, the map slots here and in ristretto
-	return int64(len(e.body)+2*len(e.name)) + overhead
+	n := cap(e.body) + len(e.name)
+	for _, s := range e.scopes {
+		n += 16 + 2*len(s) // here and in the map of scopes
+	}
+	return int64(n) + overhead
 }
 
 // store is ristretto behind generations: the number of each scope is part of every stored key, and numbers

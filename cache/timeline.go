@@ -35,90 +35,151 @@ func (m Message) bytes() int64 {
 	return overhead + int64(len(m.ID)+len(m.Role)+len(m.Content))
 }
 
-// window is the newest messages of one role in one chat, oldest first. It is not safe for concurrent use.
+func (m Message) place() place { return place{m.CreatedAt, m.ID} }
+
+// place is a position among the messages of one role.
+type place struct {
+	at time.Time
+	id string
+}
+
+func (p place) compare(o place) int { return cmp.Or(p.at.Compare(o.at), strings.Compare(p.id, o.id)) }
+
+// after is the next position behind p.
+func (p place) after() place { return place{p.at, p.id + "\x00"} }
+
+// end is behind every message.
+func end() place { return place{at: time.Unix(math.MaxInt32<<16, 0)} }
+
+// window is the newest messages of one role in one chat, oldest first. It does not change.
 type window struct {
 	messages []Message
-	complete bool      // reaches back to the first message
-	edge     time.Time // unless complete: every message from here on is held, and none before
+	complete bool  // reaches back to the first message
+	edge     place // unless complete: every message from here on is held, and none before
+	bytes    int64
 }
 
 func newWindow(p Page) window {
-	slices.SortFunc(p.Messages, Message.Compare)
-	w := window{messages: p.Messages, complete: p.Complete, edge: time.Unix(math.MaxInt32<<16, 0)}
+	w := window{messages: slices.SortedFunc(slices.Values(p.Messages), Message.Compare), complete: p.Complete, edge: end()}
+	for _, m := range w.messages {
+		w.bytes += m.bytes()
+	}
 	if len(w.messages) > 0 {
-		w.edge = w.messages[0].CreatedAt
+		w.edge = place{at: w.messages[0].CreatedAt}
 	}
 	return w
 }
 
 // fits says whether the newest n messages can be cut from w.
-func (w *window) fits(n int) bool { return w.complete || len(w.messages) >= n }
+func (w window) fits(n int) bool { return w.complete || len(w.messages) >= n }
 
-func (w *window) newest(n int) []Message { return w.messages[max(0, len(w.messages)-n):] }
+func (w window) newest(n int) []Message { return w.messages[max(0, len(w.messages)-n):] }
 
-// insert puts m in its place, unless that is before the edge of an incomplete window: what lies there is not
-// known, and a message alone would hide the gap. A window longer than most loses its oldest timestamps.
-func (w *window) insert(m Message, most int) {
-	if !w.complete && m.CreatedAt.Before(w.edge) {
-		return
-	}
-	i, _ := slices.BinarySearchFunc(w.messages, m, Message.Compare)
-	w.messages = slices.Insert(w.messages, i, m)
-	if cut := len(w.messages) - most; cut > 0 {
-		last := w.messages[cut-1].CreatedAt
-		for cut < len(w.messages) && w.messages[cut].CreatedAt.Equal(last) {
-			cut++
+// with is w without the messages of those ids, and with added in their places. What would stand before the edge of an
+// incomplete window is left out: what else lies there is not known, and a message alone would hide the gap.
+func (w window) with(ids map[string]int, added []Message) window {
+	old := w.messages
+	w.messages = make([]Message, 0, len(old)+len(added))
+	for _, m := range old {
+		if _, again := ids[m.ID]; again {
+			w.bytes -= m.bytes()
+		} else {
+			w.messages = append(w.messages, m)
 		}
-		if cut == len(w.messages) {
-			return // all at one timestamp: keep them
+	}
+	for _, m := range added {
+		if w.complete || m.place().compare(w.edge) >= 0 {
+			w.messages = append(w.messages, m)
+			w.bytes += m.bytes()
 		}
-		w.messages = slices.Delete(w.messages, 0, cut)
-		w.complete, w.edge = false, w.messages[0].CreatedAt
 	}
+	slices.SortFunc(w.messages, func(a, b Message) int { return a.place().compare(b.place()) })
+	return w
 }
 
-func (w *window) remove(id string) (found bool) {
-	i := w.index(id)
-	if i >= 0 {
-		w.messages = slices.Delete(w.messages, i, i+1)
+// without is w without its n oldest messages.
+func (w window) without(n int) window {
+	if n <= 0 {
+		return w
 	}
-	return i >= 0
+	for _, m := range w.messages[:n] {
+		w.bytes -= m.bytes()
+	}
+	w.complete, w.edge = false, w.messages[n-1].place().after()
+	w.messages = slices.Clone(w.messages[n:])
+	return w
 }
 
-func (w *window) index(id string) int {
-	return slices.IndexFunc(w.messages, func(m Message) bool { return m.ID == id })
+// from is w without what stands before p.
+func (w window) from(p place) window {
+	if !w.complete && w.edge.compare(p) >= 0 {
+		return w
+	}
+	n := slices.IndexFunc(w.messages, func(m Message) bool { return m.place().compare(p) >= 0 })
+	if n < 0 {
+		n = len(w.messages)
+	}
+	w = w.without(n)
+	w.complete, w.edge = false, p
+	return w
 }
 
-// timeline is both windows of a chat.
+// timeline is both windows of a chat. It does not change.
 type timeline [roleCount]window
 
 func (t *timeline) fits(n int) bool { return t[user].fits(n) && t[assistant].fits(n) }
 
-// put writes m into the window of its role, and out of wherever it stood before.
-func (t *timeline) put(m Message, most int) {
-	for i := range t {
-		t[i].remove(m.ID)
-	}
-	if r := roleOf(m.Role); r >= 0 {
-		t[r].insert(m, most)
-	}
-}
+func (t *timeline) bytes() int64 { return t[user].bytes + t[assistant].bytes }
 
-func (t *timeline) has(id string) bool { return t[user].index(id) >= 0 || t[assistant].index(id) >= 0 }
-
-func (t *timeline) clone() *timeline {
+// with is t with the messages in the windows of their roles, and nowhere else: of the same ID the last one counts.
+// A window longer than most loses its oldest messages.
+func (t *timeline) with(messages []Message, most int) *timeline {
+	last := lastOf(messages)
+	var added [roleCount][]Message
+	for i, m := range messages {
+		if r := roleOf(m.Role); r >= 0 && last[m.ID] == i {
+			added[r] = append(added[r], m)
+		}
+	}
 	c := *t
-	for i := range c {
-		c[i].messages = slices.Clone(c[i].messages)
+	for r := range c {
+		w := c[r].with(last, added[r])
+		c[r] = w.without(len(w.messages) - most)
 	}
 	return &c
 }
 
-func (t *timeline) bytes() (n int64) {
-	for i := range t {
-		for _, m := range t[i].messages {
-			n += m.bytes()
+// lastOf is the index of the last message of each ID.
+func lastOf(messages []Message) map[string]int {
+	last := make(map[string]int, len(messages))
+	for i, m := range messages {
+		last[m.ID] = i
+	}
+	return last
+}
+
+// within is t without the oldest messages that do not fit into so many bytes.
+func (t *timeline) within(limit int64) *timeline {
+	c := *t
+	var drop [roleCount]int
+	for left := t.bytes(); left > limit; {
+		r := oldest(c[user].messages[drop[user]:], c[assistant].messages[drop[assistant]:])
+		left -= c[r].messages[drop[r]].bytes()
+		drop[r]++
+	}
+	for r := range c {
+		c[r] = c[r].without(drop[r])
+	}
+	return &c
+}
+
+// oldest is the index of the list whose first message is the oldest. Not all may be empty.
+func oldest(lists ...[]Message) int {
+	first := -1
+	for i, l := range lists {
+		if len(l) > 0 && (first < 0 || l[0].CreatedAt.Before(lists[first][0].CreatedAt)) {
+			first = i
 		}
 	}
-	return n
+	return first
 }

@@ -16,26 +16,74 @@ const mostUpcoming = 32
 // invocation's.
 const refreshing = 2
 
-// upcoming are the last reads of what is in the store, each with the load that fetches it again.
+// upcoming are the last reads of what is in the store, each with the load that fetches it again. They take at most max bytes.
 type upcoming struct {
+	max int64
+
 	mu    sync.Mutex
-	reads []upcomingRead // guarded by mu; the last one last
+	reads []upcomingRead     // guarded by mu; the last one last
+	bytes map[Resource]int64 // guarded by mu
 }
 
 type upcomingRead struct {
+	key    Key
 	name   string // in the store, the generations of its scopes included
 	policy Policy
 	load   func(context.Context) (any, error)
 }
 
+func (r *upcomingRead) bytes() int64 {
+	const overhead = 256 // the struct and its functions
+	return overhead + r.key.bytes() + int64(len(r.name)) + r.key.LoadBytes
+}
+
+// note remembers a read, unless it is too large, instead of the oldest ones that do not fit beside it.
 func (u *upcoming) note(r upcomingRead) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.reads = slices.DeleteFunc(u.reads, func(o upcomingRead) bool { return o.name == r.name })
-	if len(u.reads) == mostUpcoming {
-		u.reads = slices.Delete(u.reads, 0, 1)
+	for i := range u.reads {
+		if u.reads[i].name == r.name {
+			u.forgetLocked(i)
+			break
+		}
+	}
+	if r.bytes() > u.max {
+		return
+	}
+	for len(u.reads) == mostUpcoming || u.totalLocked()+r.bytes() > u.max {
+		u.forgetLocked(0)
 	}
 	u.reads = append(u.reads, r)
+	u.bytes[r.key.Resource] += r.bytes()
+}
+
+func (u *upcoming) forgetLocked(i int) {
+	u.bytes[u.reads[i].key.Resource] -= u.reads[i].bytes()
+	u.reads = slices.Delete(u.reads, i, i+1)
+}
+
+// drop forgets reads whose results were dropped: their names are of the past.
+func (u *upcoming) drop(dropped func(Key) bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for i := len(u.reads) - 1; i >= 0; i-- {
+		if dropped(u.reads[i].key) {
+			u.forgetLocked(i)
+		}
+	}
+}
+
+func (u *upcoming) totalLocked() (n int64) {
+	for _, b := range u.bytes {
+		n += b
+	}
+	return n
+}
+
+func (u *upcoming) size(r Resource) int64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.bytes[r]
 }
 
 func (u *upcoming) all() []upcomingRead {
@@ -63,7 +111,7 @@ func (c *Cache) Refresh(ctx context.Context) int {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			fl, _ := c.flights.start(ctx, r.name, r.policy.Fresh, nil, r.load)
+			fl, _ := c.flights.start(ctx, flightTerms{key: r.name, join: r.policy.Fresh}, r.load)
 			_, err := fl.wait(ctx)
 			if err == nil {
 				fetched.Add(1)

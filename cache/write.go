@@ -2,9 +2,6 @@ package cache
 
 import "time"
 
-// mostRecent is how many acknowledged messages of a chat are kept for loads longer than a minute.
-const mostRecent = 1000
-
 // Write is one write to a chat, from before it is sent until its outcome is known. End must be called.
 type Write struct {
 	cache   *Cache
@@ -42,10 +39,8 @@ func (w *Write) Reserve(now time.Time) time.Time {
 			}
 		}
 	}
-	for _, a := range w.chat.recent {
-		if a.message.CreatedAt.After(newest) {
-			newest = a.message.CreatedAt
-		}
+	if t := w.chat.recent.newest(); t.After(newest) {
+		newest = t
 	}
 	if least := newest.Add(time.Millisecond); !newest.IsZero() && at.Before(least) {
 		at = least
@@ -60,36 +55,17 @@ func (w *Write) Acknowledge(messages []Message) {
 	c, cs := w.cache, w.cache.chats
 	cs.mu.Lock()
 	ch, now := w.chat, c.now()
-	live := ch.recent[:0:0]
-	underWay := ch.pins > 1 && len(ch.recent) < mostRecent // loads that may have begun before: after a freeze time does not tell
-	for _, a := range ch.recent {
-		if (now.Since(a.at) < overlay || underWay) && !contains(messages, a.message.ID) {
-			live = append(live, a)
-		}
-	}
 	if ch.timeline != nil {
-		ch.timeline = ch.timeline.clone()
+		ch.timeline = ch.timeline.with(messages, ch.most).within(cs.mostOfOne())
 		ch.rendered = nil
 	}
-	for _, m := range messages {
-		live = append(live, acknowledged{message: m, at: now})
-		if ch.timeline != nil {
-			ch.timeline.put(m, ch.most)
-		}
+	underWay := ch.pins > 1 // a load may have begun before: after a freeze time does not tell
+	if underWay || cs.mayLag[messageWrites] {
+		ch.recent.add(messages, now, underWay)
 	}
-	ch.recent = live
-	cs.sizeLocked(ch)
+	cs.wroteLocked(ch, now)
 	cs.mu.Unlock()
 	c.DropRelevant(ch.id)
-}
-
-func contains(messages []Message, id string) bool {
-	for _, m := range messages {
-		if m.ID == id {
-			return true
-		}
-	}
-	return false
 }
 
 // Unknown says that the write may have happened: whatever was loaded is no longer known to be right.

@@ -40,7 +40,9 @@ func (s *Server) getHistory(ctx context.Context, spelled string, v cache.View, d
 	}
 	return s.cfg.Cache.History(ctx, cache.HistoryRequest{
 		Chat: chat, View: v, Policy: s.cfg.Policies[cache.History], Directives: d,
-		Load: func(ctx context.Context, n int) (cache.Loaded, error) { return s.loadHistory(ctx, chat, v.Messages, n) },
+		Load: func(ctx context.Context, need, want int) (cache.Loaded, error) {
+			return s.loadHistory(ctx, chat, need, want)
+		},
 		Render: func(user, assistant []cache.Message) ([]byte, error) {
 			return encode(s.renderHistory(chat, user, assistant, v.Full))
 		},

@@ -131,7 +131,9 @@ func (s *Server) odooCall(r *request) error {
 	if err != nil {
 		return err
 	}
-	got, err := s.cfg.Cache.Get(r.ctx, cache.RecordKey(call.Model, id), s.cfg.Policies[cache.OdooRead], r.directives,
+	key := cache.RecordKey(call.Model, id)
+	key.LoadBytes = callBytes(call)
+	got, err := s.cfg.Cache.Get(r.ctx, key, s.cfg.Policies[cache.OdooRead], r.directives,
 		func(ctx context.Context) ([]byte, error) { return s.callOdoo(ctx, call) })
 	if err != nil {
 		return err
@@ -160,6 +162,19 @@ func (s *Server) callOdoo(ctx context.Context, call odoo.Call) ([]byte, error) {
 		return nil, err
 	}
 	return encode(client.Result{Result: result})
+}
+
+// callBytes is the memory that a call takes.
+func callBytes(call odoo.Call) int64 {
+	const each = 64 // a slice header, and a map slot or a small allocation
+	n := len(call.Model) + len(call.Method)
+	for _, a := range call.Args {
+		n += each + cap(a)
+	}
+	for name, a := range call.Kwargs {
+		n += each + len(name) + cap(a)
+	}
+	return int64(n)
 }
 
 // callID holds everything that a read's result depends on, the whole context included. Nothing is reordered but

@@ -137,7 +137,7 @@ func newSlow(t *testing.T, network string, grace, lastWords time.Duration) *slow
 			return true
 		}
 	})
-	s.Server = New(Config{Weaviate: w, Cache: memory, Pools: []*pool.Pool{p}})
+	s.Server = New(Config{Weaviate: w, Cache: memory, Upstreams: []Upstream{{Name: "weaviate", Pools: map[string]*pool.Pool{"rest": p, "grpc": grpc}, Ask: w.Ask}}})
 	s.grace, s.lastWords = grace, lastWords
 	if s.listener = listenerFor(t); network == "unix" {
 		_ = s.listener.Close()

@@ -16,6 +16,8 @@ import (
 	"hearth/pool"
 )
 
+const searchProcedure = "/weaviate.v1.Weaviate/Search"
+
 // newSearch makes the call Search. Its answers are not compressed: their size is to be known before they are read.
 func newSearch(grpc *pool.Pool, header http.Header) *connect.Client[pb.SearchRequest, pb.SearchReply] {
 	withHeader := connect.UnaryInterceptorFunc(func(next connect.UnaryFunc) connect.UnaryFunc {
@@ -24,7 +26,7 @@ func newSearch(grpc *pool.Pool, header http.Header) *connect.Client[pb.SearchReq
 			return next(ctx, req)
 		}
 	})
-	return connect.NewClient[pb.SearchRequest, pb.SearchReply](httpDoer{grpc}, grpc.BaseURL()+"/weaviate.v1.Weaviate/Search",
+	return connect.NewClient[pb.SearchRequest, pb.SearchReply](httpDoer{grpc}, grpc.BaseURL()+searchProcedure,
 		connect.WithGRPC(), connect.WithAcceptCompression("gzip", nil, nil), connect.WithInterceptors(withHeader))
 }
 

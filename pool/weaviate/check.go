@@ -111,8 +111,8 @@ func (k *check) class(ctx context.Context, l *classLearner, propose func() strin
 	default:
 		k.say(question, OK, "")
 	}
-	if class.words {
-		k.say(question, Remark, "the chat's property is not tokenized by \"field\": searches match other chats too, which are left out at a cost")
+	if class.mixing != "" {
+		k.say(question, Remark, "the chat's property has tokenization %q, not \"field\": searches find other chats too, which are left out at a cost", class.mixing)
 	}
 	return class, true
 }

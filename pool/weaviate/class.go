@@ -22,7 +22,7 @@ type class struct {
 	fault   *Error // why it cannot be served right; nil: it can
 
 	chatID   idKind
-	words    bool // a search for one chat may find others
+	mixing   string // a tokenization by which a search for one chat may find others; empty: it finds none
 	time     timeKind
 	written  atomic.Pointer[written] // how its rows write their time; nil: not known yet
 	tenants  bool
@@ -69,7 +69,7 @@ func (c *Client) messageClass(schema *models.Class) *class {
 		return k
 	}
 	p := properties{schema: schema, variable: "HEARTH_MESSAGE_FIELDS"}
-	k.chatID, k.words = p.chatID(m.ChatID)
+	k.chatID, k.mixing = p.chatID(m.ChatID)
 	p.want(m.Role, "text", "text")
 	p.want(m.Content, "text", "text")
 	if k.time != creationTime {
@@ -92,7 +92,7 @@ func (c *Client) muteClass(schema *models.Class) *class {
 		return k
 	}
 	p := properties{schema: schema, variable: "HEARTH_MUTE_FIELDS"}
-	k.chatID, k.words = p.chatID(u.ChatID)
+	k.chatID, k.mixing = p.chatID(u.ChatID)
 	p.want(u.Muted, "boolean", "boolean")
 	if u.Until != "" {
 		p.want(u.Until, "date", "date")
@@ -192,16 +192,19 @@ func (p *properties) names() (names []string) {
 	return names
 }
 
-func (p *properties) chatID(name string) (kind idKind, words bool) {
+func (p *properties) chatID(name string) (kind idKind, mixing string) {
 	of := p.want(name, "text, uuid or int", "text", "uuid", "int")
 	if p.fault != nil {
-		return textID, false
+		return textID, ""
 	}
 	found := p.find(name)
+	if of == "text" && found.Tokenization != "field" {
+		mixing = found.Tokenization
+	}
 	if found.IndexFilterable != nil && !*found.IndexFilterable {
 		p.fault = wrongClass("class %s: property %q is not filterable (indexFilterable is false): no chat can be found by it", p.schema.Class, name)
 	}
-	return map[string]idKind{"uuid": uuidID, "int": intID}[of], of == "text" && found.Tokenization != "field"
+	return map[string]idKind{"uuid": uuidID, "int": intID}[of], mixing
 }
 
 func (p *properties) timeOf(name string) timeKind {

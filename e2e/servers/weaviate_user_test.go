@@ -82,6 +82,10 @@ func TestTenantsAndAliasesNeedTheRightsThatTheGuideNames(t *testing.T) {
 			t.Errorf("with the guide's role, %v: %v", in, err)
 		}
 	}
+	schema, err := w.rest(t.Context(), w.Key, http.MethodGet, "/v1/schema/Chat", "")
+	if err != nil || !strings.Contains(string(schema), `"class":"Message"`) {
+		t.Errorf("the schema of an alias is %s: %v", schema, err)
+	}
 
 	made := []place{{"ChatStatus", "one"}, {"ChatStatus", "new"}} // there already, or not
 	for _, in := range made {

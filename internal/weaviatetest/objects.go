@@ -307,7 +307,7 @@ func (s *Server) patchObject(w http.ResponseWriter, r *http.Request, args []stri
 	return nil
 }
 
-// putObject replaces an object that is there. One that is not there is a 500, not a 404.
+// putObject replaces an object that is there.
 func (s *Server) putObject(w http.ResponseWriter, r *http.Request, args []string) error {
 	var o Object
 	if err := readBody(r, &o); err != nil {
@@ -328,7 +328,7 @@ func (s *Server) putObject(w http.ResponseWriter, r *http.Request, args []string
 	}
 	old := st.objects[id]
 	if old == nil {
-		return refuse(http.StatusInternalServerError, "no object with id '"+id+"'")
+		return errNotFound
 	}
 	o.Class, o.Created, o.Updated = st.class.Name, old.Created, s.nowLocked()
 	if err := st.put(&o); err != nil {

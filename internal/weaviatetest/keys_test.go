@@ -34,8 +34,13 @@ func TestKeysAndRoles(t *testing.T) {
 	read, schemaOnly := Permission{"read_data", "Message"}, Permission{"read_collections", "Message"}
 	s := NewWith(Config{Keys: map[string]User{
 		"rootkey": {"root", []Permission{
-			{Action: "read_data"}, {Action: "create_data"}, {Action: "update_data"}, {Action: "delete_data"},
-			{Action: "read_collections"}, {Action: "create_collections"}, {Action: "delete_collections"},
+			{Action: "read_data"},
+			{Action: "create_data"},
+			{Action: "update_data"},
+			{Action: "delete_data"},
+			{Action: "read_collections"},
+			{Action: "create_collections"},
+			{Action: "delete_collections"},
 		}},
 		"nokey": {Name: "nobody"}, "readkey": {"reader", []Permission{read}}, "schemakey": {"looker", []Permission{schemaOnly}},
 		"createkey": {"creator", []Permission{{"create_data", "Message"}}}, "updatekey": {"updater", []Permission{{"update_data", "Message"}}},
@@ -110,9 +115,13 @@ func TestModulesTakeTheirKeyFromTheRequest(t *testing.T) {
 		{"another", nil, rest("/v1/schema", `{"class":"Other","vectorizer":"text2vec-cohere"`+properties, 200, "")},
 		{"a module that is not there", nil, rest("/v1/schema", `{"class":"Bad","vectorizer":"text2vec-jinaai"`+properties, 422, `no module with name \"text2vec-jinaai\" present`)},
 		{"a write without the key", nil, batch("One", `{"content":"pear"}`, "", panicked)},
-		{"a write with a vector needs none", nil, batch("One", `{"content":"fig","n":3}`, `,"vector":[1]`, `"SUCCESS"`)},
+		{"a write with a vector needs none", nil, batch("One", `{"content":"fig","n":3}`, `,"vector":[1],"id":"`+id(1)+`"`, `"SUCCESS"`)},
 		{"another's write without the key", nil, batch("Other", `{"content":"pear"}`, "", "Cohere API Key: no api key found neither in request header: X-Cohere-Api-Key")},
 		{"one object", nil, rest("/v1/objects", `{"class":"One","properties":{"content":"pear"}}`, 500, "vectorize target vector : update vector: API Key: "+noKey)},
+		{"a patch without the key", nil, step{
+			method: "PATCH", path: "/v1/objects/One/" + id(1), body: `{"properties":{"content":"fig"}}`, status: 500,
+			want: "msg:merge and vectorize code:500 err:vectorize target vector : update vector: API Key: " + noKey,
+		}},
 		{"a write", openAI, batch("Named", `{"content":"a pear","n":1}`, "", `"SUCCESS"`)},
 		{"a write", openAI, batch("Named", `{"content":"a fig","n":2}`, "", `"vectors":{"emb":[`)},
 		{"a search", openAI, ask("", "Named", near, rows(1, 2))},

@@ -284,7 +284,7 @@ func sortSteps() []step {
 		get("by an int", by("-n")+`,"limit":2`, rows(208, 207)),
 		get("unsorted, as they came", w+`,"limit":4`, rows(200, 201, 202, 203)),
 		get("by id", by("_id"), ""), get("by id, its other name", by("id"), ""),
-		get("by creation", by("-_creationTimeUnix")+`,"limit":3`, ""), get("by update", by("_lastUpdateTimeUnix")+`,"limit":3`, ""),
+		get("by creation", by("-_creationTimeUnix", "-n")+`,"limit":3`, rows(208, 207, 206)), get("by update", by("_lastUpdateTimeUnix", "n")+`,"limit":3`, rows(200, 201, 202)),
 		get("all, unsorted", `"limit":20`, ""),
 		get("unknown sort", sorted("-zz"), "invalid 'sort' parameter"),
 		get("sort by a uuid", sorted("u"), "sorting by uuid is currently not supported"),

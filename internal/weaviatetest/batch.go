@@ -54,7 +54,7 @@ func (s *Server) batchObjects(w http.ResponseWriter, r *http.Request, _ []string
 	for i, o := range body.Objects {
 		if c := s.classes[o.Class]; c != nil && c.MultiTenancy.AutoTenantCreation && o.Tenant == "" {
 			return refuse(http.StatusUnprocessableEntity, fmt.Sprintf(
-				"auto create tenants: add tenants to class %q: tenant name at index %d: empty tenant name", c.Name, i))
+				"auto create tenants: auto-tenant: add tenants to collection %q: tenant name at index %d: empty tenant name", c.Name, i))
 		}
 	}
 	reply(w, http.StatusOK, s.upsertAllLocked(body.Objects, r.Header))

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -42,6 +44,14 @@ func (c *class) vectorizer(target string) string {
 	return "none"
 }
 
+// targets are the names of the class's vectors; "" is the one without a name.
+func (c *class) targets() []string {
+	if c.VectorConfig == nil {
+		return []string{""}
+	}
+	return slices.Sorted(maps.Keys(c.VectorConfig))
+}
+
 func (c *class) hasModule(target string) bool { return c.vectorizer(target) != "none" }
 
 func (c *class) vectorizeQuery(target string, header http.Header, texts []string) ([]float32, error) {
@@ -68,36 +78,43 @@ func (m module) vectorize(header http.Header, text string) ([]float32, error) {
 }
 
 // vectorizeObject gives o the vectors that it has not and that modules make: of all its texts, in the order of the
-// class's properties.
-func (c *class) vectorizeObject(o *Object, header http.Header) error {
+// class's properties. It names the vector that failed.
+func (c *class) vectorizeObject(o *Object, header http.Header) (failed string, err error) {
 	var texts []string
 	for _, p := range c.Properties {
 		if text, ok := o.Properties[p.Name].(string); ok && p.kind() == "text" {
 			texts = append(texts, text)
 		}
 	}
-	fill := func(target string, v *[]float32) (err error) {
-		if c.hasModule(target) && len(*v) == 0 {
-			*v, err = modules[c.vectorizer(target)].vectorize(header, strings.Join(texts, " "))
+	for _, target := range c.targets() {
+		if !c.hasModule(target) || len(o.vector(target)) > 0 {
+			continue
 		}
-		return err
+		v, err := modules[c.vectorizer(target)].vectorize(header, strings.Join(texts, " "))
+		if err != nil {
+			return target, err
+		}
+		o.setVector(target, v)
 	}
-	if c.VectorConfig == nil {
-		return fill("", &o.Vector)
-	}
-	for target := range c.VectorConfig {
-		v := o.Vectors[target]
-		if err := fill(target, &v); err != nil {
-			return err
-		}
-		if len(v) > 0 {
-			if o.Vectors == nil {
-				o.Vectors = map[string][]float32{}
-			}
-			o.Vectors[target] = v
-		}
+	return "", nil
+}
+
+// vectorizeOne is vectorizeObject outside of a batch.
+func (c *class) vectorizeOne(o *Object, header http.Header) error {
+	if target, err := c.vectorizeObject(o, header); err != nil {
+		return fmt.Errorf("vectorize target vector %s: update vector: %w", target, err)
 	}
 	return nil
+}
+
+// vectorizeAgain makes the vectors anew that modules make.
+func (c *class) vectorizeAgain(o *Object, header http.Header) error {
+	for _, target := range c.targets() {
+		if c.hasModule(target) {
+			o.setVector(target, nil)
+		}
+	}
+	return c.vectorizeOne(o, header)
 }
 
 // vectorizeBatch is vectorizeObject for all of a batch that are of one class. Most modules panic without a key, and then
@@ -106,7 +123,7 @@ func (c *class) vectorizeBatch(objects []*Object, header http.Header) []error {
 	faults := make([]error, len(objects))
 	panicked := false
 	for i, o := range objects {
-		faults[i] = c.vectorizeObject(o, header)
+		_, faults[i] = c.vectorizeObject(o, header)
 		panicked = panicked || faults[i] != nil && c.panics()
 	}
 	if panicked {
@@ -118,13 +135,5 @@ func (c *class) vectorizeBatch(objects []*Object, header http.Header) []error {
 }
 
 func (c *class) panics() bool {
-	if modules[c.Vectorizer].panics {
-		return true
-	}
-	for target := range c.VectorConfig {
-		if modules[c.vectorizer(target)].panics {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(c.targets(), func(target string) bool { return modules[c.vectorizer(target)].panics })
 }

@@ -25,6 +25,26 @@ type Object struct {
 	Vectors    map[string][]float32 `json:"vectors,omitempty"`
 }
 
+func (o *Object) vector(target string) []float32 {
+	if target == "" {
+		return o.Vector
+	}
+	return o.Vectors[target]
+}
+
+// setVector changes a vector; another object that shares the map of vectors keeps its own.
+func (o *Object) setVector(target string, v []float32) {
+	if target == "" {
+		o.Vector = v
+		return
+	}
+	o.Vectors = maps.Clone(o.Vectors)
+	if o.Vectors == nil {
+		o.Vectors = map[string][]float32{}
+	}
+	o.Vectors[target] = v
+}
+
 // check makes o fit for storing: names in their canonical case, nulls left out, numbers as float64. It changes o's
 // properties even when it fails, as a verdict repeats them.
 func (c *class) check(o *Object) error {
@@ -52,9 +72,8 @@ func (c *class) check(o *Object) error {
 		return faults[0]
 	}
 	if len(o.Vector) > 0 && len(c.VectorConfig) == 1 && len(o.Vectors) == 0 {
-		for name := range c.VectorConfig { // the only one there is
-			o.Vectors, o.Vector = map[string][]float32{name: o.Vector}, nil
-		}
+		o.setVector(c.targets()[0], o.Vector)
+		o.Vector = nil
 	}
 	if len(o.Vector) > 0 && c.VectorConfig != nil {
 		return fmt.Errorf("collection %s configuration does not have single vector index", c.Name)
@@ -187,8 +206,8 @@ func (s *Server) postObject(w http.ResponseWriter, r *http.Request, _ []string) 
 	if st.objects[o.ID] != nil {
 		return refuse(http.StatusUnprocessableEntity, "id '"+o.ID+"' already exists")
 	}
-	if err := c.vectorizeObject(&o, r.Header); err != nil {
-		return refuse(http.StatusInternalServerError, "vectorize target vector : update vector: "+err.Error())
+	if err := c.vectorizeOne(&o, r.Header); err != nil {
+		return refuse(http.StatusInternalServerError, err.Error())
 	}
 	o.Created = s.nowLocked()
 	o.Updated = o.Created
@@ -292,12 +311,13 @@ func (s *Server) patchObject(w http.ResponseWriter, r *http.Request, args []stri
 	if patch.Vector != nil {
 		o.Vector = patch.Vector
 	}
-	o.Vectors = maps.Clone(o.Vectors)
 	for name, v := range patch.Vectors {
-		if o.Vectors == nil {
-			o.Vectors = map[string][]float32{}
+		o.setVector(name, v)
+	}
+	if patch.Vector == nil && patch.Vectors == nil {
+		if err := st.class.vectorizeAgain(&o, r.Header); err != nil {
+			return refuse(http.StatusInternalServerError, "msg:merge and vectorize code:500 err:"+err.Error())
 		}
-		o.Vectors[name] = v
 	}
 	o.Updated = s.nowLocked()
 	if err := st.put(&o); err != nil {
@@ -307,7 +327,7 @@ func (s *Server) patchObject(w http.ResponseWriter, r *http.Request, args []stri
 	return nil
 }
 
-// putObject replaces an object that is there. One that is not there is a 500, not a 404.
+// putObject replaces an object that is there.
 func (s *Server) putObject(w http.ResponseWriter, r *http.Request, args []string) error {
 	var o Object
 	if err := readBody(r, &o); err != nil {
@@ -328,7 +348,10 @@ func (s *Server) putObject(w http.ResponseWriter, r *http.Request, args []string
 	}
 	old := st.objects[id]
 	if old == nil {
-		return refuse(http.StatusInternalServerError, "no object with id '"+id+"'")
+		return errNotFound
+	}
+	if err := st.class.vectorizeOne(&o, r.Header); err != nil {
+		return refuse(http.StatusInternalServerError, "update object: "+err.Error())
 	}
 	o.Class, o.Created, o.Updated = st.class.Name, old.Created, s.nowLocked()
 	if err := st.put(&o); err != nil {

@@ -3,9 +3,7 @@ package weaviatetest
 import (
 	"encoding/binary"
 	"fmt"
-	"maps"
 	"math"
-	"slices"
 
 	"github.com/google/uuid"
 	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
@@ -73,7 +71,7 @@ func (q *search) metadata(h hit) *pb.MetadataResult {
 	if want.GetVector() {
 		out.Vector, out.VectorBytes = h.Vector, bytesOf(h.Vector)
 		if q.class.VectorConfig != nil {
-			names = slices.Sorted(maps.Keys(q.class.VectorConfig))
+			names = q.class.targets()
 		}
 	}
 	for _, name := range names {

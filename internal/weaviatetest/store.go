@@ -19,13 +19,6 @@ type stored struct {
 	seq uint64
 }
 
-func (o *stored) vector(target string) []float32 {
-	if target == "" {
-		return o.Vector
-	}
-	return o.Vectors[target]
-}
-
 // store holds the objects of one class or tenant, unlocked: Server.mu guards it.
 type store struct {
 	class   *class

@@ -3,7 +3,6 @@ package weaviatetest
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 
@@ -23,7 +22,10 @@ func (q *search) findTarget() error {
 	default:
 		return nil
 	}
-	configured := slices.Sorted(maps.Keys(q.class.VectorConfig))
+	var configured []string
+	if q.class.VectorConfig != nil {
+		configured = q.class.targets()
+	}
 	if len(names) == 0 {
 		if len(configured) > 1 {
 			return fmt.Errorf("class %s has multiple vectors, but no target vectors were provided", q.class.Name)

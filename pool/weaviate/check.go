@@ -65,8 +65,6 @@ func (k *check) failed(question string, err error) bool {
 			detail += ": set HEARTH_WEAVIATE_HEADERS to the key of the vectorizer"
 		case e.Status == http.StatusUnauthorized:
 			detail = "the key is refused: is HEARTH_WEAVIATE_API_KEY right? " + detail
-		case e.Status == http.StatusForbidden:
-			detail = "the class is missing, or this user's role may not read it: " + detail
 		}
 	}
 	k.say(question, Failed, "%s", detail)
@@ -343,7 +341,11 @@ func (k *check) write(ctx context.Context) {
 		if class := l.peek(); class != nil {
 			name = class.name
 		}
-		for _, action := range []string{"create_data", "update_data"} {
+		actions := []string{"create_data", "update_data"}
+		if class := l.peek(); class != nil && class.makesTenants { // even into a tenant that exists
+			actions = append(actions, "create_tenants")
+		}
+		for _, action := range actions {
 			if !slices.ContainsFunc(permissions, func(p permission) bool { return p.allows(action, name, k.cfg.Tenant) }) {
 				missing = append(missing, action+" on "+name)
 			}
@@ -358,25 +360,30 @@ func (k *check) write(ctx context.Context) {
 
 // permission is one of a role, as the server tells them.
 type permission struct {
-	Action string `json:"action"`
-	Data   *struct {
-		Collection string `json:"collection"`
-		Tenant     string `json:"tenant"`
-	} `json:"data"`
+	Action  string    `json:"action"`
+	Data    permitted `json:"data"`
+	Tenants permitted `json:"tenants"`
+}
+
+// permitted are patterns of names.
+type permitted struct {
+	Collection string `json:"collection"`
+	Tenant     string `json:"tenant"`
 }
 
 func (p permission) allows(action, class, tenant string) bool {
-	if p.Action != action || p.Data == nil {
-		return false
+	on := p.Data
+	if strings.HasSuffix(action, "_tenants") {
+		on = p.Tenants
 	}
-	return matches(p.Data.Collection, class) && (tenant == "" || matches(p.Data.Tenant, tenant))
+	return p.Action == action && matches(on.Collection, class) && (tenant == "" || matches(on.Tenant, tenant))
 }
 
-// matches compares a name with a pattern, in which * stands for any letters and nothing at all for any name.
+// matches compares a name with a pattern, in which * stands for any letters.
 func matches(pattern, name string) bool {
 	parts := strings.Split(pattern, "*")
 	if len(parts) == 1 {
-		return pattern == "" || pattern == name
+		return pattern == name
 	}
 	if !strings.HasPrefix(name, parts[0]) {
 		return false

@@ -21,12 +21,13 @@ type class struct {
 	hidden  bool   // the schema may not be read: the class is taken for one of Hearth's own
 	fault   *Error // why it cannot be served right; nil: it can
 
-	chatID   idKind
-	mixing   string // a tokenization by which a search for one chat may find others; empty: it finds none
-	time     timeKind
-	written  atomic.Pointer[written] // how its rows write their time; nil: not known yet
-	tenants  bool
-	replicas int64
+	chatID       idKind
+	mixing       string // a tokenization by which a search for one chat may find others; empty: it finds none
+	time         timeKind
+	written      atomic.Pointer[written] // how its rows write their time; nil: not known yet
+	tenants      bool
+	makesTenants bool // a write makes a tenant that is missing
+	replicas     int64
 
 	searchable bool   // bm25 works
 	vector     string // the vector to search by; empty: the unnamed one
@@ -108,6 +109,7 @@ func (c *Client) anyClass(l *classLearner, name string, schema *models.Class) *c
 	}
 	k.name = schema.Class
 	k.tenants = hasTenants(schema)
+	k.makesTenants = k.tenants && schema.MultiTenancyConfig.AutoTenantCreation
 	if schema.ReplicationConfig != nil {
 		k.replicas = schema.ReplicationConfig.Factor
 	}

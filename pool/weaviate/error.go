@@ -74,7 +74,7 @@ func refusals() []struct {
 		mark   func(*Error)
 	}{
 		{"extract auth:", http.StatusUnauthorized, nil},
-		{"could not find class", http.StatusNotFound, func(e *Error) { e.noClass = true }},
+		{"could not find class", http.StatusNotFound, func(e *Error) { e.noClass = true; e.Message += " (`hearth schema` creates it)" }},
 		{"query maximum results exceeded", http.StatusUnprocessableEntity, func(e *Error) { e.tooDeep = true }},
 		{"could not vectorize", http.StatusUnprocessableEntity, func(e *Error) { e.vectorizer = true }},
 		{"multi-tenancy enabled, but request was without tenant", http.StatusUnprocessableEntity, func(e *Error) { e.Message += ": set HEARTH_WEAVIATE_TENANT" }},
@@ -96,6 +96,7 @@ func statusError(code connect.Code, message string) *Error {
 		e.Status = http.StatusUnauthorized
 	case connect.CodePermissionDenied:
 		e.Status = http.StatusForbidden
+		e.Message += " (the class is missing, or this user's role may not read it: `hearth schema` creates classes that are missing)"
 	case connect.CodeNotFound:
 		e.Status = http.StatusNotFound
 	case connect.CodeUnavailable, connect.CodeAborted, connect.CodeCanceled:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/weaviate/weaviate/entities/models"
 
@@ -19,8 +20,8 @@ func (c *Client) CreateClasses(ctx context.Context) (created []string, err error
 			if e, ok := errors.AsType[*Error](err); !ok || e.Status != http.StatusNotFound {
 				return created, err
 			}
-			if err := c.schema.ClassCreator().WithClass(want).Do(ctx); err != nil {
-				return created, c.fail(err, sent)
+			if err := c.createClass(ctx, want); err != nil {
+				return created, err
 			}
 			got = want
 			created = append(created, want.Class)
@@ -40,6 +41,27 @@ func (c *Client) CreateClasses(ctx context.Context) (created []string, err error
 		}
 	}
 	return created, nil
+}
+
+// createClass leaves the index of a vector to the server. Servers before 1.36 want it named.
+func (c *Client) createClass(ctx context.Context, class *models.Class) error {
+	ctx, sent := pool.TraceSent(ctx)
+	err := c.schema.ClassCreator().WithClass(class).Do(ctx)
+	if err == nil {
+		return nil
+	}
+	err = c.fail(err, sent)
+	if e, ok := errors.AsType[*Error](err); !ok || !strings.Contains(e.Message, "vectorIndexType") || len(class.VectorConfig) == 0 {
+		return err
+	}
+	for name, v := range class.VectorConfig {
+		v.VectorIndexType = "hnsw"
+		class.VectorConfig[name] = v
+	}
+	if err := c.schema.ClassCreator().WithClass(class).Do(ctx); err != nil {
+		return c.fail(err, sent)
+	}
+	return nil
 }
 
 func hasTenants(class *models.Class) bool {

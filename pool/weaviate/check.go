@@ -376,7 +376,7 @@ func (p permission) allows(action, class, tenant string) bool {
 	if strings.HasSuffix(action, "_tenants") {
 		on = p.Tenants
 	}
-	return p.Action == action && matches(on.Collection, class) && (tenant == "" || matches(on.Tenant, tenant))
+	return p.Action == action && matches(on.Collection, class) && (tenant == "" || on.Tenant == "" || matches(on.Tenant, tenant))
 }
 
 // matches compares a name with a pattern, in which * stands for any letters.

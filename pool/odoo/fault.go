@@ -9,6 +9,7 @@ import (
 
 const (
 	maxMessage = 1 << 10 // bytes of a message handed on
+	maxText    = 1 << 16 // bytes of Odoo's text that are looked at for it
 	unnamed    = "ServerError"
 	traceback  = "Traceback (most recent call last)"
 )
@@ -71,8 +72,8 @@ func (f fault) fromPython(e *Error, c Call) {
 		e.Status = http.StatusUnprocessableEntity
 	case "RedirectWarning": // the message lists the arguments: only the first is for people
 		e.Status = http.StatusUnprocessableEntity
-		var args []json.RawMessage
-		if json.Unmarshal(f.Arguments, &args) == nil && len(args) > 0 && jsonString(args[0]) != "" {
+		var args [1]json.RawMessage // the rest is passed over
+		if json.Unmarshal(f.Arguments, &args) == nil && jsonString(args[0]) != "" {
 			e.Message = tidy(jsonString(args[0]))
 		}
 	case "ValueError":
@@ -204,7 +205,7 @@ func withoutStatus(text string) string {
 
 // tidy makes a message fit to be handed on: no traceback, no control characters but newlines, not too long.
 func tidy(text string) string {
-	text, _, _ = strings.Cut(text, traceback)
+	text, _, _ = strings.Cut(text[:min(len(text), maxText)], traceback)
 	kept := make([]string, 0, 8)
 	for line := range strings.Lines(text) {
 		if !strings.HasPrefix(strings.TrimSpace(line), `File "`) {

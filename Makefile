@@ -69,8 +69,8 @@ freeze: ## freeze sandboxes 300 times while their connections break: nothing fai
 	go run ./internal/freeze $(FREEZE)
 
 .PHONY: e2e
-e2e: ## test against a real Weaviate and a real Odoo (E2E=optional skips what cannot run here)
-	cd e2e && go test -count=1 -timeout 25m ./...
+e2e: ## test against a real Weaviate and a real Odoo (ODOO=14 for that version; E2E=optional skips what cannot run here)
+	cd e2e && HEARTH_E2E_ODOO=$(ODOO) go test -count=1 -timeout 25m ./...
 
 .PHONY: clean
 clean: ## remove what was built here

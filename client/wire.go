@@ -120,7 +120,8 @@ type PreprocessRequest struct {
 	Vector        []float32 `json:"vector,omitempty"`
 }
 
-// Preprocess is the reply of POST preprocess. A part that failed is nil, and Errors says why.
+// Preprocess is the reply of POST preprocess. A part that failed is nil, and Errors says why. Under "odoo_models." and its
+// name Errors says it of a model that OdooModels lacks.
 type Preprocess struct {
 	ChatID           string              `json:"chat_id"`
 	MuteStatus       *MuteStatus         `json:"mute_status,omitempty"`
@@ -138,9 +139,10 @@ type Model struct {
 	Fields map[string]json.RawMessage `json:"fields"`
 }
 
-// Models is the reply of GET odoo/models.
+// Models is the reply of GET odoo/models. A model that could not be had is missing, and Errors says why.
 type Models struct {
-	Models map[string]Model `json:"models"`
+	Models map[string]Model    `json:"models"`
+	Errors map[string]*Problem `json:"errors,omitempty"`
 }
 
 // Call is the body of POST odoo/call.
@@ -185,7 +187,7 @@ type Problem struct {
 	Retryable bool `json:"retryable"`
 	// Items are the outcomes of a write's messages, where they differ.
 	Items []ItemOutcome `json:"items,omitempty"`
-	// Errors are those of a preprocess of which every part failed.
+	// Errors are those of a preprocess of which every part failed, or of several models.
 	Errors map[string]*Problem `json:"errors,omitempty"`
 }
 

@@ -91,7 +91,7 @@ func upstreamCalls() []upstreamCall {
 // The function's handler may be Go too, under a rule that allows approved algorithms alone: Hearth inherits it.
 func TestItWorksWhereOnlyApprovedAlgorithmsAreAllowed(t *testing.T) {
 	for _, mode := range []string{"GODEBUG=fips140=only", "GODEBUG=fips140=on"} {
-		env := append(served(t, weaviatetest.New(), odootest.New(odootest.Config{})), mode)
+		env := append(served(t, weaviatetest.New(), odootest.New(odootest.Config{})), mode, "HEARTH_WEAVIATE_TIMEOUT=25s", "HEARTH_ODOO_TIMEOUT=25s")
 		for _, args := range []string{"schema", "check", "version"} {
 			if stdout, stderr, code := command(t, env, args); code != 0 {
 				t.Errorf("%s: %s exited with %d: %s%s", mode, args, code, stdout, stderr)
@@ -144,7 +144,7 @@ func TestTheHandlersMemorySettingsAreNotHearths(t *testing.T) {
 	}
 	plain := peak()
 	for _, env := range [][]string{
-		{"GOGC=off", "GOMEMLIMIT=450MiB"}, {"GOGC=off"}, {"GOGC=3000"}, {"GOGC=off", "GOMEMLIMIT=450MiB", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=512"},
+		{"GOGC=off", "GOMEMLIMIT=450MiB"}, {"GOGC=3000", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=512"},
 	} {
 		got := peak(env...)
 		t.Logf("%v: %d kB, %d without", env, got, plain)

@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"bytes"
 	"context"
 	"strings"
 
@@ -10,10 +11,6 @@ import (
 )
 
 const defaultCount, maxCount = 5, 100
-
-// relevantPrefix and its closing brace stand around the list in the reply as it is held; preprocess takes the
-// list alone.
-const relevantPrefix = `{"relevant_messages":`
 
 func (s *Server) relevant(r *request) error {
 	o := decodeObject(r.body, "")
@@ -80,5 +77,5 @@ func (s *Server) getRelevant(ctx context.Context, q weaviate.Query, d cache.Dire
 	})
 }
 
-// relevantList is the list within a reply of getRelevant.
-func relevantList(reply []byte) []byte { return reply[len(relevantPrefix) : len(reply)-1] }
+// relevantList is the list within a reply of getRelevant, its last field; a mode's name has no bracket.
+func relevantList(reply []byte) []byte { return reply[bytes.IndexByte(reply, '[') : len(reply)-1] }

@@ -21,6 +21,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if role, ok := roles()[os.Getenv("HEARTH_TEST_ROLE")]; ok {
+		role()
+		return
+	}
 	goleak.VerifyTestMain(m,
 		// After a shutdown fasthttp's cleaner sleeps on for up to ten seconds.
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))

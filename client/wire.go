@@ -1,7 +1,9 @@
 package client
 
 import (
+	"cmp"
 	"encoding/json"
+	"fmt"
 	"time"
 )
 
@@ -74,9 +76,9 @@ type RelevantRequest struct {
 	Roles  []string  `json:"roles,omitempty"`
 }
 
-// Relevant is the reply of POST relevant, best first.
+// Relevant is the reply of POST relevant, best first. Mode is the one that was used, never auto.
 type Relevant struct {
-	Mode             string          `json:"mode"` // bm25, near_text, near_vector or hybrid: the one used
+	Mode             string          `json:"mode"`
 	RelevantMessages []ScoredMessage `json:"relevant_messages"`
 }
 
@@ -193,11 +195,28 @@ type Problem struct {
 
 func (p *Problem) Error() string {
 	s := "hearth: " + p.Title
-	if p.Detail != "" {
-		s += ": " + p.Detail
+	if detail := cmp.Or(p.firstFailure(), p.Detail); detail != "" {
+		s += ": " + detail
 	}
 	return s
 }
+
+// firstFailure says which of a write's messages is the first that is not known to be stored, and why.
+func (p *Problem) firstFailure() string {
+	for i, item := range p.Items {
+		if item.Outcome == outcomeStored {
+			continue
+		}
+		s := fmt.Sprintf("message %d of %d: %s", i+1, len(p.Items), item.Outcome)
+		if item.Detail != "" {
+			s += ", " + item.Detail
+		}
+		return s
+	}
+	return ""
+}
+
+const outcomeStored = "stored"
 
 // ItemOutcome is what became of one message of a write: stored, failed, or unknown.
 type ItemOutcome struct {

@@ -69,7 +69,8 @@ type recentWrites struct {
 	count int
 }
 
-// recentList holds messages in order, oldest first. Some before cut were dropped.
+// recentList holds messages in order, oldest first. Some before cut were dropped. If one of those had been moved, to there
+// or to another role, a load that missed that shows it where it was: only its place is known to be lost.
 type recentList struct {
 	messages []Message
 	at       []clock.Instant // when each was acknowledged
@@ -187,8 +188,8 @@ func (w *recentWrites) newest() (t time.Time) {
 	return t
 }
 
-// over lays the writes that a load may have missed over what it brought. It is an error if not enough of them are held
-// for the newest n messages.
+// over lays the writes that a load may have missed over what it brought. It is an error if what is held of both does not
+// reach back to the newest n messages.
 func (w *recentWrites) over(t *timeline, s sight, n, most int) (*timeline, error) {
 	var missed []Message
 	for _, l := range w.roles {
@@ -201,17 +202,18 @@ func (w *recentWrites) over(t *timeline, s sight, n, most int) (*timeline, error
 	if len(missed) > 0 {
 		t = t.with(missed, most)
 	}
-	for r := range t {
+	laid := *t
+	for r := range laid {
 		l := &w.roles[r]
-		err := l.lost.refuse(s)
-		if err == nil {
-			continue
-		}
-		c := *t
-		c[r] = c[r].from(l.cut)
-		if t = &c; !c[r].fits(n) {
-			return nil, err
+		if err := l.lost.refuse(s); err != nil {
+			laid[r] = laid[r].from(l.cut)
+			if !laid[r].fits(n) {
+				return nil, err
+			}
 		}
 	}
-	return t, nil
+	if !laid.fits(n) {
+		return nil, &MayMissError{} // some were moved out of what it brought
+	}
+	return &laid, nil
 }

@@ -15,7 +15,7 @@ help: ## list the targets
 
 .PHONY: build
 build: ## build the extension for this machine: ./hearth
-	CGO_ENABLED=0 go build -trimpath -buildvcs=false -o hearth .
+	CGO_ENABLED=0 go build -tags "$$(<internal/buildtags/tags)" -trimpath -buildvcs=false -o hearth .
 
 .PHONY: test
 test: ## run the unit tests: Go with the race detector, and Python if there is one
@@ -69,8 +69,8 @@ freeze: ## freeze sandboxes 300 times while their connections break: nothing fai
 	go run ./internal/freeze $(FREEZE)
 
 .PHONY: e2e
-e2e: ## test against a real Weaviate and a real Odoo (E2E=optional skips what cannot run here)
-	cd e2e && go test -count=1 -timeout 25m ./...
+e2e: ## test against a real Weaviate (WEAVIATE=version, a folder of e2e/weaviate) and a real Odoo (ODOO=14 or 19; E2E=optional skips what cannot run here)
+	cd e2e && HEARTH_E2E_WEAVIATE=$(WEAVIATE) HEARTH_E2E_ODOO=$(ODOO) go test -p 1 -count=1 -timeout 25m ./...
 
 .PHONY: clean
 clean: ## remove what was built here

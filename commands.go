@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"strings"
 
 	"hearth/internal/clock"
+	"hearth/pool/odoo"
+	"hearth/pool/weaviate"
 )
 
 // prepare makes what a command needs. A person is told, not a log.
@@ -20,11 +23,11 @@ func prepare(environ []string) (settings, parts, error) {
 	if s.LogLevel == slog.LevelInfo {
 		s.LogLevel = slog.LevelWarn
 	}
-	p, err := build(s, clock.Awake())
+	p, err := build(s, clock.Awake(), os.Stderr)
 	return s, p, err
 }
 
-// check tells a person what is wrong with the configuration and the upstreams, everything at once.
+// check asks every question that requests will ask and prints a line for each, with what to set where one fails.
 func check(ctx context.Context, environ []string, out io.Writer) error {
 	s, p, err := prepare(environ)
 	if err != nil {
@@ -34,35 +37,69 @@ func check(ctx context.Context, environ []string, out io.Writer) error {
 	for _, name := range s.unknown {
 		fmt.Fprintf(out, "warning: %s means nothing\n", name)
 	}
-	var faults []error
-	if p.weaviate == nil && p.odoo == nil {
-		faults = append(faults, errors.New("nothing to check"))
-	}
-	say := func(upstream, url string, err error) {
-		if err == nil {
-			fmt.Fprintf(out, "%s: ok (%s)\n", upstream, url)
+	var failed []string
+	report := func(upstream, address string, findings []weaviate.Finding) {
+		ok := true
+		for _, f := range findings {
+			fmt.Fprintln(out, findingLine(upstream, f))
+			ok = ok && f.Verdict != weaviate.Failed
+		}
+		if ok {
+			fmt.Fprintf(out, "%s: ok (%s)\n", upstream, address)
 			return
 		}
-		for line := range strings.Lines(err.Error()) {
-			fmt.Fprintf(out, "%s: %s\n", upstream, strings.TrimPrefix(strings.TrimSpace(line), upstream+": "))
-		}
-		faults = append(faults, fmt.Errorf("%s: see above", upstream))
+		failed = append(failed, upstream)
 	}
 	if p.weaviate == nil {
 		fmt.Fprintln(out, "weaviate: not configured (HEARTH_WEAVIATE_URL)")
 	} else {
-		err := p.weaviate.Ready(ctx)
-		if err == nil {
-			err = p.weaviate.Check(ctx)
-		}
-		say("weaviate", s.WeaviateURL, err)
+		report("weaviate", s.WeaviateURL, p.weaviate.Check(ctx))
 	}
 	if p.odoo == nil {
 		fmt.Fprintln(out, "odoo: not configured (HEARTH_ODOO_URL)")
 	} else {
-		say("odoo", s.OdooURL, p.odoo.Ping(ctx))
+		report("odoo", s.OdooURL, checkOdoo(ctx, p.odoo, s.OdooModels))
 	}
-	return errors.Join(faults...)
+	switch {
+	case p.weaviate == nil && p.odoo == nil:
+		return errors.New("nothing to check")
+	case len(failed) > 0:
+		return fmt.Errorf("%s: something that handlers need fails: see above", strings.Join(failed, " and "))
+	}
+	return nil
+}
+
+// findingLine is a finding for people. What Weaviate says may have several lines.
+func findingLine(upstream string, f weaviate.Finding) string {
+	detail := strings.Join(strings.Fields(f.Detail), " ")
+	switch {
+	case f.Verdict == weaviate.OK && detail != "":
+		detail = " (" + detail + ")"
+	case detail != "":
+		detail = ": " + detail
+	}
+	return fmt.Sprintf("%s: %s: %s%s", upstream, f.Question, f.Verdict, detail)
+}
+
+// checkOdoo connects, and asks for each model once.
+func checkOdoo(ctx context.Context, client *odoo.Client, models []string) (findings []weaviate.Finding) {
+	say := func(question string, v weaviate.Verdict, detail string) {
+		findings = append(findings, weaviate.Finding{Question: question, Verdict: v, Detail: detail})
+	}
+	if err := client.Ping(ctx); err != nil {
+		say("server", weaviate.Failed, strings.TrimPrefix(err.Error(), "odoo: "))
+		return findings
+	}
+	state := client.State()
+	say("server", weaviate.OK, strings.Join(strings.Fields(fmt.Sprintf("Odoo %s over %s", state.Version, state.Protocol)), " "))
+	for _, name := range models {
+		if m, err := client.Model(ctx, name); err != nil {
+			say("model "+name, weaviate.Failed, strings.TrimPrefix(err.Error(), "odoo: "))
+		} else {
+			say("model "+name, weaviate.OK, fmt.Sprintf("%s, %d fields", m.Name, len(m.Fields)))
+		}
+	}
+	return findings
 }
 
 // createSchema creates the classes that are missing.

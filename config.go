@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"crypto/fips140"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/x509"
@@ -21,6 +22,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/caarlos0/env/v11"
 
@@ -36,7 +38,9 @@ type settings struct {
 	Token  string `env:"HEARTH_TOKEN"`
 
 	WeaviateURL         string        `env:"HEARTH_WEAVIATE_URL"`
+	WeaviateGRPCURL     string        `env:"HEARTH_WEAVIATE_GRPC_URL"`
 	WeaviateKey         string        `env:"HEARTH_WEAVIATE_API_KEY"`
+	WeaviateHeaders     headers       `env:"HEARTH_WEAVIATE_HEADERS"`
 	WeaviateConnections int           `env:"HEARTH_WEAVIATE_CONNECTIONS"`
 	WeaviateTimeout     time.Duration `env:"HEARTH_WEAVIATE_TIMEOUT" envDefault:"5s"`
 	WeaviateConsistency string        `env:"HEARTH_WEAVIATE_CONSISTENCY"`
@@ -45,6 +49,7 @@ type settings struct {
 
 	MessageClass  string   `env:"HEARTH_MESSAGE_CLASS" envDefault:"Message"`
 	MessageFields []string `env:"HEARTH_MESSAGE_FIELDS" envDefault:"chat_id,role,content,created_at"`
+	MessageRoles  roles    `env:"HEARTH_MESSAGE_ROLES" envDefault:"user,assistant"`
 	MuteClass     string   `env:"HEARTH_MUTE_CLASS" envDefault:"ChatStatus"`
 	MuteFields    []string `env:"HEARTH_MUTE_FIELDS" envDefault:"chat_id,muted,muted_until"`
 
@@ -54,6 +59,7 @@ type settings struct {
 	OdooKey         string        `env:"HEARTH_ODOO_KEY"`
 	OdooUID         int           `env:"HEARTH_ODOO_UID"`
 	OdooProtocol    string        `env:"HEARTH_ODOO_PROTOCOL" envDefault:"auto"`
+	OdooLang        string        `env:"HEARTH_ODOO_LANG"`
 	OdooConnections int           `env:"HEARTH_ODOO_CONNECTIONS"`
 	OdooTimeout     time.Duration `env:"HEARTH_ODOO_TIMEOUT" envDefault:"10s"`
 	OdooModels      []string      `env:"HEARTH_ODOO_MODELS" envDefault:"res.partner"`
@@ -88,7 +94,6 @@ type settings struct {
 	MemoryMB       int64  `env:"AWS_LAMBDA_FUNCTION_MEMORY_SIZE"`
 	InitType       string `env:"AWS_LAMBDA_INITIALIZATION_TYPE"` // see initType…
 	Concurrency    int    `env:"AWS_LAMBDA_MAX_CONCURRENCY"`     // of Managed Instances; 0: not told
-	GoMemLimit     string `env:"GOMEMLIMIT"`                     // the Go runtime has read it
 
 	ca      []byte   // what TLSCA holds
 	unknown []string // variables that start with HEARTH_ and mean nothing
@@ -110,24 +115,35 @@ func readSettings(environ []string) (settings, error) {
 	var s settings
 	values := env.ToMap(environ)
 	variables := map[string]string{} // field → variable
-	for f := range reflect.TypeFor[settings]().Fields() {
-		if name := f.Tag.Get("env"); name != "" {
-			variables[f.Name] = name
-			if values[name] == "" {
-				delete(values, name) // empty is unset
-			}
-		}
-	}
 	var faults []error
 	unread := map[string]bool{} // variables whose faults are known already
+	for f := range reflect.TypeFor[settings]().Fields() {
+		name := f.Tag.Get("env")
+		if name == "" {
+			continue
+		}
+		variables[f.Name] = name
+		if !strings.HasPrefix(name, "AWS_") { // those of Lambda hold as they stand
+			values[name] = trimmed(values[name], f.Type.Kind() == reflect.Slice)
+			if strings.ContainsFunc(values[name], unicode.IsControl) {
+				faults = append(faults, fmt.Errorf("%s: must hold no control characters: no line may end within it", name))
+				unread[name] = true
+			}
+		}
+		if values[name] == "" {
+			delete(values, name) // empty is unset
+		}
+	}
 	err := env.ParseWithOptions(&s, env.Options{Environment: values})
 	if all, ok := errors.AsType[env.AggregateError](err); ok {
 		for _, e := range all.Errors {
-			if p, ok := errors.AsType[env.ParseError](e); ok {
-				faults = append(faults, fmt.Errorf("%s: %s", variables[p.Name], unreadable(p)))
-				unread[variables[p.Name]] = true
-			} else {
+			p, ok := errors.AsType[env.ParseError](e)
+			switch name := variables[p.Name]; {
+			case !ok:
 				faults = append(faults, e)
+			case !unread[name]:
+				faults = append(faults, fmt.Errorf("%s: %s", name, unreadable(p)))
+				unread[name] = true
 			}
 		}
 	} else if err != nil {
@@ -140,11 +156,6 @@ func readSettings(environ []string) (settings, error) {
 			}
 		}
 	})
-	for _, list := range []*[]string{&s.MessageFields, &s.MuteFields, &s.OdooModels, &s.OdooRoutes, &s.OdooReads} {
-		for i := range *list {
-			(*list)[i] = strings.TrimSpace((*list)[i])
-		}
-	}
 	for name := range values {
 		if strings.HasPrefix(name, "HEARTH_") && !slices.Contains(known, name) && !slices.Contains(reserved, name) {
 			s.unknown = append(s.unknown, name)
@@ -154,6 +165,9 @@ func readSettings(environ []string) (settings, error) {
 	if s.Socket == "" && s.RuntimeAPI != "" {
 		s.Socket = "/tmp/hearth.sock"
 	}
+	if s.WeaviateGRPCURL == "" {
+		s.WeaviateGRPCURL = grpcURL(s.WeaviateURL)
+	}
 	if values["HEARTH_WEAVIATE_CONNECTIONS"] == "" {
 		s.WeaviateConnections = s.connections(5, 64)
 	}
@@ -162,6 +176,18 @@ func readSettings(environ []string) (settings, error) {
 	}
 	faults = append(faults, s.validate(unread)...)
 	return s, errors.Join(faults...)
+}
+
+// trimmed drops white space around a value, and around each element of a list.
+func trimmed(value string, list bool) string {
+	if !list {
+		return strings.TrimSpace(value)
+	}
+	elements := strings.Split(value, ",")
+	for i, e := range elements {
+		elements[i] = strings.TrimSpace(e)
+	}
+	return strings.Join(elements, ",")
 }
 
 // unreadable says what a variable must be that could not be read.
@@ -189,33 +215,35 @@ func (s *settings) validate(unread map[string]bool) (faults []error) {
 	}
 	fault(isLoopback(s.Addr), "HEARTH_ADDR", "must be a loopback address and a port, such as 127.0.0.1:2774")
 	fault(fitsSocket(s.Socket), "HEARTH_SOCKET", "must have 107 bytes at most")
-	control := func(r rune) bool { return r < ' ' || r == 0x7f }
-	fault(s.Token == strings.Trim(s.Token, " ") && !strings.ContainsFunc(s.Token, control), "HEARTH_TOKEN", "must be one line without spaces around it")
 
 	fault(s.WeaviateURL == "" || isURL(s.WeaviateURL), "HEARTH_WEAVIATE_URL", "must be http://host or https://host, without user or query")
+	fault(s.WeaviateGRPCURL == "" || isOrigin(s.WeaviateGRPCURL), "HEARTH_WEAVIATE_GRPC_URL", "must be http://host:port or https://host:port")
+	fault(s.WeaviateURL != "" || s.WeaviateGRPCURL == "", "HEARTH_WEAVIATE_URL", "is missing, but HEARTH_WEAVIATE_GRPC_URL is set")
 	fault(s.WeaviateURL != "" || s.WeaviateKey == "", "HEARTH_WEAVIATE_URL", "is missing, but HEARTH_WEAVIATE_API_KEY is set")
 	fault(slices.Contains([]string{"", "ONE", "QUORUM", "ALL"}, s.WeaviateConsistency), "HEARTH_WEAVIATE_CONSISTENCY", "must be ONE, QUORUM or ALL")
-	graphQLName := regexp.MustCompile(`^[_A-Za-z][_0-9A-Za-z]*$`)
+	name := regexp.MustCompile(`^[_A-Za-z][_0-9A-Za-z]*$`)
 	className := regexp.MustCompile(`^[A-Z][_0-9A-Za-z]*$`)
 	const noClass = "must be a class's name: a capital letter, then letters, digits and _"
 	fault(className.MatchString(s.MessageClass), "HEARTH_MESSAGE_CLASS", noClass)
 	fault(className.MatchString(s.MuteClass), "HEARTH_MUTE_CLASS", noClass)
-	for _, l := range []struct {
-		name   string
-		fields []string
-		want   int
-	}{{"HEARTH_MESSAGE_FIELDS", s.MessageFields, 4}, {"HEARTH_MUTE_FIELDS", s.MuteFields, 3}} {
-		ok := len(l.fields) == l.want
-		for i, f := range l.fields { // Weaviate takes Role for role
-			ok = ok && graphQLName.MatchString(f) && !slices.ContainsFunc(l.fields[:i], func(g string) bool { return strings.EqualFold(f, g) })
+	different := func(fields []string) bool {
+		for i, f := range fields { // Weaviate takes Role for role
+			if !name.MatchString(f) || slices.ContainsFunc(fields[:i], func(g string) bool { return strings.EqualFold(f, g) }) {
+				return false
+			}
 		}
-		fault(ok, l.name, "must be %d different properties, separated by commas", l.want)
+		return true
 	}
+	fault(len(s.MessageFields) == 4 && different(s.MessageFields), "HEARTH_MESSAGE_FIELDS",
+		"must be 4 different properties, separated by commas: of the chat, the role, the content and the time (or %s)", weaviate.CreationTime)
+	fault((len(s.MuteFields) == 2 || len(s.MuteFields) == 3) && different(s.MuteFields), "HEARTH_MUTE_FIELDS",
+		"must be 2 or 3 different properties, separated by commas: of the chat, whether it is muted, and until when")
 
 	fault(s.OdooURL == "" || isURL(s.OdooURL), "HEARTH_ODOO_URL", "must be http://host or https://host, without user or query")
 	odooSet := s.OdooDB != "" || s.OdooUser != "" || s.OdooKey != "" || s.OdooUID != 0
 	fault(s.OdooURL != "" || !odooSet, "HEARTH_ODOO_URL", "is missing, but other HEARTH_ODOO_ variables are set")
 	fault(slices.Contains([]string{"auto", "json2", "jsonrpc"}, s.OdooProtocol), "HEARTH_ODOO_PROTOCOL", "must be auto, json2 or jsonrpc")
+	fault(s.OdooLang == "" || odoo.ValidLang(s.OdooLang), "HEARTH_ODOO_LANG", "must be the code of a language, such as es or es_ES")
 	fault(s.OdooUID >= 0, "HEARTH_ODOO_UID", "must not be negative")
 	if s.OdooURL != "" {
 		fault(s.OdooKey != "", "HEARTH_ODOO_KEY", "is missing: an API key or a password")
@@ -228,7 +256,7 @@ func (s *settings) validate(unread map[string]bool) (faults []error) {
 		fault(odoo.ValidModel(m), "HEARTH_ODOO_MODELS", "%q is no model's name", m)
 	}
 	for _, m := range s.OdooReads {
-		fault(graphQLName.MatchString(m), "HEARTH_ODOO_READS", "%q is no method's name", m)
+		fault(name.MatchString(m), "HEARTH_ODOO_READS", "%q is no method's name", m)
 	}
 	fault(len(s.OdooModels) > 0, "HEARTH_ODOO_MODELS", "must name at least one model")
 
@@ -325,22 +353,43 @@ func isURL(s string) bool {
 	return err == nil && regexp.MustCompile(`^https?://[^/?#@\s]+(/[^?#\s]*)?$`).MatchString(s)
 }
 
-// token is what callers must bring: the one given, else in Lambda one that both sides derive from the
-// credentials that only this sandbox has. The credentials themselves never travel.
-func (s *settings) token() string {
-	if s.Token != "" || s.RuntimeAPI == "" {
-		return s.Token
-	}
-	secret := s.SessionToken
-	if secret == "" {
-		secret = s.ContainerToken
-	}
-	if secret == "" {
+func isOrigin(s string) bool {
+	return regexp.MustCompile(`^https?://[^/?#@\s]+/?$`).MatchString(s) && isURL(s)
+}
+
+// grpcURL is where Weaviate answers gRPC by default: in Weaviate's cloud on a host of its own, elsewhere on port 50051.
+func grpcURL(rest string) string {
+	u, err := url.Parse(rest)
+	if err != nil || u.Host == "" {
 		return ""
 	}
-	mac := hmac.New(sha256.New, []byte(secret))
-	mac.Write([]byte("hearth"))
-	return hex.EncodeToString(mac.Sum(nil))
+	host := u.Hostname()
+	if strings.HasSuffix(host, ".weaviate.cloud") || strings.HasSuffix(host, ".weaviate.network") {
+		return "https://grpc-" + host
+	}
+	return u.Scheme + "://" + net.JoinHostPort(host, "50051")
+}
+
+// token is what callers must bring, and the variable that it comes from: the one given, else in Lambda one that both
+// sides derive from the credentials that only this sandbox has. The credentials themselves never travel.
+func (s *settings) token() (token, variable string) {
+	if s.Token != "" || s.RuntimeAPI == "" {
+		return s.Token, "HEARTH_TOKEN"
+	}
+	secret, variable := s.SessionToken, "AWS_SESSION_TOKEN"
+	if secret == "" {
+		secret, variable = s.ContainerToken, "AWS_CONTAINER_AUTHORIZATION_TOKEN"
+	}
+	if secret == "" {
+		return "", ""
+	}
+	var sum []byte
+	fips140.WithoutEnforcement(func() { // which panics over a short key; the credential is as long as AWS makes it
+		mac := hmac.New(sha256.New, []byte(secret))
+		mac.Write([]byte("hearth"))
+		sum = mac.Sum(nil)
+	})
+	return hex.EncodeToString(sum), variable
 }
 
 // cacheBytes is the bound given, else an eighth of the function's memory, at most 64 MiB.
@@ -354,6 +403,15 @@ func (s *settings) cacheBytes() int64 {
 	}
 	return most
 }
+
+// answerBytes is how many bytes one answer of an upstream may have: a quarter of the cache's, at least 4 MiB, and room for
+// any message that Hearth accepts.
+func (s *settings) answerBytes() int64 {
+	return max(s.cacheBytes()/4, 4<<20, 2*int64(s.MaxBody))
+}
+
+// answersBytes is how many bytes the answers under way may have together.
+func (s *settings) answersBytes() int64 { return 2 * s.answerBytes() }
 
 // connections is the default size of a pool: that of one invocation at a time, or one of them for each of the
 // invocations that a managed instance runs at once, up to the most.
@@ -384,10 +442,10 @@ func (s *settings) keepFrom() uint64 {
 }
 
 // memoryLimit is the soft limit of the Go runtime: a quarter of the function's memory, or what the cache needs if
-// that is more. 0: no limit, or one that GOMEMLIMIT has set.
+// that is more. Outside Lambda there is none.
 func (s *settings) memoryLimit() int64 {
-	if s.GoMemLimit != "" || s.MemoryMB <= 0 {
-		return 0
+	if s.MemoryMB <= 0 {
+		return math.MaxInt64
 	}
 	const rest = 32 << 20 // connections, requests, the garbage collector's room
 	return max(s.MemoryMB<<20/4, s.cacheBytes()+s.cacheBytes()/4+rest)
@@ -401,19 +459,23 @@ func (s *settings) policies() map[cache.Resource]cache.Policy {
 }
 
 func (s *settings) weaviate(log *slog.Logger) weaviate.Config {
-	m, u := s.MessageFields, s.MuteFields
+	m, u := s.MessageFields, append(slices.Clip(s.MuteFields), "")
 	return weaviate.Config{
-		APIKey: s.WeaviateKey, Consistency: s.WeaviateConsistency, Tenant: s.WeaviateTenant, Vector: s.WeaviateVector,
-		Message: weaviate.MessageClass{Class: s.MessageClass, ChatID: m[0], Role: m[1], Content: m[2], CreatedAt: m[3]},
-		Mute:    weaviate.MuteClass{Class: s.MuteClass, ChatID: u[0], Muted: u[1], Until: u[2]},
-		Logger:  log,
+		APIKey: s.WeaviateKey, Headers: s.WeaviateHeaders,
+		Consistency: s.WeaviateConsistency, Tenant: s.WeaviateTenant, Vector: s.WeaviateVector,
+		Message: weaviate.MessageClass{
+			Class: s.MessageClass, ChatID: m[0], Role: m[1], Content: m[2], CreatedAt: m[3],
+			User: s.MessageRoles.user, Assistant: s.MessageRoles.assistant,
+		},
+		Mute:   weaviate.MuteClass{Class: s.MuteClass, ChatID: u[0], Muted: u[1], Until: u[2]},
+		Logger: log,
 	}
 }
 
 func (s *settings) odoo(log *slog.Logger) odoo.Config {
 	return odoo.Config{
 		DB: s.OdooDB, User: s.OdooUser, Key: s.OdooKey, UID: s.OdooUID, Protocol: odoo.Protocol(s.OdooProtocol),
-		Reads: s.OdooReads, Logger: log,
+		Lang: s.OdooLang, Reads: s.OdooReads, Logger: log,
 	}
 }
 
@@ -431,6 +493,62 @@ func (t *ttl) UnmarshalText(text []byte) error {
 			return fmt.Errorf("%q is not a duration of 0 to 8760h, such as 250ms, 2s or 1h", fields[i])
 		}
 		*into = d
+	}
+	return nil
+}
+
+// headers are key=value pairs, separated by commas, values percent-encoded.
+type headers map[string]string
+
+func (h *headers) UnmarshalText(text []byte) error {
+	*h = headers{}
+	for pair := range strings.SplitSeq(string(text), ",") {
+		name, value, ok := strings.Cut(strings.TrimSpace(pair), "=")
+		if strings.TrimSpace(pair) == "" {
+			continue
+		}
+		name = strings.TrimSpace(name)
+		value, err := url.PathUnescape(strings.TrimSpace(value))
+		switch { // the value stays out of it: it is a secret
+		case !ok || !regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$").MatchString(name):
+			return errors.New("must be name=value pairs, separated by commas")
+		case err != nil:
+			return fmt.Errorf("the value of %s is not percent-encoded", name)
+		case strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r >= 0x7f }):
+			return fmt.Errorf("the value of %s must be printable ASCII", name)
+		}
+		for other := range *h {
+			if strings.EqualFold(other, name) {
+				return fmt.Errorf("%s stands twice", name)
+			}
+		}
+		(*h)[name] = value
+	}
+	return nil
+}
+
+// roles are the stored values of the two sides: user|human,assistant|ai.
+type roles struct{ user, assistant []string }
+
+func (r *roles) UnmarshalText(text []byte) error {
+	sides := strings.Split(string(text), ",")
+	if len(sides) != 2 {
+		return errors.New("must be the user's and the assistant's values, such as user|human,assistant|ai")
+	}
+	var seen []string
+	for i, into := range []*[]string{&r.user, &r.assistant} {
+		*into = nil
+		for value := range strings.SplitSeq(sides[i], "|") {
+			value = strings.TrimSpace(value)
+			if value == "" {
+				return errors.New("must hold no empty value")
+			}
+			if slices.Contains(seen, value) {
+				return fmt.Errorf("%q stands twice", value)
+			}
+			seen = append(seen, value)
+			*into = append(*into, value)
+		}
 	}
 	return nil
 }

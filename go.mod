@@ -12,12 +12,12 @@ require (
 	github.com/hashicorp/go-retryablehttp v0.7.8
 	github.com/rivo/uniseg v0.4.7
 	github.com/valyala/fasthttp v1.77.0
-	github.com/vektah/gqlparser/v2 v2.5.64
 	github.com/weaviate/weaviate v1.27.0
 	github.com/weaviate/weaviate-go-client/v4 v4.16.1
 	go.uber.org/goleak v1.3.0
 	golang.org/x/sync v0.24.0
 	golang.org/x/sys v0.49.0
+	google.golang.org/grpc v1.66.2
 	google.golang.org/protobuf v1.36.12
 	pgregory.net/rapid v1.3.0
 )
@@ -46,6 +46,5 @@ require (
 	golang.org/x/oauth2 v0.23.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20240903143218-8af14fe29dc1 // indirect
-	google.golang.org/grpc v1.66.2 // indirect
 	gopkg.in/yaml.v3 v3.0.1 // indirect
 )

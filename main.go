@@ -11,8 +11,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -32,6 +35,10 @@ import (
 // version is set by the linker.
 var version = "dev"
 
+// collectAt is by how many percent the heap grows before garbage is collected. It and [settings.memoryLimit] hold
+// whatever GOGC and GOMEMLIMIT say: those of a function are meant for its handler.
+const collectAt = 100
+
 const usage = `hearth          serve; in Lambda as an extension
 hearth check    say what is wrong with the configuration, the upstreams and the classes
 hearth schema   create the classes that are missing
@@ -44,6 +51,7 @@ func main() {
 	var err error
 	switch command := strings.Join(os.Args[1:], " "); command {
 	case "":
+		signal.Ignore(syscall.SIGPIPE) // else a log that nobody reads any more ends the process
 		err = serve(ctx, os.Environ())
 	case "check":
 		err = check(ctx, os.Environ(), os.Stdout)
@@ -57,7 +65,9 @@ func main() {
 		err = fmt.Errorf("no command %q: try check, schema or version, or none to serve", command)
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "hearth:", err)
+		last := newLogQueue(os.Stderr)
+		fmt.Fprintln(last, "hearth:", err)
+		last.close()
 		stop()
 		os.Exit(1) //nolint:gocritic // stop was called
 	}
@@ -71,11 +81,13 @@ type parts struct {
 	pools    []*pool.Pool
 	weaviate *weaviate.Client
 	odoo     *odoo.Client
+
+	upstreams []sidecar.Upstream
 }
 
-// build makes them by a pulse; nil: one that notices freezes, for as long as somebody runs it.
-func build(s settings, pulse *clock.Pulse) (p parts, err error) {
-	p.log = slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: s.LogLevel})).With("extension", "hearth")
+// build makes them by a pulse; nil: one that notices freezes, for as long as somebody runs it. They log to out.
+func build(s settings, pulse *clock.Pulse, out io.Writer) (p parts, err error) {
+	p.log = newLogger(out, s.LogLevel)
 	l, err := newLab()
 	if err != nil {
 		return p, err
@@ -84,35 +96,58 @@ func build(s settings, pulse *clock.Pulse) (p parts, err error) {
 		pulse = clock.NewPulse(l.now)
 	}
 	p.lab, p.pulse = l, pulse
-	roots, maxIdle := s.roots(), s.ConnMaxIdle
+	shared := pool.Config{
+		MaxIdle: s.ConnMaxIdle, RootCAs: s.roots(), Answers: pool.NewAnswers(s.answerBytes(), s.answersBytes()), Pulse: p.pulse, Logger: p.log,
+		KeepFrom: s.keepFrom(), NoRace: l.noRace, NoReplay: l.noReplay, UserAgent: "hearth/" + version,
+	}
 	if l.noIdleLimit {
-		maxIdle = 24 * time.Hour
+		shared.MaxIdle = 24 * time.Hour
 	}
 	if s.WeaviateURL != "" {
-		upstream, err := pool.New(pool.Config{
-			Name: "weaviate", URL: s.WeaviateURL, Size: s.WeaviateConnections, Timeout: s.WeaviateTimeout,
-			MaxIdle: maxIdle, RootCAs: roots, PingPath: "/v1/.well-known/live", Pulse: p.pulse, Logger: p.log,
-			KeepFrom: s.keepFrom(), NoRace: l.noRace, NoReplay: l.noReplay,
-		})
+		c := shared
+		c.Name, c.Size, c.Timeout = "weaviate", s.WeaviateConnections, s.WeaviateTimeout
+		c.Limit = pool.NewLimit(c.Size, 0, p.pulse)
+		rest, grpc := c, c
+		rest.URL, rest.Variable = s.WeaviateURL, "HEARTH_WEAVIATE_URL"
+		rest.FirstWarm = 2 // one for each class that is learned
+		rest.Ping = pool.Request{Method: http.MethodGet, Path: "/v1/.well-known/live"}
+		grpc.URL, grpc.Variable, grpc.GRPC = s.WeaviateGRPCURL, "HEARTH_WEAVIATE_GRPC_URL", true
+		grpc.Ping = weaviate.Ping()
+		pools, err := p.open(rest, grpc)
 		if err != nil {
 			return p, err
 		}
-		p.pools = append(p.pools, upstream)
-		p.weaviate = weaviate.New(upstream, s.weaviate(p.log))
+		p.weaviate = weaviate.New(pools[0], pools[1], s.weaviate(p.log))
+		p.upstreams = append(p.upstreams, sidecar.Upstream{
+			Name: "weaviate", Pools: map[string]*pool.Pool{"rest": pools[0], "grpc": pools[1]}, Ask: p.weaviate.Ask,
+		})
 	}
 	if s.OdooURL != "" {
-		upstream, err := pool.New(pool.Config{
-			Name: "odoo", URL: s.OdooURL, Size: s.OdooConnections, Timeout: s.OdooTimeout,
-			MaxIdle: maxIdle, RootCAs: roots, PingPath: "/web/version", Pulse: p.pulse, Logger: p.log,
-			KeepFrom: s.keepFrom(), NoRace: l.noRace, NoReplay: l.noReplay,
-		})
+		c := shared
+		c.Name, c.URL, c.Size, c.Timeout = "odoo", s.OdooURL, s.OdooConnections, s.OdooTimeout
+		c.Variable = "HEARTH_ODOO_URL"
+		c.Ping = pool.Request{Method: http.MethodGet, Path: "/web/version"}
+		pools, err := p.open(c)
 		if err != nil {
 			return p, err
 		}
-		p.pools = append(p.pools, upstream)
-		p.odoo = odoo.New(upstream, s.odoo(p.log))
+		p.odoo = odoo.New(pools[0], s.odoo(p.log))
+		p.upstreams = append(p.upstreams, sidecar.Upstream{Name: "odoo", Pools: map[string]*pool.Pool{"": pools[0]}, Ask: p.odoo.Ping})
 	}
 	return p, nil
+}
+
+// open makes pools, and keeps them to be closed.
+func (p *parts) open(configs ...pool.Config) (pools []*pool.Pool, err error) {
+	for _, cfg := range configs {
+		made, err := pool.New(cfg)
+		if err != nil {
+			return nil, err
+		}
+		pools = append(pools, made)
+	}
+	p.pools = append(p.pools, pools...)
+	return pools, nil
 }
 
 func (p parts) close() {
@@ -125,12 +160,14 @@ func (p parts) close() {
 // until it is told to end. In Lambda a fault does not end it, unless HEARTH_STRICT is set: the API answers 503 with
 // the reason, and the function lives. To HEARTH_STRICT it is a fault too if one of two ways in cannot be opened.
 func serve(ctx context.Context, environ []string) error {
-	collect := debug.SetGCPercent(-1) // INIT is billed, and there is no garbage worth collecting yet
+	debug.SetGCPercent(-1) // INIT is billed, and there is no garbage worth collecting yet
 	s, fault := readSettings(environ)
-	if limit := s.memoryLimit(); limit > 0 {
-		debug.SetMemoryLimit(limit)
-	}
-	p, err := build(s.without(fault), nil)
+	debug.SetMemoryLimit(s.memoryLimit())
+	out := newLogQueue(os.Stderr)
+	defer out.close()
+	log.SetOutput(out) // net/http's
+	defer log.SetOutput(os.Stderr)
+	p, err := build(s.without(fault), nil, out)
 	if fault = errors.Join(fault, err); fault != nil && !s.inLambda() {
 		return fault
 	}
@@ -141,7 +178,7 @@ func serve(ctx context.Context, environ []string) error {
 	for _, name := range s.unknown {
 		p.log.Warn("this variable means nothing", "variable", name)
 	}
-	if s.token() == "" {
+	if token, _ := s.token(); token == "" {
 		p.log.Warn("no token is asked for: HEARTH_TOKEN is not set")
 	}
 	listeners, unheard := listen(ctx, s, p.log)
@@ -181,7 +218,7 @@ func serve(ctx context.Context, environ []string) error {
 	r.start("warming", func() error {
 		defer close(warmed)
 		s.untilWarming(ctx, waiting)
-		debug.SetGCPercent(collect)
+		debug.SetGCPercent(collectAt)
 		if s.InitType != initSnapStart { // a snapshot must hold no connection
 			p.warm(ctx)
 		}
@@ -214,9 +251,10 @@ func (p parts) api(s settings, memory *cache.Cache, fault, unheard error) *sidec
 		wrong = e.Error()
 	}
 	callers, idle := s.callers()
+	token, tokenFrom := s.token()
 	return sidecar.New(sidecar.Config{
-		Token: s.token(), Weaviate: p.weaviate, Odoo: p.odoo, NoWeaviate: noWeaviate, NoOdoo: noOdoo, Fault: wrong,
-		Pools: p.pools, Cache: memory, Policies: s.policies(), MappedProperties: s.MessageFields,
+		Token: token, TokenFrom: tokenFrom, Weaviate: p.weaviate, Odoo: p.odoo, NoWeaviate: noWeaviate, NoOdoo: noOdoo, Fault: wrong,
+		Upstreams: p.upstreams, Cache: memory, Policies: s.policies(), MappedProperties: s.MessageFields,
 		OdooModels: s.OdooModels, OdooRoutes: s.OdooRoutes,
 		Preview: s.HistoryPreview, Workers: s.Workers, Timeout: s.PreprocessTimeout, MaxBody: int(s.MaxBody),
 		Connections: callers, IdleTimeout: idle, Pulse: p.pulse, Logger: p.log,

@@ -67,7 +67,7 @@ type chat struct {
 	most       int // messages a window may grow to by writes
 	recent     recentWrites
 	reserved   time.Time // the newest created_at given out
-	keys       []claim
+	keys       []*claim
 
 	muteGeneration uint64
 	mute           *muteState // nil: not held

@@ -109,7 +109,7 @@ func (c *Cache) History(ctx context.Context, r HistoryRequest) (Reply, error) {
 	if err != nil && fits {
 		if age := c.now().Since(ch.loadedAt); r.Policy.afterError(age, r.Directives) {
 			count.stale.Add(1)
-			return c.replyLocked(ch, r, r.Policy.origin(Stale, age))
+			return c.replyLocked(ch, r, r.Policy.standIn(age, reason, collapsed))
 		}
 	}
 	cs.mu.Unlock()

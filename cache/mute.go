@@ -62,7 +62,7 @@ func (c *Cache) Mute(ctx context.Context, id string, p Policy, d Directives, loa
 	if err != nil && held != nil {
 		if age = c.now().Since(held.at); p.afterError(age, d) {
 			count.stale.Add(1)
-			return held.MuteState, p.origin(Stale, age), nil
+			return held.MuteState, p.standIn(age, reason, collapsed), nil
 		}
 	}
 	count.misses.Add(1)

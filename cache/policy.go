@@ -14,6 +14,7 @@ type Directives struct {
 	NoStore      bool           // keep nothing of it
 	OnlyIfCached bool           // fetch nothing
 	MaxAge       *time.Duration // nil: not given
+	MinFresh     *time.Duration // nil: not given
 	MaxStale     *time.Duration // nil: not given; negative: however stale
 }
 
@@ -28,44 +29,54 @@ const (
 
 // judge decides on something held of this age. The reason says why it is not served.
 func (p Policy) judge(age time.Duration, d Directives) (v verdict, reason string) {
-	if d.NoCache {
-		return fetch, "request"
-	}
-	limit := p.Fresh
-	if d.MaxAge != nil {
-		limit = min(limit, *d.MaxAge)
+	reason = "stale"
+	if age < p.Fresh {
+		reason = "request"
 	}
 	switch {
-	case age < limit:
+	case d.NoCache:
+		return fetch, "request"
+	case d.MaxAge != nil && age >= *d.MaxAge:
+		return fetch, reason
+	case age < p.freshFor(d):
 		return serve, ""
-	case d.MaxAge == nil && age < p.Fresh+p.WhileRevalidate && d.bears(age-limit):
+	case d.MinFresh != nil:
+		return fetch, reason
+	case d.MaxAge == nil && age < p.Fresh+p.WhileRevalidate && d.bears(age-p.Fresh):
 		if d.NoStore { // a load would be kept by nobody
 			return lenient, ""
 		}
 		return refresh, ""
-	case d.MaxStale != nil && d.bears(age-limit):
+	case d.MaxStale != nil && d.bears(age-p.Fresh):
 		return lenient, ""
-	case age < p.Fresh:
-		return fetch, "request"
 	}
-	return fetch, "stale"
+	return fetch, reason
+}
+
+// freshFor is the age up to which the request takes something for fresh.
+func (p Policy) freshFor(d Directives) time.Duration {
+	limit := p.Fresh
+	if d.MinFresh != nil {
+		limit = max(0, limit-*d.MinFresh)
+	}
+	if d.MaxAge != nil {
+		limit = min(limit, *d.MaxAge)
+	}
+	return limit
 }
 
 // joinable is how old a load under way may be for a request to wait for it: what it brings is as old as its
 // beginning.
 func (p Policy) joinable(d Directives) time.Duration {
-	switch {
-	case d.NoCache, d.NoStore:
+	if d.NoCache || d.NoStore {
 		return 0
-	case d.MaxAge != nil:
-		return min(p.Fresh, *d.MaxAge)
 	}
-	return p.Fresh
+	return p.freshFor(d)
 }
 
 // afterError says whether something held may stand in for a load that failed.
 func (p Policy) afterError(age time.Duration, d Directives) bool {
-	return !d.NoCache && d.MaxAge == nil && age < p.Fresh+p.IfError && d.bears(age-p.Fresh)
+	return !d.NoCache && d.MaxAge == nil && d.MinFresh == nil && age < p.Fresh+p.IfError && d.bears(age-p.Fresh)
 }
 
 // bears says whether the request accepts what is stale for so long.
@@ -87,4 +98,11 @@ func (p Policy) origin(s Served, age time.Duration) Origin {
 		s = Stale
 	}
 	return Origin{Served: s, Age: age, TTL: p.Fresh - age}
+}
+
+// standIn is the origin of what is served because its load, made for this reason, failed.
+func (p Policy) standIn(age time.Duration, reason string, collapsed bool) Origin {
+	o := p.origin(Stale, age)
+	o.Fwd, o.Collapsed = reason, collapsed
+	return o
 }

@@ -102,7 +102,7 @@ func (c *Cache) Get(ctx context.Context, key Key, p Policy, d Directives, load f
 	if err != nil && held != nil {
 		if age = c.now().Since(held.at); p.afterError(age, d) {
 			count.stale.Add(1)
-			return Reply{Body: held.body, ETag: held.etag, Origin: p.origin(Stale, age)}, nil
+			return Reply{Body: held.body, ETag: held.etag, Origin: p.standIn(age, reason, collapsed)}, nil
 		}
 	}
 	count.misses.Add(1)

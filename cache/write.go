@@ -1,21 +1,13 @@
 package cache
 
-import (
-	"errors"
-	"slices"
-	"time"
-)
-
-// ErrKeyReused occurs when an idempotency key comes again with another body.
-var ErrKeyReused = errors.New("idempotency key reused with another body")
-
-// mostClaims is how many idempotency keys are remembered per chat.
-const mostClaims = 64
+import "time"
 
 // Write is one write to a chat, from before it is sent until its outcome is known. End must be called.
 type Write struct {
-	cache *Cache
-	chat  *chat
+	cache   *Cache
+	chat    *chat
+	claim   *claim // nil: no key
+	refused bool   // nothing was stored
 }
 
 // BeginWrite starts a write to a chat.
@@ -26,7 +18,12 @@ func (c *Cache) BeginWrite(id string) *Write {
 }
 
 // End ends the write.
-func (w *Write) End() { w.cache.chats.unpin(w.chat) }
+func (w *Write) End() {
+	w.cache.chats.mu.Lock()
+	w.unclaimLocked()
+	w.cache.chats.mu.Unlock()
+	w.cache.chats.unpin(w.chat)
+}
 
 // Reserve returns the time for a message that came without one: now, or just after the newest message known.
 func (w *Write) Reserve(now time.Time) time.Time {
@@ -78,50 +75,4 @@ func (w *Write) Unknown() {
 	cs.forgetLocked(w.chat)
 	cs.mu.Unlock()
 	w.cache.DropRelevant(w.chat.id)
-}
-
-// claim is what an idempotency key stands for.
-type claim struct {
-	key      string
-	body     uint64 // hash of the request's body
-	messages []Message
-	size     int64
-}
-
-func newClaim(key string, body uint64, messages []Message) claim {
-	c := claim{key: key, body: body, messages: messages, size: int64(len(key)) + 64}
-	for _, m := range messages {
-		c.size += m.bytes()
-	}
-	return c
-}
-
-func (c claim) bytes() int64 { return c.size }
-
-// Claim remembers what an idempotency key stands for, so that a repeated request writes the very same
-// messages: it returns those of the first request with this key, or ErrKeyReused where its body was another.
-// Only their identity is kept: content is left out.
-func (w *Write) Claim(key string, body uint64, messages []Message) ([]Message, error) {
-	cs := w.cache.chats
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	for _, k := range w.chat.keys {
-		if k.key == key {
-			if k.body != body {
-				return nil, ErrKeyReused
-			}
-			return k.messages, nil
-		}
-	}
-	kept := make([]Message, len(messages))
-	for i, m := range messages {
-		kept[i] = Message{ID: m.ID, Role: m.Role, CreatedAt: m.CreatedAt}
-	}
-	keys := w.chat.keys
-	if len(keys) >= mostClaims {
-		keys = keys[1:]
-	}
-	w.chat.keys = append(slices.Clip(keys), newClaim(key, body, kept))
-	cs.countLocked(w.chat)
-	return kept, nil
 }

@@ -1,4 +1,5 @@
-// Package e2e runs Hearth against a real Weaviate and a real Odoo, behind nginx with TLS.
+// Package e2e runs Hearth against a real Weaviate and a real Odoo, behind nginx with TLS: a Weaviate with keys, roles and
+// without GraphQL, where Hearth has the role that docs/weaviate.md gives it; and once more an open one, without TLS.
 //
 // With E2E=optional a machine that cannot run the servers skips the tests; otherwise that is a failure. With
 // HEARTH_E2E_SERVERS, a file with the line that `go run ./cmd/servers` prints, the tests use those servers and start none.
@@ -17,14 +18,17 @@ import (
 
 // real are the servers, as contract and cmd/servers know them.
 type real struct {
-	CAFile       string `json:"ca_file"`
-	WeaviateURL  string `json:"weaviate_tls_url"`
-	OdooURL      string `json:"odoo_tls_url"`
-	OdooDB       string `json:"odoo_db"`
-	OdooUser     string `json:"odoo_user"`
-	OdooPassword string `json:"odoo_password"`
-	OdooUID      int    `json:"odoo_uid"`
-	OdooKey      string `json:"odoo_api_key"`
+	CAFile           string `json:"ca_file"`
+	WeaviateURL      string `json:"weaviate_tls_url"`
+	WeaviateGRPCURL  string `json:"weaviate_grpc_tls_url"`
+	WeaviateKey      string `json:"weaviate_key"`
+	WeaviateAdminKey string `json:"weaviate_admin_key"`
+	OdooURL          string `json:"odoo_tls_url"`
+	OdooDB           string `json:"odoo_db"`
+	OdooUser         string `json:"odoo_user"`
+	OdooPassword     string `json:"odoo_password"`
+	OdooUID          int    `json:"odoo_uid"`
+	OdooKey          string `json:"odoo_api_key"`
 
 	victims []contract.Victim // none where others have started the servers
 }
@@ -35,11 +39,22 @@ func TestHearthBeforeRealServers(t *testing.T) {
 	t.Run("the contract is kept", func(t *testing.T) { contract.Run(t, bin, u) })
 	t.Run("handlers get what was loaded", func(t *testing.T) { contract.RunHandlers(t, bin, u, 200, 100) })
 	t.Run("a function lives whatever breaks beside it", func(t *testing.T) { contract.RunFailOpen(t, bin, u, r.victims...) })
+	t.Run("the contract is kept with an open Weaviate without TLS", func(t *testing.T) {
+		open, err := servers.StartWeaviate(t.Context(), t.TempDir(), servers.WeaviateConfig{Vectorizers: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(open.Stop)
+		u := u
+		u.WeaviateURL, u.WeaviateGRPC, u.WeaviateKey, u.WeaviateAdminKey, u.Turns = open.URL, open.GRPCURL, "", "", 100
+		contract.Run(t, bin, u)
+	})
 }
 
 func (r real) upstreams() contract.Upstreams {
 	return contract.Upstreams{
-		WeaviateURL: r.WeaviateURL, CAFile: r.CAFile,
+		WeaviateURL: r.WeaviateURL, WeaviateGRPC: r.WeaviateGRPCURL, CAFile: r.CAFile,
+		WeaviateKey: r.WeaviateKey, WeaviateAdminKey: r.WeaviateAdminKey,
 		OdooURL: r.OdooURL, OdooDB: r.OdooDB, OdooUser: r.OdooUser, OdooPassword: r.OdooPassword, OdooKey: r.OdooKey, OdooUID: r.OdooUID,
 		Turns: 1000, TalksTTL: 500 * time.Millisecond,
 	}
@@ -70,10 +85,13 @@ func startServers(t *testing.T) (r real) {
 	odoo, err := servers.StartOdoo(t.Context(), dir) // first: where this cannot be, nothing has to be built
 	check(err)
 	t.Cleanup(odoo.Stop)
-	weaviate, err := servers.StartWeaviate(t.Context(), dir)
+	weaviate, err := servers.StartWeaviate(t.Context(), dir, servers.WeaviateConfig{
+		Users:       []servers.Classes{{Message: contract.MessageClasses, Mute: contract.MuteClasses}},
+		Vectorizers: true,
+	})
 	check(err)
 	t.Cleanup(weaviate.Stop)
-	nginx, err := servers.StartNginx(t.Context(), dir, servers.NginxConfig{Weaviate: weaviate.URL, Odoo: odoo.URL})
+	nginx, err := servers.StartNginx(t.Context(), dir, servers.NginxConfig{Weaviate: weaviate.URL, WeaviateGRPC: weaviate.GRPCURL, Odoo: odoo.URL})
 	check(err)
 	t.Cleanup(nginx.Stop)
 	return real{
@@ -81,7 +99,8 @@ func startServers(t *testing.T) (r real) {
 			{Name: "Weaviate", Kill: weaviate.Kill, Restart: weaviate.Restart},
 			{Name: "nginx", Kill: nginx.Kill, Restart: nginx.Restart},
 		},
-		CAFile: nginx.CAFile, WeaviateURL: nginx.WeaviateURL, OdooURL: nginx.OdooURL,
+		CAFile: nginx.CAFile, OdooURL: nginx.OdooURL,
+		WeaviateURL: nginx.WeaviateURL, WeaviateGRPCURL: nginx.WeaviateGRPCURL, WeaviateKey: weaviate.Key, WeaviateAdminKey: weaviate.AdminKey,
 		OdooDB: odoo.DB, OdooUser: odoo.User, OdooPassword: odoo.Password, OdooUID: odoo.UID, OdooKey: odoo.APIKey,
 	}
 }

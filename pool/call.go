@@ -13,7 +13,7 @@ import (
 // Request is one call to the upstream of a Pool.
 type Request struct {
 	Method string
-	Path   string // path and query below the pool's URL, already escaped: "/v1/graphql/batch"
+	Path   string // path and query below the pool's URL, already escaped: "/v1/batch/objects"
 	Header http.Header
 	Body   []byte
 	// Repeatable says that sending the request twice is the same as sending it once, whatever its method.
@@ -39,12 +39,13 @@ type Error struct {
 func (e *Error) Error() string { return fmt.Sprintf("%s: %v", e.Upstream, e.Err) }
 func (e *Error) Unwrap() error { return e.Err }
 
-// Do sends req and reads the whole answer. Every error is an *Error; a status of 4xx or 5xx is no error.
+// Do sends req and reads the whole answer. Every error is an *Error; a status of 4xx or 5xx is no error, a redirect is
+// one ([RedirectError]).
 // The call ends at ctx's deadline or after Config.Timeout, whichever comes first.
 func (p *Pool) Do(ctx context.Context, req Request) (*Response, error) {
 	ctx, sent := TraceSent(ctx)
 	fail := func(err error) (*Response, error) {
-		return nil, &Error{Upstream: p.cfg.Name, Sent: sent() > 0, Err: unwrapURLError(err)}
+		return nil, &Error{Upstream: p.cfg.Name, Sent: !notApplied(sent(), err), Err: unwrapURLError(err)}
 	}
 	if req.Repeatable {
 		ctx = Repeatable(ctx)
@@ -63,7 +64,7 @@ func (p *Pool) Do(ctx context.Context, req Request) (*Response, error) {
 		return fail(err)
 	}
 	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
+	b, err := bodyOf(resp)
 	if err != nil {
 		return fail(err)
 	}

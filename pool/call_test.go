@@ -36,7 +36,7 @@ func TestAnErrorSaysWhetherTheRequestMayHaveArrived(t *testing.T) {
 		}, nil, true, nil},
 		{
 			"an answer too large", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "0123456789") },
-			func(c *Config) { c.MaxResponse = 9 }, true, ErrTooLarge,
+			func(c *Config) { c.Answers = NewAnswers(9, 9) }, true, ErrTooLarge,
 		},
 	} {
 		for _, net := range []testnet.Config{{}, {TLS: true, HTTP2: true}} {
@@ -114,7 +114,7 @@ func TestAnAnswerMayBeAsLongAsTheBound(t *testing.T) {
 			w.(http.Flusher).Flush() // of unknown length, so that only reading tells
 			_, _ = io.WriteString(w, "x")
 		}
-	}, func(c *Config) { c.MaxResponse = 1000 })
+	}, func(c *Config) { c.Answers = NewAnswers(1000, 1000) })
 	if n := len(p.get("/")); n != 1000 {
 		t.Errorf("%d bytes came", n)
 	}
@@ -131,30 +131,6 @@ func TestAnAnswerMayBeAsLongAsTheBound(t *testing.T) {
 	}
 	if s := p.pool.Stats(); s.Retries != 0 || s.Replays != 0 {
 		t.Errorf("it is asked for again: %+v", s)
-	}
-}
-
-func TestRedirectsAreAnswersNotOrders(t *testing.T) {
-	p := start(t, testnet.Config{}, func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/" {
-			t.Errorf("%s was asked for", r.URL.Path)
-		}
-		http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
-	}, nil)
-	for _, method := range []string{http.MethodGet, http.MethodPost} {
-		p.want(http.StatusTemporaryRedirect, Request{Method: method, Path: "/"})
-	}
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.server.URL+"/", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := p.pool.Client().Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusTemporaryRedirect || resp.Header.Get("Location") != "/elsewhere" {
-		t.Errorf("the client got %d to %q", resp.StatusCode, resp.Header.Get("Location"))
 	}
 }
 

@@ -55,8 +55,8 @@ func TestBaseURL(t *testing.T) {
 
 func TestDefaults(t *testing.T) {
 	got := Config{}.withDefaults()
-	if got.Size != 5 || got.Queue != 1024 || got.Timeout != 5*time.Second || got.DialTimeout != 3*time.Second ||
-		got.MaxIdle != 50*time.Second || got.MaxResponse != 32<<20 || got.Retries != 2 || got.PingPath != "/" || got.Pulse == nil || got.Logger == nil {
+	if got.Size != 5 || got.Limit == nil || got.Timeout != 5*time.Second || got.DialTimeout != 3*time.Second ||
+		got.MaxIdle != 50*time.Second || got.Answers.Each() != 32<<20 || got.Retries != 2 || got.Ping.Path != "/" || got.Pulse == nil || got.Logger == nil {
 		t.Errorf("the defaults are %+v", got)
 	}
 	if got := (Config{Retries: -1}).withDefaults().Retries; got != 0 {

@@ -30,6 +30,7 @@ type conns struct {
 	dial    func(context.Context) (*dialed, error)
 	pulse   *clock.Pulse
 	size    int    // idle connections kept
+	first   int    // connections that the first warm-up opens
 	from    uint64 // freezes from which on they are kept at all
 	maxIdle time.Duration
 
@@ -92,7 +93,9 @@ type waitResult struct {
 }
 
 func newConns(ctx context.Context, cfg Config, dial func(context.Context) (*dialed, error)) *conns {
-	cs := &conns{dial: dial, pulse: cfg.Pulse, size: cfg.Size, from: cfg.KeepFrom, maxIdle: cfg.MaxIdle}
+	cs := &conns{
+		dial: dial, pulse: cfg.Pulse, size: cfg.Size, first: cfg.FirstWarm, from: cfg.KeepFrom, maxIdle: cfg.MaxIdle, shares: cfg.GRPC,
+	}
 	cs.ctx, cs.cancel = context.WithCancel(ctx)
 	return cs
 }
@@ -405,15 +408,15 @@ func (cs *conns) warm(ctx context.Context, n int) error {
 	return errors.Join(errs...)
 }
 
-// usual is how many connections a warm-up is to open: as many as have been in use at once, or may be if none was yet or
+// usual is how many connections a warm-up is to open: as many as have been in use at once, or Config.FirstWarm if none was yet or
 // there was no warm-up before. And whether requests share one.
 func (cs *conns) usual() (n int, shared bool) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	if !cs.warmed {
-		return cs.size, cs.shares
+		return cs.first, cs.shares
 	}
-	return cmp.Or(cs.peak, cs.size), cs.shares
+	return cmp.Or(cs.peak, cs.first), cs.shares
 }
 
 // counts says how many connections are open, and how many of them idle.

@@ -1,11 +1,9 @@
 package pool
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"time"
 
@@ -155,8 +153,10 @@ func (p *Pool) send(ctx context.Context, l lease, req *http.Request) (_ *http.Re
 	resp, err := l.RoundTrip(out)
 	took := time.Since(sent)
 	if err == nil {
-		err = p.readAll(resp)
+		err = p.cfg.Answers.read(ctx, resp, p.cfg.GRPC)
 	}
+	_, tooLarge := errors.AsType[*TooLargeError](err)
+	answered = tooLarge
 	if err != nil {
 		err = cmp.Or(context.Cause(ctx), err)
 		if !errors.Is(err, errLost) {
@@ -169,17 +169,4 @@ func (p *Pool) send(ctx context.Context, l lease, req *http.Request) (_ *http.Re
 		p.stats.roundTrips.add(took)
 	}
 	return resp, nil
-}
-
-// readAll replaces the body of an answer, which must not be too large, by one that is read already.
-func (p *Pool) readAll(resp *http.Response) error {
-	b, err := io.ReadAll(io.LimitReader(resp.Body, p.cfg.MaxResponse+1))
-	if e := resp.Body.Close(); err == nil {
-		err = e
-	}
-	if err == nil && int64(len(b)) > p.cfg.MaxResponse {
-		err = ErrTooLarge
-	}
-	resp.Body = io.NopCloser(bytes.NewReader(b))
-	return err
 }

@@ -1,47 +1,34 @@
 package pool
 
 import (
+	"cmp"
 	"context"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"hearth/internal/clock"
 )
 
-// limit hands out a fixed number of slots; a bounded number of callers may wait for one.
-type limit struct {
+// Limit hands out a fixed number of slots, one per call under way; a bounded number of callers may wait for one. Pools
+// of one upstream share it.
+type Limit struct {
 	slots   chan struct{} // holds one element per slot taken
 	waiting atomic.Int64
 	queue   int64
 	pulse   *clock.Pulse
-	closed  chan struct{}
-	closing sync.Once
 }
 
-func newLimit(size, queue int, pulse *clock.Pulse) *limit {
-	return &limit{slots: make(chan struct{}, size), queue: int64(queue), pulse: pulse, closed: make(chan struct{})}
+// NewLimit makes a limit of size slots, for which at most queue callers wait, 1024 by default. A nil pulse is that of a
+// process that is never frozen.
+func NewLimit(size, queue int, pulse *clock.Pulse) *Limit {
+	queue = cmp.Or(queue, 1024)
+	if pulse == nil {
+		pulse = clock.Awake()
+	}
+	return &Limit{slots: make(chan struct{}, size), queue: int64(queue), pulse: pulse}
 }
 
-func (l *limit) acquire(ctx context.Context, s *counters) error {
-	if err := l.take(ctx, s); err != nil {
-		return err
-	}
-	select {
-	case <-l.closed: // while it was taken: close may not have seen it
-		l.release()
-		return ErrClosed
-	default:
-		return nil
-	}
-}
-
-func (l *limit) take(ctx context.Context, s *counters) error {
-	select {
-	case <-l.closed:
-		return ErrClosed
-	default:
-	}
+func (l *Limit) acquire(ctx context.Context, s *counters) error {
 	select {
 	case l.slots <- struct{}{}:
 		return nil
@@ -64,24 +51,9 @@ func (l *limit) take(ctx context.Context, s *counters) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-l.closed:
-		return ErrClosed
 	}
 }
 
-func (l *limit) release() { <-l.slots }
+func (l *Limit) release() { <-l.slots }
 
-// close turns waiters away and returns when every slot is back.
-func (l *limit) close() {
-	l.closing.Do(func() {
-		close(l.closed)
-		for range cap(l.slots) {
-			l.slots <- struct{}{}
-		}
-		for range cap(l.slots) {
-			l.release()
-		}
-	})
-}
-
-func (l *limit) inUse() int { return len(l.slots) }
+func (l *Limit) inUse() int { return len(l.slots) }

@@ -15,14 +15,14 @@ import (
 // limited is a limit and those who want its slots, in a bubble.
 type limited struct {
 	*testing.T
-	*limit
+	*Limit
 	stats   counters
 	callers sync.WaitGroup
 }
 
 func bubble(t *testing.T, size, queue int, run func(*limited)) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &limited{T: t, limit: newLimit(size, queue, clock.Awake())}
+		l := &limited{T: t, Limit: NewLimit(size, queue, clock.Awake())}
 		run(l)
 		l.callers.Wait()
 	})
@@ -130,28 +130,11 @@ func TestAWaiterThatGivesUpLeavesItsPlace(t *testing.T) {
 	})
 }
 
-func TestClosingFreesWhoWaits(t *testing.T) {
-	bubble(t, 1, 5, func(l *limited) {
-		l.wantGot("the first", l.ask(l.Context()), nil)
-		second, third := l.ask(l.Context()), l.ask(l.Context())
-		closed := make(chan error, 1)
-		l.callers.Go(func() { l.close(); closed <- nil })
-		l.wantGot("the second", second, ErrClosed)
-		l.wantGot("the third", third, ErrClosed)
-		l.wantWaiting("closing, while one has a slot,", closed)
-		l.release()
-		l.wantGot("closing", closed, nil)
-		l.close() // twice does no harm
-		l.wantGot("one that comes later, with a slot free,", l.ask(l.Context()), ErrClosed)
-		l.wantState(0, 0, 2, 0)
-	})
-}
-
 func TestOnlyTimeAwakeCountsAsWaited(t *testing.T) {
 	for passes, want := range map[time.Duration]time.Duration{clock.Gap / 2: clock.Gap / 2, clock.Gap: 0} {
 		synctest.Test(t, func(t *testing.T) {
 			var stats counters
-			l := newLimit(1, 1, clock.NewPulse(nil)) // without Run every silence of a gap is a freeze
+			l := NewLimit(1, 1, clock.NewPulse(nil)) // without Run every silence of a gap is a freeze
 			if err := l.acquire(t.Context(), &stats); err != nil {
 				t.Fatal(err)
 			}

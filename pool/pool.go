@@ -2,7 +2,7 @@
 //
 // Start reading at [Pool.Do], a whole call, or [Pool.Client], the same path as an *http.Client for libraries
 // that bring their own requests. Either way a request takes a slot (limit.go), is tried again where that is
-// safe (retry.go), and each try goes over a connection (exchange.go) out of those that are open (conns.go) or are
+// safe (retry.go; never a redirect, redirect.go), and each try goes over a connection (exchange.go) out of those that are open (conns.go) or are
 // opened (transport.go). What happens is counted (stats.go).
 //
 // The connections are the package's own, not net/http's pool: a sandbox freezes between invocations, and only who
@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"net/http"
 	"net/url"
 	"strings"
@@ -37,7 +38,7 @@ var (
 	ErrQueueFull = errors.New("queue full")
 	// ErrClosed occurs after Close.
 	ErrClosed = errors.New("pool closed")
-	// ErrTooLarge occurs when an answer is longer than Config.MaxResponse.
+	// ErrTooLarge is what a [TooLargeError] wraps.
 	ErrTooLarge = errors.New("answer too large")
 )
 
@@ -45,17 +46,22 @@ var (
 type Config struct {
 	Name        string                // of the upstream, in errors, logs and statistics
 	URL         string                // http or https, with an optional path prefix
+	GRPC        bool                  // speak HTTP/2 alone, without TLS too, and read answers as gRPC writes them
 	Size        int                   // requests at the same time and connections kept; default 5
-	Queue       int                   // callers that may wait for a slot; default 1024
+	FirstWarm   int                   // connections that the first [Pool.Warm] opens; default Size
+	Queue       int                   // callers that may wait for a slot; default as [NewLimit] has it
+	Limit       *Limit                // shared with other pools of the upstream; nil: one of its own, of Size and Queue
 	Timeout     time.Duration         // of one call, retries and waiting included; default 5s
 	DialTimeout time.Duration         // of one TCP connection, and of one TLS handshake; default 3s or Timeout
 	MaxIdle     time.Duration         // after which an unused connection is closed; default 50s
-	MaxResponse int64                 // bytes of one answer; default 32 MiB
+	Answers     *Answers              // how much memory answers may take; nil: 32 MiB each
 	Retries     int                   // of a repeatable call after its first try; default 2, negative none
 	RootCAs     func() *x509.CertPool // called once, before the first dial; nil: the system's
-	PingPath    string                // cheap GET that proves a connection, whatever its status; default "/"
+	Ping        Request               // a cheap request that proves a connection, whatever its answer; default GET /
 	Pulse       *clock.Pulse          // notices freezes; nil: there are none
 	KeepFrom    uint64                // freezes from which on connections are kept: before, each ends with its request
+	UserAgent   string                // of every request, whatever library made it; empty: the request's own
+	Variable    string                // that holds URL, to be named where the address is wrong
 	Logger      *slog.Logger          // nil discards
 
 	// NoRace and NoReplay leave out what keeps a freeze from being seen, for tests that show what it is good for. NoReplay
@@ -65,18 +71,25 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	c.Size = cmp.Or(c.Size, 5)
-	c.Queue = cmp.Or(c.Queue, 1024)
 	c.Timeout = cmp.Or(c.Timeout, 5*time.Second)
 	c.DialTimeout = cmp.Or(c.DialTimeout, min(3*time.Second, c.Timeout))
 	c.MaxIdle = cmp.Or(c.MaxIdle, 50*time.Second)
-	c.MaxResponse = cmp.Or(c.MaxResponse, 32<<20)
+	c.FirstWarm = min(cmp.Or(c.FirstWarm, c.Size), c.Size)
+	if c.Answers == nil {
+		c.Answers = NewAnswers(32<<20, math.MaxInt64)
+	}
 	c.Retries = max(0, cmp.Or(c.Retries, 2))
 	if c.NoReplay {
 		c.Retries = 0
 	}
-	c.PingPath = cmp.Or(c.PingPath, "/")
+	if c.Ping.Method == "" {
+		c.Ping = Request{Method: http.MethodGet, Path: "/"}
+	}
 	if c.Pulse == nil {
 		c.Pulse = clock.Awake()
+	}
+	if c.Limit == nil {
+		c.Limit = NewLimit(c.Size, c.Queue, c.Pulse)
 	}
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	return c
@@ -101,7 +114,6 @@ func (c Config) validate() (*url.URL, error) {
 type Pool struct {
 	cfg    Config
 	base   string // URL without a trailing slash
-	limit  *limit
 	conns  *conns
 	stats  counters
 	client *http.Client
@@ -109,7 +121,11 @@ type Pool struct {
 
 	ctx    context.Context //nolint:containedctx // the pool's own life: Close ends it, and with it what is in flight
 	cancel context.CancelCauseFunc
-	work   sync.WaitGroup // requests on their way; Add happens with a slot taken
+
+	mu     sync.Mutex     // no call begins once closed is set
+	closed bool           // guarded by mu
+	calls  sync.WaitGroup // calls under way; Add is guarded by mu
+	work   sync.WaitGroup // requests on their way; Add happens within a call
 }
 
 // New makes a pool. It opens no connection: see [Pool.Warm].
@@ -119,7 +135,7 @@ func New(cfg Config) (*Pool, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	p := &Pool{cfg: cfg, base: strings.TrimSuffix(u.String(), "/"), limit: newLimit(cfg.Size, cfg.Queue, cfg.Pulse)}
+	p := &Pool{cfg: cfg, base: strings.TrimSuffix(u.String(), "/")}
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
 	p.conns = newConns(p.ctx, cfg, dialer(cfg, u, &p.stats))
 	p.retry = p.newRetry()
@@ -136,11 +152,18 @@ func (p *Pool) Name() string { return p.cfg.Name }
 // BaseURL is the upstream's address without a trailing slash.
 func (p *Pool) BaseURL() string { return p.base }
 
+// MaxAnswer is how many bytes one answer may have.
+func (p *Pool) MaxAnswer() int64 { return p.cfg.Answers.Each() }
+
 // Client sends its requests through the pool: for libraries that want an *http.Client.
 func (p *Pool) Client() *http.Client { return p.client }
 
 // RoundTrip takes a slot, sends req, reads the whole answer and gives the slot back.
 func (p *Pool) RoundTrip(req *http.Request) (_ *http.Response, err error) {
+	if !p.enter() {
+		return nil, ErrClosed
+	}
+	defer p.calls.Done()
 	ctx := req.Context()
 	if req.Method == http.MethodGet || req.Method == http.MethodHead {
 		ctx = Repeatable(ctx)
@@ -153,27 +176,47 @@ func (p *Pool) RoundTrip(req *http.Request) (_ *http.Response, err error) {
 			err = cmp.Or(context.Cause(p.ctx), context.Cause(ctx), err) //nolint:contextcheck // the pool's end explains it best
 		}
 	}()
-	if err := p.limit.acquire(ctx, &p.stats); err != nil {
+	if err := p.cfg.Limit.acquire(ctx, &p.stats); err != nil {
 		return nil, err
 	}
-	defer p.limit.release()
+	defer p.cfg.Limit.release()
 	out := req.Clone(ctx)
 	maps.Copy(out.Header, passedHeaders(ctx))
+	if p.cfg.UserAgent != "" {
+		out.Header.Set("User-Agent", p.cfg.UserAgent)
+	}
 	resp, err := (&retryablehttp.RoundTripper{Client: p.retry}).RoundTrip(out)
 	if err != nil {
-		return nil, err // without the answer before it, which the library hands on
+		if resp != nil { // the answer before it, which the library hands on
+			_ = resp.Body.Close()
+		}
+		return nil, err
 	}
 	return resp, nil
 }
 
-// Warm opens as many connections as callers have had in use at once so far, or Config.Size the first time and before the
+// enter begins a call, unless the pool is closed. It ends with calls.Done.
+func (p *Pool) enter() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return false
+	}
+	p.calls.Add(1)
+	return true
+}
+
+// Warm opens as many connections as callers have had in use at once so far, or Config.FirstWarm the first time and before the
 // first of them, all at the same time, and closes those that were idle for too long. It returns when the dials have ended, with
 // the errors of all, or when ctx ends; the dials go on then. An HTTP/2 connection serves all requests: it gets a
 // ping instead.
 func (p *Pool) Warm(ctx context.Context) error {
 	n, shared := p.conns.usual()
 	if shared {
-		_, err := p.Do(Own(ctx), Request{Method: http.MethodGet, Path: p.cfg.PingPath})
+		_, err := p.Do(Own(ctx), p.cfg.Ping)
+		if _, ok := errors.AsType[*RedirectError](err); ok {
+			return nil // an answer, whatever it says
+		}
 		return err
 	}
 	if err := p.conns.warm(ctx, n); err != nil {
@@ -184,9 +227,12 @@ func (p *Pool) Warm(ctx context.Context) error {
 
 // Close refuses new calls, cancels those in flight, closes the connections and returns when all is done.
 func (p *Pool) Close() {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
 	p.cancel(ErrClosed)
-	p.limit.close()
 	p.conns.close()
+	p.calls.Wait()
 	p.work.Wait()
 }
 

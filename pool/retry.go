@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -31,7 +32,7 @@ func (t tries) RoundTrip(req *http.Request) (*http.Response, error) { return t(r
 func (p *Pool) newRetry() *retryablehttp.Client {
 	return &retryablehttp.Client{
 		HTTPClient: &http.Client{
-			Transport:     tries(p.exchange),
+			Transport:     tries(p.try),
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		RetryWaitMin: retryWaitMin,
@@ -49,6 +50,18 @@ func (p *Pool) newRetry() *retryablehttp.Client {
 	}
 }
 
+// try is one exchange. It tells a redirect before net/http does, which fails over a Location that it cannot parse.
+func (p *Pool) try(req *http.Request) (*http.Response, error) {
+	resp, err := p.exchange(req)
+	if err == nil {
+		err = p.redirected(resp)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
+
 // checkRetry retries what is repeatable, and whatever never had a connection.
 func checkRetry(ctx context.Context, resp *http.Response, err error) (bool, error) {
 	if ctx.Err() != nil {
@@ -58,6 +71,9 @@ func checkRetry(ctx context.Context, resp *http.Response, err error) (bool, erro
 		_, unsent := errors.AsType[*noConnectionError](err)
 		return (unsent || repeatable(ctx)) && !final(err), nil
 	}
+	if grpcStatus(resp) == grpcUnavailable {
+		return repeatable(ctx), nil
+	}
 	switch resp.StatusCode {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return repeatable(ctx), nil
@@ -65,10 +81,21 @@ func checkRetry(ctx context.Context, resp *http.Response, err error) (bool, erro
 	return false, nil
 }
 
+// grpcUnavailable is gRPC's code for what may work later.
+const grpcUnavailable = "14"
+
+// grpcStatus is the code of an answer of gRPC that was read: in its trailers, or in its headers where it has no message.
+// It is empty for any other answer.
+func grpcStatus(resp *http.Response) string {
+	const name = "Grpc-Status"
+	return cmp.Or(resp.Trailer.Get(name), resp.Header.Get(name))
+}
+
 // final says that a failure will be the same next time.
 func final(err error) bool {
 	_, distrusted := errors.AsType[*tls.CertificateVerificationError](err)
-	return distrusted || errors.Is(err, ErrTooLarge) || errors.Is(err, guard.ErrPanic)
+	_, redirected := errors.AsType[*RedirectError](err)
+	return distrusted || redirected || errors.Is(err, ErrTooLarge) || errors.Is(err, guard.ErrPanic)
 }
 
 // backoff waits as long as the upstream asks for, but never longer than the most, and otherwise doubles with jitter.

@@ -46,13 +46,44 @@ func (p *Pool) Stats() Stats {
 	c := &p.stats
 	open, idle := p.conns.counts()
 	return Stats{
-		Size: p.cfg.Size, Open: open, Idle: idle, InUse: p.limit.inUse(), Queue: int(p.limit.waiting.Load()),
+		Size: p.cfg.Size, Open: open, Idle: idle, InUse: p.cfg.Limit.inUse(), Queue: int(p.cfg.Limit.waiting.Load()),
 		Requests: c.requests.Load(), Failures: c.failures.Load(), Retries: c.retries.Load(),
 		Dials: c.dials.Load(), DialErrors: c.dialErrors.Load(), Reused: c.reused.Load(), Races: c.races.Load(), Replays: c.replays.Load(),
 		Handshakes: c.handshakes.Load(), Resumed: c.resumed.Load(),
 		Waits: c.waits.Load(), Rejected: c.rejected.Load(), WaitMS: ms(time.Duration(c.waited.Load())),
-		RoundTrip: c.roundTrips.quantiles(),
+		RoundTrip: quantiles(c.roundTrips.sorted()),
 	}
+}
+
+// Together returns the statistics of the pools of one upstream, which share a [Limit], as if they were one.
+func Together(pools ...*Pool) Stats {
+	var all Stats
+	var seen []time.Duration
+	for _, p := range pools {
+		s := p.Stats()
+		all.Size, all.InUse, all.Queue = s.Size, s.InUse, s.Queue // of the limit
+		all.Open += s.Open
+		all.Idle += s.Idle
+		all.Requests += s.Requests
+		all.Failures += s.Failures
+		all.Retries += s.Retries
+		all.Dials += s.Dials
+		all.DialErrors += s.DialErrors
+		all.Reused += s.Reused
+		all.Races += s.Races
+		all.Replays += s.Replays
+		all.Handshakes += s.Handshakes
+		all.Resumed += s.Resumed
+		all.Waits += s.Waits
+		all.Rejected += s.Rejected
+		all.WaitMS += s.WaitMS
+		last, count := p.stats.roundTrips.sorted()
+		seen = append(seen, last...)
+		all.RoundTrip.Count += count
+	}
+	slices.Sort(seen)
+	all.RoundTrip = quantiles(seen, all.RoundTrip.Count)
+	return all
 }
 
 type counters struct {
@@ -94,13 +125,13 @@ func (w *window) median() time.Duration {
 	return seen[len(seen)/2]
 }
 
-func (w *window) quantiles() Quantiles {
-	seen, count := w.sorted()
+// quantiles of the last observations, the least first, of so many in all.
+func quantiles(last []time.Duration, count int64) Quantiles {
 	q := Quantiles{Count: count}
-	if len(seen) == 0 {
+	if len(last) == 0 {
 		return q
 	}
-	at := func(share float64) float64 { return ms(seen[int(share*float64(len(seen)-1)+0.5)]) }
+	at := func(share float64) float64 { return ms(last[int(share*float64(len(last)-1)+0.5)]) }
 	q.P50, q.P90, q.P99, q.Max = at(0.5), at(0.9), at(0.99), at(1)
 	return q
 }

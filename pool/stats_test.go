@@ -63,7 +63,7 @@ func TestQuantilesAreOfTheLastObservations(t *testing.T) {
 			all = append(all, d)
 		}
 		kept := slices.Sorted(slices.Values(all[max(0, n-512):]))
-		got := w.quantiles()
+		got := quantiles(w.sorted())
 		want := Quantiles{Count: int64(n)}
 		if len(kept) > 0 {
 			want.P50, want.P90, want.P99, want.Max = nearest(kept, 50), nearest(kept, 90), nearest(kept, 99), nearest(kept, 100)

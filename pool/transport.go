@@ -35,6 +35,11 @@ func dialer(cfg Config, u *url.URL, stats *counters) func(context.Context) (*dia
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 5 * time.Second},
 		DisableCompression:     true, // the upstream is near, and decompression costs more than it saves
 	}
+	if cfg.GRPC {
+		transport.Protocols = new(http.Protocols)
+		transport.Protocols.SetHTTP2(true)
+		transport.Protocols.SetUnencryptedHTTP2(true)
+	}
 	trust := sync.OnceFunc(func() { // reading the system's roots takes longer than all else at start
 		if cfg.RootCAs != nil {
 			transport.TLSClientConfig.RootCAs = cfg.RootCAs()

@@ -1,26 +1,21 @@
 package sidecar
 
 import (
+	"encoding/json"
+	"maps"
 	"net/http"
+	"slices"
+	"sync"
+	"time"
 
 	"hearth/client"
+	"hearth/internal/guard"
 	"hearth/pool"
 	"hearth/pool/odoo"
 )
 
 func (s *Server) dropCache(r *request) error {
-	given := map[string]bool{}
-	for name := range r.query.All() {
-		n := string(name)
-		if n != "chat" && n != "model" { // a slip must not drop everything
-			return badField(n, "is not a parameter of this call")
-		}
-		if given[n] {
-			return badField(n, "is given more than once")
-		}
-		given[n] = true
-	}
-	byChat, byModel := given["chat"], given["model"]
+	byChat, byModel := r.query.Has("chat"), r.query.Has("model")
 	chat, model := string(r.query.Peek("chat")), string(r.query.Peek("model"))
 	var n int
 	switch {
@@ -31,7 +26,9 @@ func (s *Server) dropCache(r *request) error {
 			refusal.Field = "chat"
 			return refusal
 		}
-		n = s.cfg.Cache.DropChat(chat)
+		for _, name := range s.chatNames(r.ctx, chat) {
+			n += s.cfg.Cache.DropChat(name)
+		}
 	case byModel:
 		if !odoo.ValidModel(model) {
 			return badField("model", "must be a model's name such as res.partner")
@@ -53,7 +50,10 @@ type upstream struct {
 	Detail string `json:"detail,omitempty"`
 }
 
-// ready answers 200 once every configured upstream was reached.
+// readyTimeout bounds the questions of one call of /readyz.
+const readyTimeout = 5 * time.Second
+
+// ready answers 200 once every configured upstream has answered what requests will ask. It asks where nobody has yet.
 func (s *Server) ready(r *request) error {
 	states := map[string]upstream{}
 	if s.cfg.Weaviate == nil {
@@ -62,11 +62,24 @@ func (s *Server) ready(r *request) error {
 	if s.cfg.Odoo == nil {
 		states["odoo"] = upstream{"not configured", s.cfg.NoOdoo}
 	}
-	ok := len(s.cfg.Pools) > 0
-	for _, p := range s.cfg.Pools {
-		states[p.Name()] = upstream{State: "reached"}
-		if p.Stats().RoundTrip.Count == 0 {
-			states[p.Name()] = upstream{State: "not reached"}
+	ctx, cancel := s.cfg.Pulse.WithTimeout(r.ctx, readyTimeout)
+	defer cancel()
+	var g sync.WaitGroup
+	faults := make([]error, len(s.cfg.Upstreams))
+	for i, u := range s.cfg.Upstreams {
+		if !s.reached[i].Load() {
+			g.Go(func() {
+				faults[i] = guard.Do(func() error { return u.Ask(ctx) })
+				s.reached[i].Store(faults[i] == nil)
+			})
+		}
+	}
+	g.Wait()
+	ok := len(s.cfg.Upstreams) > 0
+	for i, u := range s.cfg.Upstreams {
+		states[u.Name] = upstream{State: "reached"}
+		if faults[i] != nil {
+			states[u.Name] = upstream{State: "not reached", Detail: s.problemOf(faults[i]).Detail}
 			ok = false
 		}
 	}
@@ -84,9 +97,35 @@ func (s *Server) ready(r *request) error {
 func (s *Server) debugCache(r *request) error { return r.send(http.StatusOK, s.cfg.Cache.Stats()) }
 
 func (s *Server) debugPools(r *request) error {
-	pools := map[string]pool.Stats{}
-	for _, p := range s.cfg.Pools {
-		pools[p.Name()] = p.Stats()
+	reply := map[string]any{}
+	for _, u := range s.cfg.Upstreams {
+		pools := slices.Collect(maps.Values(u.Pools))
+		each := map[string]pool.Stats{}
+		for name, p := range u.Pools {
+			if name != "" {
+				each[name] = p.Stats()
+			}
+		}
+		reply[u.Name] = upstreamStats{pool.Together(pools...), each}
 	}
-	return r.send(http.StatusOK, pools)
+	return r.send(http.StatusOK, reply)
+}
+
+// upstreamStats are the statistics of an upstream, and those of each of its pools where it has several.
+type upstreamStats struct {
+	pool.Stats
+	pools map[string]pool.Stats
+}
+
+// MarshalJSON puts the pools beside the sums: {…, "rest": {…}, "grpc": {…}}.
+func (u upstreamStats) MarshalJSON() ([]byte, error) {
+	all, err := json.Marshal(u.Stats)
+	if err != nil || len(u.pools) == 0 {
+		return all, err
+	}
+	each, err := json.Marshal(u.pools)
+	if err != nil {
+		return nil, err
+	}
+	return append(append(all[:len(all)-1], ','), each[1:]...), nil
 }

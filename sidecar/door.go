@@ -29,19 +29,19 @@ func (s *Server) enter(r *request, broken error) (handle func(*Server, *request)
 		return nil, unreadable(broken)
 	}
 	h := &r.Request.Header
-	if why := foreign(h, r.socket); why != "" {
+	asked := parseTarget(string(h.RequestURI()))
+	if why := foreign(h, asked, r.socket); why != "" {
 		return nil, problem(http.StatusForbidden, "forbidden", why)
 	}
-	path, query, _ := strings.Cut(string(h.RequestURI()), "?")
-	if path != client.PathHealth && s.cfg.Token != "" &&
+	if asked.path != client.PathHealth && s.cfg.Token != "" &&
 		subtle.ConstantTimeCompare(h.Peek(client.HeaderToken), []byte(s.cfg.Token)) != 1 {
-		return nil, problem(http.StatusUnauthorized, "token", "the call must carry the right "+client.HeaderToken)
+		return nil, problem(http.StatusUnauthorized, "token", wrongToken(s.cfg.TokenFrom))
 	}
-	handle, segment, allowed := match(routes(), string(h.Method()), path)
+	found, segment, allowed := match(routes(), string(h.Method()), asked.path)
 	if len(allowed) == 0 {
-		return nil, problem(http.StatusNotFound, "no-such-call", "there is no call "+shortened(path))
+		return nil, problem(http.StatusNotFound, "no-such-call", "there is no call "+shortened(asked.path))
 	}
-	if handle == nil {
+	if found == nil {
 		r.Response.Header.Set("Allow", strings.Join(allowed, ", "))
 		return nil, problem(http.StatusMethodNotAllowed, "method", "this call takes "+strings.Join(allowed, ", "))
 	}
@@ -51,27 +51,45 @@ func (s *Server) enter(r *request, broken error) (handle func(*Server, *request)
 	if len(r.body) > 0 && !isJSON(h.ContentType()) {
 		return nil, problem(http.StatusUnsupportedMediaType, "media-type", "a body must be application/json")
 	}
-	r.query.Parse(query)
-	if strings.Contains(path, "/v1/chats/") {
+	if strings.Contains(asked.path, "/v1/chats/") {
 		if r.chat, refusal = decodeChat(segment); refusal != nil {
 			return nil, refusal
 		}
 	}
+	if refusal = r.parseQuery(asked.query, found.query); refusal != nil {
+		return nil, refusal
+	}
 	r.directives, refusal = parseCacheControl(h.PeekAll("Cache-Control"))
-	return handle, refusal
+	return found.handle, refusal
+}
+
+// wrongToken says where the token comes from, and so why a caller may have another one.
+func wrongToken(variable string) string {
+	why := "the call must carry the right " + client.HeaderToken + ". "
+	if variable == "HEARTH_TOKEN" {
+		return why + "It is this sidecar's HEARTH_TOKEN: the caller's must be the same. A caller without one derives its own from " +
+			"AWS_SESSION_TOKEN or AWS_CONTAINER_AUTHORIZATION_TOKEN"
+	}
+	return why + "It is derived from the " + variable + " that this sidecar has: a handler that overwrites it, or that has a HEARTH_TOKEN " +
+		"of its own, brings another. Set HEARTH_TOKEN for the whole function"
 }
 
 // foreign says why a request is not from this sandbox's own handler.
-func foreign(h *fasthttp.RequestHeader, socket bool) string {
+func foreign(h *fasthttp.RequestHeader, asked target, socket bool) string {
 	switch {
 	case h.Peek("X-Forwarded-For") != nil, h.Peek("Forwarded") != nil:
 		return "forwarded requests are refused"
 	case !localHost(string(h.Host()), socket):
 		return "the Host must be this machine"
-	case string(h.Peek("Sec-Fetch-Site")) == "cross-site":
-		return "cross-site requests are refused"
+	case !asked.local(socket):
+		return "an absolute target must be http:// and this machine"
 	}
-	if origin := h.Peek("Origin"); origin != nil {
+	for _, site := range h.PeekAll("Sec-Fetch-Site") {
+		if string(site) == "cross-site" {
+			return "cross-site requests are refused"
+		}
+	}
+	for _, origin := range h.PeekAll("Origin") {
 		u, err := url.Parse(string(origin))
 		if err != nil || !localHost(u.Host, socket) {
 			return "cross-site requests are refused"

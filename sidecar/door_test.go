@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"bytes"
 	"net/url"
 	"slices"
 	"strings"
@@ -42,9 +43,9 @@ func TestPathsAreMatchedRaw(t *testing.T) {
 		{"GET", "/healthz", true, "", "GET HEAD"},
 		{"GET", "", false, "", ""},
 	} {
-		handle, chat, allowed := match(routes(), c.method, c.path)
-		if (handle != nil) != c.found || chat != c.chat || strings.Join(allowed, " ") != c.allowed {
-			t.Errorf("%s %s: found %t, chat %q, allowed %v", c.method, c.path, handle != nil, chat, allowed)
+		found, chat, allowed := match(routes(), c.method, c.path)
+		if (found != nil) != c.found || chat != c.chat || strings.Join(allowed, " ") != c.allowed {
+			t.Errorf("%s %s: found %t, chat %q, allowed %v", c.method, c.path, found != nil, chat, allowed)
 		}
 	}
 }
@@ -97,18 +98,41 @@ func TestCacheControl(t *testing.T) {
 		`max-age="5"`:                     {MaxAge: d(5)},
 		"max-age=0":                       {MaxAge: d(0)},
 		"max-age=99999999999999999999999": {MaxAge: d(1<<31 - 1)},
-		"private, x=y, no-transform,, ,":  {},
+		"MIN-FRESH=3,max-age = 4":         {MinFresh: d(3), MaxAge: d(4)},
+
+		// Of a directive given twice the stricter one counts, in either order.
+		"max-age=0, max-age=1000":  {MaxAge: d(0)},
+		"max-age=1000, max-age=0":  {MaxAge: d(0)},
+		"min-fresh=9, min-fresh=1": {MinFresh: d(9)},
+		"min-fresh=1, min-fresh=9": {MinFresh: d(9)},
+		"max-stale=9, max-stale=1": {MaxStale: d(1)},
+		"max-stale, max-stale=1":   {MaxStale: d(1)},
+		"max-stale=1, max-stale":   {MaxStale: d(1)},
+		"max-stale":                {MaxStale: new(time.Duration(-1))},
+
+		// A quoted value is one value, whatever it holds.
+		`x="a, no-cache", no-store`:                   {NoStore: true},
+		`x="a\", no-cache", no-store`:                 {NoStore: true},
+		`x="a\\", no-cache`:                           {NoCache: true},
+		`x="max-age=1, no-cache`:                      {},
+		`x="a, b" , max-age="\7"`:                     {MaxAge: d(7)},
+		`no-cache="a, only-if-cached"`:                {NoCache: true},
+		`=no-cache, no-store=, "no-cache", no-cache2`: {NoStore: true},
+		"private, x=y, no-transform,, ,":              {},
 	} {
 		got, refusal := parseCacheControl([][]byte{[]byte(header)})
 		if refusal != nil || !same(got, want) {
 			t.Errorf("%q: %+v, %v", header, got, refusal)
 		}
 	}
-	got, refusal := parseCacheControl([][]byte{[]byte("no-cache"), []byte("max-stale")})
-	if refusal != nil || !got.NoCache || got.MaxStale == nil || *got.MaxStale >= 0 {
-		t.Errorf("two headers: %+v, %v", got, refusal)
+	got, refusal := parseCacheControl([][]byte{[]byte("no-cache, max-age=9"), []byte("max-age=1"), []byte("max-stale, max-age=5")})
+	if refusal != nil || !same(got, cache.Directives{NoCache: true, MaxAge: d(1), MaxStale: new(time.Duration(-1))}) {
+		t.Errorf("three lines: %+v, %v", got, refusal)
 	}
-	for _, header := range []string{"max-age", "max-age=", "max-age=-1", "max-age=x", "max-stale=1.5"} {
+	for _, header := range []string{
+		"max-age", "max-age=", "max-age=-1", "max-age=+1", "max-age=x", "max-age=1 2", `max-age="1"2`, `max-age=""`, "max-stale=1.5", "max-stale=", "min-fresh", "min-fresh=soon",
+		"max-age=1, max-age=x",
+	} {
 		if _, refusal := parseCacheControl([][]byte{[]byte(header)}); refusal == nil || refusal.Field != "Cache-Control" {
 			t.Errorf("%q: %v", header, refusal)
 		}
@@ -117,14 +141,18 @@ func TestCacheControl(t *testing.T) {
 
 func same(a, b cache.Directives) bool {
 	eq := func(x, y *time.Duration) bool { return (x == nil) == (y == nil) && (x == nil || *x == *y) }
-	return a.NoCache == b.NoCache && a.NoStore == b.NoStore && a.OnlyIfCached == b.OnlyIfCached && eq(a.MaxAge, b.MaxAge) && eq(a.MaxStale, b.MaxStale)
+	return a.NoCache == b.NoCache && a.NoStore == b.NoStore && a.OnlyIfCached == b.OnlyIfCached && eq(a.MaxAge, b.MaxAge) &&
+		eq(a.MinFresh, b.MinFresh) && eq(a.MaxStale, b.MaxStale)
 }
 
 func TestETagsMatch(t *testing.T) {
 	for header, want := range map[string]bool{
-		"": false, `"a"`: true, `W/"a"`: true, `"b", "a"`: true, `"b"`: false, "*": true, "a": false,
+		"": false, `"a"`: true, `W/"a"`: true, `"b", "a"`: true, `"b"`: false, "*": true, "a": false, " * ": true,
+		"\"b\"\n\"a\"": true, "\"a\"\n\"b\"": true, "\"b\"\n\"c\"": false, `"b","c" ,,	W/"a"`: true,
+		`"b, "a`: false, `"b,"a""`: false, `"x\", "a"`: true, `w/"a"`: false, `W/ "a"`: false, `"a`: false, `b "a"`: false,
+		"*\n\"b\"": false, `"b", *`: false, `*"a"`: false,
 	} {
-		if got := matches([]byte(header), `"a"`); got != want {
+		if got := matches(bytes.Split([]byte(header), []byte("\n")), `"a"`); got != want {
 			t.Errorf("%q: %t", header, got)
 		}
 	}

@@ -3,54 +3,14 @@ package sidecar
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"hearth/cache"
-	"hearth/client"
 )
-
-// parseCacheControl reads what the request says of freshness. Unknown directives are ignored, as RFC 9111 wants.
-func parseCacheControl(headers [][]byte) (d cache.Directives, refusal *client.Problem) {
-	for _, h := range headers {
-		for directive := range strings.SplitSeq(string(h), ",") {
-			name, value, given := strings.Cut(strings.TrimSpace(directive), "=")
-			value = strings.Trim(strings.TrimSpace(value), `"`)
-			switch name = strings.ToLower(strings.TrimSpace(name)); name {
-			case "no-cache":
-				d.NoCache = true
-			case "no-store":
-				d.NoStore = true
-			case "only-if-cached":
-				d.OnlyIfCached = true
-			case "max-stale":
-				if !given {
-					d.MaxStale = new(time.Duration(-1))
-					continue
-				}
-				fallthrough
-			case "max-age":
-				age, err := strconv.ParseUint(value, 10, 63)
-				if err != nil && !errors.Is(err, strconv.ErrRange) {
-					return d, badField("Cache-Control", name+" must be a number of seconds")
-				}
-				age = min(age, math.MaxInt32)                    // RFC 9111: an overflow counts as 2^31
-				seconds := new(time.Duration(age) * time.Second) //nolint:gosec // bounded above
-				if name == "max-age" {
-					d.MaxAge = seconds
-				} else {
-					d.MaxStale = seconds
-				}
-			}
-		}
-	}
-	return d, nil
-}
 
 // describe writes where a reply came from, as RFC 9211 says it.
 func (r *request) describe(o cache.Origin) {
@@ -96,7 +56,7 @@ func (r *request) reply(part string, got cache.Reply) error {
 	r.timings(timing{part, time.Since(r.started)})
 	if r.IsGet() || r.IsHead() {
 		r.Response.Header.Set("ETag", got.ETag)
-		if matches(r.Request.Header.Peek("If-None-Match"), got.ETag) {
+		if matches(r.Request.Header.PeekAll("If-None-Match"), got.ETag) {
 			r.SetStatusCode(http.StatusNotModified)
 			return nil
 		}
@@ -104,16 +64,6 @@ func (r *request) reply(part string, got cache.Reply) error {
 	r.SetContentType("application/json")
 	r.Response.SetBodyRaw(got.Body)
 	return nil
-}
-
-func matches(ifNoneMatch []byte, etag string) bool {
-	for candidate := range bytes.SplitSeq(ifNoneMatch, []byte(",")) {
-		candidate = bytes.TrimPrefix(bytes.TrimSpace(candidate), []byte("W/"))
-		if string(candidate) == etag || string(candidate) == "*" {
-			return true
-		}
-	}
-	return false
 }
 
 // send encodes a reply that is not held.

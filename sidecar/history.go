@@ -33,21 +33,24 @@ func (s *Server) history(r *request) error {
 	return r.reply("history", got)
 }
 
-func (s *Server) getHistory(ctx context.Context, chat string, v cache.View, d cache.Directives) (cache.Reply, error) {
-	if s.cfg.Weaviate == nil {
-		return cache.Reply{}, s.notConfigured("weaviate", s.cfg.NoWeaviate)
+func (s *Server) getHistory(ctx context.Context, spelled string, v cache.View, d cache.Directives) (cache.Reply, error) {
+	chat, err := s.messageChat(ctx, spelled)
+	if err != nil {
+		return cache.Reply{}, err
 	}
 	return s.cfg.Cache.History(ctx, cache.HistoryRequest{
 		Chat: chat, View: v, Policy: s.cfg.Policies[cache.History], Directives: d,
-		Load: func(ctx context.Context, _, want int) (cache.Loaded, error) { return s.loadHistory(ctx, chat, want) },
+		Load: func(ctx context.Context, need, want int) (cache.Loaded, error) {
+			return s.loadHistory(ctx, chat, need, want)
+		},
 		Render: func(user, assistant []cache.Message) ([]byte, error) {
 			return encode(s.renderHistory(chat, user, assistant, v.Full))
 		},
 	})
 }
 
-func (s *Server) loadHistory(ctx context.Context, chat string, n int) (cache.Loaded, error) {
-	pages, err := s.cfg.Weaviate.Recent(ctx, chat, []string{"user", "assistant"}, n)
+func (s *Server) loadHistory(ctx context.Context, chat string, need, want int) (cache.Loaded, error) {
+	pages, err := s.cfg.Weaviate.Recent(ctx, chat, []string{"user", "assistant"}, need, want)
 	if err != nil {
 		return cache.Loaded{}, err
 	}

@@ -2,6 +2,7 @@ package sidecar
 
 import (
 	"bytes"
+	"crypto/fips140"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,7 +40,9 @@ func objectID(parts ...string) string {
 		b = strconv.AppendInt(b, int64(len(p)), 10)
 		b = append(append(b, ':'), p...)
 	}
-	return uuid.NewSHA1(namespace(), b).String()
+	var id uuid.UUID
+	fips140.WithoutEnforcement(func() { id = uuid.NewSHA1(namespace(), b) }) // a name, not a secret
+	return id.String()
 }
 
 // appendMessages writes messages of a chat: 201 once Weaviate has them all.
@@ -48,24 +51,31 @@ func (s *Server) appendMessages(r *request) error {
 	if err != nil {
 		return err
 	}
-	key := string(r.Request.Header.Peek(client.HeaderIdempotencyKey))
+	keys := r.Request.Header.PeekAll(client.HeaderIdempotencyKey)
+	if len(keys) > 1 {
+		return badField(client.HeaderIdempotencyKey, "is given more than once")
+	}
+	key := string(bytes.Join(keys, nil))
 	if len(key) > maxKey {
 		return badField(client.HeaderIdempotencyKey, fmt.Sprintf("must have at most %d bytes", maxKey))
 	}
-	if s.cfg.Weaviate == nil {
-		return s.notConfigured("weaviate", s.cfg.NoWeaviate)
+	chat, err := s.messageChat(r.ctx, r.chat)
+	if err != nil {
+		return err
 	}
-	w := s.cfg.Cache.BeginWrite(r.chat)
+	w := s.cfg.Cache.BeginWrite(chat)
 	defer w.End()
 	// A caller that names its messages, or the request, may send it again: the same objects are written.
 	repeatable := key != "" || !slices.ContainsFunc(messages, func(m weaviate.NewMessage) bool { return m.ID == "" })
-	if err := identify(w, r.chat, key, r.body, messages); err != nil {
+	if err := identify(w, chat, key, r.body, messages); err != nil {
 		return err
 	}
-	verdicts, err := s.cfg.Weaviate.Append(r.ctx, r.chat, messages)
+	written, err := s.cfg.Weaviate.Append(r.ctx, chat, messages)
 	if err != nil {
 		if weaviate.Unknown(err) {
 			w.Unknown()
+		} else {
+			w.Refused()
 		}
 		p := s.problemOf(err)
 		if weaviate.Unknown(err) {
@@ -74,15 +84,21 @@ func (s *Server) appendMessages(r *request) error {
 		return p
 	}
 	var stored []cache.Message
+	verdicts := make([]error, len(messages))
 	for i, m := range messages {
-		if verdicts[i] == nil {
+		m.CreatedAt = written[i].CreatedAt
+		if verdicts[i] = written[i].Err; verdicts[i] == nil {
 			stored = append(stored, cache.Message(m.Message))
 		}
+	}
+	unknown := slices.ContainsFunc(verdicts, weaviate.Unknown)
+	if len(stored) == 0 && !unknown {
+		w.Refused()
 	}
 	w.Acknowledge(stored)
 	r.timings(timing{"messages", time.Since(r.started)})
 	if len(stored) < len(messages) {
-		if slices.ContainsFunc(verdicts, weaviate.Unknown) {
+		if unknown {
 			w.Unknown()
 		}
 		return outcomes(messages, verdicts, repeatable)

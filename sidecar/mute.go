@@ -24,9 +24,10 @@ func (s *Server) mute(r *request) error {
 	return r.reply("mute", cache.Reply{Body: body, ETag: cache.ETag(body), Origin: origin})
 }
 
-func (s *Server) getMute(ctx context.Context, chat string, d cache.Directives) (client.Mute, cache.Origin, error) {
-	if s.cfg.Weaviate == nil {
-		return client.Mute{}, cache.Origin{}, s.notConfigured("weaviate", s.cfg.NoWeaviate)
+func (s *Server) getMute(ctx context.Context, spelled string, d cache.Directives) (client.Mute, cache.Origin, error) {
+	chat, err := s.muteChat(ctx, spelled)
+	if err != nil {
+		return client.Mute{}, cache.Origin{}, err
 	}
 	m, origin, err := s.cfg.Cache.Mute(ctx, chat, s.cfg.Policies[cache.Mute], d, func(ctx context.Context) (cache.LoadedMute, error) {
 		m, err := s.cfg.Weaviate.Mute(ctx, chat)
@@ -62,16 +63,20 @@ func (s *Server) setMute(r *request) error {
 	if err := o.err(); err != nil {
 		return err
 	}
-	if s.cfg.Weaviate == nil {
-		return s.notConfigured("weaviate", s.cfg.NoWeaviate)
+	if s.cfg.Weaviate != nil && !s.cfg.Weaviate.TakesUntil() && !m.Until.IsZero() {
+		return badField("until", "cannot be kept: HEARTH_MUTE_FIELDS names no property for it")
 	}
-	unlock, err := s.muting.lock(r.ctx, r.chat)
+	chat, err := s.muteChat(r.ctx, r.chat)
+	if err != nil {
+		return err
+	}
+	unlock, err := s.muting.lock(r.ctx, chat)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	err = s.cfg.Cache.SetMute(r.chat, m, func() error {
-		return s.cfg.Weaviate.SetMute(r.ctx, r.chat, m.Muted, m.Until, objectID("mute", r.chat))
+	err = s.cfg.Cache.SetMute(chat, m, func() error {
+		return s.cfg.Weaviate.SetMute(r.ctx, chat, m.Muted, m.Until, objectID("mute", chat))
 	})
 	if err != nil {
 		p := s.problemOf(err)

@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,30 +21,34 @@ const errorDocs = "/docs/errors.md#"
 
 func titles() map[string]string {
 	return map[string]string{
-		"bad-field":       "A field is wrong",
-		"bad-body":        "The body is not what the call takes",
-		"forbidden":       "Not a call of this machine's own",
-		"headers":         "Headers too large",
-		"internal":        "Internal error",
-		"key-reused":      "Idempotency key reused",
-		"media-type":      "Not JSON",
-		"method":          "Method not allowed",
-		"no-such-call":    "No such call",
-		"not-cached":      "Not held",
-		"not-configured":  "Upstream not configured",
-		"not-http":        "Not HTTP",
-		"odoo":            "Odoo refused",
-		"overloaded":      "Too many calls at once",
-		"partial":         "Not everything was written",
-		"preprocess":      "No part could be fetched",
-		"shutting-down":   "Shutting down",
-		"slow-request":    "Request too slow",
-		"timeout":         "No answer in time",
-		"token":           "Token missing or wrong",
-		"too-large":       "Body too large",
-		"unknown-outcome": "Outcome unknown",
-		"unreachable":     "Upstream not reached",
-		"weaviate":        "Weaviate refused",
+		"answer-too-large": "Answer too large",
+		"search-cut-short": "Search cut short",
+		"wrong-class":      "Class of the wrong shape",
+		"bad-field":        "A field is wrong",
+		"bad-body":         "The body is not what the call takes",
+		"forbidden":        "Not a call of this machine's own",
+		"headers":          "Headers too large",
+		"internal":         "Internal error",
+		"key-reused":       "Idempotency key reused",
+		"media-type":       "Not JSON",
+		"method":           "Method not allowed",
+		"no-such-call":     "No such call",
+		"not-cached":       "Not held",
+		"not-configured":   "Upstream not configured",
+		"not-http":         "Not HTTP",
+		"odoo":             "Odoo refused",
+		"overloaded":       "Too many calls at once",
+		"partial":          "Not everything was written",
+		"preprocess":       "No part could be fetched",
+		"shutting-down":    "Shutting down",
+		"slow-request":     "Request too slow",
+		"timeout":          "No answer in time",
+		"token":            "Token missing or wrong",
+		"too-large":        "Body too large",
+		"unknown-outcome":  "Outcome unknown",
+		"unreachable":      "Upstream not reached",
+		"weaviate":         "Weaviate refused",
+		"redirected":       "Upstream's address redirects",
 	}
 }
 
@@ -76,6 +81,9 @@ func (s *Server) problemOf(err error) *client.Problem {
 	if e, ok := errors.AsType[*odoo.ArgumentError](err); ok {
 		return badField(e.Field, e.Detail)
 	}
+	if e, ok := errors.AsType[*weaviate.ChatIDError](err); ok {
+		return badField("chat_id", e.Detail)
+	}
 	switch {
 	case errors.Is(err, guard.ErrPanic):
 		return s.unexpected(err)
@@ -98,11 +106,14 @@ func (s *Server) problemOf(err error) *client.Problem {
 		if e.Status == http.StatusTooManyRequests {
 			status = http.StatusServiceUnavailable
 		}
-		return of("weaviate", status, "weaviate", e.Message, e.Retryable())
+		return of("weaviate", status, cmp.Or(string(e.Kind), "weaviate"), e.Message, e.Retryable())
 	}
 	upstream := ""
 	if e, ok := errors.AsType[*pool.Error](err); ok {
 		upstream = e.Upstream
+	}
+	if e, ok := errors.AsType[*pool.RedirectError](err); ok {
+		return of(upstream, http.StatusBadGateway, "redirected", e.Error(), false)
 	}
 	switch {
 	case errors.Is(err, pool.ErrQueueFull):
@@ -112,7 +123,7 @@ func (s *Server) problemOf(err error) *client.Problem {
 	case errors.Is(err, context.DeadlineExceeded):
 		return of(upstream, http.StatusGatewayTimeout, "timeout", "there was no answer in time", true)
 	case errors.Is(err, pool.ErrTooLarge):
-		return of(upstream, http.StatusBadGateway, "unreachable", "the answer is too large", false)
+		return of(upstream, http.StatusBadGateway, string(weaviate.TooLarge), "the answer has more bytes than one may have: a quarter of HEARTH_CACHE_BYTES", false)
 	case upstream != "":
 		s.cfg.Logger.Warn("upstream not reached", "upstream", upstream, "error", err)
 		return of(upstream, http.StatusBadGateway, "unreachable", fmt.Sprintf("no answer from %s", upstream), true)

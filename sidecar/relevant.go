@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"bytes"
 	"context"
 	"strings"
 
@@ -10,10 +11,6 @@ import (
 )
 
 const defaultCount, maxCount = 5, 100
-
-// relevantPrefix and its closing brace stand around the list in the reply as it is held; preprocess takes the
-// list alone.
-const relevantPrefix = `{"relevant_messages":`
 
 func (s *Server) relevant(r *request) error {
 	o := decodeObject(r.body, "")
@@ -59,8 +56,9 @@ func (o *object) roles(name string) []string {
 func isRole(s string) bool { return s == "user" || s == "assistant" || s == "system" }
 
 func (s *Server) getRelevant(ctx context.Context, q weaviate.Query, d cache.Directives) (cache.Reply, error) {
-	if s.cfg.Weaviate == nil {
-		return cache.Reply{}, s.notConfigured("weaviate", s.cfg.NoWeaviate)
+	var err error
+	if q.Chat, err = s.messageChat(ctx, q.Chat); err != nil {
+		return cache.Reply{}, err
 	}
 	id, err := encode(q)
 	if err != nil {
@@ -68,7 +66,7 @@ func (s *Server) getRelevant(ctx context.Context, q weaviate.Query, d cache.Dire
 	}
 	key := cache.RelevantKey(q.Chat, string(id))
 	return s.cfg.Cache.Get(ctx, key, s.cfg.Policies[cache.Relevant], d, func(ctx context.Context) ([]byte, error) {
-		found, err := s.cfg.Weaviate.Search(ctx, q)
+		found, mode, err := s.cfg.Weaviate.Relevant(ctx, q)
 		if err != nil {
 			return nil, err
 		}
@@ -76,9 +74,9 @@ func (s *Server) getRelevant(ctx context.Context, q weaviate.Query, d cache.Dire
 		for i, f := range found {
 			list[i] = client.ScoredMessage{Message: client.Message(f.Message), Score: f.Score}
 		}
-		return encode(client.Relevant{RelevantMessages: list})
+		return encode(client.Relevant{Mode: string(mode), RelevantMessages: list})
 	})
 }
 
-// relevantList is the list within a reply of getRelevant.
-func relevantList(reply []byte) []byte { return reply[len(relevantPrefix) : len(reply)-1] }
+// relevantList is the list within a reply of getRelevant, its last field; a mode's name has no bracket.
+func relevantList(reply []byte) []byte { return reply[bytes.IndexByte(reply, '[') : len(reply)-1] }

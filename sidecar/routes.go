@@ -13,30 +13,31 @@ type route struct {
 	method string
 	path   string
 	handle func(*Server, *request) error
+	query  []string // the parameters that it takes
 }
 
 // routes are all calls of the API.
 func routes() []route {
 	return []route{
-		{http.MethodGet, client.PathHistory, (*Server).history},
-		{http.MethodPost, client.PathRelevant, (*Server).relevant},
-		{http.MethodGet, client.PathMute, (*Server).mute},
-		{http.MethodPut, client.PathMute, (*Server).setMute},
-		{http.MethodPost, client.PathMessages, (*Server).appendMessages},
-		{http.MethodPost, client.PathPreprocess, (*Server).preprocess},
-		{http.MethodGet, client.PathOdooModels, (*Server).odooModels},
-		{http.MethodPost, client.PathOdooCall, (*Server).odooCall},
-		{http.MethodDelete, client.PathCache, (*Server).dropCache},
-		{http.MethodGet, client.PathHealth, (*Server).health},
-		{http.MethodGet, client.PathReady, (*Server).ready},
-		{http.MethodGet, client.PathDebugCache, (*Server).debugCache},
-		{http.MethodGet, client.PathDebugPools, (*Server).debugPools},
+		{http.MethodGet, client.PathHistory, (*Server).history, []string{"num_messages", "full_text_len"}},
+		{http.MethodPost, client.PathRelevant, (*Server).relevant, nil},
+		{http.MethodGet, client.PathMute, (*Server).mute, nil},
+		{http.MethodPut, client.PathMute, (*Server).setMute, nil},
+		{http.MethodPost, client.PathMessages, (*Server).appendMessages, nil},
+		{http.MethodPost, client.PathPreprocess, (*Server).preprocess, nil},
+		{http.MethodGet, client.PathOdooModels, (*Server).odooModels, []string{"names"}},
+		{http.MethodPost, client.PathOdooCall, (*Server).odooCall, nil},
+		{http.MethodDelete, client.PathCache, (*Server).dropCache, []string{"chat", "model"}},
+		{http.MethodGet, client.PathHealth, (*Server).health, nil},
+		{http.MethodGet, client.PathReady, (*Server).ready, nil},
+		{http.MethodGet, client.PathDebugCache, (*Server).debugCache, nil},
+		{http.MethodGet, client.PathDebugPools, (*Server).debugPools, nil},
 	}
 }
 
 // match finds the call for a raw path: split on raw slashes, so that an encoded one stays within its segment.
 // It returns the chat's segment, still encoded, and the methods that the path allows.
-func match(table []route, method, path string) (handle func(*Server, *request) error, chat string, allowed []string) {
+func match(table []route, method, path string) (found *route, chat string, allowed []string) {
 	got := strings.Split(path, "/")
 	for _, r := range table {
 		want := strings.Split(r.path, "/")
@@ -59,9 +60,9 @@ func match(table []route, method, path string) (handle func(*Server, *request) e
 		if r.method == http.MethodGet {
 			allowed = append(allowed, http.MethodHead)
 		}
-		if handle == nil && slices.Contains(allowed, method) {
-			handle, chat = r.handle, segment
+		if found == nil && slices.Contains(allowed, method) {
+			found, chat = &r, segment
 		}
 	}
-	return handle, chat, allowed
+	return found, chat, allowed
 }

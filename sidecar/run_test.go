@@ -93,7 +93,7 @@ func newSlow(t *testing.T, network string, grace, lastWords time.Duration) *slow
 	t.Helper()
 	s := &slow{came: make(chan struct{}, 1), release: make(chan struct{}), answer: make(chan string, 1), ended: make(chan error, 1)}
 	stand := weaviatetest.New()
-	upstream, err := testnet.Serve(stand, testnet.Config{})
+	upstream, err := testnet.Serve(stand, testnet.Config{HTTP2: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,12 +103,17 @@ func newSlow(t *testing.T, network string, grace, lastWords time.Duration) *slow
 		t.Fatal(err)
 	}
 	t.Cleanup(p.Close)
+	grpc, err := pool.New(pool.Config{Name: "weaviate", URL: upstream.URL, GRPC: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(grpc.Close)
 	memory, err := cache.New(cache.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(memory.Close)
-	w := weaviate.New(p, weaviate.Config{
+	w := weaviate.New(p, grpc, weaviate.Config{
 		Message: weaviate.MessageClass{Class: "Message", ChatID: "chat_id", Role: "role", Content: "content", CreatedAt: "created_at"},
 		Mute:    weaviate.MuteClass{Class: "ChatStatus", ChatID: "chat_id", Muted: "muted", Until: "muted_until"},
 	})
@@ -132,7 +137,7 @@ func newSlow(t *testing.T, network string, grace, lastWords time.Duration) *slow
 			return true
 		}
 	})
-	s.Server = New(Config{Weaviate: w, Cache: memory, Pools: []*pool.Pool{p}})
+	s.Server = New(Config{Weaviate: w, Cache: memory, Upstreams: []Upstream{{Name: "weaviate", Pools: map[string]*pool.Pool{"rest": p, "grpc": grpc}, Ask: w.Ask}}})
 	s.grace, s.lastWords = grace, lastWords
 	if s.listener = listenerFor(t); network == "unix" {
 		_ = s.listener.Close()

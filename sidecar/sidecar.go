@@ -1,9 +1,9 @@
 // Package sidecar serves the localhost API.
 //
-// A request passes the door (door.go: who may ask, and what for), its route (routes.go, every call on one
+// A request passes the door (door.go: who may ask, and what for; target.go), its route (routes.go, every call on one
 // screen) and the operation behind it: history.go, relevant.go, mute.go, messages.go, preprocess.go, odoo.go and
-// admin.go. Bodies are read by decode.go, which names the field at fault; freshness.go translates between HTTP's
-// caching headers and the cache; every error becomes a reply in problem.go.
+// admin.go. Bodies are read by decode.go, which names the field at fault; cachecontrol.go and freshness.go translate
+// between HTTP's caching headers and the cache; every error becomes a reply in problem.go.
 //
 // The package remembers nothing itself: that is in cache. It sends nothing itself: that is in pool/….
 package sidecar
@@ -33,7 +33,8 @@ import (
 
 // Config of the API.
 type Config struct {
-	Token string // every call but /healthz must bring it; empty: none is asked for
+	Token     string // every call but /healthz must bring it; empty: none is asked for
+	TokenFrom string // the variable that Token is, or is derived from
 
 	Weaviate *weaviate.Client // nil: its calls answer 503 with NoWeaviate
 	Odoo     *odoo.Client     // nil: its calls answer 503 with NoOdoo
@@ -41,9 +42,9 @@ type Config struct {
 	NoWeaviate, NoOdoo string
 	Fault              string // what is wrong with the settings or the listeners, for /readyz; empty: nothing
 
-	Pools    []*pool.Pool // for readiness and statistics
-	Cache    *cache.Cache
-	Policies map[cache.Resource]cache.Policy
+	Upstreams []Upstream
+	Cache     *cache.Cache
+	Policies  map[cache.Resource]cache.Policy
 
 	MappedProperties []string // of the message class: a message's own properties may not name them
 	OdooModels       []string // asked for by default
@@ -75,10 +76,18 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// Upstream is what readiness and statistics know of an upstream.
+type Upstream struct {
+	Name  string
+	Pools map[string]*pool.Pool       // by protocol; a single one has no name
+	Ask   func(context.Context) error // asks what requests will ask
+}
+
 // Server answers the API's calls.
 type Server struct {
 	cfg         Config
-	muting      keyedLock // one write of a chat's mute at a time
+	muting      keyedLock     // one write of a chat's mute at a time
+	reached     []atomic.Bool // of each upstream: it has answered a real question
 	readTimeout time.Duration
 	grace       time.Duration
 	lastWords   time.Duration
@@ -86,7 +95,7 @@ type Server struct {
 
 // New makes a server. [Server.Run] starts it.
 func New(cfg Config) *Server {
-	return &Server{cfg: cfg.withDefaults(), muting: newKeyedLock(), readTimeout: readTimeout, grace: grace, lastWords: lastWords}
+	return &Server{cfg: cfg.withDefaults(), muting: newKeyedLock(), reached: make([]atomic.Bool, len(cfg.Upstreams)), readTimeout: readTimeout, grace: grace, lastWords: lastWords}
 }
 
 const (

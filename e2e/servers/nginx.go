@@ -16,17 +16,19 @@ var nginxConf string
 
 // NginxConfig says what nginx stands before.
 type NginxConfig struct {
-	Weaviate string // base URL, or empty for none
-	Odoo     string // base URL, or empty for none
-	HTTP2    bool   // offer HTTP/2 beside HTTP/1.1
+	Weaviate     string // base URL, or empty for none
+	WeaviateGRPC string // likewise
+	Odoo         string // likewise
+	HTTP2        bool   // offer HTTP/2 beside HTTP/1.1 also where no gRPC is
 }
 
 // Nginx is a running nginx that ends TLS, one port for each server behind it, with keep-alive on both sides.
 type Nginx struct {
-	CAFile      string // the PEM file to trust
-	WeaviateURL string
-	OdooURL     string
-	Log         string // the file
+	CAFile          string // the PEM file to trust
+	WeaviateURL     string
+	WeaviateGRPCURL string
+	OdooURL         string
+	Log             string // the file
 
 	restartable
 }
@@ -44,7 +46,7 @@ func StartNginx(ctx context.Context, dir string, config NginxConfig) (*Nginx, er
 	if err := writeCertificates(state); err != nil {
 		return nil, fmt.Errorf("servers: certificates: %w", err)
 	}
-	ports, err := freePorts(2)
+	ports, err := freePorts(3)
 	if err != nil {
 		return nil, err
 	}
@@ -52,17 +54,21 @@ func StartNginx(ctx context.Context, dir string, config NginxConfig) (*Nginx, er
 	type server struct {
 		Name, Upstream string
 		Port           int
+		GRPC           bool
 	}
 	var servers []server
 	n := &Nginx{CAFile: filepath.Join(state, "ca.pem"), Log: filepath.Join(dir, "nginx.log")}
-	if config.Weaviate != "" {
-		servers = append(servers, server{"weaviate", strings.TrimPrefix(config.Weaviate, "http://"), ports[0]})
-		n.WeaviateURL = "https://" + address(ports[0])
+	add := func(name, upstream string, grpc bool) (url string) {
+		if upstream == "" {
+			return ""
+		}
+		port := ports[len(servers)]
+		servers = append(servers, server{name, strings.TrimPrefix(upstream, "http://"), port, grpc})
+		return "https://" + address(port)
 	}
-	if config.Odoo != "" {
-		servers = append(servers, server{"odoo", strings.TrimPrefix(config.Odoo, "http://"), ports[1]})
-		n.OdooURL = "https://" + address(ports[1])
-	}
+	n.WeaviateURL = add("weaviate", config.Weaviate, false)
+	n.WeaviateGRPCURL = add("weaviate_grpc", config.WeaviateGRPC, true)
+	n.OdooURL = add("odoo", config.Odoo, false)
 	var conf strings.Builder
 	fill := template.Must(template.New("nginx.conf").Parse(nginxConf))
 	if err := fill.Execute(&conf, map[string]any{"HTTP2": config.HTTP2, "Servers": servers}); err != nil {

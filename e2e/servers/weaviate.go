@@ -21,18 +21,35 @@ const WeaviateVersion = "1.39.3"
 
 const weaviateModule = "github.com/weaviate/weaviate"
 
-// Weaviate is a running Weaviate: one node, anonymous access, no vectorizer, no automatic schema, empty.
+// WeaviateConfig says how the Weaviate is set up. The zero value is an open one, as a developer runs it: anonymous access,
+// GraphQL on, no modules.
+type WeaviateConfig struct {
+	Version string // default: HEARTH_E2E_WEAVIATE, else [WeaviateVersion]
+
+	// Users sets it up as a Weaviate Cloud cluster is: API keys, roles and no GraphQL. Hearth's user may use these classes
+	// and nothing else, by the role that docs/weaviate.md gives it.
+	Users []Classes
+
+	QueryMaximum int  // rows that a search may reach; 0: the server's default
+	Vectorizers  bool // the modules that take a provider's key with the request, text2vec-openai among them
+}
+
+// Weaviate is a running Weaviate: one node, no automatic schema, empty.
 type Weaviate struct {
-	URL  string
-	GRPC string // host:port
-	Log  string // the file
+	URL     string
+	GRPCURL string
+	Log     string // the file
+
+	// Keys of Config.Users, empty for anonymous access: a root user's, Hearth's, and one of a user without any role, who is
+	// named [Stranger].
+	AdminKey, Key, StrangerKey string
 
 	restartable
 }
 
-// StartWeaviate starts a Weaviate that keeps its data in dir. Started again on the same dir, it has the same data.
-func StartWeaviate(ctx context.Context, dir string) (*Weaviate, error) {
-	version := cmp.Or(os.Getenv("HEARTH_E2E_WEAVIATE"), WeaviateVersion)
+// StartWeaviate starts a Weaviate that keeps its data in dir.
+func StartWeaviate(ctx context.Context, dir string, config WeaviateConfig) (*Weaviate, error) {
+	version := cmp.Or(config.Version, os.Getenv("HEARTH_E2E_WEAVIATE"), WeaviateVersion)
 	bin, err := cached("weaviate-"+version, func(tmp string) error { return buildWeaviate(ctx, version, tmp) })
 	if err != nil {
 		return nil, err
@@ -42,18 +59,19 @@ func StartWeaviate(ctx context.Context, dir string) (*Weaviate, error) {
 		return nil, err
 	}
 	w := &Weaviate{
-		URL:  "http://" + address(ports[0]),
-		GRPC: address(ports[1]),
-		Log:  filepath.Join(dir, "weaviate.log"),
+		URL:     "http://" + address(ports[0]),
+		GRPCURL: "http://" + address(ports[1]),
+		Log:     filepath.Join(dir, "weaviate.log"),
+	}
+	if config.Users != nil {
+		w.AdminKey, w.StrangerKey = "key-of-the-admin", "key-of-the-stranger"
 	}
 
-	environ := []string{
-		"PERSISTENCE_DATA_PATH=" + filepath.Join(dir, "data"),
-		"AUTHENTICATION_ANONYMOUS_ACCESS_ENABLED=true",
+	environ := append(config.environ(w),
+		"PERSISTENCE_DATA_PATH="+filepath.Join(dir, "data"),
 		"AUTOSCHEMA_ENABLED=false",
 		"DEFAULT_VECTORIZER_MODULE=none",
 		"ENABLE_MODULES=",
-		"API_BASED_MODULES_DISABLED=true",
 		"DISABLE_TELEMETRY=true",
 		"GO_PROFILING_DISABLE=true",
 		"LOG_LEVEL=warning",
@@ -68,7 +86,7 @@ func StartWeaviate(ctx context.Context, dir string) (*Weaviate, error) {
 		fmt.Sprint("CLUSTER_DATA_BIND_PORT=", ports[3]),
 		fmt.Sprint("RAFT_PORT=", ports[4]),
 		fmt.Sprint("RAFT_INTERNAL_RPC_PORT=", ports[5]),
-	}
+	)
 	w.restartable, err = startRestartable(ctx, func(ctx context.Context) (*process, error) {
 		cmd := exec.Command(filepath.Join(bin, "weaviate-server"),
 			"--scheme", "http", "--host", "127.0.0.1", "--port", strconv.Itoa(ports[0]))
@@ -88,7 +106,34 @@ func StartWeaviate(ctx context.Context, dir string) (*Weaviate, error) {
 	if err != nil {
 		return nil, err
 	}
+	if config.Users != nil {
+		if w.Key, err = w.makeUser(ctx, config.Users); err != nil {
+			w.Stop()
+			return nil, fmt.Errorf("servers: weaviate: make Hearth's user: %w", err)
+		}
+	}
 	return w, nil
+}
+
+// environ is the part of the environment that depends on the configuration.
+func (c WeaviateConfig) environ(w *Weaviate) []string {
+	environ := []string{fmt.Sprintf("API_BASED_MODULES_DISABLED=%t", !c.Vectorizers)}
+	if c.QueryMaximum != 0 {
+		environ = append(environ, fmt.Sprint("QUERY_MAXIMUM_RESULTS=", c.QueryMaximum))
+	}
+	if c.Users == nil {
+		return append(environ, "AUTHENTICATION_ANONYMOUS_ACCESS_ENABLED=true")
+	}
+	return append(environ,
+		"AUTHENTICATION_ANONYMOUS_ACCESS_ENABLED=false",
+		"AUTHENTICATION_APIKEY_ENABLED=true",
+		"AUTHENTICATION_APIKEY_USERS=admin,"+Stranger,
+		"AUTHENTICATION_APIKEY_ALLOWED_KEYS="+w.AdminKey+","+w.StrangerKey,
+		"AUTHENTICATION_DB_USERS_ENABLED=true",
+		"AUTHORIZATION_RBAC_ENABLED=true",
+		"AUTHORIZATION_RBAC_ROOT_USERS=admin",
+		"DISABLE_GRAPHQL=true",
+	)
 }
 
 // Stop ends the server after it has written its data.
@@ -103,7 +148,11 @@ func buildWeaviate(ctx context.Context, version, tmp string) error {
 	if err != nil {
 		return fmt.Errorf("only from a folder of hearth/e2e: %w", err)
 	}
-	room := filepath.Join(strings.TrimSpace(string(e2e)), "weaviate", version)
+	rooms := filepath.Join(strings.TrimSpace(string(e2e)), "weaviate")
+	room := filepath.Join(rooms, version)
+	if _, err := os.Stat(room); err != nil {
+		return fmt.Errorf("no Weaviate of this version can be built: %w; each folder of %s is one that can", err, rooms)
+	}
 	answer, err := command(ctx, room, "go", "mod", "download", "-json", weaviateModule)
 	if err != nil {
 		return err

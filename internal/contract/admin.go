@@ -169,9 +169,20 @@ func (s *suite) pools(t *testing.T) {
 	h := s.start(t, "HEARTH_WEAVIATE_CONNECTIONS=3")
 	s.fill(t, h)
 	raw := wantKeys(t, "/debug/pools", h.get(t, "/debug/pools").body, "odoo", "weaviate")
-	for name, size := range map[string]int64{"weaviate": 3, "odoo": 2} {
-		fields := wantKeys(t, name, raw[name], "dial_errors", "dials", "failures", "handshakes", "idle", "in_use", "open", "queue", "races", "rejected",
-			"replays", "requests", "resumed", "retries", "reused", "round_trip_ms", "size", "wait_ms", "waits")
+	statistics := []string{
+		"dial_errors", "dials", "failures", "handshakes", "idle", "in_use", "open", "queue", "races", "rejected",
+		"replays", "requests", "resumed", "retries", "reused", "round_trip_ms", "size", "wait_ms", "waits",
+	}
+	both := wantKeys(t, "weaviate", raw["weaviate"], slices.Sorted(slices.Values(append([]string{"grpc", "rest"}, statistics...)))...)
+	raw["weaviate.grpc"], raw["weaviate.rest"] = both["grpc"], both["rest"]
+	delete(both, "grpc")
+	delete(both, "rest")
+	var err error
+	if raw["weaviate"], err = json.Marshal(both); err != nil {
+		t.Fatal(err)
+	}
+	for name, size := range map[string]int64{"weaviate": 3, "weaviate.grpc": 3, "weaviate.rest": 3, "odoo": 2} {
+		fields := wantKeys(t, name, raw[name], statistics...)
 		wantKeys(t, name+".round_trip_ms", fields["round_trip_ms"], "count", "max", "p50", "p90", "p99")
 		var n struct {
 			Size, Open, Idle, Dials, Requests, Reused, Failures int64
@@ -181,8 +192,8 @@ func (s *suite) pools(t *testing.T) {
 			t.Fatal(err)
 		}
 		q := n.RoundTrip
-		if n.Size != size || n.Open < 1 || n.Open > size || n.Idle != n.Open || n.Requests < 4 || n.Reused < 1 || n.Dials < n.Open || n.Failures != 0 ||
-			q["count"] < 4 || q["p50"] <= 0 || q["p50"] > q["p90"] || q["p90"] > q["p99"] || q["p99"] > q["max"] {
+		if n.Size != size || n.Open < 1 || n.Open > size || n.Idle != n.Open || n.Requests < 2 || n.Reused < 1 || n.Dials < n.Open || n.Failures != 0 ||
+			q["count"] < 2 || q["p50"] <= 0 || q["p50"] > q["p90"] || q["p90"] > q["p99"] || q["p99"] > q["max"] {
 			t.Errorf("%s: %s", name, raw[name])
 		}
 	}
@@ -200,7 +211,7 @@ func (s *suite) readiness(t *testing.T) {
 	if !got.Ready || got.Upstreams["weaviate"] != (state{State: "reached"}) || got.Upstreams["odoo"] != (state{State: "reached"}) || len(got.Upstreams) != 2 {
 		t.Errorf("/readyz is %+v", got)
 	}
-	got = want[readiness](t, s.start(t, "HEARTH_WEAVIATE_URL=http://"+freeAddress(t)).get(t, "/readyz"), http.StatusServiceUnavailable)
+	got = want[readiness](t, s.start(t, weaviateAt("http://"+freeAddress(t))...).get(t, "/readyz"), http.StatusServiceUnavailable)
 	if got.Ready || got.Upstreams["weaviate"].State != "not reached" {
 		t.Errorf("without Weaviate, /readyz is %+v", got)
 	}
@@ -217,7 +228,7 @@ func noOdoo() []string {
 }
 
 func (s *suite) unconfigured(t *testing.T) {
-	h := s.start(t, append(noOdoo(), "HEARTH_WEAVIATE_URL=")...)
+	h := s.start(t, append(noOdoo(), weaviateAt("")...)...)
 	message := client.NewMessage{Role: "user", Content: "x"}
 	for path, ask := range map[string]struct {
 		method   string

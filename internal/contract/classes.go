@@ -56,7 +56,7 @@ func (s *suite) classes(t *testing.T) {
 	t.Run("a named vector", func(t *testing.T) {
 		message, mute := s.message+"_Vector", s.mute+"_Vector"
 		env := []string{"HEARTH_MESSAGE_CLASS=" + message, "HEARTH_MUTE_CLASS=" + mute, "HEARTH_WEAVIATE_VECTOR=meaning"}
-		s.command(t, env, "schema")
+		s.makeClasses(t, env...)
 		t.Cleanup(func() { s.weaviate.dropClass(t, message); s.weaviate.dropClass(t, mute) })
 		s.command(t, env, "check")
 		s.converse(t, s.start(t, env...), s.start(t, env...))
@@ -73,7 +73,7 @@ func (s *suite) classes(t *testing.T) {
 			{one, "every class exists\n"},
 			{two, fmt.Sprintf("created tenant two of %s\ncreated tenant two of %s\n", message, mute)},
 		} {
-			if out := s.command(t, c.env, "schema"); out != c.out {
+			if out := s.makeClasses(t, c.env...); out != c.out {
 				t.Errorf("hearth schema printed %q, want %q", out, c.out)
 			}
 		}

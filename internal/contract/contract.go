@@ -7,6 +7,7 @@
 package contract
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -23,16 +24,23 @@ import (
 
 // Upstreams are the servers that the binary under test talks to.
 type Upstreams struct {
-	WeaviateURL string
+	WeaviateURL  string
+	WeaviateGRPC string // base URL for gRPC; empty: where Hearth looks for it by itself
+
+	// WeaviateKey is Hearth's, with rights for [MessageClasses] and [MuteClasses]. The suite makes classes and goes past
+	// Hearth with WeaviateAdminKey. Both are empty for anonymous access.
+	WeaviateKey, WeaviateAdminKey string
 
 	OdooURL      string
+	OdooVersion  int      // 0: 19
+	OdooSpanish  []string // settings of a Hearth whose Odoo user's language is Spanish
 	OdooDB       string
 	OdooUser     string
 	OdooPassword string
 	OdooKey      string // an API key
 	OdooUID      int
 
-	CAFile string // PEM of the authorities that vouch for the servers; empty: they speak plain HTTP
+	CAFile string // PEM of the authorities that vouch for the servers; empty: none of them speaks TLS
 
 	// Weaviate and Odoo are the knobs of stand-ins; nil for real servers, and what needs them is skipped.
 	Weaviate, Odoo *testnet.Knobs
@@ -41,6 +49,9 @@ type Upstreams struct {
 	Turns    int
 	TalksTTL time.Duration
 }
+
+// MessageClasses and MuteClasses are patterns of the names of all classes that the suite makes: * is any text.
+const MessageClasses, MuteClasses = "Contract_*", "ContractMute_*"
 
 // suite is one run against one set of servers, in classes of its own.
 type suite struct {
@@ -87,9 +98,10 @@ func Run(t *testing.T, bin string, u Upstreams) {
 func newSuite(t *testing.T, bin string, u Upstreams) *suite {
 	t.Helper()
 	mark := strconv.FormatUint(rand.Uint64(), 36)
+	u.OdooVersion = cmp.Or(u.OdooVersion, 19)
 	s := &suite{Upstreams: u, bin: bin, message: "Contract_" + mark, mute: "ContractMute_" + mark}
-	s.weaviate = newDirect(t, u.WeaviateURL, u.CAFile)
-	out := s.command(t, nil, "schema")
+	s.weaviate = newDirect(t, u)
+	out := s.makeClasses(t)
 	t.Cleanup(func() {
 		s.weaviate.dropClass(t, s.message)
 		s.weaviate.dropClass(t, s.mute)
@@ -102,7 +114,7 @@ func newSuite(t *testing.T, bin string, u Upstreams) *suite {
 }
 
 func (s *suite) schemaIsMadeOnce(t *testing.T) {
-	if out := s.command(t, nil, "schema"); out != "every class exists\n" {
+	if out := s.makeClasses(t); out != "every class exists\n" {
 		t.Errorf("a second hearth schema printed %q", out)
 	}
 	out := s.command(t, nil, "check")
@@ -129,12 +141,22 @@ func (s *suite) schemaIsMadeOnce(t *testing.T) {
 
 // env are the settings under which a sidecar reaches the servers.
 func (s *suite) env() []string {
-	return []string{
-		"HEARTH_WEAVIATE_URL=" + s.WeaviateURL, "HEARTH_MESSAGE_CLASS=" + s.message, "HEARTH_MUTE_CLASS=" + s.mute,
+	env := []string{
+		"HEARTH_WEAVIATE_URL=" + s.WeaviateURL, "HEARTH_WEAVIATE_API_KEY=" + s.WeaviateKey,
+		"HEARTH_MESSAGE_CLASS=" + s.message, "HEARTH_MUTE_CLASS=" + s.mute,
 		"HEARTH_ODOO_URL=" + s.OdooURL, "HEARTH_ODOO_DB=" + s.OdooDB, "HEARTH_ODOO_USER=" + s.OdooUser,
 		"HEARTH_ODOO_KEY=" + s.OdooKey, "HEARTH_TLS_CA=" + s.CAFile, "HEARTH_LOG_LEVEL=warn",
 		"GORACE=atexit_sleep_ms=0", // a second otherwise, of every process
 	}
+	if s.WeaviateGRPC != "" {
+		env = append(env, "HEARTH_WEAVIATE_GRPC_URL="+s.WeaviateGRPC)
+	}
+	return env
+}
+
+// weaviateAt are the settings of a sidecar whose Weaviate is elsewhere, with REST and gRPC at one address.
+func weaviateAt(url string) []string {
+	return []string{"HEARTH_WEAVIATE_URL=" + url, "HEARTH_WEAVIATE_GRPC_URL=" + url}
 }
 
 // standIn skips what only a stand-in can show.
@@ -146,8 +168,18 @@ func (s *suite) standIn(t *testing.T) {
 }
 
 func newClient(t testing.TB, caFile string) *http.Client {
+	return newClientFor(t, caFile, func(p *http.Protocols) { p.SetHTTP1(true) })
+}
+
+// newHTTP2Client is for gRPC: HTTP/2 with TLS or without.
+func newHTTP2Client(t testing.TB, caFile string) *http.Client {
+	return newClientFor(t, caFile, func(p *http.Protocols) { p.SetHTTP2(true); p.SetUnencryptedHTTP2(true) })
+}
+
+func newClientFor(t testing.TB, caFile string, choose func(*http.Protocols)) *http.Client {
 	t.Helper()
-	transport := &http.Transport{MaxIdleConnsPerHost: 16}
+	transport := &http.Transport{MaxIdleConnsPerHost: 16, Protocols: new(http.Protocols)}
+	choose(transport.Protocols)
 	if caFile != "" {
 		pem, err := os.ReadFile(caFile)
 		if err != nil {

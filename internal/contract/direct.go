@@ -3,22 +3,29 @@ package contract
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"testing"
 	"time"
+
+	"connectrpc.com/connect"
+	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
 )
 
 // direct goes to Weaviate past every sidecar, as another program would.
 type direct struct {
-	url  string
-	http *http.Client
+	url    string
+	key    string // empty: anonymous
+	http   *http.Client
+	search *connect.Client[pb.SearchRequest, pb.SearchReply]
 }
 
-func newDirect(t testing.TB, url, caFile string) *direct {
+func newDirect(t testing.TB, u Upstreams) *direct {
 	t.Helper()
-	return &direct{url: url, http: newClient(t, caFile)}
+	return &direct{
+		url: u.WeaviateURL, key: u.WeaviateAdminKey, http: newClient(t, u.CAFile),
+		search: connect.NewClient[pb.SearchRequest, pb.SearchReply](newHTTP2Client(t, u.CAFile), u.WeaviateGRPC+searchPath, connect.WithGRPC()),
+	}
 }
 
 // object is an object of any class.
@@ -46,6 +53,9 @@ func (d *direct) do(t testing.TB, method, path string, body any) (int, []byte) {
 		t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/json")
+	if d.key != "" {
+		req.Header.Set("Authorization", "Bearer "+d.key)
+	}
 	resp, err := d.http.Do(req)
 	if err != nil {
 		t.Fatalf("%s %s: %v", method, path, err)
@@ -117,24 +127,24 @@ func (d *direct) properties(t testing.TB, class, id string) map[string]any {
 // ids are the objects of a chat.
 func (d *direct) ids(t testing.TB, class, chat string) (ids []string) {
 	t.Helper()
-	quoted, _ := json.Marshal(chat)
-	query := fmt.Sprintf(`{Get{%s(where:{path:["chat_id"],operator:Equal,valueText:%s},limit:1000){chat_id _additional{id}}}}`, class, quoted)
-	status, got := d.do(t, http.MethodPost, "/v1/graphql", map[string]any{"query": query})
-	var answer struct {
-		Data struct {
-			Get map[string][]struct {
-				ChatID     string            `json:"chat_id"`
-				Additional map[string]string `json:"_additional"`
-			}
-		} `json:"data"`
-		Errors []any `json:"errors"`
+	req := connect.NewRequest(&pb.SearchRequest{
+		Collection: class, Limit: 1000, Uses_123Api: true, Uses_125Api: true, Uses_127Api: true,
+		Filters: &pb.Filters{
+			Operator: pb.Filters_OPERATOR_EQUAL, TestValue: &pb.Filters_ValueText{ValueText: chat},
+			Target: &pb.FilterTarget{Target: &pb.FilterTarget_Property{Property: "chat_id"}},
+		},
+		Properties: &pb.PropertiesRequest{NonRefProperties: []string{"chat_id"}}, Metadata: &pb.MetadataRequest{Uuid: true},
+	})
+	if d.key != "" {
+		req.Header().Set("Authorization", "Bearer "+d.key)
 	}
-	if err := json.Unmarshal(got, &answer); status != http.StatusOK || err != nil || answer.Errors != nil {
-		t.Fatalf("find objects of %q: %d %s", chat, status, got)
+	reply, err := d.search.CallUnary(t.Context(), req)
+	if err != nil {
+		t.Fatalf("find objects of %q: %v", chat, err)
 	}
-	for _, o := range answer.Data.Get[class] {
-		if o.ChatID == chat {
-			ids = append(ids, o.Additional["id"])
+	for _, o := range reply.Msg.GetResults() {
+		if o.GetProperties().GetNonRefProps().GetFields()["chat_id"].GetTextValue() == chat {
+			ids = append(ids, o.GetMetadata().GetId())
 		}
 	}
 	return ids

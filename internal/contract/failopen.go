@@ -140,7 +140,7 @@ func (s *suite) killed(t *testing.T, v Victim) {
 		if err := v.Restart(t.Context()); err != nil {
 			return err
 		}
-		_, err := s.tryCommand(t, nil, "schema") // a stand-in keeps nothing
+		_, err := s.tryMakeClasses(t) // a stand-in keeps nothing
 		return err
 	})
 	f.until("all is well again", f.whole)
@@ -154,13 +154,23 @@ func (s *suite) wrongKeys(t *testing.T) {
 	f.until("Weaviate is asked", func(saved bool) bool { return saved })
 	wantProblem(t, f.sidecar.get(t, "/v1/odoo/models"), http.StatusBadGateway)
 
-	strict := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	strict := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
+			w.Header().Set("Content-Type", "application/grpc")
+			w.Header().Set("Grpc-Status", "2") // unknown, as Weaviate says it
+			w.Header().Set("Grpc-Message", "extract auth: unauthorized: invalid api key")
+			return
+		}
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusUnauthorized)
 		_, _ = w.Write([]byte(`{"code":401,"message":"unauthorized: invalid api key"}`))
 	}))
+	strict.Config.Protocols = new(http.Protocols)
+	strict.Config.Protocols.SetHTTP1(true)
+	strict.Config.Protocols.SetUnencryptedHTTP2(true)
+	strict.Start()
 	t.Cleanup(strict.Close)
-	f = s.function(t, []string{"HEARTH_WEAVIATE_URL=" + strict.URL, "HEARTH_WEAVIATE_API_KEY=wrong"})
+	f = s.function(t, append(weaviateAt(strict.URL), "HEARTH_WEAVIATE_API_KEY=wrong"))
 	defer f.end()
 	for range 3 {
 		if f.turn() {
@@ -255,7 +265,7 @@ func (s *suite) hangingDNS(t *testing.T) {
 		t.Fatal(err)
 	}
 	unresolved := s.within(t, fmt.Sprintf("mount --bind '%s' /etc/resolv.conf", conf))
-	f := unresolved.function(t, []string{"HEARTH_WEAVIATE_URL=https://weaviate.example:8443", "GODEBUG=netdns=go"})
+	f := unresolved.function(t, append(weaviateAt("https://weaviate.example:8443"), "GODEBUG=netdns=go"))
 	defer f.end()
 	for range 2 {
 		if f.turn() {

@@ -11,11 +11,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"hearth/internal/buildtags"
 )
 
 // Build builds the binary, with the race detector where the tests have it, and returns its path.
@@ -24,7 +27,7 @@ func Build(t testing.TB) string {
 	root := moduleRoot(t)
 	lookAtSources(t, root)
 	bin := filepath.Join(t.TempDir(), "hearth") // the name under which Lambda knows the extension
-	args := []string{"build", "-o", bin}
+	args := []string{"build", buildtags.Flag(), "-o", bin}
 	if raceDetector {
 		args = append(args, "-race")
 	}
@@ -86,6 +89,20 @@ func (s *suite) tryCommand(t testing.TB, env []string, args ...string) (string, 
 		out = append(out, stderr.Bytes()...)
 	}
 	return string(out), err
+}
+
+// makeClasses runs hearth schema, as an administrator does, and returns what it printed.
+func (s *suite) makeClasses(t testing.TB, env ...string) string {
+	t.Helper()
+	out, err := s.tryMakeClasses(t, env...)
+	if err != nil {
+		t.Fatalf("hearth schema: %v\n%s", err, out)
+	}
+	return out
+}
+
+func (s *suite) tryMakeClasses(t testing.TB, env ...string) (string, error) {
+	return s.tryCommand(t, append(slices.Clone(env), "HEARTH_WEAVIATE_API_KEY="+s.WeaviateAdminKey), "schema")
 }
 
 // hearth is a running sidecar.

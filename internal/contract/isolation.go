@@ -50,7 +50,7 @@ func (s *suite) isolation(t *testing.T) {
 				t.Errorf("a chat of stop words: %+v", p)
 			}
 		}
-		if out, err := s.tryCommand(t, env, "check"); err == nil || !strings.Contains(out, "tokenization") {
+		if out, err := s.tryCommand(t, env, "check"); err != nil || !strings.Contains(out, `has tokenization "word"`) {
 			t.Errorf("hearth check says nothing of the tokenization: %s", out)
 		}
 	})

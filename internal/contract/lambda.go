@@ -81,7 +81,7 @@ func (s *suite) lambda(t *testing.T) {
 		}
 	})
 	t.Run("an upstream that is away does not keep the sandbox from starting", func(t *testing.T) {
-		_, p, h := s.extension(t, lambdatest.Config{}, "HEARTH_WEAVIATE_URL=http://"+freeAddress(t), "HEARTH_ODOO_URL=http://"+freeAddress(t))
+		_, p, h := s.extension(t, lambdatest.Config{}, append(weaviateAt("http://"+freeAddress(t)), "HEARTH_ODOO_URL=http://"+freeAddress(t))...)
 		wantProblem(t, h.get(t, chatPath("lambda", "history")), http.StatusBadGateway)
 		if err := p.Stop(t.Context()); err != nil {
 			t.Errorf("%v\n%s", err, p.Log())

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io"
 	"net/http"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -22,31 +21,32 @@ func (s *suite) overlap(t *testing.T) {
 	const chat = "overlap"
 	domain := map[string]any{"domain": []any{[]any{"email", "=", "overlap@example.com"}}}
 	for _, c := range []struct {
-		name, path string // of the request that is held
-		knobs      *testnet.Knobs
-		url        string
-		read       func() (reply, error)
-		write      func()
+		name  string
+		held  func(*http.Request) bool
+		knobs *testnet.Knobs
+		url   string
+		read  func() (reply, error)
+		write func()
 	}{
 		{
-			"history", "/v1/graphql/batch", s.Weaviate, s.WeaviateURL,
+			"history", s.historyOf("user"), s.Weaviate, s.WeaviateGRPC,
 			func() (reply, error) { return h.try(t.Context(), http.MethodGet, historyPath(chat, 10, 5), nil) },
 			func() { h.say(t, chat, "user", "buoy") },
 		},
 		{
-			"mute", "/v1/graphql", s.Weaviate, s.WeaviateURL,
+			"mute", s.muteOf(), s.Weaviate, s.WeaviateGRPC,
 			func() (reply, error) { return h.try(t.Context(), http.MethodGet, chatPath(chat, "mute"), nil) },
 			func() { h.setMute(t, chat, map[string]any{"muted": true}) },
 		},
 		{
-			"relevant", "/v1/graphql", s.Weaviate, s.WeaviateURL,
+			"relevant", s.relevantMessages(), s.Weaviate, s.WeaviateGRPC,
 			func() (reply, error) {
 				return h.try(t.Context(), http.MethodPost, chatPath(chat, "relevant"), map[string]any{"text": "buoy"})
 			},
 			func() { h.say(t, chat, "user", "buoy") },
 		},
 		{
-			"call", "/search_count", s.Odoo, s.OdooURL,
+			"call", pathHas("/search_count"), s.Odoo, s.OdooURL,
 			func() (reply, error) {
 				return h.try(t.Context(), http.MethodPost, "/v1/odoo/call", client.Call{Model: "res.partner", Method: "search_count", Kwargs: domain})
 			},
@@ -55,7 +55,7 @@ func (s *suite) overlap(t *testing.T) {
 			},
 		},
 		{
-			"history that was dropped", "/v1/graphql/batch", s.Weaviate, s.WeaviateURL,
+			"history that was dropped", s.historyOf("user"), s.Weaviate, s.WeaviateGRPC,
 			func() (reply, error) { return h.try(t.Context(), http.MethodGet, historyPath(chat, 10, 5), nil) },
 			func() {
 				s.weaviate.insert(t, messageObject(s.message, uuid.NewString(), chat, "user", "buoy of another's", instant(0)))
@@ -63,7 +63,7 @@ func (s *suite) overlap(t *testing.T) {
 			},
 		},
 		{
-			"mute that was dropped", "/v1/graphql", s.Weaviate, s.WeaviateURL,
+			"mute that was dropped", s.muteOf(), s.Weaviate, s.WeaviateGRPC,
 			func() (reply, error) { return h.try(t.Context(), http.MethodGet, chatPath("overlap 2", "mute"), nil) },
 			func() {
 				s.weaviate.insert(t, object{Class: s.mute, ID: uuid.NewString(), Properties: map[string]any{"chat_id": "overlap 2", "muted": true}})
@@ -73,7 +73,7 @@ func (s *suite) overlap(t *testing.T) {
 	} {
 		read := make(chan struct{})
 		release := make(chan struct{})
-		c.knobs.SetHook(s.hold(t, c.path, c.url, read, release))
+		c.knobs.SetHook(s.hold(t, c.held, c.url, read, release))
 		type answer struct {
 			reply
 			err error
@@ -113,12 +113,12 @@ func (s *suite) overlap(t *testing.T) {
 	}
 }
 
-// hold answers the first request to a path with what the server says at once, but late.
-func (s *suite) hold(t *testing.T, path, url string, read chan<- struct{}, release <-chan struct{}) testnet.Hook {
+// hold answers the first request that matches with what the server at url says at once, but late.
+func (s *suite) hold(t *testing.T, match func(*http.Request) bool, url string, read chan<- struct{}, release <-chan struct{}) testnet.Hook {
 	var held atomic.Bool
-	back := newClient(t, s.CAFile)
+	clients := map[int]*http.Client{1: newClient(t, s.CAFile), 2: newHTTP2Client(t, s.CAFile)}
 	return func(w http.ResponseWriter, r *http.Request) bool {
-		if !strings.HasSuffix(r.URL.Path, path) || !held.CompareAndSwap(false, true) {
+		if !match(r) || !held.CompareAndSwap(false, true) {
 			return false
 		}
 		body, err := io.ReadAll(r.Body)
@@ -130,7 +130,7 @@ func (s *suite) hold(t *testing.T, path, url string, read chan<- struct{}, relea
 			panic(http.ErrAbortHandler)
 		}
 		again.Header = r.Header.Clone()
-		resp, err := back.Do(again)
+		resp, err := clients[r.ProtoMajor].Do(again)
 		if err != nil {
 			panic(http.ErrAbortHandler)
 		}
@@ -144,9 +144,21 @@ func (s *suite) hold(t *testing.T, path, url string, read chan<- struct{}, relea
 		if err != nil {
 			panic(http.ErrAbortHandler)
 		}
-		w.Header().Set("Content-Type", resp.Header.Get("Content-Type"))
-		w.WriteHeader(resp.StatusCode)
-		_, _ = w.Write(body) // a caller that left cannot be told
+		copyAnswer(w, resp, body)
 		return true
+	}
+}
+
+// copyAnswer sends an answer on as it is, gRPC's status in the trailers included.
+func copyAnswer(w http.ResponseWriter, resp *http.Response, body []byte) {
+	for name, values := range resp.Header {
+		if name != "Content-Length" && name != "Trailer" {
+			w.Header()[name] = values
+		}
+	}
+	w.WriteHeader(resp.StatusCode)
+	_, _ = w.Write(body) // a caller that left cannot be told
+	for name, values := range resp.Trailer {
+		w.Header()[http.TrailerPrefix+name] = values
 	}
 }

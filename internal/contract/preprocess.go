@@ -154,7 +154,7 @@ func (s *suite) preprocess(t *testing.T) {
 		wantKeys(t, "timings", mustField(t, r.body, "timings"), "history", "mute_status", "odoo_models", "relevant_messages")
 	})
 	t.Run("without Weaviate the models still come", func(t *testing.T) {
-		h := s.start(t, "HEARTH_WEAVIATE_URL=http://"+freeAddress(t))
+		h := s.start(t, weaviateAt("http://"+freeAddress(t))...)
 		r := ask(t, h, map[string]any{"enable_odoo": true, "num_messages": 10})
 		got := want[client.Preprocess](t, r, http.StatusOK)
 		if len(got.OdooModels["res.partner"].Fields) == 0 || len(got.Errors) != 3 {

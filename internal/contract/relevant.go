@@ -58,7 +58,7 @@ func (s *suite) relevance(t *testing.T) {
 		if got := ask(t, map[string]any{"text": "zeppelin", "mode": "bm25"}); len(got) != 0 {
 			t.Errorf("a word that nobody said finds %v", got)
 		}
-		if r := h.post(t, chatPath(chat, "relevant"), map[string]any{"text": "zeppelin"}); string(r.body) != `{"relevant_messages":[]}` {
+		if r := h.post(t, chatPath(chat, "relevant"), map[string]any{"text": "zeppelin"}); string(r.body) != `{"mode":"bm25","relevant_messages":[]}` {
 			t.Errorf("nothing found is %v", r)
 		}
 	})
@@ -105,7 +105,7 @@ func (s *suite) relevance(t *testing.T) {
 	})
 	t.Run("near_text in a class without vectorizer is a clear error", func(t *testing.T) {
 		p := wantProblem(t, h.post(t, chatPath(chat, "relevant"), map[string]any{"text": "x", "mode": "near_text"}), http.StatusBadGateway)
-		if p.Upstream != "weaviate" || p.Retryable || !strings.Contains(p.Detail, "nearText") {
+		if p.Upstream != "weaviate" || p.Retryable || !strings.Contains(p.Detail, "near_text") {
 			t.Errorf("the problem is %+v", p)
 		}
 	})

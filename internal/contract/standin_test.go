@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -27,20 +28,28 @@ func TestTheStandInsKeepTheContract(t *testing.T) {
 		return s
 	}
 	w := serve(testnet.Serve(weaviate, testnet.Config{TLS: true}))
+	g := serve(testnet.Serve(weaviate, testnet.Config{TLS: true, HTTP2: true}))
 	o := serve(testnet.Serve(odoo, testnet.Config{TLS: true}))
+	spanish := login
+	spanish.Lang = "es_ES"
+	es := serve(testnet.Serve(odootest.New(spanish), testnet.Config{}))
 	ca := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(ca, append(w.CA, o.CA...), 0o600); err != nil {
+	if err := os.WriteFile(ca, slices.Concat(w.CA, g.CA, o.CA), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	bin, u := Build(t), Upstreams{
-		WeaviateURL: w.URL, OdooURL: o.URL, CAFile: ca, Weaviate: &weaviate.Knobs, Odoo: &odoo.Knobs, Turns: 400, TalksTTL: 100 * time.Millisecond,
-		OdooDB: login.DB, OdooUser: login.Login, OdooPassword: login.Password, OdooKey: login.Key, OdooUID: login.UID,
+		WeaviateURL: w.URL, WeaviateGRPC: g.URL, OdooURL: o.URL, CAFile: ca, Weaviate: &weaviate.Knobs, Odoo: &odoo.Knobs, Turns: 400, TalksTTL: 100 * time.Millisecond,
+		OdooSpanish: []string{"HEARTH_ODOO_URL=" + es.URL},
+		OdooDB:      login.DB, OdooUser: login.Login, OdooPassword: login.Password, OdooKey: login.Key, OdooUID: login.UID,
 	}
 	t.Run("handlers", func(t *testing.T) { RunHandlers(t, bin, u, 15, 30) })
 	t.Run("contract", func(t *testing.T) { Run(t, bin, u) })
 	t.Run("fail open", func(t *testing.T) {
 		weaviate, odoo := startStandIn(t, "Weaviate"), startStandIn(t, "Odoo")
-		u := Upstreams{WeaviateURL: "http://" + weaviate.addr, OdooURL: "http://" + odoo.addr, OdooDB: "demo", OdooKey: "key"}
+		u := Upstreams{
+			WeaviateURL: "http://" + weaviate.addr, WeaviateGRPC: "http://" + weaviate.addr,
+			OdooURL: "http://" + odoo.addr, OdooDB: "demo", OdooKey: "key",
+		}
 		RunFailOpen(t, bin, u, weaviate.victim(), odoo.victim())
 	})
 }
@@ -51,8 +60,11 @@ const standIn, standInAddr = "CONTRACT_STAND_IN", "CONTRACT_STAND_IN_ADDR"
 func TestMain(m *testing.M) {
 	servers := map[string]http.Handler{"Weaviate": weaviatetest.New(), "Odoo": odootest.New(odootest.Config{})}
 	if server := servers[os.Getenv(standIn)]; server != nil {
-		fmt.Fprintln(os.Stderr, http.ListenAndServe(os.Getenv(standInAddr), server)) //nolint:gosec // it ends with the test
-		os.Exit(1)
+		if _, err := testnet.Serve(server, testnet.Config{Addr: os.Getenv(standInAddr), HTTP2: true}); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		select {} // until the test kills it
 	}
 	os.Exit(m.Run())
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"hearth/client"
+	"hearth/internal/buildtags"
 	"hearth/internal/lambdatest"
 )
 
@@ -59,7 +60,7 @@ func build(ctx context.Context, dir, language string) (root string, err error) {
 		modules["bootstrap"] = filepath.Join(root, "examples", "go")
 	}
 	for name, module := range modules {
-		cmd := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(dir, name), ".")
+		cmd := exec.CommandContext(ctx, "go", "build", buildtags.Flag(), "-o", filepath.Join(dir, name), ".")
 		cmd.Dir = module
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return "", fmt.Errorf("go build in %s: %w\n%s", module, err, out)

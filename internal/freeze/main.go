@@ -29,6 +29,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"hearth/internal/buildtags"
 )
 
 const sandboxes = 6
@@ -57,7 +59,7 @@ func run(ctx context.Context, out io.Writer, freezes int, seed uint64, short boo
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	binary := filepath.Join(dir, "hearth")
-	build := exec.CommandContext(ctx, "go", "build", "-tags", "hearthtest", "-o", binary, "hearth")
+	build := exec.CommandContext(ctx, "go", "build", buildtags.Flag("hearthtest"), "-o", binary, "hearth")
 	if text, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, text)
 	}

@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"hearth/internal/buildtags"
 )
 
 // builds is what is run.
@@ -46,7 +48,7 @@ func build(ctx context.Context, dir string, o options) (b builds, err error) {
 		return b, err
 	}
 	if o.variants {
-		if b.lab, err = binary("hearth", ".", "-tags", "hearthtest"); err != nil {
+		if b.lab, err = binary("hearth", ".", buildtags.Flag("hearthtest")); err != nil {
 			return b, err
 		}
 	}

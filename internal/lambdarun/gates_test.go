@@ -30,14 +30,14 @@ func TestVerdict(t *testing.T) {
 		zip                      int64
 		missed                   int
 	}{
-		{"kept", lambdatest.OnDemand, 1769, []float64{30}, []float64{1}, []float64{25}, []float64{300}, 8_000_000, 0},
-		{"late", lambdatest.OnDemand, 1769, []float64{31}, []float64{1}, []float64{25}, []float64{300}, 8_000_000, 2},
-		{"late on purpose", lambdatest.ProvisionedConcurrency, 1769, []float64{31}, []float64{1}, []float64{25}, []float64{300}, 8_000_000, 0},
-		{"all of it", lambdatest.OnDemand, 1769, []float64{31}, []float64{1.1}, []float64{26}, []float64{301}, 8_000_001, 6},
-		{"nobody waits", lambdatest.ManagedInstances, 1769, []float64{30}, []float64{1.1}, []float64{25}, []float64{300}, 8_000_000, 0},
-		{"one end was late", lambdatest.OnDemand, 1769, []float64{30}, []float64{1}, []float64{25}, []float64{2, 301, 2}, 8_000_000, 1},
-		{"small", lambdatest.OnDemand, 512, []float64{31}, []float64{1.1}, []float64{26}, []float64{301}, 8_000_000, 0},
-		{"nothing measured", lambdatest.OnDemand, 1769, nil, nil, nil, nil, 8_000_000, 4},
+		{"kept", lambdatest.OnDemand, 1769, []float64{30}, []float64{1}, []float64{25}, []float64{300}, 6_000_000, 0},
+		{"late", lambdatest.OnDemand, 1769, []float64{31}, []float64{1}, []float64{25}, []float64{300}, 6_000_000, 2},
+		{"late on purpose", lambdatest.ProvisionedConcurrency, 1769, []float64{31}, []float64{1}, []float64{25}, []float64{300}, 6_000_000, 0},
+		{"all of it", lambdatest.OnDemand, 1769, []float64{31}, []float64{1.1}, []float64{26}, []float64{301}, 6_000_001, 6},
+		{"nobody waits", lambdatest.ManagedInstances, 1769, []float64{30}, []float64{1.1}, []float64{25}, []float64{300}, 6_000_000, 0},
+		{"one end was late", lambdatest.OnDemand, 1769, []float64{30}, []float64{1}, []float64{25}, []float64{2, 301, 2}, 6_000_000, 1},
+		{"small", lambdatest.OnDemand, 512, []float64{31}, []float64{1.1}, []float64{26}, []float64{301}, 6_000_000, 0},
+		{"nothing measured", lambdatest.OnDemand, 1769, nil, nil, nil, nil, 6_000_000, 4},
 	} {
 		r := row{
 			cell: cell{tc.init, tc.mb, "go"}, beside: cost{next: []float64{10}},

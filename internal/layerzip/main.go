@@ -42,7 +42,7 @@ func run(args []string, stdout io.Writer) error {
 	extension := flags.String("extension", "", "the binary that becomes extensions/<its name>")
 	arch := flags.String("arch", "", "what the binary must be for: x86_64 or arm64")
 	python := flags.String("python", "", "the folder whose files go to python/")
-	limit := flags.Int("max", 8_000_000, "refuse a zip of more bytes")
+	limit := flags.Int("max", 6_000_000, "refuse a zip of more bytes")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

@@ -15,15 +15,22 @@ type searched struct {
 	boost float64
 }
 
+// keywords is a search by words, before it is cut to a page.
+func (q *search) keywords(query string, names []string) ([]hit, error) {
+	if err := q.checkPage(); err != nil {
+		return nil, err
+	}
+	if err := q.open(); err != nil {
+		return nil, err
+	}
+	return q.store.bm25(query, names, q.filter)
+}
+
 // bm25 sums over properties, each with its own average length, and over the query's words, a repeated word counting
 // twice. Document frequencies are those of all objects, whatever the filter.
-func (st *store) bm25(args map[string]any, f *filter) ([]hit, error) {
+func (st *store) bm25(query string, names []string, f *filter) ([]hit, error) {
 	const k1, b = 1.2, 0.75
-	query, _ := args["query"].(string)
-	if query == "" {
-		return nil, fmt.Errorf("keyword search (bm25) must have query set")
-	}
-	properties, err := st.searched(list(args["properties"]))
+	properties, err := st.searched(names)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +70,7 @@ func frequency(word, tokenization string, properties []searched) float64 {
 }
 
 // searched reads a list of properties, which without any means all that can be searched.
-func (st *store) searched(names []any) ([]searched, error) {
+func (st *store) searched(names []string) ([]searched, error) {
 	if len(names) == 0 {
 		for _, p := range st.class.Properties {
 			if st.text[p.Name] != nil && *p.IndexSearchable {
@@ -73,14 +80,14 @@ func (st *store) searched(names []any) ([]searched, error) {
 	}
 	var out []searched
 	for _, name := range names {
-		name, boost, err := boosted(name.(string))
+		name, boost, err := boosted(lowerFirst(name))
 		if err != nil {
 			return nil, err
 		}
 		p := st.class.property(name)
 		if p == nil || st.text[name] == nil || !*p.IndexSearchable {
-			return nil, fmt.Errorf("Searching by property '%[1]s' requires inverted index. Is `indexSearchable` option of property "+ //nolint:staticcheck // the real server's words
-				"'%[1]s' enabled? Set it to `true` or leave empty", name)
+			return nil, missingIndex{fmt.Errorf("Searching by property '%[1]s' requires inverted index. Is `indexSearchable` option of property "+ //nolint:staticcheck // the real server's words
+				"'%[1]s' enabled? Set it to `true` or leave empty", name)}
 		}
 		out = append(out, searched{p, st.text[name], boost})
 	}

@@ -2,6 +2,7 @@ package weaviatetest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -22,6 +23,26 @@ type Object struct {
 	Tenant     string               `json:"tenant,omitempty"`
 	Vector     []float32            `json:"vector,omitempty"`
 	Vectors    map[string][]float32 `json:"vectors,omitempty"`
+}
+
+func (o *Object) vector(target string) []float32 {
+	if target == "" {
+		return o.Vector
+	}
+	return o.Vectors[target]
+}
+
+// setVector changes a vector; another object that shares the map of vectors keeps its own.
+func (o *Object) setVector(target string, v []float32) {
+	if target == "" {
+		o.Vector = v
+		return
+	}
+	o.Vectors = maps.Clone(o.Vectors)
+	if o.Vectors == nil {
+		o.Vectors = map[string][]float32{}
+	}
+	o.Vectors[target] = v
 }
 
 // check makes o fit for storing: names in their canonical case, nulls left out, numbers as float64. It changes o's
@@ -50,6 +71,10 @@ func (c *class) check(o *Object) error {
 	if len(faults) > 0 {
 		return faults[0]
 	}
+	if len(o.Vector) > 0 && len(c.VectorConfig) == 1 && len(o.Vectors) == 0 {
+		o.setVector(c.targets()[0], o.Vector)
+		o.Vector = nil
+	}
 	if len(o.Vector) > 0 && c.VectorConfig != nil {
 		return fmt.Errorf("collection %s configuration does not have single vector index", c.Name)
 	}
@@ -66,60 +91,82 @@ func noSuchProperty(name, class string) error {
 		"Check your schema files for which properties in this class are available", name, class)
 }
 
+// check makes a value fit for storing.
 func (p *property) check(v any, class string) (any, error) {
-	bad := func(kind, why string) (any, error) {
-		return v, fmt.Errorf("invalid %s property '%s' on class '%s': %s", kind, p.Name, class, why)
+	bad := func(kind, why string, args ...any) (any, error) {
+		return v, fmt.Errorf("invalid %s property '%s' on class '%s': %s", kind, p.Name, class, fmt.Sprintf(why, args...))
 	}
-	str, isStr := v.(string)
-	num, isNum := v.(json.Number)
+	if p.base() != p.kind() {
+		return p.checkList(v, bad)
+	}
+	out, ok := p.single(v)
+	if ok {
+		return out, nil
+	}
+	number, isNumber := v.(json.Number)
 	switch p.kind() {
 	case "text":
-		if !isStr {
-			return bad("text", fmt.Sprintf("not a string, but %T", v))
-		}
-	case "text[]":
-		list, ok := v.([]any)
-		if !ok {
-			return bad("text array", fmt.Sprintf("not a string array, but %T", v))
-		}
-		for _, e := range list {
-			if _, ok := e.(string); !ok {
-				return bad("text array", fmt.Sprintf("not a string, but %T", e))
-			}
-		}
+		return bad("text", "not a string, but %T", v)
 	case "boolean":
-		if _, ok := v.(bool); !ok {
-			return bad("boolean", fmt.Sprintf("not a bool, but %T", v))
-		}
+		return bad("boolean", "not a bool, but %T", v)
 	case "date":
-		// Kept as written: no normalization to UTC or to milliseconds.
-		if _, err := time.Parse(time.RFC3339, str); !isStr || err != nil {
-			return bad("date", fmt.Sprintf("requires a string with a RFC3339 formatted date, but the given value is '%v'", v))
-		}
+		return bad("date", "requires a string with a RFC3339 formatted date, but the given value is '%v'", v)
 	case "uuid":
-		if _, err := uuid.Parse(str); !isStr || err != nil {
-			return bad("uuid", fmt.Sprintf("requires a string of UUID format, but the given value is '%v'", v))
-		}
+		return bad("uuid", "requires a string of UUID format, but the given value is '%v'", v)
 	case "int":
-		if !isNum {
-			return bad("integer", fmt.Sprintf("requires an integer, the given value is '%v'", v))
+		if isNumber {
+			return bad("integer", "the JSON number '%s' could not be converted to an int", number)
 		}
-		if _, err := strconv.ParseInt(num.String(), 10, 64); err != nil {
-			return bad("integer", fmt.Sprintf("the JSON number '%s' could not be converted to an int", num))
+		return bad("integer", "requires an integer, the given value is '%v'", v)
+	}
+	return bad("number", "requires a float, the given value is '%v'", v)
+}
+
+func (p *property) checkList(v any, bad func(kind, why string, args ...any) (any, error)) (any, error) {
+	// The real server's words; the third is for a bad element.
+	words := map[string][3]string{
+		"text": {"text", "a string", ""}, "int": {"integer", "an integer", "integer"}, "number": {"number", "an integer", "integer"},
+		"boolean": {"boolean", "a boolean", "boolean"}, "date": {"date", "a date", "date"}, "uuid": {"uuid", "a uuid", "uuid"},
+	}[p.base()]
+	list, ok := v.([]any)
+	if !ok {
+		return bad(words[0]+" array", "not %s array, but %T", words[1], v)
+	}
+	out := make([]any, len(list))
+	for i, e := range list {
+		if out[i], ok = p.single(e); !ok && p.base() == "text" {
+			return bad("text array", "not a string, but %T", e)
 		}
-	case "number":
-		if !isNum {
-			return bad("number", fmt.Sprintf("requires a float, the given value is '%v'", v))
+		if !ok {
+			return bad(words[0]+" array", "invalid %s array value: %v", words[2], list)
 		}
 	}
-	if isNum {
-		f, err := num.Float64()
-		if err != nil {
-			return bad(p.kind(), err.Error())
+	return out, nil
+}
+
+// single checks one value. A date is kept as written; a UUID is kept in lower case with hyphens, however it was written.
+func (p *property) single(v any) (any, bool) {
+	text, isText := v.(string)
+	number, isNumber := v.(json.Number)
+	switch p.base() {
+	case "text":
+		return v, isText
+	case "boolean":
+		_, ok := v.(bool)
+		return v, ok
+	case "date":
+		_, err := time.Parse(time.RFC3339, text)
+		return v, isText && err == nil
+	case "uuid":
+		id, err := uuid.Parse(text)
+		return id.String(), isText && err == nil
+	case "int":
+		if _, err := strconv.ParseInt(number.String(), 10, 64); err != nil {
+			return v, false
 		}
-		return f, nil
 	}
-	return v, nil
+	f, err := number.Float64()
+	return f, isNumber && err == nil
 }
 
 // parseID gives the canonical form of an id, which must be one of the 36-character kind.
@@ -141,7 +188,10 @@ func (s *Server) postObject(w http.ResponseWriter, r *http.Request, _ []string) 
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	o.Class = upperFirst(o.Class)
+	o.Class = s.realNameLocked(o.Class)
+	if err := s.may(r, "create_data", dataOf(o.Class, o.Tenant, "")); err != nil {
+		return err
+	}
 	c := s.classes[o.Class]
 	if c == nil {
 		return refuse(http.StatusUnprocessableEntity, fmt.Sprintf("invalid object: class %q not found in schema", o.Class))
@@ -155,6 +205,9 @@ func (s *Server) postObject(w http.ResponseWriter, r *http.Request, _ []string) 
 	}
 	if st.objects[o.ID] != nil {
 		return refuse(http.StatusUnprocessableEntity, "id '"+o.ID+"' already exists")
+	}
+	if err := c.vectorizeOne(&o, r.Header); err != nil {
+		return refuse(http.StatusInternalServerError, err.Error())
 	}
 	o.Created = s.nowLocked()
 	o.Updated = o.Created
@@ -179,13 +232,20 @@ func completeID(o *Object, where string) error {
 	return nil
 }
 
-// locate finds the store that the path's class and the tenant mean, and checks the path's id.
-func (s *Server) locateLocked(args []string, tenant, prefix string) (*store, string, error) {
+// locateLocked finds the store that the path's class and the tenant mean, and checks the path's id.
+func (s *Server) locateLocked(r *http.Request, action string, args []string, tenant, prefix string) (*store, string, error) {
 	id, ok := parseID(args[1])
 	if !ok {
 		return nil, "", &failure{422, 601, fmt.Sprintf("id in path must be of type uuid: %q", args[1])}
 	}
-	c := s.classes[upperFirst(args[0])]
+	name := s.realNameLocked(args[0])
+	if err := s.may(r, action, dataOf(name, tenant, id)); err != nil {
+		if f, ok := errors.AsType[*failure](err); ok && r.Method == http.MethodPatch {
+			f.msg = "msg:" + f.msg + " code:403 err:" + f.msg
+		}
+		return nil, "", err
+	}
+	c := s.classes[name]
 	if c == nil {
 		return nil, "", errNotFound
 	}
@@ -201,7 +261,7 @@ func indexName(c *class) string { return lowerAll(c.Name) }
 func (s *Server) getObject(w http.ResponseWriter, r *http.Request, args []string) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	st, id, err := s.locateLocked(args, r.URL.Query().Get("tenant"), "repo: object by id: search index %s: ")
+	st, id, err := s.locateLocked(r, "read_data", args, r.URL.Query().Get("tenant"), "repo: object by id: search index %s: ")
 	if err != nil {
 		return err
 	}
@@ -229,7 +289,7 @@ func (s *Server) patchObject(w http.ResponseWriter, r *http.Request, args []stri
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st, id, err := s.locateLocked(args, patch.Tenant, "msg:repo.object code:422 err:search index %s: ")
+	st, id, err := s.locateLocked(r, "update_data", args, patch.Tenant, "msg:repo.object code:422 err:search index %s: ")
 	if err != nil {
 		return err
 	}
@@ -251,12 +311,13 @@ func (s *Server) patchObject(w http.ResponseWriter, r *http.Request, args []stri
 	if patch.Vector != nil {
 		o.Vector = patch.Vector
 	}
-	o.Vectors = maps.Clone(o.Vectors)
 	for name, v := range patch.Vectors {
-		if o.Vectors == nil {
-			o.Vectors = map[string][]float32{}
+		o.setVector(name, v)
+	}
+	if patch.Vector == nil && patch.Vectors == nil {
+		if err := st.class.vectorizeAgain(&o, r.Header); err != nil {
+			return refuse(http.StatusInternalServerError, "msg:merge and vectorize code:500 err:"+err.Error())
 		}
-		o.Vectors[name] = v
 	}
 	o.Updated = s.nowLocked()
 	if err := st.put(&o); err != nil {
@@ -266,7 +327,7 @@ func (s *Server) patchObject(w http.ResponseWriter, r *http.Request, args []stri
 	return nil
 }
 
-// putObject replaces an object that is there. One that is not there is a 500, not a 404.
+// putObject replaces an object that is there.
 func (s *Server) putObject(w http.ResponseWriter, r *http.Request, args []string) error {
 	var o Object
 	if err := readBody(r, &o); err != nil {
@@ -274,7 +335,7 @@ func (s *Server) putObject(w http.ResponseWriter, r *http.Request, args []string
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st, id, err := s.locateLocked(args, o.Tenant, "msg:repo.object code:422 err:search index %s: ")
+	st, id, err := s.locateLocked(r, "update_data", args, o.Tenant, "msg:repo.object code:422 err:search index %s: ")
 	if err != nil {
 		return err
 	}
@@ -287,7 +348,10 @@ func (s *Server) putObject(w http.ResponseWriter, r *http.Request, args []string
 	}
 	old := st.objects[id]
 	if old == nil {
-		return refuse(http.StatusInternalServerError, "no object with id '"+id+"'")
+		return errNotFound
+	}
+	if err := st.class.vectorizeOne(&o, r.Header); err != nil {
+		return refuse(http.StatusInternalServerError, "update object: "+err.Error())
 	}
 	o.Class, o.Created, o.Updated = st.class.Name, old.Created, s.nowLocked()
 	if err := st.put(&o); err != nil {
@@ -301,11 +365,12 @@ func (s *Server) putObject(w http.ResponseWriter, r *http.Request, args []string
 func (s *Server) deleteObject(w http.ResponseWriter, r *http.Request, args []string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.classes[upperFirst(args[0])] == nil {
+	name := s.realNameLocked(args[0])
+	if err := s.may(r, "delete_data", dataOf(name, r.URL.Query().Get("tenant"), args[1])); err == nil && s.classes[name] == nil {
 		return refuse(http.StatusInternalServerError,
-			"could not delete object from vector repo: delete from non-existing index for "+upperFirst(args[0]))
+			"could not delete object from vector repo: delete from non-existing index for "+name)
 	}
-	st, id, err := s.locateLocked(args, r.URL.Query().Get("tenant"), "delete object from vector repo: delete from index %q: ")
+	st, id, err := s.locateLocked(r, "delete_data", args, r.URL.Query().Get("tenant"), "delete object from vector repo: delete from index %q: ")
 	if err != nil {
 		return err
 	}

@@ -24,20 +24,31 @@ type property struct {
 
 func (p *property) kind() string { return p.DataType[0] }
 
+// base is the kind of a single value: a list's without its brackets.
+func (p *property) base() string { return strings.TrimSuffix(p.kind(), "[]") }
+
 // class is a class and its objects: one store, or one for each tenant.
 type class struct {
-	Name              string         `json:"class"`
-	Description       string         `json:"description,omitempty"`
-	Inverted          map[string]any `json:"invertedIndexConfig"`
-	MultiTenancy      multiTenancy   `json:"multiTenancyConfig"`
-	Properties        []*property    `json:"properties"`
-	Replication       replication    `json:"replicationConfig"`
-	VectorIndexType   string         `json:"vectorIndexType,omitempty"`
-	Vectorizer        string         `json:"vectorizer,omitempty"`
-	VectorConfig      map[string]any `json:"vectorConfig,omitempty"`
-	VectorIndexConfig any            `json:"vectorIndexConfig,omitempty"`
+	Name              string                   `json:"class"`
+	Description       string                   `json:"description,omitempty"`
+	Inverted          map[string]any           `json:"invertedIndexConfig"`
+	MultiTenancy      multiTenancy             `json:"multiTenancyConfig"`
+	Properties        []*property              `json:"properties"`
+	Replication       replication              `json:"replicationConfig"`
+	VectorIndexType   string                   `json:"vectorIndexType,omitempty"`
+	Vectorizer        string                   `json:"vectorizer,omitempty"`
+	VectorConfig      map[string]*vectorConfig `json:"vectorConfig,omitempty"`
+	VectorIndexConfig any                      `json:"vectorIndexConfig,omitempty"`
+	ModuleConfig      any                      `json:"moduleConfig,omitempty"`
 
 	stores map[string]*store // by tenant; "" without multi-tenancy
+}
+
+// vectorConfig is one named vector.
+type vectorConfig struct {
+	Vectorizer        map[string]any `json:"vectorizer"` // by name, of which there is one
+	VectorIndexType   string         `json:"vectorIndexType"`
+	VectorIndexConfig any            `json:"vectorIndexConfig,omitempty"`
 }
 
 type multiTenancy struct {
@@ -54,8 +65,8 @@ type replication struct {
 
 var className = regexp.MustCompile(`^[A-Z][_0-9A-Za-z]{0,254}$`)
 
-// kinds are the data types covered. In a class of the real server there may be more.
-var kinds = []string{"text", "int", "number", "boolean", "date", "uuid", "text[]"} //nolint:gochecknoglobals // never changed
+// kinds are the data types covered, each alone or as a list. In a class of the real server there may be more.
+var kinds = []string{"text", "int", "number", "boolean", "date", "uuid"} //nolint:gochecknoglobals // never changed
 
 func (c *class) property(name string) *property {
 	for _, p := range c.Properties {
@@ -68,25 +79,21 @@ func (c *class) property(name string) *property {
 
 // complete fills in what the real server fills in, and checks the rest. Unlike a real single node it lets a class
 // have replicas, because the consistencyLevel argument exists only then.
-func (c *class) complete() error {
+func (c *class) complete(installed []string) error {
 	c.Name = upperFirst(c.Name)
 	if !className.MatchString(c.Name) {
 		return fmt.Errorf("'%s' is not a valid class name", c.Name)
 	}
-	if c.Inverted == nil {
-		c.Inverted = map[string]any{
-			"bm25":      map[string]any{"b": 0.75, "k1": 1.2},
-			"stopwords": map[string]any{"additions": nil, "preset": "en", "removals": nil},
-		}
+	inverted := map[string]any{
+		"bm25":      map[string]any{"b": 0.75, "k1": 1.2},
+		"stopwords": map[string]any{"additions": nil, "preset": "en", "removals": nil},
 	}
+	maps.Copy(inverted, c.Inverted)
+	c.Inverted = inverted
 	c.Replication.Factor = max(c.Replication.Factor, 1)
-	c.Replication.DeletionStrategy = cmp.Or(c.Replication.DeletionStrategy, "NoAutomatedResolution")
-	if c.VectorConfig == nil {
-		c.VectorIndexType = cmp.Or(c.VectorIndexType, "hnsw")
-		c.Vectorizer = cmp.Or(c.Vectorizer, "none")
-		if c.Vectorizer != "none" {
-			return fmt.Errorf("vectorizer: no module with name %q present", c.Vectorizer)
-		}
+	c.Replication.DeletionStrategy = cmp.Or(c.Replication.DeletionStrategy, "TimeBasedResolution")
+	if err := c.completeVectors(installed); err != nil {
+		return err
 	}
 	for _, p := range c.Properties {
 		if err := p.complete(); err != nil {
@@ -100,15 +107,53 @@ func (c *class) complete() error {
 	return nil
 }
 
+func (c *class) completeVectors(installed []string) error {
+	check := func(vectorizer string, indexType *string) error {
+		*indexType = cmp.Or(*indexType, "hnsw")
+		switch {
+		case vectorizer != "none" && !slices.Contains(installed, vectorizer):
+			return fmt.Errorf("vectorizer: no module with name %q present", vectorizer)
+		case *indexType == "dynamic": // the real server's default
+			return fmt.Errorf("the dynamic index can only be created when async indexing is enabled")
+		case *indexType != "hnsw" && *indexType != "flat":
+			return fmt.Errorf("unrecognized or unsupported vectorIndexType %q", *indexType)
+		}
+		return nil
+	}
+	if c.VectorConfig == nil {
+		c.Vectorizer = cmp.Or(c.Vectorizer, "none")
+		return check(c.Vectorizer, &c.VectorIndexType)
+	}
+	for name, v := range c.VectorConfig {
+		if v == nil || len(v.Vectorizer) != 1 {
+			return fmt.Errorf("class.VectorConfig.Vectorizer must be an object, got <nil>")
+		}
+		if err := check(c.vectorizer(name), &v.VectorIndexType); err != nil {
+			return fmt.Errorf("target vector %q: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (c *class) indexType(target string) string {
+	if c.VectorConfig == nil {
+		return c.VectorIndexType
+	}
+	return c.VectorConfig[target].VectorIndexType
+}
+
 func (p *property) complete() error {
 	p.Name = lowerFirst(p.Name)
 	if len(p.DataType) != 1 {
 		return fmt.Errorf("property '%s': invalid dataType: %v", p.Name, p.DataType)
 	}
-	if !slices.Contains(kinds, p.kind()) {
+	if !slices.Contains(kinds, p.base()) {
 		return fmt.Errorf("property '%s': invalid dataType: %v: unknown primitive data type '%s'", p.Name, p.DataType, p.kind())
 	}
-	isText := strings.HasPrefix(p.kind(), "text")
+	isText := p.base() == "text"
+	if !isText && p.Tokenization != "" {
+		return fmt.Errorf("tokenization is not allowed for data type '%s'", p.kind())
+	}
 	if isText {
 		p.Tokenization = cmp.Or(p.Tokenization, "word")
 		if tokenizers[p.Tokenization] == nil {
@@ -134,6 +179,9 @@ func (c *class) storeFor(tenant string, create bool) (*store, error) {
 		return nil, fmt.Errorf("class %s has multi-tenancy disabled, but request was with tenant", c.Name)
 	}
 	st := c.stores[tenant]
+	if st != nil && st.cold {
+		return nil, fmt.Errorf("tenant not active: '%s'", tenant)
+	}
 	if st == nil {
 		if !create || !c.MultiTenancy.AutoTenantCreation {
 			return nil, fmt.Errorf("tenant not found: %q", tenant)
@@ -144,12 +192,14 @@ func (c *class) storeFor(tenant string, create bool) (*store, error) {
 	return st, nil
 }
 
-func (s *Server) listClasses(w http.ResponseWriter, _ *http.Request, _ []string) error {
+func (s *Server) listClasses(w http.ResponseWriter, r *http.Request, _ []string) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	list := []*class{}
 	for _, name := range slices.Sorted(maps.Keys(s.classes)) {
-		list = append(list, s.classes[name])
+		if s.may(r, "read_collections", collectionOf(name)) == nil {
+			list = append(list, s.classes[name])
+		}
 	}
 	reply(w, http.StatusOK, map[string]any{"classes": list})
 	return nil
@@ -160,16 +210,32 @@ func (s *Server) addClass(w http.ResponseWriter, r *http.Request, _ []string) er
 	if err := readBody(r, c); err != nil {
 		return err
 	}
+	if err := s.may(r, "create_collections", collectionOf(upperFirst(c.Name))); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := c.complete(); err != nil {
-		return refuse(http.StatusUnprocessableEntity, err.Error())
+	if err := s.addLocked(c); err != nil {
+		body := errorBody(err.Error())
+		body["allowed"] = nil
+		reply(w, http.StatusUnprocessableEntity, body)
+		return nil
+	}
+	reply(w, http.StatusOK, c)
+	return nil
+}
+
+func (s *Server) addLocked(c *class) error {
+	if err := c.complete(s.cfg.Modules); err != nil {
+		return err
 	}
 	if s.classes[c.Name] != nil {
-		return refuse(http.StatusUnprocessableEntity, "class name "+c.Name+" already exists")
+		return fmt.Errorf("class name %s already exists", c.Name)
+	}
+	if s.aliases[c.Name] != "" {
+		return fmt.Errorf("alias name %s already exists", c.Name)
 	}
 	s.classes[c.Name] = c
-	reply(w, http.StatusOK, c)
 	return nil
 }
 
@@ -181,16 +247,19 @@ func (s *Server) MustAddClass(schema string) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := c.complete(); err != nil {
+	if err := s.addLocked(c); err != nil {
 		panic(err)
 	}
-	s.classes[c.Name] = c
 }
 
-func (s *Server) getClass(w http.ResponseWriter, _ *http.Request, args []string) error {
+func (s *Server) getClass(w http.ResponseWriter, r *http.Request, args []string) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	c := s.classes[upperFirst(args[0])]
+	name := s.realNameLocked(args[0])
+	if err := s.may(r, "read_collections", collectionOf(name)); err != nil {
+		return err
+	}
+	c := s.classes[name]
 	if c == nil {
 		return errNotFound
 	}
@@ -198,72 +267,18 @@ func (s *Server) getClass(w http.ResponseWriter, _ *http.Request, args []string)
 	return nil
 }
 
-// deleteClass answers 200 for a class that was never there, as the real server does.
-func (s *Server) deleteClass(w http.ResponseWriter, _ *http.Request, args []string) error {
+// deleteClass answers 200 for a class that was never there, and for an alias, which stays.
+func (s *Server) deleteClass(w http.ResponseWriter, r *http.Request, args []string) error {
+	name := upperFirst(args[0])
+	if err := s.may(r, "delete_collections", collectionOf(name)); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.classes, upperFirst(args[0]))
+	delete(s.classes, name)
 	w.WriteHeader(http.StatusOK)
 	return nil
 }
 
 func upperFirst(s string) string { return strings.ToUpper(s[:min(1, len(s))]) + s[min(1, len(s)):] }
 func lowerFirst(s string) string { return strings.ToLower(s[:min(1, len(s))]) + s[min(1, len(s)):] }
-
-var tenantName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
-
-// addTenants takes tenants that are there already, as the real server does.
-func (s *Server) addTenants(w http.ResponseWriter, r *http.Request, args []string) error {
-	var tenants []map[string]string
-	if err := readBody(r, &tenants); err != nil {
-		return err
-	}
-	for i, t := range tenants {
-		switch name := t["name"]; {
-		case name == "":
-			return refuse(http.StatusUnprocessableEntity, fmt.Sprintf("tenant name at index %d: empty tenant name", i))
-		case !tenantName.MatchString(name):
-			return refuse(http.StatusUnprocessableEntity, fmt.Sprintf("tenant name at index %d:  '%s' is not a valid tenant name. "+
-				"should only contain alphanumeric characters (a-z, A-Z, 0-9), underscore (_), and hyphen (-), "+
-				"with a length between 1 and 64 characters", i, name))
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c, err := s.tenantsOfLocked(args[0], "updating schema: TYPE_ADD_TENANT: ")
-	if err != nil {
-		return err
-	}
-	for _, t := range tenants {
-		if c.stores[t["name"]] == nil {
-			c.stores[t["name"]] = newStore(c)
-		}
-	}
-	reply(w, http.StatusOK, tenants)
-	return nil
-}
-
-func (s *Server) hasTenant(w http.ResponseWriter, _ *http.Request, args []string) error {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	c, err := s.tenantsOfLocked(args[0], "failed to execute query: could not get tenants: could not get tenants: ")
-	if err != nil {
-		return err
-	}
-	if c.stores[args[1]] == nil {
-		return errNotFound
-	}
-	reply(w, http.StatusOK, map[string]any{"activityStatus": "HOT", "name": args[1]})
-	return nil
-}
-
-func (s *Server) tenantsOfLocked(name, prefix string) (*class, error) {
-	c := s.classes[upperFirst(name)]
-	switch {
-	case c == nil:
-		return nil, refuse(http.StatusUnprocessableEntity, prefix+"class not found")
-	case !c.MultiTenancy.Enabled:
-		return nil, refuse(http.StatusUnprocessableEntity, prefix+fmt.Sprintf("multi-tenancy is not enabled for class %q", c.Name))
-	}
-	return c, nil
-}

@@ -1,12 +1,15 @@
-// Package weaviatetest is a stand-in for a Weaviate 1.35.2: the part of its REST and GraphQL API that Hearth uses,
-// with the same answers, kept in memory. Start at New; serve it with testnet or httptest.
+// Package weaviatetest is a stand-in for a Weaviate 1.39.3: the part of its REST and gRPC API that Hearth uses, with
+// the same answers, kept in memory. Start at New; serve it with testnet. REST takes any HTTP, gRPC needs HTTP/2, and one
+// Server may be served at two addresses, as the real one is.
 //
-// The text of most errors is the real server's. What it does not cover it refuses in words that begin with
-// "stand-in:", so that a test cannot pass on a guess. No references, modules, arrays of objects, replicas or
-// authorization. TestSameAsReal compares it with a real server.
+// Of gRPC it has Search and the health check: the message types that Hearth links are those of 1.27, which has no
+// Aggregate. The text of most errors is the real server's. What the stand-in does not cover it refuses in words that
+// begin with "stand-in:", so that a test cannot pass on a guess. No references, arrays of objects, groups, several
+// vectors in one search, or replicas. TestSameAsReal compares it with a real server.
 package weaviatetest
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
@@ -19,24 +22,51 @@ import (
 	"sync"
 	"time"
 
+	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
+
 	"hearth/internal/testnet"
 )
 
 // Version is what the stand-in says it is.
-const Version = "1.35.2"
+const Version = "1.39.3"
 
 // Server is the stand-in, an http.Handler. It is safe for concurrent use.
 type Server struct {
 	testnet.Knobs
 
-	mu        sync.RWMutex
-	classes   map[string]*class  // guarded by mu
-	failBatch func(Object) error // guarded by mu
-	clock     int64              // guarded by mu: the last creation or update time given, in ms
+	cfg  Config
+	grpc map[string]http.Handler // by path
+
+	mu         sync.RWMutex
+	classes    map[string]*class             // guarded by mu
+	aliases    map[string]string             // guarded by mu: the class that each means
+	failBatch  func(Object) error            // guarded by mu
+	failSearch func(*pb.SearchRequest) error // guarded by mu
+	clock      int64                         // guarded by mu: the last creation or update time given, in ms
 }
 
-// New returns a server without any class.
-func New() *Server { return &Server{classes: map[string]*class{}} }
+// Config is how a server is set up.
+type Config struct {
+	Keys       map[string]User // who may do what, by API key; without any, everybody may do everything
+	Modules    []string        // vectorizers that classes may have, as "text2vec-openai"
+	MaxResults int             // what limit and offset of a search may come to; 10,000 if 0
+}
+
+// New returns a server without any class that everybody may use.
+func New() *Server { return NewWith(Config{}) }
+
+// NewWith returns a server without any class. It panics if a module is not covered.
+func NewWith(cfg Config) *Server {
+	for _, m := range cfg.Modules {
+		if modules[m].header == "" {
+			panic("stand-in: module " + m + " is not covered")
+		}
+	}
+	cfg.MaxResults = cmp.Or(cfg.MaxResults, 10000)
+	s := &Server{cfg: cfg, classes: map[string]*class{}, aliases: map[string]string{}}
+	s.grpc = s.methods()
+	return s
+}
 
 // SetFailBatch makes objects of a batch write fail: fail is asked for each, and the text of its error becomes the
 // object's verdict. An object it refuses is not stored. nil lets all pass.
@@ -81,20 +111,25 @@ func (s *Server) routes() []route {
 		{[]string{"meta"}, map[string]handler{"GET": s.meta}},
 		{[]string{"schema"}, map[string]handler{"GET": s.listClasses, "POST": s.addClass}},
 		{[]string{"schema", "*"}, map[string]handler{"GET": s.getClass, "DELETE": s.deleteClass}},
-		{[]string{"schema", "*", "tenants"}, map[string]handler{"POST": s.addTenants}},
+		{[]string{"schema", "*", "tenants"}, map[string]handler{"GET": s.listTenants, "POST": s.addTenants, "PUT": s.setTenants}},
 		{[]string{"schema", "*", "tenants", "*"}, map[string]handler{"GET": s.hasTenant, "HEAD": s.hasTenant}},
 		{[]string{"batch", "objects"}, map[string]handler{"POST": s.batchObjects}},
 		{[]string{"objects"}, map[string]handler{"POST": s.postObject}},
 		{[]string{"objects", "*", "*"}, map[string]handler{
 			"GET": s.getObject, "PATCH": s.patchObject, "PUT": s.putObject, "DELETE": s.deleteObject,
 		}},
-		{[]string{"graphql"}, map[string]handler{"POST": s.graphql}},
-		{[]string{"graphql", "batch"}, map[string]handler{"POST": s.graphqlBatch}},
+		{[]string{"aliases"}, map[string]handler{"GET": s.listAliases, "POST": s.addAlias}},
+		{[]string{"aliases", "*"}, map[string]handler{"GET": s.getAlias, "PUT": s.moveAlias, "DELETE": s.deleteAlias}},
+		{[]string{"users", "own-info"}, map[string]handler{"GET": s.ownInfo}},
 	}
 }
 
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.Before(w, r) {
+		return
+	}
+	if h := s.grpc[r.URL.Path]; h != nil && r.ProtoMajor >= 2 {
+		h.ServeHTTP(w, r)
 		return
 	}
 	err := s.serve(w, r)
@@ -118,6 +153,11 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) error {
 	h, args, err := s.find(r)
 	if err != nil {
 		return err
+	}
+	if !strings.HasPrefix(r.URL.Path, "/v1/.well-known/") {
+		if err := s.knock(r.Header); err != nil {
+			return err
+		}
 	}
 	switch r.Method {
 	case http.MethodPost, http.MethodPut, http.MethodPatch:
@@ -182,7 +222,7 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request, _ []string) error
 
 func (s *Server) meta(w http.ResponseWriter, r *http.Request, _ []string) error {
 	reply(w, http.StatusOK, map[string]any{
-		"grpcMaxMessageSize": 104858000, "hostname": "http://" + r.Host, "modules": map[string]any{}, "version": Version,
+		"grpcMaxMessageSize": 104858000, "hostname": "http://" + r.Host, "modules": s.moduleInfo(), "version": Version,
 	})
 	return nil
 }

@@ -1,8 +1,6 @@
 package weaviatetest
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -11,6 +9,13 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"connectrpc.com/connect"
+	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	"hearth/internal/testnet"
 )
 
 const schema = `{"class":"Message","properties":[{"name":"chat_id","dataType":["text"],"tokenization":"field"},` +
@@ -46,41 +51,40 @@ func call(tb testing.TB, h http.Handler, path, body string) *httptest.ResponseRe
 	return w
 }
 
-const newest = `{"query":"{Get{Message(where:{operator:And,operands:[{path:[\"chat_id\"],operator:Equal,valueText:\"chat 7\"},` +
-	`{operator:Or,operands:[{path:[\"role\"],operator:Equal,valueText:\"user\"},{path:[\"role\"],operator:Equal,valueText:\"assistant\"}]}]},` +
-	`sort:[{path:[\"created_at\"],order:desc}],limit:58){chat_id role content created_at _additional{id}}}}"}`
+func newest() string {
+	equal := func(property, value string) string { return where("EQUAL", property, `"valueText":`+quote(value)) }
+	return `{"collection":"Message","limit":58,` + sorted("-created_at") + `,"metadata":{"uuid":true},` +
+		with(combine("AND", equal("chat_id", "chat 7"), combine("OR", equal("role", "user"), equal("role", "assistant")))) + `}`
+}
 
-const relevant = `{"query":"{Get{Message(where:{path:[\"chat_id\"],operator:Equal,valueText:\"chat 7\"},` +
-	`bm25:{query:\"word712 and word799\",properties:[\"content\"]},limit:5){content _additional{id score}}}}"}`
+func relevant() string {
+	return `{"collection":"Message","limit":5,"metadata":{"uuid":true,"score":true},` + equal("chat_id", `"chat 7"`) +
+		`,"bm25Search":{"query":"word712 and word799","properties":["content"]}}`
+}
 
 func TestManyAtOnce(t *testing.T) {
 	s := filled(t, 2000)
+	c := standIn(t, s)
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
 			for n := range 20 {
 				call(t, s, "/v1/batch/objects", fmt.Sprintf(
 					`{"objects":[{"class":"Message","properties":{"chat_id":"new %d","created_at":"2025-01-01T00:00:00Z"}}]}`, i*n))
-				var got struct {
-					Data struct {
-						Get struct {
-							Message []struct {
-								Chat string `json:"chat_id"`
-							}
-						}
-					}
-				}
-				if err := json.Unmarshal(call(t, s, "/v1/graphql", newest).Body.Bytes(), &got); err != nil {
+				resp, err := c.search.CallUnary(t.Context(), connect.NewRequest(searchRequest(t, newest())))
+				if err != nil {
 					t.Error(err)
+					return
 				}
-				if len(got.Data.Get.Message) != 58 || got.Data.Get.Message[0].Chat != "chat 7" {
-					t.Errorf("got %v", got)
+				rows := resp.Msg.GetResults()
+				if len(rows) != 58 || rows[0].GetProperties().GetNonRefProps().GetFields()["chat_id"].GetTextValue() != "chat 7" {
+					t.Errorf("got %v", rows)
 				}
 			}
 		})
 	}
 	wg.Wait()
-	if got := s.Requests()["/v1/graphql"]; got != 160 {
+	if got := s.Requests()[searchPath]; got != 160 {
 		t.Errorf("%d requests counted, want 160", got)
 	}
 }
@@ -98,69 +102,126 @@ func TestFailBatch(t *testing.T) {
 	if strings.Count(got, `"FAILED"`) != 1 || strings.Count(got, `"SUCCESS"`) != 1 || !strings.Contains(got, "no space left") {
 		t.Error(got)
 	}
-	if got := call(t, s, "/v1/graphql", `{"query":"{Get{Message{_additional{id}}}}"}`).Body.String(); strings.Contains(got, id(1)) || !strings.Contains(got, id(2)) {
+	got = standIn(t, s).find(t, `{"collection":"Message","metadata":{"uuid":true}}`, nil)
+	if strings.Contains(got, id(1)) || !strings.Contains(got, id(2)) {
+		t.Error(got)
+	}
+}
+
+func TestFailSearch(t *testing.T) {
+	s := filled(t, 1)
+	c := standIn(t, s)
+	s.SetFailSearch(func(r *pb.SearchRequest) error {
+		switch {
+		case r.GetBm25Search() != nil:
+			return connect.NewError(connect.CodeUnavailable, errors.New("no read replica found"))
+		case len(r.GetSortBy()) > 0:
+			return errors.New("disk is full")
+		}
+		return nil
+	})
+	for request, want := range map[string]string{
+		relevant(): `{"code":"unavailable","message":"no read replica found"}`, newest(): `{"code":"unknown","message":"disk is full"}`,
+	} {
+		if got := c.find(t, request, nil); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	if got := c.find(t, `{"collection":"Message"}`, nil); !strings.Contains(got, "chat 0") {
+		t.Error(got)
+	}
+	s.SetFailSearch(nil)
+	if got := c.find(t, newest(), nil); strings.Contains(got, "message") {
 		t.Error(got)
 	}
 }
 
 func TestHookAnswersFirst(t *testing.T) {
 	s := filled(t, 1)
+	c := standIn(t, s)
 	s.SetHook(func(w http.ResponseWriter, r *http.Request) bool {
-		if r.URL.Path != "/v1/graphql" {
+		if r.URL.Path != searchPath {
 			return false
 		}
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return true
 	})
-	if w := call(t, s, "/v1/graphql", newest); w.Code != http.StatusServiceUnavailable {
-		t.Error(w.Code)
+	if got := c.find(t, newest(), nil); !strings.Contains(got, `"code":"unavailable"`) {
+		t.Error(got)
 	}
-	if w := call(t, s, "/v1/graphql/batch", "["+newest+"]"); w.Code != http.StatusOK {
-		t.Error(w.Code)
+	if status, body := c.rest(t, step{method: "GET", path: "/v1/schema/Message"}, nil); status != http.StatusOK {
+		t.Error(status, body)
 	}
 	s.SetHook(nil)
-	if w := call(t, s, "/v1/graphql", newest); w.Code != http.StatusOK {
-		t.Error(w.Code)
+	if got := c.find(t, newest(), nil); strings.Contains(got, "code") {
+		t.Error(got)
 	}
 }
 
-// Without any class the real server has no GraphQL either. No real server is asked: others have their classes there.
-func TestNoClass(t *testing.T) {
-	for _, path := range []string{"/v1/graphql", "/v1/graphql/batch"} {
-		body := newest
-		if path != "/v1/graphql" {
-			body = "[" + newest + "]"
-		}
-		if w := call(t, New(), path, body); w.Code != http.StatusUnprocessableEntity || !bytes.Contains(w.Body.Bytes(), []byte("no graphql provider")) {
-			t.Error(w.Code, w.Body)
-		}
+func TestHealthNeedsNoKeyAndNoMessage(t *testing.T) {
+	ts, err := testnet.Serve(NewWith(Config{Keys: map[string]User{"key": {}}}), testnet.Config{HTTP2: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ts.Close()
+	h2 := &http.Transport{Protocols: new(http.Protocols)}
+	h2.Protocols.SetUnencryptedHTTP2(true)
+	defer h2.CloseIdleConnections()
+	c := connect.NewClient[emptypb.Empty, grpc_health_v1.HealthCheckResponse](&http.Client{Transport: h2}, ts.URL+healthPath, connect.WithGRPC())
+	resp, err := c.CallUnary(t.Context(), connect.NewRequest(&emptypb.Empty{}))
+	if err != nil || resp.Msg.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
+		t.Error(resp, err)
+	}
+}
+
+func TestGRPCIsNotOnHTTP1(t *testing.T) {
+	if w := call(t, New(), searchPath, "{}"); w.Code != http.StatusNotFound {
+		t.Error(w.Code, w.Body)
 	}
 }
 
 func TestContentTypeIsAsked(t *testing.T) {
 	w := httptest.NewRecorder()
-	New().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/graphql", strings.NewReader(newest)))
+	New().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/batch/objects", strings.NewReader("{}")))
 	if w.Code != http.StatusUnsupportedMediaType {
 		t.Error(w.Code, w.Body)
 	}
 }
 
-func TestReplicasTakeAConsistencyLevel(t *testing.T) {
-	s := New()
-	s.MustAddClass(strings.Replace(schema, `"properties"`, `"replicationConfig":{"factor":3},"properties"`, 1))
-	if got := call(t, s, "/v1/graphql", `{"query":"{Get{Message(consistencyLevel:QUORUM){role}}}"}`).Body.String(); strings.Contains(got, "errors") {
+func TestMaxResultsIsASetting(t *testing.T) {
+	s := NewWith(Config{MaxResults: 50})
+	s.MustAddClass(schema)
+	c := standIn(t, s)
+	if got := c.find(t, `{"collection":"Message","limit":50}`, nil); strings.Contains(got, "message") {
+		t.Error(got)
+	}
+	want := "query maximum results exceeded: the total limit calculated from the provided offset '1' and limit '50' exceeds the configured value for QUERY_MAXIMUM_RESULTS '50'"
+	if got := c.find(t, `{"collection":"Message","limit":50,"offset":1}`, nil); !strings.Contains(got, want) {
 		t.Error(got)
 	}
 }
 
-func BenchmarkNewestOf20000(b *testing.B)   { benchmark(b, newest) }
-func BenchmarkRelevantOf20000(b *testing.B) { benchmark(b, relevant) }
+func TestReplicasSayThatTheyAgree(t *testing.T) {
+	s := filled(t, 1)
+	s.MustAddClass(strings.Replace(strings.Replace(schema, "Message", "Copied", 1), `"properties"`, `"replicationConfig":{"factor":3},"properties"`, 1))
+	call(t, s, "/v1/batch/objects", `{"objects":[{"class":"Copied"}]}`)
+	c := standIn(t, s)
+	for class, want := range map[string]bool{"Copied": true, "Message": false} {
+		got := c.find(t, `{"collection":"`+class+`","consistencyLevel":"CONSISTENCY_LEVEL_QUORUM","metadata":{"isConsistent":true}}`, nil)
+		if strings.Contains(got, `"isConsistent":true`) != want || strings.Contains(got, "message") {
+			t.Errorf("%s: %s", class, got)
+		}
+	}
+}
 
-func benchmark(b *testing.B, body string) {
-	s := filled(b, 20000)
+func BenchmarkNewestOf20000(b *testing.B)   { benchmark(b, newest()) }
+func BenchmarkRelevantOf20000(b *testing.B) { benchmark(b, relevant()) }
+
+func benchmark(b *testing.B, request string) {
+	c := standIn(b, filled(b, 20000))
 	for b.Loop() {
-		if w := call(b, s, "/v1/graphql", body); !strings.Contains(w.Body.String(), "word799") {
-			b.Fatal(w.Body)
+		if got := c.find(b, request, nil); !strings.Contains(got, "word799") {
+			b.Fatal(got)
 		}
 	}
 }

@@ -19,13 +19,6 @@ type stored struct {
 	seq uint64
 }
 
-func (o *stored) vector(target string) []float32 {
-	if target == "" {
-		return o.Vector
-	}
-	return o.Vectors[target]
-}
-
 // store holds the objects of one class or tenant, unlocked: Server.mu guards it.
 type store struct {
 	class   *class
@@ -33,6 +26,7 @@ type store struct {
 	text    map[string]*textIndex // by property
 	dims    map[string]int        // vector length by target, fixed by the first vector
 	next    uint64
+	cold    bool // a tenant that is not active
 }
 
 // textIndex is the inverted index of one text property.

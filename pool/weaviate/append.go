@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-openapi/strfmt"
 	"github.com/weaviate/weaviate/entities/models"
+	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
 )
 
 // NewMessage is a message to write.
@@ -20,22 +21,36 @@ type NewMessage struct {
 	Properties map[string]any // further properties of the class
 }
 
-// Append writes messages of one chat in one batch: an upsert by ID, so that sending it again changes nothing.
+// Outcome is what became of one message of a write.
+type Outcome struct {
+	Err       error     // nil: Weaviate has it
+	CreatedAt time.Time // as it is read from there: the class may hold less of a time than it was given, or one of its own
+}
+
+// Append writes messages of one chat in one batch: an upsert by ID, so that sending it again changes nothing. The chat is
+// named as [Client.MessageChat] does.
 //
-// The error of each message stands in its place: nil once Weaviate has it. When the outcome of the whole
-// batch is unknown or nothing was written, Append returns that error alone.
-func (c *Client) Append(ctx context.Context, chat string, messages []NewMessage) ([]error, error) {
-	f, err := c.searchFacts(ctx, c.cfg.Message.Class, false)
+// The outcome of each message stands in its place. When that of the whole batch is unknown or nothing was written,
+// Append returns that error alone.
+func (c *Client) Append(ctx context.Context, chat string, messages []NewMessage) ([]Outcome, error) {
+	class, err := c.message.use(ctx)
 	if err != nil {
 		return nil, err
 	}
-	objects := make([]*models.Object, len(messages))
+	how, err := c.writtenTimes(ctx, class, chat)
+	if err != nil {
+		return nil, err
+	}
+	objects, outcomes := make([]*models.Object, len(messages)), make([]Outcome, len(messages))
 	for i, m := range messages {
-		objects[i] = c.object(chat, m)
+		if m.Vector != nil && class.ambiguous != "" {
+			return nil, wrongClass("%s", class.ambiguous)
+		}
+		objects[i], outcomes[i].CreatedAt = c.object(class, how, chat, m)
 	}
 	var answers []models.ObjectsGetResponse
 	err = c.write(ctx, func(ctx context.Context) (err error) {
-		answers, err = c.batch.ObjectsBatcher().WithObjects(objects...).WithConsistencyLevel(c.consistency(f)).Do(ctx)
+		answers, err = c.batch.ObjectsBatcher().WithObjects(objects...).WithConsistencyLevel(c.consistency(class)).Do(ctx)
 		return err
 	})
 	if err != nil {
@@ -45,14 +60,16 @@ func (c *Client) Append(ctx context.Context, chat string, messages []NewMessage)
 		return nil, fmt.Errorf("%w: %w", ErrUnknownOutcome,
 			&Error{Status: http.StatusBadGateway, Message: "the batch answer does not match the objects sent"})
 	}
-	verdicts := make([]error, len(answers))
 	for i, a := range answers {
-		verdicts[i] = verdict(a, messages[i].ID, f)
+		outcomes[i].Err = verdict(a, messages[i].ID, class)
+		if class.time == creationTime {
+			outcomes[i].CreatedAt = time.UnixMilli(a.CreationTimeUnix).UTC()
+		}
 	}
-	return verdicts, nil
+	return outcomes, nil
 }
 
-func verdict(a models.ObjectsGetResponse, id string, f *facts) error {
+func verdict(a models.ObjectsGetResponse, id string, class *class) error {
 	if a.Result == nil || !strings.EqualFold(string(a.ID), id) {
 		return fmt.Errorf("%w: %w", ErrUnknownOutcome, &Error{Status: http.StatusBadGateway, Message: "no verdict for the object"})
 	}
@@ -62,7 +79,8 @@ func verdict(a models.ObjectsGetResponse, id string, f *facts) error {
 			words = append(words, e.Message)
 		}
 		err := &Error{Status: http.StatusUnprocessableEntity, Message: shorten(strings.Join(words, "; "))}
-		if f.replicas > 1 { // some of them may have it
+		// Of several replicas some may have it. And an object is stored before its vector is found to be of another length.
+		if class.replicas > 1 || strings.Contains(err.Message, "vector") {
 			return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 		}
 		return err
@@ -73,25 +91,73 @@ func verdict(a models.ObjectsGetResponse, id string, f *facts) error {
 	return nil
 }
 
-func (c *Client) object(chat string, m NewMessage) *models.Object {
+// object is a message as it is written, and its time as it will be read.
+func (c *Client) object(class *class, how written, chat string, m NewMessage) (*models.Object, time.Time) {
 	p := c.cfg.Message
 	properties := maps.Clone(m.Properties)
 	if properties == nil {
 		properties = make(map[string]any, 4)
 	}
-	properties[p.ChatID] = chat
-	properties[p.Role] = m.Role
+	properties[p.ChatID] = class.chatID.stored(chat)
+	properties[p.Role] = c.stored(m.Role)[0]
 	properties[p.Content] = m.Content
-	properties[p.CreatedAt] = m.CreatedAt.UTC().Format(time.RFC3339Nano)
-	o := &models.Object{Class: p.Class, ID: strfmt.UUID(m.ID), Tenant: c.cfg.Tenant, Properties: properties}
+	stored, at := class.time.write(m.CreatedAt, how)
+	if class.time != creationTime {
+		properties[p.CreatedAt] = stored
+	}
+	o := &models.Object{Class: class.name, ID: strfmt.UUID(m.ID), Tenant: c.tenant(class), Properties: properties}
 	switch {
 	case m.Vector == nil:
-	case c.cfg.Vector != "":
-		o.Vectors = models.Vectors{c.cfg.Vector: m.Vector}
+	case class.vector != "":
+		o.Vectors = models.Vectors{class.vector: m.Vector}
 	default:
 		o.Vector = m.Vector
 	}
-	return o
+	return o, at
+}
+
+// writtenTimes finds out how the rows of a class hold their time, where that is for them to say. Where rows differ those
+// of the chat decide.
+func (c *Client) writtenTimes(ctx context.Context, class *class, chat string) (written, error) {
+	if class.time == dateTime || class.time == creationTime {
+		return written{}, nil
+	}
+	if w := class.written.Load(); w != nil {
+		return *w, nil
+	}
+	w, err := c.sampleTimes(ctx, class, nil)
+	if e, ok := errors.AsType[*Error](err); ok && e.Kind == WrongClass {
+		return c.sampleTimes(ctx, class, class.chatID.filter(c.cfg.Message.ChatID, chat))
+	}
+	if err == nil && w != (written{}) {
+		class.written.Store(&w)
+	}
+	return w, err
+}
+
+// sampleTimes reads the times of some rows that pass the filter; nil: of any.
+func (c *Client) sampleTimes(ctx context.Context, class *class, filter *pb.Filters) (written, error) {
+	const sample = 100
+	m := c.cfg.Message
+	limit := c.depth.fit(sample)
+	rows, err := c.ask(ctx, class, &pb.SearchRequest{
+		Filters: filter, Limit: uint32(limit), //nolint:gosec // small
+		Properties: &pb.PropertiesRequest{NonRefProperties: []string{m.CreatedAt}}, Metadata: &pb.MetadataRequest{Uuid: true},
+	})
+	if e, ok := errors.AsType[*Error](err); ok && e.tooDeep {
+		c.depth.refuse(limit)
+		return c.sampleTimes(ctx, class, filter)
+	}
+	if err != nil {
+		return written{}, err
+	}
+	times := times{class: class, property: m.CreatedAt}
+	for _, r := range rows {
+		if _, err := times.read(r); err != nil {
+			return written{}, err
+		}
+	}
+	return times.written, nil
 }
 
 // Unknown says that a write may have been applied although it failed.

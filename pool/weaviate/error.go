@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 
+	"connectrpc.com/connect"
 	"github.com/weaviate/weaviate-go-client/v4/weaviate/fault"
 
 	"hearth/pool"
@@ -16,17 +17,116 @@ import (
 // ErrUnknownOutcome occurs when a write may or may not have been applied: it was sent, and no answer said.
 var ErrUnknownOutcome = errors.New("outcome unknown")
 
-// Error is an answer that says no. Status is the HTTP status, or the one that a GraphQL error stands for.
+// Kind is what is behind an [Error], where it is not a refusal in Weaviate's own words.
+type Kind string
+
+// The kinds.
+const (
+	WrongClass Kind = "wrong-class"      // the class's shape cannot be served right
+	CutShort   Kind = "search-cut-short" // the server's maximum of results ended the search
+	TooLarge   Kind = "answer-too-large" // the answer does not fit into the memory that it may take
+)
+
+// Error is an answer that says no, or one that cannot be used. Status is the HTTP status, or the one that a status of gRPC
+// stands for.
 type Error struct {
 	Status  int
-	Message string // Weaviate's own words, at most 1 KiB
+	Kind    Kind   // empty: a refusal
+	Message string // at most 1 KiB
+
+	noClass    bool // the server knows no such class
+	tooDeep    bool // the search goes deeper than the server allows
+	vectorizer bool // the class's vectorizer could not be used
 }
 
-func (e *Error) Error() string { return fmt.Sprintf("weaviate: %d: %s", e.Status, e.Message) }
+func (e *Error) Error() string {
+	if e.Kind != "" {
+		return "weaviate: " + e.Message
+	}
+	return fmt.Sprintf("weaviate: %d: %s", e.Status, e.Message)
+}
 
 // Retryable says that the same question may be answered later.
 func (e *Error) Retryable() bool {
-	return e.Status == http.StatusTooManyRequests || e.Status >= http.StatusInternalServerError
+	return e.Kind == "" && (e.Status == http.StatusTooManyRequests ||
+		e.Status >= http.StatusInternalServerError && e.Status != http.StatusNotImplemented)
+}
+
+func wrongClass(format string, args ...any) *Error {
+	return &Error{Status: http.StatusUnprocessableEntity, Kind: WrongClass, Message: shorten(fmt.Sprintf(format, args...))}
+}
+
+func cutShort(class string) *Error {
+	return &Error{Status: http.StatusUnprocessableEntity, Kind: CutShort, Message: fmt.Sprintf(
+		"a search of class %s ended at the server's maximum of results (QUERY_MAXIMUM_RESULTS) before it had found enough: "+
+			"ask for fewer messages, or give the chat's property the tokenization \"field\"", class)}
+}
+
+// refusals are the beginnings of Weaviate's texts, which say what its codes do not, and the HTTP status that each stands for.
+func refusals() []struct {
+	text   string
+	status int
+	mark   func(*Error)
+} {
+	return []struct {
+		text   string
+		status int
+		mark   func(*Error)
+	}{
+		{"extract auth:", http.StatusUnauthorized, nil},
+		{"could not find class", http.StatusNotFound, func(e *Error) { e.noClass = true; e.Message += " (`hearth schema` creates it)" }},
+		{"query maximum results exceeded", http.StatusUnprocessableEntity, func(e *Error) { e.tooDeep = true }},
+		{"could not vectorize", http.StatusUnprocessableEntity, func(e *Error) { e.vectorizer = true }},
+		{"remote client vectorize", http.StatusUnprocessableEntity, func(e *Error) { e.vectorizer = true }},
+		{"no api key found", http.StatusUnprocessableEntity, func(e *Error) { e.vectorizer = true }},
+		{"multi-tenancy enabled, but request was without tenant", http.StatusUnprocessableEntity, func(e *Error) { e.Message += ": set HEARTH_WEAVIATE_TENANT" }},
+		{"tenant not found", http.StatusUnprocessableEntity, func(e *Error) { e.Message += ": is HEARTH_WEAVIATE_TENANT right?" }},
+		{"multiple vectors, but no target vectors", http.StatusUnprocessableEntity, func(e *Error) { e.Message += ": set HEARTH_WEAVIATE_VECTOR" }},
+		{"cannot reach enough replicas", http.StatusServiceUnavailable, nil},
+		{"no read replica found", http.StatusServiceUnavailable, nil},
+		{"429 Too many requests", http.StatusTooManyRequests, nil},
+		{"context deadline exceeded", http.StatusGatewayTimeout, nil},
+		{"context canceled", http.StatusServiceUnavailable, nil},
+	}
+}
+
+// statusError is an answer of gRPC other than OK.
+func statusError(code connect.Code, message string) *Error {
+	e := &Error{Status: http.StatusUnprocessableEntity, Message: shorten(message)}
+	switch code {
+	case connect.CodeUnauthenticated:
+		e.Status = http.StatusUnauthorized
+	case connect.CodePermissionDenied:
+		e.Status = http.StatusForbidden
+		e.Message += " (the class is missing, or this user's role may not read it: `hearth schema` creates classes that are missing)"
+	case connect.CodeNotFound:
+		e.Status = http.StatusNotFound
+	case connect.CodeUnavailable, connect.CodeAborted, connect.CodeCanceled:
+		e.Status = http.StatusServiceUnavailable
+	case connect.CodeDeadlineExceeded:
+		e.Status = http.StatusGatewayTimeout
+	case connect.CodeInternal:
+		e.Status = http.StatusInternalServerError
+	case connect.CodeUnimplemented:
+		e.Status = http.StatusNotImplemented
+	case connect.CodeResourceExhausted:
+		if strings.Contains(message, "message larger than max") {
+			e.Kind = TooLarge
+			return e
+		}
+		e.Status = http.StatusTooManyRequests
+	default: // Unknown, mostly: the text tells
+	}
+	for _, r := range refusals() {
+		if strings.Contains(message, r.text) {
+			e.Status = r.status
+			if r.mark != nil {
+				r.mark(e)
+			}
+			break
+		}
+	}
+	return e
 }
 
 // fail turns an error of the client library, which does not unwrap, into an *Error or a *pool.Error.
@@ -50,7 +150,7 @@ func (c *Client) fail(err error, sent func() int64) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
 	}
-	return &pool.Error{Upstream: c.pool.Name(), Sent: sent() > 0, Err: err}
+	return &pool.Error{Upstream: c.rest.Name(), Sent: sent() > 0, Err: err}
 }
 
 // write runs one write of the client library, and says when its outcome is unknown.
@@ -62,31 +162,20 @@ func (c *Client) write(ctx context.Context, do func(context.Context) error) erro
 	}
 	err = c.fail(err, sent)
 	e, refused := errors.AsType[*Error](err)
+	_, redirected := errors.AsType[*pool.RedirectError](err)
 	// A refusal is the outcome, but of the last try only: one before it may have been applied.
-	if refused && e.Status < http.StatusInternalServerError && sent() <= 1 || sent() == 0 {
+	if (redirected || refused && e.Status < http.StatusInternalServerError) && sent() <= 1 || sent() == 0 {
 		return err
 	}
 	return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 }
 
-// graphQLError turns the errors inside an HTTP 200 into one.
-func graphQLError(messages []string) error {
-	m := strings.Join(messages, "; ")
-	status := http.StatusUnprocessableEntity
-	if strings.Contains(m, "429 Too many requests") { // how an overloaded server says it, inside a 200
-		status = http.StatusTooManyRequests
-	}
-	e := &Error{Status: status, Message: shorten(m)}
-	if strings.Contains(m, `on type "GetObjectsObj"`) { // it is not in the schema
-		e.Message += " (`hearth schema` creates classes that are missing)"
-	}
-	return e
-}
+// mostMessage is how much of Weaviate's own words is handed on, in bytes.
+const mostMessage = 1 << 10
 
 func shorten(s string) string {
-	const most = 1 << 10
-	if len(s) > most {
-		s = s[:most] + "…"
+	if len(s) > mostMessage {
+		s = s[:mostMessage] + "…"
 	}
 	return strings.ToValidUTF8(strings.TrimSpace(s), "�")
 }

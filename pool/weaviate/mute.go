@@ -3,12 +3,12 @@ package weaviate
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/go-openapi/strfmt"
 	"github.com/weaviate/weaviate/entities/models"
+	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
 )
 
 // Mute is whether the bot is to be silent in a chat.
@@ -19,77 +19,130 @@ type Mute struct {
 	Updated time.Time // by the server's clock
 }
 
-// Mute reads a chat's mute. Where a chat has several objects, the last one updated counts.
+// Mute reads a chat's mute. Where a chat has several objects, the last one updated counts. The chat is named as
+// [Client.MuteChat] does.
 func (c *Client) Mute(ctx context.Context, chat string) (Mute, error) {
-	p := c.cfg.Mute
-	f, err := c.searchFacts(ctx, p.Class, false)
+	class, err := c.mute.use(ctx)
 	if err != nil {
 		return Mute{}, err
 	}
-	var rows []row
-	for limit := 100; ; limit = min(limit*10, maxRows) {
-		rows, err = c.ask(ctx, p.Class, c.get(p.Class, f, []string{"where:" + equal(p.ChatID, chat), fmt.Sprintf("limit:%d", limit)},
-			p.ChatID, p.Muted, p.Until, "_additional{id lastUpdateTimeUnix}"))
-		if err != nil {
-			return Mute{}, err
-		}
-		if len(rows) < limit || limit == maxRows {
-			break
-		}
+	rows, err := c.muteRows(ctx, class, chat)
+	if err != nil {
+		return Mute{}, err
 	}
 	var last Mute
 	for _, r := range rows {
-		if r.text(p.ChatID) != chat {
-			c.warnForeign(p.Class)
+		if r.chat(c.cfg.Mute.ChatID) != chat {
+			c.warnForeign(class.name)
 			continue
 		}
-		m := Mute{ID: r.id(), Updated: time.UnixMilli(int64(r.number("lastUpdateTimeUnix")))}
-		if last.ID != "" && !m.Updated.After(last.Updated) {
-			continue
+		m, err := c.readMute(class, r)
+		if err != nil {
+			return Mute{}, err
 		}
-		m.Muted, _ = r[p.Muted].(bool)
-		if r[p.Until] != nil {
-			if m.Until, err = r.time(p.Until); err != nil {
-				return Mute{}, err
-			}
+		if last.ID == "" || m.Updated.After(last.Updated) {
+			last = m
 		}
-		last = m
 	}
 	return last, nil
 }
 
+func (c *Client) muteRows(ctx context.Context, class *class, chat string) ([]row, error) {
+	u := c.cfg.Mute
+	properties := []string{u.ChatID, u.Muted}
+	if u.Until != "" {
+		properties = append(properties, u.Until)
+	}
+	for limit := 100; ; limit *= 10 {
+		limit = c.depth.fit(limit)
+		rows, err := c.ask(ctx, class, &pb.SearchRequest{
+			Filters: class.chatID.filter(u.ChatID, chat), Limit: uint32(limit), //nolint:gosec // at most mostRows
+			Properties: &pb.PropertiesRequest{NonRefProperties: properties},
+			Metadata:   &pb.MetadataRequest{Uuid: true, LastUpdateTimeUnix: true},
+		})
+		e, ok := errors.AsType[*Error](err)
+		switch {
+		case ok && e.tooDeep:
+			c.depth.refuse(limit)
+			limit = max(1, limit/10)
+			continue
+		case err != nil:
+			return nil, err
+		case len(rows) < limit:
+			c.depth.took(limit)
+			return rows, nil
+		}
+		c.depth.took(limit)
+		if c.depth.fit(limit+1) <= limit {
+			return nil, cutShort(class.name)
+		}
+	}
+}
+
+func (c *Client) readMute(class *class, r row) (Mute, error) {
+	u := c.cfg.Mute
+	m := Mute{ID: r.id(), Updated: time.UnixMilli(r.GetMetadata().GetLastUpdateTimeUnix())}
+	switch v := r.value(u.Muted).GetKind().(type) {
+	case nil, *pb.Value_NullValue:
+	case *pb.Value_BoolValue:
+		m.Muted = v.BoolValue
+	default:
+		return m, wrongClass("class %s: property %q is %s, not a boolean", class.name, u.Muted, r.kind(u.Muted))
+	}
+	if u.Until == "" {
+		return m, nil
+	}
+	switch v := r.value(u.Until).GetKind().(type) {
+	case nil, *pb.Value_NullValue:
+		return m, nil
+	case *pb.Value_DateValue:
+		var err error
+		if m.Until, err = time.Parse(time.RFC3339Nano, v.DateValue); err == nil {
+			m.Until = m.Until.UTC()
+			return m, nil
+		}
+	}
+	return m, wrongClass("class %s: property %q is %s, not a date", class.name, u.Until, r.kind(u.Until))
+}
+
+// TakesUntil says whether the class of mutes has a property for a mute's end.
+func (c *Client) TakesUntil() bool { return c.cfg.Mute.Until != "" }
+
 // SetMute writes a chat's mute: into its object where there is one, whoever wrote it, else into a new object
 // with the ID newID.
 func (c *Client) SetMute(ctx context.Context, chat string, muted bool, until time.Time, newID string) error {
-	p := c.cfg.Mute
-	f, err := c.searchFacts(ctx, p.Class, false)
-	if err != nil {
-		return err
-	}
 	held, err := c.Mute(ctx, chat)
 	if err != nil {
 		return err
 	}
-	properties := map[string]any{p.ChatID: chat, p.Muted: muted, p.Until: nil}
+	class, err := c.mute.use(ctx)
+	if err != nil {
+		return err
+	}
+	u := c.cfg.Mute
+	properties := map[string]any{u.ChatID: class.chatID.stored(chat), u.Muted: muted}
 	if !until.IsZero() {
-		properties[p.Until] = until.UTC().Format(time.RFC3339Nano)
+		properties[u.Until] = until.UTC().Format(time.RFC3339Nano)
 	}
 	if held.ID != "" {
+		if until.IsZero() && u.Until != "" {
+			properties[u.Until] = nil
+		}
 		err := c.write(ctx, func(ctx context.Context) error {
-			return c.data.Updater().WithMerge().WithClassName(p.Class).WithID(held.ID).WithTenant(c.cfg.Tenant).
-				WithProperties(properties).WithConsistencyLevel(c.consistency(f)).Do(ctx)
+			return c.data.Updater().WithMerge().WithClassName(class.name).WithID(held.ID).WithTenant(c.tenant(class)).
+				WithProperties(properties).WithConsistencyLevel(c.consistency(class)).Do(ctx)
 		})
 		if e, ok := errors.AsType[*Error](err); !ok || e.Status != http.StatusNotFound {
 			return err
 		}
 		// Somebody has deleted it meanwhile: write a new one.
-	}
-	if until.IsZero() {
-		delete(properties, p.Until)
+		if until.IsZero() {
+			delete(properties, u.Until)
+		}
 	}
 	return c.write(ctx, func(ctx context.Context) error {
-		answers, err := c.batch.ObjectsBatcher().WithConsistencyLevel(c.consistency(f)).WithObjects(&models.Object{
-			Class: p.Class, ID: strfmt.UUID(newID), Tenant: c.cfg.Tenant, Properties: properties,
+		answers, err := c.batch.ObjectsBatcher().WithConsistencyLevel(c.consistency(class)).WithObjects(&models.Object{
+			Class: class.name, ID: strfmt.UUID(newID), Tenant: c.tenant(class), Properties: properties,
 		}).Do(ctx)
 		if err != nil {
 			return err
@@ -97,6 +150,13 @@ func (c *Client) SetMute(ctx context.Context, chat string, muted bool, until tim
 		if len(answers) != 1 {
 			return &Error{Status: http.StatusBadGateway, Message: "the batch answer does not match the object sent"}
 		}
-		return verdict(answers[0], newID, f)
+		return verdict(answers[0], newID, class)
 	})
+}
+
+func (c *Client) tenant(class *class) string {
+	if class.tenants {
+		return c.cfg.Tenant
+	}
+	return ""
 }

@@ -2,7 +2,17 @@ package weaviate
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
+	"slices"
+
+	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
+
+	"hearth/internal/guard"
+	"hearth/pool"
 )
 
 // Page is the newest messages of one role in one chat, newest first.
@@ -15,62 +25,224 @@ type Page struct {
 // seldom costs a second round trip.
 const slack = 8
 
-// Recent returns at least the n newest messages of each role, or all there are: one request for all roles.
-//
-// The server sorts by one criterion, so a page may cut messages with equal timestamps anywhere. The last
-// timestamp of a full page is therefore left out, and where too little remains a larger page is fetched.
-func (c *Client) Recent(ctx context.Context, chat string, roles []string, n int) ([]Page, error) {
-	f, err := c.searchFacts(ctx, c.cfg.Message.Class, false)
+// Recent returns at least the need newest messages of each role, or all there are, and about want if one answer has room
+// for them: one search for each role, at the same time. The chat is named as [Client.MessageChat] does.
+func (c *Client) Recent(ctx context.Context, chat string, roles []string, need, want int) ([]Page, error) {
+	class, err := c.message.use(ctx)
 	if err != nil {
 		return nil, err
 	}
-	pages := make([]Page, len(roles))
-	todo := make([]int, len(roles)) // indexes into roles
-	for i := range todo {
-		todo[i] = i
+	pages, fits := make([]Page, len(roles)), make([]int, len(roles))
+	g, ctx := errgroup.WithContext(ctx)
+	for i, role := range roles {
+		g.Go(func() error {
+			return guard.Do(func() (err error) {
+				s := scan{client: c, class: class, chat: chat, role: role, need: need, seen: map[string]bool{}}
+				pages[i], fits[i], err = s.newest(ctx, want)
+				return err
+			})
+		})
 	}
-	for limit := min(n+slack, maxRows); len(todo) > 0; limit = min(limit*4, maxRows) {
-		queries := make([]string, len(todo))
-		for i, r := range todo {
-			queries[i] = c.recentQuery(f, chat, roles[r], limit)
-		}
-		answers, err := c.askAll(ctx, c.cfg.Message.Class, queries)
-		if err != nil {
-			return nil, err
-		}
-		again := todo[:0]
-		for i, r := range todo {
-			messages, err := c.messages(answers[i], chat, roles[r:r+1])
-			if err != nil {
-				return nil, err
-			}
-			complete := len(answers[i]) < limit
-			if !complete {
-				messages = withoutLastTimestamp(messages)
-			}
-			if !complete && len(messages) < n && limit < maxRows {
-				again = append(again, r)
-			}
-			pages[r] = Page{Messages: messages, Complete: complete}
-		}
-		todo = again
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	if least := slices.Min(fits); least < need {
+		return nil, tooLarge("num_messages", least, c.grpc.MaxAnswer())
 	}
 	return pages, nil
 }
 
-func (c *Client) recentQuery(f *facts, chat, role string, limit int) string {
-	m := c.cfg.Message
-	return c.get(m.Class, f, []string{
-		"where:" + combine("And", equal(m.ChatID, chat), equal(m.Role, role)),
-		fmt.Sprintf("sort:[{path:[%s],order:desc}]", quote(m.CreatedAt)),
-		fmt.Sprintf("limit:%d", limit),
-	}, m.ChatID, m.Role, m.Content, m.CreatedAt, "_additional{id}")
+// tooLarge is an answer for which there is no room. Up to fits of what the field counts there would be.
+func tooLarge(field string, fits int, most int64) *Error {
+	detail := "not even one message has room"
+	if fits > 0 {
+		detail = fmt.Sprintf("%s may be at most %d here", field, fits)
+	}
+	return &Error{Status: http.StatusUnprocessableEntity, Kind: TooLarge,
+		Message: fmt.Sprintf("an answer may have %d bytes (a quarter of HEARTH_CACHE_BYTES): %s", most, detail)}
 }
 
-func withoutLastTimestamp(newestFirst []Message) []Message {
+// scan goes back through the messages of one role in one chat, page by page.
+//
+// The server sorts by one criterion, so a page may cut messages with equal timestamps anywhere. The last timestamp of a
+// page that is not the last is therefore not counted until the next page has come.
+type scan struct {
+	client     *Client
+	class      *class
+	chat, role string
+	need       int
+
+	messages []Message       // newest first
+	bytes    int64           // of messages
+	seen     map[string]bool // their ids: a row written meanwhile moves others to the next page
+	rows     int             // that came, those of other chats included
+	complete bool
+
+	until  *pb.Value // the time from which the next page goes back; nil: from the newest row
+	offset int       // rows from there on that came already
+}
+
+// newest scans until it has what is needed. Of messages for which one answer has no room it returns none, but how many
+// there would be room for.
+func (s *scan) newest(ctx context.Context, want int) (page Page, fits int, err error) {
+	most := s.client.grpc.MaxAnswer()
+	limit := want + slack
+	for {
+		depth := s.client.depth.fit(s.offset + limit)
+		limit = depth - s.offset
+		if limit <= 0 || s.rows >= mostRows {
+			return Page{}, s.need, cutShort(s.class.name)
+		}
+		rows, err := s.page(ctx, limit)
+		if e, ok := errors.AsType[*pool.TooLargeError](err); ok {
+			if limit == 1 {
+				return Page{}, s.room(most), nil
+			}
+			limit = smaller(limit, e)
+			continue
+		}
+		if e, ok := errors.AsType[*Error](err); ok && e.tooDeep {
+			s.client.depth.refuse(depth)
+			continue
+		}
+		if err != nil {
+			return Page{}, s.need, err
+		}
+		s.client.depth.took(depth)
+		if err := s.add(rows, limit); err != nil {
+			return Page{}, s.need, err
+		}
+		whole := s.messages[:s.whole()]
+		switch {
+		case s.complete, len(whole) >= s.need:
+			return s.cut(whole, most)
+		case s.bytes > most:
+			return Page{}, s.room(most), nil
+		}
+		if s.bytes < most/4 { // rows of others, or of one timestamp, fill the pages
+			limit = min(4*limit, mostRows)
+		}
+	}
+}
+
+// smaller is how many rows have room where limit rows had not.
+func smaller(limit int, e *pool.TooLargeError) int {
+	if e.Bytes <= 0 {
+		return max(1, limit/2)
+	}
+	return max(1, min(limit-1, int(float64(limit)*0.75*float64(e.Most)/float64(e.Bytes))))
+}
+
+func (s *scan) page(ctx context.Context, limit int) ([]row, error) {
+	m := s.client.cfg.Message
+	where := all(s.class.chatID.filter(m.ChatID, s.chat), anyOf(m.Role, s.client.stored(s.role)))
+	if before, ok := atMost(m.CreatedAt, s.until); ok {
+		where.Filters = append(where.Filters, before)
+	}
+	return s.client.ask(ctx, s.class, &pb.SearchRequest{
+		Filters: where, SortBy: []*pb.SortBy{{Path: []string{m.CreatedAt}}}, Limit: uint32(limit), Offset: uint32(s.offset), //nolint:gosec // at most mostRows
+		Properties: s.client.messageProperties(s.class), Metadata: &pb.MetadataRequest{Uuid: true, CreationTimeUnix: s.class.time == creationTime},
+	})
+}
+
+// add takes a page of rows in, and moves on to the next.
+func (s *scan) add(rows []row, limit int) error {
+	messages, err := s.client.messagesOf(s.class, rows, s.chat, []string{s.role})
+	if err != nil {
+		return err
+	}
+	for _, m := range messages {
+		if !s.seen[m.ID] {
+			s.seen[m.ID] = true
+			s.messages = append(s.messages, m)
+			s.bytes += m.bytes()
+		}
+	}
+	s.rows += len(rows)
+	s.offset += len(rows)
+	s.complete = len(rows) < limit
+	if s.complete || !s.class.time.ranges() {
+		return nil
+	}
+	property := s.client.cfg.Message.CreatedAt
+	last := rows[len(rows)-1].value(property)
+	if _, ok := atMost(property, last); !ok { // a row without a time: those before it have none either
+		return nil
+	}
+	if s.until == nil || !proto.Equal(s.until, last) {
+		s.until, s.offset = last, 0
+		for _, r := range slices.Backward(rows) {
+			if !proto.Equal(r.value(property), last) {
+				break
+			}
+			s.offset++
+		}
+	}
+	return nil
+}
+
+// atMost finds the rows whose time is that of value or before it.
+func atMost(property string, value *pb.Value) (*pb.Filters, bool) {
+	f := &pb.Filters{Operator: pb.Filters_OPERATOR_LESS_THAN_EQUAL, Target: target(property)}
+	switch v := value.GetKind().(type) {
+	case *pb.Value_DateValue:
+		f.TestValue = &pb.Filters_ValueText{ValueText: v.DateValue}
+	case *pb.Value_IntValue:
+		f.TestValue = &pb.Filters_ValueInt{ValueInt: v.IntValue}
+	case *pb.Value_NumberValue:
+		f.TestValue = &pb.Filters_ValueNumber{ValueNumber: v.NumberValue}
+	default:
+		return nil, false
+	}
+	return f, true
+}
+
+// whole is how many of the messages are certainly all up to their timestamps.
+func (s *scan) whole() int {
+	n := len(s.messages)
+	if s.complete {
+		return n
+	}
+	return withoutLast(s.messages)
+}
+
+// withoutLast is how many messages there are without those of the last timestamp.
+func withoutLast(newestFirst []Message) int {
 	n := len(newestFirst)
 	for n > 0 && newestFirst[n-1].CreatedAt.Equal(newestFirst[len(newestFirst)-1].CreatedAt) {
 		n--
 	}
-	return newestFirst[:n]
+	return n
+}
+
+// cut returns as many of the messages as have room: all that are needed, or none and how many those would be.
+func (s *scan) cut(whole []Message, most int64) (Page, int, error) {
+	n, bytes := 0, int64(0)
+	for n < len(whole) && bytes+whole[n].bytes() <= most {
+		bytes += whole[n].bytes()
+		n++
+	}
+	switch {
+	case n == len(whole):
+		return Page{Messages: whole, Complete: s.complete}, s.need, nil
+	case n < min(s.need, len(whole)):
+		return Page{}, n, nil
+	}
+	for cut := n; n > 0 && whole[n-1].CreatedAt.Equal(whole[cut].CreatedAt); { // a page holds every message from its edge on
+		n--
+	}
+	if n < s.need {
+		return Page{Messages: whole, Complete: s.complete}, s.need, nil
+	}
+	return Page{Messages: whole[:n]}, s.need, nil
+}
+
+// room is how many of the newest messages have room, where not all that are needed have.
+func (s *scan) room(most int64) int {
+	n, bytes := 0, int64(0)
+	for n < len(s.messages) && bytes+s.messages[n].bytes() <= most {
+		bytes += s.messages[n].bytes()
+		n++
+	}
+	return min(n, s.need-1)
 }

@@ -1,8 +1,9 @@
 // Package weaviate asks a Weaviate what a chatbot needs to know: a chat's newest messages, those relevant to a
 // text, whether the bot is muted; and writes messages and mutes.
 //
-// Start at [Client]. Each question is one file: recent.go, search.go, mute.go, append.go. Queries are GraphQL
-// text in which every value is a JSON-encoded string (query.go); schema.go knows the user's classes.
+// Start at [Client]. Each question is one file: recent.go, relevant.go, mute.go, append.go. Reads go over gRPC (ask.go),
+// writes and the schema over REST. What the user's classes look like is learned once (class.go, learn.go), and decides how
+// chat ids (chat.go) and times (time.go) are written and read (row.go). check.go says what is wrong with the classes.
 //
 // Whatever the class's tokenization, no row of another chat is returned: each row's chat is compared with the
 // one asked for. The package caches nothing but what the schema says.
@@ -11,19 +12,20 @@ package weaviate
 import (
 	"cmp"
 	"log/slog"
+	"maps"
+	"net/http"
 	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 
+	"connectrpc.com/connect"
 	"github.com/weaviate/weaviate-go-client/v4/weaviate/batch"
 	"github.com/weaviate/weaviate-go-client/v4/weaviate/connection"
 	"github.com/weaviate/weaviate-go-client/v4/weaviate/data"
 	"github.com/weaviate/weaviate-go-client/v4/weaviate/db"
-	"github.com/weaviate/weaviate-go-client/v4/weaviate/graphql"
 	"github.com/weaviate/weaviate-go-client/v4/weaviate/misc"
 	"github.com/weaviate/weaviate-go-client/v4/weaviate/schema"
-	"golang.org/x/sync/singleflight"
+	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
 
 	"hearth/pool"
 )
@@ -31,9 +33,10 @@ import (
 // Config names the classes and their properties.
 type Config struct {
 	APIKey      string
-	Consistency string // ONE, QUORUM or ALL, used where a class has replicas; empty: the server's default
-	Tenant      string // for classes with multi-tenancy
-	Vector      string // name of the named vector; empty: the unnamed one
+	Headers     map[string]string // sent with every call: the keys of vectorizers
+	Consistency string            // ONE, QUORUM or ALL, used where a class has replicas; empty: the server's default
+	Tenant      string            // for classes with multi-tenancy; left out for others
+	Vector      string            // name of the named vector; empty: the only one of the class
 
 	Message MessageClass
 	Mute    MuteClass
@@ -41,48 +44,69 @@ type Config struct {
 	Logger *slog.Logger // nil discards
 }
 
-// MessageClass is the class of messages and its properties.
-type MessageClass struct{ Class, ChatID, Role, Content, CreatedAt string }
-
-// MuteClass is the class of mutes and its properties.
-type MuteClass struct{ Class, ChatID, Muted, Until string }
-
-// Client asks one Weaviate through one pool. It is safe for concurrent use.
-type Client struct {
-	cfg     Config
-	pool    *pool.Pool
-	graphql *graphql.API
-	batch   *batch.API
-	data    *data.API
-	schema  *schema.API
-	misc    *misc.API
-
-	noBatch       atomic.Bool // /v1/graphql/batch was refused: ask one by one
-	warnedForeign sync.Once
-
-	learning singleflight.Group
-	facts    sync.Map // class name → *facts
+// MessageClass is the class of messages, its properties, and the stored values of the two roles. CreatedAt may be
+// [CreationTime].
+type MessageClass struct {
+	Class, ChatID, Role, Content, CreatedAt string
+	User, Assistant                         []string // the first is written, all are read; default user and assistant
 }
 
-// New makes a client. It sends nothing.
+// MuteClass is the class of mutes and its properties. Until may be empty.
+type MuteClass struct{ Class, ChatID, Muted, Until string }
+
+// CreationTime stands for the time at which the server first stored an object, for classes without a time of their own.
+const CreationTime = "_creationTimeUnix"
+
+// Client asks one Weaviate through its pools. It is safe for concurrent use.
+type Client struct {
+	cfg    Config
+	rest   *pool.Pool
+	grpc   *pool.Pool
+	search *connect.Client[pb.SearchRequest, pb.SearchReply]
+	header http.Header // of requests that the library cannot make
+	batch  *batch.API
+	data   *data.API
+	schema *schema.API
+	misc   *misc.API
+
+	message, mute *classLearner
+	depth         depth
+	warnedForeign sync.Once
+	noVectorizer  fallback
+}
+
+// New makes a client over the pools for REST and for gRPC. It sends nothing.
 //
 // It joins the library's API groups itself: the library's own constructor asks the server for its version,
 // under no context, before it returns.
-func New(p *pool.Pool, cfg Config) *Client {
+func New(rest, grpc *pool.Pool, cfg Config) *Client {
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
-	scheme, host, _ := strings.Cut(p.BaseURL(), "://")
+	if len(cfg.Message.User) == 0 {
+		cfg.Message.User = []string{"user"}
+	}
+	if len(cfg.Message.Assistant) == 0 {
+		cfg.Message.Assistant = []string{"assistant"}
+	}
 	headers := map[string]string{}
+	maps.Copy(headers, cfg.Headers)
 	if cfg.APIKey != "" {
 		headers["Authorization"] = "Bearer " + cfg.APIKey
 	}
-	con := connection.NewConnection(scheme, host, p.Client(), 0, headers)
+	scheme, host, _ := strings.Cut(rest.BaseURL(), "://")
+	con := connection.NewConnection(scheme, host, rest.Client(), 0, headers)
 	runtime.SetFinalizer(con, nil) // the library's sends on a channel that nobody reads, and would block every other finalizer
 	// The version decides between old and new object paths only; the new ones came with 1.14.
 	version := db.NewVersionProvider(func() string { return "1.14.0" })
 	support := db.NewDBVersionSupport(version)
-	return &Client{
-		cfg: cfg, pool: p,
-		graphql: graphql.New(con), batch: batch.New(con, nil, support), data: data.New(con, support),
-		schema: schema.New(con), misc: misc.New(con, version),
+	header := http.Header{}
+	for name, value := range headers {
+		header.Set(name, value)
 	}
+	c := &Client{
+		cfg: cfg, rest: rest, grpc: grpc, search: newSearch(grpc, header), header: header,
+		batch: batch.New(con, nil, support), data: data.New(con, support), schema: schema.New(con), misc: misc.New(con, version),
+	}
+	c.message = newClassLearner(c, cfg.Message.Class, c.messageClass)
+	c.mute = newClassLearner(c, cfg.Mute.Class, c.muteClass)
+	return c
 }

@@ -2,19 +2,22 @@ package weaviate
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
 	"github.com/google/uuid"
+	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
 	"go.uber.org/goleak"
 
+	"hearth/internal/testnet"
 	"hearth/internal/weaviatetest"
 	"hearth/pool"
 )
@@ -31,7 +34,7 @@ type tester struct {
 
 func testConfig() Config {
 	return Config{
-		Message: MessageClass{"Message", "chat_id", "role", "content", "created_at"},
+		Message: MessageClass{Class: "Message", ChatID: "chat_id", Role: "role", Content: "content", CreatedAt: "created_at"},
 		Mute:    MuteClass{"ChatStatus", "chat_id", "muted", "muted_until"},
 	}
 }
@@ -48,15 +51,61 @@ func newTester(t *testing.T, cfg Config) *tester {
 
 func clientOf(t *testing.T, h http.Handler, cfg Config) *Client {
 	t.Helper()
-	s := httptest.NewServer(h)
-	t.Cleanup(s.Close)
-	p, err := pool.New(pool.Config{Name: "weaviate", URL: s.URL, Retries: -1})
+	return clientWith(t, h, cfg, nil)
+}
+
+// clientWith makes a client of a server that answers REST and gRPC at one address.
+func clientWith(t *testing.T, h http.Handler, cfg Config, answers *pool.Answers) *Client {
+	t.Helper()
+	s, err := testnet.Serve(h, testnet.Config{HTTP2: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(p.Close)
-	return New(p, cfg)
+	t.Cleanup(func() { _ = s.Close() })
+	pools := make([]*pool.Pool, 2)
+	for i := range pools {
+		p, err := pool.New(pool.Config{Name: "weaviate", URL: s.URL, GRPC: i == 1, Retries: -1, Answers: answers})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(p.Close)
+		pools[i] = p
+	}
+	return New(pools[0], pools[1], cfg)
 }
+
+// fake is a Weaviate of which a test writes the answers.
+type fake struct {
+	schema string // of every class
+	search func(*pb.SearchRequest) (*pb.SearchReply, error)
+	rest   http.HandlerFunc // nil: the schema alone
+}
+
+func (f fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.URL.Path == searchProcedure:
+		connect.NewUnaryHandler(searchProcedure, func(_ context.Context, req *connect.Request[pb.SearchRequest]) (*connect.Response[pb.SearchReply], error) {
+			reply, err := f.search(req.Msg)
+			return connect.NewResponse(reply), err
+		}).ServeHTTP(w, r)
+	case strings.HasPrefix(r.URL.Path, "/v1/schema/"):
+		_, _ = io.WriteString(w, f.schema)
+	case f.rest != nil:
+		f.rest(w, r)
+	}
+}
+
+const ownSchema = `{"class":"Message","properties":[{"name":"chat_id","dataType":["text"],"tokenization":"field"},
+	{"name":"role","dataType":["text"]},{"name":"content","dataType":["text"]},{"name":"created_at","dataType":["date"]}]`
+
+func rowOf(fields map[string]*pb.Value) *pb.SearchResult {
+	return &pb.SearchResult{
+		Properties: &pb.PropertiesResult{NonRefProps: &pb.Properties{Fields: fields}}, Metadata: &pb.MetadataResult{Id: "i", Distance: 0.25, Score: 0.75},
+	}
+}
+
+func textValue(s string) *pb.Value { return &pb.Value{Kind: &pb.Value_TextValue{TextValue: s}} }
+func dateValue(s string) *pb.Value { return &pb.Value{Kind: &pb.Value_DateValue{DateValue: s}} }
 
 // write appends n messages, one step apart from each other.
 func (x *tester) write(chat, role string, n int, step time.Duration) {
@@ -67,15 +116,22 @@ func (x *tester) write(chat, role string, n int, step time.Duration) {
 			ID: uuid.NewString(), Role: role, Content: fmt.Sprintf("%s %d", chat, i), CreatedAt: x.at.Add(time.Duration(i) * step),
 		}})
 	}
-	verdicts, err := x.Append(x.Context(), chat, list)
-	if err = errors.Join(append(verdicts, err)...); err != nil {
+	outcomes, err := x.Append(x.Context(), chat, list)
+	if err = join(outcomes, err); err != nil {
 		x.Fatal(err)
 	}
 }
 
+func join(outcomes []Outcome, err error) error {
+	for _, o := range outcomes {
+		err = errors.Join(err, o.Err)
+	}
+	return err
+}
+
 func (x *tester) recent(chat string, n int) Page {
 	x.Helper()
-	pages, err := x.Recent(x.Context(), chat, []string{"user", "assistant"}, n)
+	pages, err := x.Recent(x.Context(), chat, []string{"user", "assistant"}, n, n)
 	if err != nil {
 		x.Fatal(err)
 	}
@@ -115,36 +171,13 @@ func TestAPageIsCompleteWhenNothingIsLeft(t *testing.T) {
 	}
 }
 
-func TestRecentIsOneRequest(t *testing.T) {
+func TestRecentIsOneSearchForEachRole(t *testing.T) {
 	x := newTester(t, testConfig())
 	x.write("a", "user", 100, time.Second)
 	before := x.server.Requests()
 	x.recent("a", 50)
-	after := x.server.Requests()
-	if n := after["/v1/graphql/batch"] - before["/v1/graphql/batch"]; n != 1 || after["/v1/graphql"] != before["/v1/graphql"] {
-		t.Errorf("%d batches, %d single queries", n, after["/v1/graphql"]-before["/v1/graphql"])
-	}
-}
-
-func TestARefusedBatchIsAskedOneByOne(t *testing.T) {
-	x := newTester(t, testConfig())
-	x.write("a", "user", 5, time.Second)
-	batches := 0
-	x.server.SetHook(func(w http.ResponseWriter, r *http.Request) bool {
-		if r.URL.Path != "/v1/graphql/batch" {
-			return false
-		}
-		batches++
-		http.Error(w, `{"error":[{"message":"forbidden"}]}`, http.StatusForbidden)
-		return true
-	})
-	for range 3 {
-		if p := x.recent("a", 10); len(p.Messages) != 5 {
-			t.Errorf("%d messages", len(p.Messages))
-		}
-	}
-	if batches != 1 {
-		t.Errorf("asked for %d batches, want 1: what is refused stays refused", batches)
+	if n := x.server.Requests()[searchProcedure] - before[searchProcedure]; n != 2 {
+		t.Errorf("%d searches, want 2", n)
 	}
 }
 
@@ -160,7 +193,7 @@ func TestOtherChatsAreLeftOutWhateverTheTokenization(t *testing.T) {
 	if p := x.recent("1-1", 3); len(p.Messages) != 3 || p.Messages[0].Content != "1-1 2" {
 		t.Errorf("got %v", p.Messages)
 	}
-	found, err := x.Search(t.Context(), Query{Chat: "1-1", Text: "1", Mode: BM25, Roles: []string{"user"}, Count: 3})
+	found, _, err := x.Relevant(t.Context(), Query{Chat: "1-1", Text: "1", Mode: BM25, Roles: []string{"user"}, Count: 3})
 	if err != nil || len(found) != 3 {
 		t.Fatal(found, err)
 	}
@@ -179,15 +212,15 @@ func TestVerdictsStandInTheirPlaces(t *testing.T) {
 		}
 		return nil
 	})
-	verdicts, err := x.Append(t.Context(), "a", []NewMessage{
+	outcomes, err := x.Append(t.Context(), "a", []NewMessage{
 		{Message: Message{ID: uuid.NewString(), Role: "user", Content: "good"}},
 		{Message: Message{ID: uuid.NewString(), Role: "user", Content: "bad"}},
 	})
-	if err != nil || verdicts[0] != nil {
-		t.Fatal(verdicts, err)
+	if err != nil || outcomes[0].Err != nil {
+		t.Fatal(outcomes, err)
 	}
-	if e, ok := errors.AsType[*Error](verdicts[1]); !ok || !strings.Contains(e.Message, "not this one") || Unknown(verdicts[1]) {
-		t.Errorf("got %v", verdicts[1])
+	if e, ok := errors.AsType[*Error](outcomes[1].Err); !ok || !strings.Contains(e.Message, "not this one") || Unknown(e) {
+		t.Errorf("got %v", outcomes[1].Err)
 	}
 }
 
@@ -207,8 +240,8 @@ func TestAWriteWithoutAnAnswerIsUnknown(t *testing.T) {
 		"no rights":   {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(403) }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			verdicts, err := clientOf(t, c.answer, testConfig()).Append(t.Context(), "a", message)
-			if err = errors.Join(append(verdicts, err)...); err == nil || Unknown(err) != c.unknown {
+			outcomes, err := clientOf(t, fake{schema: ownSchema + "}", rest: c.answer}, testConfig()).Append(t.Context(), "a", message)
+			if err = join(outcomes, err); err == nil || Unknown(err) != c.unknown {
 				t.Errorf("got %v, unknown %t, want %t", err, Unknown(err), c.unknown)
 			}
 		})
@@ -221,106 +254,161 @@ func TestNoServerIsNoUnknownOutcome(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	_, err = New(p, testConfig()).Append(t.Context(), "a", []NewMessage{{}})
+	_, err = New(p, p, testConfig()).Append(t.Context(), "a", []NewMessage{{}})
 	if e, ok := errors.AsType[*pool.Error](err); !ok || e.Sent || Unknown(err) {
 		t.Errorf("got %v", err)
 	}
 }
 
-func TestBadAnswersAreErrors(t *testing.T) {
-	for _, answer := range []string{
-		``, `null`, `{}`, `[]`, `{"data":null}`, `{"data":{"Get":null}}`, `{"data":{"Get":{"Message":null}}}`, `{"data":{"Get":{"Message":[7]}}}`,
-		`{"data":{"Get":{"Message":[{"chat_id":"a","role":"user","created_at":"never"}]}}}`,
-		`{"data":{"Get":{"Message":[]}},"errors":[{"message":"half of it"}]}`, `{"errors":[null]}`,
+func TestRowsThatAreNotAsTheyMustBeAreErrors(t *testing.T) {
+	good := map[string]*pb.Value{
+		"chat_id": textValue("a"), "role": textValue("user"), "content": textValue("x"), "created_at": dateValue("2026-01-01T00:00:00Z"),
+	}
+	for name, bad := range map[string]*pb.Value{
+		"content":    {Kind: &pb.Value_NumberValue{NumberValue: 7}},
+		"created_at": dateValue("never"),
 	} {
-		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path == "/v1/graphql/batch" {
-				answer := "[" + answer + "," + answer + "]"
-				_, _ = io.WriteString(w, answer)
-				return
-			}
-			_, _ = io.WriteString(w, answer)
-		})
-		c := clientOf(t, h, testConfig())
-		if pages, err := c.Recent(t.Context(), "a", []string{"user", "assistant"}, 5); err == nil {
-			t.Errorf("%s: recent gave %v", answer, pages)
+		fields := map[string]*pb.Value{}
+		for k, v := range good {
+			fields[k] = v
 		}
-		if found, err := c.Search(t.Context(), Query{Chat: "a", Text: "x", Mode: BM25, Roles: []string{"user"}, Count: 5}); err == nil {
-			t.Errorf("%s: search gave %v", answer, found)
+		fields[name] = bad
+		c := clientOf(t, fake{schema: ownSchema + "}", search: func(*pb.SearchRequest) (*pb.SearchReply, error) {
+			return &pb.SearchReply{Results: []*pb.SearchResult{rowOf(fields)}}, nil
+		}}, testConfig())
+		_, err := c.Recent(t.Context(), "a", []string{"user", "assistant"}, 5, 5)
+		_, _, err2 := c.Relevant(t.Context(), Query{Chat: "a", Text: "x", Mode: BM25, Roles: []string{"user"}, Count: 5})
+		for _, err := range []error{err, err2} {
+			if e, ok := errors.AsType[*Error](err); !ok || e.Kind != WrongClass || e.Retryable() || !strings.Contains(e.Message, `"`+name+`"`) {
+				t.Errorf("%s: %v", name, err)
+			}
 		}
 	}
 }
 
-func TestTooManyRequestsInsideA200(t *testing.T) {
-	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, `{"errors":[{"message":"429 Too many requests"}]}`)
-	})
-	_, err := clientOf(t, h, testConfig()).Mute(t.Context(), "a")
-	if e, ok := errors.AsType[*Error](err); !ok || e.Status != 429 || !e.Retryable() {
-		t.Errorf("got %v", err)
+func TestStatusesOfGRPCBecomeOurs(t *testing.T) {
+	for _, c := range []struct {
+		code      connect.Code
+		text      string
+		status    int
+		retryable bool
+	}{
+		{connect.CodeUnknown, "extract auth: no auth", 401, false},
+		{connect.CodePermissionDenied, "forbidden action", 403, false},
+		{connect.CodeUnavailable, "try later", 503, true},
+		{connect.CodeDeadlineExceeded, "too slow", 504, true},
+		{connect.CodeResourceExhausted, "429 Too many requests", 429, true},
+		{connect.CodeResourceExhausted, "trying to send message larger than max", 422, false},
+		{connect.CodeUnimplemented, "unknown service", 501, false},
+		{connect.CodeUnknown, "search: cannot reach enough replicas", 503, true},
+		{connect.CodeUnknown, "tenant not active: 'x'", 422, false},
+		{connect.CodeUnknown, "anything else", 422, false},
+	} {
+		client := clientOf(t, fake{schema: ownSchema + "}", search: func(*pb.SearchRequest) (*pb.SearchReply, error) {
+			return nil, connect.NewError(c.code, errors.New(c.text))
+		}}, testConfig())
+		_, err := client.Recent(t.Context(), "a", []string{"user"}, 5, 5)
+		if e, ok := errors.AsType[*Error](err); !ok || e.Status != c.status || e.Retryable() != c.retryable || !strings.Contains(e.Message, c.text) {
+			t.Errorf("%v %q: %v", c.code, c.text, err)
+		}
+	}
+}
+
+func TestAClassIsGoneOnlyIfAReadyServerSaysSo(t *testing.T) {
+	for name, c := range map[string]struct {
+		ready     int // the status of the readiness check
+		comesBack bool
+		status    int // of the error; 0: none
+	}{
+		"a server that starts":           {http.StatusServiceUnavailable, false, 503},
+		"a server that has just started": {http.StatusOK, true, 0},
+		"a class that is gone":           {http.StatusOK, false, 404},
+	} {
+		searches := 0
+		client := clientOf(t, fake{schema: ownSchema + "}", search: func(*pb.SearchRequest) (*pb.SearchReply, error) {
+			if searches++; searches > 1 && c.comesBack {
+				return &pb.SearchReply{}, nil
+			}
+			return nil, connect.NewError(connect.CodeUnknown, errors.New("could not find class Message in schema"))
+		}, rest: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(c.ready) }}, testConfig())
+		_, err := client.Recent(t.Context(), "a", []string{"user"}, 5, 5)
+		if e, ok := errors.AsType[*Error](err); ok != (c.status != 0) || ok && e.Status != c.status {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
 func TestAutoModeAsksTheSchemaOnce(t *testing.T) {
 	for vectorizer, want := range map[string]Mode{"none": BM25, "text2vec-x": NearText} {
-		var query string
-		schemas := 0
-		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.Method == http.MethodGet {
-				schemas++
-				fmt.Fprintf(w, `{"class":"Message","vectorizer":%q}`, vectorizer)
-				return
-			}
-			b, _ := io.ReadAll(r.Body)
-			query = string(b)
-			_, _ = io.WriteString(w, `{"data":{"Get":{"Message":[{"chat_id":"a","role":"user","_additional":{"id":"i","distance":0.25,"score":"0.75"}}]}}}`)
-		})
-		c := clientOf(t, h, testConfig())
-		for range 2 {
-			found, err := c.Search(t.Context(), Query{Chat: "a", Text: "x", Mode: Auto, Roles: []string{"user"}, Count: 5})
-			if err != nil || len(found) != 1 || found[0].Score != 0.75 {
-				t.Fatal(found, err)
-			}
+		var asked *pb.SearchRequest
+		c := clientOf(t, fake{schema: ownSchema + fmt.Sprintf(`,"vectorizer":%q}`, vectorizer), search: func(r *pb.SearchRequest) (*pb.SearchReply, error) {
+			asked = r
+			return &pb.SearchReply{Results: []*pb.SearchResult{rowOf(map[string]*pb.Value{"chat_id": textValue("a"), "role": textValue("user")})}}, nil
+		}}, testConfig())
+		found, mode, err := c.Relevant(t.Context(), Query{Chat: "a", Text: "x", Mode: Auto, Roles: []string{"user"}, Count: 5})
+		if err != nil || len(found) != 1 || found[0].Score != 0.75 || mode != want {
+			t.Fatal(found, mode, err)
 		}
-		if word := map[Mode]string{BM25: "bm25", NearText: "nearText"}[want]; !strings.Contains(query, word) || schemas != 1 {
-			t.Errorf("%s: %s after %d looks at the schema", vectorizer, query, schemas)
+		if (asked.NearText != nil) != (want == NearText) || (asked.Bm25Search != nil) != (want == BM25) {
+			t.Errorf("%s: asked %v", vectorizer, asked)
 		}
 	}
 }
 
-func TestTenantsVectorsAndConsistencyAreAskedForWhereTheyExist(t *testing.T) {
-	var bodies, queries []string
-	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		b, _ := io.ReadAll(r.Body)
-		bodies, queries = append(bodies, string(b)), append(queries, r.URL.RawQuery)
-		switch {
-		case r.Method == http.MethodGet:
-			_, _ = io.WriteString(w, `{"class":"Message","replicationConfig":{"factor":3},"vectorConfig":{"named":{"vectorizer":{"none":{}}}}}`)
-		case strings.HasPrefix(r.URL.Path, "/v1/batch"):
-			_, _ = io.WriteString(w, `[{"id":"i","result":{"status":"SUCCESS"}}]`)
-		default:
-			_, _ = io.WriteString(w, `{"data":{"Get":{"Message":[]}}}`)
+func TestAutoFallsBackWhereTheVectorizerCannotBeUsed(t *testing.T) {
+	var log bytes.Buffer
+	cfg := testConfig()
+	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	near := 0
+	c := clientOf(t, fake{schema: ownSchema + `,"vectorizer":"text2vec-x"}`, search: func(r *pb.SearchRequest) (*pb.SearchReply, error) {
+		if r.NearText != nil {
+			near++
+			return nil, connect.NewError(connect.CodeUnknown, errors.New("could not vectorize input for collection Message: no api key found"))
 		}
-	})
+		return &pb.SearchReply{}, nil
+	}}, cfg)
+	q := Query{Chat: "a", Text: "x", Mode: Auto, Roles: []string{"user"}, Count: 5}
+	for range 3 {
+		if _, mode, err := c.Relevant(t.Context(), q); mode != BM25 || err != nil {
+			t.Errorf("mode %s, %v", mode, err)
+		}
+	}
+	if near != 1 || strings.Count(log.String(), "\n") != 1 {
+		t.Errorf("asked the vectorizer %d times, logged %q", near, log.String())
+	}
+	q.Mode = NearText
+	if _, _, err := c.Relevant(t.Context(), q); err == nil {
+		t.Error("near_text by name falls back too")
+	}
+}
+
+func TestTenantsVectorsAndConsistencyAreAskedForWhereTheyExist(t *testing.T) {
+	var asked *pb.SearchRequest
+	var body, query string
 	cfg := testConfig()
 	cfg.Tenant, cfg.Vector, cfg.Consistency = "acme", "named", "QUORUM"
-	c := clientOf(t, h, cfg)
-	if _, err := c.Search(t.Context(), Query{Chat: "a", Text: "x", Mode: Auto, Vector: []float32{1}, Roles: []string{"user"}, Count: 5}); err != nil {
+	c := clientOf(t, fake{
+		schema: ownSchema + `,"multiTenancyConfig":{"enabled":true},"replicationConfig":{"factor":3},"vectorConfig":{"named":{"vectorizer":{"none":{}}},"other":{}}}`,
+		search: func(r *pb.SearchRequest) (*pb.SearchReply, error) { asked = r; return &pb.SearchReply{}, nil },
+		rest: func(w http.ResponseWriter, r *http.Request) {
+			b, _ := io.ReadAll(r.Body)
+			body, query = string(b), r.URL.RawQuery
+			_, _ = io.WriteString(w, `[{"id":"i","result":{"status":"SUCCESS"}}]`)
+		},
+	}, cfg)
+	if _, _, err := c.Relevant(t.Context(), Query{Chat: "a", Text: "x", Mode: Auto, Vector: []float32{1}, Roles: []string{"user"}, Count: 5}); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`tenant:\"acme\"`, `consistencyLevel:QUORUM`, `targetVectors:[\"named\"]`, `hybrid:`, `vector:[1]`} {
-		if got := bodies[len(bodies)-1]; !strings.Contains(got, want) {
-			t.Errorf("%s is not in %s", want, got)
-		}
+	h := asked.GetHybridSearch()
+	if asked.GetTenant() != "acme" || asked.GetConsistencyLevel() != pb.ConsistencyLevel_CONSISTENCY_LEVEL_QUORUM ||
+		h.GetTargets().GetTargetVectors()[0] != "named" || string(h.GetVectorBytes()) != "\x00\x00\x80\x3f" || h.GetAlpha() != 0.75 {
+		t.Errorf("asked %v", asked)
 	}
 	if _, err := c.Append(t.Context(), "a", []NewMessage{{Message: Message{ID: "i", Role: "user"}, Vector: []float32{1}}}); err != nil {
 		t.Fatal(err)
 	}
-	if got := bodies[len(bodies)-1]; !strings.Contains(got, `"vectors":{"named":[1]}`) || !strings.Contains(got, `"tenant":"acme"`) {
-		t.Errorf("written: %s", got)
-	}
-	if q := queries[len(queries)-1]; q != "consistency_level=QUORUM" {
-		t.Errorf("asked %s", q)
+	if !strings.Contains(body, `"vectors":{"named":[1]}`) || !strings.Contains(body, `"tenant":"acme"`) || query != "consistency_level=QUORUM" {
+		t.Errorf("written: %s with %s", body, query)
 	}
 	if !c.MayLag() {
 		t.Error("three replicas may lag")
@@ -350,56 +438,20 @@ func TestLearningWhereThereIsLittleToLearn(t *testing.T) {
 	cfg := testConfig()
 	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	hidden := clientOf(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }), cfg)
-	if err := hidden.Learn(t.Context()); err != nil || strings.Count(log.String(), "\n") != 1 {
+	if err := hidden.Learn(t.Context()); err != nil || strings.Count(log.String(), "\n") != 2 { // one for each class
 		t.Errorf("where the schema is hidden: %v, logged %q", err, log.String())
 	}
 }
 
-func TestCheckNamesEveryFault(t *testing.T) {
-	s := weaviatetest.New()
-	s.MustAddClass(`{"class":"Message","properties":[{"name":"chat_id","dataType":["text"]},{"name":"role","dataType":["text"],"tokenization":"field"},
-		{"name":"content","dataType":["int"]}]}`)
-	err := clientOf(t, s, testConfig()).Check(t.Context())
-	for _, want := range []string{`"chat_id" has tokenization`, `"content" is [int]`, `no property "created_at"`, "ChatStatus does not exist"} {
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q is not in %v", want, err)
-		}
-	}
-	x := newTester(t, testConfig())
-	if err := x.Check(t.Context()); err != nil {
-		t.Errorf("our own classes: %v", err)
-	}
-	if created, err := x.CreateClasses(t.Context()); err != nil || len(created) != 0 {
-		t.Errorf("created again: %v %v", created, err)
-	}
-}
-
-func FuzzQuote(f *testing.F) {
-	for _, s := range []string{"", `"}) {`, "\n\v\x00", "😀", "\u2028", `\`, "a/b"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		q := quote(s)
-		inner := strings.TrimSuffix(strings.TrimPrefix(q, `"`), `"`)
-		if len(q) < 2 || strings.ContainsAny(strings.NewReplacer(`\\`, "", `\"`, "").Replace(inner), "\"\n\r") {
-			t.Errorf("%q leaves its string: %s", s, q)
-		}
-	})
-}
-
 func TestWhereAReplicaMayHaveItTheOutcomeIsUnknown(t *testing.T) {
-	c := clientOf(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, "/v1/batch") {
-			_, _ = io.WriteString(w, `[{"id":"i","result":{"status":"FAILED","errors":{"error":[{"message":"cannot reach enough replicas"}]}}}]`)
-			return
-		}
-		_, _ = io.WriteString(w, `{"class":"Message","replicationConfig":{"factor":3}}`)
-	}), testConfig()) // without a consistency level
+	c := clientOf(t, fake{schema: ownSchema + `,"replicationConfig":{"factor":3}}`, rest: func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `[{"id":"i","result":{"status":"FAILED","errors":{"error":[{"message":"cannot reach enough replicas"}]}}}]`)
+	}}, testConfig()) // without a consistency level
 	if err := c.Learn(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	verdicts, err := c.Append(t.Context(), "a", []NewMessage{{Message: Message{ID: "i", Role: "user"}}})
-	if err != nil || !Unknown(verdicts[0]) {
-		t.Errorf("the verdict is %v, %v", verdicts, err)
+	outcomes, err := c.Append(t.Context(), "a", []NewMessage{{Message: Message{ID: "i", Role: "user"}}})
+	if err != nil || !Unknown(outcomes[0].Err) {
+		t.Errorf("the outcome is %v, %v", outcomes, err)
 	}
 }

@@ -1,0 +1,136 @@
+package pool
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+
+	"golang.org/x/sync/semaphore"
+)
+
+// Answers bounds the memory that answers take while they are read and decoded. Pools share it.
+type Answers struct {
+	each int64
+	all  *semaphore.Weighted
+}
+
+// smallAnswer is the size up to which an answer waits for nobody: slots bound how many of them there are.
+const smallAnswer = 64 << 10
+
+// NewAnswers bounds one answer to each bytes, and all larger than 64 KiB that are under way at once to all bytes, which is
+// at least each.
+func NewAnswers(each, all int64) *Answers {
+	return &Answers{each: each, all: semaphore.NewWeighted(max(each, all))}
+}
+
+// Each is how many bytes one answer may have.
+func (a *Answers) Each() int64 { return a.each }
+
+// TooLargeError is an answer that was not read because it has more bytes than one may have.
+type TooLargeError struct {
+	Bytes int64 // of the answer; 0 where it does not say so before it comes
+	Most  int64 // that one may have
+}
+
+func (e *TooLargeError) Error() string {
+	if e.Bytes == 0 {
+		return fmt.Sprintf("answer too large: more than %d bytes", e.Most)
+	}
+	return fmt.Sprintf("answer too large: %d bytes are more than %d", e.Bytes, e.Most)
+}
+
+// Unwrap says that it is an [ErrTooLarge].
+func (e *TooLargeError) Unwrap() error { return ErrTooLarge }
+
+// read replaces the body of an answer by one that is read already. Closing that gives back its share of the memory.
+func (a *Answers) read(ctx context.Context, resp *http.Response, grpc bool) (err error) {
+	body := resp.Body
+	share := int64(0)
+	defer func() {
+		if e := body.Close(); err == nil {
+			err = e
+		}
+		if err != nil {
+			a.all.Release(share)
+		}
+	}()
+	size, start, err := announced(resp, grpc)
+	if err != nil {
+		return err
+	}
+	if size > a.each {
+		return &TooLargeError{Bytes: size, Most: a.each}
+	}
+	var b bytes.Buffer
+	b.Write(start)
+	if size < 0 { // it has not said how long it is
+		switch _, err = io.CopyN(&b, body, min(smallAnswer, a.each)); err { //nolint:errorlint // CopyN returns EOF bare
+		case nil:
+			size = a.each
+		case io.EOF:
+			size = 0
+		default:
+			return err
+		}
+	}
+	if size > smallAnswer {
+		if a.all.Acquire(ctx, size) != nil {
+			return context.Cause(ctx)
+		}
+		share = size
+	}
+	b.Grow(int(size) + bytes.MinRead)
+	most := a.each + int64(len(start))
+	if _, err = b.ReadFrom(io.LimitReader(body, most+1-int64(b.Len()))); err != nil {
+		return err
+	}
+	if int64(b.Len()) > most {
+		return &TooLargeError{Most: a.each}
+	}
+	resp.Body = &heldBody{Reader: bytes.NewReader(b.Bytes()), bytes: b.Bytes(), release: sync.OnceFunc(func() { a.all.Release(share) })}
+	return nil
+}
+
+// grpcPrefix is the length of what stands before a message of gRPC: a byte that says whether it is compressed, and four
+// with its length.
+const grpcPrefix = 5
+
+// announced returns how many bytes the answer says that it has, -1 if it does not say so, and what had to be read for that.
+func announced(resp *http.Response, grpc bool) (size int64, start []byte, err error) {
+	if !grpc || resp.StatusCode != http.StatusOK {
+		return resp.ContentLength, nil, nil
+	}
+	start = make([]byte, grpcPrefix)
+	n, err := io.ReadFull(resp.Body, start)
+	switch err { //nolint:errorlint // ReadFull returns them bare
+	case nil:
+		return int64(binary.BigEndian.Uint32(start[1:])), start, nil
+	case io.EOF, io.ErrUnexpectedEOF: // an answer that is a status alone
+		return 0, start[:n], nil
+	}
+	return 0, nil, err
+}
+
+// heldBody is the body of an answer in memory.
+type heldBody struct {
+	*bytes.Reader
+	bytes   []byte
+	release func()
+}
+
+func (h *heldBody) Close() error {
+	h.release()
+	return nil
+}
+
+// bodyOf is the whole body of an answer that a pool has read.
+func bodyOf(resp *http.Response) ([]byte, error) {
+	if h, ok := resp.Body.(*heldBody); ok {
+		return h.bytes, nil
+	}
+	return io.ReadAll(resp.Body)
+}

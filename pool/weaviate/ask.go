@@ -1,0 +1,166 @@
+package weaviate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"sync"
+
+	"connectrpc.com/connect"
+	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
+
+	"hearth/pool"
+)
+
+const searchProcedure = "/weaviate.v1.Weaviate/Search"
+
+// newSearch makes the call Search. Its answers are not compressed: their size is to be known before they are read.
+func newSearch(grpc *pool.Pool, header http.Header) *connect.Client[pb.SearchRequest, pb.SearchReply] {
+	withHeader := connect.UnaryInterceptorFunc(func(next connect.UnaryFunc) connect.UnaryFunc {
+		return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
+			maps.Copy(req.Header(), header)
+			return next(ctx, req)
+		}
+	})
+	return connect.NewClient[pb.SearchRequest, pb.SearchReply](httpDoer{grpc}, grpc.BaseURL()+searchProcedure,
+		connect.WithGRPC(), connect.WithAcceptCompression("gzip", nil, nil), connect.WithInterceptors(withHeader))
+}
+
+// httpDoer sends gRPC's requests through a pool. An answer that is not gRPC's, such as a proxy's, is an *Error.
+type httpDoer struct{ pool *pool.Pool }
+
+func (d httpDoer) Do(req *http.Request) (*http.Response, error) {
+	resp, err := d.pool.Client().Do(req)
+	if err != nil || resp.StatusCode == http.StatusOK {
+		return resp, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, mostMessage+1))
+	if err != nil {
+		return nil, err
+	}
+	return nil, &Error{Status: resp.StatusCode, Message: shorten(fmt.Sprintf("%s answers %s: %s", d.pool.BaseURL(), resp.Status, text))}
+}
+
+// ask sends one search of a class and returns its rows.
+func (c *Client) ask(ctx context.Context, class *class, req *pb.SearchRequest) ([]row, error) {
+	reply, err := c.send(ctx, class, req)
+	if e, ok := errors.AsType[*Error](err); ok && e.noClass {
+		// A server that starts says so of every class. One that is ready is right, if it still says so.
+		if err = c.Ready(ctx); err == nil {
+			reply, err = c.send(ctx, class, req)
+		}
+		if e, ok := errors.AsType[*Error](err); ok && e.noClass {
+			class.learner.forget(class)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	rows := make([]row, len(reply.GetResults()))
+	for i, r := range reply.GetResults() {
+		rows[i] = row{r}
+	}
+	return rows, nil
+}
+
+func (c *Client) send(ctx context.Context, class *class, req *pb.SearchRequest) (*pb.SearchReply, error) {
+	req.Collection = class.name
+	if class.tenants {
+		req.Tenant = c.cfg.Tenant
+	}
+	if level := c.consistency(class); level != "" {
+		req.ConsistencyLevel = pb.ConsistencyLevel(pb.ConsistencyLevel_value["CONSISTENCY_LEVEL_"+level]).Enum()
+	}
+	req.Uses_123Api, req.Uses_125Api, req.Uses_127Api = true, true, true
+	ctx, sent := pool.TraceSent(pool.Repeatable(ctx))
+	reply, err := c.search.CallUnary(ctx, connect.NewRequest(req))
+	if err != nil {
+		return nil, c.searchFailed(ctx, err, sent)
+	}
+	return reply.Msg, nil
+}
+
+// searchFailed says in our words why a search has no reply.
+func (c *Client) searchFailed(ctx context.Context, err error, sent func() int64) error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	transport, failed := errors.AsType[*url.Error](err)
+	switch e, ok := errors.AsType[*connect.Error](err); {
+	case failed:
+		err = transport.Err
+	case ctx.Err() != nil:
+		err = context.Cause(ctx)
+	case ok && connect.IsWireError(err):
+		return statusError(e.Code(), e.Message())
+	case ok:
+		return &Error{Status: http.StatusNotImplemented, Message: shorten(c.grpc.BaseURL() + " does not answer as gRPC does: " + e.Message())}
+	}
+	return &pool.Error{Upstream: c.rest.Name(), Sent: sent() > 0, Err: err}
+}
+
+// depth is how deep searches may go: a page's offset and limit together. It is the server's setting
+// QUERY_MAXIMUM_RESULTS, which only a refusal tells of.
+type depth struct {
+	mu      sync.Mutex
+	allowed int // guarded by mu; was taken
+	refused int // guarded by mu; was not taken; 0: nothing was refused yet
+}
+
+// most is the server's QUERY_MAXIMUM_RESULTS by default.
+const mostRows = 10_000
+
+// fit returns how deep a search that wants to go n deep may try to go.
+func (d *depth) fit(n int) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n = min(n, mostRows)
+	if d.refused == 0 || n < d.refused {
+		return n
+	}
+	return max(1, (d.allowed+d.refused)/2)
+}
+
+func (d *depth) took(n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.allowed = max(d.allowed, n)
+	if d.refused <= d.allowed { // the server's setting has changed
+		d.refused = 0
+	}
+}
+
+func (d *depth) refuse(n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.refused = n
+	d.allowed = min(d.allowed, n-1)
+}
+
+// Ping is a request that proves a connection for gRPC. It needs no key.
+func Ping() pool.Request {
+	const empty = "\x00\x00\x00\x00\x00" // a message of no bytes
+	return pool.Request{
+		Method: http.MethodPost, Path: "/grpc.health.v1.Health/Check", Body: []byte(empty), Repeatable: true,
+		Header: http.Header{"Content-Type": {"application/grpc+proto"}, "Te": {"trailers"}},
+	}
+}
+
+// Ask asks what requests will ask: a search in each class.
+func (c *Client) Ask(ctx context.Context) error {
+	return errors.Join(c.message.search(ctx), c.mute.search(ctx))
+}
+
+func (l *classLearner) search(ctx context.Context) error {
+	class, err := l.use(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = l.client.ask(ctx, class, &pb.SearchRequest{Limit: 1, Metadata: &pb.MetadataRequest{Uuid: true}})
+	return err
+}

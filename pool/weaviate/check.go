@@ -1,0 +1,400 @@
+package weaviate
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
+
+	"hearth/pool"
+)
+
+// Verdict of a [Finding].
+type Verdict string
+
+// The verdicts.
+const (
+	OK     Verdict = "ok"
+	Remark Verdict = "remark" // requests work, though not as well as they might, or it could not be proven
+	Failed Verdict = "failed" // a call that handlers make by default fails
+)
+
+// Finding is what became of one question of a [Client.Check], and what to set if it failed.
+type Finding struct {
+	Question string
+	Verdict
+	Detail string
+}
+
+// check is one run of Check.
+type check struct {
+	*Client
+	findings []Finding
+}
+
+// Check asks every question that requests will ask, with the data of the classes themselves, and reports each.
+func (c *Client) Check(ctx context.Context) []Finding {
+	k := &check{Client: c}
+	if k.server(ctx) {
+		k.messages(ctx)
+		k.mutes(ctx)
+		k.write(ctx)
+	}
+	return k.findings
+}
+
+func (k *check) say(question string, v Verdict, format string, args ...any) {
+	k.findings = append(k.findings, Finding{question, v, fmt.Sprintf(format, args...)})
+}
+
+// failed reports an error and what to do about it, and says whether there was one.
+func (k *check) failed(question string, err error) bool {
+	if err == nil {
+		return false
+	}
+	detail := strings.TrimPrefix(err.Error(), "weaviate: ")
+	if e, ok := errors.AsType[*Error](err); ok {
+		detail = e.Message
+		switch {
+		case e.vectorizer:
+			detail += ": set HEARTH_WEAVIATE_HEADERS to the key of the vectorizer"
+		case e.Status == http.StatusUnauthorized:
+			detail = "the key is refused: is HEARTH_WEAVIATE_API_KEY right? " + detail
+		}
+	}
+	k.say(question, Failed, "%s", detail)
+	return true
+}
+
+func (k *check) server(ctx context.Context) bool {
+	if k.failed("server", k.Ready(ctx)) {
+		return false
+	}
+	var meta struct {
+		Version string `json:"version"`
+	}
+	version := "of a version that it does not tell"
+	resp, err := k.rest.Do(ctx, pool.Request{Method: http.MethodGet, Path: "/v1/meta", Header: k.header})
+	if err == nil && resp.Status == http.StatusOK && json.Unmarshal(resp.Body, &meta) == nil && meta.Version != "" {
+		version = meta.Version
+	}
+	k.say("server", OK, "Weaviate %s; reads over gRPC at %s, writes over REST at %s", version, k.grpc.BaseURL(), k.rest.BaseURL())
+	return true
+}
+
+// class learns a class, and reports what is wrong with it.
+func (k *check) class(ctx context.Context, l *classLearner, propose func() string) (*class, bool) {
+	question := "class " + l.name
+	class, err := l.learn(ctx)
+	if k.failed(question, err) {
+		return nil, false
+	}
+	switch {
+	case class.hidden:
+		k.say(question, Remark, "its schema is not shown (403): the class is missing, or this user's role lacks read_collections; it is taken for one that `hearth schema` makes")
+	case class.fault != nil:
+		detail := class.fault.Message
+		if better := propose(); better != "" && class.fault.Kind == WrongClass {
+			detail += "; try " + better
+		}
+		k.say(question, Failed, "%s", detail)
+		return nil, false
+	case class.name != l.name:
+		k.say(question, OK, "an alias of %s", class.name)
+	default:
+		k.say(question, OK, "")
+	}
+	if class.mixing != "" {
+		k.say(question, Remark, "the chat's property has tokenization %q, not \"field\": searches find other chats too, which are left out at a cost", class.mixing)
+	}
+	return class, true
+}
+
+func (k *check) messages(ctx context.Context) {
+	class, ok := k.class(ctx, k.message, func() string { return k.proposeMessageFields(ctx) })
+	if !ok {
+		return
+	}
+	k.roles(ctx, class)
+	sample, err := k.sample(ctx, class)
+	if k.failed("history", err) {
+		return
+	}
+	pages, err := k.Recent(ctx, sample.chat, []string{"user", "assistant"}, 10, 50)
+	if !k.failed("history", err) {
+		k.say("history", OK, "chat %q: %d of the user's messages, %d of the assistant's", sample.chat, len(pages[0].Messages), len(pages[1].Messages))
+	}
+	k.relevance(ctx, class, sample)
+}
+
+// sample is a message of the class; of an empty one, of a chat that could be there.
+type sample struct {
+	chat, text string
+	vector     []float32
+}
+
+func (k *check) sample(ctx context.Context, class *class) (s sample, err error) {
+	m := k.cfg.Message
+	s.chat = map[idKind]string{uuidID: "00000000-0000-0000-0000-000000000000", intID: "0"}[class.chatID]
+	if s.chat == "" {
+		s.chat = "hearth-check"
+	}
+	s.text = "hello"
+	req := &pb.SearchRequest{
+		Filters: anyOf(m.Role, k.stored("user", "assistant")), Limit: 1,
+		Properties: &pb.PropertiesRequest{NonRefProperties: []string{m.ChatID, m.Content}},
+		Metadata:   &pb.MetadataRequest{Uuid: true, Vector: class.vector == ""},
+	}
+	if class.vector != "" && class.ambiguous == "" {
+		req.Metadata.Vectors = []string{class.vector}
+	}
+	rows, err := k.ask(ctx, class, req)
+	if err != nil || len(rows) == 0 {
+		return s, err
+	}
+	r := rows[0]
+	if chat := r.chat(m.ChatID); chat != "" {
+		s.chat = chat
+	}
+	if words := strings.Fields(func() string { t, _ := r.text(m.Content); return t }()); len(words) > 0 {
+		s.text = strings.Join(words[:min(5, len(words))], " ")
+	}
+	s.vector = fromLittleEndian(r.GetMetadata().GetVectorBytes())
+	for _, v := range r.GetMetadata().GetVectors() {
+		if v.GetName() == class.vector {
+			s.vector = fromLittleEndian(v.GetVectorBytes())
+		}
+	}
+	return s, nil
+}
+
+// relevance asks by bm25, and in the mode that auto takes where that is another.
+func (k *check) relevance(ctx context.Context, class *class, s sample) {
+	q := Query{Chat: s.chat, Text: s.text, Mode: BM25, Roles: []string{"user", "assistant"}, Count: 5}
+	auto := k.autoMode(class, q)
+	switch _, _, err := k.Relevant(ctx, q); {
+	case err == nil:
+		k.say("bm25", OK, "")
+	case auto == BM25:
+		k.failed("bm25", err)
+	default:
+		k.say("bm25", Remark, "%v", err)
+	}
+	switch {
+	case class.ambiguous != "":
+		k.say("vector", Remark, "%s; until then relevance is by bm25, and messages with a vector are refused", class.ambiguous)
+	case auto == NearText:
+		q.Mode = NearText
+		if _, _, err := k.Relevant(ctx, q); !k.failed("near_text", err) {
+			k.say("near_text", OK, "")
+		}
+	case len(s.vector) > 0:
+		q.Mode, q.Vector = NearVector, s.vector
+		if _, _, err := k.Relevant(ctx, q); !k.failed("near_vector", err) {
+			k.say("near_vector", OK, "vectors of %d numbers", len(s.vector))
+		}
+	default:
+		k.say("vector", Remark, "not proven: the class has no vectorizer, and the message looked at has no vector")
+	}
+}
+
+// mostSampled is how many rows are looked at for the values that they hold.
+const mostSampled = 10_000
+
+// roles counts the roles that messages have.
+func (k *check) roles(ctx context.Context, class *class) {
+	m := k.cfg.Message
+	counts, rows, err := k.count(ctx, class, m.Role)
+	if k.failed("roles", err) {
+		return
+	}
+	var found, others []string
+	sides := 0
+	for _, value := range sortedKeys(counts) {
+		found = append(found, fmt.Sprintf("%s %d", shownValue(value), counts[value]))
+		if role := k.roleOf(value); role == "user" || role == "assistant" {
+			sides++
+		} else {
+			others = append(others, shownValue(value))
+		}
+	}
+	detail := fmt.Sprintf("of %d messages: %s", rows, listed(found))
+	proposal := proposeRoles(counts)
+	if proposal != "" {
+		proposal = ": set HEARTH_MESSAGE_ROLES=" + proposal
+	}
+	switch {
+	case rows == 0:
+		k.say("roles", OK, "the class is empty")
+	case sides == 0:
+		k.say("roles", Failed, "%s; none is of HEARTH_MESSAGE_ROLES, so every history is empty%s", detail, proposal)
+	case len(others) > 0:
+		k.say("roles", Remark, "%s; no part of a history: %s", detail, strings.Join(others, ", "))
+	default:
+		k.say("roles", OK, "%s", detail)
+	}
+}
+
+// count counts the values of a text property in as many rows as one answer has room for.
+func (k *check) count(ctx context.Context, class *class, property string) (counts map[string]int, n int, err error) {
+	for limit := mostSampled; ; {
+		limit = k.depth.fit(limit)
+		rows, err := k.ask(ctx, class, &pb.SearchRequest{
+			Limit:      uint32(limit), //nolint:gosec // at most mostSampled
+			Properties: &pb.PropertiesRequest{NonRefProperties: []string{property}}, Metadata: &pb.MetadataRequest{Uuid: true},
+		})
+		if e, ok := errors.AsType[*Error](err); ok && e.tooDeep {
+			k.depth.refuse(limit)
+			continue
+		}
+		if e, ok := errors.AsType[*pool.TooLargeError](err); ok && limit > 1 {
+			limit = smaller(limit, e)
+			continue
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+		counts = map[string]int{}
+		for _, r := range rows {
+			value, _ := r.text(property)
+			counts[value]++
+		}
+		return counts, len(rows), nil
+	}
+}
+
+func sortedKeys(counts map[string]int) []string {
+	keys := make([]string, 0, len(counts))
+	for key := range counts {
+		keys = append(keys, key)
+	}
+	slices.SortFunc(keys, func(a, b string) int {
+		if counts[a] != counts[b] {
+			return counts[b] - counts[a]
+		}
+		return strings.Compare(a, b)
+	})
+	return keys
+}
+
+func shownValue(value string) string {
+	if value == "" {
+		return "(none)"
+	}
+	return value
+}
+
+func (k *check) mutes(ctx context.Context) {
+	class, ok := k.class(ctx, k.mute, func() string { return k.proposeMuteFields(ctx) })
+	if !ok {
+		return
+	}
+	chat := map[idKind]string{uuidID: "00000000-0000-0000-0000-000000000000", intID: "0", textID: "hearth-check"}[class.chatID]
+	rows, err := k.ask(ctx, class, &pb.SearchRequest{
+		Limit: 1, Properties: &pb.PropertiesRequest{NonRefProperties: []string{k.cfg.Mute.ChatID}}, Metadata: &pb.MetadataRequest{Uuid: true},
+	})
+	if k.failed("mute", err) {
+		return
+	}
+	if len(rows) > 0 {
+		chat = rows[0].chat(k.cfg.Mute.ChatID)
+	}
+	if m, err := k.Mute(ctx, chat); !k.failed("mute", err) {
+		k.say("mute", OK, "chat %q: muted is %t", chat, m.Muted)
+	}
+}
+
+// write looks at the user's own roles: nothing less than a write would prove that it may write.
+func (k *check) write(ctx context.Context) {
+	const notProven = "not proven: "
+	resp, err := k.rest.Do(ctx, pool.Request{Method: http.MethodGet, Path: "/v1/users/own-info", Header: k.header})
+	var user struct {
+		Username string `json:"username"`
+		Roles    []struct {
+			Name        string       `json:"name"`
+			Permissions []permission `json:"permissions"`
+		} `json:"roles"`
+	}
+	switch {
+	case err != nil:
+		k.say("write", Remark, notProven+"%v", err)
+		return
+	case resp.Status != http.StatusOK:
+		k.say("write", Remark, notProven+"the server does not tell what this user may do (%d)", resp.Status)
+		return
+	case json.Unmarshal(resp.Body, &user) != nil || len(user.Roles) == 0:
+		k.say("write", Remark, notProven+"the server tells of no roles of this user")
+		return
+	}
+	var permissions []permission
+	for _, role := range user.Roles {
+		permissions = append(permissions, role.Permissions...)
+	}
+	var missing []string
+	for _, l := range []*classLearner{k.message, k.mute} {
+		name := l.name
+		if class := l.peek(); class != nil {
+			name = class.name
+		}
+		actions := []string{"create_data", "update_data"}
+		if class := l.peek(); class != nil && class.makesTenants { // even into a tenant that exists
+			actions = append(actions, "create_tenants")
+		}
+		for _, action := range actions {
+			if !slices.ContainsFunc(permissions, func(p permission) bool { return p.allows(action, name, k.cfg.Tenant) }) {
+				missing = append(missing, action+" on "+name)
+			}
+		}
+	}
+	if len(missing) > 0 {
+		k.say("write", Failed, "user %s lacks %s", user.Username, strings.Join(missing, ", "))
+		return
+	}
+	k.say("write", OK, "user %s may write by its roles", user.Username)
+}
+
+// permission is one of a role, as the server tells them.
+type permission struct {
+	Action  string    `json:"action"`
+	Data    permitted `json:"data"`
+	Tenants permitted `json:"tenants"`
+}
+
+// permitted are patterns of names.
+type permitted struct {
+	Collection string `json:"collection"`
+	Tenant     string `json:"tenant"`
+}
+
+func (p permission) allows(action, class, tenant string) bool {
+	on := p.Data
+	if strings.HasSuffix(action, "_tenants") {
+		on = p.Tenants
+	}
+	return p.Action == action && matches(on.Collection, class) && (tenant == "" || on.Tenant == "" || matches(on.Tenant, tenant))
+}
+
+// matches compares a name with a pattern, in which * stands for any letters.
+func matches(pattern, name string) bool {
+	parts := strings.Split(pattern, "*")
+	if len(parts) == 1 {
+		return pattern == name
+	}
+	if !strings.HasPrefix(name, parts[0]) {
+		return false
+	}
+	name = name[len(parts[0]):]
+	for _, part := range parts[1 : len(parts)-1] {
+		i := strings.Index(name, part)
+		if i < 0 {
+			return false
+		}
+		name = name[i+len(part):]
+	}
+	return strings.HasSuffix(name, parts[len(parts)-1])
+}

@@ -1,0 +1,215 @@
+package weaviate
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/weaviate/weaviate/entities/models"
+)
+
+// class is what is known of a class, as far as questions depend on it. It does not change, but for written.
+type class struct {
+	learner *classLearner
+	mutes   bool
+	name    string // its own, where the configured one is an alias
+	hidden  bool   // the schema may not be read: the class is taken for one of Hearth's own
+	fault   *Error // why it cannot be served right; nil: it can
+
+	chatID       idKind
+	mixing       string // a tokenization by which a search for one chat may find others; empty: it finds none
+	time         timeKind
+	written      atomic.Pointer[written] // how its rows write their time; nil: not known yet
+	tenants      bool
+	makesTenants bool // a write makes a tenant that is missing
+	replicas     int64
+
+	searchable bool   // bm25 works
+	vector     string // the vector to search by; empty: the unnamed one
+	ambiguous  string // why there is no such vector; empty: there is one
+	vectorizer bool   // the server makes the vectors
+}
+
+func (c *class) mayLag() bool { return c == nil || c.hidden || c.replicas > 1 }
+
+func (c *Client) consistency(class *class) string {
+	if class.replicas > 1 {
+		return c.cfg.Consistency
+	}
+	return ""
+}
+
+// use returns the class of a question that is about to be asked, or why it cannot be asked.
+func (l *classLearner) use(ctx context.Context) (*class, error) {
+	class, err := l.learn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if class.fault != nil {
+		return nil, class.fault
+	}
+	return class, nil
+}
+
+// messageClass reads the schema of the class of messages; nil: it is hidden.
+func (c *Client) messageClass(schema *models.Class) *class {
+	m := c.cfg.Message
+	k := c.anyClass(c.message, m.Class, schema)
+	k.searchable = true
+	k.time = dateTime
+	if m.CreatedAt == CreationTime {
+		k.time = creationTime
+	}
+	if schema == nil {
+		k.vector = c.cfg.Vector
+		return k
+	}
+	p := properties{schema: schema, variable: "HEARTH_MESSAGE_FIELDS"}
+	k.chatID, k.mixing = p.chatID(m.ChatID)
+	p.want(m.Role, "text", "text")
+	p.want(m.Content, "text", "text")
+	if k.time != creationTime {
+		k.time = p.timeOf(m.CreatedAt)
+	}
+	if content := p.find(m.Content); content != nil && content.IndexSearchable != nil {
+		k.searchable = *content.IndexSearchable
+	}
+	k.fault = cmp.Or(p.fault, c.tenantFault(k))
+	c.readVectors(k, schema)
+	return k
+}
+
+// muteClass reads the schema of the class of mutes; nil: it is hidden.
+func (c *Client) muteClass(schema *models.Class) *class {
+	u := c.cfg.Mute
+	k := c.anyClass(c.mute, u.Class, schema)
+	k.mutes = true
+	if schema == nil {
+		return k
+	}
+	p := properties{schema: schema, variable: "HEARTH_MUTE_FIELDS"}
+	k.chatID, k.mixing = p.chatID(u.ChatID)
+	p.want(u.Muted, "boolean", "boolean")
+	if u.Until != "" {
+		p.want(u.Until, "date", "date")
+	}
+	k.fault = cmp.Or(p.fault, c.tenantFault(k))
+	return k
+}
+
+func (c *Client) anyClass(l *classLearner, name string, schema *models.Class) *class {
+	k := &class{learner: l, name: name, hidden: schema == nil, tenants: c.cfg.Tenant != ""}
+	if schema == nil {
+		return k
+	}
+	k.name = schema.Class
+	k.tenants = hasTenants(schema)
+	k.makesTenants = k.tenants && schema.MultiTenancyConfig.AutoTenantCreation
+	if schema.ReplicationConfig != nil {
+		k.replicas = schema.ReplicationConfig.Factor
+	}
+	return k
+}
+
+func (c *Client) tenantFault(k *class) *Error {
+	if k.tenants && c.cfg.Tenant == "" {
+		return &Error{Status: http.StatusUnprocessableEntity, Message: fmt.Sprintf("class %s has multi-tenancy: set HEARTH_WEAVIATE_TENANT", k.name)}
+	}
+	return nil
+}
+
+// readVectors chooses the vector to search by: the configured one, or the only one.
+func (c *Client) readVectors(k *class, schema *models.Class) {
+	named := slices.Sorted(maps.Keys(schema.VectorConfig))
+	k.vector = c.cfg.Vector
+	switch {
+	case k.vector != "":
+		if !slices.Contains(named, k.vector) {
+			k.ambiguous = fmt.Sprintf("class %s has no vector named %q, as HEARTH_WEAVIATE_VECTOR says: it has %s", k.name, k.vector, listed(named))
+			return
+		}
+	case len(named) == 1 && schema.Vectorizer == "":
+		k.vector = named[0]
+	case len(named) > 0 && schema.Vectorizer == "":
+		k.ambiguous = fmt.Sprintf("class %s has several vectors: set HEARTH_WEAVIATE_VECTOR to one of %s", k.name, listed(named))
+		return
+	}
+	if k.vector == "" {
+		k.vectorizer = schema.Vectorizer != "" && schema.Vectorizer != "none"
+		return
+	}
+	modules, _ := schema.VectorConfig[k.vector].Vectorizer.(map[string]any)
+	_, none := modules["none"]
+	k.vectorizer = len(modules) > 0 && !none
+}
+
+func listed(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+// properties looks at the properties of a class. The first fault is kept.
+type properties struct {
+	schema   *models.Class
+	variable string // that names the properties
+	fault    *Error
+}
+
+func (p *properties) find(name string) *models.Property {
+	i := slices.IndexFunc(p.schema.Properties, func(o *models.Property) bool { return o.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return p.schema.Properties[i]
+}
+
+// want returns the type of a property that must have one of these types.
+func (p *properties) want(name, what string, types ...string) string {
+	kind := ""
+	found := p.find(name)
+	if found != nil {
+		kind = strings.Join(found.DataType, ",")
+	}
+	switch {
+	case p.fault != nil:
+	case found == nil:
+		p.fault = wrongClass("class %s has no property %q: set %s to properties that it has (%s)", p.schema.Class, name, p.variable, listed(p.names()))
+	case !slices.Contains(types, kind):
+		p.fault = wrongClass("class %s: property %q is of type %s, not %s: set %s to other properties", p.schema.Class, name, kind, what, p.variable)
+	}
+	return kind
+}
+
+func (p *properties) names() (names []string) {
+	for _, o := range p.schema.Properties {
+		names = append(names, o.Name)
+	}
+	return names
+}
+
+func (p *properties) chatID(name string) (kind idKind, mixing string) {
+	of := p.want(name, "text, uuid or int", "text", "uuid", "int")
+	if p.fault != nil {
+		return textID, ""
+	}
+	found := p.find(name)
+	if of == "text" && found.Tokenization != "field" {
+		mixing = found.Tokenization
+	}
+	if found.IndexFilterable != nil && !*found.IndexFilterable {
+		p.fault = wrongClass("class %s: property %q is not filterable (indexFilterable is false): no chat can be found by it", p.schema.Class, name)
+	}
+	return map[string]idKind{"uuid": uuidID, "int": intID}[of], mixing
+}
+
+func (p *properties) timeOf(name string) timeKind {
+	kind := p.want(name, "date, int, number or text", "date", "int", "number", "text")
+	return map[string]timeKind{"int": intTime, "number": numberTime, "text": textTime}[kind]
+}

@@ -1,0 +1,185 @@
+package weaviate
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/weaviate/weaviate/entities/models"
+
+	"hearth/internal/guard"
+	"hearth/pool"
+)
+
+// classLearner learns what the schema says of one class, once. Callers at the same time share one request; one that
+// gives up leaves nothing behind, and the others theirs.
+type classLearner struct {
+	client *Client
+	name   string // as configured: it may be an alias
+	read   func(*models.Class) *class
+
+	mu       sync.Mutex
+	known    *class    // guarded by mu; nil: nothing is known
+	until    time.Time // guarded by mu; when a hidden class is asked for again
+	hidden   int       // guarded by mu; times in a row that the schema was hidden
+	underWay *lesson   // guarded by mu; nil: nobody asks
+}
+
+// lesson is one request for the schema.
+type lesson struct {
+	done  chan struct{} // closed once class and err are set
+	class *class
+	err   error
+}
+
+// A hidden class is asked for again after a while, which doubles from the least to the most.
+const leastHidden, mostHidden = time.Second, time.Minute
+
+func newClassLearner(c *Client, name string, read func(*models.Class) *class) *classLearner {
+	return &classLearner{client: c, name: name, read: read}
+}
+
+// learn returns what is known of the class, and asks if nothing is. A class that cannot be served right is a *class too:
+// its fault says why.
+func (l *classLearner) learn(ctx context.Context) (*class, error) {
+	l.mu.Lock()
+	if l.known != nil && (!l.known.hidden || time.Now().Before(l.until)) {
+		defer l.mu.Unlock()
+		return l.known, nil
+	}
+	if l.underWay == nil {
+		l.underWay = &lesson{done: make(chan struct{})}
+		go l.ask(context.WithoutCancel(ctx), l.underWay) // the pool ends it in time
+	}
+	lesson := l.underWay
+	l.mu.Unlock()
+	select {
+	case <-lesson.done:
+		return lesson.class, lesson.err
+	case <-ctx.Done():
+		return nil, &pool.Error{Upstream: l.client.rest.Name(), Err: context.Cause(ctx)}
+	}
+}
+
+// peek returns what is known of the class; nil: nothing.
+func (l *classLearner) peek() *class {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.known
+}
+
+// forget drops what was known of a class that is gone.
+func (l *classLearner) forget(gone *class) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.known == gone {
+		l.known = nil
+	}
+}
+
+func (l *classLearner) ask(ctx context.Context, into *lesson) {
+	into.class, into.err = guard.Get(func() (*class, error) {
+		schema, err := l.client.schemaOf(ctx, l.name)
+		if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusForbidden {
+			l.client.cfg.Logger.Warn("weaviate does not show a class: it is taken for one that hearth schema makes", "class", l.name, "error", err)
+			return l.read(nil), nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		return l.read(schema), nil
+	})
+	l.mu.Lock()
+	l.underWay = nil
+	if into.err == nil {
+		l.known = into.class
+		if l.known.hidden {
+			l.until = time.Now().Add(min(leastHidden<<min(l.hidden, 16), mostHidden))
+			l.hidden++
+		} else {
+			l.hidden = 0
+		}
+	}
+	l.mu.Unlock()
+	close(into.done)
+}
+
+// Learn fetches what the schema says of the classes, so that no question has to wait for it. A class of mutes that does not
+// exist is no fault: a caller that mutes is told so.
+func (c *Client) Learn(ctx context.Context) error {
+	return guard.All(func() error {
+		_, err := c.message.learn(ctx)
+		return err
+	}, func() error {
+		_, err := c.mute.learn(ctx)
+		if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusNotFound {
+			return nil
+		}
+		return err
+	})
+}
+
+// schemaOf asks for the schema of a class or of what an alias stands for. One that does not exist is an *Error of status 404.
+func (c *Client) schemaOf(ctx context.Context, name string) (*models.Class, error) {
+	got, err := c.classNamed(ctx, name)
+	if e, ok := errors.AsType[*Error](err); !ok || e.Status != http.StatusNotFound {
+		return got, err
+	}
+	if real := c.aliased(ctx, name); real != "" { // servers before 1.36 show the class under its own name only
+		return c.classNamed(ctx, real)
+	}
+	return nil, err
+}
+
+func (c *Client) classNamed(ctx context.Context, name string) (*models.Class, error) {
+	ctx, sent := pool.TraceSent(ctx)
+	got, err := c.schema.ClassGetter().WithClassName(name).Do(ctx)
+	if err == nil {
+		return got, nil
+	}
+	err = c.fail(err, sent)
+	if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusNotFound && e.Message == "" {
+		e.Message = fmt.Sprintf("class %s does not exist: `hearth schema` creates it", name)
+	}
+	return nil, err
+}
+
+// aliased is the class that an alias stands for; empty: there is no such alias, or the server knows of none.
+func (c *Client) aliased(ctx context.Context, alias string) string {
+	resp, err := c.rest.Do(ctx, pool.Request{Method: http.MethodGet, Path: "/v1/aliases/" + url.PathEscape(alias), Header: c.header})
+	if err != nil || resp.Status != http.StatusOK {
+		return ""
+	}
+	var found struct {
+		Class string `json:"class"`
+	}
+	if json.Unmarshal(resp.Body, &found) != nil {
+		return ""
+	}
+	return found.Class
+}
+
+// MayLag says that a search for messages may miss a write just acknowledged: their class has replicas, or it is not
+// known yet whether it has.
+func (c *Client) MayLag() bool { return c.message.peek().mayLag() }
+
+// MuteMayLag is MayLag of mutes.
+func (c *Client) MuteMayLag() bool { return c.mute.peek().mayLag() }
+
+// Ready asks whether the server is up and serves.
+func (c *Client) Ready(ctx context.Context) error {
+	ctx, sent := pool.TraceSent(ctx)
+	ok, err := c.misc.ReadyChecker().Do(ctx)
+	if err != nil {
+		return c.fail(err, sent)
+	}
+	if !ok {
+		return &Error{Status: http.StatusServiceUnavailable, Message: "not ready: GET /v1/.well-known/ready does not answer 200"}
+	}
+	return nil
+}

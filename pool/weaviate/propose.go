@@ -1,0 +1,110 @@
+package weaviate
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/weaviate/weaviate/entities/models"
+)
+
+// proposal chooses properties of a class by what they are called and what type they have, each at most once.
+type proposal struct {
+	class *models.Class
+	taken []string
+}
+
+// choose takes the configured property if it fits, else the first that is called one of the names; "" if none fits.
+func (p *proposal) choose(configured string, types []string, names ...string) string {
+	fits := func(o *models.Property) bool {
+		return slices.Contains(types, strings.Join(o.DataType, ",")) && !slices.Contains(p.taken, o.Name)
+	}
+	take := func(o *models.Property) string {
+		p.taken = append(p.taken, o.Name)
+		return o.Name
+	}
+	for _, o := range p.class.Properties {
+		if o.Name == configured && fits(o) {
+			return take(o)
+		}
+	}
+	for _, name := range names {
+		for _, o := range p.class.Properties {
+			if strings.ToLower(strings.ReplaceAll(o.Name, "_", "")) == name && fits(o) {
+				return take(o)
+			}
+		}
+	}
+	return ""
+}
+
+// chatNames are what people call the chat of a message, the most telling first.
+func chatNames() []string {
+	return []string{
+		"chatid", "conversationid", "sessionid", "threadid", "dialogid", "chat", "conversation", "session", "thread", "roomid", "channelid",
+		"contactid", "userid", "username", "user", "phonenumber", "phone",
+	}
+}
+
+// proposeMessageFields is a setting that fits the class of messages; "" if none was found.
+func (c *Client) proposeMessageFields(ctx context.Context) string {
+	schema, err := c.schemaOf(ctx, c.cfg.Message.Class)
+	if err != nil {
+		return ""
+	}
+	m, p := c.cfg.Message, proposal{class: schema}
+	chat := p.choose(m.ChatID, []string{"text", "uuid", "int"}, chatNames()...)
+	role := p.choose(m.Role, []string{"text"}, "role", "sender", "speaker", "author", "sendertype", "senderrole", "from", "direction", "messagetype", "type")
+	content := p.choose(m.Content, []string{"text"}, "content", "message", "text", "body", "messagetext", "messagecontent", "msg")
+	at := p.choose(m.CreatedAt, []string{"date", "int", "number", "text"},
+		"createdat", "timestamp", "time", "datetime", "sentat", "date", "ts", "created", "createdtime", "creationtime", "messagetime")
+	if chat == "" || role == "" || content == "" {
+		return ""
+	}
+	if at == "" {
+		at = CreationTime
+	}
+	return "HEARTH_MESSAGE_FIELDS=" + strings.Join([]string{chat, role, content, at}, ",")
+}
+
+// proposeMuteFields is a setting that fits the class of mutes; "" if none was found.
+func (c *Client) proposeMuteFields(ctx context.Context) string {
+	schema, err := c.schemaOf(ctx, c.cfg.Mute.Class)
+	if err != nil {
+		return ""
+	}
+	u, p := c.cfg.Mute, proposal{class: schema}
+	fields := []string{
+		p.choose(u.ChatID, []string{"text", "uuid", "int"}, chatNames()...),
+		p.choose(u.Muted, []string{"boolean"}, "muted", "ismuted", "mute", "silenced", "silent", "paused", "ispaused", "disabled"),
+	}
+	if slices.Contains(fields, "") {
+		return ""
+	}
+	if until := p.choose(u.Until, []string{"date"}, "muteduntil", "until", "silentuntil", "pauseduntil", "expiresat"); until != "" {
+		fields = append(fields, until)
+	}
+	return "HEARTH_MUTE_FIELDS=" + strings.Join(fields, ",")
+}
+
+// proposeRoles sorts stored values to the two sides by what people call them; "" if one side has none.
+func proposeRoles(counts map[string]int) string {
+	sides := []struct {
+		names  []string
+		values []string
+	}{
+		{names: []string{"user", "human", "customer", "client", "visitor", "contact", "in", "inbound", "incoming"}},
+		{names: []string{"assistant", "ai", "bot", "agent", "model", "chatbot", "system_bot", "out", "outbound", "outgoing"}},
+	}
+	for _, value := range sortedKeys(counts) {
+		for i := range sides {
+			if slices.Contains(sides[i].names, strings.ToLower(value)) {
+				sides[i].values = append(sides[i].values, value)
+			}
+		}
+	}
+	if len(sides[0].values) == 0 || len(sides[1].values) == 0 {
+		return ""
+	}
+	return strings.Join(sides[0].values, "|") + "," + strings.Join(sides[1].values, "|")
+}

@@ -1,0 +1,149 @@
+package weaviate
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
+)
+
+// row is one object of an answer.
+type row struct{ *pb.SearchResult }
+
+func (r row) value(property string) *pb.Value {
+	return r.GetProperties().GetNonRefProps().GetFields()[property]
+}
+
+func (r row) id() string { return r.GetMetadata().GetId() }
+
+// text returns a text, and whether it is one: nothing is an empty text.
+func (r row) text(property string) (string, bool) {
+	switch v := r.value(property).GetKind().(type) {
+	case nil, *pb.Value_NullValue:
+		return "", true
+	case *pb.Value_TextValue:
+		return v.TextValue, true
+	case *pb.Value_StringValue:
+		return v.StringValue, true
+	}
+	return "", false
+}
+
+// chat returns the name of a row's chat; empty: it has none.
+func (r row) chat(property string) string {
+	switch v := r.value(property).GetKind().(type) {
+	case *pb.Value_UuidValue:
+		return strings.ToLower(v.UuidValue)
+	case *pb.Value_IntValue:
+		return strconv.FormatInt(v.IntValue, 10)
+	}
+	s, _ := r.text(property)
+	return s
+}
+
+// kind names the type of a value for people.
+func (r row) kind(property string) string {
+	switch r.value(property).GetKind().(type) {
+	case nil, *pb.Value_NullValue:
+		return "nothing"
+	case *pb.Value_TextValue, *pb.Value_StringValue:
+		return "a text"
+	case *pb.Value_IntValue, *pb.Value_NumberValue:
+		return "a number"
+	case *pb.Value_BoolValue:
+		return "a boolean"
+	case *pb.Value_DateValue:
+		return "a date"
+	case *pb.Value_UuidValue:
+		return "a UUID"
+	case *pb.Value_ListValue:
+		return "a list"
+	}
+	return "an object"
+}
+
+// Message is one message of a chat.
+type Message struct {
+	ID        string // the object's UUID
+	Role      string // user, assistant or system
+	Content   string
+	CreatedAt time.Time // UTC
+}
+
+// bytes is about what a message takes in memory.
+func (m Message) bytes() int64 {
+	const overhead = 96
+	return overhead + int64(len(m.ID)+len(m.Role)+len(m.Content))
+}
+
+// messageProperties are what is read of a message.
+func (c *Client) messageProperties(class *class) *pb.PropertiesRequest {
+	m := c.cfg.Message
+	list := []string{m.ChatID, m.Role, m.Content}
+	if class.time != creationTime {
+		list = append(list, m.CreatedAt)
+	}
+	return &pb.PropertiesRequest{NonRefProperties: list}
+}
+
+// messagesOf reads rows of one page and leaves out those of another chat or role: with tokenization "word" the chat 1-1
+// also matches 1-12, and even "field" matches a chat_id that differs in the white space around it.
+func (c *Client) messagesOf(class *class, rows []row, chat string, roles []string) ([]Message, error) {
+	m := c.cfg.Message
+	times := times{class: class, property: m.CreatedAt}
+	out := make([]Message, 0, len(rows))
+	for _, r := range rows {
+		at, err := times.read(r) // of all rows: those of other chats were sorted with them
+		if err != nil {
+			return nil, err
+		}
+		stored, isText := r.text(m.Role)
+		role := c.roleOf(stored)
+		if r.chat(m.ChatID) != chat || !isText || !slices.Contains(roles, role) {
+			c.warnForeign(class.name)
+			continue
+		}
+		content, isText := r.text(m.Content)
+		if !isText {
+			return nil, wrongClass("class %s: property %q is %s, not a text", class.name, m.Content, r.kind(m.Content))
+		}
+		out = append(out, Message{ID: r.id(), Role: role, Content: content, CreatedAt: at})
+	}
+	return out, nil
+}
+
+// roleOf is the role that a stored value stands for; empty: none.
+func (c *Client) roleOf(stored string) string {
+	switch m := c.cfg.Message; {
+	case slices.Contains(m.User, stored):
+		return "user"
+	case slices.Contains(m.Assistant, stored):
+		return "assistant"
+	case stored == "system":
+		return "system"
+	}
+	return ""
+}
+
+// stored are the values that stand for the roles; a message is written with the first.
+func (c *Client) stored(roles ...string) (values []string) {
+	for _, role := range roles {
+		switch role {
+		case "user":
+			values = append(values, c.cfg.Message.User...)
+		case "assistant":
+			values = append(values, c.cfg.Message.Assistant...)
+		default:
+			values = append(values, role)
+		}
+	}
+	return values
+}
+
+func (c *Client) warnForeign(class string) {
+	c.warnedForeign.Do(func() {
+		c.cfg.Logger.Warn("searches match other chats' objects, which are left out: chat_id and role should have tokenization \"field\"", "class", class)
+	})
+}

@@ -1,0 +1,209 @@
+package weaviate
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
+)
+
+// timeKind is how a class holds the time of a message.
+type timeKind int
+
+const (
+	dateTime     timeKind = iota // a date
+	intTime                      // an int: seconds or milliseconds since 1970
+	numberTime                   // a number: the same, with a fraction
+	textTime                     // a text in ISO 8601
+	creationTime                 // the time at which the server first stored the object
+)
+
+// ranges says whether the server can search for rows before a time.
+func (k timeKind) ranges() bool { return k == dateTime || k == intTime || k == numberTime }
+
+// Times that Hearth can serve: JSON's years have four digits, and Weaviate counts nanoseconds in 64 bits.
+const firstYear, lastYear = 1678, 2261
+
+// times reads the times of the rows of one page, which must all be written in one way: only then is their order, which
+// the server takes for the order of numbers or of texts, that of time.
+type times struct {
+	class    *class
+	property string
+	written  // by the rows so far
+}
+
+// written is how rows write their time. It is empty where no row has told.
+type written struct {
+	unit time.Duration // of epochs
+	form *textForm     // of texts
+}
+
+// read returns the time of a row. One without a time is the oldest.
+func (t *times) read(r row) (time.Time, error) {
+	if t.class.time == creationTime {
+		return time.UnixMilli(r.GetMetadata().GetCreationTimeUnix()).UTC(), nil
+	}
+	var at time.Time
+	var err error
+	switch v := r.value(t.property).GetKind().(type) {
+	case nil, *pb.Value_NullValue:
+		return time.Unix(0, 0).UTC(), nil
+	case *pb.Value_DateValue:
+		at, err = time.Parse(time.RFC3339Nano, v.DateValue)
+	case *pb.Value_IntValue:
+		at, err = t.epoch(float64(v.IntValue), time.UnixMilli(v.IntValue))
+	case *pb.Value_NumberValue:
+		at, err = t.epoch(v.NumberValue, time.UnixMicro(int64(math.Round(v.NumberValue*1e3))))
+	case *pb.Value_TextValue:
+		at, err = t.text(v.TextValue)
+	case *pb.Value_StringValue:
+		at, err = t.text(v.StringValue)
+	default:
+		err = fmt.Errorf("is %s, not a time", r.kind(t.property))
+	}
+	at = at.UTC()
+	if err == nil && (at.Year() < firstYear || at.Year() > lastYear) {
+		err = fmt.Errorf("holds a time in the year %d", at.Year())
+	}
+	if err != nil {
+		return time.Time{}, wrongClass("class %s: property %q %v", t.class.name, t.property, err)
+	}
+	return at, nil
+}
+
+// mostSeconds is the size up to which an epoch counts seconds: the year 5138. As milliseconds it is in March 1973.
+const mostSeconds = 1e11
+
+func (t *times) epoch(v float64, asMillis time.Time) (time.Time, error) {
+	unit, at := time.Millisecond, asMillis
+	if math.Abs(v) < mostSeconds {
+		unit, at = time.Second, time.UnixMicro(int64(math.Round(v*1e6)))
+	}
+	if t.unit != 0 && t.unit != unit {
+		return at, fmt.Errorf("mixes seconds and milliseconds")
+	}
+	t.unit = unit
+	return at, nil
+}
+
+func (t *times) text(s string) (time.Time, error) {
+	form, at, err := parseForm(s)
+	if err != nil {
+		return at, err
+	}
+	if t.form == nil {
+		t.form = &form
+	} else if !t.form.join(form) {
+		return at, fmt.Errorf("mixes ways to write a time (%s and others): their order is not that of time", s)
+	}
+	return at, nil
+}
+
+// textForm is one way to write a time as a text: texts of one form are in the order of time.
+type textForm struct {
+	separator string // between date and time
+	zone      string // as it stands; empty: UTC
+	digits    int    // of the fraction of a second; some rows may leave it out, as Python's isoformat does at 0 µs
+}
+
+// parseForm reads 2006-01-02T15:04:05, a fraction of up to nine digits if there is one, and a zone if there is one.
+func parseForm(s string) (form textForm, at time.Time, err error) {
+	const seconds = len("2006-01-02T15:04:05")
+	if len(s) < seconds || s[10] != 'T' && s[10] != ' ' {
+		return form, at, notATime(s)
+	}
+	form.separator, form.zone = s[10:11], s[seconds:]
+	if fraction, ok := strings.CutPrefix(form.zone, "."); ok {
+		form.zone = strings.TrimLeft(fraction, "0123456789")
+		form.digits = len(fraction) - len(form.zone)
+		if form.digits == 0 || form.digits > 9 {
+			return form, at, notATime(s)
+		}
+	}
+	zone := form.zone
+	switch len(zone) {
+	case 0:
+		zone = "Z"
+	case len("+0100"):
+		zone = zone[:3] + ":" + zone[3:]
+	}
+	at, err = time.Parse(time.RFC3339Nano, s[:10]+"T"+strings.TrimSuffix(s[11:], form.zone)+zone)
+	if err != nil {
+		err = notATime(s)
+	}
+	return form, at, err
+}
+
+func notATime(s string) error {
+	return fmt.Errorf("holds %s, which is no time as in ISO 8601 (such as 2006-01-02T15:04:05.000Z)", strconv.Quote(shorten(s)))
+}
+
+// join takes another row's form into f, and says whether both are one. The end of a text without a fraction sorts before
+// the point of one with it, and so does the sign of a zone, but not a Z.
+func (f *textForm) join(o textForm) bool {
+	if f.separator != o.separator || f.zone != o.zone {
+		return false
+	}
+	if f.digits != o.digits && (f.digits != 0 && o.digits != 0 || f.zone == "Z") {
+		return false
+	}
+	f.digits = max(f.digits, o.digits)
+	return true
+}
+
+// write returns t as the rows of a class hold it, of which w tells, and t as it is read from there: shortened to what the
+// form can say. Where no row has told, epochs are milliseconds and texts are as Hearth writes them.
+func (k timeKind) write(t time.Time, w written) (stored any, read time.Time) {
+	switch k {
+	case intTime, numberTime:
+		if w.unit != time.Second {
+			t = t.Truncate(time.Millisecond)
+			return t.UnixMilli(), t
+		}
+		if k == intTime {
+			t = t.Truncate(time.Second)
+			return t.Unix(), t
+		}
+		t = t.Truncate(time.Microsecond)
+		return float64(t.UnixMicro()) / 1e6, t
+	case textTime:
+		text := w.form.write(t)
+		_, t, _ = parseForm(text) // what was just written is a time
+		return text, t.UTC()
+	case dateTime, creationTime:
+	}
+	return t.UTC().Format(time.RFC3339Nano), t
+}
+
+// write writes a time in the form, or as Hearth does if it is nil.
+func (f *textForm) write(t time.Time) string {
+	separator, zone, digits := "T", "Z", 6
+	if f != nil {
+		separator, zone, digits = f.separator, f.zone, f.digits
+		if digits == 0 && zone != "Z" { // isoformat at 0 µs: the next row has a fraction
+			digits = 6
+		}
+	}
+	layout := "2006-01-02" + separator + "15:04:05"
+	if digits > 0 {
+		layout += "." + strings.Repeat("0", digits)
+	}
+	return t.In(location(zone)).Format(layout) + zone
+}
+
+func location(zone string) *time.Location {
+	digits := strings.ReplaceAll(zone, ":", "")
+	if len(digits) != len("+0100") {
+		return time.UTC
+	}
+	hours, _ := strconv.Atoi(digits[1:3])
+	minutes, _ := strconv.Atoi(digits[3:])
+	seconds := hours*3600 + minutes*60
+	if digits[0] == '-' {
+		seconds = -seconds
+	}
+	return time.FixedZone("", seconds)
+}

@@ -1,0 +1,33 @@
+package sidecar
+
+import (
+	"context"
+	"slices"
+)
+
+// messageChat returns the one name of a chat in the class of messages, however the caller spells it.
+func (s *Server) messageChat(ctx context.Context, spelled string) (string, error) {
+	if s.cfg.Weaviate == nil {
+		return "", s.notConfigured("weaviate", s.cfg.NoWeaviate)
+	}
+	return s.cfg.Weaviate.MessageChat(ctx, spelled)
+}
+
+// muteChat is messageChat of the class of mutes.
+func (s *Server) muteChat(ctx context.Context, spelled string) (string, error) {
+	if s.cfg.Weaviate == nil {
+		return "", s.notConfigured("weaviate", s.cfg.NoWeaviate)
+	}
+	return s.cfg.Weaviate.MuteChat(ctx, spelled)
+}
+
+// chatNames are all names under which something of a chat may be held.
+func (s *Server) chatNames(ctx context.Context, spelled string) []string {
+	names := []string{spelled}
+	for _, nameIn := range []func(context.Context, string) (string, error){s.messageChat, s.muteChat} {
+		if name, err := nameIn(ctx, spelled); err == nil && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}

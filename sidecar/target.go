@@ -1,0 +1,62 @@
+package sidecar
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+
+	"hearth/client"
+)
+
+// target is what a request asks for, as RFC 9112 splits it.
+type target struct {
+	absolute     bool
+	scheme, host string // of an absolute form
+	path, query  string // raw
+}
+
+func parseTarget(raw string) (t target) {
+	if scheme, rest, ok := strings.Cut(raw, "://"); ok && raw[0] != '/' {
+		t.absolute, t.scheme = true, scheme
+		end := strings.IndexAny(rest, "/?")
+		if end < 0 {
+			end = len(rest)
+		}
+		t.host, raw = rest[:end], rest[end:]
+		if !strings.HasPrefix(raw, "/") { // no path is the root
+			raw = "/" + raw
+		}
+	}
+	t.path, t.query, _ = strings.Cut(raw, "?")
+	return t
+}
+
+// local says whether the target is a resource of this machine, as far as it says so itself.
+func (t target) local(socket bool) bool {
+	return !t.absolute || strings.EqualFold(t.scheme, "http") && localHost(t.host, socket)
+}
+
+// parseQuery reads the query's parameters, of which a call knows a few: a slip in a name must not pass for a default.
+func (r *request) parseQuery(query string, known []string) *client.Problem {
+	r.query.Parse(query)
+	given := make([]string, 0, 2)
+	for pair := range strings.SplitSeq(query, "&") {
+		if pair == "" {
+			continue
+		}
+		raw, value, _ := strings.Cut(pair, "=")
+		name, err := url.QueryUnescape(raw)
+		switch _, e := url.QueryUnescape(value); {
+		case raw == "":
+			return badField("query", "has a parameter without a name")
+		case err != nil || !slices.Contains(known, name):
+			return badField(shortened(raw), "is not a parameter of this call")
+		case e != nil:
+			return badField(name, "is not percent-encoded")
+		case slices.Contains(given, name):
+			return badField(name, "is given more than once")
+		}
+		given = append(given, name)
+	}
+	return nil
+}

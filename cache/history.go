@@ -192,12 +192,13 @@ func (c *Cache) loadTimeline(ctx context.Context, r HistoryRequest) (l *loadedTi
 			return nil, err
 		}
 		cs.mu.Lock()
-		missed := c.keepLocked(ch, l, generation, r)
-		need += ch.recent.count
+		err = c.keepLocked(ch, l, generation, r)
 		cs.mu.Unlock()
-		if e, ok := errors.AsType[*MayMissError](missed); !ok || e.Wait > 0 {
+		e, missed := errors.AsType[*MayMissError](err)
+		if !missed || e.Wait > 0 {
 			break
 		}
+		need += e.short
 	}
 	return l, nil
 }

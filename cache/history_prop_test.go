@@ -43,6 +43,7 @@ type world struct {
 	crowded    time.Time // when writes last took so much room that some may have been lost
 
 	upstream map[string][]*version // by chat; every message that is or was there
+	dropped  map[string]time.Time  // by chat; when what was held of it was given up
 	reads    []*reading
 	loads    []*loading
 	writes   []*writing
@@ -88,7 +89,7 @@ func newWorld(t *rapid.T, replicated bool) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, c: c, replicated: replicated, upstream: map[string][]*version{}}
+	w := &world{t: t, c: c, replicated: replicated, upstream: map[string][]*version{}, dropped: map[string]time.Time{}}
 	w.ctx, w.stop = context.WithCancel(context.Background())
 	return w
 }
@@ -124,8 +125,8 @@ func (w *world) run() {
 		"delete":    func(*rapid.T) { w.delete(w.chat()) },
 		"wait":      func(t *rapid.T) { time.Sleep(time.Duration(rapid.IntRange(1, 3000).Draw(t, "ms")) * time.Millisecond) },
 		"waitLong":  func(t *rapid.T) { time.Sleep(time.Duration(rapid.IntRange(3, 45).Draw(t, "s")) * time.Second) },
-		"drop":      func(*rapid.T) { w.c.DropChat(w.chat()) },
-		"dropAll":   func(*rapid.T) { w.c.DropAll() },
+		"drop":      func(*rapid.T) { w.drop(w.chat()) },
+		"dropAll":   func(*rapid.T) { w.c.DropAll(); w.dropped["a"], w.dropped["b"] = time.Now(), time.Now() },
 		"evict":     func(*rapid.T) { w.evict() },
 		"crowd":     func(*rapid.T) { w.crowd() },
 		"":          func(*rapid.T) { w.check() },
@@ -195,6 +196,7 @@ func (w *world) directives() (d Directives, limit time.Duration) {
 
 func (w *world) read(chat string, n int, rendering func()) {
 	d, limit := w.directives()
+	limit = min(limit, time.Since(w.dropped[chat]))
 	r := &reading{chat: chat, n: n, limit: limit, started: time.Now(), acked: map[*version]bool{}}
 	for _, v := range w.upstream[chat] {
 		if !v.acked.IsZero() {
@@ -336,7 +338,12 @@ func (w *world) refuse(i int) {
 
 func (w *world) unknown(i int) {
 	w.writes[i].w.Unknown()
-	w.end(i)
+	w.dropped[w.end(i).chat] = time.Now()
+}
+
+func (w *world) drop(chat string) {
+	w.c.DropChat(chat)
+	w.dropped[chat] = time.Now()
 }
 
 // bulk writes many messages at once, backdated or not.

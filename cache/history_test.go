@@ -123,22 +123,62 @@ func TestAReadJoinsALoadThatBringsEnoughForIt(t *testing.T) {
 }
 
 func TestAMessageMovedDuringALoadLeavesTheHistoryAsLongAsItIs(t *testing.T) {
-	bubble(t, func(x *tester) {
-		chat := newChatOfUser(20, 10)
-		moved := false
-		got, err := x.history("a", 5, func(ctx context.Context, need, want int) (Loaded, error) {
-			l, err := chat.load(ctx, need, want)
-			if !moved { // after the load has looked
-				moved = true
-				w := x.c.BeginWrite("a")
-				defer w.End()
-				w.Acknowledge([]Message{{ID: "19", Role: "system", CreatedAt: time.Unix(19, 0)}})
-				chat.messages = chat.messages[:19]
-			}
-			return l, err
+	for _, behind := range []bool{false, true} {
+		t.Run(fmt.Sprintf("behind=%t", behind), func(t *testing.T) {
+			bubble(t, func(x *tester) {
+				chat := newChatOfUser(20, 10)
+				want := strings.Join([]string{"14", "15", "16", "17", "18"}, " ")
+				moved := false
+				got, err := x.history("a", 5, func(ctx context.Context, need, want int) (Loaded, error) {
+					l, err := chat.load(ctx, need, want)
+					l.Replicated = behind
+					if !moved { // after the load has looked
+						moved = true
+						w := x.c.BeginWrite("a")
+						defer w.End()
+						w.Acknowledge([]Message{{ID: "19", Role: "system", CreatedAt: time.Unix(19, 0)}})
+						if !behind {
+							chat.messages = chat.messages[:19]
+						}
+					}
+					return l, err
+				})
+				if got != want || err != nil {
+					x.Errorf("got %q %v, want %q", got, err, want)
+				}
+			})
 		})
-		if want := chat.ids(5); got != want || err != nil {
-			x.Errorf("got %q %v, want %q", got, err, want)
+	}
+}
+
+func TestTheLoadThatBeganLastIsKept(t *testing.T) {
+	bubble(t, func(x *tester) {
+		end := map[string]chan struct{}{"old": make(chan struct{}), "new": make(chan struct{})}
+		read := func(id string) {
+			go func() {
+				_, err := x.c.History(x.Context(), HistoryRequest{
+					Chat: "a", View: View{Messages: 1, Full: 1}, Policy: policy, Directives: Directives{NoCache: true},
+					Load: func(context.Context, int, int) (Loaded, error) {
+						<-end[id]
+						return Loaded{User: Page{Messages: []Message{{ID: id, Role: "user"}}, Complete: true}, Assistant: Page{Complete: true}}, nil
+					},
+					Render: func(_, _ []Message) ([]byte, error) { return nil, nil },
+				})
+				if err != nil {
+					x.Error(err)
+				}
+			}()
+			synctest.Wait()
+		}
+		read("old")
+		time.Sleep(time.Millisecond)
+		read("new")
+		close(end["new"])
+		synctest.Wait()
+		close(end["old"])
+		synctest.Wait()
+		if got, err := x.history("a", 1, nil); got != "new" || err != nil {
+			x.Errorf("got %q %v", got, err)
 		}
 	})
 }

@@ -17,7 +17,9 @@ const mostRecent = 256
 
 // MayMissError occurs when a load may have missed an acknowledged write that is no longer held, for want of room.
 type MayMissError struct {
-	Wait time.Duration // until a load can be trusted again
+	Wait time.Duration // until a load can be trusted again: 0 for one that begins now
+
+	short int // by so many messages, where some were moved out of what was loaded
 }
 
 func (e *MayMissError) Error() string {
@@ -212,8 +214,10 @@ func (w *recentWrites) over(t *timeline, s sight, n, most int) (*timeline, error
 			}
 		}
 	}
-	if !laid.fits(n) {
-		return nil, &MayMissError{} // some were moved out of what it brought
+	for _, l := range laid {
+		if !l.fits(n) {
+			return nil, &MayMissError{short: n - len(l.messages)}
+		}
 	}
 	return &laid, nil
 }

@@ -277,3 +277,47 @@ func TestRepliesTooLargeToKeepAreRenderedAgain(t *testing.T) {
 		}
 	})
 }
+
+// A load under way when what it read is dropped answers its own caller, and nobody after it.
+func TestALoadThatADropOvertakesIsNotKept(t *testing.T) {
+	drops := map[string]func(*tester){
+		"drop chat":     func(x *tester) { x.c.DropChat("a") },
+		"drop all":      func(x *tester) { x.c.DropAll() },
+		"unknown write": func(x *tester) { w := x.c.BeginWrite("a"); w.Unknown(); w.End() },
+		"failed mute":   func(x *tester) { _ = x.c.SetMute("a", MuteState{}, func() error { return errLoad }) },
+	}
+	reads := map[string]func(x *tester, loaded func()) error{
+		"history": func(x *tester, loaded func()) error {
+			_, err := x.history("a", 1, func(ctx context.Context, need, want int) (Loaded, error) {
+				loaded()
+				return exact(ctx, need, want)
+			})
+			return err
+		},
+		"mute": func(x *tester, loaded func()) error {
+			_, _, err := x.c.Mute(x.Context(), "a", policy, Directives{}, func(context.Context) (LoadedMute, error) {
+				loaded()
+				return LoadedMute{}, nil
+			})
+			return err
+		},
+	}
+	for what, read := range reads {
+		for how, drop := range drops {
+			if what == "history" && how == "failed mute" {
+				continue
+			}
+			t.Run(what+", "+how, func(t *testing.T) {
+				bubble(t, func(x *tester) {
+					if err := read(x, func() { drop(x) }); err != nil {
+						x.Fatal(err)
+					}
+					again := false
+					if err := read(x, func() { again = true }); err != nil || !again {
+						x.Errorf("loaded again: %t, %v", again, err)
+					}
+				})
+			})
+		}
+	}
+}

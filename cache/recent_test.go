@@ -109,6 +109,13 @@ func TestWhatCannotBeKeptIsAnErrorUntilLoadsCanBeTrusted(t *testing.T) {
 				x.Fatalf("a minute later, chat %d: %v", i, err)
 			}
 		}
+		for range 2 {
+			time.Sleep(overlay)
+			x.wantBounded()
+		}
+		if b := x.c.chats.marks[messageWrites].bytes(); b != 0 || x.c.chats.held.recent != 0 {
+			x.Errorf("%d bytes of marks are left, and %+v", b, x.c.chats.held)
+		}
 	})
 }
 
@@ -166,7 +173,9 @@ func isMayMiss(err error) bool {
 
 func TestNothingIsKeptForAClassWithoutReplicas(t *testing.T) {
 	small(t, func(x *tester) {
-		x.write("before it is known", "x", "m")
+		for i := range 500 { // before it is known
+			x.write(fmt.Sprint("early ", i), strings.Repeat("x", 1000), "m")
+		}
 		if _, err := x.history("a", 1, exact); err != nil {
 			x.Fatal(err)
 		}

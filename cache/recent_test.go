@@ -176,6 +176,7 @@ func TestNothingIsKeptForAClassWithoutReplicas(t *testing.T) {
 		for i := range 500 { // before it is known
 			x.write(fmt.Sprint("early ", i), strings.Repeat("x", 1000), "m")
 		}
+		time.Sleep(time.Millisecond)
 		if _, err := x.history("a", 1, exact); err != nil {
 			x.Fatal(err)
 		}

@@ -4,7 +4,7 @@
 // ristretto (store.go). A chat's history and mute are not cached replies but state that writes change:
 // [Cache.History] (history.go) reads the windows of a timeline (timeline.go), [Cache.Mute] (mute.go) a flag, and
 // [Cache.BeginWrite] (write.go, claims.go) is how a write reaches both. They live in an LRU of our own (chats.go), because
-// ristretto may drop or delay a Set. Freshness is decided in policy.go, flights are shared in flight.go.
+// ristretto may drop or delay a Set; acknowledged writes that loads may miss outlive it there (recent.go, marks.go). Freshness is decided in policy.go, flights are shared in flight.go.
 //
 // The package fetches nothing itself and knows no upstream: every read brings a function that loads. Lock order:
 // chats.mu and store.mu are never held together, and neither while loading, rendering or calling ristretto. flights.mu

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,7 +19,9 @@ type asked struct{ need, want int }
 type chatOfUser struct {
 	messages []Message
 	extra    int
-	asked    []asked
+
+	mu    sync.Mutex
+	asked []asked // guarded by mu
 }
 
 func newChatOfUser(n, bytes int) *chatOfUser {
@@ -30,7 +33,9 @@ func newChatOfUser(n, bytes int) *chatOfUser {
 }
 
 func (c *chatOfUser) load(_ context.Context, need, want int) (Loaded, error) {
+	c.mu.Lock()
 	c.asked = append(c.asked, asked{need, want})
+	c.mu.Unlock()
 	n := min(need+c.extra, want, len(c.messages))
 	return Loaded{
 		User:      Page{Messages: c.messages[len(c.messages)-n:], Complete: n == len(c.messages)},

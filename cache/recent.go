@@ -107,6 +107,7 @@ func (w *recentWrites) add(messages []Message, now clock.Instant, underWay bool)
 	for r := range w.roles {
 		l := &w.roles[r]
 		l.drop(len(l.messages) - mostRecent)
+		l.messages, l.at = snug(l.messages), snug(l.at)
 		w.count += len(l.messages)
 		for _, m := range l.messages {
 			w.bytes += recentBytes(m)
@@ -114,7 +115,8 @@ func (w *recentWrites) add(messages []Message, now clock.Instant, underWay bool)
 	}
 }
 
-func recentBytes(m Message) int64 { return m.bytes() + 32 } // 32: its instant
+// recentBytes counts the room for a message and its instant three times, as lists that grow have it.
+func recentBytes(m Message) int64 { return m.bytes() + 192 }
 
 func (l *recentList) keep(keep func(Message, clock.Instant) bool) {
 	n := 0
@@ -159,8 +161,21 @@ func (w *recentWrites) fit(room int64) {
 		drop[r]++
 	}
 	for r := range w.roles {
-		w.roles[r].drop(drop[r])
+		l := &w.roles[r]
+		l.drop(drop[r])
+		l.messages, l.at = snug(l.messages), snug(l.at)
 	}
+}
+
+// snug is s without more room than it may have uncounted.
+func snug[T any](s []T) []T {
+	switch {
+	case len(s) == 0:
+		return nil
+	case cap(s) > 3*len(s):
+		return slices.Clone(s)
+	}
+	return s
 }
 
 // allLost is the writes of a chat of which nothing else is known.

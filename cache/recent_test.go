@@ -10,6 +10,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 )
 
 // lagging loads of a class with replicas: they never see what was written through us.
@@ -342,4 +343,26 @@ func BenchmarkAcknowledge(b *testing.B) {
 			}
 		})
 	}
+}
+
+// What is dropped must not stay behind in the room of a list.
+func TestLostWritesTakeNoMemory(t *testing.T) {
+	small(t, func(x *tester) {
+		for i := range 2000 {
+			var ids []string
+			for n := range 100 {
+				ids = append(ids, fmt.Sprint(n))
+			}
+			x.write(fmt.Sprint(i), strings.Repeat("x", 100), ids...)
+		}
+		room := 0
+		for _, ch := range x.c.chats.byID {
+			for _, l := range ch.recent.roles {
+				room += cap(l.messages) * int(unsafe.Sizeof(Message{}))
+			}
+		}
+		if limit := x.c.chats.max; int64(room) > limit {
+			x.Errorf("lists have room for %d bytes, all chats together may take %d", room, limit)
+		}
+	})
 }

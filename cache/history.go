@@ -117,6 +117,14 @@ func (c *Cache) History(ctx context.Context, r HistoryRequest) (Reply, error) {
 	if err != nil {
 		return Reply{}, err
 	}
+	if t.bytes() > cs.mostOfOne() {
+		select {
+		case c.large <- struct{}{}:
+			defer func() { <-c.large }()
+		case <-ctx.Done():
+			return Reply{}, context.Cause(ctx)
+		}
+	}
 	body, err := render(t, r)
 	return Reply{Body: body, ETag: ETag(body), Origin: o}, err
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -223,6 +224,7 @@ func TestParallelReadsOfHugeChatsKeepNoMoreThanTheBound(t *testing.T) {
 		x := newTester(t, Config{Bytes: 4 << 20, Window: 50})
 		end := make(chan struct{})
 		done := make(chan error)
+		var encoding atomic.Int32
 		const reads = 40
 		for i := range reads {
 			go func() {
@@ -233,6 +235,10 @@ func TestParallelReadsOfHugeChatsKeepNoMoreThanTheBound(t *testing.T) {
 						if len(user) != 50 {
 							return nil, fmt.Errorf("%d messages", len(user))
 						}
+						if encoding.Add(1) > 1 {
+							return nil, errors.New("two are encoded at the same time")
+						}
+						defer encoding.Add(-1)
 						<-end
 						return make([]byte, 5<<20), nil
 					},

@@ -257,7 +257,7 @@ func (cs *chats) bytesLocked() int64 {
 	return cs.held.bytes + cs.marks[messageWrites].bytes() + cs.marks[muteWrites].bytes()
 }
 
-// evictLocked makes room: the chats used longest ago go but for their recent writes. A pinned one stays in the LRU.
+// evictLocked makes room: the chats used longest ago go but for their recent writes. Pinned ones stay without their windows.
 func (cs *chats) evictLocked() {
 	if cs.bytesLocked() <= cs.max {
 		return
@@ -267,16 +267,16 @@ func (cs *chats) evictLocked() {
 	for e := cs.lru.Back(); e != nil && cs.bytesLocked() > cs.max; {
 		ch := chatOf(e)
 		e = e.Prev()
-		if ch.pins > 0 && ch.timeline == nil && len(ch.keys) == 0 {
+		if ch.pins > 0 && ch.timeline == nil {
 			continue
 		}
 		cs.evictions.Add(1)
-		ch.timeline, ch.rendered, ch.keys = nil, nil, nil
+		ch.timeline, ch.rendered = nil, nil
 		if ch.pins > 0 {
 			cs.countLocked(ch)
 			continue
 		}
-		ch.mute = nil
+		ch.mute, ch.keys = nil, nil
 		cs.lru.Remove(ch.inLRU)
 		ch.inLRU = nil
 		cs.countLocked(ch)

@@ -17,6 +17,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -270,6 +271,9 @@ func (s *Server) serve(ctx context.Context, f *fasthttp.RequestCtx, socket bool,
 	r.ctx, cancel = s.cfg.Pulse.WithTimeout(r.life, s.cfg.Timeout)
 	defer cancel()
 	if err := handle(s, r); err != nil {
+		if e, ok := errors.AsType[*cache.MayMissError](err); ok {
+			r.Response.Header.Set("Retry-After", strconv.Itoa(retryAfter(e)))
+		}
 		s.refuse(r, s.problemOf(err))
 	}
 }

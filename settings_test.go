@@ -30,7 +30,8 @@ func certificate(t *testing.T) string {
 func goodValues(ca string) map[string]string {
 	return map[string]string{
 		"HEARTH_ADDR": "[::1]:1", "HEARTH_SOCKET": "/tmp/x", "HEARTH_TOKEN": "t",
-		"HEARTH_WEAVIATE_URL": "https://weaviate:8080/prefix", "HEARTH_WEAVIATE_API_KEY": "k", "HEARTH_WEAVIATE_CONNECTIONS": "256",
+		"HEARTH_WEAVIATE_URL": "https://weaviate:8080/prefix", "HEARTH_WEAVIATE_GRPC_URL": "https://grpc:1", "HEARTH_WEAVIATE_API_KEY": "k",
+		"HEARTH_WEAVIATE_HEADERS": "X-Key=a%2Cb", "HEARTH_MESSAGE_ROLES": "user|human,ai", "HEARTH_WEAVIATE_CONNECTIONS": "256",
 		"HEARTH_WEAVIATE_TIMEOUT": "250ms", "HEARTH_WEAVIATE_CONSISTENCY": "QUORUM", "HEARTH_WEAVIATE_TENANT": "t", "HEARTH_WEAVIATE_VECTOR": "v",
 		"HEARTH_MESSAGE_CLASS": "Msg", "HEARTH_MESSAGE_FIELDS": "a,b,c,_d", "HEARTH_MUTE_CLASS": "M1", "HEARTH_MUTE_FIELDS": "x,y,z",
 		"HEARTH_ODOO_URL": "http://odoo", "HEARTH_ODOO_DB": "d", "HEARTH_ODOO_USER": "u", "HEARTH_ODOO_KEY": "k", "HEARTH_ODOO_UID": "7",

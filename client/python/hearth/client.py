@@ -18,6 +18,12 @@ DEFAULT_TIMEOUT = 30.0
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
+class Models(dict[str, Any]):
+    """Odoo models by name: {name: {name, fields}}. errors has a HearthError for each one that could not be had."""
+
+    errors: dict[str, HearthError]
+
+
 class Client:
     """A client of the sidecar. Safe for threads and across fork; make one and keep it, for its connections.
 
@@ -149,13 +155,19 @@ class Client:
         cache_control: Optional[str] = None,
         *,
         timeout: Optional[float] = None,
-    ) -> dict[str, Any]:
-        """{name: {name, fields}} of these models, or of those in HEARTH_ODOO_MODELS."""
+    ) -> Models:
+        """{name: {name, fields}} of these models, or of those in HEARTH_ODOO_MODELS.
+
+        Those that could not be had are missing, and the result's errors says why; if none could, it is a HearthError.
+        """
         names = names if names is None or isinstance(names, str) else ",".join(names)
         reply = self._call(
             "GET", "/v1/odoo/models", query=_given(names=names), cache_control=cache_control, timeout=timeout
         )
-        return field(reply, "models", dict)
+        models = Models(field(reply, "models", dict))
+        errors = reply.get("errors")
+        models.errors = {n: HearthError.of_problem(p) for n, p in errors.items()} if isinstance(errors, dict) else {}
+        return models
 
     def odoo_call(
         self,

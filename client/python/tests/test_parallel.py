@@ -156,6 +156,14 @@ class Preprocessing(TestCase):
         )
         self.assertIn("odoo_models", logs.output[0])
 
+    def test_a_model_that_failed_leaves_the_others(self):
+        gone = {"title": "Odoo refused", "status": 404, "detail": "no such model", "upstream": "odoo"}
+        self.hearth.answers.append(Answer({**self.whole, "errors": {"odoo_models.x": gone}}))
+        with self.assertLogs("hearth", "WARNING"):
+            result = parallel_preprocessing("c", "t", "odoo_erp", enable_odoo=True)
+        self.assertEqual(self.whole["odoo_models"], result["odoo_models"])
+        self.assertEqual({"odoo_models.x": "404 Odoo refused: no such model (upstream odoo)"}, result["errors"])
+
     def test_a_mute_status_that_is_missing_is_reported(self):
         self.hearth.answers.append(Answer({"relevant_messages": []}))
         with self.assertLogs("hearth", "WARNING"):

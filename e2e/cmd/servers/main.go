@@ -65,6 +65,8 @@ func serve(ctx context.Context, http2 bool) (err error) {
 		"weaviate_tls_url": nginx.WeaviateURL,
 		"odoo_url":         odoo.URL,
 		"odoo_tls_url":     nginx.OdooURL,
+		"odoo_version":     odoo.Version,
+		"odoo_employee":    odoo.Employee,
 		"odoo_db":          odoo.DB,
 		"odoo_user":        odoo.User,
 		"odoo_password":    odoo.Password,

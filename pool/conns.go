@@ -44,6 +44,7 @@ type conns struct {
 	waiting []*waiter   // guarded by mu; who came first first
 	dials   []uint64    // guarded by mu; of each dial under way, the freezes when it began
 	shares  bool        // guarded by mu; the last connection dialed carries several requests (HTTP/2)
+	limited bool        // guarded by mu; a connection has refused a request for want of a stream
 	peak    int         // guarded by mu; most connections that callers used at once
 	warmed  bool        // guarded by mu; there was a warm-up
 	sweep   *time.Timer // guarded by mu; closes idle connections, nil before the first
@@ -157,7 +158,7 @@ func (cs *conns) get(ctx context.Context, wanted want) (lease, error) {
 func (cs *conns) takeLocked(thaws uint64, w *waiter) (lease, bool) {
 	for _, proven := range []bool{true, false} {
 		for _, c := range slices.Backward(cs.open) {
-			if (c.proven == thaws) == proven && c.number > w.after && !c.lost() && c.Reserve() == nil {
+			if (c.proven == thaws) == proven && c.number > w.after && !cs.fullLocked(c) && !c.lost() && c.Reserve() == nil {
 				return cs.leaseLocked(c, thaws, w.uses), true
 			}
 		}
@@ -167,6 +168,9 @@ func (cs *conns) takeLocked(thaws uint64, w *waiter) (lease, bool) {
 	}
 	return lease{}, false
 }
+
+// fullLocked says of a connection whose limit nobody knows that it has a request.
+func (cs *conns) fullLocked(c *conn) bool { return cs.limited && !c.served && c.busy > 0 }
 
 func (cs *conns) leaseLocked(c *conn, thaws uint64, uses bool) lease {
 	c.busy++

@@ -36,7 +36,7 @@ func (s *suite) odoo(t *testing.T) {
 			t.Run("reads are held until something is written", func(t *testing.T) { odooReads(t, h, s.OdooUser) })
 			t.Run("questions of every kind are held", func(t *testing.T) { s.odooQuestions(t, h) })
 			t.Run("errors are Odoo's own words, without its inside", func(t *testing.T) { odooErrors(t, h) })
-			t.Run("positional arguments are understood or refused", func(t *testing.T) { odooArguments(t, h, s.OdooUser, named) })
+			t.Run("positional arguments are understood or refused", func(t *testing.T) { s.odooArguments(t, h, named) })
 		})
 	}
 	t.Run("a model that is missing leaves the others alone", s.odooModelMissing)
@@ -185,8 +185,10 @@ func (s *suite) odooQuestions(t *testing.T, h *hearth) {
 		args          []any
 	}
 	questions := []question{
-		{"res.users", "has_group", group}, {"ir.config_parameter", "get_param", []any{"web.base.url"}},
-		{"res.partner", "check_access_rights", []any{"read"}}, {"res.users", "context_get", nil},
+		{"res.users", "has_group", group},
+		{"ir.config_parameter", "get_param", []any{"web.base.url"}},
+		{"res.partner", "check_access_rights", []any{"read"}},
+		{"res.users", "context_get", nil},
 	}
 	if s.OdooVersion < 18 {
 		questions = append(questions, question{"res.partner", "name_get", []any{[]int{1}}})
@@ -320,7 +322,8 @@ func odooErrors(t *testing.T, h *hearth) {
 }
 
 // odooArguments: named says that the protocol takes named arguments only.
-func odooArguments(t *testing.T, h *hearth, login string, named bool) {
+func (s *suite) odooArguments(t *testing.T, h *hearth, named bool) {
+	login := s.OdooUser
 	mine := []any{[]any{"login", "=", login}}
 	ids := result[[]int](t, h.call(t, "res.users", "search", []any{mine}, nil))
 	if len(ids) != 1 {
@@ -339,8 +342,12 @@ func odooArguments(t *testing.T, h *hearth, login string, named bool) {
 			t.Errorf("%s brings %v", name, got)
 		}
 	}
-	if got := result[bool](t, h.call(t, "res.partner", "check_access_rights", []any{"read"}, nil)); !got {
-		t.Error("check_access_rights answers false")
+	method, args := "has_access", []any{[]int{}, "read"}
+	if s.OdooVersion < 18 {
+		method, args = "check_access_rights", []any{"read"}
+	}
+	if got := result[bool](t, h.call(t, "res.partner", method, args, nil)); !got {
+		t.Errorf("%s answers false", method)
 	}
 	for _, c := range []struct {
 		method string

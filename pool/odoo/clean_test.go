@@ -10,12 +10,28 @@ import (
 
 func TestWhatIsJSONToPythonAlone(t *testing.T) {
 	for _, tt := range []struct{ in, out string }{
-		{`NaN`, `null`}, {`[NaN,Infinity,-Infinity]`, `[null,null,null]`}, {`{"a": NaN, "b": -1}`, `{"a": null, "b": -1}`},
-		{`"NaN \"Infinity"`, `"NaN \"Infinity"`}, {`{"NaN":"\\",  "b":NaN}`, `{"NaN":"\\",  "b":null}`}, {`-5`, `-5`}, {`[NaNNaN]`, `[nullnull]`},
-		{"\"a\xffb\"", `"a�b"`}, {"\"\xff\xfe\xc3\"", `"�"`}, {"\"\xed\xa0\x80é\xc3\"", `"�é�"`}, {`"�"`, `"�"`},
-		{`"\ud83d\ude00"`, `"\ud83d\ude00"`}, {`"\ud83d"`, `"\ufffd"`}, {`"\uDE00\uD83D"`, `"\ufffd\ufffd"`}, {`"\ud83dx\ude00"`, `"\ufffdx\ufffd"`},
-		{`"\ud83d\ud83d\ude00"`, `"\ufffd\ud83d\ude00"`}, {`"\\ud83d"`, `"\\ud83d"`}, {`"\u00e9\n"`, `"\u00e9\n"`},
-		{`"\ud8`, `"\ud8`}, {`"\`, `"\`}, {``, ``}, {"\xff", "\xff"},
+		{`NaN`, `null`},
+		{`[NaN,Infinity,-Infinity]`, `[null,null,null]`},
+		{`{"a": NaN, "b": -1}`, `{"a": null, "b": -1}`},
+		{`"NaN \"Infinity"`, `"NaN \"Infinity"`},
+		{`{"NaN":"\\",  "b":NaN}`, `{"NaN":"\\",  "b":null}`},
+		{`-5`, `-5`},
+		{`[NaNNaN]`, `[nullnull]`},
+		{"\"a\xffb\"", `"a�b"`},
+		{"\"\xff\xfe\xc3\"", `"�"`},
+		{"\"\xed\xa0\x80é\xc3\"", `"�é�"`},
+		{`"�"`, `"�"`},
+		{`"\ud83d\ude00"`, `"\ud83d\ude00"`},
+		{`"\ud83d"`, `"\ufffd"`},
+		{`"\uDE00\uD83D"`, `"\ufffd\ufffd"`},
+		{`"\ud83dx\ude00"`, `"\ufffdx\ufffd"`},
+		{`"\ud83d\ud83d\ude00"`, `"\ufffd\ud83d\ude00"`},
+		{`"\\ud83d"`, `"\\ud83d"`},
+		{`"\u00e9\n"`, `"\u00e9\n"`},
+		{`"\ud8`, `"\ud8`},
+		{`"\`, `"\`},
+		{``, ``},
+		{"\xff", "\xff"},
 	} {
 		if got := string(clean([]byte(tt.in))); got != tt.out {
 			t.Errorf("%q becomes %q, want %q", tt.in, got, tt.out)

@@ -21,6 +21,12 @@ MAX_TIMEOUT_MS = 900_000  # of a preprocess
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
+class Models(dict[str, Any]):
+    """Odoo models by name: {name: {name, fields}}. errors has a HearthError for each one that could not be had."""
+
+    errors: dict[str, HearthError]
+
+
 class Client:
     """A client of the sidecar. Safe for threads and across fork; make one and keep it, for its connections.
 
@@ -167,18 +173,18 @@ class Client:
         cache_control: Optional[str] = None,
         *,
         timeout: Optional[float] = None,
-    ) -> dict[str, Any]:
+    ) -> Models:
         """{name: {name, fields}} of these models, or of those in HEARTH_ODOO_MODELS.
 
-        A model that cannot be read is left out, and the log says why.
+        Those that could not be had are missing, and the result's errors says why; if none could, it is a HearthError.
         """
         listed = texts("names", names)
         query = _given(names=",".join(listed) if isinstance(listed, list) else listed)
         reply = self._call("GET", "/v1/odoo/models", query=query, cache_control=cache_control, timeout=timeout)
-        errors = reasons(reply)
-        if errors:
-            quietly(logger.warning, "odoo_models goes on without %s", errors)
-        return field(reply, "models", dict)
+        models = Models(field(reply, "models", dict))
+        errors = reply.get("errors")
+        models.errors = {n: HearthError.of_problem(p) for n, p in errors.items()} if isinstance(errors, dict) else {}
+        return models
 
     def odoo_call(
         self,

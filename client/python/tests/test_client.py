@@ -119,6 +119,10 @@ class Calls(TestCase):
         seen, result = self.asked(lambda c: c.odoo_models(), {"models": models})
         self.assertEqual(("GET", "/v1/odoo/models"), seen[:2])
         self.assertEqual(models, result)
+        self.assertEqual({}, result.errors)
+        gone = {"title": "Odoo refused", "status": 404, "detail": "the model x does not exist", "upstream": "odoo"}
+        _, result = self.asked(lambda c: c.odoo_models(), {"models": models, "errors": {"x": gone}})
+        self.assertEqual((models, ["x"], 404), (result, list(result.errors), result.errors["x"].status))
         for names in (["res.partner", "x&y"], "res.partner,x&y"):
             seen, _ = self.asked(lambda c: c.odoo_models(names), {"models": {}})
             self.assertEqual("/v1/odoo/models?names=res.partner%2Cx%26y", seen.target)

@@ -274,6 +274,9 @@ func TestAnImportLeavesTheNewestOfItInEveryHistory(t *testing.T) {
 					w.End()
 				}
 				x.wantBounded()
+				if n := x.c.chats.byID["a"].recent.count; n != mostRecent {
+					t.Errorf("%d messages are kept", n)
+				}
 				newest := max(at.UnixMilli(), at.Add(-3000*step).UnixMilli()-1)
 				if step > 0 {
 					newest = at.UnixMilli()

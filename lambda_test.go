@@ -40,7 +40,7 @@ func newUpstreams(t *testing.T) *upstreams {
 	t.Helper()
 	u := &upstreams{weaviate: weaviatetest.New(), odoo: odootest.New(odootest.Config{Key: odooSecret})}
 	behind := func(h http.Handler) (direct string, p *testnet.Proxy) {
-		server, err := testnet.Serve(h, testnet.Config{})
+		server, err := testnet.Serve(h, testnet.Config{HTTP2: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -58,7 +58,7 @@ func newUpstreams(t *testing.T) *upstreams {
 		t.Fatal(stderr)
 	}
 	u.env = []string{
-		"HEARTH_WEAVIATE_URL=http://" + u.toWeaviate.Addr(), "HEARTH_WEAVIATE_API_KEY=" + weaviateSecret,
+		"HEARTH_WEAVIATE_URL=http://" + u.toWeaviate.Addr(), "HEARTH_WEAVIATE_GRPC_URL=http://" + u.toWeaviate.Addr(), "HEARTH_WEAVIATE_API_KEY=" + weaviateSecret,
 		"HEARTH_ODOO_URL=http://" + u.toOdoo.Addr(), "HEARTH_ODOO_DB=demo", "HEARTH_ODOO_KEY=" + odooSecret,
 	}
 	return u

@@ -62,10 +62,8 @@ func served(t *testing.T, weaviate, odoo http.Handler) []string {
 	if err := os.WriteFile(ca, roots, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return []string{
-		"HEARTH_WEAVIATE_URL=" + urls[0], "HEARTH_ODOO_URL=" + urls[1], "HEARTH_ODOO_DB=demo", "HEARTH_ODOO_USER=admin", "HEARTH_ODOO_KEY=key",
-		"HEARTH_TLS_CA=" + ca,
-	}
+	return append(weaviateAt(urls[0]),
+		"HEARTH_ODOO_URL="+urls[1], "HEARTH_ODOO_DB=demo", "HEARTH_ODOO_USER=admin", "HEARTH_ODOO_KEY=key", "HEARTH_TLS_CA="+ca)
 }
 
 // upstreamCall is a call that goes to an upstream, with the status of success.

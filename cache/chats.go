@@ -226,7 +226,7 @@ func (cs *chats) settleLocked(ch *chat, kinds ...int) {
 
 func (ch *chat) lastWrite() clock.Instant {
 	at := ch.recent.last
-	if ch.put != nil && ch.put.acknowledged.Mono > at.Mono {
+	if ch.put != nil && ch.put.acknowledged.Mono >= at.Mono {
 		at = ch.put.acknowledged
 	}
 	return at
@@ -262,8 +262,7 @@ func (cs *chats) evictLocked() {
 	if cs.bytesLocked() <= cs.max {
 		return
 	}
-	now := cs.now()
-	cs.expireLocked(now)
+	cs.expireLocked(cs.now())
 	for e := cs.lru.Back(); e != nil && cs.bytesLocked() > cs.max; {
 		ch := chatOf(e)
 		e = e.Prev()
@@ -281,22 +280,19 @@ func (cs *chats) evictLocked() {
 		ch.inLRU = nil
 		cs.countLocked(ch)
 		if ch.inKept == nil {
-			cs.markLocked(ch, now)
 			cs.removeLocked(ch)
 		}
 	}
 }
 
-// markLocked remembers what was lost of a chat that goes.
-func (cs *chats) markLocked(ch *chat, now clock.Instant) {
+// removeLocked forgets a chat but for what is lost of it.
+func (cs *chats) removeLocked(ch *chat) {
+	now := cs.now()
 	for k, l := range [kinds]lost{messageWrites: ch.recent.lost(), muteWrites: ch.putLost} {
 		if cs.mayLag[k] && l.live(now) {
 			cs.marks[k].add(ch.id, l, now)
 		}
 	}
-}
-
-func (cs *chats) removeLocked(ch *chat) {
 	cs.held.change(ch.held, holding{})
 	delete(cs.byID, ch.id)
 }

@@ -230,7 +230,7 @@ func TestParallelReadsOfHugeChatsKeepNoMoreThanTheBound(t *testing.T) {
 			go func() {
 				chat := newChatOfUser(60, 100<<10)
 				_, err := x.c.History(x.Context(), HistoryRequest{
-					Chat: fmt.Sprint(i / 5), View: View{Messages: 50}, Policy: policy, Directives: Directives{NoCache: true}, Load: chat.load,
+					Chat: fmt.Sprint(i / 2), View: View{Messages: 50}, Policy: policy, Directives: Directives{NoCache: true}, Load: chat.load,
 					Render: func(user, _ []Message) ([]byte, error) {
 						if len(user) != 50 {
 							return nil, fmt.Errorf("%d messages", len(user))

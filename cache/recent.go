@@ -169,10 +169,7 @@ func (w *recentWrites) fit(room int64) {
 
 // snug is s without more room than it may have uncounted.
 func snug[T any](s []T) []T {
-	switch {
-	case len(s) == 0:
-		return nil
-	case cap(s) > 3*len(s):
+	if cap(s) > 3*len(s) {
 		return slices.Clone(s)
 	}
 	return s

@@ -190,8 +190,10 @@ func TestNothingIsKeptForAClassWithoutReplicas(t *testing.T) {
 				x.Fatal(err)
 			}
 		}
-		if h := x.c.chats.held; h.recent != 0 || x.c.chats.marks[messageWrites].bytes()+x.c.chats.marks[muteWrites].bytes() != 0 {
-			x.Errorf("kept: %+v", h)
+		for _, m := range x.c.chats.marks {
+			if m.all.set || m.bytes() != 0 || x.c.chats.held.recent != 0 {
+				x.Errorf("kept: %+v, marks %+v", x.c.chats.held, m)
+			}
 		}
 		if _, err := x.history("499", 1, exact); err != nil {
 			x.Error(err)
@@ -272,6 +274,9 @@ func TestAnImportLeavesTheNewestOfItInEveryHistory(t *testing.T) {
 					w.End()
 				}
 				x.wantBounded()
+				if n := x.c.chats.byID["a"].recent.count; n != mostRecent {
+					t.Errorf("%d messages are kept", n)
+				}
 				newest := max(at.UnixMilli(), at.Add(-3000*step).UnixMilli()-1)
 				if step > 0 {
 					newest = at.UnixMilli()
@@ -363,6 +368,39 @@ func TestLostWritesTakeNoMemory(t *testing.T) {
 		}
 		if limit := x.c.chats.max; int64(room) > limit {
 			x.Errorf("lists have room for %d bytes, all chats together may take %d", room, limit)
+		}
+	})
+}
+
+func TestALostMuteIsRememberedWhenMessagesTurnOutToBeSafe(t *testing.T) {
+	small(t, func(x *tester) {
+		mute := func(chat string) {
+			if err := x.c.SetMute(chat, MuteState{Muted: true}, func() error { return nil }); err != nil {
+				x.Fatal(err)
+			}
+		}
+		for i := range 500 {
+			mute(fmt.Sprint(i))
+		}
+		time.Sleep(overlay / 2)
+		mute("a") // for which there is no room
+		time.Sleep(overlay / 2)
+		x.write("a", "x", "m") // for which there is
+		for i := range 500 {
+			if _, err := x.history(fmt.Sprint("read ", i), 1, lagging); err != nil {
+				x.Fatal(err)
+			}
+		}
+		if ch := x.c.chats.byID["a"]; ch == nil || ch.inLRU != nil {
+			x.Fatalf("the chat was not evicted, or not kept: %+v", ch)
+		}
+		if _, err := x.history("b", 1, exact); err != nil {
+			x.Fatal(err)
+		}
+		x.wantBounded()
+		_, _, err := x.c.Mute(x.Context(), "a", policy, Directives{}, func(context.Context) (LoadedMute, error) { return LoadedMute{Replicated: true}, nil })
+		if !isMayMiss(err) {
+			x.Errorf("got %v", err)
 		}
 	})
 }

@@ -80,6 +80,8 @@ func Run(t *testing.T, bin string, u Upstreams) {
 		{"caching headers", (*suite).cachingHeaders},
 		{"requests at the same time share one load", (*suite).together},
 		{"classes of other kinds", (*suite).classes},
+		{"classes that others made", (*suite).matrix},
+		{"classes that cannot be served", (*suite).wrongClasses},
 		{"door", (*suite).door},
 		{"bad input", (*suite).badInput},
 		{"odoo", (*suite).odoo},

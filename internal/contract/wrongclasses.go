@@ -1,0 +1,5 @@
+package contract
+
+import "testing"
+
+func (s *suite) wrongClasses(t *testing.T) {}

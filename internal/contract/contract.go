@@ -82,6 +82,7 @@ func Run(t *testing.T, bin string, u Upstreams) {
 		{"classes of other kinds", (*suite).classes},
 		{"classes that others made", (*suite).matrix},
 		{"classes that cannot be served", (*suite).wrongClasses},
+		{"answers that are larger than the memory for them", (*suite).large},
 		{"door", (*suite).door},
 		{"bad input", (*suite).badInput},
 		{"odoo", (*suite).odoo},

@@ -83,6 +83,7 @@ func Run(t *testing.T, bin string, u Upstreams) {
 		{"classes that others made", (*suite).matrix},
 		{"classes that cannot be served", (*suite).wrongClasses},
 		{"answers that are larger than the memory for them", (*suite).large},
+		{"memory", (*suite).memory},
 		{"door", (*suite).door},
 		{"bad input", (*suite).badInput},
 		{"odoo", (*suite).odoo},

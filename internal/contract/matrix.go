@@ -36,6 +36,11 @@ func (s *suite) matrix(t *testing.T) {
 		t.Run(shape.name, func(t *testing.T) {
 			f := s.newForeign(t, "F"+strconv.Itoa(i), shape)
 			f.insertMessages(t)
+			if f.notSearchable {
+				s.wantCheck(t, false, f.env, "indexSearchable")
+			} else {
+				s.wantCheck(t, true, f.env, "no part of a history: ")
+			}
 			h := s.start(t, f.env...)
 			f.readsAsDirectly(t, h)
 			f.mutes(t, h)

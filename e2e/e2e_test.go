@@ -55,6 +55,16 @@ func TestHearthBeforeRealServers(t *testing.T) {
 		u.WeaviateURL, u.WeaviateGRPC, u.WeaviateKey, u.WeaviateAdminKey, u.Turns = open.URL, open.GRPCURL, "", "", 100
 		contract.Run(t, bin, u)
 	})
+	t.Run("a Weaviate that allows few results is asked in smaller pages", func(t *testing.T) {
+		few, err := servers.StartWeaviate(t.Context(), t.TempDir(), servers.WeaviateConfig{QueryMaximum: 50})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(few.Stop)
+		u := u
+		u.WeaviateURL, u.WeaviateGRPC, u.WeaviateKey, u.WeaviateAdminKey = few.URL, few.GRPCURL, "", ""
+		contract.RunFewResults(t, bin, u)
+	})
 }
 
 func (r real) upstreams(t *testing.T) contract.Upstreams {

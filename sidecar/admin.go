@@ -26,7 +26,11 @@ func (s *Server) dropCache(r *request) error {
 			refusal.Field = "chat"
 			return refusal
 		}
-		for _, name := range s.chatNames(r.ctx, chat) {
+		names, err := s.chatNames(r.ctx, chat)
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
 			n += s.cfg.Cache.DropChat(name)
 		}
 	case byModel:

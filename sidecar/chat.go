@@ -2,7 +2,10 @@ package sidecar
 
 import (
 	"context"
+	"errors"
 	"slices"
+
+	"hearth/pool/weaviate"
 )
 
 // messageChat returns the one name of a chat in the class of messages, however the caller spells it.
@@ -21,13 +24,22 @@ func (s *Server) muteChat(ctx context.Context, spelled string) (string, error) {
 	return s.cfg.Weaviate.MuteChat(ctx, spelled)
 }
 
-// chatNames are all names under which something of a chat may be held.
-func (s *Server) chatNames(ctx context.Context, spelled string) []string {
-	names := []string{spelled}
+// chatNames are all names under which something of a chat may be held. A name that neither class can hold is an error.
+func (s *Server) chatNames(ctx context.Context, spelled string) (names []string, err error) {
+	refused := 0
+	names = []string{spelled}
 	for _, nameIn := range []func(context.Context, string) (string, error){s.messageChat, s.muteChat} {
-		if name, err := nameIn(ctx, spelled); err == nil && !slices.Contains(names, name) {
+		name, e := nameIn(ctx, spelled)
+		if _, ok := errors.AsType[*weaviate.ChatIDError](e); ok {
+			refused++
+			err = e
+		}
+		if e == nil && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}
-	return names
+	if refused < 2 {
+		err = nil
+	}
+	return names, err
 }

@@ -155,6 +155,35 @@ func (s *suite) partlyWritten(t *testing.T) {
 	}
 }
 
+// vectorsOfTwoLengths writes them in the first batch of a class, where the server finds out after it has stored them.
+func (s *suite) vectorsOfTwoLengths(t *testing.T) {
+	for name, vectors := range map[string]map[string]any{
+		"Unnamed": {}, "Flat": {"vectorIndexType": "flat"}, "Named": namedVectors("meaning"),
+	} {
+		message, _, env := s.makePlain(t, "L"+name, newPlain(), vectors)
+		h := s.start(t, env...)
+		h.history(t, "a", 10)
+		for range 2 { // in the second batch the server knows the length before
+			p := wantProblem(t, h.post(t, chatPath("a", "messages"), []client.NewMessage{
+				{Role: "user", Content: "3", Vector: []float32{1, 2, 3}}, {Role: "user", Content: "5", Vector: []float32{1, 2, 3, 4, 5}},
+			}), http.StatusBadGateway)
+			if len(p.Items) != 2 {
+				t.Fatalf("the problem is %+v", p)
+			}
+			held := h.history(t, "a", 10).AllMessages
+			for _, item := range p.Items {
+				stored := s.weaviate.properties(t, message, item.ID) != nil
+				if stored && item.Outcome == "failed" || !stored && item.Outcome == "stored" || item.Outcome != "stored" && item.Detail == "" {
+					t.Errorf("%s: Weaviate has it: %t, and Hearth says %+v", name, stored, item)
+				}
+				if stored != slices.ContainsFunc(held, func(m client.Message) bool { return m.ID == item.ID }) {
+					t.Errorf("%s: Weaviate has it: %t, unlike the history %v", name, stored, held)
+				}
+			}
+		}
+	}
+}
+
 // together asks many times at once for what is not held.
 func (s *suite) together(t *testing.T) {
 	h := s.start(t)

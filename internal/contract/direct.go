@@ -30,10 +30,12 @@ func newDirect(t testing.TB, u Upstreams) *direct {
 
 // object is an object of any class.
 type object struct {
-	Class      string         `json:"class"`
-	ID         string         `json:"id"`
-	Properties map[string]any `json:"properties"`
-	Vector     []float32      `json:"vector,omitempty"`
+	Class      string               `json:"class"`
+	ID         string               `json:"id"`
+	Tenant     string               `json:"tenant,omitempty"`
+	Properties map[string]any       `json:"properties"`
+	Vector     []float32            `json:"vector,omitempty"`
+	Vectors    map[string][]float32 `json:"vectors,omitempty"`
 }
 
 func messageObject(class, id, chat, role, content string, at time.Time) object {
@@ -113,7 +115,16 @@ func (d *direct) remove(t testing.TB, class, id string) {
 // properties of one object; nil: there is no such object.
 func (d *direct) properties(t testing.TB, class, id string) map[string]any {
 	t.Helper()
-	status, got := d.do(t, http.MethodGet, "/v1/objects/"+class+"/"+id, nil)
+	return d.propertiesOf(t, class, "", id)
+}
+
+func (d *direct) propertiesOf(t testing.TB, class, tenant, id string) map[string]any {
+	t.Helper()
+	path := "/v1/objects/" + class + "/" + id
+	if tenant != "" {
+		path += "?tenant=" + tenant
+	}
+	status, got := d.do(t, http.MethodGet, path, nil)
 	if status == http.StatusNotFound {
 		return nil
 	}
@@ -127,25 +138,36 @@ func (d *direct) properties(t testing.TB, class, id string) map[string]any {
 // ids are the objects of a chat.
 func (d *direct) ids(t testing.TB, class, chat string) (ids []string) {
 	t.Helper()
-	req := connect.NewRequest(&pb.SearchRequest{
-		Collection: class, Limit: 1000, Uses_123Api: true, Uses_125Api: true, Uses_127Api: true,
-		Filters: &pb.Filters{
-			Operator: pb.Filters_OPERATOR_EQUAL, TestValue: &pb.Filters_ValueText{ValueText: chat},
-			Target: &pb.FilterTarget{Target: &pb.FilterTarget_Property{Property: "chat_id"}},
-		},
+	rows := d.ask(t, &pb.SearchRequest{
+		Collection: class, Limit: 1000, Filters: equalText("chat_id", chat),
 		Properties: &pb.PropertiesRequest{NonRefProperties: []string{"chat_id"}}, Metadata: &pb.MetadataRequest{Uuid: true},
 	})
-	if d.key != "" {
-		req.Header().Set("Authorization", "Bearer "+d.key)
-	}
-	reply, err := d.search.CallUnary(t.Context(), req)
-	if err != nil {
-		t.Fatalf("find objects of %q: %v", chat, err)
-	}
-	for _, o := range reply.Msg.GetResults() {
+	for _, o := range rows {
 		if o.GetProperties().GetNonRefProps().GetFields()["chat_id"].GetTextValue() == chat {
 			ids = append(ids, o.GetMetadata().GetId())
 		}
 	}
 	return ids
+}
+
+// ask sends a search that must be answered.
+func (d *direct) ask(t testing.TB, search *pb.SearchRequest) []*pb.SearchResult {
+	t.Helper()
+	search.Uses_123Api, search.Uses_125Api, search.Uses_127Api = true, true, true
+	req := connect.NewRequest(search)
+	if d.key != "" {
+		req.Header().Set("Authorization", "Bearer "+d.key)
+	}
+	reply, err := d.search.CallUnary(t.Context(), req)
+	if err != nil {
+		t.Fatalf("search %v: %v", search, err)
+	}
+	return reply.Msg.GetResults()
+}
+
+func equalText(property, text string) *pb.Filters {
+	return &pb.Filters{
+		Operator: pb.Filters_OPERATOR_EQUAL, TestValue: &pb.Filters_ValueText{ValueText: text},
+		Target: &pb.FilterTarget{Target: &pb.FilterTarget_Property{Property: property}},
+	}
 }

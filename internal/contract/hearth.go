@@ -112,6 +112,7 @@ type hearth struct {
 	socket string
 	unix   *http.Client // over the socket; any host does
 	token  string       // sent with every request unless it brings its own
+	pid    int
 	log    *log
 }
 
@@ -134,6 +135,7 @@ func (s *suite) start(t testing.TB, env ...string) *hearth {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	h.pid = cmd.Process.Pid
 	exited := make(chan error, 1)
 	go func() { exited <- cmd.Wait() }()
 	t.Cleanup(func() { h.end(t, cmd, exited) })

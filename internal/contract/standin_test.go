@@ -19,7 +19,8 @@ import (
 
 func TestTheStandInsKeepTheContract(t *testing.T) {
 	login := odootest.Config{DB: "demo", Login: "admin", Password: "admin", Key: "an-api-key-of-the-stand-in", UID: 2}
-	weaviate, odoo := weaviatetest.New(), odootest.New(login)
+	weaviate, odoo := weaviatetest.NewWith(weaviatetest.Config{Modules: []string{"text2vec-openai"}}), odootest.New(login)
+	few := weaviatetest.NewWith(weaviatetest.Config{MaxResults: 50})
 	serve := func(s *testnet.Server, err error) *testnet.Server {
 		if err != nil {
 			t.Fatal(err)
@@ -29,6 +30,7 @@ func TestTheStandInsKeepTheContract(t *testing.T) {
 	}
 	w := serve(testnet.Serve(weaviate, testnet.Config{TLS: true}))
 	g := serve(testnet.Serve(weaviate, testnet.Config{TLS: true, HTTP2: true}))
+	f := serve(testnet.Serve(few, testnet.Config{HTTP2: true}))
 	o := serve(testnet.Serve(odoo, testnet.Config{TLS: true}))
 	spanish := login
 	spanish.Lang = "es_ES"
@@ -44,6 +46,11 @@ func TestTheStandInsKeepTheContract(t *testing.T) {
 	}
 	t.Run("handlers", func(t *testing.T) { RunHandlers(t, bin, u, 15, 30) })
 	t.Run("contract", func(t *testing.T) { Run(t, bin, u) })
+	t.Run("few results", func(t *testing.T) {
+		u := u
+		u.WeaviateURL, u.WeaviateGRPC = f.URL, f.URL
+		RunFewResults(t, bin, u)
+	})
 	t.Run("fail open", func(t *testing.T) {
 		weaviate, odoo := startStandIn(t, "Weaviate"), startStandIn(t, "Odoo")
 		u := Upstreams{

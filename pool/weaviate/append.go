@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,7 +62,7 @@ func (c *Client) Append(ctx context.Context, chat string, messages []NewMessage)
 			&Error{Status: http.StatusBadGateway, Message: "the batch answer does not match the objects sent"})
 	}
 	for i, a := range answers {
-		outcomes[i].Err = verdict(a, messages[i].ID, class)
+		outcomes[i].Err = verdict(a, messages[i].ID, class, class.vectorizer && messages[i].Vector == nil)
 		if class.time == creationTime {
 			outcomes[i].CreatedAt = time.UnixMilli(a.CreationTimeUnix).UTC()
 		}
@@ -69,7 +70,8 @@ func (c *Client) Append(ctx context.Context, chat string, messages []NewMessage)
 	return outcomes, nil
 }
 
-func verdict(a models.ObjectsGetResponse, id string, class *class) error {
+// verdict says what became of an object. vectorized: the server had to make its vector.
+func verdict(a models.ObjectsGetResponse, id string, class *class, vectorized bool) error {
 	if a.Result == nil || !strings.EqualFold(string(a.ID), id) {
 		return fmt.Errorf("%w: %w", ErrUnknownOutcome, &Error{Status: http.StatusBadGateway, Message: "no verdict for the object"})
 	}
@@ -78,9 +80,15 @@ func verdict(a models.ObjectsGetResponse, id string, class *class) error {
 		for _, e := range a.Result.Errors.Error {
 			words = append(words, e.Message)
 		}
-		err := &Error{Status: http.StatusUnprocessableEntity, Message: shorten(strings.Join(words, "; "))}
-		// Of several replicas some may have it. And an object is stored before its vector is found to be of another length.
-		if class.replicas > 1 || strings.Contains(err.Message, "vector") {
+		text := strings.Join(words, "; ")
+		err := &Error{Status: http.StatusUnprocessableEntity, Message: shorten(text)}
+		// Without a vectorizer's key the server may panic, before it stores anything.
+		if vectorized && (strings.Contains(text, "vectorize") || strings.Contains(text, "panic occurred")) {
+			err.Message += vectorizerKey
+			return err
+		}
+		// Of several replicas some may have it.
+		if class.replicas > 1 || slices.ContainsFunc(afterStoring(), func(part string) bool { return strings.Contains(text, part) }) {
 			return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 		}
 		return err
@@ -89,6 +97,12 @@ func verdict(a models.ObjectsGetResponse, id string, class *class) error {
 		return fmt.Errorf("%w: %w", ErrUnknownOutcome, &Error{Status: http.StatusBadGateway, Message: "status " + *s})
 	}
 	return nil
+}
+
+// afterStoring are parts of the texts of failures that may come when the object is stored already. Of two vectors of different
+// lengths in the first batch of a class, the server finds out only while it puts them into the index.
+func afterStoring() []string {
+	return []string{"insert to vector index", "panic occurred", "context deadline exceeded", "context canceled"}
 }
 
 // object is a message as it is written, and its time as it will be read.

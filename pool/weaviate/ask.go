@@ -35,6 +35,9 @@ type httpDoer struct{ pool *pool.Pool }
 
 func (d httpDoer) Do(req *http.Request) (*http.Response, error) {
 	resp, err := d.pool.Client().Do(req)
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		return nil, &transportError{u.Err}
+	}
 	if err != nil || resp.StatusCode == http.StatusOK {
 		return resp, err
 	}
@@ -45,6 +48,11 @@ func (d httpDoer) Do(req *http.Request) (*http.Response, error) {
 	}
 	return nil, &Error{Status: resp.StatusCode, Message: shorten(fmt.Sprintf("%s answers %s: %s", d.pool.BaseURL(), resp.Status, text))}
 }
+
+// transportError is the failure of a request that has no answer. connect takes it for one of several codes.
+type transportError struct{ error }
+
+func (e *transportError) Unwrap() error { return e.error }
 
 // ask sends one search of a class and returns its rows.
 func (c *Client) ask(ctx context.Context, class *class, req *pb.SearchRequest) ([]row, error) {
@@ -90,10 +98,10 @@ func (c *Client) searchFailed(ctx context.Context, err error, sent func() int64)
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}
-	transport, failed := errors.AsType[*url.Error](err)
+	transport, failed := errors.AsType[*transportError](err)
 	switch e, ok := errors.AsType[*connect.Error](err); {
 	case failed:
-		err = transport.Err
+		err = transport.error
 	case ctx.Err() != nil:
 		err = context.Cause(ctx)
 	case ok && connect.IsWireError(err):

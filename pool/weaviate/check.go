@@ -60,10 +60,7 @@ func (k *check) failed(question string, err error) bool {
 	detail := strings.TrimPrefix(err.Error(), "weaviate: ")
 	if e, ok := errors.AsType[*Error](err); ok {
 		detail = e.Message
-		switch {
-		case e.vectorizer:
-			detail += ": set HEARTH_WEAVIATE_HEADERS to the key of the vectorizer"
-		case e.Status == http.StatusUnauthorized:
+		if e.Status == http.StatusUnauthorized {
 			detail = "the key is refused: is HEARTH_WEAVIATE_API_KEY right? " + detail
 		}
 	}
@@ -186,6 +183,8 @@ func (k *check) relevance(ctx context.Context, class *class, s sample) {
 		k.say("bm25", Remark, "%v", err)
 	}
 	switch {
+	case class.ambiguous != "" && k.cfg.Vector != "":
+		k.say("vector", Failed, "%s", class.ambiguous)
 	case class.ambiguous != "":
 		k.say("vector", Remark, "%s; until then relevance is by bm25, and messages with a vector are refused", class.ambiguous)
 	case auto == NearText:
@@ -214,27 +213,29 @@ func (k *check) roles(ctx context.Context, class *class) {
 		return
 	}
 	var found, others []string
-	sides := 0
+	sides := map[string]bool{}
 	for _, value := range sortedKeys(counts) {
 		found = append(found, fmt.Sprintf("%s %d", shownValue(value), counts[value]))
 		if role := k.roleOf(value); role == "user" || role == "assistant" {
-			sides++
+			sides[role] = true
 		} else {
 			others = append(others, shownValue(value))
 		}
 	}
 	detail := fmt.Sprintf("of %d messages: %s", rows, listed(found))
-	proposal := proposeRoles(counts)
+	proposal := proposeRoles(counts, m.User, m.Assistant)
 	if proposal != "" {
 		proposal = ": set HEARTH_MESSAGE_ROLES=" + proposal
 	}
 	switch {
 	case rows == 0:
 		k.say("roles", OK, "the class is empty")
-	case sides == 0:
+	case len(sides) == 0:
 		k.say("roles", Failed, "%s; none is of HEARTH_MESSAGE_ROLES, so every history is empty%s", detail, proposal)
+	case len(sides) == 1 && proposal != "":
+		k.say("roles", Failed, "%s; all of HEARTH_MESSAGE_ROLES are of one side, so every history is half%s", detail, proposal)
 	case len(others) > 0:
-		k.say("roles", Remark, "%s; no part of a history: %s", detail, strings.Join(others, ", "))
+		k.say("roles", Remark, "%s; no part of a history: %s%s", detail, strings.Join(others, ", "), proposal)
 	default:
 		k.say("roles", OK, "%s", detail)
 	}

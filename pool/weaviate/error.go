@@ -62,7 +62,10 @@ func cutShort(class string) *Error {
 			"ask for fewer messages, or give the chat's property the tokenization \"field\"", class)}
 }
 
-// refusals are the beginnings of Weaviate's texts, which say what its codes do not, and the HTTP status that each stands for.
+// vectorizerKey is what to do about a vectorizer that cannot be used.
+const vectorizerKey = ": is HEARTH_WEAVIATE_HEADERS set to the key that the class's vectorizer takes?"
+
+// refusals are stable parts of Weaviate's texts, which say what its codes do not, and the HTTP status that each stands for.
 func refusals() []struct {
 	text   string
 	status int
@@ -76,10 +79,10 @@ func refusals() []struct {
 		{"extract auth:", http.StatusUnauthorized, nil},
 		{"could not find class", http.StatusNotFound, func(e *Error) { e.noClass = true; e.Message += " (`hearth schema` creates it)" }},
 		{"query maximum results exceeded", http.StatusUnprocessableEntity, func(e *Error) { e.tooDeep = true }},
-		{"could not vectorize", http.StatusUnprocessableEntity, func(e *Error) { e.vectorizer = true }},
-		{"remote client vectorize", http.StatusUnprocessableEntity, func(e *Error) { e.vectorizer = true }},
-		{"no api key found", http.StatusUnprocessableEntity, func(e *Error) { e.vectorizer = true }},
+		{"no api key found", http.StatusUnprocessableEntity, func(e *Error) { e.vectorizer = true; e.Message += vectorizerKey }},
+		{"vectorize", http.StatusUnprocessableEntity, func(e *Error) { e.vectorizer = true; e.Message += vectorizerKey }},
 		{"multi-tenancy enabled, but request was without tenant", http.StatusUnprocessableEntity, func(e *Error) { e.Message += ": set HEARTH_WEAVIATE_TENANT" }},
+		{"tenant not active", http.StatusUnprocessableEntity, func(e *Error) { e.Message += ": activate it, or is HEARTH_WEAVIATE_TENANT wrong?" }},
 		{"tenant not found", http.StatusUnprocessableEntity, func(e *Error) { e.Message += ": is HEARTH_WEAVIATE_TENANT right?" }},
 		{"multiple vectors, but no target vectors", http.StatusUnprocessableEntity, func(e *Error) { e.Message += ": set HEARTH_WEAVIATE_VECTOR" }},
 		{"cannot reach enough replicas", http.StatusServiceUnavailable, nil},

@@ -87,24 +87,28 @@ func (c *Client) proposeMuteFields(ctx context.Context) string {
 	return "HEARTH_MUTE_FIELDS=" + strings.Join(fields, ",")
 }
 
-// proposeRoles sorts stored values to the two sides by what people call them; "" if one side has none.
-func proposeRoles(counts map[string]int) string {
-	sides := []struct {
-		names  []string
-		values []string
-	}{
-		{names: []string{"user", "human", "customer", "client", "visitor", "contact", "in", "inbound", "incoming"}},
-		{names: []string{"assistant", "ai", "bot", "agent", "model", "chatbot", "system_bot", "out", "outbound", "outgoing"}},
+// proposeRoles sorts stored values to the two sides: as they are configured, else by what people call them. It is "" if one side
+// has none, or if nothing is new.
+func proposeRoles(counts map[string]int, user, assistant []string) string {
+	names := [][]string{
+		{"user", "human", "customer", "client", "visitor", "contact", "in", "inbound", "incoming"},
+		{"assistant", "ai", "bot", "agent", "model", "chatbot", "system_bot", "out", "outbound", "outgoing"},
 	}
+	var sides [2][]string
+	known := [][]string{user, assistant}
+	isNew := false
 	for _, value := range sortedKeys(counts) {
-		for i := range sides {
-			if slices.Contains(sides[i].names, strings.ToLower(value)) {
-				sides[i].values = append(sides[i].values, value)
-			}
+		if i := slices.IndexFunc(known, func(side []string) bool { return slices.Contains(side, value) }); i >= 0 {
+			sides[i] = append(sides[i], value)
+			continue
+		}
+		if i := slices.IndexFunc(names, func(side []string) bool { return slices.Contains(side, strings.ToLower(value)) }); i >= 0 {
+			sides[i] = append(sides[i], value)
+			isNew = true
 		}
 	}
-	if len(sides[0].values) == 0 || len(sides[1].values) == 0 {
+	if !isNew || len(sides[0]) == 0 || len(sides[1]) == 0 {
 		return ""
 	}
-	return strings.Join(sides[0].values, "|") + "," + strings.Join(sides[1].values, "|")
+	return strings.Join(sides[0], "|") + "," + strings.Join(sides[1], "|")
 }

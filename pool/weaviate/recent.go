@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
 	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
 	"golang.org/x/sync/errgroup"
@@ -76,6 +77,7 @@ type scan struct {
 	bytes    int64           // of messages
 	seen     map[string]bool // their ids: a row written meanwhile moves others to the next page
 	rows     int             // that came, those of other chats included
+	edge     time.Time       // of the last row that came
 	complete bool
 
 	until  *pb.Value // the time from which the next page goes back; nil: from the newest row
@@ -161,10 +163,14 @@ func (s *scan) add(rows []row, limit int) error {
 	s.rows += len(rows)
 	s.offset += len(rows)
 	s.complete = len(rows) < limit
-	if s.complete || !s.class.time.ranges() {
+	if s.complete {
 		return nil
 	}
 	property := s.client.cfg.Message.CreatedAt
+	times := times{class: s.class, property: property}
+	if s.edge, err = times.read(rows[len(rows)-1]); err != nil || !s.class.time.ranges() {
+		return err
+	}
 	last := rows[len(rows)-1].value(property)
 	if _, ok := atMost(property, last); !ok { // a row without a time: those before it have none either
 		return nil
@@ -200,16 +206,7 @@ func atMost(property string, value *pb.Value) (*pb.Filters, bool) {
 // whole is how many of the messages are certainly all up to their timestamps.
 func (s *scan) whole() int {
 	n := len(s.messages)
-	if s.complete {
-		return n
-	}
-	return withoutLast(s.messages)
-}
-
-// withoutLast is how many messages there are without those of the last timestamp.
-func withoutLast(newestFirst []Message) int {
-	n := len(newestFirst)
-	for n > 0 && newestFirst[n-1].CreatedAt.Equal(newestFirst[len(newestFirst)-1].CreatedAt) {
+	for !s.complete && n > 0 && !s.messages[n-1].CreatedAt.After(s.edge) {
 		n--
 	}
 	return n

@@ -127,6 +127,8 @@ func parseForm(s string) (form textForm, at time.Time, err error) {
 	switch len(zone) {
 	case 0:
 		zone = "Z"
+	case len("+01"):
+		zone += ":00"
 	case len("+0100"):
 		zone = zone[:3] + ":" + zone[3:]
 	}
@@ -196,7 +198,11 @@ func (f *textForm) write(t time.Time) string {
 
 func location(zone string) *time.Location {
 	digits := strings.ReplaceAll(zone, ":", "")
-	if len(digits) != len("+0100") {
+	switch len(digits) {
+	case len("+01"):
+		digits += "00"
+	case len("+0100"):
+	default:
 		return time.UTC
 	}
 	hours, _ := strconv.Atoi(digits[1:3])

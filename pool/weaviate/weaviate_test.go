@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -453,5 +454,24 @@ func TestWhereAReplicaMayHaveItTheOutcomeIsUnknown(t *testing.T) {
 	outcomes, err := c.Append(t.Context(), "a", []NewMessage{{Message: Message{ID: "i", Role: "user"}}})
 	if err != nil || !Unknown(outcomes[0].Err) {
 		t.Errorf("the outcome is %v, %v", outcomes, err)
+	}
+}
+
+func TestASearchWithoutAnAnswerIsTheTransportsFailure(t *testing.T) {
+	muteSchema := `{"class":"ChatStatus","properties":[{"name":"chat_id","dataType":["text"]},{"name":"muted","dataType":["boolean"]},{"name":"muted_until","dataType":["date"]}]}`
+	large := fake{schema: muteSchema, search: func(*pb.SearchRequest) (*pb.SearchReply, error) {
+		return &pb.SearchReply{Results: []*pb.SearchResult{rowOf(map[string]*pb.Value{"chat_id": textValue(strings.Repeat("x", 10_000))})}}, nil
+	}}
+	nobody, err := pool.New(pool.Config{Name: "weaviate", URL: "http://127.0.0.1:1", GRPC: true, Retries: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nobody.Close)
+	tooLarge := clientWith(t, large, testConfig(), pool.NewAnswers(5_000, 10_000))
+	for cause, c := range map[error]*Client{pool.ErrTooLarge: tooLarge, syscall.ECONNREFUSED: New(tooLarge.rest, nobody, testConfig())} {
+		_, err := c.Mute(t.Context(), "a")
+		if _, ok := errors.AsType[*pool.Error](err); !ok || !errors.Is(err, cause) {
+			t.Errorf("got %v, want %v", err, cause)
+		}
 	}
 }

@@ -1,0 +1,81 @@
+package contract
+
+import (
+	"fmt"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"hearth/client"
+)
+
+// large reads a chat that is larger than one answer may be: message by message if need be, and never a shorter history.
+func (s *suite) large(t *testing.T) {
+	const messages, size = 40, 900_000
+	chat := "large"
+	writer := s.start(t)
+	var b book
+	for i := range messages {
+		content := fmt.Sprintf("ferry %d %s", i, strings.Repeat(string(rune('a'+i%26)), size))
+		b.record(t, writer, chat, client.NewMessage{
+			Role: []string{"user", "assistant"}[i%2], Content: content, CreatedAt: instant(time.Duration(i/4) * time.Second), Vector: []float32{1, float32(i)},
+		})
+	}
+	for _, bytes := range []string{"4MiB", "24MiB"} {
+		t.Run(bytes, func(t *testing.T) {
+			h := s.start(t, "HEARTH_CACHE_BYTES="+bytes)
+			b.check(t, "the newest", h, chat, 1, 5)
+			b.check(t, "the newest, again", h, chat, 1, 5)
+			history := func(n int) reply { return h.get(t, historyPath(chat, n, 5)) }
+			if n := s.fits(t, "num_messages", history, messages/2); n > 0 {
+				b.check(t, "as many as fit", h, chat, n, 5)
+				b.check(t, "as many as fit, anew", h, chat, n, 5, "Cache-Control", "no-cache")
+			}
+			for mode, body := range map[string]map[string]any{
+				"bm25": {"text": "ferry", "mode": "bm25"}, "near_vector": {"mode": "near_vector", "vector": []float32{1, 1}},
+			} {
+				relevant := func(n int) reply {
+					body["count"] = n
+					return h.post(t, chatPath(chat, "relevant"), body)
+				}
+				if n := s.fits(t, "count", relevant, messages); n > 0 {
+					if got := want[client.Relevant](t, relevant(n), http.StatusOK); len(got.RelevantMessages) != n {
+						t.Errorf("%s finds %d messages, want %d", mode, len(got.RelevantMessages), n)
+					}
+				}
+			}
+			r := h.post(t, "/v1/preprocess", map[string]any{"chat_id": chat, "text": "ferry", "route_name": "x", "num_messages": 1, "relevant_count": 1})
+			if got := want[client.Preprocess](t, r, http.StatusOK); got.Errors != nil {
+				t.Errorf("preprocess: %v", got.Errors)
+			}
+		})
+	}
+}
+
+// fits asks for n and then for as many as the problem says that have room: that number must be the largest. 0: all have.
+func (s *suite) fits(t *testing.T, field string, ask func(n int) reply, n int) int {
+	t.Helper()
+	r := ask(n)
+	if r.status == http.StatusOK {
+		return 0
+	}
+	p := wantProblem(t, r, http.StatusBadGateway)
+	m := regexp.MustCompile(field + ` may be at most (\d+) here`).FindStringSubmatch(p.Detail)
+	if p.Type != "/docs/errors.md#answer-too-large" || p.Retryable || p.Upstream != "weaviate" || m == nil {
+		t.Fatalf("the problem is %+v", p)
+	}
+	most, err := strconv.Atoi(m[1])
+	if err != nil || most < 1 || most >= n {
+		t.Fatalf("of %d there fit %q", n, m[1])
+	}
+	if r := ask(most); r.status != http.StatusOK {
+		t.Fatalf("%d fit, it says, but asked for so many it says %v", most, r)
+	}
+	if r := ask(most + 1); r.status == http.StatusOK {
+		t.Errorf("%d fit, it says, but so do %d", most, most+1)
+	}
+	return most
+}

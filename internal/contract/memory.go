@@ -1,0 +1,65 @@
+package contract
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"hearth/client"
+)
+
+// memory reads a chat of 27 MB five times at once, in a function of 128 MB.
+func (s *suite) memory(t *testing.T) {
+	const messages, size, most = 60, 450_000, 128 << 20
+	chat := "27 MB"
+	writer := s.start(t)
+	for i := range messages {
+		content := fmt.Sprintf("ferry %d %s", i, strings.Repeat(string(rune('a'+i%26)), size))
+		writer.write(t, chat, client.NewMessage{Role: []string{"user", "assistant"}[i%2], Content: content, CreatedAt: instant(time.Duration(i) * time.Second)})
+	}
+	h := s.start(t, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=128")
+	for round := range 8 {
+		var g sync.WaitGroup
+		for i := range 5 {
+			g.Go(func() {
+				n := []int{200, 30, 4, 1}[(round+i)%4]
+				if _, err := h.try(t.Context(), "GET", historyPath(chat, n, 200), nil, "Cache-Control", "no-cache"); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		g.Wait()
+	}
+	peak, err := h.peakMemory()
+	if errors.Is(err, fs.ErrNotExist) { // not Linux
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("at most %d MB resident", peak>>20)
+	if peak > most && !raceDetector { // which multiplies it
+		t.Errorf("at most %d MB were resident", peak>>20)
+	}
+}
+
+// peakMemory is the most that was ever resident of the sidecar.
+func (h *hearth) peakMemory() (int64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", h.pid))
+	if err != nil {
+		return 0, err
+	}
+	kb := regexp.MustCompile(`VmHWM:\s*(\d+) kB`).FindSubmatch(status)
+	if kb == nil {
+		return 0, fmt.Errorf("no VmHWM in %s", status)
+	}
+	n, err := strconv.ParseInt(string(kb[1]), 10, 64)
+	return n << 10, err
+}

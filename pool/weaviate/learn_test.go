@@ -1,0 +1,111 @@
+package weaviate
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"hearth/pool"
+)
+
+func TestCallersThatGiveUpOnTheSchemaLeaveNothingBehind(t *testing.T) {
+	var asked atomic.Int64
+	began, answer := make(chan struct{}, 1), make(chan struct{})
+	c := clientOf(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		began <- struct{}{}
+		<-answer
+		_, _ = io.WriteString(w, ownSchema+"}")
+	}), testConfig())
+	var held sync.WaitGroup
+	held.Go(func() {
+		if _, err := c.MessageChat(t.Context(), "a"); err != nil {
+			t.Errorf("who waits is told %v", err)
+		}
+	})
+	<-began
+	goroutines := runtime.NumGoroutine()
+	heap := heapInUse()
+	for range 5_000 {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err := c.MessageChat(ctx, "a")
+		if e, ok := errors.AsType[*pool.Error](err); !ok || !errors.Is(err, context.Canceled) || e.Sent {
+			t.Fatalf("who gives up is told %v", err)
+		}
+	}
+	if n := runtime.NumGoroutine(); n > goroutines+5 {
+		t.Errorf("%d goroutines became %d", goroutines, n)
+	}
+	if grown := heapInUse() - heap; grown > 1<<20 {
+		t.Errorf("the heap has grown by %d bytes", grown)
+	}
+	close(answer)
+	held.Wait()
+	if n := asked.Load(); n != 1 {
+		t.Errorf("the schema was asked for %d times", n)
+	}
+}
+
+func heapInUse() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+func TestASchemaThatWasHiddenIsAskedForAgain(t *testing.T) {
+	var asked, hidden atomic.Int64
+	hidden.Store(1)
+	c := clientOf(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if asked.Add(1) <= hidden.Load() {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		_, _ = io.WriteString(w, ownSchema+`,"vectorizer":"text2vec-x"}`)
+	}), testConfig())
+	learn := func(times int64, vectorizer bool) time.Duration {
+		t.Helper()
+		class, err := c.message.learn(t.Context())
+		if err != nil || class.vectorizer != vectorizer || class.hidden == vectorizer || asked.Load() != times {
+			t.Fatalf("%v: %+v, asked for %d times", err, class, asked.Load())
+		}
+		c.message.mu.Lock()
+		defer c.message.mu.Unlock()
+		return time.Until(c.message.until)
+	}
+	passes := func() {
+		c.message.mu.Lock()
+		defer c.message.mu.Unlock()
+		c.message.until = time.Now()
+	}
+	learn(1, false)
+	if wait := learn(1, false); wait <= 0 || wait > time.Second {
+		t.Errorf("it is asked for again after %v", wait)
+	}
+	passes()
+	learn(2, true)
+	passes()
+	learn(2, true)
+
+	c.message.forget(c.message.peek())
+	hidden.Store(20)
+	last := time.Duration(0)
+	for n := range int64(10) {
+		wait := learn(3+n, false)
+		if wait < last || wait > mostHidden {
+			t.Errorf("after %d times it is asked for again after %v, before that after %v", n+1, wait, last)
+		}
+		last = wait - 100*time.Millisecond // the clock goes on
+		passes()
+	}
+	if last < mostHidden/2 {
+		t.Errorf("at last it is asked for again after %v", last)
+	}
+}

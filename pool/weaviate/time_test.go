@@ -1,0 +1,188 @@
+package weaviate
+
+import (
+	"cmp"
+	"errors"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
+	"pgregory.net/rapid"
+)
+
+// valueOf is what a server hands out of what was stored.
+func valueOf(stored any, kind timeKind) *pb.Value {
+	switch v := stored.(type) {
+	case int64:
+		if kind == numberTime {
+			return &pb.Value{Kind: &pb.Value_NumberValue{NumberValue: float64(v)}}
+		}
+		return &pb.Value{Kind: &pb.Value_IntValue{IntValue: v}}
+	case float64:
+		return &pb.Value{Kind: &pb.Value_NumberValue{NumberValue: v}}
+	}
+	if kind == dateTime {
+		return dateValue(stored.(string))
+	}
+	return textValue(stored.(string))
+}
+
+func timesOf(kind timeKind) *times {
+	return &times{class: &class{name: "Message", time: kind}, property: "at"}
+}
+
+func (t *times) of(v *pb.Value) (time.Time, error) {
+	return t.read(row{rowOf(map[string]*pb.Value{"at": v})})
+}
+
+func anyTime(t *rapid.T, label string) time.Time {
+	seconds := rapid.Int64Range(time.Date(1973, 4, 1, 0, 0, 0, 0, time.UTC).Unix(), time.Date(lastYear, 1, 1, 0, 0, 0, 0, time.UTC).Unix()).Draw(t, label)
+	return time.Unix(seconds, rapid.Int64Range(0, 999_999_999).Draw(t, label+"'s fraction")).UTC()
+}
+
+func anyForm(t *rapid.T) *textForm {
+	return &textForm{
+		separator: rapid.SampledFrom([]string{"T", " "}).Draw(t, "separator"),
+		zone:      rapid.SampledFrom([]string{"", "Z", "+00:00", "+05:30", "-08:00", "-0330", "+14"}).Draw(t, "zone"),
+		digits:    rapid.SampledFrom([]int{0, 3, 6, 9}).Draw(t, "digits"),
+	}
+}
+
+func TestATimeIsReadAsItWasWritten(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		kind := rapid.SampledFrom([]timeKind{dateTime, intTime, numberTime, textTime}).Draw(t, "kind")
+		at, w := anyTime(t, "at"), written{}
+		exact := map[timeKind]time.Duration{dateTime: 1, intTime: time.Millisecond, numberTime: time.Millisecond, textTime: time.Microsecond}[kind]
+		switch {
+		case kind == textTime && rapid.Bool().Draw(t, "told"):
+			w.form = anyForm(t)
+			exact = map[int]time.Duration{0: time.Second, 3: time.Millisecond, 6: time.Microsecond, 9: 1}[w.form.digits]
+			if w.form.digits == 0 && w.form.zone != "Z" {
+				exact = time.Microsecond
+			}
+		case kind == intTime && rapid.Bool().Draw(t, "told"):
+			w.unit, exact = time.Second, time.Second
+		case kind == numberTime && rapid.Bool().Draw(t, "told"):
+			w.unit, exact = time.Second, time.Microsecond
+		}
+		stored, read := kind.write(at, w)
+		if !read.Equal(at.Truncate(exact)) {
+			t.Fatalf("%v is to be read as %v, want %v", at, read, at.Truncate(exact))
+		}
+		reader := timesOf(kind)
+		reader.written = w
+		if got, err := reader.of(valueOf(stored, kind)); err != nil || !got.Equal(read) {
+			t.Fatalf("%v is read as %v, want %v: %v", stored, got, read, err)
+		}
+	})
+}
+
+func TestTextsOfOneFormAreInTheOrderOfTime(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		form := anyForm(t)
+		write := func(label string) (string, time.Time) {
+			at := anyTime(t, label).Truncate(time.Second).Add(time.Duration(rapid.IntRange(0, 3).Draw(t, label+"'s fraction")) * 250 * time.Millisecond)
+			text := form.write(at)
+			if at.Nanosecond() == 0 && form.digits > 0 && rapid.Bool().Draw(t, label+" without a fraction") {
+				text = strings.Replace(text, "."+strings.Repeat("0", form.digits), "", 1)
+			}
+			return text, at
+		}
+		one, _ := write("one")
+		two, _ := write("two")
+		reader := timesOf(textTime)
+		at1, err := reader.of(textValue(one))
+		if err != nil {
+			t.Fatalf("%s: %v", one, err)
+		}
+		at2, err := reader.of(textValue(two))
+		if err != nil { // refused, which is right if they may be out of order
+			return
+		}
+		if by := strings.Compare(one, two); by != 0 && !at1.Equal(at2) && by != at1.Compare(at2) {
+			t.Fatalf("%s and %s are not in the order of %v and %v", one, two, at1, at2)
+		}
+	})
+}
+
+func TestTimesOfOnePage(t *testing.T) {
+	text := func(texts ...string) (values []*pb.Value) {
+		for _, s := range texts {
+			values = append(values, textValue(s))
+		}
+		return values
+	}
+	numbers := func(list ...float64) (values []*pb.Value) {
+		for _, n := range list {
+			values = append(values, &pb.Value{Kind: &pb.Value_NumberValue{NumberValue: n}})
+		}
+		return values
+	}
+	for name, c := range map[string]struct {
+		kind   timeKind
+		values []*pb.Value
+		last   string // as read; empty: refused
+	}{
+		"a fraction that Z leaves out":       {textTime, text("2024-02-29T12:00:00.5Z", "2024-02-29T12:00:00Z"), ""},
+		"a fraction that isoformat left out": {textTime, text("2024-02-29T12:00:00.500000+00:00", "2024-02-29T12:00:00+00:00"), "2024-02-29T12:00:00Z"},
+		"fractions after none":               {textTime, text("2024-02-29T12:00:00", "2024-02-29T12:00:00.5"), "2024-02-29T12:00:00.5Z"},
+		"fractions of several lengths":       {textTime, text("2024-02-29T12:00:00", "2024-02-29T12:00:00.5", "2024-02-29T12:00:00.25"), ""},
+		"zones":                              {textTime, text("2024-02-29T12:00:00+01:00", "2024-02-29T12:00:00+02:00"), ""},
+		"a zone and none":                    {textTime, text("2024-02-29T12:00:00", "2024-02-29T12:00:00Z"), ""},
+		"separators":                         {textTime, text("2024-02-29T12:00:00", "2024-02-29 12:00:00"), ""},
+		"a zone of hours":                    {textTime, text("2024-02-29 12:00:00.25+02"), "2024-02-29T10:00:00.25Z"},
+		"a zone without a colon":             {textTime, text("2024-02-29T12:00:00-0330"), "2024-02-29T15:30:00Z"},
+		"a day that is not there":            {textTime, text("2023-02-29T12:00:00Z"), ""},
+		"no time of day":                     {textTime, text("2024-02-29"), ""},
+		"a point without a fraction":         {textTime, text("2024-02-29T12:00:00.Z"), ""},
+		"a fraction of ten digits":           {textTime, text("2024-02-29T12:00:00.0123456789Z"), ""},
+		"a point in the hour":                {textTime, text("2024-02-29T1.:00:00Z"), ""},
+		"nothing, which is the oldest":       {textTime, []*pb.Value{nil}, "1970-01-01T00:00:00Z"},
+		"a year too early":                   {textTime, text("0001-01-01T00:00:00Z"), ""},
+		"seconds":                            {numberTime, numbers(1709208000.25), "2024-02-29T12:00:00.25Z"},
+		"seconds before 1970":                {numberTime, numbers(-0.5), "1969-12-31T23:59:59.5Z"},
+		"milliseconds":                       {numberTime, numbers(1709208000250), "2024-02-29T12:00:00.25Z"},
+		"seconds and milliseconds":           {numberTime, numbers(1709208000, 1709208000250), ""},
+		"microseconds":                       {numberTime, numbers(1709208000250000), ""},
+		"not a number":                       {numberTime, numbers(math.NaN()), ""},
+		"infinity":                           {numberTime, numbers(math.Inf(1)), ""},
+		"a boolean":                          {numberTime, []*pb.Value{{Kind: &pb.Value_BoolValue{BoolValue: true}}}, ""},
+	} {
+		reader := timesOf(c.kind)
+		var at time.Time
+		var err error
+		for _, v := range c.values {
+			if at, err = reader.of(v); err != nil {
+				break
+			}
+		}
+		if c.last == "" {
+			if e, ok := errors.AsType[*Error](err); !ok || e.Kind != WrongClass || !strings.Contains(e.Message, `"at"`) {
+				t.Errorf("%s: read as %v, %v", name, at, err)
+			}
+			continue
+		}
+		if got := at.Format(time.RFC3339Nano); err != nil || got != c.last {
+			t.Errorf("%s: read as %s, want %s: %v", name, got, c.last, err)
+		}
+	}
+}
+
+func FuzzTextTimes(f *testing.F) {
+	for _, s := range []string{"2024-02-29T12:00:00.123456+00:00", "2024-02-29 12:00:00", "2024-02-29T12:00:00Z", "2024-02-29T12:00:00.5-0330", "9999-12-31T23:59:59+14", ""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		form, at, err := parseForm(s)
+		if err != nil {
+			return
+		}
+		text := form.write(at)
+		again, same, err := parseForm(text)
+		if err != nil || !same.Equal(at) || again.separator != form.separator || again.zone != form.zone || again.digits != cmp.Or(form.digits, again.digits) {
+			t.Errorf("%q is %v, written as %q, which is %v: %v", s, at, text, same, err)
+		}
+	})
+}

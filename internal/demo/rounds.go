@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
 	"reflect"
 	"slices"
+	"time"
 
 	"hearth/client"
 )
@@ -16,6 +18,7 @@ type variant struct {
 	name     string
 	held     string                // what Hearth had; "" without Hearth
 	ms       []float64             // one per sample
+	beyond   []float64             // ms beyond the stand-ins' own time, one per sample
 	requests []int                 // to the upstreams, one per sample
 	cache    map[string]string     // what every reply through Hearth must say of its parts
 	stages   func([]call) [][]call // without Hearth
@@ -38,9 +41,11 @@ type demo struct {
 	*sandbox
 	upstreams *upstreams
 	rounds    int
+	rtt       time.Duration
 	progress  io.Writer
 
 	a, b, c, d, e, f *variant
+	opened           json.RawMessage // /debug/pools after the first preprocess
 }
 
 const (
@@ -86,6 +91,12 @@ func (d *demo) chat(ctx context.Context, n int, all bool) error {
 	if err := d.same(ctx, ways, chat, text); err != nil {
 		return err
 	}
+	if n == 0 {
+		var err error
+		if d.opened, err = d.hearth.DebugPools(ctx); err != nil {
+			return err
+		}
+	}
 
 	// The next turn, 30 s later, is not waited for: what would have run out by then is dropped.
 	_, err := d.hearth.Append(ctx, chat, []client.NewMessage{
@@ -103,28 +114,40 @@ func (d *demo) chat(ctx context.Context, n int, all bool) error {
 
 // same takes a sample of each way, and compares what they found.
 func (d *demo) same(ctx context.Context, ways []*variant, chat, text string) error {
-	var first *sample
+	var first *answer
 	for _, v := range ways {
-		j := job{Variant: "hearth", ChatID: chat, Text: text, RouteName: route, CAFile: d.upstreams.caFile}
-		if v.stages != nil {
-			j.Variant, j.Stages = "direct", v.stages(directCalls(d.upstreams, chat, text))
-		}
-		before := d.upstreams.requests()
-		s, err := d.measure(ctx, j)
+		found, err := d.sample(ctx, v, chat, text)
 		if err != nil {
 			return fmt.Errorf("%s: %w", v.name, err)
 		}
-		v.ms, v.requests = append(v.ms, s.MS), append(v.requests, d.upstreams.requests()-before)
-		if !maps.Equal(s.Cache, v.cache) {
-			return fmt.Errorf("%s: what was held is %v, not %v", v.name, s.Cache, v.cache)
-		}
 		if first == nil {
-			if first = &s; len(s.Answer.History) != 20 || len(s.Answer.Relevant) != 5 || len(s.Answer.Fields) == 0 {
-				return fmt.Errorf("%s: the answer is not whole: %+v", v.name, s.Answer)
+			if first = &found; len(found.History) != 20 || len(found.Relevant) != 5 || len(found.Fields) == 0 {
+				return fmt.Errorf("%s: the answer is not whole: %+v", v.name, found)
 			}
-		} else if !reflect.DeepEqual(s.Answer, first.Answer) {
-			return fmt.Errorf("%s and %s differ:\n%+v\n%+v", ways[0].name, v.name, first.Answer, s.Answer)
+		} else if !reflect.DeepEqual(found, *first) {
+			return fmt.Errorf("%s and %s differ:\n%+v\n%+v", ways[0].name, v.name, *first, found)
 		}
 	}
 	return nil
+}
+
+// sample takes a sample of one way.
+func (d *demo) sample(ctx context.Context, v *variant, chat, text string) (answer, error) {
+	j := job{Variant: "hearth", ChatID: chat, Text: text, RouteName: route, CAFile: d.upstreams.caFile}
+	if v.stages != nil {
+		j.Variant, j.Stages = "direct", v.stages(directCalls(d.upstreams, chat, text))
+	}
+	before := d.upstreams.requests()
+	d.upstreams.work.take()
+	s, err := d.measure(ctx, j)
+	if err != nil {
+		return answer{}, err
+	}
+	v.ms, v.requests = append(v.ms, s.MS), append(v.requests, d.upstreams.requests()-before)
+	v.beyond = append(v.beyond, s.MS-ms(d.upstreams.work.take()))
+	found, cache, err := s.read()
+	if err == nil && !maps.Equal(cache, v.cache) {
+		err = fmt.Errorf("what was held is %v, not %v", cache, v.cache)
+	}
+	return found, err
 }

@@ -33,13 +33,13 @@ type sandbox struct {
 	runtime   *lambdatest.Process
 }
 
-// language says which sample handler to run: Python where there is one.
+// language says which sample handler to run: Python where there is one with grpcio, by which its users ask Weaviate.
 func language(ctx context.Context, wanted string) (string, error) {
-	const least = "import ssl, sys; sys.exit(sys.version_info < (3, 9))"
+	const least = "import grpc, ssl, sys; sys.exit(sys.version_info < (3, 9))"
 	python := exec.CommandContext(ctx, "python3", "-c", least).Run() == nil
 	switch {
 	case wanted == "python" && !python:
-		return "", errors.New("there is no python3 of 3.9 or later")
+		return "", errors.New("there is no python3 of 3.9 or later with grpcio (Debian's python3-grpcio)")
 	case wanted == "python" || wanted == "auto" && python:
 		return "python", nil
 	case wanted == "go" || wanted == "auto":
@@ -97,8 +97,8 @@ func startSandbox(ctx context.Context, dir, root, language string, u *upstreams)
 		}
 	}()
 	settings := []string{
-		"HEARTH_WEAVIATE_URL=" + u.weaviate.URL, "HEARTH_ODOO_URL=" + u.odoo.URL, "HEARTH_ODOO_DB=" + odooDB, "HEARTH_ODOO_KEY=" + odooKey,
-		"HEARTH_TLS_CA=" + u.caFile,
+		"HEARTH_WEAVIATE_URL=" + u.rest.URL, "HEARTH_WEAVIATE_GRPC_URL=" + u.grpc.URL,
+		"HEARTH_ODOO_URL=" + u.odoo.URL, "HEARTH_ODOO_DB=" + odooDB, "HEARTH_ODOO_KEY=" + odooKey, "HEARTH_TLS_CA=" + u.caFile,
 	}
 	hearth := filepath.Join(dir, "hearth")
 	schema := exec.CommandContext(ctx, hearth, "schema")

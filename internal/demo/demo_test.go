@@ -50,7 +50,7 @@ func TestVerdict(t *testing.T) {
 		{"all too slow", 1000, 900, 400, 400, 400, 4},
 		{"nothing measured", math.NaN(), 1, 1, math.NaN(), 1, 4},
 	} {
-		d := &demo{rtt: 60 * time.Millisecond}
+		d := &demo{trips: []float64{60}}
 		d.a, d.b, d.c, d.d, d.e, d.f = variants()
 		d.a.ms, d.b.ms, d.d.ms, d.f.ms = []float64{tc.a}, []float64{tc.b}, []float64{tc.d}, []float64{tc.f}
 		d.d.beyond = []float64{tc.beyond}

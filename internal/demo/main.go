@@ -68,7 +68,7 @@ func run(ctx context.Context, out, progress io.Writer, rounds int, rtt time.Dura
 	fmt.Fprintf(out, "Weaviate and Odoo stand-ins behind TLS, %v away. The real extension and a handler in %s, in a Lambda sandbox's double.\n"+
 		"One preprocess: a history of 10 per role, what is relevant to the text, mute, one Odoo model. %d rounds, all ways in each,\n"+
 		"and every way must find the same.\n\n", rtt, map[string]string{"python": "Python", "go": "Go"}[lang], rounds)
-	d := &demo{sandbox: s, upstreams: u, rounds: rounds, rtt: rtt, progress: progress}
+	d := &demo{sandbox: s, upstreams: u, rounds: rounds, progress: progress}
 	if err := d.run(ctx); err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"reflect"
 	"slices"
-	"time"
 
 	"hearth/client"
 )
@@ -41,10 +40,10 @@ type demo struct {
 	*sandbox
 	upstreams *upstreams
 	rounds    int
-	rtt       time.Duration
 	progress  io.Writer
 
 	a, b, c, d, e, f *variant
+	trips            []float64       // ms of a round trip beside each chat
 	opened           json.RawMessage // /debug/pools after the first preprocess
 }
 
@@ -58,6 +57,7 @@ func (d *demo) run(ctx context.Context) error {
 	for round := -1; round < d.rounds; round++ { // the first one opens connections and does not count
 		if round <= 0 {
 			d.a, d.b, d.c, d.d, d.e, d.f = variants()
+			d.trips = nil
 		}
 		if round >= 0 {
 			fmt.Fprintf(d.progress, "\rround %d of %d ", round+1, d.rounds)
@@ -81,6 +81,11 @@ func (d *demo) chat(ctx context.Context, n int, all bool) error {
 	if _, err := d.hearth.DropModel(ctx, "res.partner"); err != nil {
 		return err
 	}
+	trip, err := d.upstreams.roundTrip(ctx)
+	if err != nil {
+		return err
+	}
+	d.trips = append(d.trips, ms(trip))
 	ways := []*variant{d.d}
 	if all {
 		ways = append(ways, d.a, d.b, d.c)
@@ -92,14 +97,13 @@ func (d *demo) chat(ctx context.Context, n int, all bool) error {
 		return err
 	}
 	if n == 0 {
-		var err error
 		if d.opened, err = d.hearth.DebugPools(ctx); err != nil {
 			return err
 		}
 	}
 
 	// The next turn, 30 s later, is not waited for: what would have run out by then is dropped.
-	_, err := d.hearth.Append(ctx, chat, []client.NewMessage{
+	_, err = d.hearth.Append(ctx, chat, []client.NewMessage{
 		{Role: "user", Content: text}, {Role: "assistant", Content: "It is in Ghent."},
 	})
 	if err != nil {

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -30,7 +33,8 @@ type upstreams struct {
 	messages   *weaviatetest.Server
 	models     *odootest.Server
 	work       work
-	caFile     string // all authorities
+	wire       *http.Client // with a connection to the REST API that stays open
+	caFile     string       // all authorities
 }
 
 func startUpstreams(dir string, rtt time.Duration) (u *upstreams, err error) {
@@ -54,16 +58,36 @@ func startUpstreams(dir string, rtt time.Duration) (u *upstreams, err error) {
 	if u.grpc, err = testnet.Serve(u.work.of(u.messages), far); err != nil {
 		return nil, err
 	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(u.rest.CA)
+	u.wire = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}}
 	return u, os.WriteFile(u.caFile, slices.Concat(u.rest.CA, u.grpc.CA, u.odoo.CA), 0o600)
 }
 
 func (u *upstreams) close() (err error) {
+	if u.wire != nil {
+		u.wire.CloseIdleConnections()
+	}
 	for _, s := range []*testnet.Server{u.rest, u.grpc, u.odoo} {
 		if s != nil {
 			err = errors.Join(err, s.Close())
 		}
 	}
 	return err
+}
+
+// roundTrip is what one takes in truth, on a machine with other things to do: a request whose answer is empty.
+func (u *upstreams) roundTrip(ctx context.Context) (time.Duration, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.rest.URL+"/v1/.well-known/live", http.NoBody)
+	if err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	resp, err := u.wire.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	return time.Since(began), resp.Body.Close()
 }
 
 // work is how long the stand-ins took for the slowest request. That is the server's time, which nobody can save.

@@ -3,7 +3,7 @@
 // Start at [Cache.Get] for what can always be fetched again (relevance, Odoo reads and models): encoded replies in
 // ristretto (store.go). A chat's history and mute are not cached replies but state that writes change:
 // [Cache.History] (history.go) reads the windows of a timeline (timeline.go), [Cache.Mute] (mute.go) a flag, and
-// [Cache.BeginWrite] (write.go) is how a write reaches both. They live in an LRU of our own (chats.go), because
+// [Cache.BeginWrite] (write.go, claims.go) is how a write reaches both. They live in an LRU of our own (chats.go), because
 // ristretto may drop or delay a Set. Freshness is decided in policy.go, flights are shared in flight.go.
 //
 // The package fetches nothing itself and knows no upstream: every read brings a function that loads. Lock order:

@@ -13,7 +13,7 @@ import (
 // Request is one call to the upstream of a Pool.
 type Request struct {
 	Method string
-	Path   string // path and query below the pool's URL, already escaped: "/v1/graphql/batch"
+	Path   string // path and query below the pool's URL, already escaped: "/v1/batch/objects"
 	Header http.Header
 	Body   []byte
 	// Repeatable says that sending the request twice is the same as sending it once, whatever its method.

@@ -77,6 +77,8 @@ func refusals() []struct {
 		{"could not find class", http.StatusNotFound, func(e *Error) { e.noClass = true; e.Message += " (`hearth schema` creates it)" }},
 		{"query maximum results exceeded", http.StatusUnprocessableEntity, func(e *Error) { e.tooDeep = true }},
 		{"could not vectorize", http.StatusUnprocessableEntity, func(e *Error) { e.vectorizer = true }},
+		{"remote client vectorize", http.StatusUnprocessableEntity, func(e *Error) { e.vectorizer = true }},
+		{"no api key found", http.StatusUnprocessableEntity, func(e *Error) { e.vectorizer = true }},
 		{"multi-tenancy enabled, but request was without tenant", http.StatusUnprocessableEntity, func(e *Error) { e.Message += ": set HEARTH_WEAVIATE_TENANT" }},
 		{"tenant not found", http.StatusUnprocessableEntity, func(e *Error) { e.Message += ": is HEARTH_WEAVIATE_TENANT right?" }},
 		{"multiple vectors, but no target vectors", http.StatusUnprocessableEntity, func(e *Error) { e.Message += ": set HEARTH_WEAVIATE_VECTOR" }},

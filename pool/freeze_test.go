@@ -276,23 +276,24 @@ func TestAfterAFreezeASharedConnectionIsPinged(t *testing.T) {
 // the old one.
 func TestRequestsThatShareADeadConnectionShareTheNext(t *testing.T) {
 	const callers = 5
-	for how, want := range map[string]Stats{
-		"hang": {Races: callers, Dials: 2, Open: 1},
-		"cut":  {Replays: callers, Dials: 2, Open: 1},
-	} {
-		t.Run(how, func(t *testing.T) {
-			s := newSandbox(t, testnet.Config{TLS: true, HTTP2: true}, func(c *Config) { c.GRPC = true })
-			s.get("/")
-			s.freeze(time.Second)
-			s.breaks(how)
-			var all sync.WaitGroup
-			for range callers {
-				all.Go(func() { s.get("/") })
-			}
-			all.Wait()
-			s.wantDefences(want)
-		})
+	s := newSandbox(t, testnet.Config{TLS: true, HTTP2: true}, func(c *Config) { c.GRPC = true })
+	s.get("/")
+	s.freeze(time.Second)
+	s.breaks("hang")
+	dial, may := s.pool.conns.dial, make(chan struct{})
+	s.pool.conns.dial = func(ctx context.Context) (*dialed, error) {
+		<-may
+		return dial(ctx)
 	}
+	var all sync.WaitGroup
+	for range callers {
+		all.Go(func() { s.get("/") })
+	}
+	eventually(t, "all have waited in vain", func() bool { return s.pool.Stats().Races == callers })
+	close(may)
+	all.Wait()
+	s.wantConns(2, 1+2*callers)
+	s.wantDefences(Stats{Races: callers, Dials: 2, Open: 1})
 }
 
 // Nothing else tells: no freeze has been, and a gRPC server gets no pings.

@@ -80,6 +80,7 @@ type lease struct {
 	thaws  uint64 // freezes when it was taken
 	proven bool   // then
 	reused bool   // it was open before the request came
+	silent bool   // the request's time ended without an answer
 }
 
 type waiter struct {
@@ -281,8 +282,8 @@ func (cs *conns) refuseLocked(thaws uint64, err error) {
 	}
 }
 
-// put ends a lease. An answer proves the connection; without one, an unproven connection is given up. A connection that
-// a freeze has passed over has been idle since before it, whatever its kernel had in store.
+// put ends a lease. An answer proves the connection; without one, a connection is given up that is unproven or was silent
+// until the request's time was over. A connection that a freeze has passed over has been idle since before it, whatever its kernel had in store.
 func (cs *conns) put(l lease, answered bool) {
 	cs.mu.Lock()
 	now := cs.pulse.Thaws()
@@ -298,7 +299,7 @@ func (cs *conns) put(l lease, answered bool) {
 	}
 	if i := slices.Index(cs.open, c); i >= 0 {
 		cs.open = slices.Delete(cs.open, i, i+1)
-		if c.Err() != nil || !answered && c.proven != now {
+		if c.Err() != nil || !answered && (c.proven != now || l.silent) {
 			c.given = true
 		} else {
 			cs.open = append(cs.open, c)

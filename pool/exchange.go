@@ -162,6 +162,7 @@ func (p *Pool) send(ctx context.Context, l lease, req *http.Request) (_ *http.Re
 	answered = tooLarge
 	if err != nil {
 		err = cmp.Or(context.Cause(ctx), err)
+		l.silent = errors.Is(err, context.DeadlineExceeded)
 		if !errors.Is(err, errLost) {
 			p.stats.failures.Add(1)
 		}

@@ -18,6 +18,7 @@ type shape struct {
 	alias                       bool // Hearth is told another name of the class of messages
 	noUntil                     bool // mutes have no end
 	notSearchable               bool // by bm25
+	noFilters                   bool // on anything but texts, which are found by bm25's index
 }
 
 // chatForm is how a class holds chats.
@@ -160,6 +161,7 @@ func shapes() []shape {
 		{name: "several named vectors", chat: field, time: dateTime(), roles: plainRoles(),
 			vectors: vectorForm{class: namedVectors("one", "two"), name: "two", all: []string{"one", "two"}, ambiguous: true}},
 		{name: "a flat index", chat: field, time: dateTime(), roles: plainRoles(), vectors: vectorForm{class: map[string]any{"vectorIndexType": "flat"}}},
+		{name: "no filters, chats by words", chat: textChat("word", "1-1", "1-12", "2-1"), time: dateTime(), roles: mappedRoles(), noFilters: true},
 		{name: "content that bm25 cannot search", chat: field, time: dateTime(), roles: plainRoles(), notSearchable: true},
 	}
 }

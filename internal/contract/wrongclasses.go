@@ -34,7 +34,12 @@ func (s *suite) makePlain(t *testing.T, name string, p plain, vectors map[string
 		for _, property := range slices.Sorted(maps.Keys(types)) {
 			kind, tokenization, _ := strings.Cut(types[property], ":")
 			o := map[string]any{"name": property, "dataType": []string{kind}}
-			if tokenization != "" {
+			switch {
+			case tokenization == "no" && kind == "text":
+				o["indexFilterable"], o["indexSearchable"] = false, false
+			case tokenization == "no":
+				o["indexFilterable"] = false
+			case tokenization != "":
 				o["tokenization"] = tokenization
 			}
 			properties = append(properties, o)
@@ -56,8 +61,12 @@ func (s *suite) wrongClasses(t *testing.T) {
 	const notThere = ""
 	for i, c := range []struct {
 		mutes          bool
-		property, kind string
+		property, kind string // :no is of a property without an index to find rows by
 	}{
+		{false, "session_id", "text:no"},
+		{false, "session_id", "uuid:no"},
+		{false, "sender", "text:no"},
+		{true, "session_id", "int:no"},
 		{false, "session_id", "number"},
 		{false, "session_id", "date"},
 		{false, "session_id", "boolean"},
@@ -93,11 +102,12 @@ func (s *suite) wrongClasses(t *testing.T) {
 			}
 			_, _, env := s.makePlain(t, fmt.Sprint(i), p, nil)
 			h := s.start(t, env...)
-			s.wantKindFails(t, h, "a", c.mutes, c.property, c.kind, setting)
-			out, err := s.tryCommand(t, env, "check")
-			if err == nil || !strings.Contains(out, `"`+c.property+`"`) || !strings.Contains(out, setting) {
-				t.Errorf("hearth check says %v: %s", err, out)
+			names := []string{c.property, c.kind, setting}
+			if strings.HasSuffix(c.kind, ":no") {
+				names = []string{c.property, "indexFilterable"}
 			}
+			s.wantKindFails(t, h, "a", c.mutes, names...)
+			s.wantCheck(t, false, env, names...)
 		})
 	}
 	t.Run("times of several forms", s.mixedTimes)

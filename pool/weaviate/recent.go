@@ -103,8 +103,7 @@ func (s *scan) newest(ctx context.Context, want int) (page Page, fits int, err e
 			limit = smaller(limit, e)
 			continue
 		}
-		if e, ok := errors.AsType[*Error](err); ok && e.tooDeep {
-			s.client.depth.refuse(depth)
+		if e, ok := errors.AsType[*Error](err); ok && e.tooDeep && s.client.depth.refuse(depth) {
 			continue
 		}
 		if err != nil {
@@ -168,7 +167,7 @@ func (s *scan) add(rows []row, limit int) error {
 	}
 	property := s.client.cfg.Message.CreatedAt
 	times := times{class: s.class, property: property}
-	if s.edge, err = times.read(rows[len(rows)-1]); err != nil || !s.class.time.ranges() {
+	if s.edge, err = times.read(rows[len(rows)-1]); err != nil || !s.class.ranges {
 		return err
 	}
 	last := rows[len(rows)-1].value(property)

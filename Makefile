@@ -69,8 +69,8 @@ freeze: ## freeze sandboxes 300 times while their connections break: nothing fai
 	go run ./internal/freeze $(FREEZE)
 
 .PHONY: e2e
-e2e: ## test against a real Weaviate (WEAVIATE=version, a folder of e2e/weaviate) and a real Odoo (E2E=optional skips what cannot run here)
-	cd e2e && $(if $(WEAVIATE),HEARTH_E2E_WEAVIATE=$(WEAVIATE)) go test -p 1 -count=1 -timeout 25m ./...
+e2e: ## test against a real Weaviate (WEAVIATE=version, a folder of e2e/weaviate) and a real Odoo (ODOO=14 or 19; E2E=optional skips what cannot run here)
+	cd e2e && HEARTH_E2E_WEAVIATE=$(WEAVIATE) HEARTH_E2E_ODOO=$(ODOO) go test -p 1 -count=1 -timeout 25m ./...
 
 .PHONY: clean
 clean: ## remove what was built here

@@ -37,7 +37,7 @@ func check(ctx context.Context, environ []string, out io.Writer) error {
 	for _, name := range s.unknown {
 		fmt.Fprintf(out, "warning: %s means nothing\n", name)
 	}
-	var failed []string
+	var failed []error
 	report := func(upstream, address string, findings []weaviate.Finding) {
 		ok := true
 		for _, f := range findings {
@@ -48,7 +48,7 @@ func check(ctx context.Context, environ []string, out io.Writer) error {
 			fmt.Fprintf(out, "%s: ok (%s)\n", upstream, address)
 			return
 		}
-		failed = append(failed, upstream)
+		failed = append(failed, fmt.Errorf("%s: see above", upstream))
 	}
 	if p.weaviate == nil {
 		fmt.Fprintln(out, "weaviate: not configured (HEARTH_WEAVIATE_URL)")
@@ -60,13 +60,10 @@ func check(ctx context.Context, environ []string, out io.Writer) error {
 	} else {
 		report("odoo", s.OdooURL, checkOdoo(ctx, p.odoo, s.OdooModels))
 	}
-	switch {
-	case p.weaviate == nil && p.odoo == nil:
+	if p.weaviate == nil && p.odoo == nil {
 		return errors.New("nothing to check")
-	case len(failed) > 0:
-		return fmt.Errorf("%s: something that handlers need fails: see above", strings.Join(failed, " and "))
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // findingLine is a finding for people. What Weaviate says may have several lines.

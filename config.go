@@ -59,6 +59,7 @@ type settings struct {
 	OdooKey         string        `env:"HEARTH_ODOO_KEY"`
 	OdooUID         int           `env:"HEARTH_ODOO_UID"`
 	OdooProtocol    string        `env:"HEARTH_ODOO_PROTOCOL" envDefault:"auto"`
+	OdooLang        string        `env:"HEARTH_ODOO_LANG"`
 	OdooConnections int           `env:"HEARTH_ODOO_CONNECTIONS"`
 	OdooTimeout     time.Duration `env:"HEARTH_ODOO_TIMEOUT" envDefault:"10s"`
 	OdooModels      []string      `env:"HEARTH_ODOO_MODELS" envDefault:"res.partner"`
@@ -242,6 +243,7 @@ func (s *settings) validate(unread map[string]bool) (faults []error) {
 	odooSet := s.OdooDB != "" || s.OdooUser != "" || s.OdooKey != "" || s.OdooUID != 0
 	fault(s.OdooURL != "" || !odooSet, "HEARTH_ODOO_URL", "is missing, but other HEARTH_ODOO_ variables are set")
 	fault(slices.Contains([]string{"auto", "json2", "jsonrpc"}, s.OdooProtocol), "HEARTH_ODOO_PROTOCOL", "must be auto, json2 or jsonrpc")
+	fault(s.OdooLang == "" || odoo.ValidLang(s.OdooLang), "HEARTH_ODOO_LANG", "must be the code of a language, such as es or es_ES")
 	fault(s.OdooUID >= 0, "HEARTH_ODOO_UID", "must not be negative")
 	if s.OdooURL != "" {
 		fault(s.OdooKey != "", "HEARTH_ODOO_KEY", "is missing: an API key or a password")
@@ -473,7 +475,7 @@ func (s *settings) weaviate(log *slog.Logger) weaviate.Config {
 func (s *settings) odoo(log *slog.Logger) odoo.Config {
 	return odoo.Config{
 		DB: s.OdooDB, User: s.OdooUser, Key: s.OdooKey, UID: s.OdooUID, Protocol: odoo.Protocol(s.OdooProtocol),
-		Reads: s.OdooReads, Logger: log,
+		Lang: s.OdooLang, Reads: s.OdooReads, Logger: log,
 	}
 }
 

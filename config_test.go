@@ -2,6 +2,8 @@ package main
 
 import (
 	"log/slog"
+	"math"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +25,10 @@ func TestEveryFaultIsNamedByItsVariable(t *testing.T) {
 	for env, want := range map[string]string{
 		"HEARTH_ADDR=0.0.0.0:2774": "HEARTH_ADDR", "HEARTH_ADDR=127.0.0.1": "HEARTH_ADDR", "HEARTH_ADDR=localhost:99999": "HEARTH_ADDR",
 		"HEARTH_SOCKET=/" + strings.Repeat("x", 107): "HEARTH_SOCKET",
-		"HEARTH_TOKEN= mine":                         "HEARTH_TOKEN", "HEARTH_TOKEN=mine\t": "HEARTH_TOKEN", "HEARTH_TOKEN=mi\rne": "HEARTH_TOKEN",
+		"HEARTH_TOKEN=mi\rne":                        "HEARTH_TOKEN: must hold no control characters",
+		odoo + "HEARTH_ODOO_USER=u\x00":              "HEARTH_ODOO_USER", "HEARTH_ODOO_URL=https://odoo\nHEARTH_ODOO_KEY=k\x7fk": "HEARTH_ODOO_KEY", "HEARTH_ODOO_ROUTES=a,b\tc": "HEARTH_ODOO_ROUTES",
+		"HEARTH_WORKERS=5\t5": "HEARTH_WORKERS: must hold no control characters", "HEARTH_TTL_MUTE=1s/\x0b2s/3s": "HEARTH_TTL_MUTE: must hold no control characters",
+		"HEARTH_SOCKET=/tmp/\u0085x": "HEARTH_SOCKET", "HEARTH_TLS_CA=-----BEGIN\rx": "HEARTH_TLS_CA: must hold no control characters", "HEARTH_MESSAGE_FIELDS=a,b,c\x01,d": "HEARTH_MESSAGE_FIELDS",
 		"HEARTH_WEAVIATE_URL=weaviate": "HEARTH_WEAVIATE_URL", "HEARTH_WEAVIATE_URL=https://u:p@w": "HEARTH_WEAVIATE_URL",
 		"HEARTH_WEAVIATE_API_KEY=k": "HEARTH_WEAVIATE_URL", "HEARTH_WEAVIATE_CONNECTIONS=0": "HEARTH_WEAVIATE_CONNECTIONS",
 		"HEARTH_WEAVIATE_CONNECTIONS=five": "HEARTH_WEAVIATE_CONNECTIONS: must be a whole number", "HEARTH_WEAVIATE_TIMEOUT=5": "HEARTH_WEAVIATE_TIMEOUT: must be a duration such as 250ms or 2s",
@@ -34,6 +39,7 @@ func TestEveryFaultIsNamedByItsVariable(t *testing.T) {
 		"HEARTH_ODOO_KEY=k": "HEARTH_ODOO_URL", "HEARTH_ODOO_URL=https://odoo": "HEARTH_ODOO_KEY",
 		odoo + "HEARTH_ODOO_PROTOCOL=xmlrpc": "HEARTH_ODOO_PROTOCOL", odoo + "HEARTH_ODOO_PROTOCOL=jsonrpc\nHEARTH_ODOO_USER=u": "HEARTH_ODOO_DB",
 		odoo + "HEARTH_ODOO_PROTOCOL=jsonrpc\nHEARTH_ODOO_DB=d": "HEARTH_ODOO_USER", odoo + "HEARTH_ODOO_UID=-1": "HEARTH_ODOO_UID",
+		odoo + "HEARTH_ODOO_LANG=es-ES": "HEARTH_ODOO_LANG", odoo + "HEARTH_ODOO_LANG=Spanish": "HEARTH_ODOO_LANG",
 		"HEARTH_ODOO_MODELS=a..b": "HEARTH_ODOO_MODELS", "HEARTH_ODOO_READS=read, x y": "HEARTH_ODOO_READS",
 		"HEARTH_TTL_HISTORY=soon": "HEARTH_TTL_HISTORY", "HEARTH_TTL_MUTE=1s/2s": "HEARTH_TTL_MUTE", "HEARTH_TTL_ODOO_READ=-1s": "HEARTH_TTL_ODOO_READ",
 		"HEARTH_CACHE_BYTES=1": "HEARTH_CACHE_BYTES", "HEARTH_CACHE_BYTES=1MB": "HEARTH_CACHE_BYTES", "HEARTH_MAX_BODY=1GiB": "HEARTH_MAX_BODY",
@@ -76,9 +82,37 @@ func TestAFaultTakesAwayItsOwnUpstreamOnly(t *testing.T) {
 }
 
 func TestListsAreTrimmedAndEmptyIsUnset(t *testing.T) {
-	s, err := readSettings([]string{"HEARTH_ODOO_READS=read, search_count", "HEARTH_ODOO_ROUTES= a ,b", "HEARTH_WORKERS=", "HEARTH_TTL_MUTE="})
-	if err != nil || s.OdooReads[1] != "search_count" || s.OdooRoutes[0] != "a" || s.Workers != 5 || s.TTLMute.Fresh != 5*time.Second {
+	s, err := readSettings([]string{
+		"HEARTH_ODOO_READS=read,\n search_count\n", "HEARTH_ODOO_ROUTES= a\t,b b ", "HEARTH_WORKERS=", "HEARTH_TTL_MUTE=", "HEARTH_MESSAGE_CLASS= \n",
+	})
+	if err != nil || s.OdooReads[1] != "search_count" || s.OdooRoutes[0] != "a" || s.OdooRoutes[1] != "b b" || s.Workers != 5 ||
+		s.TTLMute.Fresh != 5*time.Second || s.MessageClass != "Message" {
 		t.Errorf("%+v %v", s, err)
+	}
+}
+
+// A value that came out of a file or a form with a line's end is the value without it, whatever its type.
+func TestWhiteSpaceAroundAValueIsNoPartOfIt(t *testing.T) {
+	ca := certificate(t)
+	var plain, padded []string
+	for name, value := range goodValues(ca) {
+		plain = append(plain, name+"="+value)
+		if !strings.HasPrefix(name, "AWS_") {
+			value = " \t" + value + "\r\n\u00a0"
+		}
+		padded = append(padded, name+"="+value)
+	}
+	want, err := readSettings(plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := readSettings(padded)
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, %v, want %+v", got, err, want)
+	}
+	s, err := readSettings([]string{"AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001", "AWS_SESSION_TOKEN= a\nb\n"})
+	if err != nil || s.SessionToken != " a\nb\n" {
+		t.Errorf("Lambda's own credential is not as it stands: %q, %v", s.SessionToken, err)
 	}
 }
 
@@ -89,17 +123,18 @@ func TestTheTokenIsDerivedInLambdaOnly(t *testing.T) {
 	for _, c := range []struct {
 		env  []string
 		want string
+		from string
 	}{
-		{[]string{"AWS_SESSION_TOKEN=session"}, ""},
-		{[]string{"HEARTH_TOKEN=mine"}, "mine"},
-		{[]string{lambda, "HEARTH_TOKEN=mine", "AWS_SESSION_TOKEN=session"}, "mine"},
-		{[]string{lambda, "AWS_SESSION_TOKEN=session", "AWS_CONTAINER_AUTHORIZATION_TOKEN=other"}, derived},
-		{[]string{lambda, "AWS_CONTAINER_AUTHORIZATION_TOKEN=session"}, derived},
-		{[]string{lambda}, ""},
+		{[]string{"AWS_SESSION_TOKEN=session"}, "", "HEARTH_TOKEN"},
+		{[]string{"HEARTH_TOKEN=mine"}, "mine", "HEARTH_TOKEN"},
+		{[]string{lambda, "HEARTH_TOKEN=mine", "AWS_SESSION_TOKEN=session"}, "mine", "HEARTH_TOKEN"},
+		{[]string{lambda, "AWS_SESSION_TOKEN=session", "AWS_CONTAINER_AUTHORIZATION_TOKEN=other"}, derived, "AWS_SESSION_TOKEN"},
+		{[]string{lambda, "AWS_CONTAINER_AUTHORIZATION_TOKEN=session"}, derived, "AWS_CONTAINER_AUTHORIZATION_TOKEN"},
+		{[]string{lambda}, "", ""},
 	} {
 		s, err := readSettings(c.env)
-		if err != nil || s.token() != c.want {
-			t.Errorf("%v: %q, %v", c.env, s.token(), err)
+		if token, from := s.token(); err != nil || token != c.want || from != c.from {
+			t.Errorf("%v: %q from %q, %v", c.env, token, from, err)
 		}
 		if inLambda := s.RuntimeAPI != ""; (s.Socket == "/tmp/hearth.sock") != inLambda {
 			t.Errorf("%v: socket %q", c.env, s.Socket)
@@ -129,9 +164,9 @@ func TestAManagedInstanceHasMoreCallersForAShorterTime(t *testing.T) {
 
 func TestTheMemoryLimitFollowsTheFunctionsMemory(t *testing.T) {
 	for env, want := range map[string]int64{
-		"": 0, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=128": 52 << 20, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1024": 256 << 20,
+		"": math.MaxInt64, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=128": 52 << 20, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1024": 256 << 20,
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1024\nHEARTH_CACHE_BYTES=512MiB": 672 << 20,
-		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1024\nGOMEMLIMIT=1GiB":           0,
+		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1024\nGOMEMLIMIT=1GiB":           256 << 20, // meant for the handler
 	} {
 		if s, err := readSettings(strings.Split(env, "\n")); err != nil || s.memoryLimit() != want {
 			t.Errorf("%q: %d, %v", env, s.memoryLimit(), err)

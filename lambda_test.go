@@ -40,7 +40,7 @@ func newUpstreams(t *testing.T) *upstreams {
 	t.Helper()
 	u := &upstreams{weaviate: weaviatetest.New(), odoo: odootest.New(odootest.Config{Key: odooSecret})}
 	behind := func(h http.Handler) (direct string, p *testnet.Proxy) {
-		server, err := testnet.Serve(h, testnet.Config{})
+		server, err := testnet.Serve(h, testnet.Config{HTTP2: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -58,7 +58,7 @@ func newUpstreams(t *testing.T) *upstreams {
 		t.Fatal(stderr)
 	}
 	u.env = []string{
-		"HEARTH_WEAVIATE_URL=http://" + u.toWeaviate.Addr(), "HEARTH_WEAVIATE_API_KEY=" + weaviateSecret,
+		"HEARTH_WEAVIATE_URL=http://" + u.toWeaviate.Addr(), "HEARTH_WEAVIATE_GRPC_URL=http://" + u.toWeaviate.Addr(), "HEARTH_WEAVIATE_API_KEY=" + weaviateSecret,
 		"HEARTH_ODOO_URL=http://" + u.toOdoo.Addr(), "HEARTH_ODOO_DB=demo", "HEARTH_ODOO_KEY=" + odooSecret,
 	}
 	return u
@@ -125,12 +125,24 @@ func (f *function) pools(t *testing.T) (pools map[string]pool.Stats) {
 	return pools
 }
 
+// warm is how many connections a warm-up opens: to Weaviate one for gRPC, and for REST one for each class; to Odoo all.
+func warm(upstream string, s pool.Stats) int {
+	if upstream == "weaviate" {
+		return 3
+	}
+	return s.Size
+}
+
 // wantWarm waits until every connection is open.
 func (f *function) wantWarm(t *testing.T) {
 	t.Helper()
 	eventually(t, "the pools are warm", func() bool {
-		pools := f.pools(t)
-		return pools["weaviate"].Open == pools["weaviate"].Size && pools["odoo"].Open == pools["odoo"].Size
+		for name, s := range f.pools(t) {
+			if s.Open != warm(name, s) {
+				return false
+			}
+		}
+		return true
 	})
 }
 
@@ -264,8 +276,8 @@ func TestProvisionedConcurrencyIsWarmWhenInitEnds(t *testing.T) {
 	u.odoo.SetLatency(200 * time.Millisecond)
 	f := newFunction(t, lambdatest.Config{Init: lambdatest.ProvisionedConcurrency}, u.env...)
 	for name, p := range f.pools(t) {
-		if p.Open != p.Size || p.RoundTrip.Count == 0 {
-			t.Errorf("at the first /next %s has %d connections of %d, and has answered %d requests", name, p.Open, p.Size, p.RoundTrip.Count)
+		if p.Open != warm(name, p) || p.RoundTrip.Count == 0 {
+			t.Errorf("at the first /next %s has %d connections, want %d, and has answered %d requests", name, p.Open, warm(name, p), p.RoundTrip.Count)
 		}
 	}
 	f.invoke(t, "one")
@@ -298,7 +310,7 @@ func TestOnDemandInitWaitsForNoUpstreamAndTheFirstRequestJoinsTheWarming(t *test
 		t.Errorf("the schema was asked for %d times, Odoo's version %d times", w, o)
 	}
 	pools := f.pools(t)
-	if w, o := u.toWeaviate.Accepted(), u.toOdoo.Accepted(); w != pools["weaviate"].Size || o != pools["odoo"].Size {
+	if w, o := u.toWeaviate.Accepted(), u.toOdoo.Accepted(); w != warm("weaviate", pools["weaviate"]) || o != warm("odoo", pools["odoo"]) {
 		t.Errorf("%d connections were opened to Weaviate, %d to Odoo", w, o)
 	}
 	stop(t, f.Host, f.hearth)

@@ -108,7 +108,8 @@ func build(s settings, pulse *clock.Pulse, out io.Writer) (p parts, err error) {
 		c.Name, c.Size, c.Timeout = "weaviate", s.WeaviateConnections, s.WeaviateTimeout
 		c.Limit = pool.NewLimit(c.Size, 0, p.pulse)
 		rest, grpc := c, c
-		rest.URL, rest.Variable, rest.FirstWarm = s.WeaviateURL, "HEARTH_WEAVIATE_URL", 1
+		rest.URL, rest.Variable = s.WeaviateURL, "HEARTH_WEAVIATE_URL"
+		rest.FirstWarm = 2 // one for each class that is learned
 		rest.Ping = pool.Request{Method: http.MethodGet, Path: "/v1/.well-known/live"}
 		grpc.URL, grpc.Variable, grpc.GRPC = s.WeaviateGRPCURL, "HEARTH_WEAVIATE_GRPC_URL", true
 		grpc.Ping = weaviate.Ping()

@@ -250,13 +250,20 @@ func TestAPersonStartsAndStopsIt(t *testing.T) {
 	}
 }
 
+// weaviateAt are the settings for a Weaviate that answers REST and gRPC at one address.
+func weaviateAt(url string) []string {
+	return []string{"HEARTH_WEAVIATE_URL=" + url, "HEARTH_WEAVIATE_GRPC_URL=" + url}
+}
+
 // hanging is a Weaviate that answers no query about a chat. asked holds an element once one has come.
 func hanging(t *testing.T) (url string, asked chan struct{}) {
 	t.Helper()
 	asked = make(chan struct{}, 1)
 	stand := weaviatetest.New()
+	stand.MustAddClass(`{"class":"Message","properties":[{"name":"chat_id","dataType":["text"],"tokenization":"field"},
+		{"name":"role","dataType":["text"]},{"name":"content","dataType":["text"]},{"name":"created_at","dataType":["date"]}]}`)
 	stand.SetHook(func(_ http.ResponseWriter, r *http.Request) bool {
-		if r.Method != http.MethodPost {
+		if r.URL.Path != "/weaviate.v1.Weaviate/Search" {
 			return false
 		}
 		_, _ = io.Copy(io.Discard, r.Body) // only then it is noticed that the caller has gone
@@ -267,7 +274,7 @@ func hanging(t *testing.T) (url string, asked chan struct{}) {
 		<-r.Context().Done()
 		return true
 	})
-	upstream, err := testnet.Serve(stand, testnet.Config{})
+	upstream, err := testnet.Serve(stand, testnet.Config{HTTP2: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -321,7 +328,7 @@ func TestTheEndIsQuick(t *testing.T) {
 			return ended(func() { p.end(t, syscall.SIGTERM) })
 		},
 		"with a call that hangs": func(url string, asked <-chan struct{}) time.Duration {
-			p := serving(t, "HEARTH_WEAVIATE_URL="+url)
+			p := serving(t, weaviateAt(url)...)
 			hang(t, "tcp", p.addr, asked)
 			return ended(func() { p.end(t, syscall.SIGTERM) })
 		},
@@ -331,7 +338,7 @@ func TestTheEndIsQuick(t *testing.T) {
 		},
 		"with a call that hangs in Lambda": func(url string, asked <-chan struct{}) time.Duration {
 			socket := filepath.Join(shortDir(t), "s")
-			host, p := sandbox(t, "HEARTH_SOCKET="+socket, "HEARTH_WEAVIATE_URL="+url)
+			host, p := sandbox(t, append(weaviateAt(url), "HEARTH_SOCKET="+socket)...)
 			hang(t, "unix", socket, asked, "X-Hearth-Token: t\r\n")
 			return ended(func() { stop(t, host, p) })
 		},
@@ -349,7 +356,7 @@ func TestACallThatHangsHoldsUpTheEndForItsGraceOnly(t *testing.T) {
 	for _, network := range []string{"tcp", "unix"} {
 		url, asked := hanging(t)
 		addr := filepath.Join(shortDir(t), "s")
-		p := serving(t, "HEARTH_SOCKET="+addr, "HEARTH_WEAVIATE_URL="+url)
+		p := serving(t, append(weaviateAt(url), "HEARTH_SOCKET="+addr)...)
 		if network == "tcp" {
 			addr = p.addr
 		}

@@ -3,8 +3,9 @@
 // Start at [Cache.Get] for what can always be fetched again (relevance, Odoo reads and models): encoded replies in
 // ristretto (store.go). A chat's history and mute are not cached replies but state that writes change:
 // [Cache.History] (history.go) reads the windows of a timeline (timeline.go), [Cache.Mute] (mute.go) a flag, and
-// [Cache.BeginWrite] (write.go) is how a write reaches both. They live in an LRU of our own (chats.go), because
-// ristretto may drop or delay a Set. Freshness is decided in policy.go, flights are shared in flight.go.
+// [Cache.BeginWrite] (write.go, claims.go) is how a write reaches both. They live in an LRU of our own (chats.go), because
+// ristretto may drop or delay a Set. Acknowledged writes that loads may miss outlive their chat (recent.go, marks.go).
+// Freshness is decided in policy.go, flights are shared in flight.go.
 //
 // The package fetches nothing itself and knows no upstream: every read brings a function that loads. Lock order:
 // chats.mu and store.mu are never held together, and neither while loading, rendering or calling ristretto. flights.mu
@@ -73,13 +74,14 @@ type Cache struct {
 	chats    *chats // half of the bytes
 	store    *store // the other half, with upcoming
 	upcoming upcoming
+	large    chan struct{} // taken while a history too large to hold is encoded, which takes several times its size
 	count    map[Resource]*counters
 }
 
 // New makes a cache. Close ends what it starts.
 func New(cfg Config) (*Cache, error) {
 	cfg = cfg.withDefaults()
-	c := &Cache{cfg: cfg, now: cfg.Pulse.Now, flights: newFlights(cfg.Pulse, cfg.LoadTimeout), count: map[Resource]*counters{}}
+	c := &Cache{cfg: cfg, now: cfg.Pulse.Now, flights: newFlights(cfg.Pulse, cfg.LoadTimeout), count: map[Resource]*counters{}, large: make(chan struct{}, 1)}
 	for _, r := range Resources() {
 		c.count[r] = &counters{}
 	}

@@ -226,7 +226,7 @@ func (cs *chats) settleLocked(ch *chat, kinds ...int) {
 
 func (ch *chat) lastWrite() clock.Instant {
 	at := ch.recent.last
-	if ch.put != nil && ch.put.acknowledged.Mono > at.Mono {
+	if ch.put != nil && ch.put.acknowledged.Mono >= at.Mono {
 		at = ch.put.acknowledged
 	}
 	return at
@@ -257,46 +257,42 @@ func (cs *chats) bytesLocked() int64 {
 	return cs.held.bytes + cs.marks[messageWrites].bytes() + cs.marks[muteWrites].bytes()
 }
 
-// evictLocked makes room: the chats used longest ago go but for their recent writes. A pinned one stays in the LRU.
+// evictLocked makes room: the chats used longest ago go but for their recent writes. Pinned ones stay without their windows.
 func (cs *chats) evictLocked() {
 	if cs.bytesLocked() <= cs.max {
 		return
 	}
-	now := cs.now()
-	cs.expireLocked(now)
+	cs.expireLocked(cs.now())
 	for e := cs.lru.Back(); e != nil && cs.bytesLocked() > cs.max; {
 		ch := chatOf(e)
 		e = e.Prev()
-		if ch.pins > 0 && ch.timeline == nil && len(ch.keys) == 0 {
+		if ch.pins > 0 && ch.timeline == nil {
 			continue
 		}
 		cs.evictions.Add(1)
-		ch.timeline, ch.rendered, ch.keys = nil, nil, nil
+		ch.timeline, ch.rendered = nil, nil
 		if ch.pins > 0 {
 			cs.countLocked(ch)
 			continue
 		}
-		ch.mute = nil
+		ch.mute, ch.keys = nil, nil
 		cs.lru.Remove(ch.inLRU)
 		ch.inLRU = nil
 		cs.countLocked(ch)
 		if ch.inKept == nil {
-			cs.markLocked(ch, now)
 			cs.removeLocked(ch)
 		}
 	}
 }
 
-// markLocked remembers what was lost of a chat that goes.
-func (cs *chats) markLocked(ch *chat, now clock.Instant) {
+// removeLocked forgets a chat but for what is lost of it.
+func (cs *chats) removeLocked(ch *chat) {
+	now := cs.now()
 	for k, l := range [kinds]lost{messageWrites: ch.recent.lost(), muteWrites: ch.putLost} {
 		if cs.mayLag[k] && l.live(now) {
 			cs.marks[k].add(ch.id, l, now)
 		}
 	}
-}
-
-func (cs *chats) removeLocked(ch *chat) {
 	cs.held.change(ch.held, holding{})
 	delete(cs.byID, ch.id)
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"hearth/internal/clock"
 )
 
 // errShortLoad occurs when a load breaks its promise: a history must not be shorter than it is.
@@ -115,6 +117,14 @@ func (c *Cache) History(ctx context.Context, r HistoryRequest) (Reply, error) {
 	if err != nil {
 		return Reply{}, err
 	}
+	if t.bytes() > cs.mostOfOne() {
+		select {
+		case c.large <- struct{}{}:
+			defer func() { <-c.large }()
+		case <-ctx.Done():
+			return Reply{}, context.Cause(ctx)
+		}
+	}
 	body, err := render(t, r)
 	return Reply{Body: body, ETag: ETag(body), Origin: o}, err
 }
@@ -172,15 +182,36 @@ type loadedTimeline struct {
 }
 
 // loadTimeline fetches a chat's windows and keeps the newest messages that fit, unless the windows were dropped or
-// loaded again meanwhile, or the load may have missed what is lost.
-func (c *Cache) loadTimeline(ctx context.Context, r HistoryRequest) (*loadedTimeline, error) {
-	cs, need := c.chats, r.View.Messages
+// loaded again meanwhile, or the load may have missed what is lost. Writes that came meanwhile may take messages out of
+// what it brought, or be lost themselves: then it loads once more.
+func (c *Cache) loadTimeline(ctx context.Context, r HistoryRequest) (l *loadedTimeline, err error) {
+	cs := c.chats
 	cs.mu.Lock()
 	ch := cs.pinLocked(r.Chat)
-	generation, at := ch.generation, c.now()
 	cs.mu.Unlock()
 	defer cs.unpin(ch)
 
+	need := r.View.Messages
+	for range 2 {
+		cs.mu.Lock()
+		generation, at := ch.generation, c.now()
+		cs.mu.Unlock()
+		if l, err = c.load(ctx, r, need, at); err != nil {
+			return nil, err
+		}
+		cs.mu.Lock()
+		err = c.keepLocked(ch, l, generation, r)
+		cs.mu.Unlock()
+		e, missed := errors.AsType[*MayMissError](err)
+		if !missed || e.Wait > 0 {
+			break
+		}
+		need += e.short
+	}
+	return l, nil
+}
+
+func (c *Cache) load(ctx context.Context, r HistoryRequest, need int, at clock.Instant) (*loadedTimeline, error) {
 	loaded, err := r.Load(ctx, need, max(need, c.cfg.Window))
 	if err != nil {
 		return nil, err
@@ -192,17 +223,20 @@ func (c *Cache) loadTimeline(ctx context.Context, r HistoryRequest) (*loadedTime
 	if !l.timeline.fits(need) {
 		return nil, errShortLoad
 	}
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	cs.learnLocked(messageWrites, l.replicated)
-	if ch.generation == generation && !r.Directives.NoStore && (ch.timeline == nil || ch.loadedAt.Mono < at.Mono) {
-		if t, err := ch.recent.over(l.timeline, l.sight, need, c.most(need)); err == nil {
-			ch.timeline, ch.loadedAt, ch.rendered = t.within(cs.mostOfOne()), at, nil
-			ch.most = c.most(need)
-			cs.countLocked(ch)
-		}
-	}
 	return l, nil
+}
+
+// keepLocked keeps what a load of that generation brought, or says why it may not.
+func (c *Cache) keepLocked(ch *chat, l *loadedTimeline, generation uint64, r HistoryRequest) error {
+	cs := c.chats
+	cs.learnLocked(messageWrites, l.replicated)
+	most := c.most(r.View.Messages)
+	t, err := ch.recent.over(l.timeline, l.sight, r.View.Messages, most)
+	if err == nil && ch.generation == generation && !r.Directives.NoStore && (ch.timeline == nil || ch.loadedAt.Mono < l.at.Mono) {
+		ch.timeline, ch.loadedAt, ch.rendered, ch.most = t.within(cs.mostOfOne()), l.at, nil, most
+		cs.countLocked(ch)
+	}
+	return err
 }
 
 // most is how long a window may grow by writes that was loaded for so many messages.

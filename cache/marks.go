@@ -23,8 +23,13 @@ func newMarks(bytes int64) marks { return marks{most: int(min(bytes/markBytes, 1
 func (m *marks) add(chat string, l lost, now clock.Instant) {
 	m.expire(now)
 	if len(m.young)+len(m.old) >= m.most {
+		for _, marked := range []map[uint64]clock.Instant{m.old, m.young} {
+			for _, at := range marked {
+				m.all.add(lost{true, at})
+			}
+		}
+		m.all.add(l)
 		m.young, m.old = nil, nil
-		m.all.add(lost{true, now})
 		return
 	}
 	if m.young == nil {

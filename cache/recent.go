@@ -17,7 +17,9 @@ const mostRecent = 256
 
 // MayMissError occurs when a load may have missed an acknowledged write that is no longer held, for want of room.
 type MayMissError struct {
-	Wait time.Duration // until a load can be trusted again
+	Wait time.Duration // until a load can be trusted again: 0 for one that begins now
+
+	short int // by so many messages, where some were moved out of what was loaded
 }
 
 func (e *MayMissError) Error() string {
@@ -69,7 +71,8 @@ type recentWrites struct {
 	count int
 }
 
-// recentList holds messages in order, oldest first. Some before cut were dropped.
+// recentList holds messages in order, oldest first. Some before cut were dropped. If one of those had been moved, to there
+// or to another role, a load that missed that shows it where it was: only its place is known to be lost.
 type recentList struct {
 	messages []Message
 	at       []clock.Instant // when each was acknowledged
@@ -104,6 +107,7 @@ func (w *recentWrites) add(messages []Message, now clock.Instant, underWay bool)
 	for r := range w.roles {
 		l := &w.roles[r]
 		l.drop(len(l.messages) - mostRecent)
+		l.messages, l.at = snug(l.messages), snug(l.at)
 		w.count += len(l.messages)
 		for _, m := range l.messages {
 			w.bytes += recentBytes(m)
@@ -111,7 +115,8 @@ func (w *recentWrites) add(messages []Message, now clock.Instant, underWay bool)
 	}
 }
 
-func recentBytes(m Message) int64 { return m.bytes() + 32 } // 32: its instant
+// recentBytes counts the room for a message and its instant three times, as lists that grow have it.
+func recentBytes(m Message) int64 { return m.bytes() + 192 }
 
 func (l *recentList) keep(keep func(Message, clock.Instant) bool) {
 	n := 0
@@ -156,8 +161,18 @@ func (w *recentWrites) fit(room int64) {
 		drop[r]++
 	}
 	for r := range w.roles {
-		w.roles[r].drop(drop[r])
+		l := &w.roles[r]
+		l.drop(drop[r])
+		l.messages, l.at = snug(l.messages), snug(l.at)
 	}
+}
+
+// snug is s without more room than it may have uncounted.
+func snug[T any](s []T) []T {
+	if cap(s) > 3*len(s) {
+		return slices.Clone(s)
+	}
+	return s
 }
 
 // allLost is the writes of a chat of which nothing else is known.
@@ -187,8 +202,8 @@ func (w *recentWrites) newest() (t time.Time) {
 	return t
 }
 
-// over lays the writes that a load may have missed over what it brought. It is an error if not enough of them are held
-// for the newest n messages.
+// over lays the writes that a load may have missed over what it brought. It is an error if what is held of both does not
+// reach back to the newest n messages.
 func (w *recentWrites) over(t *timeline, s sight, n, most int) (*timeline, error) {
 	var missed []Message
 	for _, l := range w.roles {
@@ -201,17 +216,20 @@ func (w *recentWrites) over(t *timeline, s sight, n, most int) (*timeline, error
 	if len(missed) > 0 {
 		t = t.with(missed, most)
 	}
-	for r := range t {
+	laid := *t
+	for r := range laid {
 		l := &w.roles[r]
-		err := l.lost.refuse(s)
-		if err == nil {
-			continue
-		}
-		c := *t
-		c[r] = c[r].from(l.cut)
-		if t = &c; !c[r].fits(n) {
-			return nil, err
+		if err := l.lost.refuse(s); err != nil {
+			laid[r] = laid[r].from(l.cut)
+			if !laid[r].fits(n) {
+				return nil, err
+			}
 		}
 	}
-	return t, nil
+	for _, l := range laid {
+		if !l.fits(n) {
+			return nil, &MayMissError{short: n - len(l.messages)}
+		}
+	}
+	return &laid, nil
 }

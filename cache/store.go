@@ -71,7 +71,7 @@ func (c *Cache) Get(ctx context.Context, key Key, p Policy, d Directives, load f
 		age = c.now().Since(held.at)
 		v, reason = p.judge(age, d)
 	}
-	run := func(ctx context.Context) (any, error) { return c.load(ctx, key, d.NoStore, load) }
+	run := func(ctx context.Context) (any, error) { return c.loadEntry(ctx, key, d.NoStore, load) }
 	start := func() (*flight, bool) {
 		return c.flights.start(ctx, flightTerms{key: d.flight(name), join: p.joinable(d), held: func() any {
 			if e := c.store.get(name); e != nil && c.now().Since(e.at) < p.joinable(d) {
@@ -115,8 +115,8 @@ func (c *Cache) Get(ctx context.Context, key Key, p Policy, d Directives, load f
 	return Reply{Body: e.body, ETag: e.etag, Origin: o}, nil
 }
 
-// load fetches and stores. It takes the scopes' generations before it asks: what is dropped meanwhile is not filled again.
-func (c *Cache) load(ctx context.Context, key Key, noStore bool, load func(context.Context) ([]byte, error)) (*entry, error) {
+// loadEntry fetches and stores. It takes the scopes' generations before it asks: what is dropped meanwhile is not filled again.
+func (c *Cache) loadEntry(ctx context.Context, key Key, noStore bool, load func(context.Context) ([]byte, error)) (*entry, error) {
 	generations := c.store.begin(key.Scopes)
 	defer c.store.end(key.Scopes, generations)
 	at := c.now()

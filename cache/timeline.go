@@ -60,7 +60,8 @@ type window struct {
 }
 
 func newWindow(p Page) window {
-	w := window{messages: slices.SortedFunc(slices.Values(p.Messages), Message.Compare), complete: p.Complete, edge: end()}
+	w := window{messages: slices.Clone(p.Messages), complete: p.Complete, edge: end()}
+	slices.SortFunc(w.messages, Message.Compare)
 	for _, m := range w.messages {
 		w.bytes += m.bytes()
 	}
@@ -94,6 +95,7 @@ func (w window) with(ids map[string]int, added []Message) window {
 		}
 	}
 	slices.SortFunc(w.messages, func(a, b Message) int { return a.place().compare(b.place()) })
+	w.messages = snug(w.messages)
 	return w
 }
 

@@ -66,7 +66,7 @@ func (u *upcoming) forgetLocked(i int) {
 func (u *upcoming) drop(dropped func(Key) bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	for i := len(u.reads) - 1; i >= 0; i-- {
+	for i := range slices.Backward(u.reads) { // what is forgotten moves only what was looked at
 		if dropped(u.reads[i].key) {
 			u.forgetLocked(i)
 		}

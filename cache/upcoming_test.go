@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -119,5 +120,40 @@ func TestRefreshLeavesLittleBehind(t *testing.T) {
 		<-n
 		synctest.Wait()
 		x.wantLoads(refreshing)
+	})
+}
+
+func TestRememberedReadsCountAndAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const bound, size = 4 << 20, 40 << 10
+		x := newTester(t, Config{Bytes: bound, Refresh: true})
+		read := func(i, size int) {
+			k := RecordKey("res.partner", fmt.Sprint(i)+strings.Repeat("x", size))
+			k.LoadBytes = int64(size)
+			x.get(k, policy, Directives{})
+			x.finish("small")
+		}
+		read(0, size)
+		if s := x.c.Stats(); s.Bytes < 4*size || s.Resources[OdooRead].Bytes != s.Bytes-s.Resources[History].Bytes {
+			t.Errorf("one read of %d bytes of arguments is counted as %d", size, s.Bytes)
+		}
+		for i := 1; i < 40; i++ {
+			read(i, size)
+			if s := x.c.Stats(); s.Bytes > bound {
+				t.Fatalf("%d bytes are held after %d reads", s.Bytes, i)
+			}
+		}
+		few := len(x.c.upcoming.reads)
+		if few < 2 || few == mostUpcoming || x.c.upcoming.reads[few-1].key.ID[:2] != "39" {
+			t.Errorf("%d reads are remembered", few)
+		}
+		read(100, 1<<20)
+		if n := len(x.c.upcoming.reads); n != few {
+			t.Errorf("%d reads are remembered after one that is too large, before it %d", n, few)
+		}
+		x.c.DropRecords()
+		if s := x.c.Stats(); s.Bytes != 0 || len(x.c.upcoming.reads) != 0 {
+			t.Errorf("%d bytes are left of dropped reads", s.Bytes)
+		}
 	})
 }

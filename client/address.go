@@ -13,26 +13,50 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strconv"
+	"strings"
 	"time"
 )
 
 // FromEnv reads where Hearth is from the variables that Hearth itself reads: HEARTH_SOCKET, HEARTH_ADDR,
 // HEARTH_TOKEN, and in Lambda the credential that both sides derive the token from. Its argument is [os.Getenv],
 // or what stands in for it.
+//
+// A process that Lambda started is asked for Lambda's own variables as it was started with them, on Linux: a handler
+// that takes on another role may have overwritten AWS_SESSION_TOKEN, and Hearth goes on with the first one.
 func FromEnv(get func(name string) string) Config {
-	lambda := get("AWS_LAMBDA_RUNTIME_API") != ""
-	cfg := Config{Socket: get("HEARTH_SOCKET"), Addr: cmp.Or(get("HEARTH_ADDR"), DefaultAddr), Token: get("HEARTH_TOKEN")}
+	setting := func(name string) string { return strings.TrimSpace(get(name)) } // as Hearth reads it
+	cfg := Config{Socket: setting("HEARTH_SOCKET"), Addr: cmp.Or(setting("HEARTH_ADDR"), DefaultAddr), Token: setting("HEARTH_TOKEN")}
+	ofLambda := get
+	if start := startEnv(); start["AWS_LAMBDA_RUNTIME_API"] != "" {
+		ofLambda = func(name string) string { return start[name] }
+	}
+	lambda := ofLambda("AWS_LAMBDA_RUNTIME_API") != ""
 	if cfg.Socket == "" && lambda {
 		cfg.Socket = "/tmp/hearth.sock"
 	}
-	secret := cmp.Or(get("AWS_SESSION_TOKEN"), get("AWS_CONTAINER_AUTHORIZATION_TOKEN"))
+	secret := cmp.Or(ofLambda("AWS_SESSION_TOKEN"), ofLambda("AWS_CONTAINER_AUTHORIZATION_TOKEN"))
 	if cfg.Token == "" && lambda && secret != "" {
 		mac := hmac.New(sha256.New, []byte(secret)) // the credential itself never travels
 		mac.Write([]byte("hearth"))
 		cfg.Token = hex.EncodeToString(mac.Sum(nil))
 	}
 	return cfg
+}
+
+// startEnv is the environment that this process was started with; nil where the system does not tell.
+func startEnv() map[string]string {
+	block, err := os.ReadFile("/proc/self/environ")
+	if err != nil {
+		return nil
+	}
+	env := map[string]string{}
+	for entry := range strings.SplitSeq(string(block), "\x00") {
+		name, value, _ := strings.Cut(entry, "=")
+		env[name] = value
+	}
+	return env
 }
 
 // host is what the Host header says: the port is of no interest to the sidecar.
@@ -68,7 +92,7 @@ func (c *Client) dialFirst(ctx context.Context) (net.Conn, error) {
 	if c.cfg.Socket == "" {
 		return dialTCP(ctx, c.cfg.Addr)
 	}
-	conn, missing := (&net.Dialer{}).DialContext(ctx, "unix", c.cfg.Socket)
+	conn, missing := dialSocket(ctx, c.cfg.Socket)
 	if missing == nil || busy(missing) || ctx.Err() != nil || c.cfg.Addr == "" {
 		return conn, missing
 	}
@@ -77,6 +101,27 @@ func (c *Client) dialFirst(ctx context.Context) (net.Conn, error) {
 		return nil, fmt.Errorf("%w; %w", missing, err)
 	}
 	return conn, nil
+}
+
+// dialSocket opens a connection to a process of our own user or of root. Another user's may hold the path: the token,
+// and what is said in the chats, are not for it.
+func dialSocket(ctx context.Context, path string) (net.Conn, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
+	if err != nil {
+		return nil, err
+	}
+	owner, known, err := peerUser(conn)
+	own := os.Geteuid()
+	switch {
+	case err != nil:
+		err = fmt.Errorf("who listens on %s: %w", path, err)
+	case known && owner != 0 && owner != own:
+		err = fmt.Errorf("a process of user %d listens on %s, not of user %d or root, and was told nothing", owner, path, own)
+	default:
+		return conn, nil
+	}
+	_ = conn.Close() // nothing was said on it
+	return nil, err
 }
 
 // busy says that somebody serves the socket, but has not answered yet.

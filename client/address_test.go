@@ -36,6 +36,11 @@ func TestFromEnv(t *testing.T) {
 			map[string]string{"AWS_LAMBDA_RUNTIME_API": "x", "AWS_CONTAINER_AUTHORIZATION_TOKEN": "s"},
 			Config{Socket: "/tmp/hearth.sock", Addr: DefaultAddr, Token: derived},
 		},
+		{
+			"white space around settings",
+			map[string]string{"HEARTH_SOCKET": "/s\n", "HEARTH_ADDR": "\t127.0.0.1:1 ", "HEARTH_TOKEN": " t\r\n"},
+			Config{Socket: "/s", Addr: "127.0.0.1:1", Token: "t"},
+		},
 		{"credentials outside Lambda", map[string]string{"AWS_SESSION_TOKEN": "s"}, Config{Addr: DefaultAddr}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

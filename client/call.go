@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -45,10 +46,35 @@ func (c *call) withBody(v any) (*call, error) {
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(v); err != nil {
-		return nil, fmt.Errorf("hearth: the body cannot be encoded: %w", err)
+		return nil, unfit(reflect.ValueOf(v), "", err)
 	}
 	c.body = b.Bytes()
 	return c, nil
+}
+
+// unfit names the first field of a body, or of one of several, that cannot be encoded: a number that is none, say.
+func unfit(body reflect.Value, prefix string, err error) error {
+	switch body.Kind() {
+	case reflect.Slice:
+		for i := range body.Len() {
+			if item := body.Index(i); !encodes(item) {
+				return unfit(item, fmt.Sprintf("[%d].", i), err)
+			}
+		}
+	case reflect.Struct:
+		for field, value := range body.Fields() {
+			if !encodes(value) {
+				name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+				return badField(prefix+name, fmt.Sprintf("cannot be written as JSON: %v", err))
+			}
+		}
+	}
+	return fmt.Errorf("hearth: the body cannot be encoded: %w", err)
+}
+
+func encodes(v reflect.Value) bool {
+	_, err := json.Marshal(v.Interface())
+	return err == nil
 }
 
 // do makes a call and decodes its answer into v. A call that may be sent twice is, over a new connection, if the
@@ -173,7 +199,7 @@ func chatPath(path, chat string) (string, error) {
 }
 
 func checkChat(chat string) error {
-	if chat == "" || !utf8.ValidString(chat) {
+	if chat == "" || len(chat) > 512 || !utf8.ValidString(chat) {
 		return badField("chat_id", "must have 1 to 512 bytes of UTF-8")
 	}
 	return nil

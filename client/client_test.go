@@ -142,6 +142,14 @@ func TestProblemsAreErrors(t *testing.T) {
 	if !errors.As(err, &p) || p.Status != 400 || p.Field != "num_messages" || p.Type == "" || p.Title == "" {
 		t.Errorf("%#v", err)
 	}
+	models, err := c.OdooModels(t.Context(), []string{"no.such.model", "res.partner"})
+	missing, ok := errors.AsType[client.ModelErrors](err)
+	if !ok || missing["no.such.model"].Status != http.StatusNotFound || len(models) != 1 || len(models["res.partner"].Fields) == 0 {
+		t.Errorf("where one model is missing: %v, %v", models, err)
+	}
+	if p, ok := errors.AsType[*client.Problem](err); !ok || p != missing["no.such.model"] || !strings.Contains(err.Error(), "no.such.model") {
+		t.Errorf("its error is %v", err)
+	}
 	_, err = c.OdooModels(t.Context(), []string{"no.such.model"})
 	if !errors.As(err, &p) || p.Status != 404 || p.Upstream != "odoo" {
 		t.Errorf("%#v", err)

@@ -21,6 +21,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if role, ok := roles()[os.Getenv("HEARTH_TEST_ROLE")]; ok {
+		role()
+		return
+	}
 	goleak.VerifyTestMain(m,
 		// After a shutdown fasthttp's cleaner sleeps on for up to ten seconds.
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
@@ -42,16 +46,18 @@ func newReal(t testing.TB) *real {
 	serve := func(name string, h *testnet.Server, err error) *pool.Pool {
 		must(t, err)
 		t.Cleanup(func() { _ = h.Close() })
-		p, err := pool.New(pool.Config{Name: name, URL: h.URL})
+		p, err := pool.New(pool.Config{Name: name, URL: h.URL, GRPC: name == "grpc"})
 		must(t, err)
 		t.Cleanup(p.Close)
 		return p
 	}
 	w, err := testnet.Serve(r.weaviate, testnet.Config{})
 	wp := serve("weaviate", w, err)
+	g, err := testnet.Serve(r.weaviate, testnet.Config{HTTP2: true})
+	gp := serve("grpc", g, err)
 	o, err := testnet.Serve(r.odoo, testnet.Config{})
 	op := serve("odoo", o, err)
-	wc := weaviate.New(wp, weaviate.Config{
+	wc := weaviate.New(wp, gp, weaviate.Config{
 		Message: weaviate.MessageClass{Class: "Message", ChatID: "chat_id", Role: "role", Content: "content", CreatedAt: "created_at"},
 		Mute:    weaviate.MuteClass{Class: "ChatStatus", ChatID: "chat_id", Muted: "muted", Until: "muted_until"},
 	})
@@ -60,9 +66,14 @@ func newReal(t testing.TB) *real {
 	memory, err := cache.New(cache.Config{})
 	must(t, err)
 	t.Cleanup(memory.Close)
+	oc := odoo.New(op, odoo.Config{DB: "demo", Key: "key", Protocol: odoo.JSON2})
 	s := sidecar.New(sidecar.Config{
-		Token: token, Weaviate: wc, Odoo: odoo.New(op, odoo.Config{DB: "demo", Key: "key", Protocol: odoo.JSON2}),
-		Pools: []*pool.Pool{wp, op}, Cache: memory, Policies: map[cache.Resource]cache.Policy{},
+		Token: token, Weaviate: wc, Odoo: oc,
+		Upstreams: []sidecar.Upstream{
+			{Name: "weaviate", Pools: map[string]*pool.Pool{"rest": wp, "grpc": gp}, Ask: wc.Ask},
+			{Name: "odoo", Pools: map[string]*pool.Pool{"": op}, Ask: oc.Ping},
+		},
+		Cache: memory, Policies: map[cache.Resource]cache.Policy{},
 		OdooModels: []string{"res.partner"}, OdooRoutes: []string{"odoo_erp"},
 	})
 	tcp, err := sidecar.ListenTCP(t.Context(), "127.0.0.1:0")

@@ -1,7 +1,9 @@
 package client
 
 import (
+	"cmp"
 	"encoding/json"
+	"fmt"
 	"time"
 )
 
@@ -74,9 +76,9 @@ type RelevantRequest struct {
 	Roles  []string  `json:"roles,omitempty"`
 }
 
-// Relevant is the reply of POST relevant, best first.
+// Relevant is the reply of POST relevant, best first. Mode is the one that was used, never auto.
 type Relevant struct {
-	Mode             string          `json:"mode"` // bm25, near_text, near_vector or hybrid: the one used
+	Mode             string          `json:"mode"`
 	RelevantMessages []ScoredMessage `json:"relevant_messages"`
 }
 
@@ -120,7 +122,8 @@ type PreprocessRequest struct {
 	Vector        []float32 `json:"vector,omitempty"`
 }
 
-// Preprocess is the reply of POST preprocess. A part that failed is nil, and Errors says why.
+// Preprocess is the reply of POST preprocess. A part that failed is nil, and Errors says why. Under "odoo_models." and its
+// name Errors says it of a model that OdooModels lacks.
 type Preprocess struct {
 	ChatID           string              `json:"chat_id"`
 	MuteStatus       *MuteStatus         `json:"mute_status,omitempty"`
@@ -138,9 +141,10 @@ type Model struct {
 	Fields map[string]json.RawMessage `json:"fields"`
 }
 
-// Models is the reply of GET odoo/models.
+// Models is the reply of GET odoo/models. A model that could not be had is missing, and Errors says why.
 type Models struct {
-	Models map[string]Model `json:"models"`
+	Models map[string]Model    `json:"models"`
+	Errors map[string]*Problem `json:"errors,omitempty"`
 }
 
 // Call is the body of POST odoo/call.
@@ -185,17 +189,34 @@ type Problem struct {
 	Retryable bool `json:"retryable"`
 	// Items are the outcomes of a write's messages, where they differ.
 	Items []ItemOutcome `json:"items,omitempty"`
-	// Errors are those of a preprocess of which every part failed.
+	// Errors are those of a preprocess of which every part failed, or of several models.
 	Errors map[string]*Problem `json:"errors,omitempty"`
 }
 
 func (p *Problem) Error() string {
 	s := "hearth: " + p.Title
-	if p.Detail != "" {
-		s += ": " + p.Detail
+	if detail := cmp.Or(p.firstFailure(), p.Detail); detail != "" {
+		s += ": " + detail
 	}
 	return s
 }
+
+// firstFailure says which of a write's messages is the first that is not known to be stored, and why.
+func (p *Problem) firstFailure() string {
+	for i, item := range p.Items {
+		if item.Outcome == outcomeStored {
+			continue
+		}
+		s := fmt.Sprintf("message %d of %d: %s", i+1, len(p.Items), item.Outcome)
+		if item.Detail != "" {
+			s += ", " + item.Detail
+		}
+		return s
+	}
+	return ""
+}
+
+const outcomeStored = "stored"
 
 // ItemOutcome is what became of one message of a write: stored, failed, or unknown.
 type ItemOutcome struct {

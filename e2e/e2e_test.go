@@ -8,7 +8,9 @@ package e2e
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -18,24 +20,28 @@ import (
 
 // real are the servers, as contract and cmd/servers know them.
 type real struct {
-	CAFile           string `json:"ca_file"`
-	WeaviateURL      string `json:"weaviate_tls_url"`
-	WeaviateGRPCURL  string `json:"weaviate_grpc_tls_url"`
-	WeaviateKey      string `json:"weaviate_key"`
-	WeaviateAdminKey string `json:"weaviate_admin_key"`
-	OdooURL          string `json:"odoo_tls_url"`
-	OdooDB           string `json:"odoo_db"`
-	OdooUser         string `json:"odoo_user"`
-	OdooPassword     string `json:"odoo_password"`
-	OdooUID          int    `json:"odoo_uid"`
-	OdooKey          string `json:"odoo_api_key"`
+	CAFile           string        `json:"ca_file"`
+	WeaviateURL      string        `json:"weaviate_tls_url"`
+	WeaviateGRPCURL  string        `json:"weaviate_grpc_tls_url"`
+	WeaviateKey      string        `json:"weaviate_key"`
+	WeaviateAdminKey string        `json:"weaviate_admin_key"`
+	OdooURL          string        `json:"odoo_tls_url"`
+	OdooVersion      string        `json:"odoo_version"`
+	OdooDB           string        `json:"odoo_db"`
+	OdooUser         string        `json:"odoo_user"`
+	OdooPassword     string        `json:"odoo_password"`
+	OdooUID          int           `json:"odoo_uid"`
+	OdooKey          string        `json:"odoo_api_key"`
+	Employee         servers.Login `json:"odoo_employee"` // whose language is Spanish
 
 	victims []contract.Victim // none where others have started the servers
 }
 
 func TestHearthBeforeRealServers(t *testing.T) {
 	r, bin := startServers(t), contract.Build(t)
-	u := r.upstreams()
+	u := r.upstreams(t)
+	t.Run("odoo knows its users", r.odooKnowsItsUsers)
+	t.Run("odoo translates", r.odooTranslates)
 	t.Run("the contract is kept", func(t *testing.T) { contract.Run(t, bin, u) })
 	t.Run("handlers get what was loaded", func(t *testing.T) { contract.RunHandlers(t, bin, u, 200, 100) })
 	t.Run("a function lives whatever breaks beside it", func(t *testing.T) { contract.RunFailOpen(t, bin, u, r.victims...) })
@@ -61,11 +67,18 @@ func TestHearthBeforeRealServers(t *testing.T) {
 	})
 }
 
-func (r real) upstreams() contract.Upstreams {
+func (r real) upstreams(t *testing.T) contract.Upstreams {
+	version, err := strconv.Atoi(r.OdooVersion)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return contract.Upstreams{
 		WeaviateURL: r.WeaviateURL, WeaviateGRPC: r.WeaviateGRPCURL, CAFile: r.CAFile,
 		WeaviateKey: r.WeaviateKey, WeaviateAdminKey: r.WeaviateAdminKey,
 		OdooURL: r.OdooURL, OdooDB: r.OdooDB, OdooUser: r.OdooUser, OdooPassword: r.OdooPassword, OdooKey: r.OdooKey, OdooUID: r.OdooUID,
+		OdooVersion: version, OdooSpanish: []string{
+			"HEARTH_ODOO_USER=" + r.Employee.User, "HEARTH_ODOO_KEY=" + r.Employee.APIKey, fmt.Sprint("HEARTH_ODOO_UID=", r.Employee.UID),
+		},
 		Turns: 1000, TalksTTL: 500 * time.Millisecond,
 	}
 }
@@ -109,7 +122,7 @@ func startServers(t *testing.T) (r real) {
 			{Name: "Weaviate", Kill: weaviate.Kill, Restart: weaviate.Restart},
 			{Name: "nginx", Kill: nginx.Kill, Restart: nginx.Restart},
 		},
-		CAFile: nginx.CAFile, OdooURL: nginx.OdooURL,
+		CAFile: nginx.CAFile, OdooURL: nginx.OdooURL, OdooVersion: odoo.Version, Employee: odoo.Employee,
 		WeaviateURL: nginx.WeaviateURL, WeaviateGRPCURL: nginx.WeaviateGRPCURL, WeaviateKey: weaviate.Key, WeaviateAdminKey: weaviate.AdminKey,
 		OdooDB: odoo.DB, OdooUser: odoo.User, OdooPassword: odoo.Password, OdooUID: odoo.UID, OdooKey: odoo.APIKey,
 	}

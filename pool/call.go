@@ -13,7 +13,7 @@ import (
 // Request is one call to the upstream of a Pool.
 type Request struct {
 	Method string
-	Path   string // path and query below the pool's URL, already escaped: "/v1/graphql/batch"
+	Path   string // path and query below the pool's URL, already escaped: "/v1/batch/objects"
 	Header http.Header
 	Body   []byte
 	// Repeatable says that sending the request twice is the same as sending it once, whatever its method.
@@ -72,7 +72,8 @@ func (p *Pool) Do(ctx context.Context, req Request) (*Response, error) {
 }
 
 // TraceSent counts how often a request made under the returned context may have reached its upstream: how often
-// it was given to a connection. More than once: it was tried again.
+// it was given to a connection, but for those times when the upstream said that it had not looked at it. More than
+// once: it was tried again.
 func TraceSent(ctx context.Context) (_ context.Context, sent func() int64) {
 	n := new(atomic.Int64)
 	return context.WithValue(ctx, sentKey, n), n.Load

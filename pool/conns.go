@@ -44,6 +44,7 @@ type conns struct {
 	waiting []*waiter   // guarded by mu; who came first first
 	dials   []uint64    // guarded by mu; of each dial under way, the freezes when it began
 	shares  bool        // guarded by mu; the last connection dialed carries several requests (HTTP/2)
+	limited bool        // guarded by mu; a connection has refused a request for want of a stream
 	peak    int         // guarded by mu; most connections that callers used at once
 	warmed  bool        // guarded by mu; there was a warm-up
 	sweep   *time.Timer // guarded by mu; closes idle connections, nil before the first
@@ -79,6 +80,7 @@ type lease struct {
 	thaws  uint64 // freezes when it was taken
 	proven bool   // then
 	reused bool   // it was open before the request came
+	silent bool   // the request's time ended without an answer
 }
 
 type waiter struct {
@@ -157,7 +159,7 @@ func (cs *conns) get(ctx context.Context, wanted want) (lease, error) {
 func (cs *conns) takeLocked(thaws uint64, w *waiter) (lease, bool) {
 	for _, proven := range []bool{true, false} {
 		for _, c := range slices.Backward(cs.open) {
-			if (c.proven == thaws) == proven && c.number > w.after && !c.lost() && c.Reserve() == nil {
+			if (c.proven == thaws) == proven && c.number > w.after && !cs.fullLocked(c) && !c.lost() && c.Reserve() == nil {
 				return cs.leaseLocked(c, thaws, w.uses), true
 			}
 		}
@@ -167,6 +169,9 @@ func (cs *conns) takeLocked(thaws uint64, w *waiter) (lease, bool) {
 	}
 	return lease{}, false
 }
+
+// fullLocked says of a connection whose limit nobody knows that it has a request.
+func (cs *conns) fullLocked(c *conn) bool { return cs.limited && !c.served && c.busy > 0 }
 
 func (cs *conns) leaseLocked(c *conn, thaws uint64, uses bool) lease {
 	c.busy++
@@ -277,8 +282,8 @@ func (cs *conns) refuseLocked(thaws uint64, err error) {
 	}
 }
 
-// put ends a lease. An answer proves the connection; without one, an unproven connection is given up. A connection that
-// a freeze has passed over has been idle since before it, whatever its kernel had in store.
+// put ends a lease. An answer proves the connection; without one, a connection is given up that is unproven or was silent
+// until the request's time was over. A connection that a freeze has passed over has been idle since before it, whatever its kernel had in store.
 func (cs *conns) put(l lease, answered bool) {
 	cs.mu.Lock()
 	now := cs.pulse.Thaws()
@@ -294,7 +299,7 @@ func (cs *conns) put(l lease, answered bool) {
 	}
 	if i := slices.Index(cs.open, c); i >= 0 {
 		cs.open = slices.Delete(cs.open, i, i+1)
-		if c.Err() != nil || !answered && c.proven != now {
+		if c.Err() != nil || !answered && (c.proven != now || l.silent) {
 			c.given = true
 		} else {
 			cs.open = append(cs.open, c)

@@ -15,7 +15,7 @@ var errLost = errors.New("another connection was faster")
 
 // exchange sends a request and reads the whole answer, or says why there is none.
 //
-// What is not safe to repeat goes over a proven connection, once.
+// What is not safe to repeat goes over a proven connection, once. If the upstream [refused] it, it has not been sent.
 //
 // What is safe may go over an unproven one, unless it is to be [Proven]. The request is sent over a proven or new one too
 // when the try before has had a short wait in vain, and the first answer counts. That is so after each freeze, since any
@@ -152,6 +152,9 @@ func (p *Pool) send(ctx context.Context, l lease, req *http.Request) (_ *http.Re
 	sent := time.Now()
 	resp, err := l.RoundTrip(out)
 	took := time.Since(sent)
+	if refused(err) {
+		err = p.unsent(ctx, err)
+	}
 	if err == nil {
 		err = p.cfg.Answers.read(ctx, resp, p.cfg.GRPC)
 	}
@@ -159,6 +162,7 @@ func (p *Pool) send(ctx context.Context, l lease, req *http.Request) (_ *http.Re
 	answered = tooLarge
 	if err != nil {
 		err = cmp.Or(context.Cause(ctx), err)
+		l.silent = errors.Is(err, context.DeadlineExceeded)
 		if !errors.Is(err, errLost) {
 			p.stats.failures.Add(1)
 		}

@@ -115,9 +115,18 @@ func (s *sandbox) wantDefences(want Stats) {
 func write() Request { return Request{Method: http.MethodPost, Path: "/", Body: []byte("x")} }
 
 func TestAfterAFreezeASafeCallDoesNotWaitForADeadConnection(t *testing.T) {
-	for name, net := range map[string]testnet.Config{"HTTP/1.1": {TLS: true}, "HTTP/2": {TLS: true, HTTP2: true}} {
-		t.Run(name, func(t *testing.T) {
-			s := newSandbox(t, net, nil)
+	for _, tc := range []struct {
+		name string
+		net  testnet.Config
+		grpc bool
+	}{
+		{"HTTP/1.1", testnet.Config{TLS: true}, false},
+		{"HTTP/2", testnet.Config{TLS: true, HTTP2: true}, false},
+		{"gRPC", testnet.Config{TLS: true, HTTP2: true}, true},
+		{"gRPC without TLS", testnet.Config{HTTP2: true}, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := newSandbox(t, tc.net, func(c *Config) { c.GRPC = tc.grpc })
 			s.get("/")
 			s.freeze(time.Second)
 			s.breaks("hang")
@@ -261,4 +270,41 @@ func TestAfterAFreezeASharedConnectionIsPinged(t *testing.T) {
 	}
 	s.want(http.StatusOK, write())
 	s.wantDefences(Stats{Races: 1, Dials: 2, Open: 1})
+}
+
+// One death hits all the requests on a connection: each is sent again, and they share the new connection as they did
+// the old one.
+func TestRequestsThatShareADeadConnectionShareTheNext(t *testing.T) {
+	const callers = 5
+	s := newSandbox(t, testnet.Config{TLS: true, HTTP2: true}, func(c *Config) { c.GRPC = true })
+	s.get("/")
+	s.freeze(time.Second)
+	s.breaks("hang")
+	dial, may := s.pool.conns.dial, make(chan struct{})
+	s.pool.conns.dial = func(ctx context.Context) (*dialed, error) {
+		<-may
+		return dial(ctx)
+	}
+	var all sync.WaitGroup
+	for range callers {
+		all.Go(func() { s.get("/") })
+	}
+	eventually(t, "all have waited in vain", func() bool { return s.pool.Stats().Races == callers })
+	close(may)
+	all.Wait()
+	s.wantConns(2, 1+2*callers)
+	s.wantDefences(Stats{Races: callers, Dials: 2, Open: 1})
+}
+
+// Nothing else tells: no freeze has been, and a gRPC server gets no pings.
+func TestASharedConnectionThatIsSilentFailsNoSecondRequest(t *testing.T) {
+	s := newSandbox(t, testnet.Config{TLS: true, HTTP2: true}, func(c *Config) { c.GRPC, c.Timeout = true, time.Second })
+	s.get("/")
+	s.breaks("hang")
+	if err := s.fails(t.Context(), Request{Method: http.MethodGet, Path: "/"}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the first one fails with %v", err)
+	}
+	eventually(t, "the connection is given up", func() bool { return s.pool.Stats().Open == 0 })
+	s.get("/")
+	s.wantDefences(Stats{Dials: 2, Open: 1})
 }

@@ -2,7 +2,7 @@
 //
 // Start reading at [Pool.Do], a whole call, or [Pool.Client], the same path as an *http.Client for libraries
 // that bring their own requests. Either way a request takes a slot (limit.go), is tried again where that is
-// safe (retry.go), and each try goes over a connection (exchange.go) out of those that are open (conns.go) or are
+// safe (retry.go; never a redirect, redirect.go), and each try goes over a connection (exchange.go) out of those that are open (conns.go) or are
 // opened (transport.go). What happens is counted (stats.go).
 //
 // The connections are the package's own, not net/http's pool: a sandbox freezes between invocations, and only who

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -16,9 +17,6 @@ import (
 	"hearth/internal/guard"
 	"hearth/pool/odoo"
 )
-
-// modelsPrefix and its closing brace stand around the models in the reply; preprocess takes the models alone.
-const modelsPrefix = `{"models":`
 
 const maxModels = 50 // of one request
 
@@ -39,7 +37,15 @@ func (s *Server) odooModels(r *request) error {
 	if err != nil {
 		return err
 	}
-	return r.reply("odoo", got)
+	body := append(append([]byte(`{"models":`), got.object...), '}')
+	if len(got.failed) > 0 {
+		failed, err := encode(got.failed)
+		if err != nil {
+			return err
+		}
+		body = append(append(append(body[:len(body)-1], `,"errors":`...), failed...), '}')
+	}
+	return r.reply("odoo", cache.Reply{Body: body, ETag: cache.ETag(body), Origin: got.origin})
 }
 
 func splitNames(list string) (names []string) {
@@ -51,36 +57,72 @@ func splitNames(list string) (names []string) {
 	return names
 }
 
-// getModels brings several models at the same time. The reply is as old as the oldest of them.
-func (s *Server) getModels(ctx context.Context, names []string, d cache.Directives) (cache.Reply, error) {
+// models are those of several that came.
+type models struct {
+	object []byte                     // of JSON, by name
+	failed map[string]*client.Problem // by name
+	origin cache.Origin
+}
+
+// getModels brings several models at the same time. One that cannot be had leaves the others alone; if none can, that is
+// the error. What came is as old as the oldest of it.
+func (s *Server) getModels(ctx context.Context, names []string, d cache.Directives) (models, error) {
 	if s.cfg.Odoo == nil {
-		return cache.Reply{}, s.notConfigured("odoo", s.cfg.NoOdoo)
+		return models{}, s.notConfigured("odoo", s.cfg.NoOdoo)
 	}
-	replies := make([]cache.Reply, len(names))
-	g, gctx := errgroup.WithContext(ctx)
+	replies, errs := make([]cache.Reply, len(names)), make([]error, len(names))
+	var g errgroup.Group
 	for i, name := range names {
 		g.Go(func() error {
-			return guard.Do(func() (err error) { replies[i], err = s.getModel(gctx, name, d); return err })
+			errs[i] = guard.Do(func() (err error) { replies[i], err = s.getModel(ctx, name, d); return err })
+			return nil // a model's failure is its own
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return cache.Reply{}, err
+	_ = g.Wait() // never an error
+	got := models{
+		object: []byte("{"),
+		failed: map[string]*client.Problem{},
+		origin: cache.Origin{Served: cache.Hit, TTL: s.cfg.Policies[cache.OdooModels].Fresh},
 	}
-	origin := cache.Origin{Served: cache.Hit, TTL: s.cfg.Policies[cache.OdooModels].Fresh}
-	body := []byte(modelsPrefix + "{")
 	for i, name := range names {
-		if i > 0 {
-			body = append(body, ',')
+		if errs[i] != nil {
+			got.failed[name] = s.problemOf(errs[i])
+			if !errors.Is(errs[i], cache.ErrNotCached) { // it was asked for
+				got.origin = together(got.origin, cache.Origin{Served: cache.Miss, Fwd: "miss"})
+			}
+			continue
 		}
+		got.origin = together(got.origin, replies[i].Origin)
 		quoted, err := json.Marshal(name)
 		if err != nil {
-			return cache.Reply{}, err
+			return models{}, err
 		}
-		body = append(append(append(body, quoted...), ':'), replies[i].Body...)
-		origin = together(origin, replies[i].Origin)
+		if len(got.object) > 1 {
+			got.object = append(got.object, ',')
+		}
+		got.object = append(append(append(got.object, quoted...), ':'), replies[i].Body...)
 	}
-	body = append(body, "}}"...)
-	return cache.Reply{Body: body, ETag: cache.ETag(body), Origin: origin}, nil
+	if len(got.object) == 1 {
+		return models{}, noModel(names, got.failed)
+	}
+	got.object = append(got.object, '}')
+	return got, nil
+}
+
+// noModel is the problem of a call of which no model came: the gravest of them, and where there are several, each under
+// errors.
+func noModel(names []string, failed map[string]*client.Problem) *client.Problem {
+	gravest := failed[names[0]]
+	for _, name := range names[1:] {
+		if p := failed[name]; p.Status > gravest.Status {
+			gravest = p
+		}
+	}
+	p := *gravest
+	if len(failed) > 1 {
+		p.Errors = failed
+	}
+	return &p
 }
 
 func (s *Server) getModel(ctx context.Context, name string, d cache.Directives) (cache.Reply, error) {
@@ -90,11 +132,25 @@ func (s *Server) getModel(ctx context.Context, name string, d cache.Directives) 
 		if err != nil {
 			return nil, err
 		}
-		return encode(client.Model(m))
+		display, err := encode(m.Name)
+		if err != nil {
+			return nil, err
+		}
+		return around(`{"name":`+string(display)+`,"fields":`, m.Fields, `}`)
 	})
 }
 
-func modelsObject(reply []byte) []byte { return reply[len(modelsPrefix) : len(reply)-1] }
+// around writes a JSON value between two texts, in one piece of memory: an answer of Odoo's may be large.
+func around(before string, value json.RawMessage, after string) ([]byte, error) {
+	var b bytes.Buffer
+	b.Grow(len(before) + len(value) + len(after))
+	b.WriteString(before)
+	if err := json.Compact(&b, value); err != nil {
+		return nil, err
+	}
+	b.WriteString(after)
+	return b.Bytes(), nil
+}
 
 // together is the origin of a reply made of two: as old as the older one, stale if one is, else fetched if one was.
 func together(a, b cache.Origin) cache.Origin {
@@ -161,7 +217,7 @@ func (s *Server) callOdoo(ctx context.Context, call odoo.Call) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return encode(client.Result{Result: result})
+	return around(`{"result":`, result, `}`)
 }
 
 // callBytes is the memory that a call takes.

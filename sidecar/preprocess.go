@@ -26,6 +26,7 @@ type part struct {
 	body   json.RawMessage
 	origin cache.Origin
 	err    error
+	failed map[string]*client.Problem // pieces of it that failed, though it came
 	took   time.Duration
 }
 
@@ -73,13 +74,13 @@ func (s *Server) preprocess(r *request) error {
 		}},
 	}
 	if odoo && slices.Contains(s.cfg.OdooRoutes, route) {
-		parts = append(parts, &part{name: client.PartOdoo, get: func(ctx context.Context) (json.RawMessage, cache.Origin, error) {
+		p := &part{name: client.PartOdoo}
+		p.get = func(ctx context.Context) (json.RawMessage, cache.Origin, error) {
 			got, err := s.getModels(ctx, s.cfg.OdooModels, r.directives)
-			if err != nil {
-				return nil, got.Origin, err
-			}
-			return modelsObject(got.Body), got.Origin, nil
-		}})
+			p.failed = got.failed
+			return got.object, got.origin, err
+		}
+		parts = append(parts, p)
 	}
 	if o.has("num_messages") || o.has("full_text_len") {
 		parts = append(parts, &part{name: client.PartHistory, get: func(ctx context.Context) (json.RawMessage, cache.Origin, error) {
@@ -119,6 +120,7 @@ func (s *Server) runParts(ctx context.Context, parts []*part) {
 func (s *Server) replyParts(r *request, chat string, parts []*part) error {
 	reply := map[string]any{"chat_id": chat}
 	held, timings, failed := map[string]cache.Served{}, map[string]float64{}, map[string]*client.Problem{}
+	came := 0
 	if !slices.ContainsFunc(parts, func(p *part) bool { return p.name == client.PartOdoo }) {
 		reply[client.PartOdoo] = struct{}{}
 	}
@@ -130,11 +132,15 @@ func (s *Server) replyParts(r *request, chat string, parts []*part) error {
 			failed[p.name] = s.problemOf(p.err)
 			continue
 		}
+		came++
 		reply[p.name] = p.body
 		held[p.name] = p.origin.Served
+		for piece, problem := range p.failed {
+			failed[p.name+"."+piece] = problem
+		}
 	}
 	r.timings(header...)
-	if len(failed) == len(parts) {
+	if came == 0 {
 		return allFailed(failed)
 	}
 	if len(failed) > 0 {

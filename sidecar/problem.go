@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"hearth/cache"
 	"hearth/client"
@@ -81,6 +82,10 @@ func (s *Server) problemOf(err error) *client.Problem {
 	if e, ok := errors.AsType[*odoo.ArgumentError](err); ok {
 		return badField(e.Field, e.Detail)
 	}
+	if e, ok := errors.AsType[*cache.MayMissError](err); ok {
+		return of("weaviate", http.StatusServiceUnavailable, "may-miss-writes", fmt.Sprintf(
+			"a replica may not show what was written last, and the cache has no room to remember it: ask again in %d s, or set HEARTH_CACHE_BYTES higher", retryAfter(e)), true)
+	}
 	if e, ok := errors.AsType[*weaviate.ChatIDError](err); ok {
 		return badField("chat_id", e.Detail)
 	}
@@ -135,6 +140,11 @@ func (s *Server) problemOf(err error) *client.Problem {
 func (s *Server) unexpected(err error) *client.Problem {
 	s.cfg.Logger.Error("unexpected error", "error", err)
 	return problem(http.StatusInternalServerError, "internal", "the sidecar failed: its log says why")
+}
+
+// retryAfter is in how many seconds the call may succeed.
+func retryAfter(e *cache.MayMissError) int {
+	return int(max(time.Second, e.Wait+time.Second-1) / time.Second)
 }
 
 func (s *Server) refuse(r *request, p *client.Problem) {

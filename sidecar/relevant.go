@@ -12,9 +12,6 @@ import (
 
 const defaultCount, maxCount = 5, 100
 
-// relevantField is what stands before the list in the reply as it is held; preprocess takes the list alone.
-const relevantField = `"relevant_messages":`
-
 func (s *Server) relevant(r *request) error {
 	o := decodeObject(r.body, "")
 	q := weaviate.Query{
@@ -81,8 +78,5 @@ func (s *Server) getRelevant(ctx context.Context, q weaviate.Query, d cache.Dire
 	})
 }
 
-// relevantList is the list within a reply of getRelevant.
-func relevantList(reply []byte) []byte {
-	_, list, _ := bytes.Cut(reply, []byte(relevantField)) // no mode has this in its name
-	return list[:len(list)-1]
-}
+// relevantList is the list within a reply of getRelevant, its last field; a mode's name has no bracket.
+func relevantList(reply []byte) []byte { return reply[bytes.IndexByte(reply, '[') : len(reply)-1] }

@@ -1,9 +1,9 @@
 // Package sidecar serves the localhost API.
 //
-// A request passes the door (door.go: who may ask, and what for), its route (routes.go, every call on one
+// A request passes the door (door.go: who may ask, and what for; target.go), its route (routes.go, every call on one
 // screen) and the operation behind it: history.go, relevant.go, mute.go, messages.go, preprocess.go, odoo.go and
-// admin.go. Bodies are read by decode.go, which names the field at fault; freshness.go translates between HTTP's
-// caching headers and the cache; every error becomes a reply in problem.go.
+// admin.go. Bodies are read by decode.go, which names the field at fault; cachecontrol.go and freshness.go translate
+// between HTTP's caching headers and the cache; every error becomes a reply in problem.go.
 //
 // The package remembers nothing itself: that is in cache. It sends nothing itself: that is in pool/….
 package sidecar
@@ -17,6 +17,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -270,6 +271,9 @@ func (s *Server) serve(ctx context.Context, f *fasthttp.RequestCtx, socket bool,
 	r.ctx, cancel = s.cfg.Pulse.WithTimeout(r.life, s.cfg.Timeout)
 	defer cancel()
 	if err := handle(s, r); err != nil {
+		if e, ok := errors.AsType[*cache.MayMissError](err); ok {
+			r.Response.Header.Set("Retry-After", strconv.Itoa(retryAfter(e)))
+		}
 		s.refuse(r, s.problemOf(err))
 	}
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
-# A Debian trixie folder with PostgreSQL, Odoo 19 and nginx, and a way to run programs in it.
+# A Debian folder with PostgreSQL and Odoo 19 or 14, and a way to run programs in it. The one with Odoo 19 has nginx too.
 #
-#   chroot.sh build ROOT              makes the folder
+#   chroot.sh build ROOT VERSION      makes the folder with this version of Odoo
 #   chroot.sh enter ROOT STATE CMD…   runs CMD in it: ROOT read-only, the folder STATE writable at /srv/hearth
 #
 # It must be pid 1 of namespaces of its own (process_linux.go): then nobody outside sees its mounts, so nothing can be
@@ -16,7 +16,15 @@ build() {
 		apt-get update
 		apt-get install -y --no-install-recommends debootstrap debian-archive-keyring
 	fi
-	debootstrap --variant=minbase --include=ca-certificates,tzdata,tzdata-legacy trixie "$root" "$mirror"
+	case $version in
+	19) release=trixie zones=tzdata,tzdata-legacy packages='nginx postgresql-17 odoo-19' ;;
+	14) release=bullseye zones=tzdata packages='postgresql-13 odoo-14' ;;
+	*)
+		echo "chroot.sh: no Debian folder is known for Odoo $version: 14 and 19 are" >&2
+		exit 1
+		;;
+	esac
+	debootstrap --variant=minbase --include="ca-certificates,$zones" "$release" "$root" "$mirror"
 
 	# debootstrap has made the device nodes needed, so the real /dev stays out.
 	mount -t proc proc "$root/proc"
@@ -26,13 +34,14 @@ build() {
 	mkdir -p "$root/etc/postgresql-common"
 	echo 'create_main_cluster = false' >"$root/etc/postgresql-common/createcluster.conf"
 
-	# Odoo is in unstable only; all it depends on comes from trixie, whose Python it works with.
-	sed 's/trixie/unstable/; s/^deb /deb [check-valid-until=no] /' "$root/etc/apt/sources.list" \
-		>"$root/etc/apt/sources.list.d/unstable.list"
-	printf 'Package: *\nPin: release a=unstable\nPin-Priority: 100\n' >"$root/etc/apt/preferences.d/unstable"
+	if [ "$version" = 19 ]; then
+		# Odoo 19 is in unstable only; all it depends on comes from trixie, whose Python it works with.
+		sed 's/trixie/unstable/; s/^deb /deb [check-valid-until=no] /' "$root/etc/apt/sources.list" \
+			>"$root/etc/apt/sources.list.d/unstable.list"
+		printf 'Package: *\nPin: release a=unstable\nPin-Priority: 100\n' >"$root/etc/apt/preferences.d/unstable"
+	fi
 	chroot "$root" apt-get update
-	chroot "$root" apt-get install -y --no-install-recommends -o Dpkg::Options::=--force-unsafe-io \
-		nginx postgresql-17 odoo-19
+	chroot "$root" apt-get install -y --no-install-recommends -o Dpkg::Options::=--force-unsafe-io $packages
 	chroot "$root" apt-get clean
 	mkdir -p "$root/srv/hearth"
 }
@@ -51,7 +60,10 @@ enter() {
 verb=$1 root=$2
 shift 2
 case $verb in
-build) build ;;
+build)
+	version=$1
+	build
+	;;
 enter)
 	state=$1
 	shift

@@ -14,14 +14,20 @@ import (
 //go:embed chroot.sh
 var chrootScript string
 
-// image returns the folder with Debian, PostgreSQL, Odoo and nginx. Its name follows from the script that makes it.
+// image returns the folder with Debian, PostgreSQL, Odoo 19 and nginx.
 func image(ctx context.Context) (string, error) {
+	return imageWith(ctx, newestOdoo)
+}
+
+// imageWith returns the folder with Debian, PostgreSQL and a version of Odoo. Its name follows from the version and the
+// script that makes it.
+func imageWith(ctx context.Context, odoo string) (string, error) {
 	if err := supported(); err != nil {
 		return "", err
 	}
-	dir, err := cached("debian-"+digest(chrootScript), func(tmp string) error {
+	dir, err := cached("debian-odoo-"+odoo+"-"+digest(chrootScript), func(tmp string) error {
 		root := filepath.Join(tmp, "root")
-		return run(ctx, "debian", chroot("build", root), filepath.Join(tmp, "build.log"), true)
+		return run(ctx, "debian", chroot("build", root, odoo), filepath.Join(tmp, "build.log"), true)
 	})
 	return filepath.Join(dir, "root"), err
 }

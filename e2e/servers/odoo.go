@@ -1,6 +1,7 @@
 package servers
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -15,28 +16,39 @@ import (
 //go:embed odoo.sh
 var odooScript string
 
-// Odoo is a running Odoo 19 with its own PostgreSQL: base with demo data, two workers, no scheduled jobs. It closes
-// each connection after one answer; keep-alive is nginx's part.
+// newestOdoo is the version that is started unless HEARTH_E2E_ODOO says another: 14.
+const newestOdoo = "19"
+
+// Odoo is a running Odoo with its own PostgreSQL: base with demo data, in English and Spanish, two workers, no scheduled
+// jobs. It closes each connection after one answer; keep-alive is nginx's part.
 type Odoo struct {
 	URL      string
+	Version  string // "19" or "14"
 	DB       string
-	User     string
-	Password string
-	UID      int
-	APIKey   string // for JSON-2, and in place of the password
+	Login           // the administrator, in English
+	Employee Login  // without any rights to administer, in Spanish
 	Log      string // the file
 
 	process *process
 }
 
+// Login is a user of Odoo.
+type Login struct {
+	UID      int    `json:"uid"`
+	User     string `json:"user"`
+	Password string `json:"password"`
+	APIKey   string `json:"api_key"` // for JSON-2, and in place of the password
+}
+
 // StartOdoo starts an Odoo on a fresh copy of the demo database, which it puts in dir.
 func StartOdoo(ctx context.Context, dir string) (*Odoo, error) {
-	root, err := image(ctx)
+	version := cmp.Or(os.Getenv("HEARTH_E2E_ODOO"), newestOdoo)
+	root, err := imageWith(ctx, version)
 	if err != nil {
 		return nil, err
 	}
-	demo, err := cached("odoo-"+digest(chrootScript, odooScript), func(tmp string) error {
-		cmd := inImage(root, tmp, "sh", "-c", odooScript, "odoo.sh", "init")
+	demo, err := cached("odoo-"+version+"-"+digest(chrootScript, odooScript), func(tmp string) error {
+		cmd := inImage(root, tmp, "sh", "-c", odooScript, "odoo.sh", "init", version)
 		return run(ctx, "odoo init", cmd, filepath.Join(tmp, "init.log"), true)
 	})
 	if err != nil {
@@ -54,11 +66,8 @@ func StartOdoo(ctx context.Context, dir string) (*Odoo, error) {
 	if err != nil {
 		return nil, fmt.Errorf("servers: odoo: %w", err)
 	}
-	var login struct {
-		UID    int    `json:"uid"`
-		APIKey string `json:"api_key"`
-	}
-	if err := json.Unmarshal(text, &login); err != nil {
+	var logins struct{ Admin, Employee Login }
+	if err := json.Unmarshal(text, &logins); err != nil {
 		return nil, fmt.Errorf("servers: odoo: login.json: %w", err)
 	}
 	ports, err := freePorts(2)
@@ -67,30 +76,19 @@ func StartOdoo(ctx context.Context, dir string) (*Odoo, error) {
 	}
 	o := &Odoo{
 		URL:      "http://" + address(ports[0]),
+		Version:  version,
 		DB:       "demo",
-		User:     "admin",
-		Password: "admin",
-		UID:      login.UID,
-		APIKey:   login.APIKey,
+		Login:    logins.Admin,
+		Employee: logins.Employee,
 		Log:      filepath.Join(dir, "odoo.log"),
 	}
 
-	cmd := inImage(root, state, "sh", "-c", odooScript, "odoo.sh", "run",
+	cmd := inImage(root, state, "sh", "-c", odooScript, "odoo.sh", "run", version,
 		strconv.Itoa(ports[0]), strconv.Itoa(ports[1]))
 	if o.process, err = start("odoo", cmd, o.Log, true); err != nil {
 		return nil, err
 	}
-	err = o.process.ready(ctx, func(ctx context.Context) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, o.URL+"/json/2/res.users/context_get",
-			strings.NewReader("{}"))
-		if err != nil {
-			return err
-		}
-		req.Header.Set("Content-Type", "application/json")
-		req.Header.Set("Authorization", "bearer "+o.APIKey)
-		req.Header.Set("X-Odoo-Database", o.DB)
-		return get(http.DefaultClient, req)
-	})
+	err = o.process.ready(ctx, o.answers)
 	if err != nil {
 		return nil, err
 	}
@@ -100,4 +98,31 @@ func StartOdoo(ctx context.Context, dir string) (*Odoo, error) {
 // Stop ends Odoo and its PostgreSQL at once; what was written is lost with the copy.
 func (o *Odoo) Stop() {
 	o.process.stop(0)
+}
+
+// answers asks what needs the database and the key. Odoo 14 has JSON-RPC alone, whose errors come with a 200 too.
+func (o *Odoo) answers(ctx context.Context) error {
+	args, err := json.Marshal([]any{o.DB, o.UID, o.APIKey, "res.users", "context_get", []any{}})
+	if err != nil {
+		return err
+	}
+	body := `{"jsonrpc":"2.0","method":"call","params":{"service":"object","method":"execute_kw","args":` + string(args) + `}}`
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, o.URL+"/jsonrpc", strings.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	var answer struct{ Result, Error json.RawMessage }
+	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil {
+		return err
+	}
+	if answer.Result == nil {
+		return fmt.Errorf("%s: %s", req.URL, answer.Error)
+	}
+	return nil
 }

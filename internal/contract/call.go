@@ -27,7 +27,7 @@ type reply struct {
 func (r reply) String() string { return fmt.Sprintf("%d %.2000s", r.status, r.body) }
 
 // try makes a call. The body is sent as it is if it is a string, else as JSON; headers are names and values, of which
-// an empty value takes a header away.
+// an empty value takes a header away. A name that comes again is one more line.
 func (h *hearth) try(ctx context.Context, method, path string, body any, headers ...string) (reply, error) {
 	var content io.Reader
 	switch b := body.(type) {
@@ -42,7 +42,7 @@ func (h *hearth) try(ctx context.Context, method, path string, body any, headers
 		content = bytes.NewReader(encoded)
 	}
 	raw := h.url + path
-	if _, err := url.Parse(raw); err != nil { // to be sent all the same
+	if _, err := url.Parse(raw); err != nil || !strings.HasPrefix(path, "/") { // to be sent as it is
 		raw = h.url
 	}
 	req, err := http.NewRequestWithContext(ctx, method, raw, content)
@@ -58,15 +58,19 @@ func (h *hearth) try(ctx context.Context, method, path string, body any, headers
 	if h.token != "" {
 		req.Header.Set("X-Hearth-Token", h.token)
 	}
+	set := map[string]bool{}
 	for pair := range slices.Chunk(headers, 2) {
 		switch name, value := pair[0], pair[1]; {
 		case name == "Host":
 			req.Host = value
 		case value == "":
 			req.Header.Del(name)
+		case set[name]:
+			req.Header.Add(name, value)
 		default:
 			req.Header.Set(name, value)
 		}
+		set[pair[0]] = true
 	}
 	resp, err := h.http.Do(req)
 	if err != nil {

@@ -7,6 +7,7 @@
 package contract
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -31,6 +32,8 @@ type Upstreams struct {
 	WeaviateKey, WeaviateAdminKey string
 
 	OdooURL      string
+	OdooVersion  int      // 0: 19
+	OdooSpanish  []string // settings of a Hearth whose Odoo user's language is Spanish
 	OdooDB       string
 	OdooUser     string
 	OdooPassword string
@@ -102,6 +105,7 @@ func Run(t *testing.T, bin string, u Upstreams) {
 func newSuite(t *testing.T, bin string, u Upstreams) *suite {
 	t.Helper()
 	mark := strconv.FormatUint(rand.Uint64(), 36)
+	u.OdooVersion = cmp.Or(u.OdooVersion, 19)
 	s := &suite{Upstreams: u, bin: bin, message: "Contract_" + mark, mute: "ContractMute_" + mark}
 	s.weaviate = newDirect(t, u)
 	out := s.makeClasses(t)

@@ -87,6 +87,15 @@ func (s *suite) door(t *testing.T) {
 					t.Errorf("Host %q: %v, want in: %t", host, r, in)
 				}
 			}
+			for target, expected := range map[string]int{ // in absolute form
+				"http://localhost:2774/v1/chats/door/mute": 200, "HTTP://127.0.0.1/v1/chats/door/mute": 200, "http://localhost/v1/chats/no%2Fdoor/mute": 200,
+				"http://evil.example/v1/chats/door/mute": 403, "http://localhost@evil.example/healthz": 403, "https://localhost/healthz": 403,
+				"http://localhost/v1/chats/door": 404, "http://localhost/v1/chats/door/mute?unknown=1": 400,
+			} {
+				if r := h.get(t, target); r.status != expected {
+					t.Errorf("%s: %v, want %d", target, r, expected)
+				}
+			}
 			for _, origin := range []string{"http://localhost:3000", "http://127.0.0.1"} {
 				if r := h.get(t, chatPath("door", "mute"), "Origin", origin, "Sec-Fetch-Site", "same-origin"); r.status != http.StatusOK {
 					t.Errorf("Origin %s: %v", origin, r)
@@ -223,9 +232,18 @@ func (s *suite) badInput(t *testing.T) {
 	} {
 		mistakes = append(mistakes, mistake{"GET", path, nil, field})
 	}
+	for path, method := range everyCall() { // a slip in a name must not pass for a default
+		mistakes = append(mistakes, mistake{method, path + "?unknown=1", nil, "unknown"})
+	}
+	for path, field := range map[string]string{
+		chatPath("bad", "history") + "?num_messages=1&num_messages=1": "num_messages", chatPath("bad", "history") + "?full_text_len=1&num_message=1": "num_message",
+		"/v1/odoo/models?names=res.partner&names=res.users": "names", "/v1/odoo/models?model=res.partner": "model",
+	} {
+		mistakes = append(mistakes, mistake{"GET", path, nil, field})
+	}
 	for path, field := range map[string]string{
 		"/v1/cache?chat=": "chat", "/v1/cache?chat=" + strings.Repeat("a", 513): "chat", "/v1/cache?model=": "model", "/v1/cache?model=a%20b": "model", "/v1/cache?chat=a&model=res.partner": "model",
-		"/v1/cache?chat=a&chat=b": "chat",
+		"/v1/cache?chat=a&chat=b": "chat", "/v1/cache?chats=a": "chats",
 	} {
 		mistakes = append(mistakes, mistake{"DELETE", path, nil, field})
 	}

@@ -3,9 +3,18 @@ package contract
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
+
+// lines are a header's lines.
+func lines(name, values string) (headers []string) {
+	for v := range strings.SplitSeq(values, "\n") {
+		headers = append(headers, name, v)
+	}
+	return headers
+}
 
 // cachingHeaders runs one list of expectations over every call that is cached.
 func (s *suite) cachingHeaders(t *testing.T) {
@@ -66,6 +75,11 @@ func (s *suite) cachingHeaders(t *testing.T) {
 			status(fresh("Cache-Control", "only-if-cached"), hit)
 			status(fresh("Cache-Control", "max-age=60"), hit) // allows no more than the policy does
 			status(ask(t, h, "Cache-Control", "max-age=0"), cacheStatus{fwd: "request"})
+			status(ask(t, h, "Cache-Control", "max-age=0, max-age=1000"), cacheStatus{fwd: "request"}) // the stricter one counts
+			status(ask(t, h, "Cache-Control", "max-age=1000, max-age=0"), cacheStatus{fwd: "request"})
+			status(fresh("Cache-Control", "min-fresh=0"), hit)
+			status(ask(t, h, "Cache-Control", "min-fresh=60"), cacheStatus{fwd: "request"}) // nothing is fresh for so long
+			status(fresh("Cache-Control", `extension="a, no-cache"`), hit)
 			status(ask(t, h, "Cache-Control", "No-Cache, unknown=1"), cacheStatus{fwd: "request"})
 
 			loading := time.Now()
@@ -82,8 +96,11 @@ func (s *suite) cachingHeaders(t *testing.T) {
 			}
 			wantProblem(t, ask(t, h, "Cache-Control", "only-if-cached"), http.StatusGatewayTimeout)
 			wantProblem(t, ask(t, h, "Cache-Control", "max-stale=0, only-if-cached"), http.StatusGatewayTimeout)
-			if p := wantProblem(t, ask(t, h, "Cache-Control", "max-age=soon"), http.StatusBadRequest); p.Field != "Cache-Control" {
-				t.Errorf("max-age=soon: %+v", p)
+			wantProblem(t, ask(t, h, "Cache-Control", "min-fresh=0, max-stale, only-if-cached"), http.StatusGatewayTimeout)
+			for _, control := range []string{"max-age=soon", "min-fresh", "max-stale=1.5", "max-age=1, max-age=-1"} {
+				if p := wantProblem(t, ask(t, h, "Cache-Control", control), http.StatusBadRequest); p.Field != "Cache-Control" {
+					t.Errorf("%s: %+v", control, p)
+				}
 			}
 			r := ask(t, h, "Cache-Control", "max-age=60") // makes nothing fresh that is not
 			if c := cached(t, r); c.fwd != "stale" {
@@ -117,8 +134,8 @@ func (s *suite) cachingHeaders(t *testing.T) {
 			if len(tag) < 3 || tag[0] != '"' {
 				t.Fatalf("%s: ETag is %q", path, tag)
 			}
-			for _, held := range []string{tag, `"x", ` + tag, "W/" + tag, "*"} {
-				again := h.get(t, path, "If-None-Match", held)
+			for _, held := range []string{tag, `"x", ` + tag, `"x, y",W/` + tag, "W/" + tag, "*", "\"x\"\n" + tag, tag + "\n\"x\""} {
+				again := h.get(t, path, lines("If-None-Match", held)...)
 				if again.status != http.StatusNotModified || len(again.body) != 0 || again.header.Get("ETag") != tag {
 					t.Errorf("%s with %s: %v", path, held, again)
 				}

@@ -89,6 +89,23 @@ func (s *suite) identity(t *testing.T) {
 		}
 		wantContents(t, "history", contents(h.history(t, chat, 10, "Cache-Control", "no-cache").AllMessages), []string{"one"})
 	})
+	t.Run("an Idempotency-Key is free again after a refusal", func(t *testing.T) {
+		chat := "refused"
+		wrong := map[string]any{"role": "user", "content": "wrong", "properties": map[string]any{"no such property": 1}}
+		if r := h.post(t, messages(chat), wrong, "Idempotency-Key", "k"); r.status != http.StatusBadGateway {
+			t.Fatalf("Weaviate takes what it should refuse: %v", r)
+		}
+		right := client.NewMessage{Role: "user", Content: "right"}
+		want[client.Appended](t, h.post(t, messages(chat), right, "Idempotency-Key", "k"), http.StatusCreated)
+		wantProblem(t, h.post(t, messages(chat), wrong, "Idempotency-Key", "k"), 422)
+		wantContents(t, "history", contents(h.history(t, chat, 10, "Cache-Control", "no-cache").AllMessages), []string{"right"})
+	})
+	t.Run("an Idempotency-Key given twice is refused", func(t *testing.T) {
+		p := wantProblem(t, h.post(t, messages("twice"), client.NewMessage{Role: "user", Content: "x"}, "Idempotency-Key", "a", "Idempotency-Key", "b"), 400)
+		if p.Field != "Idempotency-Key" {
+			t.Errorf("the problem is %+v", p)
+		}
+	})
 	t.Run("an id taken from another chat overwrites nothing", func(t *testing.T) {
 		ids := h.write(t, "owner", client.NewMessage{Role: "user", Content: "mine", CreatedAt: at, ID: "name"},
 			client.NewMessage{Role: "assistant", Content: "mine too", CreatedAt: at})

@@ -12,29 +12,35 @@ import (
 	"hearth/client"
 )
 
-// logins are the ways to be let in by Odoo, and whether JSON-2 is then spoken.
+// logins are the ways to be let in by Odoo.
 func (s *suite) logins() map[string][]string {
 	uid := fmt.Sprint("HEARTH_ODOO_UID=", s.OdooUID)
-	return map[string][]string{
-		"json2 with an API key":         {"HEARTH_ODOO_PROTOCOL=json2", "HEARTH_ODOO_USER="},
+	all := map[string][]string{
 		"jsonrpc with a password":       {"HEARTH_ODOO_PROTOCOL=jsonrpc", "HEARTH_ODOO_KEY=" + s.OdooPassword},
 		"jsonrpc with an API key":       {"HEARTH_ODOO_PROTOCOL=jsonrpc", uid, "HEARTH_ODOO_USER="},
 		"auto with an API key":          {},
 		"auto with a password, the uid": {"HEARTH_ODOO_KEY=" + s.OdooPassword, uid},
 	}
+	if s.OdooVersion >= 19 {
+		all["json2 with an API key"] = []string{"HEARTH_ODOO_PROTOCOL=json2", "HEARTH_ODOO_USER="}
+	}
+	return all
 }
 
 func (s *suite) odoo(t *testing.T) {
 	for name, env := range s.logins() {
 		t.Run(name, func(t *testing.T) {
 			h := s.start(t, append(env, "HEARTH_TTL_ODOO_READ=1h")...)
-			named := strings.Contains(name, "json2") || name == "auto with an API key"
-			t.Run("models are described", func(t *testing.T) { odooModels(t, h) })
+			named := s.OdooVersion >= 19 && (strings.Contains(name, "json2") || name == "auto with an API key")
+			t.Run("models are described", func(t *testing.T) { s.odooModels(t, h) })
 			t.Run("reads are held until something is written", func(t *testing.T) { odooReads(t, h, s.OdooUser) })
+			t.Run("questions of every kind are held", func(t *testing.T) { s.odooQuestions(t, h) })
 			t.Run("errors are Odoo's own words, without its inside", func(t *testing.T) { odooErrors(t, h) })
-			t.Run("positional arguments are understood or refused", func(t *testing.T) { odooArguments(t, h, s.OdooUser, named) })
+			t.Run("positional arguments are understood or refused", func(t *testing.T) { s.odooArguments(t, h, named) })
 		})
 	}
+	t.Run("a model that is missing leaves the others alone", s.odooModelMissing)
+	t.Run("names and labels are in the user's language", s.odooLanguage)
 	t.Run("wrong credentials are told apart from a wrong call", func(t *testing.T) {
 		for _, env := range [][]string{
 			{"HEARTH_ODOO_KEY=wrong", "HEARTH_ODOO_PROTOCOL=json2"},
@@ -52,7 +58,11 @@ func (s *suite) odoo(t *testing.T) {
 	})
 }
 
-func odooModels(t *testing.T, h *hearth) {
+func (s *suite) odooModels(t *testing.T, h *hearth) {
+	called := map[string]string{"res.partner": `"Contact"`, "res.users": `"User"`}
+	if s.OdooVersion < 16 {
+		called["res.users"] = `"Users"`
+	}
 	for path, names := range map[string][]string{
 		"/v1/odoo/models": {"res.partner"}, "/v1/odoo/models?names=res.users": {"res.users"},
 		"/v1/odoo/models?names=res.partner,%20res.users,res.partner": {"res.partner", "res.users"},
@@ -61,7 +71,7 @@ func odooModels(t *testing.T, h *hearth) {
 		models := wantKeys(t, "models", got["models"], names...)
 		for name, raw := range models {
 			m := wantKeys(t, name, raw, "fields", "name")
-			if display := string(m["name"]); display != map[string]string{"res.partner": `"Contact"`, "res.users": `"User"`}[name] {
+			if display := string(m["name"]); display != called[name] {
 				t.Errorf("%s is called %s", name, display)
 			}
 			fields := map[string]map[string]any{}
@@ -79,11 +89,118 @@ func odooModels(t *testing.T, h *hearth) {
 	if !cached(t, h.get(t, "/v1/odoo/models?names=res.users,res.partner")).hit {
 		t.Error("models that are held were fetched again")
 	}
-	for _, names := range []string{"no.such.model", "res.partner,no.such.model"} {
+	for _, names := range []string{"no.such.model", "no.such.model,no.other.model"} {
 		p := wantProblem(t, h.get(t, "/v1/odoo/models?names="+names), http.StatusNotFound)
-		if p.Upstream != "odoo" || p.Retryable || !strings.Contains(p.Detail, "no.such.model") {
+		if p.Upstream != "odoo" || p.Retryable || !strings.Contains(p.Detail, "no.such.model") || len(p.Errors) == 1 {
 			t.Errorf("the problem is %+v", p)
 		}
+	}
+}
+
+func (s *suite) odooModelMissing(t *testing.T) {
+	h := s.start(t, "HEARTH_ODOO_MODELS=no.such.model,res.partner,res.users")
+	got := h.get(t, "/v1/odoo/models")
+	reply := wantKeys(t, "the reply", got.body, "errors", "models")
+	wantKeys(t, "models", reply["models"], "res.partner", "res.users")
+	missing := func(where string, p *client.Problem) {
+		t.Helper()
+		if p == nil || p.Status != http.StatusNotFound || p.Upstream != "odoo" || p.Retryable || !strings.Contains(p.Detail, "HEARTH_ODOO_MODELS") {
+			t.Errorf("%s: the problem is %+v", where, p)
+		}
+	}
+	all := want[client.Models](t, got, http.StatusOK)
+	missing("models", all.Errors["no.such.model"])
+	if cached(t, got).hit || got.header.Get("ETag") == "" {
+		t.Errorf("a first reply with an error is %s, ETag %q", got.header.Get("Cache-Status"), got.header.Get("ETag"))
+	}
+	again := h.get(t, "/v1/odoo/models")
+	if cached(t, again).hit || string(again.body) != string(got.body) {
+		t.Errorf("asked again, it is %s %v", again.header.Get("Cache-Status"), again)
+	}
+	if came := h.get(t, "/v1/odoo/models?names=res.users,res.partner"); !cached(t, came).hit {
+		t.Error("the models that came are not held")
+	}
+	pre := h.post(t, "/v1/preprocess", map[string]any{"chat_id": "model missing", "text": "x", "route_name": "odoo_erp", "enable_odoo": true})
+	parts := want[client.Preprocess](t, pre, http.StatusOK)
+	missing("preprocess", parts.Errors["odoo_models.no.such.model"])
+	if len(parts.Errors) != 1 || len(parts.OdooModels) != 2 || len(parts.OdooModels["res.partner"].Fields) == 0 || parts.Cache["odoo_models"] != "miss" {
+		t.Errorf("preprocess: errors %v, cache %v, models %d", parts.Errors, parts.Cache, len(parts.OdooModels))
+	}
+	none := s.start(t, "HEARTH_ODOO_MODELS=no.such.model,no.other.model")
+	pre = none.post(t, "/v1/preprocess", map[string]any{"chat_id": "model missing", "text": "x", "route_name": "odoo_erp", "enable_odoo": true})
+	parts = want[client.Preprocess](t, pre, http.StatusOK)
+	missing("preprocess without any model", parts.Errors["odoo_models"])
+	if len(parts.Errors) != 1 || parts.OdooModels != nil {
+		t.Errorf("preprocess without any model: errors %v, models %v", parts.Errors, parts.OdooModels)
+	}
+}
+
+func (s *suite) odooLanguage(t *testing.T) {
+	label := func(h *hearth, kwargs map[string]any) string {
+		kwargs["allfields"], kwargs["attributes"] = []string{"name"}, []string{"string"}
+		got := result[map[string]map[string]string](t, h.call(t, "res.partner", "fields_get", nil, kwargs))
+		return got["name"]["string"]
+	}
+	const english, spanish = "Name", "Nombre"
+	for name, env := range map[string][]string{"the user's own": s.OdooSpanish, "the setting's": {"HEARTH_ODOO_LANG=es_ES"}} {
+		h := s.start(t, env...)
+		m := want[client.Models](t, h.get(t, "/v1/odoo/models"), http.StatusOK).Models["res.partner"]
+		var field struct{ String string }
+		if err := json.Unmarshal(m.Fields["name"], &field); err != nil {
+			t.Fatal(err)
+		}
+		if m.Name != "Contacto" || field.String != spanish {
+			t.Errorf("%s: the model is %q, its name %q", name, m.Name, field.String)
+		}
+		if got := label(h, map[string]any{}); got != spanish {
+			t.Errorf("%s: a call brings %q", name, got)
+		}
+		for _, context := range []map[string]any{{"lang": "en_US"}, {"lang": false}} {
+			if got := label(h, map[string]any{"context": context}); got != english {
+				t.Errorf("%s: a call with the context %v brings %q", name, context, got)
+			}
+		}
+	}
+	if got := label(s.main, map[string]any{}); got != english {
+		t.Errorf("a user whose language is English gets %q", got)
+	}
+	if s.OdooVersion > 14 { // which answers in English
+		h := s.start(t, "HEARTH_ODOO_LANG=fr_FR")
+		if p := wantProblem(t, h.get(t, "/v1/odoo/models"), http.StatusBadGateway); !strings.Contains(p.Detail, "HEARTH_ODOO_LANG") {
+			t.Errorf("without the language the problem is %+v", p)
+		}
+	}
+}
+
+// odooQuestions asks what changes nothing, though it is no read of records: it is held, and leaves what is held alone.
+func (s *suite) odooQuestions(t *testing.T, h *hearth) {
+	count := func() reply { return h.call(t, "res.partner", "search_count", []any{[]any{}}, nil) }
+	count()
+	group := []any{s.OdooUID, "base.group_user"}
+	if s.OdooVersion < 18 {
+		group = group[1:]
+	}
+	type question struct {
+		model, method string
+		args          []any
+	}
+	questions := []question{
+		{"res.users", "has_group", group},
+		{"ir.config_parameter", "get_param", []any{"web.base.url"}},
+		{"res.partner", "check_access_rights", []any{"read"}},
+		{"res.users", "context_get", nil},
+	}
+	if s.OdooVersion < 18 {
+		questions = append(questions, question{"res.partner", "name_get", []any{[]int{1}}})
+	}
+	for _, q := range questions {
+		first := h.call(t, q.model, q.method, q.args, nil)
+		if again := h.call(t, q.model, q.method, q.args, nil); first.status != http.StatusOK || !cached(t, again).hit || string(again.body) != string(first.body) {
+			t.Errorf("%s: %v, then %s %v", q.method, first, again.header.Get("Cache-Status"), again)
+		}
+	}
+	if !cached(t, count()).hit {
+		t.Error("a question dropped the records that were held")
 	}
 }
 
@@ -180,6 +297,8 @@ func odooErrors(t *testing.T, h *hearth) {
 		{"an unknown field to read", "res.partner", "search_read", map[string]any{"domain": []any{}, "fields": []string{"no_such_field"}, "limit": 1}, 422, "no_such_field"},
 		{"an unknown field in a domain", "res.partner", "search_count", map[string]any{"domain": []any{[]any{"no_such_field", "=", 1}}}, 422, "no_such_field"},
 		{"an unknown field to write", "res.partner", "create", map[string]any{"vals_list": map[string]any{"name": "x", "no_such_field": 1}}, 422, "no_such_field"},
+		{"an unknown field to change", "res.partner", "write", map[string]any{"ids": []int{1}, "vals": map[string]any{"no_such_field": 1}}, 422, "no_such_field"},
+		{"a domain that is none", "res.partner", "search_read", map[string]any{"domain": []any{[]any{"name", "="}}}, 422, ""},
 		{"a missing record", "res.partner", "write", map[string]any{"ids": []int{99999999}, "vals": map[string]any{"name": "x"}}, 404, ""},
 		{"a missing argument", "res.partner", "write", map[string]any{"ids": []int{1}}, 422, "vals"},
 		{"an unknown argument", "res.partner", "search_count", map[string]any{"domain": []any{}, "no_such_argument": 1}, 422, "no_such_argument"},
@@ -203,7 +322,8 @@ func odooErrors(t *testing.T, h *hearth) {
 }
 
 // odooArguments: named says that the protocol takes named arguments only.
-func odooArguments(t *testing.T, h *hearth, login string, named bool) {
+func (s *suite) odooArguments(t *testing.T, h *hearth, named bool) {
+	login := s.OdooUser
 	mine := []any{[]any{"login", "=", login}}
 	ids := result[[]int](t, h.call(t, "res.users", "search", []any{mine}, nil))
 	if len(ids) != 1 {
@@ -222,8 +342,12 @@ func odooArguments(t *testing.T, h *hearth, login string, named bool) {
 			t.Errorf("%s brings %v", name, got)
 		}
 	}
-	if got := result[bool](t, h.call(t, "res.partner", "has_access", []any{[]int{}, "read"}, nil)); !got {
-		t.Error("has_access answers false")
+	method, args := "has_access", []any{[]int{}, "read"}
+	if s.OdooVersion < 18 {
+		method, args = "check_access_rights", []any{"read"}
+	}
+	if got := result[bool](t, h.call(t, "res.partner", method, args, nil)); !got {
+		t.Errorf("%s answers false", method)
 	}
 	for _, c := range []struct {
 		method string

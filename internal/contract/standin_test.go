@@ -32,13 +32,17 @@ func TestTheStandInsKeepTheContract(t *testing.T) {
 	g := serve(testnet.Serve(weaviate, testnet.Config{TLS: true, HTTP2: true}))
 	f := serve(testnet.Serve(few, testnet.Config{HTTP2: true}))
 	o := serve(testnet.Serve(odoo, testnet.Config{TLS: true}))
+	spanish := login
+	spanish.Lang = "es_ES"
+	es := serve(testnet.Serve(odootest.New(spanish), testnet.Config{}))
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(ca, slices.Concat(w.CA, g.CA, o.CA), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	bin, u := Build(t), Upstreams{
 		WeaviateURL: w.URL, WeaviateGRPC: g.URL, OdooURL: o.URL, CAFile: ca, Weaviate: &weaviate.Knobs, Odoo: &odoo.Knobs, Turns: 400, TalksTTL: 100 * time.Millisecond,
-		OdooDB: login.DB, OdooUser: login.Login, OdooPassword: login.Password, OdooKey: login.Key, OdooUID: login.UID,
+		OdooSpanish: []string{"HEARTH_ODOO_URL=" + es.URL},
+		OdooDB:      login.DB, OdooUser: login.Login, OdooPassword: login.Password, OdooKey: login.Key, OdooUID: login.UID,
 	}
 	t.Run("handlers", func(t *testing.T) { RunHandlers(t, bin, u, 15, 30) })
 	t.Run("contract", func(t *testing.T) { Run(t, bin, u) })

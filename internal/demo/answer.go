@@ -9,75 +9,74 @@ import (
 	"slices"
 	"time"
 
+	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
+	"google.golang.org/protobuf/proto"
+
 	"hearth/client"
 )
 
-// answer is what both ways have to agree on.
+// answer is what all ways have to agree on.
 type answer struct {
-	History  [][3]string `json:"history"` // id, role, content
-	Muted    bool        `json:"muted"`
-	Relevant []string    `json:"relevant"` // ids
-	Model    string      `json:"model"`    // display name
-	Fields   []string    `json:"fields"`   // names
+	History  [][3]string // id, role, content
+	Muted    bool
+	Relevant []string // ids
+	Model    string   // display name
+	Fields   []string // names
 }
 
-func ofHearth(p *client.Preprocess) answer {
-	a := answer{Muted: p.MuteStatus.Muted, Model: p.OdooModels["res.partner"].Name}
+func ofHearth(p *client.Preprocess) (a answer, err error) {
+	if len(p.Errors) > 0 {
+		return a, fmt.Errorf("parts failed: %v", p.Errors)
+	}
+	if p.MuteStatus == nil || p.History == nil {
+		return a, fmt.Errorf("a part is missing: %+v", p)
+	}
+	a.Muted, a.Model = p.MuteStatus.Muted, p.OdooModels["res.partner"].Name
 	for _, m := range p.History.AllMessages {
 		a.History = append(a.History, [3]string{m.ID, m.Role, m.Content})
 	}
 	for _, m := range p.RelevantMessages {
 		a.Relevant = append(a.Relevant, m.ID)
 	}
-	for name := range p.OdooModels["res.partner"].Fields {
-		a.Fields = append(a.Fields, name)
-	}
-	slices.Sort(a.Fields)
-	return a
+	a.Fields = slices.Sorted(maps.Keys(p.OdooModels["res.partner"].Fields))
+	return a, nil
+}
+
+// row is an object in a reply of Weaviate.
+type row struct {
+	id            string
+	role, content string
+	created       time.Time
+	muted         bool
 }
 
 // ofUpstreams reads the replies to directCalls.
-func ofUpstreams(replies map[string]any) (a answer, err error) {
-	type object struct {
-		Role       string    `json:"role"`
-		Content    string    `json:"content"`
-		CreatedAt  time.Time `json:"created_at"`
-		Muted      bool      `json:"muted"`
-		Additional struct {
-			ID string `json:"id"`
-		} `json:"_additional"`
-	}
-	rows := func(name, class string) []object {
-		var r struct {
-			Data   struct{ Get map[string][]object }
-			Errors []any
-		}
-		if e := convert(replies[name], &r); e != nil {
+func ofUpstreams(replies map[string][]byte) (a answer, err error) {
+	rows := func(name string) []row {
+		list, e := searched(replies[name])
+		if e != nil {
 			err = errors.Join(err, fmt.Errorf("%s: %w", name, e))
 		}
-		if len(r.Errors) > 0 {
-			err = errors.Join(err, fmt.Errorf("%s: %v", name, r.Errors))
-		}
-		return r.Data.Get[class]
+		return list
 	}
-	history := append(rows("history_user", "Message"), rows("history_assistant", "Message")...)
-	slices.SortFunc(history, func(x, y object) int {
-		return cmp.Or(x.CreatedAt.Compare(y.CreatedAt), -cmp.Compare(x.Role, y.Role), cmp.Compare(x.Additional.ID, y.Additional.ID))
+	history := append(rows("history_user"), rows("history_assistant")...)
+	slices.SortFunc(history, func(x, y row) int {
+		return cmp.Or(x.created.Compare(y.created), -cmp.Compare(x.role, y.role), cmp.Compare(x.id, y.id))
 	})
 	for _, m := range history {
-		a.History = append(a.History, [3]string{m.Additional.ID, m.Role, m.Content})
+		a.History = append(a.History, [3]string{m.id, m.role, m.content})
 	}
-	for _, m := range rows("mute", "ChatStatus") {
-		a.Muted = a.Muted || m.Muted
+	for _, m := range rows("mute") {
+		a.Muted = a.Muted || m.muted
 	}
-	for _, m := range rows("relevant", "Message") {
-		a.Relevant = append(a.Relevant, m.Additional.ID)
+	for _, m := range rows("relevant") {
+		a.Relevant = append(a.Relevant, m.id)
 	}
 	var names []struct {
 		DisplayName string `json:"display_name"`
 	}
 	var fields map[string]any
-	err = errors.Join(err, convert(replies["model_name"], &names), convert(replies["model_fields"], &fields))
+	err = errors.Join(err, json.Unmarshal(replies["model_name"], &names), json.Unmarshal(replies["model_fields"], &fields))
 	if len(names) != 1 {
 		return a, errors.Join(err, fmt.Errorf("names of one model: %v", names))
 	}
@@ -85,11 +84,24 @@ func ofUpstreams(replies map[string]any) (a answer, err error) {
 	return a, err
 }
 
-// convert reads decoded JSON as a type.
-func convert(from, into any) error {
-	b, err := json.Marshal(from)
-	if err != nil {
-		return err
+// searched reads a reply of Weaviate.
+func searched(reply []byte) (rows []row, err error) {
+	var r pb.SearchReply
+	if err := proto.Unmarshal(reply, &r); err != nil {
+		return nil, err
 	}
-	return json.Unmarshal(b, into)
+	for _, result := range r.GetResults() {
+		value := result.GetProperties().GetNonRefProps().GetFields()
+		m := row{
+			id: result.GetMetadata().GetId(), role: value["role"].GetTextValue(), content: value["content"].GetTextValue(),
+			muted: value["muted"].GetBoolValue(),
+		}
+		if at := value["created_at"].GetDateValue(); at != "" {
+			if m.created, err = time.Parse(time.RFC3339, at); err != nil {
+				return nil, err
+			}
+		}
+		rows = append(rows, m)
+	}
+	return rows, nil
 }

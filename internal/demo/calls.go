@@ -2,47 +2,84 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
+
+	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
+	"google.golang.org/protobuf/proto"
 )
 
-// call is one request to an upstream, as a handler without Hearth makes it.
+// call is one request to an upstream, as a handler without Hearth makes it: over gRPC to Weaviate, over HTTP to Odoo.
 type call struct {
 	Name    string            `json:"name"`
+	GRPC    bool              `json:"grpc"`
 	Host    string            `json:"host"`
 	Path    string            `json:"path"`
-	Headers map[string]string `json:"headers"`
-	Body    string            `json:"body"`
+	Headers map[string]string `json:"headers,omitempty"`
+	Body    []byte            `json:"body"`
 }
 
 // directCalls are all that one preprocess needs: a history of 10 per role, the mute, what is relevant, one model.
 func directCalls(u *upstreams, chat, text string) []call {
-	const message = "chat_id role content created_at _additional{id}"
-	recent := func(role string) string {
-		return fmt.Sprintf(`{Get{Message(where:{operator:And,operands:[%s,%s]},sort:[{path:["created_at"],order:desc}],limit:10){%s}}}`,
-			equal("chat_id", chat), equal("role", role), message)
+	recent := func(role string) *pb.SearchRequest {
+		r := messages(10, all(equal("chat_id", chat), equal("role", role)))
+		r.SortBy = []*pb.SortBy{{Path: []string{"created_at"}}}
+		return r
 	}
-	relevant := fmt.Sprintf(`{Get{Message(bm25:{query:%s,properties:["content"]},where:{operator:And,operands:[%s,{operator:Or,operands:[%s,%s]}]},limit:5){%s}}}`,
-		quote(text), equal("chat_id", chat), equal("role", "user"), equal("role", "assistant"), message)
-	mute := fmt.Sprintf(`{Get{ChatStatus(where:%s,limit:1){chat_id muted muted_until}}}`, equal("chat_id", chat))
-
-	graphQL := func(name, query string) call {
-		return call{name, u.weaviate.Addr, "/v1/graphql", map[string]string{"Content-Type": "application/json"}, encode(map[string]string{"query": query})}
-	}
-	odoo := func(name, path string, kwargs map[string]any) call {
-		return call{name, u.odoo.Addr, "/json/2/" + path, map[string]string{
-			"Content-Type": "application/json", "Authorization": "bearer " + odooKey, "X-Odoo-Database": odooDB,
-		}, encode(kwargs)}
-	}
+	relevant := messages(5, all(equal("chat_id", chat), either(equal("role", "user"), equal("role", "assistant"))))
+	relevant.Bm25Search = &pb.BM25{Query: text, Properties: []string{"content"}}
 	return []call{
-		graphQL("history_user", recent("user")),
-		graphQL("history_assistant", recent("assistant")),
-		graphQL("mute", mute),
-		graphQL("relevant", relevant),
-		odoo("model_fields", "res.partner/fields_get", map[string]any{
+		u.search("history_user", recent("user")),
+		u.search("history_assistant", recent("assistant")),
+		u.search("mute", search("ChatStatus", 1, equal("chat_id", chat), "chat_id", "muted", "muted_until")),
+		u.search("relevant", relevant),
+		u.call("model_fields", "res.partner/fields_get", map[string]any{
 			"attributes": []string{"string", "type", "required", "readonly", "relation", "selection"},
 		}),
-		odoo("model_name", "ir.model/display_name_for", map[string]any{"models": []string{"res.partner"}}),
+		u.call("model_name", "ir.model/display_name_for", map[string]any{"models": []string{"res.partner"}}),
 	}
+}
+
+// search is a call to Weaviate.
+func (u *upstreams) search(name string, req *pb.SearchRequest) call {
+	body, err := proto.Marshal(req)
+	if err != nil {
+		panic(err) // text always encodes
+	}
+	return call{Name: name, GRPC: true, Host: u.grpc.Addr, Path: "/weaviate.v1.Weaviate/Search", Body: body}
+}
+
+// call is a call to Odoo.
+func (u *upstreams) call(name, path string, kwargs map[string]any) call {
+	return call{Name: name, Host: u.odoo.Addr, Path: "/json/2/" + path, Body: []byte(encode(kwargs)), Headers: map[string]string{
+		"Content-Type": "application/json", "Authorization": "bearer " + odooKey, "X-Odoo-Database": odooDB,
+	}}
+}
+
+func messages(limit uint32, where *pb.Filters) *pb.SearchRequest {
+	return search("Message", limit, where, "chat_id", "role", "content", "created_at")
+}
+
+func search(class string, limit uint32, where *pb.Filters, properties ...string) *pb.SearchRequest {
+	return &pb.SearchRequest{
+		Collection: class, Filters: where, Limit: limit,
+		Properties:  &pb.PropertiesRequest{NonRefProperties: properties},
+		Metadata:    &pb.MetadataRequest{Uuid: true},
+		Uses_123Api: true, Uses_125Api: true, Uses_127Api: true,
+	}
+}
+
+func equal(property, text string) *pb.Filters {
+	return &pb.Filters{
+		Operator: pb.Filters_OPERATOR_EQUAL, TestValue: &pb.Filters_ValueText{ValueText: text},
+		Target: &pb.FilterTarget{Target: &pb.FilterTarget_Property{Property: property}},
+	}
+}
+
+func all(filters ...*pb.Filters) *pb.Filters {
+	return &pb.Filters{Operator: pb.Filters_OPERATOR_AND, Filters: filters}
+}
+
+func either(filters ...*pb.Filters) *pb.Filters {
+	return &pb.Filters{Operator: pb.Filters_OPERATOR_OR, Filters: filters}
 }
 
 // The three ways to make them. As handlers do it today, the history comes first and the rest after it.
@@ -56,12 +93,6 @@ func oneByOne(calls []call) (stages [][]call) {
 func inTwoStages(calls []call) [][]call { return [][]call{calls[:2], calls[2:]} }
 
 func allAtOnce(calls []call) [][]call { return [][]call{calls} }
-
-func equal(property, value string) string {
-	return fmt.Sprintf("{path:[%s],operator:Equal,valueText:%s}", quote(property), quote(value))
-}
-
-func quote(s string) string { return encode(s) }
 
 func encode(v any) string {
 	b, err := json.Marshal(v)

@@ -13,7 +13,11 @@ import (
 	"os"
 	"time"
 
+	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/protobuf/proto"
 
 	"hearth/client"
 	"hearth/internal/lambdatest"
@@ -31,15 +35,25 @@ type job struct {
 	ChatID    string   `json:"chat_id"`
 	Text      string   `json:"text"`
 	RouteName string   `json:"route_name"`
-	Stages    [][]call `json:"stages,omitempty"`
+	Stages    [][]call `json:"stages"`
 	CAFile    string   `json:"ca_file"`
 }
 
-// sample is what came of it.
+// sample is what came of it: how long it took, and Hearth's reply or those of the upstreams.
 type sample struct {
-	MS     float64           `json:"ms"`
-	Answer answer            `json:"answer"`
-	Cache  map[string]string `json:"cache"` // of a preprocess through Hearth: hit, miss or stale
+	MS         float64            `json:"ms"`
+	Preprocess *client.Preprocess `json:"preprocess"`
+	Replies    map[string][]byte  `json:"replies"` // by the calls' names
+}
+
+// read says what was found, and through Hearth which parts were a hit, a miss or stale.
+func (s sample) read() (a answer, cache map[string]string, err error) {
+	if s.Preprocess == nil {
+		a, err = ofUpstreams(s.Replies)
+		return a, nil, err
+	}
+	a, err = ofHearth(s.Preprocess)
+	return a, s.Preprocess.Cache, err
 }
 
 // turn is an event of the sample handlers, and reply their result.
@@ -100,40 +114,33 @@ func (h *goHandler) turn(ctx context.Context, e turn) (r reply, err error) {
 	return r, err
 }
 
-func (h *goHandler) measure(ctx context.Context, j job) (sample, error) {
+func (h *goHandler) measure(ctx context.Context, j job) (s sample, err error) {
 	start := time.Now()
 	if j.Variant == "hearth" {
-		p, err := h.hearth.Preprocess(ctx, client.PreprocessRequest{
+		s.Preprocess, err = h.hearth.Preprocess(ctx, client.PreprocessRequest{
 			ChatID: j.ChatID, Text: j.Text, RouteName: j.RouteName, EnableOdoo: true, NumMessages: 10,
 		})
-		if err != nil {
-			return sample{}, err
-		}
-		ms := since(start)
-		if len(p.Errors) > 0 {
-			return sample{}, fmt.Errorf("parts failed: %v", p.Errors)
-		}
-		return sample{MS: ms, Answer: ofHearth(p), Cache: p.Cache}, nil
+	} else {
+		s.Replies, err = h.ask(ctx, j.Stages)
 	}
-	replies, err := h.ask(ctx, j.Stages)
-	if err != nil {
-		return sample{}, err
-	}
-	ms := since(start)
-	a, err := ofUpstreams(replies)
-	return sample{MS: ms, Answer: a}, err
+	s.MS = ms(time.Since(start))
+	return s, err
 }
 
-func since(start time.Time) float64 { return float64(time.Since(start).Microseconds()) / 1000 }
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // ask makes each stage's calls at the same time, one stage after another.
-func (h *goHandler) ask(ctx context.Context, stages [][]call) (map[string]any, error) {
-	replies := map[string]any{}
+func (h *goHandler) ask(ctx context.Context, stages [][]call) (map[string][]byte, error) {
+	replies := map[string][]byte{}
 	for _, stage := range stages {
 		g, ctx := errgroup.WithContext(ctx)
-		got := make([]any, len(stage))
+		got := make([][]byte, len(stage))
 		for i, c := range stage {
-			g.Go(func() (err error) { got[i], err = h.send(ctx, c); return err })
+			send := h.post
+			if c.GRPC {
+				send = h.search
+			}
+			g.Go(func() (err error) { got[i], err = send(ctx, c); return err })
 		}
 		if err := g.Wait(); err != nil {
 			return nil, err
@@ -145,9 +152,27 @@ func (h *goHandler) ask(ctx context.Context, stages [][]call) (map[string]any, e
 	return replies, nil
 }
 
-// send makes one call over a connection of its own.
-func (h *goHandler) send(ctx context.Context, c call) (reply any, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+c.Host+c.Path, bytes.NewReader([]byte(c.Body)))
+// search asks Weaviate over a channel of its own.
+func (h *goHandler) search(ctx context.Context, c call) (reply []byte, err error) {
+	channel, err := grpc.NewClient(c.Host, grpc.WithTransportCredentials(credentials.NewTLS(h.tls)))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, channel.Close()) }()
+	var req pb.SearchRequest
+	if err := proto.Unmarshal(c.Body, &req); err != nil {
+		return nil, err
+	}
+	found, err := pb.NewWeaviateClient(channel).Search(ctx, &req)
+	if err != nil {
+		return nil, err
+	}
+	return proto.Marshal(found)
+}
+
+// post asks Odoo over a connection of its own.
+func (h *goHandler) post(ctx context.Context, c call) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+c.Host+c.Path, bytes.NewReader(c.Body))
 	if err != nil {
 		return nil, err
 	}
@@ -160,12 +185,8 @@ func (h *goHandler) send(ctx context.Context, c call) (reply any, err error) {
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return nil, err
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s %.300s", c.Name, resp.Status, b)
 	}
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s: %s %.300s", c.Name, resp.Status, b)
-	}
-	err = json.Unmarshal(b, &reply)
-	return reply, err
+	return b, err
 }

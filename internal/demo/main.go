@@ -76,6 +76,7 @@ func run(ctx context.Context, out, progress io.Writer, rounds int, rtt time.Dura
 		return err
 	}
 	fmt.Fprint(out, `
+(a) to (c) ask Weaviate over gRPC, as its clients do today, by a new channel for each call; and Odoo by a new connection for each.
 (d) A chat never seen before, the models dropped too; connections are warm.
 (e) The turn after that. The handler has written two messages and 30 s have passed: not in truth, but what the defaults
     let run out by then is dropped (history: 2 s, mute: 5 s). The models (1 h) and the connections (50 s) are held.
@@ -94,6 +95,9 @@ func run(ctx context.Context, out, progress io.Writer, rounds int, rtt time.Dura
 		return err
 	}
 	fmt.Fprintln(out)
+	if err := connections(out, d.opened); err != nil {
+		return err
+	}
 	return d.verdict(out)
 }
 

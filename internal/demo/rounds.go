@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -16,6 +17,7 @@ type variant struct {
 	name     string
 	held     string                // what Hearth had; "" without Hearth
 	ms       []float64             // one per sample
+	beyond   []float64             // ms beyond the stand-ins' own time, one per sample
 	requests []int                 // to the upstreams, one per sample
 	cache    map[string]string     // what every reply through Hearth must say of its parts
 	stages   func([]call) [][]call // without Hearth
@@ -41,6 +43,8 @@ type demo struct {
 	progress  io.Writer
 
 	a, b, c, d, e, f *variant
+	trips            []float64       // ms of a round trip beside each chat
+	opened           json.RawMessage // /debug/pools after the first preprocess
 }
 
 const (
@@ -53,6 +57,7 @@ func (d *demo) run(ctx context.Context) error {
 	for round := -1; round < d.rounds; round++ { // the first one opens connections and does not count
 		if round <= 0 {
 			d.a, d.b, d.c, d.d, d.e, d.f = variants()
+			d.trips = nil
 		}
 		if round >= 0 {
 			fmt.Fprintf(d.progress, "\rround %d of %d ", round+1, d.rounds)
@@ -76,6 +81,11 @@ func (d *demo) chat(ctx context.Context, n int, all bool) error {
 	if _, err := d.hearth.DropModel(ctx, "res.partner"); err != nil {
 		return err
 	}
+	trip, err := d.upstreams.roundTrip(ctx)
+	if err != nil {
+		return err
+	}
+	d.trips = append(d.trips, ms(trip))
 	ways := []*variant{d.d}
 	if all {
 		ways = append(ways, d.a, d.b, d.c)
@@ -86,9 +96,14 @@ func (d *demo) chat(ctx context.Context, n int, all bool) error {
 	if err := d.same(ctx, ways, chat, text); err != nil {
 		return err
 	}
+	if n == 0 {
+		if d.opened, err = d.hearth.DebugPools(ctx); err != nil {
+			return err
+		}
+	}
 
 	// The next turn, 30 s later, is not waited for: what would have run out by then is dropped.
-	_, err := d.hearth.Append(ctx, chat, []client.NewMessage{
+	_, err = d.hearth.Append(ctx, chat, []client.NewMessage{
 		{Role: "user", Content: text}, {Role: "assistant", Content: "It is in Ghent."},
 	})
 	if err != nil {
@@ -103,28 +118,40 @@ func (d *demo) chat(ctx context.Context, n int, all bool) error {
 
 // same takes a sample of each way, and compares what they found.
 func (d *demo) same(ctx context.Context, ways []*variant, chat, text string) error {
-	var first *sample
+	var first *answer
 	for _, v := range ways {
-		j := job{Variant: "hearth", ChatID: chat, Text: text, RouteName: route, CAFile: d.upstreams.caFile}
-		if v.stages != nil {
-			j.Variant, j.Stages = "direct", v.stages(directCalls(d.upstreams, chat, text))
-		}
-		before := d.upstreams.requests()
-		s, err := d.measure(ctx, j)
+		found, err := d.sample(ctx, v, chat, text)
 		if err != nil {
 			return fmt.Errorf("%s: %w", v.name, err)
 		}
-		v.ms, v.requests = append(v.ms, s.MS), append(v.requests, d.upstreams.requests()-before)
-		if !maps.Equal(s.Cache, v.cache) {
-			return fmt.Errorf("%s: what was held is %v, not %v", v.name, s.Cache, v.cache)
-		}
 		if first == nil {
-			if first = &s; len(s.Answer.History) != 20 || len(s.Answer.Relevant) != 5 || len(s.Answer.Fields) == 0 {
-				return fmt.Errorf("%s: the answer is not whole: %+v", v.name, s.Answer)
+			if first = &found; len(found.History) != 20 || len(found.Relevant) != 5 || len(found.Fields) == 0 {
+				return fmt.Errorf("%s: the answer is not whole: %+v", v.name, found)
 			}
-		} else if !reflect.DeepEqual(s.Answer, first.Answer) {
-			return fmt.Errorf("%s and %s differ:\n%+v\n%+v", ways[0].name, v.name, first.Answer, s.Answer)
+		} else if !reflect.DeepEqual(found, *first) {
+			return fmt.Errorf("%s and %s differ:\n%+v\n%+v", ways[0].name, v.name, *first, found)
 		}
 	}
 	return nil
+}
+
+// sample takes a sample of one way.
+func (d *demo) sample(ctx context.Context, v *variant, chat, text string) (answer, error) {
+	j := job{Variant: "hearth", ChatID: chat, Text: text, RouteName: route, CAFile: d.upstreams.caFile}
+	if v.stages != nil {
+		j.Variant, j.Stages = "direct", v.stages(directCalls(d.upstreams, chat, text))
+	}
+	before := d.upstreams.requests()
+	d.upstreams.work.take()
+	s, err := d.measure(ctx, j)
+	if err != nil {
+		return answer{}, err
+	}
+	v.ms, v.requests = append(v.ms, s.MS), append(v.requests, d.upstreams.requests()-before)
+	v.beyond = append(v.beyond, s.MS-ms(d.upstreams.work.take()))
+	found, cache, err := s.read()
+	if err == nil && !maps.Equal(cache, v.cache) {
+		err = fmt.Errorf("what was held is %v, not %v", cache, v.cache)
+	}
+	return found, err
 }

@@ -33,13 +33,13 @@ type sandbox struct {
 	runtime   *lambdatest.Process
 }
 
-// language says which sample handler to run: Python where there is one.
+// language says which sample handler to run: Python where there is one with grpcio, by which its users ask Weaviate.
 func language(ctx context.Context, wanted string) (string, error) {
-	const least = "import ssl, sys; sys.exit(sys.version_info < (3, 9))"
+	const least = "import grpc, ssl, sys; sys.exit(sys.version_info < (3, 9))"
 	python := exec.CommandContext(ctx, "python3", "-c", least).Run() == nil
 	switch {
 	case wanted == "python" && !python:
-		return "", errors.New("there is no python3 of 3.9 or later")
+		return "", errors.New("there is no python3 of 3.9 or later with grpcio (Debian's python3-grpcio)")
 	case wanted == "python" || wanted == "auto" && python:
 		return "python", nil
 	case wanted == "go" || wanted == "auto":
@@ -88,7 +88,11 @@ func startSandbox(ctx context.Context, dir, root, language string, u *upstreams)
 	if s.hearth, err = client.New(cfg); err != nil {
 		return nil, err
 	}
-	if s.host, err = lambdatest.New(lambdatest.Config{Handler: "measure.measure", Timeout: time.Minute}); err != nil { //nolint:contextcheck // its life ends with close
+	s.host, err = lambdatest.New(lambdatest.Config{ //nolint:contextcheck // its life ends with close
+		Init:    lambdatest.ProvisionedConcurrency, // the warm-up ends before the first invocation
+		Handler: "measure.measure", Timeout: time.Minute,
+	})
+	if err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -97,8 +101,8 @@ func startSandbox(ctx context.Context, dir, root, language string, u *upstreams)
 		}
 	}()
 	settings := []string{
-		"HEARTH_WEAVIATE_URL=" + u.weaviate.URL, "HEARTH_ODOO_URL=" + u.odoo.URL, "HEARTH_ODOO_DB=" + odooDB, "HEARTH_ODOO_KEY=" + odooKey,
-		"HEARTH_TLS_CA=" + u.caFile,
+		"HEARTH_WEAVIATE_URL=" + u.rest.URL, "HEARTH_WEAVIATE_GRPC_URL=" + u.grpc.URL,
+		"HEARTH_ODOO_URL=" + u.odoo.URL, "HEARTH_ODOO_DB=" + odooDB, "HEARTH_ODOO_KEY=" + odooKey, "HEARTH_TLS_CA=" + u.caFile,
 	}
 	hearth := filepath.Join(dir, "hearth")
 	schema := exec.CommandContext(ctx, hearth, "schema")
@@ -109,21 +113,33 @@ func startSandbox(ctx context.Context, dir, root, language string, u *upstreams)
 	if s.extension, err = s.host.StartExtension(ctx, hearth, append(env, settings...)...); err != nil {
 		return s, err
 	}
+	start := s.startPython
 	if language == "go" {
-		if s.runtime, err = s.host.StartBootstrap(ctx, filepath.Join(dir, "bootstrap"), env...); err != nil {
-			return s, err
-		}
-		s.handler, err = newGoHandler(s.host, s.hearth, u.caFile)
+		start = s.startGo
+	}
+	if err = start(ctx, dir, root, u.caFile, env); err != nil {
 		return s, err
 	}
+	return s, s.host.WaitReady(ctx)
+}
+
+func (s *sandbox) startGo(ctx context.Context, dir, _, caFile string, env []string) (err error) {
+	if s.runtime, err = s.host.StartBootstrap(ctx, filepath.Join(dir, "bootstrap"), env...); err != nil {
+		return err
+	}
+	s.handler, err = newGoHandler(s.host, s.hearth, caFile)
+	return err
+}
+
+func (s *sandbox) startPython(ctx context.Context, dir, root, _ string, env []string) (err error) {
 	task := filepath.Join(dir, "task")
 	if err := errors.Join(os.Mkdir(task, 0o700), os.WriteFile(filepath.Join(task, "measure.py"), measurePy, 0o600)); err != nil {
-		return s, err
+		return err
 	}
 	path := strings.Join([]string{filepath.Join(root, "client", "python"), filepath.Join(root, "examples", "python")}, string(os.PathListSeparator))
-	s.runtime, err = s.host.StartRuntime(ctx, task, append(env, "PYTHONPATH="+path, "PYTHONDONTWRITEBYTECODE=1")...)
 	s.handler = pythonHandler{s.host}
-	return s, err
+	s.runtime, err = s.host.StartRuntime(ctx, task, append(env, "PYTHONPATH="+path, "PYTHONDONTWRITEBYTECODE=1")...)
+	return err
 }
 
 // logs is what the processes have to say when something went wrong.

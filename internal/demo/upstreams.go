@@ -1,6 +1,9 @@
 package main
 
 import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -8,7 +11,9 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"hearth/internal/odootest"
@@ -23,32 +28,95 @@ const (
 
 // upstreams are the stand-ins, far away and behind TLS.
 type upstreams struct {
-	weaviate, odoo *testnet.Server
-	messages       *weaviatetest.Server
-	models         *odootest.Server
-	caFile         string // both authorities
+	rest, grpc *testnet.Server // of Weaviate
+	odoo       *testnet.Server
+	messages   *weaviatetest.Server
+	models     *odootest.Server
+	work       work
+	wire       *http.Client // with a connection to the REST API that stays open
+	caFile     string       // all authorities
 }
 
-func startUpstreams(dir string, rtt time.Duration) (*upstreams, error) {
-	u := &upstreams{
+func startUpstreams(dir string, rtt time.Duration) (u *upstreams, err error) {
+	u = &upstreams{
 		messages: weaviatetest.New(), models: odootest.New(odootest.Config{DB: odooDB, Key: odooKey}),
 		caFile: filepath.Join(dir, "ca.pem"),
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, u.close())
+		}
+	}()
 	far := testnet.Config{TLS: true, RTT: rtt}
-	var err error
-	if u.weaviate, err = testnet.Serve(u.messages, far); err != nil {
+	if u.rest, err = testnet.Serve(u.work.of(u.messages), far); err != nil {
 		return nil, err
 	}
-	if u.odoo, err = testnet.Serve(u.models, far); err != nil {
-		return nil, errors.Join(err, u.weaviate.Close())
+	if u.odoo, err = testnet.Serve(u.work.of(u.models), far); err != nil {
+		return nil, err
 	}
-	if err := os.WriteFile(u.caFile, append(u.weaviate.CA, u.odoo.CA...), 0o600); err != nil {
-		return nil, errors.Join(err, u.close())
+	far.HTTP2 = true
+	if u.grpc, err = testnet.Serve(u.work.of(u.messages), far); err != nil {
+		return nil, err
 	}
-	return u, nil
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(u.rest.CA)
+	u.wire = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}}
+	return u, os.WriteFile(u.caFile, slices.Concat(u.rest.CA, u.grpc.CA, u.odoo.CA), 0o600)
 }
 
-func (u *upstreams) close() error { return errors.Join(u.odoo.Close(), u.weaviate.Close()) }
+func (u *upstreams) close() (err error) {
+	if u.wire != nil {
+		u.wire.CloseIdleConnections()
+	}
+	for _, s := range []*testnet.Server{u.rest, u.grpc, u.odoo} {
+		if s != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}
+	return err
+}
+
+// roundTrip is what one takes in truth, on a machine with other things to do: a request whose answer is empty.
+func (u *upstreams) roundTrip(ctx context.Context) (time.Duration, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.rest.URL+"/v1/.well-known/live", http.NoBody)
+	if err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	resp, err := u.wire.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	return time.Since(began), resp.Body.Close()
+}
+
+// work is how long the stand-ins took for the slowest request. That is the server's time, which nobody can save.
+type work struct {
+	mu      sync.Mutex
+	longest time.Duration // guarded by mu
+}
+
+// of serves h and takes its time.
+func (k *work) of(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		defer func() {
+			took := time.Since(began)
+			k.mu.Lock()
+			defer k.mu.Unlock()
+			k.longest = max(k.longest, took)
+		}()
+		h.ServeHTTP(w, r)
+	})
+}
+
+// take returns the longest time since the last call.
+func (k *work) take() time.Duration {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	defer func() { k.longest = 0 }()
+	return k.longest
+}
 
 // requests is how many came to both.
 func (u *upstreams) requests() (n int) {

@@ -168,7 +168,7 @@ func (h *harness) run(ctx context.Context, without defence, n int) (r result, er
 		return r, err
 	}
 	for _, s := range running {
-		t.add(&t.dials, s.weaviate.wire.Accepted()+s.odoo.wire.Accepted())
+		t.add(&t.dials, s.rest.wire.Accepted()+s.grpc.wire.Accepted()+s.odoo.wire.Accepted())
 	}
 	stop()
 	return t.result()

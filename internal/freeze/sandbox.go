@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -51,7 +52,8 @@ type sandbox struct {
 	oracle    oracle
 	messages  *weaviatetest.Server
 	contacts  *odootest.Server
-	weaviate  upstream
+	rest      upstream // of Weaviate
+	grpc      upstream // of Weaviate
 	odoo      upstream
 	host      *lambdatest.Host
 	extension *lambdatest.Process
@@ -99,14 +101,17 @@ func start(ctx context.Context, dir, binary, without string, n int, t *tally) (s
 			err = errors.Join(err, s.close(ctx))
 		}
 	}()
-	if s.weaviate, err = serve(s.messages, n%2 == 1); err != nil { //nolint:contextcheck // their lives end with close
+	if s.rest, err = serve(s.messages, false); err != nil { //nolint:contextcheck // their lives end with close
+		return s, err
+	}
+	if s.grpc, err = serve(s.messages, true); err != nil { //nolint:contextcheck // likewise
 		return s, err
 	}
 	if s.odoo, err = serve(s.relabeled(), false); err != nil { //nolint:contextcheck // likewise
 		return s, err
 	}
 	ca := filepath.Join(dir, "ca.pem")
-	if err = os.WriteFile(ca, append(s.weaviate.server.CA, s.odoo.server.CA...), 0o600); err != nil {
+	if err = os.WriteFile(ca, slices.Concat(s.rest.server.CA, s.grpc.server.CA, s.odoo.server.CA), 0o600); err != nil {
 		return s, err
 	}
 	if s.clocks.file, err = os.Create(filepath.Join(dir, "clocks")); err != nil {
@@ -122,7 +127,8 @@ func start(ctx context.Context, dir, binary, without string, n int, t *tally) (s
 	}
 	settings := []string{
 		"HEARTH_ADDR=127.0.0.1:0", "HEARTH_SOCKET=" + socket, "HEARTH_TOKEN=" + token, "HEARTH_TLS_CA=" + ca,
-		"HEARTH_WEAVIATE_URL=https://" + s.weaviate.wire.Addr(), "HEARTH_WEAVIATE_TIMEOUT=" + timeout.String(),
+		"HEARTH_WEAVIATE_URL=https://" + s.rest.wire.Addr(), "HEARTH_WEAVIATE_GRPC_URL=https://" + s.grpc.wire.Addr(),
+		"HEARTH_WEAVIATE_TIMEOUT=" + timeout.String(),
 		"HEARTH_ODOO_URL=https://" + s.odoo.wire.Addr(), "HEARTH_ODOO_TIMEOUT=" + timeout.String(), "HEARTH_ODOO_DB=demo", "HEARTH_ODOO_KEY=" + odooKey,
 		"HEARTH_CONN_MAX_IDLE=" + s.idleLimit.String(),
 		"HEARTH_TTL_ODOO_READ=" + freshOdoo.String(), "HEARTH_TTL_ODOO_MODELS=20ms/1h/1h", // all but always stale, and refreshed meanwhile
@@ -171,7 +177,7 @@ func (s *sandbox) close(ctx context.Context) (err error) {
 	if s.clocks.file != nil {
 		s.clocks.file.Close()
 	}
-	return errors.Join(err, s.weaviate.close(), s.odoo.close())
+	return errors.Join(err, s.rest.close(), s.grpc.close(), s.odoo.close())
 }
 
 // run freezes the sandbox as planned, with an invocation before and after each freeze.
@@ -210,7 +216,8 @@ func (s *sandbox) freeze(ctx context.Context, r round) error {
 	}
 	var hit errgroup.Group
 	if r.weaviate {
-		hit.Go(func() error { return r.strike(s.weaviate.wire) }) //nolint:contextcheck // the proxy's listener lives as long as the proxy
+		hit.Go(func() error { return r.strike(s.rest.wire) }) //nolint:contextcheck // the proxy's listener lives as long as the proxy
+		hit.Go(func() error { return r.strike(s.grpc.wire) }) //nolint:contextcheck // likewise
 	}
 	if r.odoo {
 		hit.Go(func() error { return r.strike(s.odoo.wire) }) //nolint:contextcheck // likewise

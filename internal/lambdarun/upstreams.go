@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"net/http"
 	"os"
 	"path/filepath"
 
@@ -12,31 +13,45 @@ import (
 
 // upstreams are the stand-ins, behind TLS and as near as can be: what is measured is not their distance.
 type upstreams struct {
-	weaviate, odoo *testnet.Server
-	env            []string // What the extension has to know of them.
+	servers []*testnet.Server
+	env     []string // What the extension has to know of them.
 }
 
-func startUpstreams(dir string) (*upstreams, error) {
+func startUpstreams(dir string) (u *upstreams, err error) {
 	const db, key = "lambdarun", "lambdarun-key"
-	near := testnet.Config{TLS: true}
-	weaviate, err := testnet.Serve(weaviatetest.New(), near)
-	if err != nil {
-		return nil, err
+	u = &upstreams{env: []string{"HEARTH_ODOO_DB=" + db, "HEARTH_ODOO_KEY=" + key}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, u.close())
+		}
+	}()
+	weaviate, odoo := weaviatetest.New(), odootest.New(odootest.Config{DB: db, Key: key})
+	var authorities []byte
+	for _, upstream := range []struct {
+		variable string
+		serves   http.Handler
+		http2    bool
+	}{
+		{"HEARTH_WEAVIATE_URL", weaviate, false},
+		{"HEARTH_WEAVIATE_GRPC_URL", weaviate, true},
+		{"HEARTH_ODOO_URL", odoo, false},
+	} {
+		server, err := testnet.Serve(upstream.serves, testnet.Config{TLS: true, HTTP2: upstream.http2})
+		if err != nil {
+			return nil, err
+		}
+		u.servers = append(u.servers, server)
+		u.env = append(u.env, upstream.variable+"="+server.URL)
+		authorities = append(authorities, server.CA...)
 	}
-	odoo, err := testnet.Serve(odootest.New(odootest.Config{DB: db, Key: key}), near)
-	if err != nil {
-		return nil, errors.Join(err, weaviate.Close())
-	}
-	u := &upstreams{weaviate: weaviate, odoo: odoo}
 	caFile := filepath.Join(dir, "ca.pem")
-	if err := os.WriteFile(caFile, append(weaviate.CA, odoo.CA...), 0o600); err != nil {
-		return nil, errors.Join(err, u.close())
-	}
-	u.env = []string{
-		"HEARTH_WEAVIATE_URL=" + weaviate.URL, "HEARTH_ODOO_URL=" + odoo.URL, "HEARTH_ODOO_DB=" + db, "HEARTH_ODOO_KEY=" + key,
-		"SSL_CERT_FILE=" + caFile, // They stand for upstreams with public certificates: no HEARTH_TLS_CA.
-	}
-	return u, nil
+	u.env = append(u.env, "SSL_CERT_FILE="+caFile) // They stand for upstreams with public certificates: no HEARTH_TLS_CA.
+	return u, os.WriteFile(caFile, authorities, 0o600)
 }
 
-func (u *upstreams) close() error { return errors.Join(u.odoo.Close(), u.weaviate.Close()) }
+func (u *upstreams) close() (err error) {
+	for _, s := range u.servers {
+		err = errors.Join(err, s.Close())
+	}
+	return err
+}

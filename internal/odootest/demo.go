@@ -44,19 +44,28 @@ func demo(cfg Config) map[string]*model {
 		id, shown, name, email, active, created,
 		{Name: "login", Label: "Login", Type: "char", Required: true},
 		{Name: "partner_id", Label: "Related Partner", Type: "many2one", Relation: "res.partner", Required: true},
-		{Name: "lang", Label: "Language", Type: "selection", Selection: [][]string{{"en_US", "English (US)"}}},
+		{Name: "lang", Label: "Language", Type: "selection", Selection: [][]string{{"en_US", "English (US)"}, {"es_ES", "Spanish / Español"}}},
 	}}
 	irModel := &model{name: "ir.model", label: "Models", order: "model", fields: []field{
 		id, shown,
 		{Name: "name", Label: "Model Description", Type: "char", Required: true},
 		{Name: "model", Label: "Model", Type: "char", Required: true},
 	}}
+	parameters := &model{name: "ir.config_parameter", label: "System Parameter", order: "key", fields: []field{
+		id, shown,
+		{Name: "key", Label: "Key", Type: "char", Required: true},
+		{Name: "value", Label: "Value", Type: "text", Required: true},
+	}}
+	languages := &model{name: "res.lang", label: "Languages", order: "active desc,name", fields: []field{
+		id, shown, name, active,
+		{Name: "code", Label: "Locale Code", Type: "char", Required: true},
+	}}
 	all := map[string]*model{}
-	for _, m := range []*model{partner, users, irModel} {
+	for _, m := range []*model{partner, users, irModel, parameters, languages} {
 		m.records = map[int64]record{}
 		all[m.name] = m
 	}
-	for _, m := range []*model{irModel, partner, users} {
+	for _, m := range []*model{irModel, partner, users, parameters, languages} {
 		irModel.add(record{"name": m.label, "model": m.name})
 	}
 	partner.add(record{"name": "YourCompany", "email": "info@yourcompany.com", "is_company": true})
@@ -71,6 +80,9 @@ func demo(cfg Config) map[string]*model {
 		partner.add(r)
 	}
 	users.last = int64(cfg.UID) - 1
-	users.add(record{"name": "Mitchell Admin", "login": cfg.Login, "email": "admin@yourcompany.example.com", "partner_id": int64(3), "lang": "en_US"})
+	users.add(record{"name": "Mitchell Admin", "login": cfg.Login, "email": "admin@yourcompany.example.com", "partner_id": int64(3), "lang": cfg.Lang})
+	parameters.add(record{"key": "web.base.url", "value": "http://localhost:8069"})
+	languages.add(record{"name": "English (US)", "code": "en_US"})
+	languages.add(record{"name": "Spanish / Español", "code": "es_ES"})
 	return all
 }

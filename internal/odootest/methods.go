@@ -1,6 +1,7 @@
 package odootest
 
 import (
+	"cmp"
 	"maps"
 	"net/http"
 	"slices"
@@ -22,6 +23,7 @@ type method struct {
 	params   []string
 	required int
 	since    int    // Odoo version
+	until    int    // Odoo version; all later ones if 0
 	only     string // the model that has it; all if empty
 	run      func(s *Server, m *model, in arguments) (any, *Error)
 }
@@ -54,7 +56,7 @@ func fails(e *Error) method {
 	return method{records: true, run: func(*Server, *model, arguments) (any, *Error) { return nil, e }}
 }
 
-func methods() map[string]method {
+func methods(version int) map[string]method {
 	return map[string]method{
 		"search":              {params: []string{"domain", "offset", "limit", "order"}, required: 1, run: search},
 		"search_read":         {params: []string{"domain", "fields", "offset", "limit", "order"}, run: searchRead},
@@ -68,8 +70,12 @@ func methods() map[string]method {
 		"has_access":          {records: true, params: []string{"operation"}, required: 1, since: 18, run: hasAccess},
 		"check_access_rights": {params: []string{"operation", "raise_exception"}, required: 1, run: hasAccess},
 		"action_archive":      {records: true, run: archive}, // answers None
+		"name_get":            {records: true, until: 17, run: nameGet},
+		"get_param":           {only: "ir.config_parameter", params: []string{"key", "default"}, required: 1, run: getParam},
+		"set_param":           {only: "ir.config_parameter", params: []string{"key", "value"}, required: 2, run: setParam},
+		"has_group":           {only: "res.users", records: version >= 18, params: []string{"group_ext_id"}, required: 1, run: hasGroup},
 		"context_get":         {only: "res.users", run: contextGet},
-		"display_name_for":    {only: "ir.model", params: []string{"models"}, required: 1, run: displayNameFor},
+		"display_name_for":    {only: "ir.model", params: []string{"models"}, required: 1, since: 16, run: displayNameFor},
 		// No real Odoo has these: one for each class of error.
 		"fail_user_error":       fails(userError("You cannot do that.")),
 		"fail_validation_error": fails(validationError("That is not valid.")),
@@ -93,19 +99,25 @@ func (s *Server) runLocked(c call) (any, *Error) {
 	if strings.HasPrefix(c.method, "_") || c.method == "browse" {
 		return nil, accessError("Private methods (such as '%s') cannot be called remotely.", full)
 	}
-	f, ok := methods()[c.method]
-	if !ok || f.only != "" && f.only != c.model || s.cfg.Version < f.since {
+	f, ok := methods(s.cfg.Version)[c.method]
+	if !ok || f.only != "" && f.only != c.model || s.cfg.Version < f.since || f.until != 0 && s.cfg.Version > f.until {
 		msg := "The method '" + full + "' does not exist"
 		if c.json2 {
 			return nil, httpError(http.StatusNotFound, "NotFound", msg)
 		}
 		return nil, exception(500, "builtins.AttributeError", "%s", msg)
 	}
+	if s.cfg.Version < 16 && (c.method == "search" || c.method == "search_count") || s.cfg.Version < 19 && c.method == "name_search" {
+		f.params[slices.Index(f.params, "domain")] = "args"
+	}
 	in, err := c.bind(f)
 	if err != nil {
 		return nil, err
 	}
-	if lang, ok := in.context["lang"].(string); ok && lang != "en_US" && lang != "" {
+	if args, ok := in.named["args"]; ok {
+		in.named["domain"] = args
+	}
+	if lang, ok := in.context["lang"].(string); ok && lang != "en_US" && lang != "es_ES" && lang != "" && s.cfg.Version > 14 {
 		return nil, userError("Invalid language code: %s", lang)
 	}
 	return f.run(s, m, in)
@@ -140,13 +152,8 @@ func (c call) bind(f method) (arguments, *Error) {
 	for i, v := range args {
 		in.named[f.params[i]] = v
 	}
-	for i, name := range f.params {
-		if _, ok := in.named[name]; !ok && i < f.required {
-			if c.json2 {
-				return in, httpError(http.StatusUnprocessableEntity, "UnprocessableEntity", "missing a required argument: '"+name+"'")
-			}
-			return in, typeError("BaseModel.%s() missing 1 required positional argument: '%s'", c.method, name)
-		}
+	if err := c.missing(f, in); err != nil && c.json2 { // Python itself looks for unknown names first
+		return in, err
 	}
 	for _, name := range slices.Sorted(maps.Keys(in.named)) {
 		switch {
@@ -159,7 +166,20 @@ func (c call) bind(f method) (arguments, *Error) {
 			return in, typeError("BaseModel.%s() got an unexpected keyword argument '%s'", c.method, name)
 		}
 	}
-	return in, nil
+	return in, c.missing(f, in)
+}
+
+func (c call) missing(f method, in arguments) *Error {
+	for _, name := range f.params[:f.required] {
+		if _, ok := in.named[name]; ok {
+			continue
+		}
+		if c.json2 {
+			return httpError(http.StatusUnprocessableEntity, "UnprocessableEntity", "missing a required argument: '"+name+"'")
+		}
+		return typeError("BaseModel.%s() missing 1 required positional argument: '%s'", c.method, name)
+	}
+	return nil
 }
 
 func pythonType(v any) string {
@@ -235,6 +255,7 @@ func fieldsGet(_ *Server, m *model, in arguments) (any, *Error) {
 			continue
 		}
 		all := f.attributes()
+		all["string"] = in.translated(f.Label)
 		if attributes != nil {
 			maps.DeleteFunc(all, func(k string, _ any) bool { return !slices.Contains(attributes, k) })
 		}
@@ -272,7 +293,11 @@ func hasAccess(_ *Server, _ *model, in arguments) (any, *Error) {
 }
 
 func contextGet(s *Server, _ *model, _ arguments) (any, *Error) {
-	return map[string]any{"lang": "en_US", "tz": "Europe/Brussels", "uid": s.cfg.UID}, nil
+	own := map[string]any{"lang": s.cfg.Lang, "tz": "Europe/Brussels"}
+	if s.cfg.Version >= 19 {
+		own["uid"] = s.cfg.UID
+	}
+	return own, nil
 }
 
 func displayNameFor(s *Server, _ *model, in arguments) (any, *Error) {
@@ -280,9 +305,61 @@ func displayNameFor(s *Server, _ *model, in arguments) (any, *Error) {
 	for _, name := range in.strings("models") {
 		label := name
 		if m := s.models[name]; m != nil {
-			label = m.label
+			label = in.translated(m.label)
 		}
 		out = append(out, map[string]any{"display_name": label, "model": name})
 	}
 	return out, nil
+}
+
+// translated is a label in the language of the context.
+func (in arguments) translated(label string) string {
+	spanish := map[string]string{
+		"Contact": "Contacto", "User": "Usuario", "Name": "Nombre", "Email": "Correo electrónico", "Active": "Activo",
+	}
+	if in.context["lang"] == "es_ES" {
+		return cmp.Or(spanish[label], label)
+	}
+	return label
+}
+
+func nameGet(s *Server, m *model, in arguments) (any, *Error) {
+	records, err := s.writable(m, in)
+	if err != nil {
+		return nil, err
+	}
+	out := []any{}
+	for _, r := range records {
+		out = append(out, []any{r.id(), s.displayName(m, r)})
+	}
+	return out, nil
+}
+
+func getParam(_ *Server, m *model, in arguments) (any, *Error) {
+	for _, r := range m.records {
+		if r["key"] == in.named["key"] {
+			return r["value"], nil
+		}
+	}
+	return cmp.Or(in.named["default"], any(false)), nil
+}
+
+func setParam(_ *Server, m *model, in arguments) (any, *Error) {
+	for _, r := range m.records {
+		if r["key"] == in.named["key"] {
+			old := r["value"]
+			r["value"] = in.named["value"]
+			return old, nil
+		}
+	}
+	m.add(record{"key": in.named["key"], "value": in.named["value"]})
+	return false, nil
+}
+
+// hasGroup is true of whoever is asked about: everybody may do everything.
+func hasGroup(_ *Server, _ *model, in arguments) (any, *Error) {
+	if group, _ := in.named["group_ext_id"].(string); !strings.Contains(group, ".") {
+		return nil, valueError("not enough values to unpack (expected 2, got 1)")
+	}
+	return true, nil
 }

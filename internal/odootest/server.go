@@ -1,4 +1,4 @@
-// Package odootest is a stand-in for an Odoo 19 or 17: JSON-2, JSON-RPC and /web/version over a few contacts in
+// Package odootest is a stand-in for an Odoo 19, 17 or 14: JSON-2, JSON-RPC and /web/version over a few contacts in
 // memory, with the statuses and bodies of the real server. Start at New; serve it with testnet or httptest.
 //
 // It covers the methods in methods.go and domains of plain conditions; what else a domain may hold it refuses in
@@ -21,12 +21,13 @@ import (
 
 // Config says what server it is and who may come in. The zero value is an Odoo 19 with admin/admin.
 type Config struct {
-	Version  int    // 19, or 17, which has no JSON-2 and no /web/version; default 19
+	Version  int    // 19, or 17 or 14, which have no JSON-2 and no /web/version; default 19
 	DB       string // default "demo"
 	Login    string // default "admin"
 	Password string // good for JSON-RPC only; default "admin"
 	Key      string // API key, good for both; default "key"
 	UID      int    // default 2
+	Lang     string // of the user: es_ES or en_US; default en_US
 }
 
 func (c Config) withDefaults() Config {
@@ -36,6 +37,7 @@ func (c Config) withDefaults() Config {
 	c.Password = cmp.Or(c.Password, "admin")
 	c.Key = cmp.Or(c.Key, "key")
 	c.UID = cmp.Or(c.UID, 2)
+	c.Lang = cmp.Or(c.Lang, "en_US")
 	return c
 }
 

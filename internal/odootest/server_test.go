@@ -35,6 +35,26 @@ func TestOdoo17HasNoJSON2(t *testing.T) {
 	}
 }
 
+func TestOdoo14HasOtherNamesAndMethods(t *testing.T) {
+	s := New(Config{Version: 14, Lang: "es_ES"})
+	for _, tt := range []struct{ call, want string }{
+		{`"res.partner","search_count",[[]]`, `"result":`},
+		{`"res.partner","search_count",[],{"args":[]}`, `"result":`},
+		{`"res.partner","search_count",[],{"domain":[]}`, `unexpected keyword argument 'domain'`},
+		{`"res.partner","name_search",["Wt",[]]`, `"result":[]`},
+		{`"res.partner","name_get",[[1]]`, `"result":[[1,"YourCompany"]]`},
+		{`"res.users","has_group",["base.group_user"]`, `"result":true`},
+		{`"ir.model","display_name_for",[["res.partner"]]`, "does not exist"},
+		{`"res.users","context_get",[]`, `"result":{"lang":"es_ES","tz":"Europe/Brussels"}`},
+		{`"res.partner","has_access",[[],"read"]`, "does not exist"},
+	} {
+		w := ask(t, s, http.MethodPost, "/jsonrpc", `{"params":{"service":"object","method":"execute_kw","args":["demo",2,"key",`+tt.call+`]}}`)
+		if !strings.Contains(w.Body.String(), tt.want) {
+			t.Errorf("%s: %s has no %s", tt.call, w.Body, tt.want)
+		}
+	}
+}
+
 func TestFailures(t *testing.T) {
 	s := New(Config{})
 	for method, want := range map[string]int{

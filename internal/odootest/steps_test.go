@@ -103,6 +103,12 @@ func json2Steps() []step {
 		p("fields_get", `{"allfields":["id","name","display_name","email","active","is_company","type","parent_id","category_id","create_date","user_id"],`+
 			`"attributes":["string","type","required","readonly","relation","selection"]}`, 200, `"selection":[["contact","Contact"]`),
 		p("fields_get", `{"allfields":["nope"],"attributes":["type"]}`, 200, "{}"),
+		p("fields_get", `{"allfields":["name","email","active"],"attributes":["string","type"],"context":{"lang":"es_ES"}}`, 200, "Nombre"),
+		j2("ir.model/display_name_for", `{"models":["res.partner"],"context":{"lang":"es_ES"}}`, 200, `"display_name":"Contacto"`),
+		j2("res.users/has_group", `{"ids":[$uid],"group_ext_id":"base.group_user"}`, 200, "true"), j2("res.users/has_group", `{"ids":[$uid]}`, 422, "missing a required argument: 'group_ext_id'"),
+		j2("ir.config_parameter/get_param", `{"key":"web.base.url"}`, 200, "http://"), j2("ir.config_parameter/get_param", `{"key":"no.such","default":5}`, 200, "5"),
+		j2("ir.config_parameter/get_param", `{"key":"no.such"}`, 200, "false"), p("name_get", `{"ids":[1]}`, 404, "The method 'res.partner.name_get' does not exist"),
+		j2("res.lang/search_count", `{"domain":[["code","=","es_ES"]]}`, 200, "1"), j2("res.lang/search_count", `{"domain":[["code","=","fr_FR"]]}`, 200, "0"),
 		j2("res.users/fields_get", `{"allfields":["login","partner_id","lang","name"],"attributes":["string","type","required","readonly","relation"]}`, 200, "res.partner"),
 		j2("res.users/context_get", `{}`, 200, `"lang":"en_US"`), p("context_get", `{}`, 404, "does not exist"),
 		j2("ir.model/display_name_for", `{"models":["res.partner","res.nope"]}`, 200, `"display_name":"Contact"`),

@@ -108,7 +108,8 @@ func uncovered(req *pb.SearchRequest) string {
 		"group_by": req.GetGroupBy() != nil, "autocut": req.GetAutocut() != 0, "after": req.GetAfter() != "",
 		"near_object": req.GetNearObject() != nil, "near_image": req.GetNearImage() != nil, "near_audio": req.GetNearAudio() != nil,
 		"near_video": req.GetNearVideo() != nil, "near_depth": req.GetNearDepth() != nil, "near_thermal": req.GetNearThermal() != nil,
-		"near_imu": req.GetNearImu() != nil, "generative": req.GetGenerative() != nil, "rerank": req.GetRerank() != nil,
+		"a move of near_text": req.GetNearText().GetMoveTo() != nil || req.GetNearText().GetMoveAway() != nil,
+		"near_imu":            req.GetNearImu() != nil, "generative": req.GetGenerative() != nil, "rerank": req.GetRerank() != nil,
 		"a reply in the form before 1.27": !req.GetUses_123Api() || !req.GetUses_125Api() || !req.GetUses_127Api(),
 	} {
 		if is {
@@ -129,7 +130,7 @@ func (q *search) run() ([]hit, error) {
 		}
 		hits, err := q.keywords(q.GetBm25Search().GetQuery(), q.GetBm25Search().GetProperties())
 		if err != nil {
-			return nil, in("explorer: get class: vector search: ", err)
+			return nil, within("explorer: get class: vector search: ", err)
 		}
 		return q.page(hits), nil
 	case near:
@@ -139,7 +140,7 @@ func (q *search) run() ([]hit, error) {
 	}
 	hits, err := q.list()
 	if err != nil {
-		return nil, in("explorer: list class: search: ", err)
+		return nil, within("explorer: list class: search: ", err)
 	}
 	return hits, nil
 }
@@ -147,7 +148,7 @@ func (q *search) run() ([]hit, error) {
 // missingIndex is an error that the real server shows without what led to it.
 type missingIndex struct{ error }
 
-func in(where string, err error) error {
+func within(where string, err error) error {
 	if _, ok := err.(missingIndex); ok { //nolint:errorlint // wrapped, it is shown as it is
 		return err
 	}
@@ -193,7 +194,7 @@ func (q *search) open() error {
 	q.store = st
 	if q.where != nil {
 		if q.filter, err = st.compile(q.where); err != nil {
-			return in(fmt.Sprintf("object search at index %s: local shard object search %[1]s_standin: ", indexName(q.class)), err)
+			return within(fmt.Sprintf("object search at index %s: local shard object search %[1]s_standin: ", indexName(q.class)), err)
 		}
 	}
 	return nil

@@ -176,14 +176,13 @@ func cosineDistance(a, b []float32) float32 {
 // hybrid is relative score fusion: each half's scores are stretched over 0 to 1, weighted, and added. An alpha of 0,
 // which is what a request without one has, is a search by keywords alone.
 func (q *search) hybrid() ([]hit, error) {
-	h := q.GetHybridSearch()
-	alpha, whole := float64(h.GetAlpha()), *q
-	half := &whole
-	half.SearchRequest = &pb.SearchRequest{Tenant: q.GetTenant()} // without an offset
+	h, alpha := q.GetHybridSearch(), float64(q.GetHybridSearch().GetAlpha())
+	half := *q
+	half.SearchRequest = &pb.SearchRequest{Tenant: q.GetTenant()} // the offset is for what both halves make together
 	half.limit = max(hybridDepth, q.limit)
 	fused := map[*stored]float32{}
 	if alpha < 1 {
-		half.maximum = max(q.maximum, half.limit) // this half goes as deep as it may, and does not complain
+		half.maximum = max(q.maximum, half.limit) // this half goes as deep as it may and does not complain
 		hits, err := half.keywords(h.GetQuery(), h.GetProperties())
 		if err != nil {
 			return nil, err

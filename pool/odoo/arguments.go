@@ -10,12 +10,13 @@ import (
 
 // signature is how a method of every model takes its arguments.
 type signature struct {
-	records bool     // works on records: the first positional argument is their ids
-	params  []string // the names of the others, in Odoo 19's order
+	records  bool     // works on records: the first positional argument is their ids
+	formerly bool     // until Odoo 17 it did not
+	params   []string // the names of the others, in Odoo 19's order
 }
 
-// signatureOf knows the methods whose positional arguments can be named. Read off Odoo 19.0: odoo/orm/models.py and
-// addons/web/models/models.py.
+// signatureOf knows the methods whose positional arguments can be named. Read off Odoo 19.0: odoo/orm/models.py,
+// addons/web/models/models.py and addons/base/models.
 func signatureOf(method string) (s signature, known bool) {
 	switch method {
 	case "search":
@@ -26,29 +27,57 @@ func signatureOf(method string) (s signature, known bool) {
 		s.params = []string{"domain", "limit"}
 	case "read":
 		s = signature{records: true, params: []string{"fields", "load"}}
-	case "fields_get":
-		s.params = []string{"allfields", "attributes"}
 	case "name_search":
 		s.params = []string{"name", "domain", "operator", "limit"}
 	case "read_group":
 		s.params = []string{"domain", "fields", "groupby", "offset", "limit", "orderby", "lazy"}
 	case "formatted_read_group":
 		s.params = []string{"domain", "groupby", "aggregates", "having", "offset", "limit", "order"}
+	case "formatted_read_grouping_sets":
+		s.params = []string{"domain", "grouping_sets", "aggregates"}
 	case "web_search_read":
 		s.params = []string{"domain", "specification", "offset", "limit", "order", "count_limit"}
+	case "web_read_group":
+		s.params = []string{"domain", "groupby", "aggregates", "limit", "offset", "order"}
+	case "web_name_search":
+		s.params = []string{"name", "specification", "domain", "operator", "limit"}
+	case "read_progress_bar":
+		s.params = []string{"domain", "group_by", "progress_bar"}
+	case "get_metadata", "get_external_id", "unlink":
+		s.records = true
+	case "get_field_translations":
+		s = signature{records: true, params: []string{"field_name", "langs"}}
+	case "check_object_reference":
+		s.params = []string{"module", "xml_id", "raise_on_access_error"}
+	case "fields_get":
+		s.params = []string{"allfields", "attributes"}
+	case "get_view":
+		s.params = []string{"view_id", "view_type"}
+	case "get_views":
+		s.params = []string{"views", "options"}
+	case "display_name_for":
+		s.params = []string{"models"}
+	case "search_panel_select_range", "search_panel_select_multi_range":
+		s.params = []string{"field_name"}
 	case "check_access_rights":
 		s.params = []string{"operation", "raise_exception"}
-	case "has_access":
+	case "check_field_access_rights":
+		s.params = []string{"operation", "field_names"}
+	case "check_access_rule", "has_access":
 		s = signature{records: true, params: []string{"operation"}}
-	case "context_get":
+	case "has_group":
+		s = signature{records: true, formerly: true, params: []string{"group_ext_id"}}
+	case "has_groups":
+		s = signature{records: true, params: []string{"group_spec"}}
+	case "get_param":
+		s.params = []string{"key", "default"}
+	case "context_get", "get_installed":
 	case "default_get":
 		s.params = []string{"fields"}
 	case "create":
 		s.params = []string{"vals_list"}
 	case "write":
 		s = signature{records: true, params: []string{"vals"}}
-	case "unlink":
-		s.records = true
 	default:
 		return s, false
 	}
@@ -82,11 +111,13 @@ func (c Call) ordered() (Call, error) {
 		c.Kwargs["ids"] = ids
 	case sig.records && len(c.Args) > 0:
 		ids, ok := idList(c.Args[0])
-		if !ok {
+		switch {
+		case ok:
+			c.Kwargs["ids"], c.Args = ids, c.Args[1:]
+		case !sig.formerly:
 			return c, &ArgumentError{"args[0]", "must be an integer or a list of integers: the ids of records"}
 		}
-		c.Kwargs["ids"], c.Args = ids, c.Args[1:]
-	case sig.records:
+	case sig.records && !sig.formerly:
 		c.Kwargs["ids"] = json.RawMessage("[]")
 	}
 	for i := range min(len(c.Args), len(sig.params)) {
@@ -103,6 +134,8 @@ func (c Call) named() (map[string]json.RawMessage, error) {
 	all := make(map[string]json.RawMessage, len(c.Kwargs)+len(c.Args))
 	maps.Copy(all, c.Kwargs)
 	switch {
+	case sig.formerly && all["ids"] == nil:
+		return nil, &ArgumentError{"kwargs.ids", "is missing: since Odoo 18 " + c.Method + " works on records"}
 	case len(c.Args) == 0:
 	case !known:
 		ids, ok := idList(c.Args[0])
@@ -121,16 +154,33 @@ func (c Call) named() (map[string]json.RawMessage, error) {
 }
 
 // placed returns the arguments of an ordered call as execute_kw takes them: ids first. What create makes has to be
-// its first argument as well, since execute_kw looks there to see whether it is one record or a list.
+// its first argument as well, since execute_kw looks there to see whether it is one record or a list. So has a domain
+// that older versions call otherwise: args.
 func (c Call) placed() (args []json.RawMessage, kwargs map[string]json.RawMessage) {
-	first := "ids"
-	if c.Method == "create" {
-		first = "vals_list"
+	args, kwargs = slices.Clone(c.Args), maps.Clone(c.Kwargs)
+	place := func(name string) {
+		if v, ok := kwargs[name]; ok {
+			delete(kwargs, name)
+			args = append(args, v)
+		}
 	}
-	args, kwargs = c.Args, maps.Clone(c.Kwargs)
-	if v, ok := kwargs[first]; ok {
-		delete(kwargs, first)
-		args = append([]json.RawMessage{v}, args...)
+	switch c.Method {
+	case "create":
+		place("vals_list")
+	case "search", "search_count": // until Odoo 15
+		place("domain")
+	case "name_search": // until Odoo 18
+		if len(args) == 0 && kwargs["domain"] != nil {
+			if kwargs["name"] == nil {
+				kwargs["name"] = json.RawMessage(`""`)
+			}
+			place("name")
+		}
+		place("domain")
+	}
+	if ids, ok := kwargs["ids"]; ok {
+		delete(kwargs, "ids")
+		args = append([]json.RawMessage{ids}, args...)
 	}
 	if args == nil {
 		args = []json.RawMessage{}

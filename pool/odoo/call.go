@@ -12,7 +12,8 @@ import (
 const maxName = 128 // bytes of a model's or a method's name
 
 // Call is a method of a model with its arguments. What is named in Kwargs and what stands in Args is the same to
-// Odoo as in Python; besides, Kwargs may hold "ids", the records that a method works on, and "context".
+// Odoo as in Python; besides, Kwargs may hold "ids", the records that a method works on, and "context". The language is
+// that of the [Config], reads and writes alike, unless the context names one.
 type Call struct {
 	Model  string
 	Method string
@@ -43,7 +44,11 @@ func (c *Client) call(ctx context.Context, call Call, read bool) (json.RawMessag
 	if err != nil {
 		return nil, err
 	}
+	call, added := call.inLanguage(s.state.Lang)
 	result, err := c.send(ctx, s, call, read)
+	if added {
+		err = refusedLanguage(err, s.state.Lang)
+	}
 	if e, ok := errors.AsType[*Error](err); ok && e.absent && c.cfg.Protocol == Auto {
 		c.session.CompareAndSwap(s, nil) // Odoo was changed for another version: settle anew
 	}
@@ -57,7 +62,7 @@ func (c *Client) send(ctx context.Context, w wire, call Call, read bool) (json.R
 		return nil, err
 	}
 	req.Repeatable = read
-	r, err := c.doer.Do(ctx, req)
+	r, err := c.ask(ctx, req)
 	if err != nil {
 		if e, ok := errors.AsType[*pool.Error](err); !read && (!ok || e.Sent) {
 			return nil, fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
@@ -74,6 +79,15 @@ func (c *Client) send(ctx context.Context, w wire, call Call, read bool) (json.R
 		return nil, fmt.Errorf("%w: %w", ErrUnknownOutcome, fault)
 	}
 	return nil, fault
+}
+
+// ask sends a request and brings its answer, which is JSON where Python would take it for JSON.
+func (c *Client) ask(ctx context.Context, req pool.Request) (*pool.Response, error) {
+	r, err := c.doer.Do(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	return &pool.Response{Status: r.Status, Header: r.Header, Body: clean(r.Body)}, nil
 }
 
 func (c Call) validate() error {

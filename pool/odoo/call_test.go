@@ -27,7 +27,42 @@ func TestBothProtocolsSendTheSameCall(t *testing.T) {
 		{
 			"search by name",
 			Call{Model: "res.partner", Method: "search", Kwargs: kw(`{"domain":[],"context":{"lang":"fr_FR"}}`)},
-			`{"context":{"lang":"fr_FR"},"domain":[]}`, `["res.partner","search",[],{"context":{"lang":"fr_FR"},"domain":[]}]`,
+			`{"context":{"lang":"fr_FR"},"domain":[]}`, `["res.partner","search",[[]],{"context":{"lang":"fr_FR"}}]`,
+		},
+		{
+			"search_count by name",
+			Call{Model: "res.partner", Method: "search_count", Kwargs: kw(`{"domain":[],"limit":3}`)},
+			`{"domain":[],"limit":3}`, `["res.partner","search_count",[[]],{"limit":3}]`,
+		},
+		{
+			"name_search by name",
+			Call{Model: "res.partner", Method: "name_search", Kwargs: kw(`{"domain":[],"limit":3}`)},
+			`{"domain":[],"limit":3}`, `["res.partner","name_search",["",[]],{"limit":3}]`,
+		},
+		{
+			"name_search by name, with a name",
+			Call{Model: "res.partner", Method: "name_search", Kwargs: kw(`{"domain":[],"name":"x"}`)},
+			`{"domain":[],"name":"x"}`, `["res.partner","name_search",["x",[]],{}]`,
+		},
+		{
+			"name_search, mixed",
+			Call{Model: "res.partner", Method: "name_search", Args: raw(`"x"`), Kwargs: kw(`{"domain":[]}`)},
+			`{"domain":[],"name":"x"}`, `["res.partner","name_search",["x",[]],{}]`,
+		},
+		{
+			"name_search by name alone",
+			Call{Model: "res.partner", Method: "name_search", Kwargs: kw(`{"name":"x"}`)},
+			`{"name":"x"}`, `["res.partner","name_search",[],{"name":"x"}]`,
+		},
+		{
+			"has_group of a user",
+			Call{Model: "res.users", Method: "has_group", Args: raw(`2`, `"base.group_user"`)},
+			`{"group_ext_id":"base.group_user","ids":[2]}`, `["res.users","has_group",[[2],"base.group_user"],{}]`,
+		},
+		{
+			"get_param by position",
+			Call{Model: "ir.config_parameter", Method: "get_param", Args: raw(`"web.base.url"`, `"x"`)},
+			`{"default":"x","key":"web.base.url"}`, `["ir.config_parameter","get_param",["web.base.url","x"],{}]`,
 		},
 		{
 			"read with a list",
@@ -189,6 +224,7 @@ func TestWhatCannotBeRightIsNotSent(t *testing.T) {
 		{"null among the ids", Call{Model: "m", Method: "read", Args: raw(`[1,null]`)}, both, "args[0]"},
 		{"a fraction among the ids", Call{Model: "m", Method: "read", Args: raw(`[1.5]`)}, both, "args[0]"},
 		{"too many", Call{Model: "m", Method: "search_count", Args: raw(`[]`, `1`, `2`)}, json2Only, "args"},
+		{"no user of a group", Call{Model: "res.users", Method: "has_group", Args: raw(`"base.group_user"`)}, json2Only, "kwargs.ids"},
 		{"an unknown method's args", Call{Model: "m", Method: "foo", Args: raw(`[1]`, `2`)}, json2Only, "args"},
 		{"an unknown method's text", Call{Model: "m", Method: "foo", Args: raw(`"x"`)}, json2Only, "args"},
 	} {
@@ -277,5 +313,38 @@ func TestTheOutcomeOfAWrite(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Until Odoo 17 it is a question about oneself.
+func TestHasGroupAsOlderVersionsTakeIt(t *testing.T) {
+	for _, call := range []Call{
+		{Model: "res.users", Method: "has_group", Args: raw(`"base.group_user"`)},
+		{Model: "res.users", Method: "has_group", Kwargs: kw(`{"group_ext_id":"base.group_user"}`)},
+	} {
+		f := answering(200, `{"jsonrpc":"2.0","result":true}`)
+		if _, err := overJSONRPC(f).Call(t.Context(), call); err != nil {
+			t.Fatal(err)
+		}
+		if got := execution(t, f.requests()[0].Body); strings.Contains(got, "[]") == (len(call.Args) > 0) {
+			t.Errorf("sent %s", got)
+		}
+	}
+}
+
+func TestWhatMayWriteIsNoRead(t *testing.T) {
+	c := overJSON2(neverAsked(t))
+	for _, method := range []string{"name_get", "get_param", "has_group", "has_groups", "check_access_rule", "get_metadata", "web_read_group", "user_has_groups"} {
+		if !c.IsRead(method) {
+			t.Errorf("%s is a write", method)
+		}
+	}
+	for _, method := range []string{"default_get", "onchange", "export_data", "web_read", "name_create", "copy_data", "get_access_action", "create", "set_param", "Read", ""} {
+		if c.IsRead(method) {
+			t.Errorf("%s is a read", method)
+		}
+	}
+	if own := New(neverAsked(t), Config{Key: key, Reads: []string{"default_get"}}); !own.IsRead("default_get") || own.IsRead("read") {
+		t.Error("a list of one's own does not hold alone")
 	}
 }

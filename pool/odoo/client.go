@@ -10,6 +10,7 @@
 package odoo
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -46,6 +47,7 @@ type Config struct {
 	Key      string       // API key or password
 	UID      int          // of User; 0: asked for once when JSONRPC needs it
 	Protocol Protocol     // default Auto
+	Lang     string       // of labels, names and errors, "es_ES"; empty: the user's own
 	Reads    []string     // methods that change nothing; nil: [DefaultReads]
 	Logger   *slog.Logger // nil discards
 }
@@ -70,6 +72,9 @@ func (c Config) Validate() error {
 	var faults []error
 	if c.Key == "" {
 		faults = append(faults, errors.New("odoo: a key is needed"))
+	}
+	if c.Lang != "" && !ValidLang(c.Lang) {
+		faults = append(faults, fmt.Errorf("odoo: the language %q is no code such as es_ES", c.Lang))
 	}
 	if c.UID < 0 {
 		faults = append(faults, errors.New("odoo: the uid must not be negative"))
@@ -97,6 +102,8 @@ type Client struct {
 	identity string
 
 	session atomic.Pointer[session] // nil until settled
+	last    atomic.Pointer[string]  // the language of the last session
+	moves   atomic.Int64            // how often a session's language was not the last one's
 	connect singleflight.Group
 }
 
@@ -123,21 +130,28 @@ func New(d Doer, cfg Config) *Client {
 	if u, ok := d.(interface{ BaseURL() string }); ok {
 		url = u.BaseURL()
 	}
-	h := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %d %q", url, cfg.DB, cfg.User, cfg.UID, cfg.Key))
+	h := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %d %q %q", url, cfg.DB, cfg.User, cfg.UID, cfg.Key, cfg.Lang))
 	c.identity = hex.EncodeToString(h[:16])
 	return c
 }
 
 // Identity stands for what a reply depends on besides the call: Odoo's address (where the Doer has a BaseURL, as a
-// pool does), the database, the user and the key. It is a hash, the same for every run, and tells none of them.
-func (c *Client) Identity() string { return c.identity }
+// pool does), the database, the user, the key and the language. It is a hash, the same for every run, and tells none of
+// them. It changes if a later session finds the user with another language.
+func (c *Client) Identity() string {
+	if n := c.moves.Load(); n > 0 {
+		return fmt.Sprint(c.identity, "-", n)
+	}
+	return c.identity
+}
 
 // State is what Connect has found out.
 type State struct {
 	Connected bool     // whether the rest has been settled
 	Protocol  Protocol // JSON2 or JSONRPC
 	Version   string   // of Odoo, "19.0"; empty if nobody needed to ask
-	UID       int      // 0 under JSON2, where the key says who we are
+	UID       int      // 0 if nobody needed to ask: under JSON2 the key says who we are
+	Lang      string   // in which Odoo answers, "es_ES"; empty if the user has none
 }
 
 // State returns what is known now. It waits for nothing.
@@ -164,6 +178,29 @@ func (c *Client) Ping(ctx context.Context) error {
 	return err
 }
 
+// Check connects if need be, proves the credentials, and returns all that can be known of the connection: the version
+// too where connecting had no need to ask. A language that is configured must be active. Errors are those of [Client.Call].
+func (c *Client) Check(ctx context.Context) (State, error) {
+	own, err := c.call(ctx, contextGet(), true)
+	if err != nil {
+		return State{}, err
+	}
+	state := c.State()
+	state.UID = cmp.Or(state.UID, readUser(own).UID)
+	if state.Version == "" {
+		state.Version = c.webVersion(ctx)
+	}
+	if state.Version == "" {
+		if state.Version, err = c.commonVersion(ctx); err != nil {
+			return state, err
+		}
+	}
+	if c.cfg.Lang != "" {
+		err = c.languageActive(ctx)
+	}
+	return state, err
+}
+
 func (c *Client) settled(ctx context.Context) (*session, error) {
 	if s := c.session.Load(); s != nil {
 		return s, nil
@@ -180,7 +217,7 @@ func (c *Client) settled(ctx context.Context) (*session, error) {
 			if err != nil {
 				return nil, err
 			}
-			c.session.Store(s)
+			c.keep(s)
 			return s, nil
 		})
 	})
@@ -193,4 +230,12 @@ func (c *Client) settled(ctx context.Context) (*session, error) {
 	case <-ctx.Done():
 		return nil, fmt.Errorf("odoo: waiting to connect: %w", context.Cause(ctx))
 	}
+}
+
+// keep makes s the session of the calls to come.
+func (c *Client) keep(s *session) {
+	if last := c.last.Swap(&s.state.Lang); last != nil && *last != s.state.Lang {
+		c.moves.Add(1)
+	}
+	c.session.Store(s)
 }

@@ -1,6 +1,7 @@
 package odoo
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,13 +23,13 @@ func contextGet() Call { return Call{Model: "res.users", Method: "context_get"} 
 func (c *Client) settle(ctx context.Context) (*session, error) {
 	switch c.cfg.Protocol {
 	case JSON2:
-		return c.settledOn(ctx, JSON2, "", 0)
+		return c.settledOn(ctx, State{Protocol: JSON2}, nil)
 	case JSONRPC:
 		uid, err := c.uid(ctx)
 		if err != nil {
 			return nil, err
 		}
-		return c.settledOn(ctx, JSONRPC, "", uid)
+		return c.settledOn(ctx, State{Protocol: JSONRPC, UID: uid}, nil)
 	default:
 		return c.settleByVersion(ctx)
 	}
@@ -36,15 +37,16 @@ func (c *Client) settle(ctx context.Context) (*session, error) {
 
 func (c *Client) settleByVersion(ctx context.Context) (*session, error) {
 	version := ""
+	var own json.RawMessage
 	err := guard.All(func() error {
 		version = c.webVersion(ctx)
 		return nil
-	}, func() error {
-		_, err := c.send(ctx, c.json2(), contextGet(), true)
+	}, func() (err error) {
+		own, err = c.send(ctx, c.json2(), contextGet(), true)
 		return err
 	})
 	if err == nil {
-		return c.settledOn(ctx, JSON2, version, 0)
+		return c.settledOn(ctx, State{Protocol: JSON2, Version: version}, own)
 	}
 	refusal, ok := errors.AsType[*Error](err)
 	_, redirected := errors.AsType[*pool.RedirectError](err) // as Odoo before 19 may do with paths that it does not know
@@ -52,7 +54,7 @@ func (c *Client) settleByVersion(ctx context.Context) (*session, error) {
 		return nil, err // no answer, or nobody to be under JSON-RPC
 	}
 	absent := ok && refusal.absent
-	passing := !absent && !(ok && refusal.refused) // says nothing of JSON-2 where it is known to be
+	passing := !(absent || ok && refusal.refused) // says nothing of JSON-2 where it is known to be
 	if passing && major(version) >= 19 {
 		return nil, err
 	}
@@ -78,18 +80,29 @@ func (c *Client) settleByVersion(ctx context.Context) (*session, error) {
 	if passing && major(version) >= 19 {
 		return nil, err
 	}
-	return c.settledOn(ctx, JSONRPC, version, uid)
+	return c.settledOn(ctx, State{Protocol: JSONRPC, Version: version, UID: uid}, nil)
 }
 
-func (c *Client) settledOn(ctx context.Context, p Protocol, version string, uid int) (*session, error) {
-	s := &session{state: State{Connected: true, Protocol: p, Version: version, UID: uid}}
-	if p == JSON2 {
-		s.wire = c.json2()
-	} else {
-		s.wire = jsonrpc{db: c.cfg.DB, uid: uid, key: c.cfg.Key}
+// settledOn makes the session. own is the answer of context_get where that has been asked; else it is asked here if the
+// language is to be the user's.
+func (c *Client) settledOn(ctx context.Context, state State, own json.RawMessage) (*session, error) {
+	s := &session{wire: c.json2(), state: state}
+	if state.Protocol == JSONRPC {
+		s.wire = jsonrpc{db: c.cfg.DB, uid: state.UID, key: c.cfg.Key}
 	}
-	c.cfg.Logger.InfoContext(ctx, "odoo connected",
-		slog.String("protocol", string(p)), slog.String("version", version), slog.Int("uid", uid))
+	if own == nil && c.cfg.Lang == "" {
+		var err error
+		own, err = c.send(ctx, s, contextGet(), true)
+		if e, ok := errors.AsType[*Error](err); ok && e.definite() {
+			c.cfg.Logger.WarnContext(ctx, "odoo does not tell the user's language: its own is used", slog.Any("error", err))
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	u := readUser(own)
+	s.state.Connected, s.state.Lang, s.state.UID = true, cmp.Or(c.cfg.Lang, u.Lang), cmp.Or(state.UID, u.UID)
+	c.cfg.Logger.InfoContext(ctx, "odoo connected", slog.String("protocol", string(state.Protocol)),
+		slog.String("version", state.Version), slog.Int("uid", s.state.UID), slog.String("lang", s.state.Lang))
 	return s, nil
 }
 
@@ -97,7 +110,7 @@ func (c *Client) json2() json2 { return newJSON2(c.cfg.DB, c.cfg.Key) }
 
 // webVersion asks a server of 19 or later for its version. It is empty if anything else answers, or nothing.
 func (c *Client) webVersion(ctx context.Context) string {
-	r, err := c.doer.Do(ctx, pool.Request{Method: http.MethodGet, Path: "/web/version", Repeatable: true})
+	r, err := c.ask(ctx, pool.Request{Method: http.MethodGet, Path: "/web/version", Repeatable: true})
 	if err != nil {
 		return ""
 	}
@@ -148,7 +161,7 @@ func (c *Client) common(ctx context.Context, method string, args ...any) (json.R
 		return nil, fmt.Errorf("odoo: %s: %w", method, err)
 	}
 	req.Repeatable = true
-	r, err := c.doer.Do(ctx, req)
+	r, err := c.ask(ctx, req)
 	if err != nil {
 		return nil, err
 	}

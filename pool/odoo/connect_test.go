@@ -1,6 +1,7 @@
 package odoo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -20,6 +21,7 @@ type server struct {
 	web     string // answer to /web/version; empty: 404
 	json2   int    // status of the probe
 	body    string // of the probe
+	own     string // answer to context_get over JSON-RPC; empty: a user with a language
 	common  string // answer to common.version
 	uid     string // answer to common.authenticate
 	without bool   // no /jsonrpc
@@ -41,7 +43,7 @@ func (s server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/jsonrpc" && !s.without && strings.Contains(string(body), `"authenticate"`):
 		answer(200, s.uid)
 	case r.URL.Path == "/jsonrpc" && !s.without:
-		answer(200, `{"jsonrpc":"2.0","result":true}`)
+		answer(200, cmp.Or(s.own, `{"jsonrpc":"2.0","result":{"lang":"fr_BE","tz":false}}`))
 	default:
 		answer(404, "<!doctype html>")
 	}
@@ -60,13 +62,14 @@ const (
 
 func TestConnecting(t *testing.T) {
 	const v, p, r = "/web/version", "/json/2/res.users/context_get", "/jsonrpc"
-	probed := server{web: web19, json2: 200, body: `{"uid": 2}`}
+	probed := server{web: web19, json2: 200, body: `{"uid": 2, "lang": "fr_BE"}`}
 	refused := server{web: web19, json2: 401, body: badKey, uid: uid7}
 	old := server{common: common17, uid: uid7}
 	with := func(s server, change func(*server)) server { change(&s); return s }
 	user := Config{DB: "demo", User: "admin", Key: key}
 	known := Config{DB: "demo", UID: 2, Key: key}
 	keyOnly := Config{DB: "demo", Key: key}
+	as := func(p Protocol, version string, uid int) State { return State{true, p, version, uid, "fr_BE"} }
 	set := func(c Config, p Protocol) Config { c.Protocol = p; return c }
 	for _, tt := range []struct {
 		name  string
@@ -76,28 +79,28 @@ func TestConnecting(t *testing.T) {
 		fault string   // what the error begins with
 		asked []string // in any order
 	}{
-		{"19 with a key", keyOnly, probed, State{true, JSON2, "19.0", 0}, "", []string{p, v}},
-		{"19 with a user and a key", user, probed, State{true, JSON2, "19.0", 0}, "", []string{p, v}},
-		{"19 that hides its version", user, with(probed, func(s *server) { s.web = "" }), State{true, JSON2, "", 0}, "", []string{p, v}},
-		{"19 with a password", user, refused, State{true, JSONRPC, "19.0", 7}, "", []string{p, r, v}},
-		{"19 with a password and the uid", known, refused, State{true, JSONRPC, "19.0", 2}, "", []string{p, v}},
+		{"19 with a key", keyOnly, probed, as(JSON2, "19.0", 2), "", []string{p, v}},
+		{"19 with a user and a key", user, probed, as(JSON2, "19.0", 2), "", []string{p, v}},
+		{"19 that hides its version", user, with(probed, func(s *server) { s.web = "" }), as(JSON2, "", 2), "", []string{p, v}},
+		{"19 with a password", user, refused, as(JSONRPC, "19.0", 7), "", []string{p, r, r, v}},
+		{"19 with a password and the uid", known, refused, as(JSONRPC, "19.0", 2), "", []string{p, r, v}},
 		{"19 with a wrong key alone", keyOnly, refused, State{}, "AccessDenied", []string{p, v}},
 		{"19 with a wrong password", user, with(refused, func(s *server) { s.uid = uidNone }), State{}, "AccessDenied", []string{p, r, v}},
-		{"19 hidden, with a password", user, with(refused, func(s *server) { s.web, s.common = "", common19 }), State{true, JSONRPC, "19.0", 7}, "", []string{p, r, r, v}},
+		{"19 hidden, with a password", user, with(refused, func(s *server) { s.web, s.common = "", common19 }), as(JSONRPC, "19.0", 7), "", []string{p, r, r, r, v}},
 		{"19 without the database", user, with(refused, func(s *server) { s.json2, s.body = 404, noDB }), State{}, "UnknownDatabase", []string{p, v}},
 		{"19 not well", user, with(refused, func(s *server) { s.json2, s.body = 500, `{"name":"builtins.OSError"}` }), State{}, "OSError", []string{p, v}},
 		{"19 hidden and not well", user, with(refused, func(s *server) { s.web, s.common, s.json2, s.body = "", common19, 503, "" }), State{}, "BadAnswer", []string{p, r, r, v}},
 		{"a later one without JSON-RPC, with a wrong key", user, with(refused, func(s *server) { s.without = true }), State{}, "AccessDenied", []string{p, r, v}},
-		{"17 with a user", user, old, State{true, JSONRPC, "17.0", 7}, "", []string{p, r, r, v}},
-		{"17 with a uid", known, old, State{true, JSONRPC, "17.0", 2}, "", []string{p, r, v}},
+		{"17 with a user", user, old, as(JSONRPC, "17.0", 7), "", []string{p, r, r, r, v}},
+		{"17 with a uid", known, old, as(JSONRPC, "17.0", 2), "", []string{p, r, r, v}},
 		{"17 with a key alone", keyOnly, old, State{}, `NoProtocol: nothing at Odoo's address speaks json2 for the database "demo"`, []string{p, v}},
-		{"17 with its JSON for 404", user, with(old, func(s *server) { s.json2, s.body = 200, envelope }), State{true, JSONRPC, "17.0", 7}, "", []string{p, r, r, v}},
-		{"17 that wants a database chosen", user, with(old, func(s *server) { s.json2, s.body = 404, noDB }), State{true, JSONRPC, "17.0", 7}, "", []string{p, r, r, v}},
-		{"17 that redirects", user, with(old, func(s *server) { s.json2, s.web = 303, "<html>" }), State{true, JSONRPC, "17.0", 7}, "", []string{p, r, r, v}},
+		{"17 with its JSON for 404", user, with(old, func(s *server) { s.json2, s.body = 200, envelope }), as(JSONRPC, "17.0", 7), "", []string{p, r, r, r, v}},
+		{"17 that wants a database chosen", user, with(old, func(s *server) { s.json2, s.body = 404, noDB }), as(JSONRPC, "17.0", 7), "", []string{p, r, r, r, v}},
+		{"17 that redirects", user, with(old, func(s *server) { s.json2, s.web = 303, "<html>" }), as(JSONRPC, "17.0", 7), "", []string{p, r, r, r, v}},
 		{"no Odoo", user, server{without: true}, State{}, "NoProtocol", []string{p, r, r, v}},
-		{"json2 chosen", set(keyOnly, JSON2), server{}, State{true, JSON2, "", 0}, "", nil},
-		{"jsonrpc chosen", set(user, JSONRPC), old, State{true, JSONRPC, "", 7}, "", []string{r}},
-		{"jsonrpc chosen with the uid", set(known, JSONRPC), server{}, State{true, JSONRPC, "", 2}, "", nil},
+		{"json2 chosen", set(keyOnly, JSON2), probed, as(JSON2, "", 2), "", []string{p}},
+		{"jsonrpc chosen", set(user, JSONRPC), old, as(JSONRPC, "", 7), "", []string{r, r}},
+		{"jsonrpc chosen with the uid", set(known, JSONRPC), server{}, as(JSONRPC, "", 2), "", []string{r}},
 		{"jsonrpc chosen, wrong password", set(user, JSONRPC), server{uid: uidNone}, State{}, "AccessDenied", []string{r}},
 		{"jsonrpc chosen, strange uid", set(user, JSONRPC), server{uid: `{"jsonrpc":"2.0","result":"7"}`}, State{}, "AccessDenied", []string{r}},
 	} {
@@ -134,8 +137,8 @@ func TestConnecting(t *testing.T) {
 }
 
 func TestTheConfigIsCheckedAtOnce(t *testing.T) {
-	err := Config{Protocol: "xml", UID: -1}.Validate()
-	for _, part := range []string{"xml", "uid", "key"} {
+	err := Config{Protocol: "xml", UID: -1, Lang: "Spanish"}.Validate()
+	for _, part := range []string{"xml", "uid", "key", "Spanish"} {
 		if err == nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("%v does not name %s", err, part)
 		}
@@ -184,7 +187,7 @@ func TestCallersShareOneConnectAndMayLeave(t *testing.T) {
 				return nil, &pool.Error{Upstream: "odoo", Err: ctx.Err()}
 			}
 			return &pool.Response{Status: 200, Body: []byte(uid7)}, nil
-		}), Config{DB: "demo", User: "admin", Key: key, Protocol: JSONRPC})
+		}), Config{DB: "demo", User: "admin", Key: key, Protocol: JSONRPC, Lang: "es_ES"})
 
 		leaver, leave := context.WithCancelCause(t.Context())
 		why := errors.New("gone")
@@ -213,37 +216,42 @@ func TestCallersShareOneConnectAndMayLeave(t *testing.T) {
 }
 
 func TestQuestionsThatCanGoTogetherDo(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		gate := make(chan struct{})
-		var mu sync.Mutex
-		var waiting []string
-		old := &fake{Handler: server{common: common17, uid: uid7}}
-		c := New(doerFunc(func(ctx context.Context, r pool.Request) (*pool.Response, error) {
-			mu.Lock()
-			waiting = append(waiting, r.Path)
-			mu.Unlock()
-			<-gate
-			return old.Do(ctx, r)
-		}), Config{DB: "demo", User: "admin", Key: key})
-		done := make(chan error, 1)
-		go func() { done <- c.Connect(t.Context()) }()
-		for range 2 { // rounds
-			synctest.Wait()
-			mu.Lock()
-			n := len(waiting)
-			waiting = nil
-			mu.Unlock()
-			if n != 2 {
-				t.Errorf("%d at the same time, want 2", n)
-			}
-			for range n {
-				gate <- struct{}{}
-			}
+	for lang, rounds := range map[string][]int{"": {2, 2, 1}, "es_ES": {2, 2}} {
+		synctest.Test(t, func(t *testing.T) { connectInRounds(t, lang, rounds) })
+	}
+}
+
+// connectInRounds wants so many questions at the same time in each round.
+func connectInRounds(t *testing.T, lang string, rounds []int) {
+	gate := make(chan struct{})
+	var mu sync.Mutex
+	var waiting []string
+	old := &fake{Handler: server{common: common17, uid: uid7}}
+	c := New(doerFunc(func(ctx context.Context, r pool.Request) (*pool.Response, error) {
+		mu.Lock()
+		waiting = append(waiting, r.Path)
+		mu.Unlock()
+		<-gate
+		return old.Do(ctx, r)
+	}), Config{DB: "demo", User: "admin", Key: key, Lang: lang})
+	done := make(chan error, 1)
+	go func() { done <- c.Connect(t.Context()) }()
+	for _, want := range rounds {
+		synctest.Wait()
+		mu.Lock()
+		n := len(waiting)
+		waiting = nil
+		mu.Unlock()
+		if n != want {
+			t.Errorf("%d at the same time, want %d", n, want)
 		}
-		if err := <-done; err != nil {
-			t.Error(err)
+		for range n {
+			gate <- struct{}{}
 		}
-	})
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 }
 
 func TestAnOdooThatLostItsProtocolIsAskedAnew(t *testing.T) {
@@ -280,6 +288,7 @@ func TestIdentity(t *testing.T) {
 		id("http://a", same), id("http://b", same),
 		id("http://a", func(c *Config) { c.DB = "x" }), id("http://a", func(c *Config) { c.User = "x" }),
 		id("http://a", func(c *Config) { c.UID = 1 }), id("http://a", func(c *Config) { c.Key = "x" }),
+		id("http://a", func(c *Config) { c.Lang = "es_ES" }), id("http://a", func(c *Config) { c.Lang = "fr_FR" }),
 		id("http://a", func(c *Config) { c.DB, c.User = "demo\" \"a", "dmin" }),
 		New(answering(200, ""), base).Identity(),
 	}
@@ -287,7 +296,7 @@ func TestIdentity(t *testing.T) {
 		t.Error("the same user has two identities")
 	}
 	slices.Sort(ids)
-	if len(slices.Compact(ids)) != 8 {
+	if len(slices.Compact(ids)) != 10 {
 		t.Errorf("two users share an identity: %v", ids)
 	}
 	for _, id := range ids {

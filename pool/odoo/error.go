@@ -25,7 +25,7 @@ type Error struct {
 	// changed by somebody else), 422 (Odoo does not accept the values), or 502 for what the caller cannot help.
 	Status int
 	// Name is the exception's without its module, "AccessError"; or one of ours for what the protocols name
-	// differently: UnknownModel, UnknownMethod, UnknownDatabase, BadArguments, DatabaseError, NoProtocol, BadAnswer.
+	// differently: UnknownModel, UnknownMethod, UnknownDatabase, UnknownLanguage, BadArguments, DatabaseError, NoProtocol, BadAnswer.
 	Name      string
 	Message   string // for people, often in the user's language, of at most 1 KiB and never a traceback
 	Retryable bool   // the same call may well succeed if made again
@@ -36,6 +36,9 @@ type Error struct {
 }
 
 func (e *Error) Error() string { return "odoo: " + e.Name + ": " + e.Message }
+
+// definite says that Odoo itself refused the call, as it will each time, and not for the credentials or the protocol.
+func (e *Error) definite() bool { return !e.refused && !e.absent && !e.unsure && !e.Retryable }
 
 // without takes a secret out of the message, should Odoo have repeated it.
 func (e *Error) without(secret string) *Error {

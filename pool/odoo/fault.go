@@ -9,6 +9,7 @@ import (
 
 const (
 	maxMessage = 1 << 10 // bytes of a message handed on
+	maxText    = 1 << 16 // bytes of Odoo's text that are looked at for it
 	unnamed    = "ServerError"
 	traceback  = "Traceback (most recent call last)"
 )
@@ -71,17 +72,21 @@ func (f fault) fromPython(e *Error, c Call) {
 		e.Status = http.StatusUnprocessableEntity
 	case "RedirectWarning": // the message lists the arguments: only the first is for people
 		e.Status = http.StatusUnprocessableEntity
-		var args []json.RawMessage
-		if json.Unmarshal(f.Arguments, &args) == nil && len(args) > 0 && jsonString(args[0]) != "" {
+		var args [1]json.RawMessage // the rest is passed over
+		if json.Unmarshal(f.Arguments, &args) == nil && jsonString(args[0]) != "" {
 			e.Message = tidy(jsonString(args[0]))
 		}
-	case "ValueError":
-		if strings.HasPrefix(e.Message, "Invalid field ") { // named by the caller
+	case "ValueError", "AssertionError":
+		if ofTheCaller(e.Message) {
 			e.Status = http.StatusUnprocessableEntity
 		}
 	case "KeyError":
-		if f.status == 0 && strings.Trim(e.Message, `'"`) == c.Model {
+		switch name := strings.Trim(e.Message, `'"`); {
+		case f.status == 0 && name == c.Model:
 			e.unknownModel(c)
+		case c.writes(name):
+			e.Status, e.Name = http.StatusUnprocessableEntity, "ValueError" // as of create
+			e.Message = "Invalid field '" + name + "' on model '" + c.Model + "'"
 		}
 	case "AttributeError":
 		if saysNoMethod(e.Message, c) {
@@ -90,6 +95,8 @@ func (f fault) fromPython(e *Error, c Call) {
 	case "TypeError":
 		if what := misfit(e.Message, c.Method); what != "" && f.status == 0 {
 			e.badArguments(c, what)
+		} else if ofTheCaller(e.Message) {
+			e.Status = http.StatusUnprocessableEntity
 		}
 	default: // a subclass of UserError, if JSON-2 says so; JSON-RPC does not tell
 		switch f.status {
@@ -140,6 +147,8 @@ func (f fault) fromDatabase(e *Error, db string) {
 	case "SerializationFailure", "DeadlockDetected", "LockNotAvailable", "TransactionRollbackError":
 		e.Status, e.Retryable = http.StatusConflict, true // Odoo has tried five times and rolled back
 		e.Name, e.Message = "ConcurrencyError", "the records were being changed by somebody else"
+	case "InvalidRowCountInLimitClause", "InvalidRowCountInResultOffsetClause", "InvalidTextRepresentation":
+		e.Status, e.Name = http.StatusUnprocessableEntity, "ValueError"
 	case "OperationalError", "InterfaceError", "AdminShutdown", "CrashShutdown":
 		if strings.Contains(text, `database "`+db+`" does not exist`) {
 			*e = *unknownDatabase(db)
@@ -163,6 +172,32 @@ func (e *Error) unknownMethod(c Call) {
 func (e *Error) badArguments(c Call, what string) {
 	e.Status, e.Name = http.StatusUnprocessableEntity, "BadArguments"
 	e.Message = tidy("the arguments do not fit " + c.Method + ": " + what)
+}
+
+// ofTheCaller says whether the text of a ValueError, an AssertionError or a TypeError is about what the caller gave.
+func ofTheCaller(text string) bool {
+	for _, begins := range []string{
+		"Invalid field ", "Invalid leaf ", "Invalid operator in condition ", "Domain() invalid ", "Domains to normalize must ",
+		"Invalid access mode", "Wrong value for ",
+	} {
+		if strings.HasPrefix(text, begins) {
+			return true
+		}
+	}
+	return false
+}
+
+// writes says whether the call writes to a field of that name.
+func (c Call) writes(field string) bool {
+	if c.Method != "write" {
+		return false
+	}
+	raw := c.Kwargs["vals"]
+	if len(c.Args) > 0 {
+		raw = c.Args[0]
+	}
+	var vals map[string]json.RawMessage
+	return json.Unmarshal(raw, &vals) == nil && vals[field] != nil
 }
 
 // saysNoMethod tells an unknown method from an AttributeError within a known one.
@@ -204,7 +239,7 @@ func withoutStatus(text string) string {
 
 // tidy makes a message fit to be handed on: no traceback, no control characters but newlines, not too long.
 func tidy(text string) string {
-	text, _, _ = strings.Cut(text, traceback)
+	text, _, _ = strings.Cut(text[:min(len(text), maxText)], traceback)
 	kept := make([]string, 0, 8)
 	for line := range strings.Lines(text) {
 		if !strings.HasPrefix(strings.TrimSpace(line), `File "`) {

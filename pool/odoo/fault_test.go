@@ -107,8 +107,50 @@ func TestBothProtocolsFailTheSame(t *testing.T) {
 			"",
 		},
 		{
-			"a TypeError within", search, 500, "", exception("builtins.TypeError", "Domain() invalid argument type for domain: 'xx'"),
-			Error{Status: 502, Name: "TypeError", Message: "Domain() invalid argument type for domain: 'xx'"},
+			"a TypeError within", search, 500, "", exception("builtins.TypeError", "unsupported operand type(s) for +: 'int' and 'str'"),
+			Error{Status: 502, Name: "TypeError", Message: "unsupported operand type(s) for +: 'int' and 'str'"},
+			"",
+		},
+		{
+			"a domain that is none", search, 500, "", exception("builtins.TypeError", "Domain() invalid argument type for domain: 'xx'"),
+			Error{Status: 422, Name: "TypeError", Message: "Domain() invalid argument type for domain: 'xx'"},
+			"",
+		},
+		{
+			"a domain that is none in an older Odoo", search, 500, "", exception("builtins.ValueError", "Invalid leaf ('name', '=')"),
+			Error{Status: 422, Name: "ValueError", Message: "Invalid leaf ('name', '=')"},
+			"",
+		},
+		{
+			"a right that is none", search, 500, "", exception("builtins.AssertionError", "Invalid access mode"),
+			Error{Status: 422, Name: "AssertionError", Message: "Invalid access mode"},
+			"",
+		},
+		{
+			"an AssertionError within", search, 500, "", exception("builtins.AssertionError", "x is not y"),
+			Error{Status: 502, Name: "AssertionError", Message: "x is not y"},
+			"",
+		},
+		{
+			"a field that is none, written",
+			Call{Model: "res.partner", Method: "write", Args: raw(`[1]`, `{"nope":1}`)},
+			500, "",
+			exception("builtins.KeyError", "nope"),
+			Error{Status: 422, Name: "ValueError", Message: "Invalid field 'nope' on model 'res.partner'"},
+			"",
+		},
+		{
+			"a KeyError within a write",
+			Call{Model: "res.partner", Method: "write", Args: raw(`[1]`, `{"name":1}`)},
+			500, "",
+			exception("builtins.KeyError", "nope"),
+			Error{Status: 502, Name: "KeyError", Message: "nope"},
+			"",
+		},
+		{
+			"a text for a number", search, 500, "",
+			exception("psycopg2.errors.InvalidTextRepresentation", "invalid input syntax for type integer: \"abc\"\nLINE 1: SELECT secret"),
+			Error{Status: 422, Name: "ValueError", Message: "invalid input syntax for type integer: \"abc\""},
 			"",
 		},
 		{

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"strconv"
 
 	"hearth/pool"
 )
@@ -87,9 +88,10 @@ func one(c Call, result []byte) []byte {
 	if len(c.Args) > 0 {
 		vals = c.Args[0]
 	}
-	var ids []json.RawMessage
-	if !isObject(vals) || json.Unmarshal(result, &ids) != nil || len(ids) != 1 {
+	id, list := bytes.CutPrefix(bytes.TrimSpace(result), []byte("["))
+	id, ends := bytes.CutSuffix(id, []byte("]"))
+	if _, err := strconv.ParseInt(string(bytes.TrimSpace(id)), 10, 64); !isObject(vals) || !list || !ends || err != nil {
 		return result
 	}
-	return ids[0]
+	return bytes.TrimSpace(id)
 }

@@ -1,8 +1,12 @@
 package odoo
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
 
 	"hearth/internal/guard"
 )
@@ -11,10 +15,10 @@ import (
 type Model struct {
 	// Name is the display name, "Contact" of res.partner, or the technical one where Odoo tells no other: models
 	// that the user may not read, and abstract and transient ones.
-	Name string `json:"name"`
-	// Fields by name, each an object with string, type, required and readonly, and where they apply relation and
-	// selection. A field that the user may not see is not there.
-	Fields map[string]json.RawMessage `json:"fields"`
+	Name string
+	// Fields is a JSON object: by name, each an object with string, type, required and readonly, and where they apply
+	// relation and selection. A field that the user may not see is not there.
+	Fields json.RawMessage
 }
 
 // attributes of a field that a caller can use. All of them cost Odoo about six times as much.
@@ -27,47 +31,50 @@ func (c *Client) Model(ctx context.Context, name string) (Model, error) {
 	if !ValidModel(name) {
 		return Model{}, Call{Model: name}.validate()
 	}
-	m := Model{Name: name}
-	display := ""
-	err := guard.All(func() error {
-		fields, err := c.call(ctx, Call{Model: name, Method: "fields_get", Kwargs: map[string]json.RawMessage{
+	var m Model
+	err := guard.All(func() (err error) {
+		m.Fields, err = c.call(ctx, Call{Model: name, Method: "fields_get", Kwargs: map[string]json.RawMessage{
 			"attributes": json.RawMessage(attributes),
 		}}, true)
-		if err != nil {
-			return err
+		if e, ok := errors.AsType[*Error](err); ok && e.Name == "UnknownModel" {
+			e.Message += ": install the app that brings it, or take it out of HEARTH_ODOO_MODELS"
 		}
-		if json.Unmarshal(fields, &m.Fields) != nil || m.Fields == nil {
-			return strange("the fields of "+name, 200)
+		if err == nil && !isObject(m.Fields) {
+			err = strange("no fields of "+name, http.StatusOK)
 		}
-		return nil
+		return err
 	}, func() error {
-		display = c.displayName(ctx, name)
+		m.Name = c.displayName(ctx, name)
 		return nil
 	})
 	if err != nil {
 		return Model{}, err
 	}
-	if display != "" {
-		m.Name = display
-	}
+	m.Name = cmp.Or(m.Name, name)
 	return m, nil
 }
 
-// displayName is "" if it cannot be had. ir.model itself is closed to ordinary users; display_name_for is not, and
-// tells them nothing of models they may not read.
+// displayName is "" if it cannot be had. Since Odoo 16 ir.model itself is closed to ordinary users; display_name_for is
+// not, and tells them nothing of models they may not read.
 func (c *Client) displayName(ctx context.Context, name string) string {
-	names, err := json.Marshal([]string{name})
+	quoted, err := json.Marshal(name)
 	if err != nil {
 		return ""
 	}
 	raw, err := c.call(ctx, Call{Model: "ir.model", Method: "display_name_for", Kwargs: map[string]json.RawMessage{
-		"models": names,
+		"models": fmt.Appendf(nil, "[%s]", quoted),
 	}}, true)
-	var found []struct {
+	if e, ok := errors.AsType[*Error](err); ok && e.Name == "UnknownMethod" {
+		raw, err = c.call(ctx, Call{Model: "ir.model", Method: "search_read", Kwargs: map[string]json.RawMessage{
+			"domain": fmt.Appendf(nil, `[["model","=",%s]]`, quoted), "fields": json.RawMessage(`["name"]`),
+		}}, true)
+	}
+	var found [1]struct {
+		Name        string
 		DisplayName string `json:"display_name"`
 	}
-	if err != nil || json.Unmarshal(raw, &found) != nil || len(found) != 1 {
+	if err != nil || json.Unmarshal(raw, &found) != nil {
 		return ""
 	}
-	return found[0].DisplayName
+	return cmp.Or(found[0].DisplayName, found[0].Name)
 }

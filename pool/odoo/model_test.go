@@ -58,7 +58,7 @@ func TestAModel(t *testing.T) {
 			for _, over := range []func(Doer) *Client{overJSON2, overJSONRPC} {
 				f := partners(tt.status, tt.names)
 				m, err := over(f).Model(t.Context(), "res.partner")
-				if err != nil || m.Name != tt.want || string(m.Fields["name"]) != `{"string":"Name","type":"char"}` {
+				if err != nil || m.Name != tt.want || string(m.Fields) != `{"name":{"string":"Name","type":"char"}}` {
 					t.Errorf("got %+v, %v", m, err)
 				}
 				for _, r := range f.requests() {
@@ -74,7 +74,7 @@ func TestAModel(t *testing.T) {
 func TestAModelThatIsNone(t *testing.T) {
 	for _, over := range []func(Doer) *Client{overJSON2, overJSONRPC} {
 		_, err := over(partners(200, `[]`)).Model(t.Context(), "no.model")
-		if e := wantError(t, err); e.Status != 404 || e.Name != "UnknownModel" {
+		if e := wantError(t, err); e.Status != 404 || e.Name != "UnknownModel" || !strings.Contains(e.Message, "HEARTH_ODOO_MODELS") {
 			t.Error(e)
 		}
 		_, err = over(neverAsked(t)).Model(t.Context(), "../x")
@@ -107,4 +107,23 @@ func TestAModelsTwoQuestionsGoTogether(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// Odoo 14 lets everybody read ir.model.
+func TestAModelsNameWhereOdooHasNoMethodForIt(t *testing.T) {
+	f := &fake{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		switch asked := string(body); {
+		case strings.Contains(asked, "display_name_for"):
+			_, _ = io.WriteString(w, rpcError(exception("builtins.AttributeError", "type object 'ir.model' has no attribute 'display_name_for'")))
+		case strings.Contains(asked, "search_read"):
+			_, _ = io.WriteString(w, `{"jsonrpc":"2.0","result":[{"id": 79, "name": "Contacto"}]}`)
+		default:
+			_, _ = io.WriteString(w, `{"jsonrpc":"2.0","result":{}}`)
+		}
+	})}
+	m, err := overJSONRPC(f).Model(t.Context(), "res.partner")
+	if err != nil || m.Name != "Contacto" {
+		t.Errorf("got %+v, %v", m, err)
+	}
 }

@@ -79,6 +79,7 @@ func refusals() []struct {
 		{"extract auth:", http.StatusUnauthorized, nil},
 		{"could not find class", http.StatusNotFound, func(e *Error) { e.noClass = true; e.Message += " (`hearth schema` creates it)" }},
 		{"query maximum results exceeded", http.StatusUnprocessableEntity, func(e *Error) { e.tooDeep = true }},
+		{"no api key found", http.StatusUnprocessableEntity, func(e *Error) { e.vectorizer = true; e.Message += vectorizerKey }},
 		{"vectorize", http.StatusUnprocessableEntity, func(e *Error) { e.vectorizer = true; e.Message += vectorizerKey }},
 		{"multi-tenancy enabled, but request was without tenant", http.StatusUnprocessableEntity, func(e *Error) { e.Message += ": set HEARTH_WEAVIATE_TENANT" }},
 		{"tenant not active", http.StatusUnprocessableEntity, func(e *Error) { e.Message += ": activate it, or is HEARTH_WEAVIATE_TENANT wrong?" }},

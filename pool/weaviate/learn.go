@@ -109,15 +109,19 @@ func (l *classLearner) ask(ctx context.Context, into *lesson) {
 	close(into.done)
 }
 
-// Learn fetches what the schema says of the classes, so that no question has to wait for it: one after the other, since
-// questions want connections too. A class of mutes that does not exist is no fault: who mutes is told so.
+// Learn fetches what the schema says of the classes, so that no question has to wait for it. A class of mutes that does not
+// exist is no fault: a caller that mutes is told so.
 func (c *Client) Learn(ctx context.Context) error {
-	_, err := c.message.learn(ctx)
-	_, err2 := c.mute.learn(ctx)
-	if e, ok := errors.AsType[*Error](err2); ok && e.Status == http.StatusNotFound {
-		err2 = nil
-	}
-	return errors.Join(err, err2)
+	return guard.All(func() error {
+		_, err := c.message.learn(ctx)
+		return err
+	}, func() error {
+		_, err := c.mute.learn(ctx)
+		if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusNotFound {
+			return nil
+		}
+		return err
+	})
 }
 
 // schemaOf asks for the schema of a class or of what an alias stands for. One that does not exist is an *Error of status 404.

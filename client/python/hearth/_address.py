@@ -26,10 +26,18 @@ class Address(NamedTuple):
         return self.where if isinstance(self.where, str) else self.host
 
 
+# Lambda's variables as they were when this was imported. Handlers that take on another role overwrite the credential,
+# and Hearth, a process of its own, goes on with the first one.
+_AT_IMPORT = {
+    name: os.environ.get(name, "")
+    for name in ("AWS_LAMBDA_RUNTIME_API", "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN")
+}
+
+
 def addresses(env: Mapping[str, str]) -> list[Address]:
     """Where to look for the sidecar, in this order. A wrong HEARTH_ADDR does not stand in a socket's way."""
-    tcp = _tcp(env.get("HEARTH_ADDR") or DEFAULT_ADDR)
-    path = env.get("HEARTH_SOCKET") or (env.get("AWS_LAMBDA_RUNTIME_API") and DEFAULT_SOCKET_IN_LAMBDA)
+    tcp = _tcp(_setting(env, "HEARTH_ADDR") or DEFAULT_ADDR)
+    path = _setting(env, "HEARTH_SOCKET") or (_of_lambda(env).get("AWS_LAMBDA_RUNTIME_API") and DEFAULT_SOCKET_IN_LAMBDA)
     if path:
         return [Address(path, "localhost"), tcp]
     if tcp.fault:
@@ -39,17 +47,27 @@ def addresses(env: Mapping[str, str]) -> list[Address]:
 
 def token(env: Mapping[str, str]) -> Optional[str]:
     """What X-Hearth-Token has to say. Lambda's own credential is the key it is made with, and never travels."""
-    given = env.get("HEARTH_TOKEN")
+    given = _setting(env, "HEARTH_TOKEN")
     if given:
-        if given != given.strip(" ") or any(mark < " " or mark == "\x7f" for mark in given):
-            raise HearthError(0, "Bad configuration", "HEARTH_TOKEN must be one line without spaces around it")
+        if any(mark < " " or "\x7f" <= mark < "\xa0" for mark in given):
+            raise HearthError(0, "Bad configuration", "HEARTH_TOKEN must be one line without control characters")
         return given
+    env = _of_lambda(env)
     secret = env.get("AWS_SESSION_TOKEN") or env.get("AWS_CONTAINER_AUTHORIZATION_TOKEN")
     if not secret or not env.get("AWS_LAMBDA_RUNTIME_API"):
         return None
     import hmac  # brings OpenSSL along: 3 ms, spared where no token is asked for
 
     return hmac.new(os.fsencode(secret), b"hearth", "sha256").hexdigest()
+
+
+def _setting(env: Mapping[str, str], name: str) -> str:
+    return env.get(name, "").strip()  # as the sidecar reads it
+
+
+def _of_lambda(env: Mapping[str, str]) -> Mapping[str, str]:
+    """The environment to read Lambda's variables from."""
+    return _AT_IMPORT if _AT_IMPORT.get("AWS_LAMBDA_RUNTIME_API") else env
 
 
 def _tcp(addr: str) -> Address:
@@ -64,6 +82,6 @@ def _is_loopback(host: str) -> bool:
     for family, prefix in ((socket.AF_INET, b"\x7f"), (socket.AF_INET6, bytes(15) + b"\x01")):
         try:
             return socket.inet_pton(family, host).startswith(prefix)
-        except OSError:
+        except (OSError, ValueError):
             pass  # not of this family
     return host == "localhost"

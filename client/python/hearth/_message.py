@@ -3,38 +3,69 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta, timezone
-from typing import Any, Optional, Union
+from itertools import islice
+from typing import Any, Callable, Optional, Union
+
+from ._arguments import floats
+from .errors import bad_argument
 
 
-def stamped(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+MAX_MESSAGES = 100  # of one call; the sidecar refuses more
+
+
+def stamped(messages: Union[Mapping[str, Any], Iterable[Mapping[str, Any]]]) -> Union[dict[str, Any], list[dict[str, Any]]]:
     """Copies with id and created_at filled in, later in the list meaning later in time."""
+    if isinstance(messages, Mapping):
+        return _stamped([messages], lambda place: "")[0]
+    try:
+        given = list(islice(messages, MAX_MESSAGES + 1))
+    except TypeError:
+        raise bad_argument("messages", "must be a message or a list of messages") from None
+    return _stamped(given, "[{}].".format)
+
+
+def _stamped(messages: list[Mapping[str, Any]], prefix: Callable[[int], str]) -> list[dict[str, Any]]:
     items = []
     last: Optional[datetime] = None
     now = datetime.now(timezone.utc)
-    for message in messages:
+    for place, message in enumerate(messages):
+        if not isinstance(message, Mapping):
+            raise bad_argument(f"messages[{place}]", f"must be a dict, not {type(message).__name__}")
         item = dict(message)
         if item.get("id") is None:
             item["id"] = _uuid4()
         if item.get("created_at") is None:
-            last = now if last is None else max(now, last + timedelta(microseconds=1))
-            item["created_at"] = rfc3339(last)
+            last = now if last is None else max(now, _next(last))
+            item["created_at"] = rfc3339("created_at", last)
         else:
-            item["created_at"] = rfc3339(item["created_at"])
+            item["created_at"] = rfc3339(f"{prefix(place)}created_at", item["created_at"])
             last = max(filter(None, (last, _parsed(item["created_at"]))), default=None)
+        if item.get("vector") is not None:
+            item["vector"] = floats(f"{prefix(place)}vector", item["vector"])
         items.append(item)
     return items
 
 
-def rfc3339(when: Union[str, datetime]) -> str:
+def rfc3339(name: str, when: Any) -> Any:
     """A time as the API takes it. Text goes as it is; a datetime without a zone is local time, as in all of Python."""
     if not isinstance(when, datetime):
         return when
-    return when.astimezone(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    try:
+        return when.astimezone(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    except (ValueError, OverflowError, OSError):
+        raise bad_argument(name, "must be a time of the years 1700 to 2250") from None
 
 
-def _parsed(when: str) -> Optional[datetime]:
+def _next(when: datetime) -> datetime:
+    try:
+        return when + timedelta(microseconds=1)
+    except OverflowError:
+        return when  # the last moment there is: the sidecar will refuse it
+
+
+def _parsed(when: Any) -> Optional[datetime]:
     try:
         parsed = datetime.fromisoformat(when.replace("Z", "+00:00"))
     except (ValueError, AttributeError, TypeError):

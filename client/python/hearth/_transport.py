@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import threading
 import time
 import weakref
@@ -149,10 +150,21 @@ def _connect(address: Address, timeout: float) -> socket.socket:
     try:
         sock.settimeout(timeout)
         sock.connect(address.where)
+        _check_owner(sock)
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+def _check_owner(sock: socket.socket) -> None:
+    """Another user's process may hold the path: the token, and what is said in the chats, are not for it."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return  # not Linux
+    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)  # the process, user and group that listen
+    owner, own = int.from_bytes(credentials[4:8], sys.byteorder), os.geteuid()
+    if owner not in (0, own):
+        raise PermissionError(f"a process of user {owner} listens there, not of user {own} or root, so it was told nothing")
 
 
 def _greet(connection: Connection, address: Address, deadline: float, missing: Sequence[str]) -> None:

@@ -8,6 +8,14 @@ from typing import Any, Optional
 _NOT_ABOUT_THE_CALL = (401, 403, 408, 429)  # but about the token, the way or the moment
 
 
+def decoded(body: bytes) -> Any:
+    """What a body of JSON says; None where it is no JSON, or nested too deeply."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
 class HearthError(Exception):
     """A call that could not be answered: the sidecar's problem report (RFC 9457), or the reason why there is none.
 
@@ -60,10 +68,7 @@ class HearthError(Exception):
     @classmethod
     def of_reply(cls, status: int, reason: str, body: bytes) -> HearthError:
         """The error that a reply with this status and body means, also if the body is no problem report."""
-        try:
-            problem = json.loads(body)
-        except ValueError:
-            problem = None
+        problem = decoded(body)
         if not isinstance(problem, dict):
             problem = {"detail": body[:300].decode("utf-8", "replace")}
         return cls.of_problem(problem, status, reason)
@@ -75,9 +80,29 @@ class HearthError(Exception):
 
     def __str__(self) -> str:
         line = f"{self.status} {self.title}" if self.status else self.title
-        if self.detail:
-            line += f": {self.detail}"
+        detail = _first_failure(self.problem.get("items")) or self.detail
+        if detail:
+            line += f": {detail}"
         notes = [f"{name} {value}" for name, value in (("field", self.field), ("upstream", self.upstream)) if value]
         if notes:
             line += f" ({', '.join(notes)})"
         return " ".join(line.split())
+
+
+class _BadArgument(HearthError, ValueError):
+    """An argument that was refused here: nothing was sent."""
+
+
+def bad_argument(field: str, what: str) -> HearthError:
+    """What the sidecar would answer, had it been asked."""
+    return _BadArgument(400, "Bad Request", f"{field} {what}", field=field)
+
+
+def _first_failure(items: Any) -> str:
+    """Of a write's messages, the first one that is not known to be stored, and why."""
+    items = items if isinstance(items, list) else []
+    for place, item in enumerate(items, 1):
+        if isinstance(item, dict) and item.get("outcome") != "stored":
+            text = f"message {place} of {len(items)}: {item.get('outcome')}"
+            return f"{text}, {item['detail']}" if item.get("detail") else text
+    return ""

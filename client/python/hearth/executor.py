@@ -12,11 +12,13 @@ from functools import partial
 from queue import Empty, Queue
 from typing import Any, Callable, Optional, Union
 
-from .timing import logger
+from ._arguments import at_least_one, seconds
+from .errors import bad_argument
+from .timing import logger, quietly
 
 MAX_THREADS = 128  # of all executors together, those that hang included: a thread cannot be killed
 
-Task = Callable[[], Any]
+Task = Union[Callable[[], Any], tuple]  # a tuple: a function and its arguments
 Name = Any  # a task's key in a dict, or its place in a list
 
 
@@ -29,12 +31,15 @@ class ParallelExecutor:
     """
 
     def __init__(self, max_workers: int = 5) -> None:
-        self._max_workers = _at_least_one("max_workers", max_workers)
+        self._max_workers = at_least_one("max_workers", max_workers)
         # Why tasks gave None in the call that ended last, by the task's name or place.
         self.errors: dict[Name, BaseException] = {}
 
     def execute(self, tasks: Union[Iterable[Task], Mapping[Any, Task]]) -> Any:
-        """The tasks' results: a list for a list, a dict for a dict. A task that raises gives None."""
+        """The tasks' results: a list for a list, a dict for a dict. A task that raises gives None.
+
+        A task is a function, or a tuple of a function and its arguments.
+        """
         return self.execute_with_timeout(tasks, None)
 
     def execute_with_timeout(
@@ -42,15 +47,15 @@ class ParallelExecutor:
     ) -> Any:
         """As execute, but a task not done timeout seconds after the call began gives None and is left behind."""
         self.errors = {}
-        named = dict(tasks) if isinstance(tasks, Mapping) else dict(enumerate(tasks))
+        named = dict(tasks) if isinstance(tasks, Mapping) else dict(enumerate(_listed("tasks", tasks)))
         results, self.errors = _run(named, self._max_workers, timeout)
         return results if isinstance(tasks, Mapping) else list(results.values())
 
     def execute_batch(self, func: Callable[[Any], Any], items: Iterable[Any], batch_size: int) -> list[Any]:
         """func(item) of each item, in order, batch_size of them at a time and no batch before the last one is done."""
-        _at_least_one("batch_size", batch_size)
+        at_least_one("batch_size", batch_size)
         self.errors = {}
-        items = list(items)
+        items = _listed("items", items)
         results: dict[Name, Any] = {}
         errors: dict[Name, BaseException] = {}
         for start in range(0, len(items), batch_size):
@@ -69,9 +74,12 @@ class Unfinished(TimeoutError):
 def _run(
     tasks: Mapping[Name, Task], workers: int, timeout: Optional[float]
 ) -> tuple[dict[Name, Any], dict[Name, BaseException]]:
-    deadline = None if timeout is None else time.monotonic() + timeout
+    deadline = None if timeout is None else time.monotonic() + seconds("timeout", timeout)
     # A context can be entered only once at a time, so each task gets a copy of its own.
-    todo = deque((name, partial(copy_context().run, task)) for name, task in tasks.items())
+    todo = deque(
+        (name, partial(copy_context().run, *(task if isinstance(task, tuple) else (task,))))
+        for name, task in tasks.items()
+    )
     # Not a SimpleQueue: its get may block for ever if the timeout is a few microseconds (seen on CPython 3.9 to 3.12).
     done: Queue[tuple[Name, Any, Optional[BaseException]]] = Queue()
     results: dict[Name, Any] = dict.fromkeys(tasks)
@@ -85,14 +93,21 @@ def _run(
             waiting.discard(name)
             if problem is not None:
                 errors[name] = problem
-                logger.error("task %r failed: %r", name, problem, exc_info=problem)
+                quietly(logger.error, "task %r failed: %r", name, problem, exc_info=problem)
     except Empty:
-        late = Unfinished(f"no result within {timeout:g} s")
+        late = Unfinished(f"no result within {timeout} s")
         errors.update((name, late) for name in tasks if name in waiting)
-        logger.error("tasks without a result within %g s: %s", timeout, [name for name in tasks if name in waiting])
+        quietly(logger.error, "tasks without a result within %s s: %s", timeout, [name for name in tasks if name in waiting])
     finally:
         todo.clear()  # whatever has not begun never will
     return results, errors
+
+
+def _listed(name: str, values: Iterable[Any]) -> list[Any]:
+    try:
+        return list(values)
+    except TypeError:
+        raise bad_argument(name, "must be a list") from None
 
 
 def _left(deadline: Optional[float]) -> Optional[float]:
@@ -130,12 +145,6 @@ def _work(todo: deque, done: Queue) -> None:
             done.put((name, task(), None))
         except BaseException as problem:
             done.put((name, None, problem))
-
-
-def _at_least_one(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
-    return value
 
 
 _slots = threading.BoundedSemaphore(MAX_THREADS)

@@ -6,9 +6,10 @@ import os
 import threading
 from typing import Any, Optional
 
-from .client import Client, field
+from ._arguments import ChatID
+from .client import Client, field, reasons
 from .errors import HearthError
-from .timing import logger, time_operation_with_metrics
+from .timing import logger, quietly, time_operation_with_metrics
 
 _client: Optional[Client] = None
 _making = threading.Lock()  # guards _client
@@ -25,7 +26,7 @@ def default_client() -> Client:
 
 @time_operation_with_metrics("parallel_message_history")
 def get_message_history_parallel(
-    chat_id: str, num_messages: int = 10, full_text_len: int = 5
+    chat_id: ChatID, num_messages: int = 10, full_text_len: int = 5
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
     """(msg_history, all_messages, user_messages, assistant_messages), oldest first; HearthError when it cannot."""
     reply = default_client().history(chat_id, num_messages, full_text_len)
@@ -36,19 +37,19 @@ def get_message_history_parallel(
 
 
 @time_operation_with_metrics("parallel_relevance_search")
-def get_relevant_messages_parallel(chat_id: str, text: str, count: int = 5) -> list[dict[str, Any]]:
+def get_relevant_messages_parallel(chat_id: ChatID, text: str, count: int = 5) -> list[dict[str, Any]]:
     """The messages of the chat that bear on text, best first; HearthError when it cannot."""
-    return default_client().relevant(chat_id, text, count)
+    return list(default_client().relevant(chat_id, text, count))
 
 
 @time_operation_with_metrics("parallel_preprocessing")
 def parallel_preprocessing(
-    chat_id: str, text: str, route_name: str, relevant_count: int = 5, enable_odoo: bool = False
+    chat_id: ChatID, text: str, route_name: str, relevant_count: int = 5, enable_odoo: bool = False
 ) -> dict[str, Any]:
     """{'mute_status': [bool], 'odoo_models': {...}, 'relevant_messages': [...]}, all fetched at once.
 
-    A part that failed is left out, and 'errors' says why: {part: reason}. Where Odoo was not to be asked, odoo_models
-    is empty. Without a working sidecar there are only 'errors'; HearthError comes only for a call that is itself wrong.
+    A part that failed is left out, and 'errors' says why: {part: reason}. Of odoo_models single models may be left out:
+    the reason stands under 'odoo_models.<name>'. Where Odoo was not to be asked, odoo_models is empty. Without a working sidecar there are only 'errors'; HearthError comes only for a call that is itself wrong.
     """
     try:
         reply = default_client().preprocess(chat_id, text, route_name, relevant_count, enable_odoo)
@@ -56,11 +57,11 @@ def parallel_preprocessing(
         if problem.is_callers_fault:
             raise
         parts = ["mute_status", "relevant_messages", *(["odoo_models"] if enable_odoo else [])]
-        errors = _reasons(problem.problem) or dict.fromkeys(parts, str(problem))
-        logger.warning("parallel_preprocessing got nothing: %s", problem)
+        errors = reasons(problem.problem) or dict.fromkeys(parts, str(problem))
+        quietly(logger.warning, "parallel_preprocessing got nothing: %s", problem)
         return {"errors": errors}
 
-    errors = _reasons(reply)
+    errors = reasons(reply)
     result: dict[str, Any] = {}
     mute_status = reply.get("mute_status")
     if isinstance(mute_status, dict):
@@ -68,23 +69,13 @@ def parallel_preprocessing(
     elif "mute_status" not in errors:
         errors["mute_status"] = "missing from the reply"
     for part, nothing in (("odoo_models", {}), ("relevant_messages", [])):
-        if part not in errors:  # what is empty, or was not asked for, may be left out of the reply
+        lost = part in errors or (part not in reply and any(name.startswith(f"{part}.") for name in errors))
+        if not lost:  # what is empty, or was not asked for, may be left out of the reply
             result[part] = reply.get(part) or nothing
     if errors:
         result["errors"] = errors
-        logger.warning("parallel_preprocessing goes on without %s", errors)
+        quietly(logger.warning, "parallel_preprocessing goes on without %s", errors)
     return result
-
-
-def _reasons(reply: dict[str, Any]) -> dict[str, str]:
-    """The reply's errors, each problem report as one line."""
-    errors = reply.get("errors")
-    if not isinstance(errors, dict):
-        return {}
-    return {
-        part: str(HearthError.of_problem(problem) if isinstance(problem, dict) else problem)
-        for part, problem in errors.items()
-    }
 
 
 def _after_fork_in_child() -> None:

@@ -147,6 +147,7 @@ class TestCase(unittest.TestCase):
     def setUp(self):
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("HEARTH_", "AWS_", "_X_AMZN"))}
         self.patch(mock.patch.dict(os.environ, kept, clear=True))
+        self.patch(mock.patch.dict(_address._AT_IMPORT, clear=True))
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         self.directory = directory.name

@@ -1,5 +1,8 @@
 """What goes out for each call, and what comes back."""
 
+import copy
+import enum
+import itertools
 import json
 import os
 import pickle
@@ -12,6 +15,7 @@ from hearth import Client, HearthError
 
 from .stand_in import Answer, TestCase, problem
 
+MESSAGES = [{"id": "1", "role": "user", "content": "hi", "score": 0.5}]
 AWKWARD = {
     "quotes": "it's \"me\"",
     "newline": "a\r\nX-Evil: 1\n",
@@ -53,6 +57,7 @@ class Calls(TestCase):
         seen, result = self.asked(lambda c: c.relevant("c", "hi"), {"relevant_messages": found})
         self.assertEqual(("POST", "/v1/chats/c/relevant"), seen[:2])
         self.assertEqual({"text": "hi", "count": 5, "mode": "auto"}, seen.json)
+        self.assertIsNone(result.mode)
         self.assertEqual("application/json", seen.headers["content-type"])
         self.assertEqual(found, result)
 
@@ -62,6 +67,16 @@ class Calls(TestCase):
         )
         self.assertEqual({"text": "hi", "count": 2, "mode": "hybrid", "vector": [1.0, 0.5], "roles": ["user"]}, seen.json)
         self.assertEqual("no-store", seen.headers["cache-control"])
+        for roles in ("user", ["user"], iter(["user"]), {"user": 1}):
+            seen, _ = self.asked(lambda c: c.relevant("c", "hi", roles=roles), {"relevant_messages": []})
+            self.assertEqual("user" if roles == "user" else ["user"], seen.json["roles"])
+
+    def test_relevant_says_which_mode_was_used(self):
+        for found in (MESSAGES, [], None):
+            _, result = self.asked(lambda c: c.relevant("c", "hi"), {"mode": "bm25", "relevant_messages": found})
+            self.assertEqual(("bm25", found or []), (result.mode, result))
+            for again in (pickle.loads(pickle.dumps(result)), copy.copy(result)):
+                self.assertEqual((result, "bm25"), (again, again.mode))
 
     def test_mute(self):
         seen, result = self.asked(lambda c: c.mute("c"), {"muted": True, "until": "2030-01-01T00:00:00Z"})
@@ -104,6 +119,10 @@ class Calls(TestCase):
         seen, result = self.asked(lambda c: c.odoo_models(), {"models": models})
         self.assertEqual(("GET", "/v1/odoo/models"), seen[:2])
         self.assertEqual(models, result)
+        self.assertEqual({}, result.errors)
+        gone = {"title": "Odoo refused", "status": 404, "detail": "the model x does not exist", "upstream": "odoo"}
+        _, result = self.asked(lambda c: c.odoo_models(), {"models": models, "errors": {"x": gone}})
+        self.assertEqual((models, ["x"], 404), (result, list(result.errors), result.errors["x"].status))
         for names in (["res.partner", "x&y"], "res.partner,x&y"):
             seen, _ = self.asked(lambda c: c.odoo_models(names), {"models": {}})
             self.assertEqual("/v1/odoo/models?names=res.partner%2Cx%26y", seen.target)
@@ -117,6 +136,15 @@ class Calls(TestCase):
         seen, result = self.asked(lambda c: c.odoo_call("res.partner", "action"), {"result": None})
         self.assertEqual({"model": "res.partner", "method": "action"}, seen.json)
         self.assertIsNone(result)
+
+    def test_odoo_models_that_cannot_be_read_leave_the_others_alone(self):
+        models = {"res.partner": {"name": "Contact", "fields": {}}}
+        errors = {"no.such": {"title": "No such model", "status": 404, "upstream": "odoo"}}
+        with self.assertLogs("hearth", "WARNING") as logs:
+            _, result = self.asked(lambda c: c.odoo_models(["res.partner", "no.such"]), {"models": models, "errors": errors})
+        self.assertEqual(models, result)
+        self.assertIn("no.such", logs.output[0])
+        self.assertIn("404 No such model", logs.output[0])
 
     def test_drop_cache(self):
         for arguments, target in (
@@ -154,7 +182,7 @@ class Calls(TestCase):
             self.assertEqual(f"/v1/chats/{segment}/mute", self.hearth.seen[-1].target)
 
     def test_a_chat_id_that_would_become_another_is_not_sent(self):
-        for chat_id in ("", None, 7, b"c", "half an emoji \ud83d"):
+        for chat_id in ("", None, True, False, 1.0, b"c", [], {}, object(), "half an emoji \ud83d", "ä" * 257, 10**600, 10**5000):
             for call in ("history", "mute"):
                 with self.subTest(chat_id=chat_id, call=call), self.assertRaises(HearthError) as caught:
                     getattr(self.client(), call)(chat_id)
@@ -163,14 +191,47 @@ class Calls(TestCase):
                 self.client().preprocess(chat_id, "hi", "route")
         self.assertEqual([], self.hearth.seen)
 
+    def test_a_chat_id_that_is_an_int_is_its_decimal_string(self):
+        class Number:
+            """As of numpy."""
+
+            def __index__(self):
+                return 42
+
+        class Id(enum.IntEnum):
+            GROUP = 42
+
+        calls = {
+            "/v1/chats/{}/history?num_messages=10&full_text_len=5": (lambda c, chat: c.history(chat), None),
+            "/v1/chats/{}/relevant": (lambda c, chat: c.relevant(chat, "t"), {"relevant_messages": []}),
+            "/v1/chats/{}/mute": (lambda c, chat: c.mute(chat), None),
+            "/v1/chats/{}/mute ": (lambda c, chat: c.set_mute(chat, True), None),
+            "/v1/chats/{}/messages": (lambda c, chat: c.append(chat, {"role": "user"}), {"ids": []}),
+            "/v1/cache?chat={}": (lambda c, chat: c.drop_cache(chat), {"dropped": 0}),
+        }
+        for chat_id, text in ((42, "42"), (-1001, "-1001"), (0, "0"), (2**70, str(2**70)), (Number(), "42"), (Id.GROUP, "42")):
+            for target, (call, answer) in calls.items():
+                with self.subTest(target, chat_id=chat_id):
+                    seen, _ = self.asked(lambda c: call(c, chat_id), answer)
+                    self.assertEqual(target.strip().format(text), seen.target)
+            seen, _ = self.asked(lambda c: c.preprocess(chat_id, "t", "r"))
+            self.assertEqual(text, seen.json["chat_id"])
+
     def test_half_an_emoji_in_a_text_does_not_stop_it(self):
         seen, _ = self.asked(lambda c: c.relevant("c", "ok 👍 \ud83d"), {"relevant_messages": []})
         self.assertEqual("ok 👍 ?", seen.json["text"])
 
     def test_a_header_cannot_be_smuggled_in(self):
-        with self.assertRaises(ValueError):
-            self.client().history("c", cache_control="no-cache\r\nX-Evil: 1")
+        for header in ("no-cache\r\nX-Evil: 1", "\n", "\ud83d", "ä", 5, b"no-cache"):
+            with self.assertRaises(HearthError) as caught:
+                self.client().history("c", cache_control=header)
+            self.assertEqual("cache_control", caught.exception.field)
         self.assertEqual([], self.hearth.seen)
+
+    def test_a_trace_that_no_header_can_carry_stays_here(self):
+        os.environ["_X_AMZN_TRACE_ID"] = "Root=1\nX-Evil: 1"
+        self.client().mute("c")
+        self.assertNotIn("x-amzn-trace-id", self.hearth.seen[-1].headers)
 
     def test_the_trace_of_the_invocation_goes_along(self):
         client = self.client()
@@ -286,6 +347,26 @@ class Errors(TestCase):
         self.hearth.answers.append(Answer({"relevant_messages": None}))
         self.assertEqual([], self.client().relevant("c", "t"))
 
+    def test_a_write_that_failed_in_part_says_why_of_the_first(self):
+        stored, lost = {"id": "1", "outcome": "stored"}, {"id": "3", "outcome": "unknown"}
+        failed = {"id": "2", "outcome": "failed", "detail": "a vector of 3 dimensions"}
+        for items, expected in (
+            ([stored, failed, lost], "message 2 of 3: failed, a vector of 3 dimensions"),
+            ([lost, failed], "message 1 of 2: unknown"),
+            ([stored], "see items"),
+            ("nonsense", "see items"),
+            ([None, 7], "see items"),
+        ):
+            error = self.fails(problem(502, "Partly failed", detail="see items", upstream="weaviate", items=items))
+            self.assertEqual(f"502 Partly failed: {expected} (upstream weaviate)", str(error))
+            self.assertEqual("see items", error.detail)
+            self.assertEqual(str(error), str(pickle.loads(pickle.dumps(error))))
+
+    def test_replies_that_json_cannot_read(self):
+        for body in (b"[" * 200_000, b'{"a":' * 200_000, b'{"muted":' + b"9" * 10_000 + b"x}"):
+            self.assertEqual("Unreadable reply", self.fails(Answer(body)).title)
+            self.assertEqual(500, self.fails(Answer(body, 500)).status)
+
     def test_survives_pickling(self):
         error = pickle.loads(pickle.dumps(self.fails(problem(502, "Bad Gateway", detail="x", upstream="odoo", retryable=True))))
         self.assertEqual(("502 Bad Gateway: x (upstream odoo)", True), (str(error), error.retryable))
@@ -299,7 +380,7 @@ class Errors(TestCase):
             self.assertNotIn("s3cret", f"{error} {error!r} {error.__dict__} {error.__cause__!r}")
 
     def test_a_bad_address_is_refused(self):
-        for addr in ("10.0.0.1:2774", "127.evil.example:2774", "127.0.0.1", ":2774", "localhost:http", "[::1]:0", "x"):
+        for addr in ("\udcff:1", "10.0.0.1:2774", "127.evil.example:2774", "127.0.0.1", ":2774", "localhost:http", "[::1]:0", "x"):
             os.environ["HEARTH_ADDR"] = addr
             with self.subTest(addr), self.assertRaisesRegex(HearthError, "HEARTH_ADDR"):
                 Client()
@@ -314,10 +395,98 @@ class Body(TestCase):
         self.client().relevant("c", "ä 💬")
         self.assertEqual('{"text":"ä 💬","count":5,"mode":"auto"}', self.hearth.seen[-1].body.decode())
 
-    def test_numbers_that_json_does_not_know_are_refused_here(self):
-        with self.assertRaises(ValueError):
-            self.client().relevant("c", "t", vector=[float("nan")])
+    def refused(self, field, call):
+        """A call that is not made, because of this field."""
+        with self.subTest(field), self.assertRaises(HearthError) as caught:
+            call(self.client())
+        self.assertEqual((400, field, False), (caught.exception.status, caught.exception.field, caught.exception.retryable))
+        self.assertIn(field, caught.exception.detail)
+        self.assertIsInstance(caught.exception, ValueError)
+        self.assertEqual(str(caught.exception), str(pickle.loads(pickle.dumps(caught.exception))))
         self.assertEqual([], self.hearth.seen)
+
+    def test_a_vector_that_is_none_is_refused_here(self):
+        nan, infinite = float("nan"), float("inf")
+        for vector in ([nan], [1, infinite], [-infinite], [1, "2"], [None], [True], ["nan"], [[1]], [10**400], [b"1"], [1j],
+                       [], "123", b"123", {1: 2}, {1, 2}, 7, object(), itertools.repeat(1.0)):  # fmt: skip
+            self.refused("vector", lambda c: c.relevant("c", "t", vector=vector))
+            self.refused("vector", lambda c: c.preprocess("c", "t", "r", vector=vector))
+            self.refused("vector", lambda c: c.append("c", {"role": "user", "vector": vector}))
+            self.refused("[1].vector", lambda c: c.append("c", [{"role": "user"}, {"role": "user", "vector": vector}]))
+
+    def test_what_json_does_not_know_is_refused_here(self):
+        odd = [{1}, b"b", object(), float("nan"), {(1, 2): 3}, datetime.now(), 1j]
+        circle = []
+        circle.append(circle)
+        deep = []
+        for _ in range(100_000):
+            deep = [deep]
+        for value in [*odd, circle, deep]:
+            self.refused("text", lambda c: c.relevant("c", value))
+            self.refused("count", lambda c: c.relevant("c", "t", value))
+            self.refused("num_messages", lambda c: c.history("c", value))
+            self.refused("full_text_len", lambda c: c.history("c", 1, value))
+            self.refused("route_name", lambda c: c.preprocess("c", "t", value))
+            self.refused("muted", lambda c: c.set_mute("c", value))
+            self.refused("properties", lambda c: c.append("c", {"role": "user", "properties": {"x": value}}))
+            self.refused("[0].content", lambda c: c.append("c", [{"role": "user", "content": value}]))
+            self.refused("args", lambda c: c.odoo_call("m", "x", [value]))
+            self.refused("kwargs", lambda c: c.odoo_call("m", "x", [], {"x": value}))
+            self.refused("model", lambda c: c.drop_cache(model=value))
+        self.refused("num_messages", lambda c: c.history("c", 10**5000))
+        self.refused("count", lambda c: c.relevant("c", "t", 10**5000))
+
+    def test_arguments_of_the_wrong_kind_are_refused_here(self):
+        self.refused("roles", lambda c: c.relevant("c", "t", roles=7))
+        self.refused("roles", lambda c: c.relevant("c", "t", roles=["user", None]))
+        self.refused("names", lambda c: c.odoo_models([1]))
+        self.refused("names", lambda c: c.odoo_models(7))
+        self.refused("messages", lambda c: c.append("c", None))
+        self.refused("messages", lambda c: c.append("c", 7))
+        self.refused("messages[1]", lambda c: c.append("c", [{"role": "user"}, None]))
+        self.refused("messages[0]", lambda c: c.append("c", "text"))
+        for early in (datetime.min, datetime.min.replace(tzinfo=timezone(timedelta(hours=1)))):
+            self.refused("until", lambda c: c.set_mute("c", True, early))
+            self.refused("created_at", lambda c: c.append("c", {"role": "user", "created_at": early}))
+            self.refused("[0].created_at", lambda c: c.append("c", [{"role": "user", "created_at": early}]))
+        for timeout in ("soon", None, float("nan"), [], object()):
+            self.refused("timeout", lambda c: c.mute("c", timeout=[] if timeout is None else timeout))
+            self.refused("timeout_ms", lambda c: c.preprocess("c", "t", "r", timeout_ms=timeout or "soon"))
+            self.refused("timeout", lambda c: Client(timeout=timeout or "soon"))
+            self.refused("connect_timeout", lambda c: Client(connect_timeout=timeout))
+        for count in (0, -1, 1.5, None, True):
+            self.refused("max_connections", lambda c: Client(max_connections=count))
+
+    def test_times_without_end_are_long_ones(self):
+        client = self.client(timeout=float("inf"), connect_timeout=1e30)
+        client.mute("c")
+        client.preprocess("c", "t", "r")
+        self.assertEqual(900_000, self.hearth.seen[-1].json["timeout_ms"])
+        client.mute("c", timeout=1e30)
+
+    def test_the_last_moment_there_is_has_none_after_it(self):
+        self.hearth.default = Answer({"ids": []}, 201)
+        last = datetime.max.replace(tzinfo=timezone.utc)
+        self.client().append("c", [{"role": "user", "created_at": last}, {"role": "assistant"}])
+        self.assertEqual(["9999-12-31T23:59:59.999999Z"] * 2, [message["created_at"] for message in self.hearth.seen[-1].json])
+
+    def test_messages_without_end_are_no_more_than_the_sidecar_needs_to_refuse_them(self):
+        self.hearth.default = Answer({"ids": []}, 201)
+        self.client().append("c", itertools.repeat({"role": "user"}))
+        self.assertEqual(101, len(self.hearth.seen[-1].json))
+
+    def test_whole_numbers_of_other_kinds_are_numbers(self):
+        class Number:
+            def __index__(self):
+                return 3
+
+        self.hearth.default = Answer({"relevant_messages": [], "result": 1})
+        self.client().relevant("c", "t", Number())
+        self.assertEqual(3, self.hearth.seen[-1].json["count"])
+        self.client().history("c", Number())
+        self.assertIn("num_messages=3&", self.hearth.seen[-1].target)
+        self.client().odoo_call("m", "read", [[Number()]])
+        self.assertEqual([[3]], self.hearth.seen[-1].json["args"])
 
     def test_large(self):
         text = "x" * (3 << 20)

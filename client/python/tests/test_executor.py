@@ -10,7 +10,7 @@ from pathlib import Path
 from unittest import mock
 
 import hearth
-from hearth import ParallelExecutor, executor
+from hearth import HearthError, ParallelExecutor, executor
 
 
 def fail():
@@ -46,6 +46,15 @@ class Executor(unittest.TestCase):
         self.assertEqual([0, 1], runner.execute_with_timeout(squares[:2], timeout=10))
         self.assertEqual({"a": 0}, runner.execute_with_timeout({"a": squares[0]}))
         self.assertEqual({}, runner.errors)
+
+    def test_a_task_may_be_a_function_and_its_arguments(self):
+        runner = ParallelExecutor()
+        self.assertEqual([3, 5, 7], runner.execute([(max, 1, 3), lambda: 5, (int, "7")]))
+        self.assertEqual({"a": 3, "b": 5}, runner.execute({"a": (max, 1, 3), "b": lambda: 5}))
+        self.assertEqual([3], runner.execute_with_timeout([(max, 1, 3)], 10))
+        with self.assertLogs("hearth", "ERROR"):
+            self.assertEqual([None, None, None, 1], runner.execute([(), (7, 8), "no function", lambda: 1]))
+        self.assertEqual([0, 1, 2], sorted(runner.errors))
 
     def test_nothing_to_do(self):
         runner = ParallelExecutor()
@@ -204,6 +213,15 @@ class Executor(unittest.TestCase):
             with self.subTest(bad), self.assertRaises(ValueError):
                 ParallelExecutor().execute_batch(str, [1], bad)
         ParallelExecutor(max_workers=1)
+        for timeout in ("soon", float("nan"), [], object()):
+            with self.subTest(timeout), self.assertRaisesRegex(HearthError, "timeout must be a number"):
+                ParallelExecutor().execute_with_timeout([lambda: 1], timeout)
+        for call in (lambda r: r.execute(None), lambda r: r.execute(7)):
+            with self.assertRaisesRegex(HearthError, "tasks must be a list"):
+                call(ParallelExecutor())
+        with self.assertRaisesRegex(HearthError, "items must be a list"):
+            ParallelExecutor().execute_batch(str, None, 1)
+        self.assertEqual([1], ParallelExecutor().execute_with_timeout([lambda: 1], float("inf")))
 
     def test_no_thread_is_left_after_a_normal_call(self):
         ParallelExecutor(5).execute([lambda: 1] * 20)

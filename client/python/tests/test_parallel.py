@@ -45,7 +45,7 @@ class Names(unittest.TestCase):
             (hearth.ParallelExecutor().execute, ["tasks"]),
             (hearth.ParallelExecutor().execute_with_timeout, ["tasks", "timeout=30.0"]),
             (hearth.ParallelExecutor().execute_batch, ["func", "items", "batch_size"]),
-            (hearth.log_performance_data, ["operation", "duration_ms", "**fields"]),
+            (hearth.log_performance_data, ["operation=None", "duration_ms=None", "*more", "**fields"]),
         ):
             parameters = inspect.signature(function).parameters.values()
             bare = [str(parameter.replace(annotation=inspect.Parameter.empty)) for parameter in parameters]
@@ -93,6 +93,7 @@ class History(TestCase):
 class Relevant(TestCase):
     def test_gives_the_list(self):
         self.hearth.default = Answer({"relevant_messages": MESSAGES})
+        self.assertIs(list, type(get_relevant_messages_parallel("c", "t")))
         self.assertEqual(MESSAGES, get_relevant_messages_parallel("c", "t"))
         self.assertEqual(MESSAGES, get_relevant_messages_parallel(chat_id="c", text="t", count=2))
         self.assertEqual(2, self.hearth.seen[-1].json["count"])
@@ -155,6 +156,53 @@ class Preprocessing(TestCase):
             result,
         )
         self.assertIn("odoo_models", logs.output[0])
+
+    def test_an_odoo_model_that_failed_leaves_the_others_there(self):
+        down = {"title": "No such model", "status": 404, "upstream": "odoo"}
+        for parts, expected in (((), self.whole["odoo_models"]), (("odoo_models",), None)):
+            self.hearth.answers.append(self.without(*parts, **{"odoo_models.no.such": down}))
+            with self.assertLogs("hearth", "WARNING"):
+                result = parallel_preprocessing("c", "t", "odoo_erp", enable_odoo=True)
+            self.assertEqual({"odoo_models.no.such": "404 No such model (upstream odoo)"}, result["errors"])
+            self.assertEqual(expected, result.get("odoo_models"))
+
+    def test_odd_input_is_refused_with_the_fields_name(self):
+        class Odd:
+            def __str__(self):
+                raise RuntimeError("no")
+
+        for value in (None, "", b"c", [], Odd(), float("nan"), "\ud83d", True):
+            for call in (
+                lambda: get_message_history_parallel(value),
+                lambda: get_relevant_messages_parallel(value, "t"),
+                lambda: parallel_preprocessing(value, "t", "r"),
+            ):
+                with self.assertRaises(HearthError) as caught:
+                    call()
+                self.assertEqual("chat_id", caught.exception.field)
+        for value in (b"c", {1}, Odd(), float("nan"), 10**5000):
+            for field, call in (
+                ("num_messages", lambda: get_message_history_parallel("c", value)),
+                ("full_text_len", lambda: get_message_history_parallel("c", 1, value)),
+                ("text", lambda: get_relevant_messages_parallel("c", value)),
+                ("count", lambda: get_relevant_messages_parallel("c", "t", value)),
+                ("text", lambda: parallel_preprocessing("c", value, "r")),
+                ("route_name", lambda: parallel_preprocessing("c", "t", value)),
+                ("relevant_count", lambda: parallel_preprocessing("c", "t", "r", value)),
+                ("enable_odoo", lambda: parallel_preprocessing("c", "t", "r", 5, value)),
+            ):
+                with self.subTest(field), self.assertRaises(HearthError) as caught:
+                    call()
+                self.assertEqual(field, caught.exception.field)
+        self.assertEqual([], self.hearth.seen)
+
+    def test_a_chat_id_may_be_an_int(self):
+        self.hearth.default = Answer({**self.whole, **dict.fromkeys(("msg_history", *LISTS), [])})
+        parallel_preprocessing(42, "t", "r")
+        self.assertEqual("42", self.hearth.seen[-1].json["chat_id"])
+        get_message_history_parallel(-42)
+        get_relevant_messages_parallel(42, "t")
+        self.assertEqual(["-42", "42"], [seen.target.split("/")[3] for seen in self.hearth.seen[1:]])
 
     def test_a_mute_status_that_is_missing_is_reported(self):
         self.hearth.answers.append(Answer({"relevant_messages": []}))

@@ -3,8 +3,12 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
+import unittest
+from pathlib import Path
 from unittest import mock
 
 import hearth
@@ -30,8 +34,13 @@ class Token(TestCase):
     def test_as_it_stands(self):
         self.assertEqual("as it stands ä".encode().decode("latin-1"), self.sent(HEARTH_TOKEN="as it stands ä"))
 
+    def test_white_space_around_it_is_dropped_as_the_sidecar_does(self):
+        for token in (" mine", "mine\n", "\tmine\r\n", "mine\u00a0"):
+            self.assertEqual("mine", self.sent(HEARTH_TOKEN=token), token)
+        self.assertEqual("mine", self.sent(HEARTH_ADDR=f" {self.hearth.addr}\n", HEARTH_SOCKET=" "))
+
     def test_one_that_no_header_can_carry(self):
-        for token in (" mine", "mine\n", "mi\nne", "mine\t", "\x7f"):
+        for token in ("mi\nne", "\x7f", "mi\x85ne"):
             os.environ["HEARTH_TOKEN"] = token
             with self.subTest(token), self.assertRaisesRegex(HearthError, "^Bad configuration: HEARTH_TOKEN"):
                 self.client()
@@ -50,6 +59,33 @@ class Token(TestCase):
     def test_the_given_one_wins(self):
         env = {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001", "AWS_SESSION_TOKEN": SESSION}
         self.assertEqual("mine", self.sent(HEARTH_TOKEN="mine", **env))
+
+    def in_a_process_of_its_own(self, code, **env):
+        """What a program prints that has this environment from its start."""
+        run = subprocess.run(
+            [sys.executable, "-S", "-c", "import os\n" + code],
+            cwd=Path(hearth.__file__).parent.parent, env={**os.environ, **env}, capture_output=True, text=True, timeout=20,
+        )
+        self.assertEqual("", run.stderr)
+        return run.stdout.strip()
+
+    def test_of_the_credential_that_was_there_at_import(self):
+        """The handler takes on another role, or hides what it was given, and makes its client after that."""
+        lambda_has = {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001"}
+        ask = "hearth.Client(); print(hearth._address.token(os.environ), hearth._address.addresses(os.environ)[0])"
+        for change in ("os.environ['AWS_SESSION_TOKEN'] = 'of another role'", "os.environ.clear()"):
+            for name, secret, expected in (
+                ("AWS_SESSION_TOKEN", SESSION, SESSION_HMAC),
+                ("AWS_CONTAINER_AUTHORIZATION_TOKEN", CONTAINER, CONTAINER_HMAC),
+            ):
+                with self.subTest(change, name=name):
+                    said = self.in_a_process_of_its_own(f"import hearth\n{change}\n{ask}", **lambda_has, **{name: secret})
+                    self.assertEqual(f"{expected} /tmp/hearth.sock", said)
+
+    def test_of_the_credential_of_now_where_the_import_was_elsewhere(self):
+        code = f"import hearth\nos.environ.update(AWS_LAMBDA_RUNTIME_API='x', AWS_SESSION_TOKEN={SESSION!r})\n"
+        said = self.in_a_process_of_its_own(code + "print(hearth._address.token(os.environ))", AWS_SESSION_TOKEN="developer's")
+        self.assertEqual(SESSION_HMAC, said)
 
     def test_goes_only_to_hearth(self):
         os.environ["HEARTH_TOKEN"] = "s3cret"
@@ -222,6 +258,109 @@ class Places(TestCase):
             self.client().mute("c")
         self.assertIn(self.path, str(caught.exception))
         self.assertIn(os.environ["HEARTH_ADDR"], str(caught.exception))
+
+
+NOBODY = 65534
+
+
+@unittest.skipUnless(sys.platform == "linux", "only Linux tells whose process listens")
+class Owners(TestCase):
+    def setUp(self):
+        super().setUp()
+        os.chmod(self.directory, 0o777)
+        self.path = os.path.join(self.directory, "theirs.sock")
+        os.environ.update(HEARTH_SOCKET=self.path, HEARTH_TOKEN="s3cret")
+
+    def listen_as_nobody(self):
+        """A process of another user takes the path. What it hears comes out of the pipe that is returned."""
+        if os.geteuid() != 0:
+            self.skipTest("only root can start a process of another user")
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            try:
+                os.setgid(NOBODY)
+                os.setuid(NOBODY)
+                listener = socket.socket(socket.AF_UNIX)
+                listener.bind(self.path)
+                os.chmod(self.path, 0o666)
+                listener.listen(8)
+                os.write(writing, b"listens\n")
+                while True:
+                    with listener.accept()[0] as peer:
+                        while heard := peer.recv(65536):
+                            os.write(writing, heard)
+                    os.write(writing, b"end\n")
+            finally:
+                os._exit(1)
+        os.close(writing)
+        pipe = os.fdopen(reading, "rb")
+        self.addCleanup(pipe.close)
+        self.addCleanup(os.waitpid, child, 0)
+        self.addCleanup(os.kill, child, signal.SIGKILL)
+        self.assertEqual(b"listens\n", pipe.readline())
+        return pipe
+
+    def test_another_users_process_is_told_nothing(self):
+        pipe = self.listen_as_nobody()
+        os.environ["HEARTH_ADDR"] = self.closed_port()
+        for call in (lambda c: c.mute("secret"), lambda c: c.append("c", {"role": "user"}), lambda c: c.odoo_call("m", "x")):
+            with self.assertRaisesRegex(HearthError, f"user {NOBODY}.*root") as caught:
+                call(self.client(timeout=2))
+            self.assertIn(self.path, str(caught.exception))
+            self.assertIn(os.environ["HEARTH_ADDR"], str(caught.exception))
+            self.assertEqual(b"end\n", pipe.readline())
+
+    def test_tcp_stands_in_for_it(self):
+        pipe = self.listen_as_nobody()
+        self.client(timeout=2).mute("c")
+        self.assertEqual(["s3cret"], [seen.headers["x-hearth-token"] for seen in self.hearth.seen])
+        self.assertEqual(b"end\n", pipe.readline())
+
+    def test_also_when_it_takes_the_path_over(self):
+        os.environ["HEARTH_ADDR"] = self.closed_port()
+        ours, client = self.stand_in(path=self.path), self.client(timeout=2)
+        client.mute("c")
+        ours.hang_up()
+        os.unlink(self.path)
+        pipe = self.listen_as_nobody()
+        with self.assertRaisesRegex(HearthError, f"user {NOBODY}"):
+            client.mute("c")
+        self.assertEqual(b"end\n", pipe.readline())
+
+    def test_roots_process_is_used_and_our_own(self):
+        """Here root's serves, and the client is a child of another user."""
+        ours = self.stand_in(path=self.path)
+        os.chmod(self.path, 0o666)
+        if os.geteuid() != 0:
+            return self.assertEqual({}, self.client(timeout=2).mute("c"))
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                signal.alarm(10)
+                os.setuid(NOBODY)
+                client = hearth.Client()
+                code = 0 if client.mute("c") == {} else 2
+                client.close()
+            finally:
+                os._exit(code)
+        self.assertEqual(0, os.waitpid(child, 0)[1])
+        self.client(timeout=2).mute("c")
+        self.assertEqual(2, len(ours.seen))
+
+    def test_whose_may_be_used(self):
+        """As the kernel would tell it of processes of every kind."""
+        for owner, own, fine in ((0, 1000, True), (1000, 1000, True), (1001, 1000, False), (1000, 0, False), (NOBODY, 1000, False)):
+            sock = mock.Mock()
+            sock.getsockopt.return_value = b"".join(n.to_bytes(4, sys.byteorder) for n in (7, owner, 0))
+            with self.subTest(owner=owner, own=own), mock.patch("os.geteuid", return_value=own):
+                if fine:
+                    hearth._transport._check_owner(sock)
+                else:
+                    with self.assertRaises(PermissionError):
+                        hearth._transport._check_owner(sock)
 
 
 class Repetition(TestCase):
@@ -429,8 +568,8 @@ class Pool(TestCase):
             self.hearth.answers += answers
             with self.assertRaises(HearthError):
                 client.mute("c")
-        with self.assertRaises(ValueError):
-            client.mute("c", cache_control="\n")
+        with mock.patch("hearth._http._request", side_effect=MemoryError), self.assertRaises(MemoryError):
+            client.mute("c")
         client.mute("c", timeout=1)
 
     def test_the_warmest_connection_is_used_first(self):

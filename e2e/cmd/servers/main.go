@@ -75,6 +75,8 @@ func serve(ctx context.Context, http2, open bool) (err error) {
 		"weaviate_key":          weaviate.Key,
 		"weaviate_admin_key":    weaviate.AdminKey,
 		"odoo_url":              odoo.URL,
+		"odoo_version":          odoo.Version,
+		"odoo_employee":         odoo.Employee,
 		"odoo_tls_url":          nginx.OdooURL,
 		"odoo_db":               odoo.DB,
 		"odoo_user":             odoo.User,

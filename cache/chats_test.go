@@ -1,0 +1,61 @@
+package cache
+
+import (
+	"maps"
+	"slices"
+)
+
+// verify checks the books against what is held.
+func (cs *chats) verify(t interface{ Fatalf(string, ...any) }) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	var total holding
+	inLRU, inKept := 0, 0
+	for _, ch := range cs.byID {
+		was := ch.held
+		cs.countLocked(ch)
+		if was != ch.held {
+			t.Fatalf("chat %s is counted as %+v, and holds %+v", ch.id, was, ch.held)
+		}
+		total.change(holding{}, ch.held)
+		if ch.inLRU != nil {
+			inLRU++
+		} else if ch.timeline != nil || ch.inKept == nil || ch.pins > 0 {
+			t.Fatalf("chat %s was evicted, and holds %+v with %d pins", ch.id, ch.held, ch.pins)
+		}
+		if ch.inKept != nil {
+			inKept++
+		}
+		bytes, count := int64(0), 0
+		for _, l := range ch.recent.roles {
+			count += len(l.messages)
+			for _, m := range l.messages {
+				bytes += recentBytes(m)
+			}
+		}
+		if bytes != ch.recent.bytes || count != ch.recent.count {
+			t.Fatalf("recent writes of %s: counted %d of %d bytes, there are %d of %d", ch.id, ch.recent.count, ch.recent.bytes, count, bytes)
+		}
+		if ch.timeline == nil {
+			continue
+		}
+		for _, win := range ch.timeline {
+			bytes := int64(0)
+			for _, m := range win.messages {
+				bytes += m.bytes()
+			}
+			if bytes != win.bytes || !slices.IsSortedFunc(win.messages, Message.Compare) {
+				t.Fatalf("window of %s: %d bytes counted as %d, or out of order: %v", ch.id, bytes, win.bytes, win.messages)
+			}
+		}
+	}
+	if total != cs.held || inLRU != cs.lru.Len() || inKept != cs.kept.Len() {
+		t.Fatalf("counted %+v, the chats hold %+v; %d of %d in the LRU, %d of %d kept", cs.held, total, inLRU, cs.lru.Len(), inKept, cs.kept.Len())
+	}
+	if cs.held.recent > cs.max/2 {
+		t.Fatalf("recent writes take %d of %d bytes", cs.held.recent, cs.max)
+	}
+	if pinned := slices.ContainsFunc(slices.Collect(maps.Values(cs.byID)), func(ch *chat) bool { return ch.pins > 0 }); !pinned && cs.bytesLocked() > cs.max {
+		t.Fatalf("%d bytes are held, at most %d may be", cs.bytesLocked(), cs.max)
+	}
+}

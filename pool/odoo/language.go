@@ -1,0 +1,90 @@
+package odoo
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"regexp"
+)
+
+// ValidLang says whether s can be the code of one of Odoo's languages, such as es, es_ES or sr@latin.
+func ValidLang(s string) bool {
+	return regexp.MustCompile(`^[a-z]{2,3}(_([A-Z]{2}|[0-9]{3}))?(@[A-Za-z]+)?$`).MatchString(s)
+}
+
+// inLanguage returns the call with a language in its context. A context that names a language stays as it is, be it none.
+func (c Call) inLanguage(lang string) (_ Call, added bool) {
+	named := map[string]json.RawMessage{}
+	if raw := c.Kwargs["context"]; raw != nil && (json.Unmarshal(raw, &named) != nil || named == nil) {
+		return c, false // no object: Odoo refuses it
+	}
+	if _, given := named["lang"]; given || lang == "" {
+		return c, false
+	}
+	var err error
+	if named["lang"], err = json.Marshal(lang); err != nil {
+		return c, false
+	}
+	object, err := json.Marshal(named)
+	if err != nil {
+		return c, false
+	}
+	c.Kwargs = maps.Clone(c.Kwargs)
+	if c.Kwargs == nil {
+		c.Kwargs = map[string]json.RawMessage{}
+	}
+	c.Kwargs["context"] = object
+	return c, true
+}
+
+// refusedLanguage blames our own setting where Odoo refused a call for the language that we added.
+func refusedLanguage(err error, lang string) error {
+	if e, ok := errors.AsType[*Error](err); ok && e.Message == "Invalid language code: "+lang {
+		return unknownLanguage(lang)
+	}
+	return err
+}
+
+func unknownLanguage(lang string) *Error {
+	return &Error{
+		Status: http.StatusBadGateway, Name: "UnknownLanguage",
+		Message: "Odoo has no active language " + lang + ": set HEARTH_ODOO_LANG to one that it has, or leave it unset",
+	}
+}
+
+// languageActive asks for the language that is configured: Odoo 14 answers in English where it has not got it.
+func (c *Client) languageActive(ctx context.Context) error {
+	quoted, err := json.Marshal(c.cfg.Lang)
+	if err != nil {
+		return err
+	}
+	n, err := c.call(ctx, Call{Model: "res.lang", Method: "search_count", Kwargs: map[string]json.RawMessage{
+		"domain": fmt.Appendf(nil, `[["code","=",%s]]`, quoted),
+	}}, true)
+	if err == nil && string(n) == "0" {
+		return unknownLanguage(c.cfg.Lang)
+	}
+	return err
+}
+
+// user is what Odoo tells of its user's own context.
+type user struct {
+	UID  int
+	Lang string
+}
+
+// readUser reads the answer of context_get. What is not there, false or strange is left out.
+func readUser(own json.RawMessage) (u user) {
+	var fields struct{ UID, Lang json.RawMessage }
+	if json.Unmarshal(own, &fields) != nil {
+		return u
+	}
+	_ = json.Unmarshal(fields.UID, &u.UID) // Odoo 19 and later
+	if lang := jsonString(fields.Lang); ValidLang(lang) {
+		u.Lang = lang
+	}
+	return u
+}

@@ -1,0 +1,70 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+)
+
+// refused says whether err means that the upstream has not looked at a request and never will, as HTTP/2 tells it: by
+// RST_STREAM with REFUSED_STREAM, by a GOAWAY whose last stream is an earlier one, or because there was no stream to be
+// had. err must come from before any answer.
+func refused(err error) bool {
+	if err == nil {
+		return false
+	}
+	if refusedStream(err) {
+		return true
+	}
+	text := err.Error() // net/http tells the rest in no other way
+	switch text {
+	case "http2: client conn not usable", "http2: client conn could not be established",
+		"http2: Transport received Server's graceful shutdown GOAWAY":
+		return true
+	}
+	return strings.HasPrefix(text, "http2: Transport received GOAWAY from server ErrCode:") // above its last stream too
+}
+
+func refusedStream(err error) bool {
+	const code = 7 // RFC 9113, section 7
+	e, ok := errors.AsType[streamError](err)
+	return ok && e.Code == code
+}
+
+// streamError is net/http's own, which errors.As takes for it by the names of its fields.
+type streamError struct {
+	StreamID uint32
+	Code     uint32
+	Cause    error
+}
+
+func (e streamError) Error() string {
+	return fmt.Sprintf("HTTP/2 stream %d: code %d", e.StreamID, e.Code)
+}
+
+// unsent is the error of a request that was refused. Where there were more at once than the connection takes, the next ones
+// are asked for their limit by one request each.
+func (p *Pool) unsent(ctx context.Context, err error) error {
+	unmarkSent(ctx)
+	if refusedStream(err) {
+		p.conns.careful()
+	}
+	return &noConnectionError{err}
+}
+
+// careful gives connections to come one request alone until they have carried an answer: before that nobody knows how
+// many they take.
+func (cs *conns) careful() {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.limited = true
+}
+
+// unmarkSent takes one markSent back.
+func unmarkSent(ctx context.Context) {
+	if n, ok := ctx.Value(sentKey).(*atomic.Int64); ok {
+		n.Add(-1)
+	}
+}

@@ -102,7 +102,7 @@ func TestCheckTellsOfKeysAndRights(t *testing.T) {
 		"admin": {}, "good": {},
 		"nobody":    {[]string{"history", "mute", "roles"}, "missing"},
 		"no read":   {[]string{"history", "mute", "roles"}, "read_data"},
-		"no schema": {[]string{"history", "mute", "roles"}, "read_collections"},
+		"no schema": {[]string{"history", "mute"}, "read_collections"},
 		"no create": {[]string{"write"}, "create_data on Message, create_data on ChatStatus"},
 		"no update": {[]string{"write"}, "update_data on Message"},
 		"wrong":     {[]string{"class ChatStatus", "class Message"}, "HEARTH_WEAVIATE_API_KEY"},

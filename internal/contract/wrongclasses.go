@@ -194,8 +194,10 @@ func (s *suite) mixedTimes(t *testing.T) {
 // wrongChats asks for chats that the class of messages, or of mutes, cannot hold.
 func (s *suite) wrongChats(t *testing.T) {
 	for kind, chats := range map[string][]string{
-		"uuid": {"1-1", "e621e1f8-c36c-495a-93fc-0c247a3e6e5", "{e621e1f8-c36c-495a-93fc-0c247a3e6e5f}", "urn:uuid:e621e1f8-c36c-495a-93fc-0c247a3e6e5f",
-			"e621e1f8c36c-495a-93fc-0c247a3e6e5f", "g621e1f8-c36c-495a-93fc-0c247a3e6e5f", " e621e1f8-c36c-495a-93fc-0c247a3e6e5f", "e621e1f8c36c495a93fc0c247a3e6e5f0"},
+		"uuid": {
+			"1-1", "e621e1f8-c36c-495a-93fc-0c247a3e6e5", "{e621e1f8-c36c-495a-93fc-0c247a3e6e5f}", "urn:uuid:e621e1f8-c36c-495a-93fc-0c247a3e6e5f",
+			"e621e1f8c36c-495a-93fc-0c247a3e6e5f", "g621e1f8-c36c-495a-93fc-0c247a3e6e5f", " e621e1f8-c36c-495a-93fc-0c247a3e6e5f", "e621e1f8c36c495a93fc0c247a3e6e5f0",
+		},
 		"int": {"a", "+1", "1.0", "1e3", "0x10", "1_000", " 1", "--1", "-", "9007199254740992", "-9007199254740992", "99999999999999999999", "١"},
 	} {
 		p := newPlain()

@@ -16,9 +16,24 @@ func TestPatternsOfPermissions(t *testing.T) {
 		pattern, name string
 		ok            bool
 	}{
-		{"Message", "Message", true}, {"Message", "Messages", false}, {"*", "", true}, {"*", "Message", true}, {"Mess*", "Message", true},
-		{"Mess*", "Mess", true}, {"Mess*", "Less", false}, {"*age", "Message", true}, {"*age", "Messages", false}, {"M*s*e", "Message", true},
-		{"M*x*e", "Message", false}, {"M**e", "Message", true}, {"a*a", "a", false}, {"a*a", "aa", true}, {"a*b*b", "ab", false}, {"a.c", "abc", false}, {"", "", true}, {"", "a", false},
+		{"Message", "Message", true},
+		{"Message", "Messages", false},
+		{"*", "", true},
+		{"*", "Message", true},
+		{"Mess*", "Message", true},
+		{"Mess*", "Mess", true},
+		{"Mess*", "Less", false},
+		{"*age", "Message", true},
+		{"*age", "Messages", false},
+		{"M*s*e", "Message", true},
+		{"M*x*e", "Message", false},
+		{"M**e", "Message", true},
+		{"a*a", "a", false},
+		{"a*a", "aa", true},
+		{"a*b*b", "ab", false},
+		{"a.c", "abc", false},
+		{"", "", true},
+		{"", "a", false},
 	} {
 		if matches(c.pattern, c.name) != c.ok {
 			t.Errorf("%q matches %q: %t", c.pattern, c.name, !c.ok)

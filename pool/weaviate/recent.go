@@ -59,8 +59,10 @@ func tooLarge(field string, fits int, most int64) *Error {
 	if fits > 0 {
 		detail = fmt.Sprintf("%s may be at most %d here", field, fits)
 	}
-	return &Error{Status: http.StatusUnprocessableEntity, Kind: TooLarge,
-		Message: fmt.Sprintf("an answer may have %d bytes (a quarter of HEARTH_CACHE_BYTES): %s", most, detail)}
+	return &Error{
+		Status: http.StatusUnprocessableEntity, Kind: TooLarge,
+		Message: fmt.Sprintf("an answer may have %d bytes (a quarter of HEARTH_CACHE_BYTES): %s", most, detail),
+	}
 }
 
 // scan goes back through the messages of one role in one chat, page by page.

@@ -42,7 +42,8 @@ func (s *suite) checkProposesFields(t *testing.T) {
 		messageSet, muteSet string
 	}{
 		{
-			map[string]string{"session_id": "text", "role": "text", "content": "text", "timestamp": "date"}, map[string]string{"session_id": "text", "muted": "boolean"},
+			map[string]string{"session_id": "text", "role": "text", "content": "text", "timestamp": "date"},
+			map[string]string{"session_id": "text", "muted": "boolean"},
 			"session_id,role,content,timestamp", "session_id,muted",
 		},
 		{
@@ -51,7 +52,8 @@ func (s *suite) checkProposesFields(t *testing.T) {
 			"conversationId,sender,message,_creationTimeUnix", "conversationId,isMuted,mutedUntil",
 		},
 		{
-			map[string]string{"chatId": "int", "speaker": "text", "text": "text", "createdAt": "number"}, map[string]string{"chatId": "int", "paused": "boolean", "until": "date"},
+			map[string]string{"chatId": "int", "speaker": "text", "text": "text", "createdAt": "number"},
+			map[string]string{"chatId": "int", "paused": "boolean", "until": "date"},
 			"chatId,speaker,text,createdAt", "chatId,paused,until",
 		},
 	} {

@@ -88,6 +88,7 @@ func Run(t *testing.T, bin string, u Upstreams) {
 		{"classes that cannot be served", (*suite).wrongClasses},
 		{"answers that are larger than the memory for them", (*suite).large},
 		{"memory", (*suite).memory},
+		{"a schema that does not come", (*suite).hangingSchema},
 		{"hearth check", (*suite).checks},
 		{"door", (*suite).door},
 		{"bad input", (*suite).badInput},

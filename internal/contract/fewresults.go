@@ -24,6 +24,7 @@ func RunFewResults(t *testing.T, bin string, u Upstreams) {
 		{"text:word", "date", true},
 		{"uuid", "int", true},
 		{"text:field", "text", false},
+		{"uuid", "date:no", false},
 		{"text:word", "text", false},
 	} {
 		t.Run(fmt.Sprintf("chats are %s, times %s", c.chat, c.time), func(t *testing.T) {
@@ -38,7 +39,7 @@ func RunFewResults(t *testing.T, bin string, u Upstreams) {
 			var b book
 			for n := range 120 {
 				at := instant(time.Duration(n/2) * time.Second)
-				stored := map[string]any{"date": at.Format(time.RFC3339), "int": at.Unix(), "text": at.Format("2006-01-02T15:04:05")}[c.time]
+				stored := map[string]any{"date": at.Format(time.RFC3339), "int": at.Unix(), "date:no": at.Format(time.RFC3339), "text": at.Format("2006-01-02T15:04:05")}[c.time]
 				for k, chat := range chats {
 					if k > 0 && n < 90 { // of the other chat only what is newer
 						continue

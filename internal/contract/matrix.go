@@ -69,6 +69,11 @@ func (s *suite) newForeign(t *testing.T, name string, shape shape) *foreign {
 		messages["properties"] = append(messages["properties"].([]any), map[string]any{"name": "timestamp", "dataType": []string{shape.time.kind}})
 		fields = "session_id,sender,message,timestamp"
 	}
+	if shape.noFilters {
+		for _, p := range messages["properties"].([]any) {
+			p.(map[string]any)["indexFilterable"] = false
+		}
+	}
 	maps.Copy(messages, shape.vectors.class)
 	mutes := map[string]any{"class": f.mute, "properties": []any{chat, map[string]any{"name": "silent", "dataType": []string{"boolean"}}}}
 	muteFields := "session_id,silent"

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"regexp"
 	"strconv"
@@ -30,7 +31,7 @@ func (s *suite) memory(t *testing.T) {
 		for i := range 5 {
 			g.Go(func() {
 				n := []int{200, 30, 4, 1}[(round+i)%4]
-				if _, err := h.try(t.Context(), "GET", historyPath(chat, n, 200), nil, "Cache-Control", "no-cache"); err != nil {
+				if _, err := h.try(t.Context(), http.MethodGet, historyPath(chat, n, 200), nil, "Cache-Control", "no-cache"); err != nil {
 					t.Error(err)
 				}
 			})
@@ -62,4 +63,59 @@ func (h *hearth) peakMemory() (int64, error) {
 	}
 	n, err := strconv.ParseInt(string(kb[1]), 10, 64)
 	return n << 10, err
+}
+
+// hangingSchema makes thousands of calls that give up while Weaviate does not answer what a class looks like.
+func (s *suite) hangingSchema(t *testing.T) {
+	s.standIn(t)
+	released := make(chan struct{})
+	release := sync.OnceFunc(func() { close(released) })
+	t.Cleanup(func() { release(); s.Weaviate.SetHook(nil) })
+	s.Weaviate.SetHook(func(_ http.ResponseWriter, r *http.Request) bool {
+		if strings.HasPrefix(r.URL.Path, "/v1/schema/") {
+			select {
+			case <-released:
+			case <-r.Context().Done():
+			}
+		}
+		return false
+	})
+	h := s.start(t, "HEARTH_WEAVIATE_TIMEOUT=1m")
+	ask := func(timeout int) (reply, error) {
+		return h.try(t.Context(), http.MethodPost, "/v1/preprocess", map[string]any{"chat_id": "a", "text": "x", "route_name": "x", "num_messages": 5, "timeout_ms": timeout})
+	}
+	const most = 32 << 20
+	calls := func(n int) {
+		var g sync.WaitGroup
+		for range 8 {
+			g.Go(func() {
+				for range n / 8 {
+					if r, err := ask(1); err != nil || r.status != http.StatusBadGateway {
+						t.Errorf("without a schema: %v, %v", r, err)
+						return
+					}
+				}
+			})
+		}
+		g.Wait()
+	}
+	calls(400)
+	before, err := h.peakMemory()
+	if errors.Is(err, fs.ErrNotExist) { // not Linux
+		t.Skip(err)
+	}
+	calls(8_000)
+	after, err := h.peakMemory()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("from %d to %d MB resident", before>>20, after>>20)
+	if after-before > most && !raceDetector {
+		t.Errorf("8000 calls have taken %d MB", (after-before)>>20)
+	}
+	release()
+	eventually(t, s.patience(), "a call is answered once Weaviate tells", func() bool {
+		r, err := ask(5000)
+		return err == nil && r.status == http.StatusOK
+	})
 }

@@ -18,6 +18,7 @@ type shape struct {
 	alias                       bool // Hearth is told another name of the class of messages
 	noUntil                     bool // mutes have no end
 	notSearchable               bool // by bm25
+	noFilters                   bool // on anything but texts, which are found by bm25's index
 }
 
 // chatForm is how a class holds chats.
@@ -37,8 +38,10 @@ func uuidChat() chatForm {
 	const id = "e621e1f8-c36c-495a-93fc-0c247a3e6e5f"
 	upper := strings.ToUpper(id)
 	return chatForm{
-		map[string]any{"dataType": []string{"uuid"}}, []string{id, upper, strings.ReplaceAll(upper, "-", ""), "E621e1f8-c36c-495a-93fc-0c247a3e6e5F"},
-		upper, id, []any{"e621e1f8-c36c-495a-93fc-0c247a3e6e50", "e621e1f8-c36c-495a-93fc-0c247a3e6e51"},
+		map[string]any{"dataType": []string{"uuid"}},
+		[]string{id, upper, strings.ReplaceAll(upper, "-", ""), "E621e1f8-c36c-495a-93fc-0c247a3e6e5F"},
+		upper, id,
+		[]any{"e621e1f8-c36c-495a-93fc-0c247a3e6e50", "e621e1f8-c36c-495a-93fc-0c247a3e6e51"},
 	}
 }
 
@@ -102,7 +105,9 @@ func plainRoles() roleForm {
 
 func mappedRoles() roleForm {
 	return roleForm{
-		[]string{"HEARTH_MESSAGE_ROLES=human|user,ai|bot|assistant"}, []string{"human", "user"}, []string{"ai", "bot", "assistant"},
+		[]string{"HEARTH_MESSAGE_ROLES=human|user,ai|bot|assistant"},
+		[]string{"human", "user"},
+		[]string{"ai", "bot", "assistant"},
 		[]any{"system", "tool", nil, "Human", "AI", "human ai"},
 	}
 }
@@ -130,17 +135,27 @@ func shapes() []shape {
 	return []shape{
 		{name: "text by field, dates", chat: field, time: dateTime(), roles: plainRoles()},
 		{name: "text by word, roles mapped, dates", chat: textChat("word", "1-1", "1-12", "2-1", "1 1"), time: dateTime(), roles: mappedRoles()},
-		{name: "text by lowercase, seconds", chat: textChat("lowercase", "Chat One", "chat one", "Chat One Two"),
-			time: epoch("int", time.Second, seconds(time.Second)), roles: plainRoles()},
-		{name: "text by whitespace, milliseconds", chat: textChat("whitespace", "Chat One", "One Chat", "Chat One Two"),
-			time: epoch("int", milli, milliseconds), roles: mappedRoles()},
+		{
+			name: "text by lowercase, seconds", chat: textChat("lowercase", "Chat One", "chat one", "Chat One Two"),
+			time: epoch("int", time.Second, seconds(time.Second)), roles: plainRoles(),
+		},
+		{
+			name: "text by whitespace, milliseconds", chat: textChat("whitespace", "Chat One", "One Chat", "Chat One Two"),
+			time: epoch("int", milli, milliseconds), roles: mappedRoles(),
+		},
 		{name: "uuid, dates, mutes without an end", chat: uuidChat(), time: dateTime(), roles: plainRoles(), noUntil: true},
-		{name: "uuid, fractions of seconds", chat: uuidChat(), roles: mappedRoles(),
-			time: epoch("number", micro, seconds(micro))},
-		{name: "int, milliseconds in a number", chat: intChat(4711, "4711", "004711"), roles: plainRoles(),
-			time: epoch("number", milli, milliseconds)},
-		{name: "negative int, dates, mutes without an end", chat: intChat(-1001234567890, "-1001234567890", "-001001234567890"),
-			time: dateTime(), roles: mappedRoles(), noUntil: true},
+		{
+			name: "uuid, fractions of seconds", chat: uuidChat(), roles: mappedRoles(),
+			time: epoch("number", micro, seconds(micro)),
+		},
+		{
+			name: "int, milliseconds in a number", chat: intChat(4711, "4711", "004711"), roles: plainRoles(),
+			time: epoch("number", milli, milliseconds),
+		},
+		{
+			name: "negative int, dates, mutes without an end", chat: intChat(-1001234567890, "-1001234567890", "-001001234567890"),
+			time: dateTime(), roles: mappedRoles(), noUntil: true,
+		},
 		{name: "text times in Z with three digits", chat: field, time: layout("text", "2006-01-02T15:04:05.000", "Z", 0, milli), roles: plainRoles()},
 		{name: "text times in Z without a fraction", chat: field, time: layout("text", "2006-01-02T15:04:05", "Z", 0, time.Second), roles: plainRoles()},
 		{name: "isoformat in UTC", chat: uuidChat(), time: isoformat("T", "+00:00", 0), roles: mappedRoles()},
@@ -153,13 +168,20 @@ func shapes() []shape {
 		{name: "messages have tenants", chat: field, time: dateTime(), roles: plainRoles(), messageTenants: true},
 		{name: "mutes have tenants", chat: uuidChat(), time: dateTime(), roles: plainRoles(), muteTenants: true},
 		{name: "an alias", chat: field, time: dateTime(), roles: mappedRoles(), alias: true},
-		{name: "one named vector", chat: field, time: dateTime(), roles: plainRoles(),
-			vectors: vectorForm{class: namedVectors("meaning"), name: "meaning", all: []string{"meaning"}}},
-		{name: "several named vectors, one chosen", chat: field, time: dateTime(), roles: plainRoles(), env: []string{"HEARTH_WEAVIATE_VECTOR=two"},
-			vectors: vectorForm{class: namedVectors("one", "two"), name: "two", all: []string{"one", "two"}}},
-		{name: "several named vectors", chat: field, time: dateTime(), roles: plainRoles(),
-			vectors: vectorForm{class: namedVectors("one", "two"), name: "two", all: []string{"one", "two"}, ambiguous: true}},
+		{
+			name: "one named vector", chat: field, time: dateTime(), roles: plainRoles(),
+			vectors: vectorForm{class: namedVectors("meaning"), name: "meaning", all: []string{"meaning"}},
+		},
+		{
+			name: "several named vectors, one chosen", chat: field, time: dateTime(), roles: plainRoles(), env: []string{"HEARTH_WEAVIATE_VECTOR=two"},
+			vectors: vectorForm{class: namedVectors("one", "two"), name: "two", all: []string{"one", "two"}},
+		},
+		{
+			name: "several named vectors", chat: field, time: dateTime(), roles: plainRoles(),
+			vectors: vectorForm{class: namedVectors("one", "two"), name: "two", all: []string{"one", "two"}, ambiguous: true},
+		},
 		{name: "a flat index", chat: field, time: dateTime(), roles: plainRoles(), vectors: vectorForm{class: map[string]any{"vectorIndexType": "flat"}}},
+		{name: "no filters, chats by words", chat: textChat("word", "1-1", "1-12", "2-1"), time: dateTime(), roles: mappedRoles(), noFilters: true},
 		{name: "content that bm25 cannot search", chat: field, time: dateTime(), roles: plainRoles(), notSearchable: true},
 	}
 }

@@ -34,7 +34,12 @@ func (s *suite) makePlain(t *testing.T, name string, p plain, vectors map[string
 		for _, property := range slices.Sorted(maps.Keys(types)) {
 			kind, tokenization, _ := strings.Cut(types[property], ":")
 			o := map[string]any{"name": property, "dataType": []string{kind}}
-			if tokenization != "" {
+			switch {
+			case tokenization == "no" && kind == "text":
+				o["indexFilterable"], o["indexSearchable"] = false, false
+			case tokenization == "no":
+				o["indexFilterable"] = false
+			case tokenization != "":
 				o["tokenization"] = tokenization
 			}
 			properties = append(properties, o)
@@ -56,8 +61,12 @@ func (s *suite) wrongClasses(t *testing.T) {
 	const notThere = ""
 	for i, c := range []struct {
 		mutes          bool
-		property, kind string
+		property, kind string // :no is of a property without an index to find rows by
 	}{
+		{false, "session_id", "text:no"},
+		{false, "session_id", "uuid:no"},
+		{false, "sender", "text:no"},
+		{true, "session_id", "int:no"},
 		{false, "session_id", "number"},
 		{false, "session_id", "date"},
 		{false, "session_id", "boolean"},
@@ -93,11 +102,12 @@ func (s *suite) wrongClasses(t *testing.T) {
 			}
 			_, _, env := s.makePlain(t, fmt.Sprint(i), p, nil)
 			h := s.start(t, env...)
-			s.wantKindFails(t, h, "a", c.mutes, c.property, c.kind, setting)
-			out, err := s.tryCommand(t, env, "check")
-			if err == nil || !strings.Contains(out, `"`+c.property+`"`) || !strings.Contains(out, setting) {
-				t.Errorf("hearth check says %v: %s", err, out)
+			names := []string{c.property, c.kind, setting}
+			if strings.HasSuffix(c.kind, ":no") {
+				names = []string{c.property, "indexFilterable"}
 			}
+			s.wantKindFails(t, h, "a", c.mutes, names...)
+			s.wantCheck(t, false, env, names...)
 		})
 	}
 	t.Run("times of several forms", s.mixedTimes)
@@ -184,8 +194,10 @@ func (s *suite) mixedTimes(t *testing.T) {
 // wrongChats asks for chats that the class of messages, or of mutes, cannot hold.
 func (s *suite) wrongChats(t *testing.T) {
 	for kind, chats := range map[string][]string{
-		"uuid": {"1-1", "e621e1f8-c36c-495a-93fc-0c247a3e6e5", "{e621e1f8-c36c-495a-93fc-0c247a3e6e5f}", "urn:uuid:e621e1f8-c36c-495a-93fc-0c247a3e6e5f",
-			"e621e1f8c36c-495a-93fc-0c247a3e6e5f", "g621e1f8-c36c-495a-93fc-0c247a3e6e5f", " e621e1f8-c36c-495a-93fc-0c247a3e6e5f", "e621e1f8c36c495a93fc0c247a3e6e5f0"},
+		"uuid": {
+			"1-1", "e621e1f8-c36c-495a-93fc-0c247a3e6e5", "{e621e1f8-c36c-495a-93fc-0c247a3e6e5f}", "urn:uuid:e621e1f8-c36c-495a-93fc-0c247a3e6e5f",
+			"e621e1f8c36c-495a-93fc-0c247a3e6e5f", "g621e1f8-c36c-495a-93fc-0c247a3e6e5f", " e621e1f8-c36c-495a-93fc-0c247a3e6e5f", "e621e1f8c36c495a93fc0c247a3e6e5f0",
+		},
 		"int": {"a", "+1", "1.0", "1e3", "0x10", "1_000", " 1", "--1", "-", "9007199254740992", "-9007199254740992", "99999999999999999999", "١"},
 	} {
 		p := newPlain()

@@ -32,6 +32,18 @@ const (
 	opContainsAll = pb.Filters_OPERATOR_CONTAINS_ALL
 )
 
+// denied says of each operand that its property may not be looked up.
+func (c *clause) denied(why string) string {
+	if !c.combines() {
+		return why
+	}
+	var all []string
+	for i, o := range c.operands {
+		all = append(all, fmt.Sprintf("child operand at position %d: %s", i, o.denied(why)))
+	}
+	return strings.Join(all, ", ")
+}
+
 func (c *clause) combines() bool { return c.op == opAnd || c.op == opOr }
 
 // clause reads a filter as far as the schema is enough.

@@ -79,6 +79,10 @@ func TestKeysAndRoles(t *testing.T) {
 		{"nothing allowed, get", bearer("nokey"), rest("GET", "/v1/objects/Message/"+id(1), "", 403, "Tenant: *, Object: "+id(1))},
 		{"nothing allowed, patch", bearer("nokey"), rest("PATCH", "/v1/objects/Message/"+id(1), "{}", 403, "code:403 err:rbac: authorization")},
 		{"reading allowed, search", bearer("readkey"), with(search, `"textValue":"x"`)},
+		{
+			"reading allowed, search with a filter", bearer("readkey"),
+			step{body: `{"collection":"Message","filters":{"operator":"OPERATOR_EQUAL","target":{"property":"chat_id"},"valueText":"x"}}`, want: "invalid 'where' filter: " + denied("reader", "read_collections", ofSchema)},
+		},
 		{"reading allowed, another class", bearer("readkey"), step{body: `{"collection":"None"}`, want: "permission_denied"}},
 		{"reading allowed, schema", bearer("readkey"), rest("GET", "/v1/schema/Message", "", 403, denied("reader", "read_collections", ofSchema))},
 		{

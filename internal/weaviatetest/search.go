@@ -56,6 +56,9 @@ func (s *Server) searchLocked(req *pb.SearchRequest, header http.Header) ([]*pb.
 	if err != nil {
 		return nil, err
 	}
+	if denied := user.may("read_collections", collectionOf(name)); denied != nil && q.where != nil {
+		return nil, refuse(http.StatusForbidden, "invalid 'where' filter: "+q.where.denied(denied.Error()))
+	}
 	q.maximum = s.cfg.MaxResults
 	q.vectorize = func(texts []string) ([]float32, error) { return c.vectorizeQuery(q.target, header, texts) }
 	hits, err := q.run()

@@ -158,8 +158,7 @@ func (c *Client) sampleTimes(ctx context.Context, class *class, filter *pb.Filte
 		Filters: filter, Limit: uint32(limit), //nolint:gosec // small
 		Properties: &pb.PropertiesRequest{NonRefProperties: []string{m.CreatedAt}}, Metadata: &pb.MetadataRequest{Uuid: true},
 	})
-	if e, ok := errors.AsType[*Error](err); ok && e.tooDeep {
-		c.depth.refuse(limit)
+	if e, ok := errors.AsType[*Error](err); ok && e.tooDeep && c.depth.refuse(limit) {
 		return c.sampleTimes(ctx, class, filter)
 	}
 	if err != nil {

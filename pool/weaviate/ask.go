@@ -143,11 +143,13 @@ func (d *depth) took(n int) {
 	}
 }
 
-func (d *depth) refuse(n int) {
+// refuse takes note of a search that was refused as too deep, and says whether a smaller one makes sense.
+func (d *depth) refuse(n int) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.refused = n
 	d.allowed = min(d.allowed, n-1)
+	return n > 1
 }
 
 // Ping is a request that proves a connection for gRPC. It needs no key.

@@ -44,8 +44,10 @@ func TestEverySpellingOfAnIntIsOneChat(t *testing.T) {
 
 func TestWhatAClassCannotHoldIsNoChat(t *testing.T) {
 	for kind, chats := range map[idKind][]string{
-		uuidID: {"", "x", "{e621e1f8-c36c-495a-93fc-0c247a3e6e5f}", "urn:uuid:e621e1f8-c36c-495a-93fc-0c247a3e6e5f", "e621e1f8-c36c-495a-93fc0c247a3e6e5f-",
-			"e621e1f8c36c-495a-93fc-0c247a3e6e5f", "e621e1f8-c36c-495a-93fc-0c247a3e6e5g", "e621e1f8c36c495a93fc0c247a3e6e5", " e621e1f8c36c495a93fc0c247a3e6e5f"},
+		uuidID: {
+			"", "x", "{e621e1f8-c36c-495a-93fc-0c247a3e6e5f}", "urn:uuid:e621e1f8-c36c-495a-93fc-0c247a3e6e5f", "e621e1f8-c36c-495a-93fc0c247a3e6e5f-",
+			"e621e1f8c36c-495a-93fc-0c247a3e6e5f", "e621e1f8-c36c-495a-93fc-0c247a3e6e5g", "e621e1f8c36c495a93fc0c247a3e6e5", " e621e1f8c36c495a93fc0c247a3e6e5f",
+		},
 		intID: {"", "-", "+1", "1.0", "1e3", "0x1", "1_0", " 1", "1 ", "--1", "9007199254740992", "-9007199254740992", "1" + strings.Repeat("0", 100), "٣"},
 	} {
 		for _, chat := range chats {

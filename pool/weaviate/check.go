@@ -249,8 +249,7 @@ func (k *check) count(ctx context.Context, class *class, property string) (count
 			Limit:      uint32(limit), //nolint:gosec // at most mostSampled
 			Properties: &pb.PropertiesRequest{NonRefProperties: []string{property}}, Metadata: &pb.MetadataRequest{Uuid: true},
 		})
-		if e, ok := errors.AsType[*Error](err); ok && e.tooDeep {
-			k.depth.refuse(limit)
+		if e, ok := errors.AsType[*Error](err); ok && e.tooDeep && k.depth.refuse(limit) {
 			continue
 		}
 		if e, ok := errors.AsType[*pool.TooLargeError](err); ok && limit > 1 {
@@ -302,7 +301,7 @@ func (k *check) mutes(ctx context.Context) {
 	if k.failed("mute", err) {
 		return
 	}
-	if len(rows) > 0 {
+	if len(rows) > 0 && rows[0].chat(k.cfg.Mute.ChatID) != "" {
 		chat = rows[0].chat(k.cfg.Mute.ChatID)
 	}
 	if m, err := k.Mute(ctx, chat); !k.failed("mute", err) {

@@ -24,6 +24,7 @@ type class struct {
 	chatID       idKind
 	mixing       string // a tokenization by which a search for one chat may find others; empty: it finds none
 	time         timeKind
+	ranges       bool                    // the server can search for rows before a time
 	written      atomic.Pointer[written] // how its rows write their time; nil: not known yet
 	tenants      bool
 	makesTenants bool // a write makes a tenant that is missing
@@ -61,9 +62,9 @@ func (c *Client) messageClass(schema *models.Class) *class {
 	m := c.cfg.Message
 	k := c.anyClass(c.message, m.Class, schema)
 	k.searchable = true
-	k.time = dateTime
+	k.time, k.ranges = dateTime, true
 	if m.CreatedAt == CreationTime {
-		k.time = creationTime
+		k.time, k.ranges = creationTime, false
 	}
 	if schema == nil {
 		k.vector = c.cfg.Vector
@@ -72,9 +73,11 @@ func (c *Client) messageClass(schema *models.Class) *class {
 	p := properties{schema: schema, variable: "HEARTH_MESSAGE_FIELDS"}
 	k.chatID, k.mixing = p.chatID(m.ChatID)
 	p.want(m.Role, "text", "text")
+	p.wantFilter(m.Role, "no messages of the user can be told from others")
 	p.want(m.Content, "text", "text")
 	if k.time != creationTime {
 		k.time = p.timeOf(m.CreatedAt)
+		k.ranges = k.time != textTime && p.filters(m.CreatedAt)
 	}
 	if content := p.find(m.Content); content != nil && content.IndexSearchable != nil {
 		k.searchable = *content.IndexSearchable
@@ -203,10 +206,21 @@ func (p *properties) chatID(name string) (kind idKind, mixing string) {
 	if of == "text" && found.Tokenization != "field" {
 		mixing = found.Tokenization
 	}
-	if found.IndexFilterable != nil && !*found.IndexFilterable {
-		p.fault = wrongClass("class %s: property %q is not filterable (indexFilterable is false): no chat can be found by it", p.schema.Class, name)
-	}
+	p.wantFilter(name, "no chat can be found by it")
 	return map[string]idKind{"uuid": uuidID, "int": intID}[of], mixing
+}
+
+// filters says whether rows can be found by a property. Texts are found by the index for bm25 too.
+func (p *properties) filters(name string) bool {
+	found := p.find(name)
+	on := func(index *bool) bool { return index == nil || *index }
+	return found != nil && (on(found.IndexFilterable) || slices.Equal(found.DataType, []string{"text"}) && on(found.IndexSearchable))
+}
+
+func (p *properties) wantFilter(name, otherwise string) {
+	if p.fault == nil && !p.filters(name) {
+		p.fault = wrongClass("class %s: property %q is not filterable (indexFilterable is false): %s", p.schema.Class, name, otherwise)
+	}
 }
 
 func (p *properties) timeOf(name string) timeKind {

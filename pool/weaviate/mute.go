@@ -62,8 +62,7 @@ func (c *Client) muteRows(ctx context.Context, class *class, chat string) ([]row
 		})
 		e, ok := errors.AsType[*Error](err)
 		switch {
-		case ok && e.tooDeep:
-			c.depth.refuse(limit)
+		case ok && e.tooDeep && c.depth.refuse(limit):
 			limit = max(1, limit/10)
 			continue
 		case err != nil:

@@ -59,8 +59,10 @@ func tooLarge(field string, fits int, most int64) *Error {
 	if fits > 0 {
 		detail = fmt.Sprintf("%s may be at most %d here", field, fits)
 	}
-	return &Error{Status: http.StatusUnprocessableEntity, Kind: TooLarge,
-		Message: fmt.Sprintf("an answer may have %d bytes (a quarter of HEARTH_CACHE_BYTES): %s", most, detail)}
+	return &Error{
+		Status: http.StatusUnprocessableEntity, Kind: TooLarge,
+		Message: fmt.Sprintf("an answer may have %d bytes (a quarter of HEARTH_CACHE_BYTES): %s", most, detail),
+	}
 }
 
 // scan goes back through the messages of one role in one chat, page by page.
@@ -103,8 +105,7 @@ func (s *scan) newest(ctx context.Context, want int) (page Page, fits int, err e
 			limit = smaller(limit, e)
 			continue
 		}
-		if e, ok := errors.AsType[*Error](err); ok && e.tooDeep {
-			s.client.depth.refuse(depth)
+		if e, ok := errors.AsType[*Error](err); ok && e.tooDeep && s.client.depth.refuse(depth) {
 			continue
 		}
 		if err != nil {
@@ -168,7 +169,7 @@ func (s *scan) add(rows []row, limit int) error {
 	}
 	property := s.client.cfg.Message.CreatedAt
 	times := times{class: s.class, property: property}
-	if s.edge, err = times.read(rows[len(rows)-1]); err != nil || !s.class.time.ranges() {
+	if s.edge, err = times.read(rows[len(rows)-1]); err != nil || !s.class.ranges {
 		return err
 	}
 	last := rows[len(rows)-1].value(property)

@@ -91,8 +91,7 @@ func (c *Client) relevant(ctx context.Context, class *class, q Query) ([]Scored,
 		if e, ok := errors.AsType[*pool.TooLargeError](err); ok {
 			return nil, c.fewerRelevant(ctx, class, q, e)
 		}
-		if e, ok := errors.AsType[*Error](err); ok && e.tooDeep {
-			c.depth.refuse(limit)
+		if e, ok := errors.AsType[*Error](err); ok && e.tooDeep && c.depth.refuse(limit) {
 			continue
 		}
 		if err != nil {

@@ -21,9 +21,6 @@ const (
 	creationTime                 // the time at which the server first stored the object
 )
 
-// ranges says whether the server can search for rows before a time.
-func (k timeKind) ranges() bool { return k == dateTime || k == intTime || k == numberTime }
-
 // Times that Hearth can serve: JSON's years have four digits, and Weaviate counts nanoseconds in 64 bits.
 const firstYear, lastYear = 1678, 2261
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strings"
 	"syscall"
@@ -269,10 +270,7 @@ func TestRowsThatAreNotAsTheyMustBeAreErrors(t *testing.T) {
 		"content":    {Kind: &pb.Value_NumberValue{NumberValue: 7}},
 		"created_at": dateValue("never"),
 	} {
-		fields := map[string]*pb.Value{}
-		for k, v := range good {
-			fields[k] = v
-		}
+		fields := maps.Clone(good)
 		fields[name] = bad
 		c := clientOf(t, fake{schema: ownSchema + "}", search: func(*pb.SearchRequest) (*pb.SearchReply, error) {
 			return &pb.SearchReply{Results: []*pb.SearchResult{rowOf(fields)}}, nil

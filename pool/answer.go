@@ -73,10 +73,10 @@ func (a *Answers) read(ctx context.Context, resp *http.Response, grpc bool) (err
 	var b bytes.Buffer
 	b.Write(start)
 	if size < 0 { // it has not said how long it is
-		switch _, err = io.CopyN(&b, body, min(smallAnswer, a.each)); err { //nolint:errorlint // CopyN returns EOF bare
-		case nil:
+		switch _, err = io.CopyN(&b, body, min(smallAnswer, a.each)); {
+		case err == nil:
 			size = a.each
-		case io.EOF:
+		case errors.Is(err, io.EOF):
 			size = int64(b.Len())
 		default:
 			return err
@@ -115,10 +115,10 @@ func announced(resp *http.Response, grpc bool) (size int64, start []byte, err er
 	}
 	start = make([]byte, grpcPrefix)
 	n, err := io.ReadFull(resp.Body, start)
-	switch err { //nolint:errorlint // ReadFull returns them bare
-	case nil:
+	switch {
+	case err == nil:
 		return int64(binary.BigEndian.Uint32(start[1:])), start, nil
-	case io.EOF, io.ErrUnexpectedEOF: // an answer that is a status alone
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF): // an answer that is a status alone
 		return 0, start[:n], nil
 	}
 	return 0, nil, err

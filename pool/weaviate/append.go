@@ -119,7 +119,7 @@ func (c *Client) object(class *class, how written, chat string, m NewMessage) (*
 	if class.time != creationTime {
 		properties[p.CreatedAt] = stored
 	}
-	o := &models.Object{Class: class.name, ID: strfmt.UUID(m.ID), Tenant: c.tenant(class), Properties: properties}
+	o := &models.Object{Class: class.learner.name, ID: strfmt.UUID(m.ID), Tenant: c.tenant(class), Properties: properties}
 	switch {
 	case m.Vector == nil:
 	case class.vector != "":

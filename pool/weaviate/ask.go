@@ -77,7 +77,7 @@ func (c *Client) ask(ctx context.Context, class *class, req *pb.SearchRequest) (
 }
 
 func (c *Client) send(ctx context.Context, class *class, req *pb.SearchRequest) (*pb.SearchReply, error) {
-	req.Collection = class.name
+	req.Collection = class.learner.name
 	if class.tenants {
 		req.Tenant = c.cfg.Tenant
 	}

@@ -47,6 +47,9 @@ func (c *Client) Append(ctx context.Context, chat string, messages []NewMessage)
 		if m.Vector != nil && class.ambiguous != "" {
 			return nil, wrongClass("%s", class.ambiguous)
 		}
+		if err := class.time.holds(m.CreatedAt, how); err != nil {
+			return nil, err
+		}
 		objects[i], outcomes[i].CreatedAt = c.object(class, how, chat, m)
 	}
 	var answers []models.ObjectsGetResponse

@@ -47,6 +47,9 @@ func (c *Client) Append(ctx context.Context, chat string, messages []NewMessage)
 		if m.Vector != nil && class.ambiguous != "" {
 			return nil, wrongClass("%s", class.ambiguous)
 		}
+		if err := class.time.holds(m.CreatedAt, how); err != nil {
+			return nil, err
+		}
 		objects[i], outcomes[i].CreatedAt = c.object(class, how, chat, m)
 	}
 	var answers []models.ObjectsGetResponse
@@ -119,7 +122,7 @@ func (c *Client) object(class *class, how written, chat string, m NewMessage) (*
 	if class.time != creationTime {
 		properties[p.CreatedAt] = stored
 	}
-	o := &models.Object{Class: class.name, ID: strfmt.UUID(m.ID), Tenant: c.tenant(class), Properties: properties}
+	o := &models.Object{Class: class.learner.name, ID: strfmt.UUID(m.ID), Tenant: c.tenant(class), Properties: properties}
 	switch {
 	case m.Vector == nil:
 	case class.vector != "":

@@ -46,7 +46,11 @@ func (d httpDoer) Do(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, &Error{Status: resp.StatusCode, Message: shorten(fmt.Sprintf("%s answers %s: %s", d.pool.BaseURL(), resp.Status, text))}
+	return nil, &Error{Status: resp.StatusCode, Message: shorten(fmt.Sprintf("%s answers %s: %s", grpcAddress(d.pool), resp.Status, text))}
+}
+
+func grpcAddress(grpc *pool.Pool) string {
+	return fmt.Sprintf("HEARTH_WEAVIATE_GRPC_URL (%s)", grpc.BaseURL())
 }
 
 // transportError is the failure of a request that has no answer. connect takes it for one of several codes.
@@ -77,7 +81,7 @@ func (c *Client) ask(ctx context.Context, class *class, req *pb.SearchRequest) (
 }
 
 func (c *Client) send(ctx context.Context, class *class, req *pb.SearchRequest) (*pb.SearchReply, error) {
-	req.Collection = class.name
+	req.Collection = class.learner.name
 	if class.tenants {
 		req.Tenant = c.cfg.Tenant
 	}
@@ -107,7 +111,7 @@ func (c *Client) searchFailed(ctx context.Context, err error, sent func() int64)
 	case ok && connect.IsWireError(err):
 		return statusError(e.Code(), e.Message())
 	case ok:
-		return &Error{Status: http.StatusNotImplemented, Message: shorten(c.grpc.BaseURL() + " does not answer as gRPC does: " + e.Message())}
+		return &Error{Status: http.StatusNotImplemented, Message: shorten(grpcAddress(c.grpc) + " does not answer as gRPC does: " + e.Message())}
 	}
 	return &pool.Error{Upstream: c.rest.Name(), Sent: sent() > 0, Err: err}
 }

@@ -112,6 +112,7 @@ func statusError(code connect.Code, message string) *Error {
 		e.Status = http.StatusInternalServerError
 	case connect.CodeUnimplemented:
 		e.Status = http.StatusNotImplemented
+		e.Message += ": is HEARTH_WEAVIATE_GRPC_URL right?"
 	case connect.CodeResourceExhausted:
 		if strings.Contains(message, "message larger than max") {
 			e.Kind = TooLarge

@@ -128,7 +128,7 @@ func (c *Client) SetMute(ctx context.Context, chat string, muted bool, until tim
 			properties[u.Until] = nil
 		}
 		err := c.write(ctx, func(ctx context.Context) error {
-			return c.data.Updater().WithMerge().WithClassName(class.name).WithID(held.ID).WithTenant(c.tenant(class)).
+			return c.data.Updater().WithMerge().WithClassName(class.learner.name).WithID(held.ID).WithTenant(c.tenant(class)).
 				WithProperties(properties).WithConsistencyLevel(c.consistency(class)).Do(ctx)
 		})
 		if e, ok := errors.AsType[*Error](err); !ok || e.Status != http.StatusNotFound {
@@ -141,7 +141,7 @@ func (c *Client) SetMute(ctx context.Context, chat string, muted bool, until tim
 	}
 	return c.write(ctx, func(ctx context.Context) error {
 		answers, err := c.batch.ObjectsBatcher().WithConsistencyLevel(c.consistency(class)).WithObjects(&models.Object{
-			Class: class.name, ID: strfmt.UUID(newID), Tenant: c.tenant(class), Properties: properties,
+			Class: class.learner.name, ID: strfmt.UUID(newID), Tenant: c.tenant(class), Properties: properties,
 		}).Do(ctx)
 		if err != nil {
 			return err

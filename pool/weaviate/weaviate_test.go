@@ -285,6 +285,28 @@ func TestRowsThatAreNotAsTheyMustBeAreErrors(t *testing.T) {
 	}
 }
 
+func TestTimesMustGoTogetherOverPages(t *testing.T) {
+	list := []string{}
+	for i := range 20 { // the server sorts texts: those of one hour and several zones by their minutes alone
+		list = append(list, fmt.Sprintf("2026-01-01T10:%02d:00%s", 59-i, map[bool]string{true: "+00:00", false: "-05:00"}[i < 9]))
+	}
+	c := clientWith(t, fake{schema: strings.Replace(ownSchema, `"date"`, `"text"`, 1) + "}", search: func(r *pb.SearchRequest) (*pb.SearchReply, error) {
+		reply := &pb.SearchReply{}
+		for i := int(r.GetOffset()); i < min(len(list), int(r.GetOffset()+r.GetLimit())); i++ {
+			row := rowOf(map[string]*pb.Value{
+				"chat_id": textValue("a"), "role": textValue("user"), "content": textValue(strings.Repeat("x", 1000)), "created_at": textValue(list[i]),
+			})
+			row.Metadata.Id = fmt.Sprint(i)
+			reply.Results = append(reply.Results, row)
+		}
+		return reply, nil
+	}}, testConfig(), pool.NewAnswers(14_000, 28_000)) // the first page has the first 9
+	_, err := c.Recent(t.Context(), "a", []string{"user"}, 13, 13)
+	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != WrongClass || !strings.Contains(e.Message, `"created_at"`) {
+		t.Errorf("times of two zones on two pages: %v", err)
+	}
+}
+
 func TestStatusesOfGRPCBecomeOurs(t *testing.T) {
 	for _, c := range []struct {
 		code      connect.Code

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -83,12 +84,12 @@ func checkOdoo(ctx context.Context, client *odoo.Client, models []string) (findi
 	say := func(question string, v weaviate.Verdict, detail string) {
 		findings = append(findings, weaviate.Finding{Question: question, Verdict: v, Detail: detail})
 	}
-	if err := client.Ping(ctx); err != nil {
+	state, err := client.Check(ctx)
+	if err != nil {
 		say("server", weaviate.Failed, strings.TrimPrefix(err.Error(), "odoo: "))
 		return findings
 	}
-	state := client.State()
-	say("server", weaviate.OK, strings.Join(strings.Fields(fmt.Sprintf("Odoo %s over %s", state.Version, state.Protocol)), " "))
+	say("server", weaviate.OK, fmt.Sprintf("Odoo %s over %s, user %d, language %s", state.Version, state.Protocol, state.UID, cmp.Or(state.Lang, "en_US")))
 	for _, name := range models {
 		if m, err := client.Model(ctx, name); err != nil {
 			say("model "+name, weaviate.Failed, strings.TrimPrefix(err.Error(), "odoo: "))

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 
 	"golang.org/x/sync/semaphore"
@@ -46,6 +48,9 @@ func (e *TooLargeError) Error() string {
 // Unwrap says that it is an [ErrTooLarge].
 func (e *TooLargeError) Unwrap() error { return ErrTooLarge }
 
+// errLonger is an answer of gRPC that goes on after the message that its prefix announces.
+var errLonger = errors.New("the answer is longer than it says")
+
 // read replaces the body of an answer by one that is read already. Closing that gives back its share of the memory.
 func (a *Answers) read(ctx context.Context, resp *http.Response, grpc bool) (err error) {
 	body := resp.Body
@@ -68,11 +73,11 @@ func (a *Answers) read(ctx context.Context, resp *http.Response, grpc bool) (err
 	var b bytes.Buffer
 	b.Write(start)
 	if size < 0 { // it has not said how long it is
-		switch _, err = io.CopyN(&b, body, min(smallAnswer, a.each)); err { //nolint:errorlint // CopyN returns EOF bare
-		case nil:
+		switch _, err = io.CopyN(&b, body, min(smallAnswer, a.each)); {
+		case err == nil:
 			size = a.each
-		case io.EOF:
-			size = 0
+		case errors.Is(err, io.EOF):
+			size = int64(b.Len())
 		default:
 			return err
 		}
@@ -84,12 +89,16 @@ func (a *Answers) read(ctx context.Context, resp *http.Response, grpc bool) (err
 		share = size
 	}
 	b.Grow(int(size) + bytes.MinRead)
-	most := a.each + int64(len(start))
+	most := size + int64(len(start))
 	if _, err = b.ReadFrom(io.LimitReader(body, most+1-int64(b.Len()))); err != nil {
 		return err
 	}
-	if int64(b.Len()) > most {
+	switch {
+	case int64(b.Len()) <= most:
+	case size == a.each:
 		return &TooLargeError{Most: a.each}
+	default: // it has no share of the memory for more
+		return errLonger
 	}
 	resp.Body = &heldBody{Reader: bytes.NewReader(b.Bytes()), bytes: b.Bytes(), release: sync.OnceFunc(func() { a.all.Release(share) })}
 	return nil
@@ -101,15 +110,15 @@ const grpcPrefix = 5
 
 // announced returns how many bytes the answer says that it has, -1 if it does not say so, and what had to be read for that.
 func announced(resp *http.Response, grpc bool) (size int64, start []byte, err error) {
-	if !grpc || resp.StatusCode != http.StatusOK {
+	if !grpc || resp.StatusCode != http.StatusOK || !strings.HasPrefix(resp.Header.Get("Content-Type"), "application/grpc") { // a proxy's page
 		return resp.ContentLength, nil, nil
 	}
 	start = make([]byte, grpcPrefix)
 	n, err := io.ReadFull(resp.Body, start)
-	switch err { //nolint:errorlint // ReadFull returns them bare
-	case nil:
+	switch {
+	case err == nil:
 		return int64(binary.BigEndian.Uint32(start[1:])), start, nil
-	case io.EOF, io.ErrUnexpectedEOF: // an answer that is a status alone
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF): // an answer that is a status alone
 		return 0, start[:n], nil
 	}
 	return 0, nil, err

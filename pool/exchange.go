@@ -111,12 +111,15 @@ func (s *sending) start(get func() (lease, error)) {
 				return err
 			}
 			r.reused = l.reused
-			r.resp, err = s.pool.send(s.ctx, l, s.req) //nolint:bodyclose // send has read and closed it
+			r.resp, err = s.pool.send(s.ctx, l, s.req)
 			return err
 		})
 		select {
 		case s.results <- r:
 		case <-s.ctx.Done():
+			if r.resp != nil {
+				_ = r.resp.Body.Close() // it holds a share of the memory
+			}
 		}
 	})
 }

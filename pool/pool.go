@@ -180,6 +180,9 @@ func (p *Pool) RoundTrip(req *http.Request) (_ *http.Response, err error) {
 		return nil, err
 	}
 	defer p.cfg.Limit.release()
+	if p.ctx.Err() != nil { // a slot that a call gave back because the pool closes
+		return nil, ErrClosed
+	}
 	out := req.Clone(ctx)
 	maps.Copy(out.Header, passedHeaders(ctx))
 	if p.cfg.UserAgent != "" {

@@ -53,10 +53,11 @@ func (p *Pool) newRetry() *retryablehttp.Client {
 // try is one exchange. It tells a redirect before net/http does, which fails over a Location that it cannot parse.
 func (p *Pool) try(req *http.Request) (*http.Response, error) {
 	resp, err := p.exchange(req)
-	if err == nil {
-		err = p.redirected(resp)
-	}
 	if err != nil {
+		return nil, err
+	}
+	if err := p.redirected(resp); err != nil {
+		_ = resp.Body.Close()
 		return nil, err
 	}
 	return resp, nil
@@ -95,7 +96,7 @@ func grpcStatus(resp *http.Response) string {
 func final(err error) bool {
 	_, distrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	_, redirected := errors.AsType[*RedirectError](err)
-	return distrusted || redirected || errors.Is(err, ErrTooLarge) || errors.Is(err, guard.ErrPanic)
+	return distrusted || redirected || errors.Is(err, ErrTooLarge) || errors.Is(err, errLonger) || errors.Is(err, guard.ErrPanic)
 }
 
 // backoff waits as long as the upstream asks for, but never longer than the most, and otherwise doubles with jitter.

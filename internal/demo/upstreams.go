@@ -49,14 +49,14 @@ func startUpstreams(dir string, rtt time.Duration) (u *upstreams, err error) {
 	}()
 	far := testnet.Config{TLS: true, RTT: rtt}
 	if u.rest, err = testnet.Serve(u.work.of(u.messages), far); err != nil {
-		return nil, err
+		return u, err
 	}
 	if u.odoo, err = testnet.Serve(u.work.of(u.models), far); err != nil {
-		return nil, err
+		return u, err
 	}
 	far.HTTP2 = true
 	if u.grpc, err = testnet.Serve(u.work.of(u.messages), far); err != nil {
-		return nil, err
+		return u, err
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(u.rest.CA)

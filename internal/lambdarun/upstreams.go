@@ -38,7 +38,7 @@ func startUpstreams(dir string) (u *upstreams, err error) {
 	} {
 		server, err := testnet.Serve(upstream.serves, testnet.Config{TLS: true, HTTP2: upstream.http2})
 		if err != nil {
-			return nil, err
+			return u, err
 		}
 		u.servers = append(u.servers, server)
 		u.env = append(u.env, upstream.variable+"="+server.URL)

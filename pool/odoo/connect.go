@@ -54,7 +54,7 @@ func (c *Client) settleByVersion(ctx context.Context) (*session, error) {
 		return nil, err // no answer, or nobody to be under JSON-RPC
 	}
 	absent := ok && refusal.absent
-	passing := !(absent || ok && refusal.refused) // says nothing of JSON-2 where it is known to be
+	passing := !absent && (!ok || !refusal.refused) // says nothing of JSON-2 where it is known to be
 	if passing && major(version) >= 19 {
 		return nil, err
 	}

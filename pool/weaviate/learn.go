@@ -25,8 +25,8 @@ type classLearner struct {
 
 	mu       sync.Mutex
 	known    *class    // guarded by mu; nil: nothing is known
-	until    time.Time // guarded by mu; when a hidden class is asked for again
-	hidden   int       // guarded by mu; times in a row that the schema was hidden
+	until    time.Time // guarded by mu; when a class that is not settled is asked for again
+	asked    int       // guarded by mu; times in a row that it was not settled
 	underWay *lesson   // guarded by mu; nil: nobody asks
 }
 
@@ -37,8 +37,12 @@ type lesson struct {
 	err   error
 }
 
-// A hidden class is asked for again after a while, which doubles from the least to the most.
-const leastHidden, mostHidden = time.Second, time.Minute
+// A class that is not settled is asked for again after a while, which doubles from the least to the most.
+const leastUnsettled, mostUnsettled = time.Second, time.Minute
+
+// settled says that what is known of a class holds. A role may come to show a hidden one, and its owner may mend a fault:
+// the first message that others write may add the property that is missing.
+func (c *class) settled() bool { return !c.hidden && c.fault == nil }
 
 func newClassLearner(c *Client, name string, read func(*models.Class) *class) *classLearner {
 	return &classLearner{client: c, name: name, read: read}
@@ -48,7 +52,7 @@ func newClassLearner(c *Client, name string, read func(*models.Class) *class) *c
 // its fault says why.
 func (l *classLearner) learn(ctx context.Context) (*class, error) {
 	l.mu.Lock()
-	if l.known != nil && (!l.known.hidden || time.Now().Before(l.until)) {
+	if l.known != nil && (l.known.settled() || time.Now().Before(l.until)) {
 		defer l.mu.Unlock()
 		return l.known, nil
 	}
@@ -96,17 +100,26 @@ func (l *classLearner) ask(ctx context.Context, into *lesson) {
 	})
 	l.mu.Lock()
 	l.underWay = nil
+	if l.known != nil && into.err != nil && !refusal(into.err) { // there was no answer: what was known holds
+		into.class, into.err = l.known, nil
+	}
 	if into.err == nil {
 		l.known = into.class
-		if l.known.hidden {
-			l.until = time.Now().Add(min(leastHidden<<min(l.hidden, 16), mostHidden))
-			l.hidden++
+		if l.known.settled() {
+			l.asked = 0
 		} else {
-			l.hidden = 0
+			l.until = time.Now().Add(min(leastUnsettled<<min(l.asked, 16), mostUnsettled))
+			l.asked++
 		}
 	}
 	l.mu.Unlock()
 	close(into.done)
+}
+
+// refusal says that err is an answer which will be the same next time.
+func refusal(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && !e.Retryable()
 }
 
 // Learn fetches what the schema says of the classes, so that no question has to wait for it. A class of mutes that does not

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -99,13 +100,49 @@ func TestASchemaThatWasHiddenIsAskedForAgain(t *testing.T) {
 	last := time.Duration(0)
 	for n := range int64(10) {
 		wait := learn(3+n, false)
-		if wait < last || wait > mostHidden {
+		if wait < last || wait > mostUnsettled {
 			t.Errorf("after %d times it is asked for again after %v, before that after %v", n+1, wait, last)
 		}
 		last = wait - 100*time.Millisecond // the clock goes on
 		passes()
 	}
-	if last < mostHidden/2 {
+	if last < mostUnsettled/2 {
 		t.Errorf("at last it is asked for again after %v", last)
+	}
+}
+
+func TestAFaultOfAClassIsForgottenOnceItIsMended(t *testing.T) {
+	var schema atomic.Value
+	schema.Store(strings.Replace(ownSchema, "created_at", "other", 1) + "}")
+	c := clientOf(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, schema.Load().(string))
+	}), testConfig())
+	if _, err := c.MessageChat(t.Context(), "a"); err == nil {
+		t.Fatal("a class without the property of the time is served")
+	}
+	schema.Store(ownSchema + "}")
+	c.message.mu.Lock()
+	if wait := time.Until(c.message.until); wait <= 0 || wait > time.Second {
+		t.Errorf("it is asked for again after %v", wait)
+	}
+	c.message.until = time.Now()
+	c.message.mu.Unlock()
+	if _, err := c.MessageChat(t.Context(), "a"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAHiddenClassIsServedThoughItCannotBeAskedForAgain(t *testing.T) {
+	status := http.StatusForbidden
+	c := clientOf(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }), testConfig())
+	for _, s := range []struct{ status, want int }{{http.StatusForbidden, 0}, {http.StatusBadGateway, 0}, {http.StatusNotFound, http.StatusNotFound}} {
+		status = s.status
+		_, err := c.MessageChat(t.Context(), "a")
+		if e, ok := errors.AsType[*Error](err); ok != (s.want != 0) || ok && e.Status != s.want {
+			t.Errorf("where the schema is answered by %d: %v", s.status, err)
+		}
+		c.message.mu.Lock()
+		c.message.until = time.Now()
+		c.message.mu.Unlock()
 	}
 }

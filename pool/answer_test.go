@@ -1,0 +1,94 @@
+package pool
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"hearth/internal/testnet"
+)
+
+// large is an answer that takes a share of the memory.
+func large() string { return strings.Repeat("x", 4*smallAnswer) }
+
+// free says whether no answer has a share of the memory.
+func (a *Answers) free(all int64) bool {
+	if !a.all.TryAcquire(all) {
+		return false
+	}
+	a.all.Release(all)
+	return true
+}
+
+func TestAnAnswerThatCameTooLateGivesItsMemoryBack(t *testing.T) {
+	const all = 1 << 20
+	answers := NewAnswers(all, all)
+	p := start(t, testnet.Config{}, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, large())
+	}, func(c *Config) { c.Answers = answers }).pool
+	ctx, cancel := context.WithCancelCause(t.Context())
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.BaseURL()+"/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &sending{pool: p, ctx: ctx, req: req, results: make(chan result)}
+	s.start(s.connection(ctx, want{}))
+	eventually(t, "the answer is read", func() bool { return !answers.free(all) })
+	cancel(errLost) // another connection has brought the answer
+	p.work.Wait()
+	if !answers.free(all) {
+		t.Error("its share is never given back")
+	}
+}
+
+func TestARedirectGivesItsMemoryBack(t *testing.T) {
+	const all = 1 << 20
+	answers := NewAnswers(all, all)
+	p := start(t, testnet.Config{}, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", "/elsewhere")
+		w.WriteHeader(http.StatusFound)
+		_, _ = io.WriteString(w, large())
+	}, func(c *Config) { c.Answers = answers })
+	p.fails(t.Context(), Request{Method: http.MethodGet, Path: "/"})
+	if !answers.free(all) {
+		t.Error("its share is never given back")
+	}
+}
+
+// grpcServer answers with body in the way of gRPC, but for the content type.
+func grpcServer(t *testing.T, contentType, body string, answers *Answers) *tester {
+	return start(t, testnet.Config{HTTP2: true}, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", contentType)
+		w.Header().Set(http.TrailerPrefix+"Grpc-Status", "0")
+		_, _ = io.WriteString(w, body)
+	}, func(c *Config) { c.GRPC, c.Answers, c.Retries = true, answers, -1 })
+}
+
+func TestWhatIsNotGRPCHasNoPrefix(t *testing.T) {
+	const page = "<html>a page of a proxy</html>" // which would be a message of 1.7 GB
+	p := grpcServer(t, "text/html", page, NewAnswers(1<<20, 1<<20))
+	if got := p.get("/"); got != page {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestAnAnswerLongerThanItsPrefixSaysIsCutOff(t *testing.T) {
+	message := func(announced int) string {
+		return string(binary.BigEndian.AppendUint32([]byte{0}, uint32(announced))) + large() //nolint:gosec // small
+	}
+	answers := NewAnswers(1<<20, 1<<20)
+	if got := grpcServer(t, "application/grpc+proto", message(len(large())), answers).get("/"); len(got) != grpcPrefix+len(large()) {
+		t.Errorf("%d bytes came", len(got))
+	}
+	p := grpcServer(t, "application/grpc+proto", message(10), answers)
+	if err := p.fails(t.Context(), Request{Method: http.MethodGet, Path: "/"}); !errors.Is(err, errLonger) {
+		t.Errorf("got %v", err)
+	}
+	if !answers.free(1 << 20) {
+		t.Error("memory is held after the answer")
+	}
+}

@@ -168,6 +168,7 @@ func (s *suite) numbers(t *testing.T) {
 func (s *suite) pools(t *testing.T) {
 	h := s.start(t, "HEARTH_WEAVIATE_CONNECTIONS=3")
 	s.fill(t, h)
+	h.say(t, "pools", "user", "x") // REST is for writes
 	raw := wantKeys(t, "/debug/pools", h.get(t, "/debug/pools").body, "odoo", "weaviate")
 	statistics := []string{
 		"dial_errors", "dials", "failures", "handshakes", "idle", "in_use", "open", "queue", "races", "rejected",

@@ -53,7 +53,7 @@ func (c *Client) Append(ctx context.Context, chat string, messages []NewMessage)
 		objects[i], outcomes[i].CreatedAt = c.object(class, how, chat, m)
 	}
 	var answers []models.ObjectsGetResponse
-	err = c.write(ctx, func(ctx context.Context) (err error) {
+	repeated, err := c.write(ctx, func(ctx context.Context) (err error) {
 		answers, err = c.batch.ObjectsBatcher().WithObjects(objects...).WithConsistencyLevel(c.consistency(class)).Do(ctx)
 		return err
 	})
@@ -66,6 +66,9 @@ func (c *Client) Append(ctx context.Context, chat string, messages []NewMessage)
 	}
 	for i, a := range answers {
 		outcomes[i].Err = verdict(a, messages[i].ID, class, class.vectorizer && messages[i].Vector == nil)
+		if err := outcomes[i].Err; err != nil && repeated && !Unknown(err) {
+			outcomes[i].Err = fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+		}
 		if class.time == creationTime {
 			outcomes[i].CreatedAt = time.UnixMilli(a.CreationTimeUnix).UTC()
 		}

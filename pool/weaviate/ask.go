@@ -27,7 +27,7 @@ func newSearch(grpc *pool.Pool, header http.Header) *connect.Client[pb.SearchReq
 		}
 	})
 	return connect.NewClient[pb.SearchRequest, pb.SearchReply](httpDoer{grpc}, grpc.BaseURL()+searchProcedure,
-		connect.WithGRPC(), connect.WithAcceptCompression("gzip", nil, nil), connect.WithInterceptors(withHeader))
+		connect.WithGRPC(), connect.WithCodec(codec{grpc.MaxAnswer()}), connect.WithAcceptCompression("gzip", nil, nil), connect.WithInterceptors(withHeader))
 }
 
 // httpDoer sends gRPC's requests through a pool. An answer that is not gRPC's, such as a proxy's, is an *Error.
@@ -103,7 +103,10 @@ func (c *Client) searchFailed(ctx context.Context, err error, sent func() int64)
 		return e
 	}
 	transport, failed := errors.AsType[*transportError](err)
+	tooLarge, isTooLarge := errors.AsType[*pool.TooLargeError](err)
 	switch e, ok := errors.AsType[*connect.Error](err); {
+	case isTooLarge:
+		err = tooLarge
 	case failed:
 		err = transport.error
 	case ctx.Err() != nil:

@@ -139,9 +139,9 @@ func (s *suite) checkVectorizer(t *testing.T) {
 		if got.Mode != "bm25" || len(got.RelevantMessages) != 1 {
 			t.Errorf("without a key relevance is %+v", got)
 		}
-		if n := strings.Count(h.log.String(), "falls back"); n != 1 {
-			t.Errorf("the log says %d times that relevance falls back: %s", n, h.log)
-		}
+		h.relevant(t, "a", map[string]any{"text": "another ferry"})
+		fallsBack := func() bool { return strings.Count(h.log.String(), "falls back") == 1 }
+		eventually(t, s.patience(), "one line of the log says that relevance falls back", fallsBack)
 		p := wantProblem(t, h.post(t, chatPath("a", "messages"), map[string]any{"role": "user", "content": "x"}), http.StatusBadGateway)
 		if p.Upstream != "weaviate" || len(p.Items) != 1 || p.Items[0].Outcome != "failed" || !strings.Contains(p.Items[0].Detail, "HEARTH_WEAVIATE_HEADERS") {
 			t.Errorf("a message without a key: %+v", p)
@@ -170,6 +170,18 @@ func (s *suite) checkOthers(t *testing.T) {
 	s.wantCheck(t, true, env, "HEARTH_WEAVIATE_VECTOR", "vector: remark")
 	s.wantCheck(t, true, append(slices.Clone(env), "HEARTH_WEAVIATE_VECTOR=one"))
 	s.wantCheck(t, false, append(slices.Clone(env), "HEARTH_WEAVIATE_VECTOR=three"), "three", "one, two")
+	module := map[string]any{"text2vec-openai": map[string]any{}}
+	_, _, env = s.makePlain(t, "Makes", newPlain(), map[string]any{"vectorConfig": map[string]any{
+		"one": map[string]any{"vectorizer": module, "vectorIndexType": "hnsw"},
+		"two": map[string]any{"vectorizer": map[string]any{"none": map[string]any{}}, "vectorIndexType": "hnsw"},
+	}})
+	for _, env := range [][]string{env, append(slices.Clone(env), "HEARTH_WEAVIATE_VECTOR=two")} {
+		s.wantCheck(t, false, env, "vector one: failed", "HEARTH_WEAVIATE_HEADERS")
+		p := wantProblem(t, s.start(t, env...).post(t, chatPath("a", "messages"), client.NewMessage{Role: "user", Content: "x"}), http.StatusBadGateway)
+		if len(p.Items) != 1 || p.Items[0].Outcome != "failed" || !strings.Contains(p.Items[0].Detail, "HEARTH_WEAVIATE_HEADERS") {
+			t.Errorf("a message without a key: %+v", p)
+		}
+	}
 	p := newPlain()
 	p.message["session_id"] = "text:word"
 	_, _, env = s.makePlain(t, "Word", p, nil)

@@ -14,8 +14,11 @@ import (
 
 // large reads a chat that is larger than one answer may be: message by message if need be, and never a shorter history.
 func (s *suite) large(t *testing.T) {
-	const messages, size = 40, 900_000
-	chat := "large"
+	const size = 900_000
+	chat, messages, sizes := "large", 40, []string{"4MiB", "24MiB"}
+	if raceDetector { // it is slow with much memory
+		messages, sizes = 16, sizes[:1]
+	}
 	writer := s.start(t)
 	var b book
 	for i := range messages {
@@ -23,10 +26,6 @@ func (s *suite) large(t *testing.T) {
 		b.record(t, writer, chat, client.NewMessage{
 			Role: []string{"user", "assistant"}[i%2], Content: content, CreatedAt: instant(time.Duration(i/4) * time.Second), Vector: []float32{1, float32(i), 0},
 		})
-	}
-	sizes := []string{"4MiB", "24MiB"}
-	if raceDetector { // it is slow with much memory
-		sizes = sizes[:1]
 	}
 	for _, bytes := range sizes {
 		t.Run(bytes, func(t *testing.T) {

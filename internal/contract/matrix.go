@@ -276,11 +276,11 @@ func (f *foreign) ours(chat *pb.Value) bool {
 
 // filter finds the chat's rows that have one of these roles.
 func (f *foreign) filter(roles []string) *pb.Filters {
-	any := &pb.Filters{Operator: pb.Filters_OPERATOR_OR}
+	anyOf := &pb.Filters{Operator: pb.Filters_OPERATOR_OR}
 	for _, role := range roles {
-		any.Filters = append(any.Filters, equalText("sender", role))
+		anyOf.Filters = append(anyOf.Filters, equalText("sender", role))
 	}
-	return &pb.Filters{Operator: pb.Filters_OPERATOR_AND, Filters: []*pb.Filters{f.chatFilter(), any}}
+	return &pb.Filters{Operator: pb.Filters_OPERATOR_AND, Filters: []*pb.Filters{f.chatFilter(), anyOf}}
 }
 
 func (f *foreign) chatFilter() *pb.Filters {

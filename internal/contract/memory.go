@@ -18,18 +18,17 @@ import (
 
 // memory reads a chat of 27 MB five times at once, in a function of 128 MB.
 func (s *suite) memory(t *testing.T) {
-	const messages, size, most = 60, 450_000, 128 << 20
-	chat := "27 MB"
+	const size, most = 450_000, 128 << 20
+	chat, messages, rounds := "27 MB", 60, 8
+	if raceDetector { // it is slow with much memory, and takes more
+		messages, rounds = 16, 1
+	}
 	writer := s.start(t)
 	for i := range messages {
 		content := fmt.Sprintf("ferry %d %s", i, strings.Repeat(string(rune('a'+i%26)), size))
 		writer.write(t, chat, client.NewMessage{Role: []string{"user", "assistant"}[i%2], Content: content, CreatedAt: instant(time.Duration(i) * time.Second)})
 	}
 	h := s.start(t, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=128")
-	rounds := 8
-	if raceDetector { // it is slow with much memory
-		rounds = 1
-	}
 	for round := range rounds {
 		var g sync.WaitGroup
 		for i := range 5 {
@@ -50,7 +49,7 @@ func (s *suite) memory(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("at most %d MB resident", peak>>20)
-	if peak > most && !raceDetector { // which multiplies it
+	if peak > most && !raceDetector {
 		t.Errorf("at most %d MB were resident", peak>>20)
 	}
 }

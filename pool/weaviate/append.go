@@ -65,7 +65,7 @@ func (c *Client) Append(ctx context.Context, chat string, messages []NewMessage)
 			&Error{Status: http.StatusBadGateway, Message: "the batch answer does not match the objects sent"})
 	}
 	for i, a := range answers {
-		outcomes[i].Err = verdict(a, messages[i].ID, class, class.vectorizer && messages[i].Vector == nil)
+		outcomes[i].Err = verdict(a, messages[i].ID, class, class.vectorizes(messages[i].Vector != nil))
 		if err := outcomes[i].Err; err != nil && repeated && !Unknown(err) {
 			outcomes[i].Err = fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 		}

@@ -30,10 +30,11 @@ type class struct {
 	makesTenants bool // a write makes a tenant that is missing
 	replicas     int64
 
-	searchable bool   // bm25 works
-	vector     string // the vector to search by; empty: the unnamed one
-	ambiguous  string // why there is no such vector; empty: there is one
-	vectorizer bool   // the server makes the vectors
+	searchable bool     // bm25 works
+	vector     string   // the vector to search by; empty: the unnamed one
+	ambiguous  string   // why there is no such vector; empty: there is one
+	vectorizer bool     // the server makes the vectors to search by
+	made       []string // all vectors that the server makes; empty: the unnamed one
 }
 
 func (c *class) mayLag() bool { return c == nil || c.hidden || c.replicas > 1 }
@@ -129,26 +130,30 @@ func (c *Client) tenantFault(k *class) *Error {
 // readVectors chooses the vector to search by: the configured one, or the only one.
 func (c *Client) readVectors(k *class, schema *models.Class) {
 	named := slices.Sorted(maps.Keys(schema.VectorConfig))
+	if schema.Vectorizer != "" && schema.Vectorizer != "none" {
+		k.made = append(k.made, "")
+	}
+	for _, name := range named {
+		modules, _ := schema.VectorConfig[name].Vectorizer.(map[string]any)
+		if _, none := modules["none"]; len(modules) > 0 && !none {
+			k.made = append(k.made, name)
+		}
+	}
 	k.vector = c.cfg.Vector
 	switch {
-	case k.vector != "":
-		if !slices.Contains(named, k.vector) {
-			k.ambiguous = fmt.Sprintf("class %s has no vector named %q, as HEARTH_WEAVIATE_VECTOR says: it has %s", k.name, k.vector, listed(named))
-			return
-		}
-	case len(named) == 1 && schema.Vectorizer == "":
+	case k.vector != "" && !slices.Contains(named, k.vector):
+		k.ambiguous = fmt.Sprintf("class %s has no vector named %q, as HEARTH_WEAVIATE_VECTOR says: it has %s", k.name, k.vector, listed(named))
+	case k.vector == "" && len(named) == 1 && schema.Vectorizer == "":
 		k.vector = named[0]
-	case len(named) > 0 && schema.Vectorizer == "":
+	case k.vector == "" && len(named) > 0 && schema.Vectorizer == "":
 		k.ambiguous = fmt.Sprintf("class %s has several vectors: set HEARTH_WEAVIATE_VECTOR to one of %s", k.name, listed(named))
-		return
 	}
-	if k.vector == "" {
-		k.vectorizer = schema.Vectorizer != "" && schema.Vectorizer != "none"
-		return
-	}
-	modules, _ := schema.VectorConfig[k.vector].Vectorizer.(map[string]any)
-	_, none := modules["none"]
-	k.vectorizer = len(modules) > 0 && !none
+	k.vectorizer = k.ambiguous == "" && slices.Contains(k.made, k.vector)
+}
+
+// vectorizes says whether the server has to make a vector of a message, which may bring the one to search by.
+func (c *class) vectorizes(brought bool) bool {
+	return slices.ContainsFunc(c.made, func(name string) bool { return !brought || name != c.vector })
 }
 
 func listed(names []string) string {

@@ -28,7 +28,7 @@ func TestCallersThatGiveUpOnTheSchemaLeaveNothingBehind(t *testing.T) {
 	var held sync.WaitGroup
 	held.Go(func() {
 		if _, err := c.MessageChat(t.Context(), "a"); err != nil {
-			t.Errorf("who waits is told %v", err)
+			t.Errorf("a caller that waits is told %v", err)
 		}
 	})
 	<-began
@@ -39,7 +39,7 @@ func TestCallersThatGiveUpOnTheSchemaLeaveNothingBehind(t *testing.T) {
 		cancel()
 		_, err := c.MessageChat(ctx, "a")
 		if e, ok := errors.AsType[*pool.Error](err); !ok || !errors.Is(err, context.Canceled) || e.Sent {
-			t.Fatalf("who gives up is told %v", err)
+			t.Fatalf("a caller that gives up is told %v", err)
 		}
 	}
 	if n := runtime.NumGoroutine(); n > goroutines+5 {

@@ -2,11 +2,15 @@ package main
 
 import (
 	"log/slog"
+	"maps"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"hearth/pool/weaviate"
 )
 
 func TestDefaultsAreGood(t *testing.T) {
@@ -36,7 +40,16 @@ func TestEveryFaultIsNamedByItsVariable(t *testing.T) {
 		"HEARTH_MESSAGE_CLASS=message": "HEARTH_MESSAGE_CLASS", "HEARTH_MESSAGE_FIELDS=a,b,c": "HEARTH_MESSAGE_FIELDS",
 		"HEARTH_MESSAGE_FIELDS=a,b,c,A": "HEARTH_MESSAGE_FIELDS", "HEARTH_MESSAGE_FIELDS=a,b,c,d e": "HEARTH_MESSAGE_FIELDS",
 		"HEARTH_MUTE_CLASS=x}": "HEARTH_MUTE_CLASS", "HEARTH_MUTE_FIELDS=a": "HEARTH_MUTE_FIELDS",
-		"HEARTH_ODOO_KEY=k": "HEARTH_ODOO_URL", "HEARTH_ODOO_URL=https://odoo": "HEARTH_ODOO_KEY",
+		"HEARTH_MUTE_FIELDS=a,b,": "HEARTH_MUTE_FIELDS", "HEARTH_MUTE_FIELDS=a,a": "HEARTH_MUTE_FIELDS",
+		"HEARTH_MESSAGE_ROLES=user": "HEARTH_MESSAGE_ROLES", "HEARTH_MESSAGE_ROLES=user,ai,bot": "HEARTH_MESSAGE_ROLES",
+		"HEARTH_MESSAGE_ROLES=user|,ai": "HEARTH_MESSAGE_ROLES", "HEARTH_MESSAGE_ROLES=a|b,b": "HEARTH_MESSAGE_ROLES: \"b\" stands twice",
+		"HEARTH_WEAVIATE_URL=https://w\nHEARTH_WEAVIATE_GRPC_URL=w:50051":     "HEARTH_WEAVIATE_GRPC_URL",
+		"HEARTH_WEAVIATE_URL=https://w\nHEARTH_WEAVIATE_GRPC_URL=https://w/x": "HEARTH_WEAVIATE_GRPC_URL",
+		"HEARTH_WEAVIATE_GRPC_URL=https://w:1":                                "HEARTH_WEAVIATE_URL",
+		"HEARTH_WEAVIATE_HEADERS=X-Key":                                       "HEARTH_WEAVIATE_HEADERS", "HEARTH_WEAVIATE_HEADERS=X Key=a": "HEARTH_WEAVIATE_HEADERS",
+		"HEARTH_WEAVIATE_HEADERS=X-Key=%zz": "HEARTH_WEAVIATE_HEADERS", "HEARTH_WEAVIATE_HEADERS=X-Key=a,x-key=b": "HEARTH_WEAVIATE_HEADERS",
+		"HEARTH_WEAVIATE_HEADERS=X-Key=a%0Ab": "HEARTH_WEAVIATE_HEADERS: the value of X-Key must be printable ASCII",
+		"HEARTH_ODOO_KEY=k":                   "HEARTH_ODOO_URL", "HEARTH_ODOO_URL=https://odoo": "HEARTH_ODOO_KEY",
 		odoo + "HEARTH_ODOO_PROTOCOL=xmlrpc": "HEARTH_ODOO_PROTOCOL", odoo + "HEARTH_ODOO_PROTOCOL=jsonrpc\nHEARTH_ODOO_USER=u": "HEARTH_ODOO_DB",
 		odoo + "HEARTH_ODOO_PROTOCOL=jsonrpc\nHEARTH_ODOO_DB=d": "HEARTH_ODOO_USER", odoo + "HEARTH_ODOO_UID=-1": "HEARTH_ODOO_UID",
 		odoo + "HEARTH_ODOO_LANG=es-ES": "HEARTH_ODOO_LANG", odoo + "HEARTH_ODOO_LANG=Spanish": "HEARTH_ODOO_LANG",
@@ -52,6 +65,49 @@ func TestEveryFaultIsNamedByItsVariable(t *testing.T) {
 		if err == nil || strings.Count(err.Error(), "\n") != 0 || !strings.HasPrefix(err.Error()+": ", want+": ") {
 			t.Errorf("%q: %v, want one fault of %s", env, err, want)
 		}
+	}
+}
+
+func TestWhereWeaviateAnswersGRPC(t *testing.T) {
+	for url, want := range map[string]string{
+		"https://x1.c0.europe-west3.gcp.weaviate.cloud":     "https://grpc-x1.c0.europe-west3.gcp.weaviate.cloud",
+		"https://X1.c0.europe-west3.gcp.Weaviate.Cloud":     "https://grpc-x1.c0.europe-west3.gcp.weaviate.cloud",
+		"https://x1.c0.europe-west3.gcp.weaviate.cloud:443": "https://grpc-x1.c0.europe-west3.gcp.weaviate.cloud",
+		"https://old.weaviate.network/":                     "https://grpc-old.weaviate.network",
+		"http://weaviate:8080":                              "http://weaviate:50051",
+		"https://weaviate.example.com/prefix":               "https://weaviate.example.com:50051",
+		"http://[::1]:8080":                                 "http://[::1]:50051",
+		"https://notweaviate.cloud":                         "https://notweaviate.cloud:50051",
+		"":                                                  "",
+	} {
+		s, err := readSettings([]string{"HEARTH_WEAVIATE_URL=" + url})
+		if err != nil || s.WeaviateGRPCURL != want {
+			t.Errorf("%q: %q, want %q, %v", url, s.WeaviateGRPCURL, want, err)
+		}
+	}
+	s, err := readSettings([]string{"HEARTH_WEAVIATE_URL=https://x.weaviate.cloud", "HEARTH_WEAVIATE_GRPC_URL=http://proxy:443"})
+	if err != nil || s.WeaviateGRPCURL != "http://proxy:443" {
+		t.Errorf("what is set does not hold: %q, %v", s.WeaviateGRPCURL, err)
+	}
+}
+
+func TestRolesAndHeadersAreRead(t *testing.T) {
+	s, err := readSettings([]string{
+		"HEARTH_MESSAGE_ROLES= user | human , assistant|ai|bot ", "HEARTH_WEAVIATE_HEADERS= X-A=a%2C%20b , X-B=, ",
+		"HEARTH_MUTE_FIELDS=chat,muted", "HEARTH_MESSAGE_FIELDS=c,r,t,_creationTimeUnix",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := s.weaviate(nil)
+	if !slices.Equal(w.Message.User, []string{"user", "human"}) || !slices.Equal(w.Message.Assistant, []string{"assistant", "ai", "bot"}) {
+		t.Errorf("the roles are %q and %q", w.Message.User, w.Message.Assistant)
+	}
+	if !maps.Equal(w.Headers, map[string]string{"X-A": "a, b", "X-B": ""}) {
+		t.Errorf("the headers are %q", w.Headers)
+	}
+	if w.Mute.Until != "" || w.Message.CreatedAt != weaviate.CreationTime {
+		t.Errorf("the classes are %+v and %+v", w.Message, w.Mute)
 	}
 }
 

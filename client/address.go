@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"crypto/fips140"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -38,9 +39,11 @@ func FromEnv(get func(name string) string) Config {
 	}
 	secret := cmp.Or(ofLambda("AWS_SESSION_TOKEN"), ofLambda("AWS_CONTAINER_AUTHORIZATION_TOKEN"))
 	if cfg.Token == "" && lambda && secret != "" {
-		mac := hmac.New(sha256.New, []byte(secret)) // the credential itself never travels
-		mac.Write([]byte("hearth"))
-		cfg.Token = hex.EncodeToString(mac.Sum(nil))
+		fips140.WithoutEnforcement(func() { // which panics over a short credential
+			mac := hmac.New(sha256.New, []byte(secret)) // the credential itself never travels
+			mac.Write([]byte("hearth"))
+			cfg.Token = hex.EncodeToString(mac.Sum(nil))
+		})
 	}
 	return cfg
 }

@@ -168,8 +168,10 @@ func TestASocketOfRootsProcessIsUsed(t *testing.T) {
 // Lambda starts the process; the handler has taken on another role since, and has hidden that it runs in Lambda.
 func TestTheTokenIsOfTheCredentialThatTheProcessWasStartedWith(t *testing.T) {
 	for _, name := range []string{"AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN"} {
-		lines := start(t, "handler", uint32(os.Geteuid()), "AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001", name+"=s")
-		wantLine(t, lines, "/tmp/hearth.sock 17143f132f3438a5457da142f2c97ec716e982930a0ab57835258b70b640c74b")
+		for _, mode := range []string{"GODEBUG=", "GODEBUG=fips140=only"} {
+			lines := start(t, "handler", uint32(os.Geteuid()), "AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001", name+"=s", mode)
+			wantLine(t, lines, "/tmp/hearth.sock 17143f132f3438a5457da142f2c97ec716e982930a0ab57835258b70b640c74b")
+		}
 	}
 	outside := start(t, "handler", uint32(os.Geteuid()), "AWS_SESSION_TOKEN=s", "HEARTH_SOCKET= /s\n", "HEARTH_TOKEN=t\n")
 	wantLine(t, outside, "/s t")

@@ -111,7 +111,7 @@ func (s *sending) start(get func() (lease, error)) {
 				return err
 			}
 			r.reused = l.reused
-			r.resp, err = s.pool.send(s.ctx, l, s.req)
+			r.resp, err = s.pool.send(s.ctx, l, s.req) //nolint:bodyclose // send has read it; below it is closed where nobody takes it
 			return err
 		})
 		select {

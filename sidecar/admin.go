@@ -57,7 +57,8 @@ type upstream struct {
 // readyTimeout bounds the questions of one call of /readyz.
 const readyTimeout = 5 * time.Second
 
-// ready answers 200 once every configured upstream has answered what requests will ask. It asks where nobody has yet.
+// ready answers 200 once every configured upstream has answered what requests will ask. It asks where nobody has yet; calls
+// at the same time share one question.
 func (s *Server) ready(r *request) error {
 	states := map[string]upstream{}
 	if s.cfg.Weaviate == nil {
@@ -73,8 +74,12 @@ func (s *Server) ready(r *request) error {
 	for i, u := range s.cfg.Upstreams {
 		if !s.reached[i].Load() {
 			g.Go(func() {
-				faults[i] = guard.Do(func() error { return u.Ask(ctx) })
-				s.reached[i].Store(faults[i] == nil)
+				_, faults[i], _ = s.asking.Do(u.Name, func() (any, error) {
+					return nil, guard.Do(func() error { return u.Ask(ctx) })
+				})
+				if faults[i] == nil {
+					s.reached[i].Store(true)
+				}
 			})
 		}
 	}

@@ -108,10 +108,21 @@ func (o *object) oneOf(name, byDefault string, options ...string) string {
 }
 
 func (o *object) vector(name string) (v []float32) {
-	if o.into(name, &v, "an array of numbers") && len(v) == 0 {
+	if o.list(name, &v, "an array of numbers") && len(v) == 0 {
 		o.wrong(name, "must not be empty")
 	}
 	return v
+}
+
+// list decodes an array of numbers or of words that are known, none of which is null: encoding/json would leave what was
+// in its place, a zero or a default.
+func (o *object) list(name string, v any, what string) bool {
+	ok := o.into(name, v, what)
+	if ok && bytes.Contains(o.fields[name], []byte("null")) {
+		o.wrong(name, "must be "+what+" without null")
+		return false
+	}
+	return ok
 }
 
 // instant reads a time. Weaviate counts nanoseconds in 64 bits, which end in 2262.

@@ -29,6 +29,12 @@ func replicated(t *testing.T) (url string) {
 	} {
 		stand.MustAddClass(class)
 	}
+	return withWeaviate(t, stand, cache.Config{Bytes: 1})
+}
+
+// withWeaviate is the API before a stand-in of Weaviate, which is asked once for each answer.
+func withWeaviate(t *testing.T, stand *weaviatetest.Server, c cache.Config) (url string) {
+	t.Helper()
 	upstream, err := testnet.Serve(stand, testnet.Config{HTTP2: true})
 	if err != nil {
 		t.Fatal(err)
@@ -36,14 +42,14 @@ func replicated(t *testing.T) (url string) {
 	t.Cleanup(func() { _ = upstream.Close() })
 	var pools []*pool.Pool
 	for _, grpc := range []bool{false, true} {
-		p, err := pool.New(pool.Config{Name: "weaviate", URL: upstream.URL, GRPC: grpc})
+		p, err := pool.New(pool.Config{Name: "weaviate", URL: upstream.URL, GRPC: grpc, Retries: -1})
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(p.Close)
 		pools = append(pools, p)
 	}
-	memory, err := cache.New(cache.Config{Bytes: 1})
+	memory, err := cache.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -96,8 +96,8 @@ func (s *Server) preprocess(r *request) error {
 			return p.err
 		}
 	}
-	if name, err := s.messageChat(ctx, chat); err == nil {
-		chat = name
+	if s.cfg.Weaviate != nil {
+		chat = s.cfg.Weaviate.KnownMessageChat(chat) // asking once more would make the reply wait for a silent Weaviate again
 	}
 	return s.replyParts(r, chat, parts)
 }

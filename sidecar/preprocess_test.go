@@ -14,6 +14,7 @@ import (
 
 	"hearth/cache"
 	"hearth/client"
+	"hearth/internal/weaviatetest"
 )
 
 func TestAPartThatPanicsFailsAlone(t *testing.T) {
@@ -65,5 +66,30 @@ func TestWhereNoPartComesTheProblemSaysWhy(t *testing.T) {
 	if !ok || p.Status != http.StatusBadGateway || p.Retryable || len(p.Errors) != 3 ||
 		p.Detail != why {
 		t.Errorf("it is %+v", p)
+	}
+}
+
+func TestAPreprocessAsksForAClassOnceThoughItGetsNoAnswer(t *testing.T) {
+	stand := weaviatetest.New()
+	stand.SetHook(func(w http.ResponseWriter, _ *http.Request) bool {
+		w.WriteHeader(http.StatusInternalServerError)
+		return true
+	})
+	url := withWeaviate(t, stand, cache.Config{})
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/v1/preprocess", strings.NewReader(`{"chat_id":"a","text":"x","route_name":"r"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusBadGateway {
+		t.Errorf("it is a %d", resp.StatusCode)
+	}
+	if n := stand.Requests()["/v1/schema/Message"]; n != 1 {
+		t.Errorf("the class of messages was asked for %d times: a silent Weaviate is waited for as often", n)
 	}
 }

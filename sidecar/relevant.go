@@ -42,7 +42,7 @@ func (s *Server) relevant(r *request) error {
 
 func (o *object) roles(name string) []string {
 	roles := []string{"user", "assistant"}
-	if o.into(name, &roles, "an array of roles") && len(roles) == 0 {
+	if o.list(name, &roles, "an array of roles") && len(roles) == 0 {
 		o.wrong(name, "must not be empty")
 	}
 	for _, role := range roles {

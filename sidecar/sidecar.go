@@ -23,6 +23,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/singleflight"
 
 	"hearth/cache"
 	"hearth/client"
@@ -89,6 +90,7 @@ type Server struct {
 	cfg         Config
 	muting      keyedLock     // one write of a chat's mute at a time
 	reached     []atomic.Bool // of each upstream: it has answered a real question
+	asking      singleflight.Group
 	readTimeout time.Duration
 	grace       time.Duration
 	lastWords   time.Duration

@@ -229,7 +229,7 @@ func noOdoo() []string {
 }
 
 func (s *suite) unconfigured(t *testing.T) {
-	h := s.start(t, append(noOdoo(), weaviateAt("")...)...)
+	h := s.start(t, append(append(noOdoo(), weaviateAt("")...), "HEARTH_WEAVIATE_API_KEY=")...)
 	message := client.NewMessage{Role: "user", Content: "x"}
 	for path, ask := range map[string]struct {
 		method   string

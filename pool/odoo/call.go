@@ -47,7 +47,7 @@ func (c *Client) call(ctx context.Context, call Call, read bool) (json.RawMessag
 	call, added := call.inLanguage(s.state.Lang)
 	result, err := c.send(ctx, s, call, read)
 	if added {
-		err = refusedLanguage(err, s.state.Lang)
+		err = c.refusedLanguage(err, s)
 	}
 	if e, ok := errors.AsType[*Error](err); ok && e.absent && c.cfg.Protocol == Auto {
 		c.session.CompareAndSwap(s, nil) // Odoo was changed for another version: settle anew

@@ -40,12 +40,19 @@ func (c Call) inLanguage(lang string) (_ Call, added bool) {
 	return c, true
 }
 
-// refusedLanguage blames our own setting where Odoo refused a call for the language that we added.
-func refusedLanguage(err error, lang string) error {
-	if e, ok := errors.AsType[*Error](err); ok && e.Message == "Invalid language code: "+lang {
-		return unknownLanguage(lang)
+// refusedLanguage blames our own setting where Odoo refused a call for the language that we added. If it was the user's own,
+// it is asked for anew: the user has another one since.
+func (c *Client) refusedLanguage(err error, s *session) error {
+	e, ok := errors.AsType[*Error](err)
+	if !ok || e.Message != "Invalid language code: "+s.state.Lang {
+		return err
 	}
-	return err
+	unknown := unknownLanguage(s.state.Lang)
+	if c.cfg.Lang == "" {
+		c.session.CompareAndSwap(s, nil)
+		unknown.Retryable = true
+	}
+	return unknown
 }
 
 func unknownLanguage(lang string) *Error {

@@ -99,6 +99,34 @@ func TestALanguageThatOdooHasNot(t *testing.T) {
 	}
 }
 
+func TestAUserWhoseLanguageIsNoLongerActiveIsAskedForTheNewOne(t *testing.T) {
+	active := "es_ES"
+	f := &fake{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch body, _ := io.ReadAll(r.Body); {
+		case strings.HasSuffix(r.URL.Path, "/context_get"):
+			_, _ = io.WriteString(w, `{"uid":7,"lang":"`+active+`"}`)
+		case strings.Contains(string(body), active):
+			_, _ = io.WriteString(w, `[]`)
+		default:
+			w.WriteHeader(422)
+			_, _ = io.WriteString(w, exception("odoo.exceptions.UserError", "Invalid language code: es_ES"))
+		}
+	})}
+	c := New(f, Config{Key: key, Protocol: JSON2})
+	write := Call{Model: "res.partner", Method: "write", Args: raw(`[1]`, `{}`)}
+	if _, err := c.Call(t.Context(), write); err != nil {
+		t.Fatal(err)
+	}
+	active = "fr_FR"
+	_, err := c.Call(t.Context(), write)
+	if e := wantError(t, err); e.Name != "UnknownLanguage" || !e.Retryable {
+		t.Errorf("got %+v", e)
+	}
+	if _, err := c.Call(t.Context(), write); err != nil || c.State().Lang != "fr_FR" {
+		t.Errorf("asked again: %v, in %q", err, c.State().Lang)
+	}
+}
+
 func TestAnotherLanguageIsAnotherIdentity(t *testing.T) {
 	srv := server{web: web19, json2: 200, body: `{"lang":"en_US"}`}
 	c := New(&fake{Handler: &srv}, Config{DB: "demo", UID: 2, Key: key})

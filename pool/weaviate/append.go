@@ -47,10 +47,13 @@ func (c *Client) Append(ctx context.Context, chat string, messages []NewMessage)
 		if m.Vector != nil && class.ambiguous != "" {
 			return nil, wrongClass("%s", class.ambiguous)
 		}
+		if err := class.time.holds(m.CreatedAt, how); err != nil {
+			return nil, err
+		}
 		objects[i], outcomes[i].CreatedAt = c.object(class, how, chat, m)
 	}
 	var answers []models.ObjectsGetResponse
-	err = c.write(ctx, func(ctx context.Context) (err error) {
+	repeated, err := c.write(ctx, func(ctx context.Context) (err error) {
 		answers, err = c.batch.ObjectsBatcher().WithObjects(objects...).WithConsistencyLevel(c.consistency(class)).Do(ctx)
 		return err
 	})
@@ -63,6 +66,9 @@ func (c *Client) Append(ctx context.Context, chat string, messages []NewMessage)
 	}
 	for i, a := range answers {
 		outcomes[i].Err = verdict(a, messages[i].ID, class, class.vectorizes(messages[i].Vector != nil))
+		if err := outcomes[i].Err; err != nil && repeated && !Unknown(err) {
+			outcomes[i].Err = fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+		}
 		if class.time == creationTime {
 			outcomes[i].CreatedAt = time.UnixMilli(a.CreationTimeUnix).UTC()
 		}
@@ -119,7 +125,7 @@ func (c *Client) object(class *class, how written, chat string, m NewMessage) (*
 	if class.time != creationTime {
 		properties[p.CreatedAt] = stored
 	}
-	o := &models.Object{Class: class.name, ID: strfmt.UUID(m.ID), Tenant: c.tenant(class), Properties: properties}
+	o := &models.Object{Class: class.learner.name, ID: strfmt.UUID(m.ID), Tenant: c.tenant(class), Properties: properties}
 	switch {
 	case m.Vector == nil:
 	case class.vector != "":

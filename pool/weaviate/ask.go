@@ -27,7 +27,7 @@ func newSearch(grpc *pool.Pool, header http.Header) *connect.Client[pb.SearchReq
 		}
 	})
 	return connect.NewClient[pb.SearchRequest, pb.SearchReply](httpDoer{grpc}, grpc.BaseURL()+searchProcedure,
-		connect.WithGRPC(), connect.WithAcceptCompression("gzip", nil, nil), connect.WithInterceptors(withHeader))
+		connect.WithGRPC(), connect.WithCodec(codec{grpc.MaxAnswer()}), connect.WithAcceptCompression("gzip", nil, nil), connect.WithInterceptors(withHeader))
 }
 
 // httpDoer sends gRPC's requests through a pool. An answer that is not gRPC's, such as a proxy's, is an *Error.
@@ -46,7 +46,11 @@ func (d httpDoer) Do(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, &Error{Status: resp.StatusCode, Message: shorten(fmt.Sprintf("%s answers %s: %s", d.pool.BaseURL(), resp.Status, text))}
+	return nil, &Error{Status: resp.StatusCode, Message: shorten(fmt.Sprintf("%s answers %s: %s", grpcAddress(d.pool), resp.Status, text))}
+}
+
+func grpcAddress(grpc *pool.Pool) string {
+	return fmt.Sprintf("HEARTH_WEAVIATE_GRPC_URL (%s)", grpc.BaseURL())
 }
 
 // transportError is the failure of a request that has no answer. connect takes it for one of several codes.
@@ -77,7 +81,7 @@ func (c *Client) ask(ctx context.Context, class *class, req *pb.SearchRequest) (
 }
 
 func (c *Client) send(ctx context.Context, class *class, req *pb.SearchRequest) (*pb.SearchReply, error) {
-	req.Collection = class.name
+	req.Collection = class.learner.name
 	if class.tenants {
 		req.Tenant = c.cfg.Tenant
 	}
@@ -99,7 +103,10 @@ func (c *Client) searchFailed(ctx context.Context, err error, sent func() int64)
 		return e
 	}
 	transport, failed := errors.AsType[*transportError](err)
+	tooLarge, isTooLarge := errors.AsType[*pool.TooLargeError](err)
 	switch e, ok := errors.AsType[*connect.Error](err); {
+	case isTooLarge:
+		err = tooLarge
 	case failed:
 		err = transport.error
 	case ctx.Err() != nil:
@@ -107,7 +114,7 @@ func (c *Client) searchFailed(ctx context.Context, err error, sent func() int64)
 	case ok && connect.IsWireError(err):
 		return statusError(e.Code(), e.Message())
 	case ok:
-		return &Error{Status: http.StatusNotImplemented, Message: shorten(c.grpc.BaseURL() + " does not answer as gRPC does: " + e.Message())}
+		return &Error{Status: http.StatusNotImplemented, Message: shorten(grpcAddress(c.grpc) + " does not answer as gRPC does: " + e.Message())}
 	}
 	return &pool.Error{Upstream: c.rest.Name(), Sent: sent() > 0, Err: err}
 }

@@ -30,6 +30,16 @@ func (c *Client) MessageChat(ctx context.Context, chat string) (string, error) {
 	return c.message.chat(ctx, chat)
 }
 
+// KnownMessageChat is [Client.MessageChat] without asking Weaviate: a name that cannot be told yet is as the caller spells it.
+func (c *Client) KnownMessageChat(chat string) string {
+	if class := c.message.peek(); class != nil {
+		if name, err := class.chatID.name(chat); err == nil {
+			return name
+		}
+	}
+	return chat
+}
+
 // MuteChat is MessageChat of the class of mutes.
 func (c *Client) MuteChat(ctx context.Context, chat string) (string, error) {
 	return c.mute.chat(ctx, chat)

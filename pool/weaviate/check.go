@@ -63,9 +63,19 @@ func (k *check) failed(question string, err error) bool {
 		if e.Status == http.StatusUnauthorized {
 			detail = "the key is refused: is HEARTH_WEAVIATE_API_KEY right? " + detail
 		}
+	} else if _, ok := errors.AsType[*pool.RedirectError](err); !ok && !errors.Is(err, pool.ErrTooLarge) {
+		detail = k.addressOf(question) + ": " + detail
 	}
 	k.say(question, Failed, "%s", detail)
 	return true
+}
+
+// addressOf is where a question goes.
+func (k *check) addressOf(question string) string {
+	if question == "server" || strings.HasPrefix(question, "class ") {
+		return fmt.Sprintf("HEARTH_WEAVIATE_URL (%s)", k.rest.BaseURL())
+	}
+	return grpcAddress(k.grpc)
 }
 
 func (k *check) server(ctx context.Context) bool {

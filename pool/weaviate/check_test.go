@@ -1,14 +1,18 @@
 package weaviate
 
 import (
+	"io"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/weaviate/weaviate/entities/models"
 
+	"hearth/internal/testnet"
 	"hearth/internal/weaviatetest"
+	"hearth/pool"
 )
 
 func TestPatternsOfPermissions(t *testing.T) {
@@ -133,6 +137,63 @@ func TestCheckTellsOfKeysAndRights(t *testing.T) {
 		}
 		if got := slices.Sorted(maps.Keys(failed)); !slices.Equal(got, want.failed) || !strings.Contains(text, want.words) {
 			t.Errorf("key %q: failed are %v, want %v with %q:\n%s", key, got, want.failed, want.words, text)
+		}
+	}
+}
+
+func TestCheckNamesTheAddressThatIsWrong(t *testing.T) {
+	serve := func(h http.Handler, cfg testnet.Config) string {
+		t.Helper()
+		s, err := testnet.Serve(h, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Close() })
+		return s.URL
+	}
+	page := func(status int) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html")
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, "<html>a page of a proxy</html>")
+		})
+	}
+	both := testnet.Config{HTTP2: true}
+	weaviate := weaviatetest.New()
+	good := serve(weaviate, both)
+	if _, err := clientOf(t, weaviate, testConfig()).CreateClasses(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct{ rest, grpc, variable string }{
+		"HTTP/1.1 alone":  {good, serve(page(http.StatusOK), testnet.Config{}), "HEARTH_WEAVIATE_GRPC_URL"},
+		"a page":          {good, serve(page(http.StatusOK), both), "HEARTH_WEAVIATE_GRPC_URL"},
+		"a proxy's 502":   {good, serve(page(http.StatusBadGateway), both), "HEARTH_WEAVIATE_GRPC_URL"},
+		"a proxy's 404":   {good, serve(page(http.StatusNotFound), both), "HEARTH_WEAVIATE_GRPC_URL"},
+		"TLS without TLS": {good, strings.Replace(good, "http:", "https:", 1), "HEARTH_WEAVIATE_GRPC_URL"},
+		"no TLS with TLS": {good, strings.Replace(serve(weaviate, testnet.Config{HTTP2: true, TLS: true}), "https:", "http:", 1), "HEARTH_WEAVIATE_GRPC_URL"},
+		"nobody":          {good, "http://127.0.0.1:1", "HEARTH_WEAVIATE_GRPC_URL"},
+		"nobody at REST":  {"http://127.0.0.1:1", good, "HEARTH_WEAVIATE_URL"},
+	} {
+		pools := make([]*pool.Pool, 2)
+		for i, address := range []string{c.rest, c.grpc} {
+			p, err := pool.New(pool.Config{Name: "weaviate", URL: address, GRPC: i == 1, Retries: -1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer p.Close()
+			pools[i] = p
+		}
+		failed := 0
+		for _, f := range New(pools[0], pools[1], testConfig()).Check(t.Context()) {
+			if f.Verdict == Failed {
+				failed++
+				if !strings.Contains(f.Detail, c.variable+" (") {
+					t.Errorf("%s: %s: %s", name, f.Question, f.Detail)
+				}
+			}
+		}
+		if failed == 0 {
+			t.Errorf("%s: nothing fails", name)
 		}
 	}
 }

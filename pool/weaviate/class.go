@@ -17,7 +17,7 @@ import (
 type class struct {
 	learner *classLearner
 	mutes   bool
-	name    string // its own, where the configured one is an alias
+	name    string // its own; the server is asked by the configured one, an alias that may come to stand for another class
 	hidden  bool   // the schema may not be read: the class is taken for one of Hearth's own
 	fault   *Error // why it cannot be served right; nil: it can
 

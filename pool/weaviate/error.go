@@ -112,6 +112,7 @@ func statusError(code connect.Code, message string) *Error {
 		e.Status = http.StatusInternalServerError
 	case connect.CodeUnimplemented:
 		e.Status = http.StatusNotImplemented
+		e.Message += ": is HEARTH_WEAVIATE_GRPC_URL right?"
 	case connect.CodeResourceExhausted:
 		if strings.Contains(message, "message larger than max") {
 			e.Kind = TooLarge
@@ -156,21 +157,22 @@ func (c *Client) fail(err error, sent func() int64) error {
 	return &pool.Error{Upstream: c.rest.Name(), Sent: sent() > 0, Err: err}
 }
 
-// write runs one write of the client library, and says when its outcome is unknown.
-func (c *Client) write(ctx context.Context, do func(context.Context) error) error {
+// write runs one write of the client library, and says when its outcome is unknown. A refusal is the outcome, but of the
+// last try only: one before it may have been applied. Where there was one, the write was repeated.
+func (c *Client) write(ctx context.Context, do func(context.Context) error) (repeated bool, err error) {
 	ctx, sent := pool.TraceSent(pool.Proven(pool.Repeatable(ctx))) // every write here is an upsert or a merge
-	err := do(ctx)
+	err = do(ctx)
+	repeated = sent() > 1
 	if err == nil {
-		return nil
+		return repeated, nil
 	}
 	err = c.fail(err, sent)
 	e, refused := errors.AsType[*Error](err)
 	_, redirected := errors.AsType[*pool.RedirectError](err)
-	// A refusal is the outcome, but of the last try only: one before it may have been applied.
-	if (redirected || refused && e.Status < http.StatusInternalServerError) && sent() <= 1 || sent() == 0 {
-		return err
+	if (redirected || refused && e.Status < http.StatusInternalServerError) && !repeated || sent() == 0 {
+		return repeated, err
 	}
-	return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+	return repeated, fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 }
 
 // mostMessage is how much of Weaviate's own words is handed on, in bytes.

@@ -192,7 +192,7 @@ func (c *Client) Ready(ctx context.Context) error {
 		return c.fail(err, sent)
 	}
 	if !ok {
-		return &Error{Status: http.StatusServiceUnavailable, Message: "not ready: GET /v1/.well-known/ready does not answer 200"}
+		return &Error{Status: http.StatusServiceUnavailable, Message: fmt.Sprintf("HEARTH_WEAVIATE_URL (%s) is not ready: GET /v1/.well-known/ready does not answer 200", c.rest.BaseURL())}
 	}
 	return nil
 }

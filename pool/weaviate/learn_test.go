@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"strings"
 	"sync"
@@ -144,5 +145,55 @@ func TestAHiddenClassIsServedThoughItCannotBeAskedForAgain(t *testing.T) {
 		c.message.mu.Lock()
 		c.message.until = time.Now()
 		c.message.mu.Unlock()
+	}
+}
+
+func TestAnAliasIsFollowedWhereItLeads(t *testing.T) {
+	cfg := testConfig()
+	x := newTester(t, cfg)
+	cfg.Message.Class, cfg.Mute.Class = "Message2", "ChatStatus2"
+	if _, err := clientOf(t, x.server, cfg).CreateClasses(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	send := func(method, path, body string) {
+		t.Helper()
+		w, r := httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		x.server.ServeHTTP(w, r)
+		if w.Code != http.StatusOK {
+			t.Fatalf("%s %s: %d %s", method, path, w.Code, w.Body)
+		}
+	}
+	send(http.MethodPost, "/v1/aliases", `{"alias":"Messages","class":"Message"}`)
+	send(http.MethodPost, "/v1/aliases", `{"alias":"Mutes","class":"ChatStatus"}`)
+	cfg.Message.Class, cfg.Mute.Class = "Messages", "Mutes"
+	x.Client = clientOf(t, x.server, cfg)
+	x.write("a", "user", 3, time.Second)
+	mute := func(muted bool) {
+		t.Helper()
+		if err := x.SetMute(t.Context(), "a", muted, time.Time{}, "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mute(true)
+
+	send(http.MethodPut, "/v1/aliases/Messages", `{"class":"Message2"}`)
+	send(http.MethodPut, "/v1/aliases/Mutes", `{"class":"ChatStatus2"}`)
+	if n := len(x.recent("a", 10).Messages); n != 0 {
+		t.Errorf("%d messages of the class that the alias has left are read", n)
+	}
+	if m, err := x.Mute(t.Context(), "a"); err != nil || m.ID != "" {
+		t.Errorf("the mute of the class that the alias has left is read: %+v, %v", m, err)
+	}
+	x.write("a", "user", 1, time.Second)
+	mute(true)
+	mute(false)
+	cfg.Message.Class, cfg.Mute.Class = "Message2", "ChatStatus2"
+	x.Client = clientOf(t, x.server, cfg)
+	if n := len(x.recent("a", 10).Messages); n != 1 {
+		t.Errorf("the class that the alias has come to stand for has %d messages", n)
+	}
+	if m, err := x.Mute(t.Context(), "a"); err != nil || m.ID == "" || m.Muted {
+		t.Errorf("and its mute is %+v, %v", m, err)
 	}
 }

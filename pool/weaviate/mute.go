@@ -127,8 +127,8 @@ func (c *Client) SetMute(ctx context.Context, chat string, muted bool, until tim
 		if until.IsZero() && u.Until != "" {
 			properties[u.Until] = nil
 		}
-		err := c.write(ctx, func(ctx context.Context) error {
-			return c.data.Updater().WithMerge().WithClassName(class.name).WithID(held.ID).WithTenant(c.tenant(class)).
+		_, err := c.write(ctx, func(ctx context.Context) error {
+			return c.data.Updater().WithMerge().WithClassName(class.learner.name).WithID(held.ID).WithTenant(c.tenant(class)).
 				WithProperties(properties).WithConsistencyLevel(c.consistency(class)).Do(ctx)
 		})
 		if e, ok := errors.AsType[*Error](err); !ok || e.Status != http.StatusNotFound {
@@ -139,9 +139,9 @@ func (c *Client) SetMute(ctx context.Context, chat string, muted bool, until tim
 			delete(properties, u.Until)
 		}
 	}
-	return c.write(ctx, func(ctx context.Context) error {
+	_, err = c.write(ctx, func(ctx context.Context) error {
 		answers, err := c.batch.ObjectsBatcher().WithConsistencyLevel(c.consistency(class)).WithObjects(&models.Object{
-			Class: class.name, ID: strfmt.UUID(newID), Tenant: c.tenant(class), Properties: properties,
+			Class: class.learner.name, ID: strfmt.UUID(newID), Tenant: c.tenant(class), Properties: properties,
 		}).Do(ctx)
 		if err != nil {
 			return err
@@ -151,6 +151,7 @@ func (c *Client) SetMute(ctx context.Context, chat string, muted bool, until tim
 		}
 		return verdict(answers[0], newID, class, false)
 	})
+	return err
 }
 
 func (c *Client) tenant(class *class) string {

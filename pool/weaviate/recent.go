@@ -39,6 +39,7 @@ func (c *Client) Recent(ctx context.Context, chat string, roles []string, need, 
 		g.Go(func() error {
 			return guard.Do(func() (err error) {
 				s := scan{client: c, class: class, chat: chat, role: role, need: need, seen: map[string]bool{}}
+				s.times = times{class: class, property: c.cfg.Message.CreatedAt}
 				pages[i], fits[i], err = s.newest(ctx, want)
 				return err
 			})
@@ -75,6 +76,7 @@ type scan struct {
 	chat, role string
 	need       int
 
+	times    times           // of all pages
 	messages []Message       // newest first
 	bytes    int64           // of messages
 	seen     map[string]bool // their ids: a row written meanwhile moves others to the next page
@@ -150,7 +152,7 @@ func (s *scan) page(ctx context.Context, limit int) ([]row, error) {
 
 // add takes a page of rows in, and moves on to the next.
 func (s *scan) add(rows []row, limit int) error {
-	messages, err := s.client.messagesOf(s.class, rows, s.chat, []string{s.role})
+	messages, err := s.client.messagesOf(&s.times, rows, s.chat, []string{s.role})
 	if err != nil {
 		return err
 	}
@@ -168,8 +170,7 @@ func (s *scan) add(rows []row, limit int) error {
 		return nil
 	}
 	property := s.client.cfg.Message.CreatedAt
-	times := times{class: s.class, property: property}
-	if s.edge, err = times.read(rows[len(rows)-1]); err != nil || !s.class.ranges {
+	if s.edge, err = s.times.read(rows[len(rows)-1]); err != nil || !s.class.ranges {
 		return err
 	}
 	last := rows[len(rows)-1].value(property)

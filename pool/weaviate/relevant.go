@@ -143,7 +143,7 @@ func (q Query) possible(class *class, content string) error {
 }
 
 func (c *Client) scored(class *class, rows []row, q Query) ([]Scored, error) {
-	messages, err := c.messagesOf(class, rows, q.Chat, q.Roles)
+	messages, err := c.messagesOf(&times{class: class, property: c.cfg.Message.CreatedAt}, rows, q.Chat, q.Roles)
 	if err != nil {
 		return nil, err
 	}

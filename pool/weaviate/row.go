@@ -88,11 +88,10 @@ func (c *Client) messageProperties(class *class) *pb.PropertiesRequest {
 	return &pb.PropertiesRequest{NonRefProperties: list}
 }
 
-// messagesOf reads rows of one page and leaves out those of another chat or role: with tokenization "word" the chat 1-1
+// messagesOf reads rows, whose times must go with those of earlier pages, and leaves out those of another chat or role: with tokenization "word" the chat 1-1
 // also matches 1-12, and even "field" matches a chat_id that differs in the white space around it.
-func (c *Client) messagesOf(class *class, rows []row, chat string, roles []string) ([]Message, error) {
-	m := c.cfg.Message
-	times := times{class: class, property: m.CreatedAt}
+func (c *Client) messagesOf(times *times, rows []row, chat string, roles []string) ([]Message, error) {
+	m, class := c.cfg.Message, times.class
 	out := make([]Message, 0, len(rows))
 	for _, r := range rows {
 		at, err := times.read(r) // of all rows: those of other chats were sorted with them

@@ -24,7 +24,7 @@ const (
 // Times that Hearth can serve: JSON's years have four digits, and Weaviate counts nanoseconds in 64 bits.
 const firstYear, lastYear = 1678, 2261
 
-// times reads the times of the rows of one page, which must all be written in one way: only then is their order, which
+// times reads the times of rows that the server has sorted, which must all be written in one way: only then is their order, which
 // the server takes for the order of numbers or of texts, that of time.
 type times struct {
 	class    *class
@@ -78,6 +78,9 @@ func (t *times) epoch(v float64, asMillis time.Time) (time.Time, error) {
 	unit, at := time.Millisecond, asMillis
 	if math.Abs(v) < mostSeconds {
 		unit, at = time.Second, time.UnixMicro(int64(math.Round(v*1e6)))
+	}
+	if v == 0 { // the same in both
+		return at, nil
 	}
 	if t.unit != 0 && t.unit != unit {
 		return at, fmt.Errorf("mixes seconds and milliseconds")
@@ -151,6 +154,19 @@ func (f *textForm) join(o textForm) bool {
 	}
 	f.digits = max(f.digits, o.digits)
 	return true
+}
+
+// TimeError is the time of a message that the class cannot hold.
+type TimeError struct{ Detail string }
+
+func (e *TimeError) Error() string { return "weaviate: created_at " + e.Detail }
+
+// holds says why a class cannot hold a time: the epoch of one so early is taken for seconds.
+func (k timeKind) holds(t time.Time, w written) error {
+	if millis := t.UnixMilli(); (k == intTime || k == numberTime) && w.unit != time.Second && millis != 0 && millis > -mostSeconds && millis < mostSeconds {
+		return &TimeError{"must not be from 1966-11-01 to 1973-03-03: the class holds milliseconds since 1970, which are taken for seconds there"}
+	}
+	return nil
 }
 
 // write returns t as the rows of a class hold it, of which w tells, and t as it is read from there: shortened to what the

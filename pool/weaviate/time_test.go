@@ -144,6 +144,7 @@ func TestTimesOfOnePage(t *testing.T) {
 		"seconds":                            {numberTime, numbers(1709208000.25), "2024-02-29T12:00:00.25Z"},
 		"seconds before 1970":                {numberTime, numbers(-0.5), "1969-12-31T23:59:59.5Z"},
 		"milliseconds":                       {numberTime, numbers(1709208000250), "2024-02-29T12:00:00.25Z"},
+		"nothing since 1970":                 {numberTime, numbers(1709208000250, 0), "1970-01-01T00:00:00Z"},
 		"seconds and milliseconds":           {numberTime, numbers(1709208000, 1709208000250), ""},
 		"microseconds":                       {numberTime, numbers(1709208000250000), ""},
 		"not a number":                       {numberTime, numbers(math.NaN()), ""},
@@ -166,6 +167,40 @@ func TestTimesOfOnePage(t *testing.T) {
 		}
 		if got := at.Format(time.RFC3339Nano); err != nil || got != c.last {
 			t.Errorf("%s: read as %s, want %s: %v", name, got, c.last, err)
+		}
+	}
+}
+
+func TestATimeThatWouldBeReadAsAnotherIsRefused(t *testing.T) {
+	for _, c := range []struct {
+		kind  timeKind
+		unit  time.Duration
+		at    string
+		holds bool
+	}{
+		{intTime, 0, "1970-01-02T00:00:00Z", false},
+		{intTime, time.Millisecond, "1973-03-03T09:46:39.999Z", false},
+		{intTime, time.Millisecond, "1973-03-03T09:46:40Z", true},
+		{numberTime, time.Millisecond, "1966-11-01T00:00:00Z", false},
+		{numberTime, time.Millisecond, "1966-10-31T00:00:00Z", true},
+		{intTime, time.Millisecond, "1970-01-01T00:00:00Z", true},
+		{intTime, time.Second, "1970-01-02T00:00:00Z", true},
+		{dateTime, 0, "1970-01-02T00:00:00Z", true},
+		{textTime, 0, "1970-01-02T00:00:00Z", true},
+	} {
+		at, err := time.Parse(time.RFC3339Nano, c.at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := written{unit: c.unit}
+		if err := c.kind.holds(at, w); (err == nil) != c.holds {
+			t.Errorf("kind %v in %v, %s: %v", c.kind, c.unit, c.at, err)
+		}
+		stored, same := c.kind.write(at, w)
+		reader := timesOf(c.kind)
+		reader.unit = c.unit
+		if read, err := reader.of(valueOf(stored, c.kind)); c.holds && (err != nil || !read.Equal(same)) {
+			t.Errorf("kind %v in %v, %s: read as %v, %v", c.kind, c.unit, c.at, read, err)
 		}
 	}
 }

@@ -53,11 +53,11 @@ func newTester(t *testing.T, cfg Config) *tester {
 
 func clientOf(t *testing.T, h http.Handler, cfg Config) *Client {
 	t.Helper()
-	return clientWith(t, h, cfg, nil)
+	return clientWith(t, h, cfg, nil, -1)
 }
 
 // clientWith makes a client of a server that answers REST and gRPC at one address.
-func clientWith(t *testing.T, h http.Handler, cfg Config, answers *pool.Answers) *Client {
+func clientWith(t *testing.T, h http.Handler, cfg Config, answers *pool.Answers, retries int) *Client {
 	t.Helper()
 	s, err := testnet.Serve(h, testnet.Config{HTTP2: true})
 	if err != nil {
@@ -66,7 +66,7 @@ func clientWith(t *testing.T, h http.Handler, cfg Config, answers *pool.Answers)
 	t.Cleanup(func() { _ = s.Close() })
 	pools := make([]*pool.Pool, 2)
 	for i := range pools {
-		p, err := pool.New(pool.Config{Name: "weaviate", URL: s.URL, GRPC: i == 1, Retries: -1, Answers: answers})
+		p, err := pool.New(pool.Config{Name: "weaviate", URL: s.URL, GRPC: i == 1, Retries: retries, Answers: answers})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -250,6 +250,23 @@ func TestAWriteWithoutAnAnswerIsUnknown(t *testing.T) {
 	}
 }
 
+func TestARefusalOfAnObjectAfterAnotherTryIsUnknown(t *testing.T) {
+	for tries, unknown := range map[int]bool{1: false, 2: true} {
+		asked := 0
+		c := clientWith(t, fake{schema: ownSchema + "}", rest: func(w http.ResponseWriter, _ *http.Request) {
+			if asked++; asked < tries {
+				w.WriteHeader(http.StatusBadGateway) // of a proxy; Weaviate may have stored it
+				return
+			}
+			_, _ = io.WriteString(w, `[{"id":"6f9619ff-8b86-4d01-b42d-00cf4fc964ff","result":{"errors":{"error":[{"message":"the disk is read-only"}]}}}]`)
+		}}, testConfig(), nil, 1)
+		outcomes, err := c.Append(t.Context(), "a", []NewMessage{{Message: Message{ID: "6f9619ff-8b86-4d01-b42d-00cf4fc964ff", Role: "user"}}})
+		if err != nil || Unknown(outcomes[0].Err) != unknown || outcomes[0].Err == nil || asked != tries {
+			t.Errorf("after %d tries: %+v, %v", asked, outcomes, err)
+		}
+	}
+}
+
 func TestNoServerIsNoUnknownOutcome(t *testing.T) {
 	p, err := pool.New(pool.Config{Name: "weaviate", URL: "http://127.0.0.1:1"})
 	if err != nil {
@@ -282,6 +299,28 @@ func TestRowsThatAreNotAsTheyMustBeAreErrors(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
+	}
+}
+
+func TestTimesMustGoTogetherOverPages(t *testing.T) {
+	list := []string{}
+	for i := range 20 { // the server sorts texts: those of one hour and several zones by their minutes alone
+		list = append(list, fmt.Sprintf("2026-01-01T10:%02d:00%s", 59-i, map[bool]string{true: "+00:00", false: "-05:00"}[i < 9]))
+	}
+	c := clientWith(t, fake{schema: strings.Replace(ownSchema, `"date"`, `"text"`, 1) + "}", search: func(r *pb.SearchRequest) (*pb.SearchReply, error) {
+		reply := &pb.SearchReply{}
+		for i := int(r.GetOffset()); i < min(len(list), int(r.GetOffset()+r.GetLimit())); i++ {
+			row := rowOf(map[string]*pb.Value{
+				"chat_id": textValue("a"), "role": textValue("user"), "content": textValue(strings.Repeat("x", 1000)), "created_at": textValue(list[i]),
+			})
+			row.Metadata.Id = fmt.Sprint(i)
+			reply.Results = append(reply.Results, row)
+		}
+		return reply, nil
+	}}, testConfig(), pool.NewAnswers(14_000, 28_000), -1) // the first page has the first 9
+	_, err := c.Recent(t.Context(), "a", []string{"user"}, 13, 13)
+	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != WrongClass || !strings.Contains(e.Message, `"created_at"`) {
+		t.Errorf("times of two zones on two pages: %v", err)
 	}
 }
 
@@ -465,7 +504,7 @@ func TestASearchWithoutAnAnswerIsTheTransportsFailure(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(nobody.Close)
-	tooLarge := clientWith(t, large, testConfig(), pool.NewAnswers(5_000, 10_000))
+	tooLarge := clientWith(t, large, testConfig(), pool.NewAnswers(5_000, 10_000), -1)
 	for cause, c := range map[error]*Client{pool.ErrTooLarge: tooLarge, syscall.ECONNREFUSED: New(tooLarge.rest, nobody, testConfig())} {
 		_, err := c.Mute(t.Context(), "a")
 		if _, ok := errors.AsType[*pool.Error](err); !ok || !errors.Is(err, cause) {

@@ -184,6 +184,8 @@ class Client:
         models = Models(field(reply, "models", dict))
         errors = reply.get("errors")
         models.errors = {n: HearthError.of_problem(p) for n, p in errors.items()} if isinstance(errors, dict) else {}
+        if models.errors:
+            quietly(logger.warning, "odoo_models goes on without %s", reasons(reply))
         return models
 
     def odoo_call(

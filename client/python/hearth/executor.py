@@ -60,7 +60,7 @@ class ParallelExecutor:
         errors: dict[Name, BaseException] = {}
         for start in range(0, len(items), batch_size):
             batch = enumerate(items[start : start + batch_size], start)
-            got, problems = _run({place: partial(func, item) for place, item in batch}, self._max_workers, None)
+            got, problems = _run({place: (func, item) for place, item in batch}, self._max_workers, None)
             results.update(got)
             errors.update(problems)
         self.errors = errors

@@ -205,6 +205,9 @@ class Executor(unittest.TestCase):
             self.assertEqual([1.0, None, 0.5, None, 0.25], runner.execute_batch(lambda n: 1 / n, [1, 0, 2, 0, 4], batch_size=2))
         self.assertEqual({1, 3}, set(runner.errors))
         self.assertEqual(["1", "2"], runner.execute_batch(str, iter([1, 2]), 10))
+        with self.assertLogs("hearth", "ERROR"):
+            self.assertEqual([None, None], runner.execute_batch(None, [1, 2], 10))
+        self.assertEqual([TypeError, TypeError], [type(problem) for problem in runner.errors.values()])
 
     def test_arguments(self):
         for bad in (0, -1, 1.5, "3", None, True):

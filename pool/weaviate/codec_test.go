@@ -1,0 +1,80 @@
+package weaviate
+
+import (
+	"bytes"
+	"errors"
+	"runtime"
+	"slices"
+	"testing"
+
+	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"hearth/pool"
+)
+
+func TestAnAnswerOfManySmallThingsCostsASmallMultipleOfItsBytes(t *testing.T) {
+	const size = 1 << 20
+	within := func(inner []byte, fields ...protowire.Number) []byte {
+		for _, f := range fields {
+			inner = protowire.AppendBytes(protowire.AppendTag(nil, f, protowire.BytesType), inner)
+		}
+		return inner
+	}
+	many := func(one []byte) []byte { return bytes.Repeat(one, size/len(one)) }
+	nested := within(nil, 2)
+	for range 2000 {
+		nested = within(nested, 2)
+	}
+	const results, properties, nonRef, fields, value, list, text, metadata, vectors = 2, 1, 11, 1, 2, 5, 8, 2, 23
+	for name, b := range map[string][]byte{
+		"rows":    many(within(nil, results)),
+		"vectors": within(many(within(nil, vectors)), metadata, results),
+		"values":  within(many(within(nil, fields)), nonRef, properties, results),
+		"texts":   within(many(within(nil, 1)), text, list, value, fields, nonRef, properties, results),
+		"unknown": many(within(nil, 99)),
+		"nested":  nested,
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		err := codec{most: size}.Unmarshal(b, &pb.SearchReply{})
+		runtime.ReadMemStats(&after)
+		if cost := int64(after.TotalAlloc - before.TotalAlloc); cost > 2*mostGrowth*size {
+			t.Errorf("%s: %d bytes cost %d: %v", name, len(b), cost, err)
+		}
+	}
+}
+
+func TestALawfulAnswerIsNotRefused(t *testing.T) {
+	reply := &pb.SearchReply{}
+	for range mostRows {
+		row := rowOf(map[string]*pb.Value{"role": textValue("user")})
+		row.Metadata.Id = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"
+		reply.Results = append(reply.Results, row)
+	}
+	c := codec{most: 4 << 20}
+	b, err := c.Marshal(reply)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got pb.SearchReply
+	if err := c.Unmarshal(b, &got); err != nil || !proto.Equal(&got, reply) {
+		t.Errorf("the most rows of an answer: %v", err)
+	}
+	if err := c.Unmarshal(slices.Concat([]byte{0xff}, b), &got); err == nil {
+		t.Error("what is no message is read")
+	}
+}
+
+func TestASearchOfManySmallThingsAsksForFewer(t *testing.T) {
+	limits := []uint32{}
+	c := clientWith(t, fake{schema: ownSchema + "}", search: func(r *pb.SearchRequest) (*pb.SearchReply, error) {
+		limits = append(limits, r.GetLimit())
+		return &pb.SearchReply{Results: make([]*pb.SearchResult, 10_000)}, nil
+	}}, testConfig(), pool.NewAnswers(100_000, 200_000), -1)
+	_, err := c.Recent(t.Context(), "a", []string{"user"}, 5, 5)
+	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != TooLarge || limits[len(limits)-1] != 1 {
+		t.Errorf("asked for %d rows: %v", limits, err)
+	}
+}

@@ -340,6 +340,10 @@ func TestStatusesOfGRPCBecomeOurs(t *testing.T) {
 		{connect.CodeUnimplemented, "unknown service", 501, false},
 		{connect.CodeUnknown, "search: cannot reach enough replicas", 503, true},
 		{connect.CodeUnknown, "tenant not active: 'x'", 422, false},
+		{connect.CodeUnknown, "vectorize params: remote client vectorize: connection to: OpenAI API failed with status: 429 error: rate limit", 503, true},
+		{connect.CodeUnknown, "vectorize params: remote client vectorize: connection to: OpenAI API failed with status: 503", 503, true},
+		{connect.CodeUnknown, "vectorize params: remote client vectorize: connection to: OpenAI API failed with status: 401", 422, false},
+		{connect.CodeUnknown, "vectorize params: send POST request: context deadline exceeded", 503, true},
 		{connect.CodeUnknown, "anything else", 422, false},
 	} {
 		client := clientOf(t, fake{schema: ownSchema + "}", search: func(*pb.SearchRequest) (*pb.SearchReply, error) {

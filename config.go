@@ -363,7 +363,7 @@ func grpcURL(rest string) string {
 	if err != nil || u.Host == "" {
 		return ""
 	}
-	host := u.Hostname()
+	host := strings.ToLower(u.Hostname())
 	if strings.HasSuffix(host, ".weaviate.cloud") || strings.HasSuffix(host, ".weaviate.network") {
 		return "https://grpc-" + host
 	}

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -321,6 +322,20 @@ func TestTimesMustGoTogetherOverPages(t *testing.T) {
 	_, err := c.Recent(t.Context(), "a", []string{"user"}, 13, 13)
 	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != WrongClass || !strings.Contains(e.Message, `"created_at"`) {
 		t.Errorf("times of two zones on two pages: %v", err)
+	}
+}
+
+func TestTheKeyGoesBeforeAHeaderThatIsSpelledInAnotherWay(t *testing.T) {
+	cfg := testConfig()
+	cfg.APIKey, cfg.Headers = "key", map[string]string{"authorization": "another"}
+	for range 20 {
+		c := clientOf(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if got := r.Header.Values("Authorization"); !slices.Equal(got, []string{"Bearer key"}) {
+				t.Errorf("%s has %q", r.URL.Path, got)
+			}
+			_, _ = io.WriteString(w, ownSchema+"}")
+		}), cfg)
+		_, _ = c.Recent(t.Context(), "a", []string{"user"}, 5, 5) // whatever comes of it
 	}
 }
 

@@ -98,7 +98,7 @@ func New(rest, grpc *pool.Pool, cfg Config) *Client {
 		headers[name] = header.Get(name)
 	}
 	scheme, host, _ := strings.Cut(rest.BaseURL(), "://")
-	con := connection.NewConnection(scheme, host, rest.Client(), 0, headers)
+	con := connection.NewConnection(scheme, host, &http.Client{Transport: lightJSON{rest}, CheckRedirect: rest.Client().CheckRedirect}, 0, headers)
 	runtime.SetFinalizer(con, nil) // the library's sends on a channel that nobody reads, and would block every other finalizer
 	// The version decides between old and new object paths only; the new ones came with 1.14.
 	version := db.NewVersionProvider(func() string { return "1.14.0" })

@@ -73,12 +73,10 @@ func (a *Answers) read(ctx context.Context, resp *http.Response, grpc bool) (err
 	var b bytes.Buffer
 	b.Write(start)
 	if size < 0 { // it has not said how long it is
-		switch _, err = io.CopyN(&b, body, min(smallAnswer, a.each)); err { //nolint:errorlint // CopyN returns EOF bare
-		case nil:
-			size = a.each
-		case io.EOF:
+		size = a.each
+		if _, err = io.CopyN(&b, body, min(smallAnswer, a.each)); errors.Is(err, io.EOF) { // it was short
 			size = int64(b.Len())
-		default:
+		} else if err != nil {
 			return err
 		}
 	}
@@ -115,7 +113,7 @@ func announced(resp *http.Response, grpc bool) (size int64, start []byte, err er
 	}
 	start = make([]byte, grpcPrefix)
 	n, err := io.ReadFull(resp.Body, start)
-	switch err { //nolint:errorlint // ReadFull returns them bare
+	switch err {
 	case nil:
 		return int64(binary.BigEndian.Uint32(start[1:])), start, nil
 	case io.EOF, io.ErrUnexpectedEOF: // an answer that is a status alone

@@ -53,7 +53,7 @@ func TestARedirectGivesItsMemoryBack(t *testing.T) {
 		w.WriteHeader(http.StatusFound)
 		_, _ = io.WriteString(w, large())
 	}, func(c *Config) { c.Answers = answers })
-	p.fails(t.Context(), Request{Method: http.MethodGet, Path: "/"})
+	_ = p.fails(t.Context(), Request{Method: http.MethodGet, Path: "/"})
 	if !answers.free(all) {
 		t.Error("its share is never given back")
 	}

@@ -111,7 +111,7 @@ func (s *sending) start(get func() (lease, error)) {
 				return err
 			}
 			r.reused = l.reused
-			r.resp, err = s.pool.send(s.ctx, l, s.req)
+			r.resp, err = s.pool.send(s.ctx, l, s.req) //nolint:bodyclose // whoever takes the result closes it
 			return err
 		})
 		select {

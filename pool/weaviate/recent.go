@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
@@ -34,13 +35,26 @@ func (c *Client) Recent(ctx context.Context, chat string, roles []string, need, 
 		return nil, err
 	}
 	pages, fits := make([]Page, len(roles)), make([]int, len(roles))
+	var millis, seconds atomic.Bool // what there is of the chat's epochs
 	g, ctx := errgroup.WithContext(ctx)
+	if class.ranges && (class.time == intTime || class.time == numberTime) {
+		g.Go(func() error {
+			return guard.Do(func() error {
+				found, err := c.hasSeconds(ctx, class, chat, roles)
+				seconds.Store(found)
+				return err
+			})
+		})
+	}
 	for i, role := range roles {
 		g.Go(func() error {
 			return guard.Do(func() (err error) {
 				s := scan{client: c, class: class, chat: chat, role: role, need: need, seen: map[string]bool{}}
 				s.times = times{class: class, property: c.cfg.Message.CreatedAt}
 				pages[i], fits[i], err = s.newest(ctx, want)
+				if s.times.unit == time.Millisecond {
+					millis.Store(true)
+				}
 				return err
 			})
 		})
@@ -48,10 +62,41 @@ func (c *Client) Recent(ctx context.Context, chat string, roles []string, need, 
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
+	if millis.Load() && seconds.Load() {
+		return nil, wrongClass("class %s: property %q %v", class.name, c.cfg.Message.CreatedAt, errMixedUnits)
+	}
 	if least := slices.Min(fits); least < need {
 		return nil, tooLarge("num_messages", least, c.grpc.MaxAnswer())
 	}
 	return pages, nil
+}
+
+// hasSeconds says whether messages of the chat count seconds. The server takes them for older than all that count
+// milliseconds, so that no page of the newest may show them.
+func (c *Client) hasSeconds(ctx context.Context, class *class, chat string, roles []string) (bool, error) {
+	m := c.cfg.Message
+	limit := c.depth.fit(10) // with tokenization "word" others may be among them
+	rows, err := c.ask(ctx, class, &pb.SearchRequest{
+		Filters: all(
+			class.chatID.filter(m.ChatID, chat), anyOf(m.Role, c.stored(roles...)),
+			than(m.CreatedAt, pb.Filters_OPERATOR_GREATER_THAN, class.time, 0), than(m.CreatedAt, pb.Filters_OPERATOR_LESS_THAN, class.time, mostSeconds),
+		),
+		Limit:      uint32(limit), //nolint:gosec // small
+		Properties: &pb.PropertiesRequest{NonRefProperties: []string{m.ChatID}}, Metadata: &pb.MetadataRequest{Uuid: true},
+	})
+	if e, ok := errors.AsType[*Error](err); ok && e.tooDeep && c.depth.refuse(limit) {
+		return c.hasSeconds(ctx, class, chat, roles)
+	}
+	return slices.ContainsFunc(rows, func(r row) bool { return r.chat(m.ChatID) == chat }), err
+}
+
+// than compares a property with an epoch.
+func than(property string, operator pb.Filters_Operator, kind timeKind, epoch int64) *pb.Filters {
+	f := &pb.Filters{Operator: operator, Target: target(property), TestValue: &pb.Filters_ValueInt{ValueInt: epoch}}
+	if kind == numberTime {
+		f.TestValue = &pb.Filters_ValueNumber{ValueNumber: float64(epoch)}
+	}
+	return f
 }
 
 // tooLarge is an answer for which there is no room. Up to fits of what the field counts there would be.

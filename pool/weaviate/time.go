@@ -1,6 +1,7 @@
 package weaviate
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -74,6 +75,8 @@ func (t *times) read(r row) (time.Time, error) {
 // mostSeconds is the size up to which an epoch counts seconds: the year 5138. As milliseconds it is in March 1973.
 const mostSeconds = 1e11
 
+var errMixedUnits = errors.New("mixes seconds and milliseconds")
+
 func (t *times) epoch(v float64, asMillis time.Time) (time.Time, error) {
 	unit, at := time.Millisecond, asMillis
 	if math.Abs(v) < mostSeconds {
@@ -83,7 +86,7 @@ func (t *times) epoch(v float64, asMillis time.Time) (time.Time, error) {
 		return at, nil
 	}
 	if t.unit != 0 && t.unit != unit {
-		return at, fmt.Errorf("mixes seconds and milliseconds")
+		return at, errMixedUnits
 	}
 	t.unit = unit
 	return at, nil

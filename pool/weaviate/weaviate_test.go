@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"syscall"
@@ -299,6 +300,35 @@ func TestRowsThatAreNotAsTheyMustBeAreErrors(t *testing.T) {
 			if e, ok := errors.AsType[*Error](err); !ok || e.Kind != WrongClass || e.Retryable() || !strings.Contains(e.Message, `"`+name+`"`) {
 				t.Errorf("%s: %v", name, err)
 			}
+		}
+	}
+}
+
+func TestNewerMessagesThatCountSecondsAreNotLeftOutSilently(t *testing.T) {
+	for _, kind := range []string{"int", "number"} {
+		server := weaviatetest.New()
+		x := &tester{T: t, Client: clientOf(t, server, testConfig()), server: server, at: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+		send := func(path, body string) {
+			t.Helper()
+			w, r := httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, strings.NewReader(body))
+			r.Header.Set("Content-Type", "application/json")
+			if server.ServeHTTP(w, r); w.Code != http.StatusOK {
+				t.Fatalf("%s: %d %s", path, w.Code, w.Body)
+			}
+		}
+		send("/v1/schema", strings.Replace(ownSchema, `"date"`, `"`+kind+`"`, 1)+"}")
+		x.write("a", "user", 30, time.Second)
+		x.write("b", "user", 30, time.Second)
+		if n := len(x.recent("a", 5).Messages); n < 5 {
+			t.Errorf("%s: of 30 messages %d are read", kind, n)
+		}
+		send("/v1/batch/objects", `{"objects":[{"class":"Message","properties":{"chat_id":"a","role":"user","content":"newest","created_at":1790000000}}]}`)
+		_, err := x.Recent(t.Context(), "a", []string{"user", "assistant"}, 5, 5)
+		if e, ok := errors.AsType[*Error](err); !ok || e.Kind != WrongClass || !strings.Contains(e.Message, "mixes seconds and milliseconds") {
+			t.Errorf("%s: a message in seconds after many in milliseconds: %v", kind, err)
+		}
+		if n := len(x.recent("b", 5).Messages); n < 5 {
+			t.Errorf("%s: of another chat %d messages are read", kind, n)
 		}
 	}
 }

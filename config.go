@@ -405,13 +405,11 @@ func (s *settings) cacheBytes() int64 {
 }
 
 // answerBytes is how many bytes one answer of an upstream may have: a quarter of the cache's, at least 4 MiB, and room for
-// any message that Hearth accepts.
+// any message that Hearth accepts. Those of one upstream under way may have as many together: it does not use up what the
+// other needs.
 func (s *settings) answerBytes() int64 {
 	return max(s.cacheBytes()/4, 4<<20, 2*int64(s.MaxBody))
 }
-
-// answersBytes is how many bytes the answers under way may have together.
-func (s *settings) answersBytes() int64 { return 2 * s.answerBytes() }
 
 // connections is the default size of a pool: that of one invocation at a time, or one of them for each of the
 // invocations that a managed instance runs at once, up to the most.

@@ -245,3 +245,19 @@ func FuzzSizeAndTTL(f *testing.F) {
 		}
 	})
 }
+
+func TestWhereGRPCIsAnsweredByDefault(t *testing.T) {
+	for rest, want := range map[string]string{
+		"https://abc.c0.europe-west3.gcp.weaviate.cloud": "https://grpc-abc.c0.europe-west3.gcp.weaviate.cloud",
+		"https://ABC.Weaviate.Cloud:443/":                "https://grpc-abc.weaviate.cloud",
+		"https://abc.weaviate.network":                   "https://grpc-abc.weaviate.network",
+		"http://weaviate:8080":                           "http://weaviate:50051",
+		"https://weaviate.example/prefix":                "https://weaviate.example:50051",
+		"http://[::1]:8080":                              "http://[::1]:50051",
+		"":                                               "",
+	} {
+		if got := grpcURL(rest); got != want {
+			t.Errorf("of %q: %q, want %q", rest, got, want)
+		}
+	}
+}

@@ -105,7 +105,7 @@ func build(s settings, pulse *clock.Pulse, out io.Writer) (p parts, err error) {
 	}
 	p.lab, p.pulse = l, pulse
 	shared := pool.Config{
-		MaxIdle: s.ConnMaxIdle, RootCAs: s.roots(), Answers: pool.NewAnswers(s.answerBytes(), s.answersBytes()), Pulse: p.pulse, Logger: p.log,
+		MaxIdle: s.ConnMaxIdle, RootCAs: s.roots(), Pulse: p.pulse, Logger: p.log,
 		KeepFrom: s.keepFrom(), NoRace: l.noRace, NoReplay: l.noReplay, UserAgent: "hearth/" + version,
 	}
 	if l.noIdleLimit {
@@ -114,7 +114,7 @@ func build(s settings, pulse *clock.Pulse, out io.Writer) (p parts, err error) {
 	if s.WeaviateURL != "" {
 		c := shared
 		c.Name, c.Size, c.Timeout = "weaviate", s.WeaviateConnections, s.WeaviateTimeout
-		c.Limit = pool.NewLimit(c.Size, 0, p.pulse)
+		c.Limit, c.Answers = pool.NewLimit(c.Size, 0, p.pulse), pool.NewAnswers(s.answerBytes(), s.answerBytes())
 		rest, grpc := c, c
 		rest.URL, rest.Variable = s.WeaviateURL, "HEARTH_WEAVIATE_URL"
 		rest.FirstWarm = 2 // one for each class that is learned
@@ -133,7 +133,7 @@ func build(s settings, pulse *clock.Pulse, out io.Writer) (p parts, err error) {
 	if s.OdooURL != "" {
 		c := shared
 		c.Name, c.URL, c.Size, c.Timeout = "odoo", s.OdooURL, s.OdooConnections, s.OdooTimeout
-		c.Variable = "HEARTH_ODOO_URL"
+		c.Variable, c.Answers = "HEARTH_ODOO_URL", pool.NewAnswers(s.answerBytes(), s.answerBytes())
 		c.Ping = pool.Request{Method: http.MethodGet, Path: "/web/version"}
 		pools, err := p.open(c)
 		if err != nil {

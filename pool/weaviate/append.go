@@ -90,7 +90,7 @@ func verdict(a models.ObjectsGetResponse, id string, class *class, vectorized bo
 		err := &Error{Status: http.StatusUnprocessableEntity, Message: shorten(text)}
 		// Without a vectorizer's key the server may panic, before it stores anything.
 		if vectorized && (strings.Contains(text, "vectorize") || strings.Contains(text, "panic occurred")) {
-			err.Message += vectorizerKey
+			vectorizerFailed(err)
 			return err
 		}
 		// Of several replicas some may have it.

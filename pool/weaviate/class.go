@@ -16,7 +16,6 @@ import (
 // class is what is known of a class, as far as questions depend on it. It does not change, but for written.
 type class struct {
 	learner *classLearner
-	mutes   bool
 	name    string // its own; the server is asked by the configured one, an alias that may come to stand for another class
 	hidden  bool   // the schema may not be read: the class is taken for one of Hearth's own
 	fault   *Error // why it cannot be served right; nil: it can
@@ -92,7 +91,6 @@ func (c *Client) messageClass(schema *models.Class) *class {
 func (c *Client) muteClass(schema *models.Class) *class {
 	u := c.cfg.Mute
 	k := c.anyClass(c.mute, u.Class, schema)
-	k.mutes = true
 	if schema == nil {
 		return k
 	}

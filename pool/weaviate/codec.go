@@ -1,7 +1,10 @@
 package weaviate
 
 import (
+	"cmp"
 	"fmt"
+	"io"
+	"net/http"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -65,4 +68,53 @@ func weigh(b []byte, of protoreflect.MessageDescriptor, depth int) int64 {
 		b = b[n+size:]
 	}
 	return weight
+}
+
+// lightJSON sends REST's requests through a pool. It refuses answers as codec does.
+type lightJSON struct{ pool *pool.Pool }
+
+func (l lightJSON) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := l.pool.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	body, ok := resp.Body.(io.ReadSeeker) // it is in memory
+	if !ok {
+		return resp, nil
+	}
+	weight, most := weighJSON(body), l.pool.MaxAnswer()
+	if _, err := body.Seek(0, io.SeekStart); err != nil || weight > mostGrowth*most {
+		_ = resp.Body.Close()
+		return nil, cmp.Or(err, error(&pool.TooLargeError{Bytes: weight / mostGrowth, Most: most}))
+	}
+	return resp, nil
+}
+
+// weighJSON estimates how many bytes JSON takes in memory once it is decoded.
+func weighJSON(r io.Reader) (weight int64) {
+	const object, element = 512, 32
+	inText, escaped := false, false
+	buffer := make([]byte, 4<<10)
+	for {
+		n, err := r.Read(buffer)
+		weight += int64(n)
+		for _, c := range buffer[:n] {
+			switch {
+			case escaped:
+				escaped = false
+			case inText && c == '\\':
+				escaped = true
+			case c == '"':
+				inText = !inText
+			case inText:
+			case c == '{':
+				weight += object
+			case c == '[', c == ',', c == ':':
+				weight += element
+			}
+		}
+		if err != nil {
+			return weight
+		}
+	}
 }

@@ -3,8 +3,11 @@ package weaviate
 import (
 	"bytes"
 	"errors"
+	"io"
+	"net/http"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
@@ -76,5 +79,34 @@ func TestASearchOfManySmallThingsAsksForFewer(t *testing.T) {
 	_, err := c.Recent(t.Context(), "a", []string{"user"}, 5, 5)
 	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != TooLarge || limits[len(limits)-1] != 1 {
 		t.Errorf("asked for %d rows: %v", limits, err)
+	}
+}
+
+func TestABatchAnsweredByManySmallThingsIsUnknown(t *testing.T) {
+	const size = 1 << 20
+	answer := "[" + strings.Repeat("{},", size/3-1) + "{}]"
+	c := clientWith(t, fake{schema: ownSchema + "}", rest: func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, answer)
+	}}, testConfig(), pool.NewAnswers(size, size), -1)
+	if _, err := c.MessageChat(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := c.Append(t.Context(), "a", []NewMessage{{Message: Message{ID: "6f9619ff-8b86-4d01-b42d-00cf4fc964ff", Role: "user"}}})
+	runtime.ReadMemStats(&after)
+	if cost := int64(after.TotalAlloc - before.TotalAlloc); !Unknown(err) || !errors.Is(err, pool.ErrTooLarge) || cost > 2*mostGrowth*size {
+		t.Errorf("it cost %d bytes: %v", cost, err)
+	}
+}
+
+func TestTextsWeighWhatTheyHave(t *testing.T) {
+	const text = `"{{{{[[[[,,,,::::\\\"{{{{"`
+	if got := weighJSON(strings.NewReader(text)); got != int64(len(text)) {
+		t.Errorf("%s weighs %d", text, got)
+	}
+	vector := "[" + strings.Repeat("-0.012345678,", 3072) + "0]"
+	if got := weighJSON(strings.NewReader(vector)); got > mostGrowth*int64(len(vector)) {
+		t.Errorf("a vector of %d bytes weighs %d", len(vector), got)
 	}
 }

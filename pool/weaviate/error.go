@@ -79,8 +79,8 @@ func refusals() []struct {
 		{"extract auth:", http.StatusUnauthorized, nil},
 		{"could not find class", http.StatusNotFound, func(e *Error) { e.noClass = true; e.Message += " (`hearth schema` creates it)" }},
 		{"query maximum results exceeded", http.StatusUnprocessableEntity, func(e *Error) { e.tooDeep = true }},
-		{"no api key found", http.StatusUnprocessableEntity, func(e *Error) { e.vectorizer = true; e.Message += vectorizerKey }},
-		{"vectorize", http.StatusUnprocessableEntity, func(e *Error) { e.vectorizer = true; e.Message += vectorizerKey }},
+		{"no api key found", http.StatusUnprocessableEntity, vectorizerFailed},
+		{"vectorize", http.StatusUnprocessableEntity, vectorizerFailed},
 		{"multi-tenancy enabled, but request was without tenant", http.StatusUnprocessableEntity, func(e *Error) { e.Message += ": set HEARTH_WEAVIATE_TENANT" }},
 		{"tenant not active", http.StatusUnprocessableEntity, func(e *Error) { e.Message += ": activate it, or is HEARTH_WEAVIATE_TENANT wrong?" }},
 		{"tenant not found", http.StatusUnprocessableEntity, func(e *Error) { e.Message += ": is HEARTH_WEAVIATE_TENANT right?" }},
@@ -91,6 +91,18 @@ func refusals() []struct {
 		{"context deadline exceeded", http.StatusGatewayTimeout, nil},
 		{"context canceled", http.StatusServiceUnavailable, nil},
 	}
+}
+
+// vectorizerFailed marks the failure of a vectorizer, which may be its provider's for the moment.
+func vectorizerFailed(e *Error) {
+	e.vectorizer = true
+	for _, passing := range []string{"failed with status: 429", "failed with status: 5", "deadline exceeded", "connection refused"} {
+		if strings.Contains(e.Message, passing) {
+			e.Status = http.StatusServiceUnavailable
+			return
+		}
+	}
+	e.Message += vectorizerKey
 }
 
 // statusError is an answer of gRPC other than OK.

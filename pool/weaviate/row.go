@@ -72,10 +72,19 @@ type Message struct {
 	CreatedAt time.Time // UTC
 }
 
-// bytes is about what a message takes in memory.
+// bytes is about what a message takes in memory, written as JSON too: a control character has six bytes there.
 func (m Message) bytes() int64 {
 	const overhead = 96
-	return overhead + int64(len(m.ID)+len(m.Role)+len(m.Content))
+	escaped := 0
+	for i := range len(m.Content) {
+		switch c := m.Content[i]; {
+		case c < ' ':
+			escaped += 5
+		case c == '"' || c == '\\':
+			escaped++
+		}
+	}
+	return overhead + int64(len(m.ID)+len(m.Role)+len(m.Content)+escaped)
 }
 
 // messageProperties are what is read of a message.

@@ -12,7 +12,6 @@ package weaviate
 import (
 	"cmp"
 	"log/slog"
-	"maps"
 	"net/http"
 	"runtime"
 	"strings"
@@ -87,21 +86,23 @@ func New(rest, grpc *pool.Pool, cfg Config) *Client {
 	if len(cfg.Message.Assistant) == 0 {
 		cfg.Message.Assistant = []string{"assistant"}
 	}
-	headers := map[string]string{}
-	maps.Copy(headers, cfg.Headers)
+	header := http.Header{}
+	for name, value := range cfg.Headers {
+		header.Set(name, value)
+	}
 	if cfg.APIKey != "" {
-		headers["Authorization"] = "Bearer " + cfg.APIKey
+		header.Set("Authorization", "Bearer "+cfg.APIKey)
+	}
+	headers := map[string]string{}
+	for name := range header {
+		headers[name] = header.Get(name)
 	}
 	scheme, host, _ := strings.Cut(rest.BaseURL(), "://")
-	con := connection.NewConnection(scheme, host, rest.Client(), 0, headers)
+	con := connection.NewConnection(scheme, host, &http.Client{Transport: lightJSON{rest}, CheckRedirect: rest.Client().CheckRedirect}, 0, headers)
 	runtime.SetFinalizer(con, nil) // the library's sends on a channel that nobody reads, and would block every other finalizer
 	// The version decides between old and new object paths only; the new ones came with 1.14.
 	version := db.NewVersionProvider(func() string { return "1.14.0" })
 	support := db.NewDBVersionSupport(version)
-	header := http.Header{}
-	for name, value := range headers {
-		header.Set(name, value)
-	}
 	c := &Client{
 		cfg: cfg, rest: rest, grpc: grpc, search: newSearch(grpc, header), header: header,
 		batch: batch.New(con, nil, support), data: data.New(con, support), schema: schema.New(con), misc: misc.New(con, version),

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -324,6 +325,20 @@ func TestTimesMustGoTogetherOverPages(t *testing.T) {
 	}
 }
 
+func TestTheKeyGoesBeforeAHeaderThatIsSpelledInAnotherWay(t *testing.T) {
+	cfg := testConfig()
+	cfg.APIKey, cfg.Headers = "key", map[string]string{"authorization": "another"}
+	for range 20 {
+		c := clientOf(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if got := r.Header.Values("Authorization"); !slices.Equal(got, []string{"Bearer key"}) {
+				t.Errorf("%s has %q", r.URL.Path, got)
+			}
+			_, _ = io.WriteString(w, ownSchema+"}")
+		}), cfg)
+		_, _ = c.Recent(t.Context(), "a", []string{"user"}, 5, 5) // whatever comes of it
+	}
+}
+
 func TestStatusesOfGRPCBecomeOurs(t *testing.T) {
 	for _, c := range []struct {
 		code      connect.Code
@@ -340,6 +355,10 @@ func TestStatusesOfGRPCBecomeOurs(t *testing.T) {
 		{connect.CodeUnimplemented, "unknown service", 501, false},
 		{connect.CodeUnknown, "search: cannot reach enough replicas", 503, true},
 		{connect.CodeUnknown, "tenant not active: 'x'", 422, false},
+		{connect.CodeUnknown, "vectorize params: remote client vectorize: connection to: OpenAI API failed with status: 429 error: rate limit", 503, true},
+		{connect.CodeUnknown, "vectorize params: remote client vectorize: connection to: OpenAI API failed with status: 503", 503, true},
+		{connect.CodeUnknown, "vectorize params: remote client vectorize: connection to: OpenAI API failed with status: 401", 422, false},
+		{connect.CodeUnknown, "vectorize params: send POST request: context deadline exceeded", 503, true},
 		{connect.CodeUnknown, "anything else", 422, false},
 	} {
 		client := clientOf(t, fake{schema: ownSchema + "}", search: func(*pb.SearchRequest) (*pb.SearchReply, error) {

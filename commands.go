@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -91,10 +92,15 @@ func checkOdoo(ctx context.Context, client *odoo.Client, models []string) (findi
 	}
 	say("server", weaviate.OK, fmt.Sprintf("Odoo %s over %s, user %d, language %s", state.Version, state.Protocol, state.UID, cmp.Or(state.Lang, "en_US")))
 	for _, name := range models {
-		if m, err := client.Model(ctx, name); err != nil {
+		m, err := client.Model(ctx, name)
+		var fields map[string]json.RawMessage
+		if err == nil {
+			err = json.Unmarshal(m.Fields, &fields)
+		}
+		if err != nil {
 			say("model "+name, weaviate.Failed, strings.TrimPrefix(err.Error(), "odoo: "))
 		} else {
-			say("model "+name, weaviate.OK, fmt.Sprintf("%s, %d fields", m.Name, len(m.Fields)))
+			say("model "+name, weaviate.OK, fmt.Sprintf("%s, %d fields", m.Name, len(fields)))
 		}
 	}
 	return findings

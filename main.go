@@ -46,6 +46,7 @@ hearth version  print the version
 `
 
 func main() {
+	keepHTTP2()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	var err error
@@ -70,6 +71,13 @@ func main() {
 		last.close()
 		stop()
 		os.Exit(1) //nolint:gocritic // stop was called
+	}
+}
+
+// keepHTTP2 overrules a function's GODEBUG=http2client=0, which is meant for its handler: without HTTP/2 there is no gRPC.
+func keepHTTP2() {
+	if inherited := os.Getenv("GODEBUG"); inherited != "" {
+		_ = os.Setenv("GODEBUG", inherited+",http2client=1") // of two the last one counts; it cannot fail
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"hearth/internal/lambdatest"
+	"hearth/internal/odootest"
 	"hearth/internal/testnet"
 	"hearth/internal/weaviatetest"
 	"hearth/pool"
@@ -93,6 +94,19 @@ func TestCommands(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestACheckCountsTheFieldsOfAModel(t *testing.T) {
+	upstream, err := testnet.Serve(odootest.New(odootest.Config{}), testnet.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer upstream.Close()
+	stdout, stderr, code := command(t, []string{"HEARTH_ODOO_URL=" + upstream.URL, "HEARTH_ODOO_DB=demo", "HEARTH_ODOO_USER=admin", "HEARTH_ODOO_KEY=key"}, "check")
+	if code != 0 {
+		t.Errorf("exited with %d: %s", code, stderr)
+	}
+	wantAll(t, "stdout", stdout, "model res.partner: ok (Contact, 14 fields)")
 }
 
 func TestACommandTakesSilenceForNoFreeze(t *testing.T) {

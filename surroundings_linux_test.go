@@ -119,6 +119,22 @@ func TestItWorksWhereOnlyApprovedAlgorithmsAreAllowed(t *testing.T) {
 	}
 }
 
+// A function's GODEBUG is meant for its handler.
+func TestItReadsOverGRPCWhereTheHandlerDoesWithoutHTTP2(t *testing.T) {
+	env := append(served(t, weaviatetest.New(), odootest.New(odootest.Config{})), "GODEBUG=http2client=0")
+	for _, args := range []string{"schema", "check"} {
+		if stdout, stderr, code := command(t, env, args); code != 0 {
+			t.Errorf("%s exited with %d: %s%s", args, code, stdout, stderr)
+		}
+	}
+	p := serving(t, env...)
+	for _, c := range upstreamCalls() {
+		if status, body := send(t, c.method, p.addr, c.path, c.body); status != c.status {
+			t.Errorf("%s %s: %d %s", c.method, c.path, status, body)
+		}
+	}
+}
+
 // Without our own limits the process would grow up to GOMEMLIMIT, which is meant for the handler.
 func TestTheHandlersMemorySettingsAreNotHearths(t *testing.T) {
 	peak := func(env ...string) (kilobytes int) {

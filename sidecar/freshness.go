@@ -61,8 +61,7 @@ func (r *request) reply(part string, got cache.Reply) error {
 			return nil
 		}
 	}
-	r.SetContentType("application/json")
-	r.Response.SetBodyRaw(got.Body)
+	r.answer(http.StatusOK, got.Body)
 	return nil
 }
 
@@ -72,10 +71,15 @@ func (r *request) send(status int, v any) error {
 	if err != nil {
 		return err
 	}
+	r.answer(status, body)
+	return nil
+}
+
+// answer sends a body, which must not change any more.
+func (r *request) answer(status int, body []byte) {
 	r.SetStatusCode(status)
 	r.SetContentType("application/json")
-	r.SetBody(body)
-	return nil
+	r.Response.SetBodyRaw(body)
 }
 
 // encode writes JSON without escaping for HTML, and without a line's end.

@@ -1,7 +1,10 @@
 package sidecar
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"slices"
 
 	"github.com/rivo/uniseg"
@@ -44,7 +47,7 @@ func (s *Server) getHistory(ctx context.Context, spelled string, v cache.View, d
 			return s.loadHistory(ctx, chat, need, want)
 		},
 		Render: func(user, assistant []cache.Message) ([]byte, error) {
-			return encode(s.renderHistory(chat, user, assistant, v.Full))
+			return encodeHistory(s.renderHistory(chat, user, assistant, v.Full))
 		},
 	})
 }
@@ -78,6 +81,50 @@ func (s *Server) renderHistory(chat string, user, assistant []cache.Message, ful
 		ChatID: chat, MsgHistory: prompt,
 		AllMessages: wire(all), UserMessages: wire(user), AssistantMessages: wire(assistant),
 	}
+}
+
+// encodeHistory is encode, message by message into one piece of memory: a large history encoded as a whole takes several
+// times its size.
+func encodeHistory(h client.History) ([]byte, error) {
+	const ofPrompt, ofMessage = 36, 128 // bytes, besides the content
+	size := 128
+	for _, m := range h.MsgHistory {
+		size += ofPrompt + len(m.Content)
+	}
+	for _, m := range h.AllMessages {
+		size += 2 * (ofMessage + len(m.Content)) // once more among those of its role
+	}
+	var b bytes.Buffer
+	b.Grow(size + size/16) // what has to be escaped is longer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := encodeAfter(&b, e, `{"chat_id":`, h.ChatID)
+	err = errors.Join(err, encodeList(&b, e, "msg_history", h.MsgHistory), encodeList(&b, e, "all_messages", h.AllMessages),
+		encodeList(&b, e, "user_messages", h.UserMessages), encodeList(&b, e, "assistant_messages", h.AssistantMessages))
+	b.WriteByte('}')
+	return b.Bytes(), err
+}
+
+func encodeList[T any](b *bytes.Buffer, e *json.Encoder, name string, list []T) error {
+	b.WriteString(`,"` + name + `":[`)
+	for i := range list {
+		before := ","
+		if i == 0 {
+			before = ""
+		}
+		if err := encodeAfter(b, e, before, &list[i]); err != nil {
+			return err
+		}
+	}
+	b.WriteByte(']')
+	return nil
+}
+
+func encodeAfter(b *bytes.Buffer, e *json.Encoder, before string, v any) error {
+	b.WriteString(before)
+	err := e.Encode(v)
+	b.Truncate(b.Len() - 1) // the line's end
+	return err
 }
 
 func wire(messages []cache.Message) []client.Message {

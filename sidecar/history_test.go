@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"hearth/cache"
 	"hearth/client"
@@ -107,5 +109,40 @@ func TestAHistoryThatMayMissAWriteSaysWhenToComeBack(t *testing.T) {
 	}
 	if resp, body := do(http.MethodGet, "mute", ""); resp.StatusCode != http.StatusOK {
 		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+}
+
+func TestAHistoryIsEncodedMessageByMessageIntoOnePieceOfMemory(t *testing.T) {
+	s := New(Config{})
+	at := time.Date(2026, 1, 2, 3, 4, 5, 678, time.UTC)
+	message := func(id, role, content string) cache.Message {
+		return cache.Message{ID: id, Role: role, Content: content, CreatedAt: at}
+	}
+	for name, h := range map[string]client.History{
+		"empty": s.renderHistory("a", nil, nil, 5),
+		"one":   s.renderHistory("<a>", []cache.Message{message("1", "user", "<b>&\n\"\u2028 😀")}, nil, 5),
+		"both": s.renderHistory("a", []cache.Message{message("1", "user", "x"), message("2", "user", strings.Repeat("long ", 100))},
+			[]cache.Message{message("3", "assistant", "")}, 1),
+	} {
+		want, err := encode(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := encodeHistory(h); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: %s %v, want %s", name, got, err, want)
+		}
+	}
+
+	var large []cache.Message
+	for i := range 20 {
+		large = append(large, message(strconv.Itoa(i), "user", strings.Repeat("x", 1<<20)))
+	}
+	h := s.renderHistory("a", large, nil, 20)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	body, err := encodeHistory(h)
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; err != nil || took > uint64(len(body))*3/2 {
+		t.Errorf("%d bytes took %d: %v", len(body), took, err)
 	}
 }

@@ -206,9 +206,7 @@ func (s *Server) odooWrite(r *request, call odoo.Call) error {
 		return err
 	}
 	r.timings(timing{"odoo", time.Since(r.started)})
-	r.SetStatusCode(http.StatusOK)
-	r.SetContentType("application/json")
-	r.SetBody(body)
+	r.answer(http.StatusOK, body)
 	return nil
 }
 

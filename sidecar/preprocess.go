@@ -118,9 +118,9 @@ func (s *Server) runParts(ctx context.Context, parts []*part) {
 }
 
 func (s *Server) replyParts(r *request, chat string, parts []*part) error {
-	reply := map[string]any{"chat_id": chat}
+	reply := map[string]any{"chat_id": chat} // all but the parts that came
 	held, timings, failed := map[string]cache.Served{}, map[string]float64{}, map[string]*client.Problem{}
-	came := 0
+	came, size := 0, 0
 	if !slices.ContainsFunc(parts, func(p *part) bool { return p.name == client.PartOdoo }) {
 		reply[client.PartOdoo] = struct{}{}
 	}
@@ -133,7 +133,7 @@ func (s *Server) replyParts(r *request, chat string, parts []*part) error {
 			continue
 		}
 		came++
-		reply[p.name] = p.body
+		size += len(`,"":`) + len(p.name) + len(p.body)
 		held[p.name] = p.origin.Served
 		for piece, problem := range p.failed {
 			failed[p.name+"."+piece] = problem
@@ -147,7 +147,20 @@ func (s *Server) replyParts(r *request, chat string, parts []*part) error {
 		reply["errors"] = failed
 	}
 	reply["cache"], reply["timings"] = held, timings
-	return r.send(http.StatusOK, reply)
+	rest, err := encode(reply)
+	if err != nil {
+		return err
+	}
+	// The parts are JSON already, and may be large: they are joined in one piece of memory.
+	body := append(make([]byte, 0, size+len(rest)), rest[:len(rest)-1]...)
+	for _, p := range parts {
+		if p.err == nil {
+			body = append(append(append(append(body, `,"`...), p.name...), `":`...), p.body...)
+			p.body = nil
+		}
+	}
+	r.answer(http.StatusOK, append(body, '}'))
+	return nil
 }
 
 // allFailed is the problem of a call of which no part came. It says why in one line, and of each part under errors.

@@ -88,6 +88,14 @@ def is_header(value: str) -> bool:
     return value.isascii() and value.isprintable()
 
 
+def is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half an emoji
+        return False
+    return True
+
+
 def parameter(name: str, value: Any) -> str:
     """The value of a parameter in a query: text as it is, all else as JSON."""
     if isinstance(value, str):

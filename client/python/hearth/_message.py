@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from itertools import islice
 from typing import Any, Callable, Optional, Union
 
-from ._arguments import floats
+from ._arguments import floats, is_utf8
 from .errors import bad_argument
 
 
@@ -36,6 +36,8 @@ def _stamped(messages: list[Mapping[str, Any]], prefix: Callable[[int], str]) ->
         item = dict(message)
         if item.get("id") is None:
             item["id"] = _uuid4()
+        elif isinstance(item["id"], str) and not is_utf8(item["id"]):  # or it would become another message's
+            raise bad_argument(f"{prefix(place)}id", "must be UTF-8")
         if item.get("created_at") is None:
             last = now if last is None else max(now, _next(last))
             item["created_at"] = rfc3339("created_at", last)

@@ -253,6 +253,14 @@ class Append(TestCase):
         super().setUp()
         self.hearth.default = Answer({"ids": ["1", "2", "3", "4"]}, 201)
 
+    def test_an_id_that_would_become_another_is_not_sent(self):
+        message = {"role": "user", "content": "hi", "id": "half an emoji \ud83d"}
+        for messages, field in ((message, "id"), ([{"role": "user"}, message], "[1].id")):
+            with self.assertRaises(HearthError) as caught:
+                self.client().append("c", messages)
+            self.assertEqual((400, field), (caught.exception.status, caught.exception.field))
+        self.assertEqual([], self.hearth.seen)
+
     def test_one_and_several(self):
         self.assertEqual(["1", "2", "3", "4"], self.client().append("c", {"role": "user", "content": "hi"}))
         seen = self.hearth.seen[-1]

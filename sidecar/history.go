@@ -89,13 +89,13 @@ func encodeHistory(h client.History) ([]byte, error) {
 	const ofPrompt, ofMessage = 36, 128 // bytes, besides the content
 	size := 128
 	for _, m := range h.MsgHistory {
-		size += ofPrompt + len(m.Content)
+		size += ofPrompt + encodedBytes(m.Content)
 	}
 	for _, m := range h.AllMessages {
-		size += 2 * (ofMessage + len(m.Content)) // once more among those of its role
+		size += 2 * (ofMessage + encodedBytes(m.Content)) // once more among those of its role
 	}
 	var b bytes.Buffer
-	b.Grow(size + size/16) // what has to be escaped is longer
+	b.Grow(size)
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	err := encodeAfter(&b, e, `{"chat_id":`, h.ChatID)
@@ -103,6 +103,17 @@ func encodeHistory(h client.History) ([]byte, error) {
 		encodeList(&b, e, "user_messages", h.UserMessages), encodeList(&b, e, "assistant_messages", h.AssistantMessages))
 	b.WriteByte('}')
 	return b.Bytes(), err
+}
+
+// encodedBytes is how long a text is in JSON, but for the rarest escapes.
+func encodedBytes(text string) int {
+	n := len(text)
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c == '"' || c == '\\' {
+			n++
+		}
+	}
+	return n
 }
 
 func encodeList[T any](b *bytes.Buffer, e *json.Encoder, name string, list []T) error {

@@ -65,7 +65,7 @@ func (c *Client) Append(ctx context.Context, chat string, messages []NewMessage)
 			&Error{Status: http.StatusBadGateway, Message: "the batch answer does not match the objects sent"})
 	}
 	for i, a := range answers {
-		outcomes[i].Err = verdict(a, messages[i].ID, class, class.vectorizes(messages[i].Vector != nil))
+		outcomes[i].Err = c.verdict(a, messages[i].ID, class, class.vectorizes(messages[i].Vector != nil))
 		if err := outcomes[i].Err; err != nil && repeated && !Unknown(err) {
 			outcomes[i].Err = fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 		}
@@ -77,7 +77,7 @@ func (c *Client) Append(ctx context.Context, chat string, messages []NewMessage)
 }
 
 // verdict says what became of an object. vectorized: the server had to make its vector.
-func verdict(a models.ObjectsGetResponse, id string, class *class, vectorized bool) error {
+func (c *Client) verdict(a models.ObjectsGetResponse, id string, class *class, vectorized bool) error {
 	if a.Result == nil || !strings.EqualFold(string(a.ID), id) {
 		return fmt.Errorf("%w: %w", ErrUnknownOutcome, &Error{Status: http.StatusBadGateway, Message: "no verdict for the object"})
 	}
@@ -87,7 +87,7 @@ func verdict(a models.ObjectsGetResponse, id string, class *class, vectorized bo
 			words = append(words, e.Message)
 		}
 		text := strings.Join(words, "; ")
-		err := &Error{Status: http.StatusUnprocessableEntity, Message: shorten(text)}
+		err := c.withoutSecrets(&Error{Status: http.StatusUnprocessableEntity, Message: shorten(text)})
 		// Without a vectorizer's key the server may panic, before it stores anything.
 		if vectorized && (strings.Contains(text, "vectorize") || strings.Contains(text, "panic occurred")) {
 			vectorizerFailed(err)

@@ -100,7 +100,7 @@ func (c *Client) send(ctx context.Context, class *class, req *pb.SearchRequest) 
 // searchFailed says in our words why a search has no reply.
 func (c *Client) searchFailed(ctx context.Context, err error, sent func() int64) error {
 	if e, ok := errors.AsType[*Error](err); ok {
-		return e
+		return c.withoutSecrets(e)
 	}
 	transport, failed := errors.AsType[*transportError](err)
 	tooLarge, isTooLarge := errors.AsType[*pool.TooLargeError](err)
@@ -112,7 +112,7 @@ func (c *Client) searchFailed(ctx context.Context, err error, sent func() int64)
 	case ctx.Err() != nil:
 		err = context.Cause(ctx)
 	case ok && connect.IsWireError(err):
-		return statusError(e.Code(), e.Message())
+		return c.withoutSecrets(statusError(e.Code(), e.Message()))
 	case ok:
 		return &Error{Status: http.StatusNotImplemented, Message: shorten(grpcAddress(c.grpc) + " does not answer as gRPC does: " + e.Message())}
 	}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"connectrpc.com/connect"
@@ -149,7 +151,7 @@ func statusError(code connect.Code, message string) *Error {
 func (c *Client) fail(err error, sent func() int64) error {
 	for err != nil {
 		if e, ok := errors.AsType[*Error](err); ok {
-			return e
+			return c.withoutSecrets(e)
 		}
 		if e, ok := errors.AsType[*pool.Error](err); ok {
 			return e
@@ -159,7 +161,7 @@ func (c *Client) fail(err error, sent func() int64) error {
 			break
 		}
 		if f.IsUnexpectedStatusCode || f.DerivedFromError == nil {
-			return &Error{Status: f.StatusCode, Message: shorten(f.Msg)}
+			return c.withoutSecrets(&Error{Status: f.StatusCode, Message: shorten(f.Msg)})
 		}
 		err = f.DerivedFromError
 	}
@@ -185,6 +187,17 @@ func (c *Client) write(ctx context.Context, do func(context.Context) error) (rep
 		return repeated, err
 	}
 	return repeated, fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+}
+
+// withoutSecrets takes the key and the values of the configured headers out of what a server, or a proxy before it, says.
+func (c *Client) withoutSecrets(e *Error) *Error {
+	const least = 8 // bytes: what is shorter may be any word
+	for _, secret := range append(slices.Collect(maps.Values(c.cfg.Headers)), c.cfg.APIKey) {
+		if len(secret) >= least {
+			e.Message = strings.ReplaceAll(e.Message, secret, "…")
+		}
+	}
+	return e
 }
 
 // mostMessage is how much of Weaviate's own words is handed on, in bytes.

@@ -149,7 +149,7 @@ func (c *Client) SetMute(ctx context.Context, chat string, muted bool, until tim
 		if len(answers) != 1 {
 			return &Error{Status: http.StatusBadGateway, Message: "the batch answer does not match the object sent"}
 		}
-		return verdict(answers[0], newID, class, false)
+		return c.verdict(answers[0], newID, class, false)
 	})
 	return err
 }

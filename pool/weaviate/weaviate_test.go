@@ -401,6 +401,24 @@ func TestStatusesOfGRPCBecomeOurs(t *testing.T) {
 	}
 }
 
+func TestNoSecretIsRepeated(t *testing.T) {
+	cfg := testConfig()
+	cfg.APIKey, cfg.Headers = "key-of-hearth", map[string]string{"X-OpenAI-Api-Key": "key-of-openai"}
+	const told = "refused: key-of-hearth, key-of-openai"
+	c := clientOf(t, fake{schema: ownSchema + "}", search: func(*pb.SearchRequest) (*pb.SearchReply, error) {
+		return nil, connect.NewError(connect.CodeUnknown, errors.New(told))
+	}, rest: func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `[{"id":"i","result":{"status":"FAILED","errors":{"error":[{"message":"`+told+`"}]}}}]`)
+	}}, cfg)
+	_, read := c.Recent(t.Context(), "a", []string{"user"}, 5, 5)
+	outcomes, err := c.Append(t.Context(), "a", []NewMessage{{Message: Message{ID: "i", Role: "user"}}})
+	for _, err := range []error{read, join(outcomes, err)} {
+		if err == nil || !strings.Contains(err.Error(), "refused: …, …") || strings.Contains(err.Error(), "key-of-") {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
 func TestAClassIsGoneOnlyIfAReadyServerSaysSo(t *testing.T) {
 	for name, c := range map[string]struct {
 		ready     int // the status of the readiness check

@@ -162,6 +162,9 @@ func (p parts) close() {
 	for _, upstream := range p.pools {
 		upstream.Close()
 	}
+	if p.weaviate != nil {
+		p.weaviate.Close()
+	}
 }
 
 // serve listens, registers where there is a Lambda, warms the upstreams while the runtime starts, and runs

@@ -77,6 +77,9 @@ func (s *Server) appendMessages(r *request) error {
 		} else {
 			w.Refused()
 		}
+		if e, ok := errors.AsType[*weaviate.TimeError](err); ok {
+			return badField(placeOf(r.body)(e.Index)+"created_at", e.Detail)
+		}
 		p := s.problemOf(err)
 		if weaviate.Unknown(err) {
 			p.Retryable = repeatable
@@ -166,12 +169,22 @@ func outcomes(messages []weaviate.NewMessage, verdicts []error, repeatable bool)
 	return p
 }
 
+func isArray(body []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(body), []byte("[")) }
+
+// placeOf names a message within a body: nothing where it is the only one.
+func placeOf(body []byte) func(i int) string {
+	if isArray(body) {
+		return func(i int) string { return fmt.Sprintf("[%d].", i) }
+	}
+	return func(int) string { return "" }
+}
+
 // decodeMessages reads one message or an array of them.
 func (s *Server) decodeMessages(body []byte) ([]weaviate.NewMessage, error) {
-	items, prefix := []json.RawMessage{body}, func(int) string { return "" }
-	if b := bytes.TrimSpace(body); len(b) > 0 && b[0] == '[' {
-		items, prefix = nil, func(i int) string { return fmt.Sprintf("[%d].", i) }
-		if err := json.Unmarshal(b, &items); err != nil {
+	items, prefix := []json.RawMessage{body}, placeOf(body)
+	if isArray(body) {
+		items = nil
+		if err := json.Unmarshal(body, &items); err != nil {
 			return nil, badBody(fmt.Sprintf("not JSON: %v", err))
 		}
 		if len(items) < 1 || len(items) > maxItems {

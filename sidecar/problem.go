@@ -89,9 +89,6 @@ func (s *Server) problemOf(err error) *client.Problem {
 	if e, ok := errors.AsType[*weaviate.ChatIDError](err); ok {
 		return badField("chat_id", e.Detail)
 	}
-	if e, ok := errors.AsType[*weaviate.TimeError](err); ok {
-		return badField("created_at", e.Detail)
-	}
 	switch {
 	case errors.Is(err, guard.ErrPanic):
 		return s.unexpected(err)

@@ -47,8 +47,8 @@ func (c *Client) Append(ctx context.Context, chat string, messages []NewMessage)
 		if m.Vector != nil && class.ambiguous != "" {
 			return nil, wrongClass("%s", class.ambiguous)
 		}
-		if err := class.time.holds(m.CreatedAt, how); err != nil {
-			return nil, err
+		if fault := class.time.holds(m.CreatedAt, how); fault != "" {
+			return nil, &TimeError{i, fault}
 		}
 		objects[i], outcomes[i].CreatedAt = c.object(class, how, chat, m)
 	}

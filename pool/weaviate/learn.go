@@ -58,7 +58,8 @@ func (l *classLearner) learn(ctx context.Context) (*class, error) {
 	}
 	if l.underWay == nil {
 		l.underWay = &lesson{done: make(chan struct{})}
-		go l.ask(context.WithoutCancel(ctx), l.underWay) // the pool ends it in time
+		into := l.underWay
+		l.client.lessons.Go(func() { l.ask(context.WithoutCancel(ctx), into) }) // the pool ends it in time
 	}
 	lesson := l.underWay
 	l.mu.Unlock()

@@ -89,6 +89,9 @@ func (c *Client) relevant(ctx context.Context, class *class, q Query) ([]Scored,
 		limit = c.depth.fit(limit)
 		rows, err := c.ask(ctx, class, c.relevantRequest(class, q, limit))
 		if e, ok := errors.AsType[*pool.TooLargeError](err); ok {
+			if limit > q.Count { // rows of other chats have made it so
+				return nil, cutShort(class.name)
+			}
 			return nil, c.fewerRelevant(ctx, class, q, e)
 		}
 		if e, ok := errors.AsType[*Error](err); ok && e.tooDeep && c.depth.refuse(limit) {

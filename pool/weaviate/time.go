@@ -160,16 +160,21 @@ func (f *textForm) join(o textForm) bool {
 }
 
 // TimeError is the time of a message that the class cannot hold.
-type TimeError struct{ Detail string }
+type TimeError struct {
+	Index  int // of the message in its write
+	Detail string
+}
 
-func (e *TimeError) Error() string { return "weaviate: created_at " + e.Detail }
+func (e *TimeError) Error() string {
+	return fmt.Sprintf("weaviate: created_at of message %d %s", e.Index, e.Detail)
+}
 
-// holds says why a class cannot hold a time: the epoch of one so early is taken for seconds.
-func (k timeKind) holds(t time.Time, w written) error {
+// holds says why a class cannot hold a time, empty if it can: the epoch of one so early is taken for seconds.
+func (k timeKind) holds(t time.Time, w written) (fault string) {
 	if millis := t.UnixMilli(); (k == intTime || k == numberTime) && w.unit != time.Second && millis != 0 && millis > -mostSeconds && millis < mostSeconds {
-		return &TimeError{"must not be from 1966-11-01 to 1973-03-03: the class holds milliseconds since 1970, which are taken for seconds there"}
+		return "must not be from 1966-11-01 to 1973-03-03: the class holds milliseconds since 1970, which are taken for seconds there"
 	}
-	return nil
+	return ""
 }
 
 // write returns t as the rows of a class hold it, of which w tells, and t as it is read from there: shortened to what the

@@ -193,7 +193,7 @@ func TestATimeThatWouldBeReadAsAnotherIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		w := written{unit: c.unit}
-		if err := c.kind.holds(at, w); (err == nil) != c.holds {
+		if err := c.kind.holds(at, w); (err == "") != c.holds {
 			t.Errorf("kind %v in %v, %s: %v", c.kind, c.unit, c.at, err)
 		}
 		stored, same := c.kind.write(at, w)

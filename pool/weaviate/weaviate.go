@@ -69,6 +69,7 @@ type Client struct {
 	misc   *misc.API
 
 	message, mute *classLearner
+	lessons       sync.WaitGroup // requests for the schema
 	depth         depth
 	warnedForeign sync.Once
 	noVectorizer  fallback
@@ -111,3 +112,6 @@ func New(rest, grpc *pool.Pool, cfg Config) *Client {
 	c.mute = newClassLearner(c, cfg.Mute.Class, c.muteClass)
 	return c
 }
+
+// Close returns when nothing is under way that a caller may have given up. Its pools are to be closed before.
+func (c *Client) Close() { c.lessons.Wait() }

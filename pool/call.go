@@ -31,6 +31,7 @@ type Response struct {
 // Error is a call that brought no whole answer: no connection, no slot, no time, or an answer cut short.
 type Error struct {
 	Upstream string
+	Address  string // of the upstream, by its variable; empty: none was asked
 	// Sent says that the upstream may have received the request, so that the outcome of a write is unknown.
 	Sent bool
 	Err  error
@@ -45,7 +46,7 @@ func (e *Error) Unwrap() error { return e.Err }
 func (p *Pool) Do(ctx context.Context, req Request) (*Response, error) {
 	ctx, sent := TraceSent(ctx)
 	fail := func(err error) (*Response, error) {
-		return nil, &Error{Upstream: p.cfg.Name, Sent: !notApplied(sent(), err), Err: unwrapURLError(err)}
+		return nil, &Error{Upstream: p.cfg.Name, Address: p.Address(), Sent: !notApplied(sent(), err), Err: unwrapURLError(err)}
 	}
 	if req.Repeatable {
 		ctx = Repeatable(ctx)

@@ -223,7 +223,7 @@ func (p *Pool) Warm(ctx context.Context) error {
 		return err
 	}
 	if err := p.conns.warm(ctx, n); err != nil {
-		return &Error{Upstream: p.cfg.Name, Err: err}
+		return &Error{Upstream: p.cfg.Name, Address: p.Address(), Err: err}
 	}
 	return nil
 }

@@ -113,9 +113,9 @@ func (s *Server) problemOf(err error) *client.Problem {
 		}
 		return of("weaviate", status, cmp.Or(string(e.Kind), "weaviate"), e.Message, e.Retryable())
 	}
-	upstream := ""
+	upstream, address := "", ""
 	if e, ok := errors.AsType[*pool.Error](err); ok {
-		upstream = e.Upstream
+		upstream, address, err = e.Upstream, e.Address, e.Err
 	}
 	if e, ok := errors.AsType[*pool.RedirectError](err); ok {
 		return of(upstream, http.StatusBadGateway, "redirected", e.Error(), false)
@@ -130,8 +130,9 @@ func (s *Server) problemOf(err error) *client.Problem {
 	case errors.Is(err, pool.ErrTooLarge):
 		return of(upstream, http.StatusBadGateway, string(weaviate.TooLarge), "the answer has more bytes than one may have: a quarter of HEARTH_CACHE_BYTES", false)
 	case upstream != "":
-		s.cfg.Logger.Warn("upstream not reached", "upstream", upstream, "error", err)
-		return of(upstream, http.StatusBadGateway, "unreachable", fmt.Sprintf("no answer from %s", upstream), true)
+		s.cfg.Logger.Warn("upstream not reached", "upstream", upstream, "address", address, "error", err)
+		return of(upstream, http.StatusBadGateway, "unreachable",
+			fmt.Sprintf("no answer from %s at %s: %s", upstream, cmp.Or(address, "its address"), pool.Reason(err)), true)
 	}
 	return s.unexpected(err)
 }

@@ -87,7 +87,7 @@ func (c *Client) verdict(a models.ObjectsGetResponse, id string, class *class, v
 			words = append(words, e.Message)
 		}
 		text := strings.Join(words, "; ")
-		err := c.withoutSecrets(&Error{Status: http.StatusUnprocessableEntity, Message: shorten(text)})
+		err := c.told(&Error{Status: http.StatusUnprocessableEntity, Message: shorten(text)})
 		// Without a vectorizer's key the server may panic, before it stores anything.
 		if vectorized && (strings.Contains(text, "vectorize") || strings.Contains(text, "panic occurred")) {
 			vectorizerFailed(err)

@@ -46,11 +46,7 @@ func (d httpDoer) Do(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, &Error{Status: resp.StatusCode, Message: shorten(fmt.Sprintf("%s answers %s: %s", grpcAddress(d.pool), resp.Status, text))}
-}
-
-func grpcAddress(grpc *pool.Pool) string {
-	return fmt.Sprintf("HEARTH_WEAVIATE_GRPC_URL (%s)", grpc.BaseURL())
+	return nil, &Error{Status: resp.StatusCode, Message: shorten(fmt.Sprintf("%s answers %s: %s", d.pool.Address(), resp.Status, text))}
 }
 
 // transportError is the failure of a request that has no answer. connect takes it for one of several codes.
@@ -100,7 +96,7 @@ func (c *Client) send(ctx context.Context, class *class, req *pb.SearchRequest) 
 // searchFailed says in our words why a search has no reply.
 func (c *Client) searchFailed(ctx context.Context, err error, sent func() int64) error {
 	if e, ok := errors.AsType[*Error](err); ok {
-		return c.withoutSecrets(e)
+		return c.told(e)
 	}
 	transport, failed := errors.AsType[*transportError](err)
 	tooLarge, isTooLarge := errors.AsType[*pool.TooLargeError](err)
@@ -112,11 +108,11 @@ func (c *Client) searchFailed(ctx context.Context, err error, sent func() int64)
 	case ctx.Err() != nil:
 		err = context.Cause(ctx)
 	case ok && connect.IsWireError(err):
-		return c.withoutSecrets(statusError(e.Code(), e.Message()))
+		return c.told(statusError(e.Code(), e.Message()))
 	case ok:
-		return &Error{Status: http.StatusNotImplemented, Message: shorten(grpcAddress(c.grpc) + " does not answer as gRPC does: " + e.Message())}
+		return &Error{Status: http.StatusNotImplemented, Message: shorten(c.grpc.Address() + " does not answer as gRPC does: " + e.Message())}
 	}
-	return &pool.Error{Upstream: c.rest.Name(), Sent: sent() > 0, Err: err}
+	return &pool.Error{Upstream: c.grpc.Name(), Address: c.grpc.Address(), Sent: sent() > 0, Err: err}
 }
 
 // depth is how deep searches may go: a page's offset and limit together. It is the server's setting

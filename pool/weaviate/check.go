@@ -60,26 +60,26 @@ func (k *check) failed(question string, err error) bool {
 	detail := strings.TrimPrefix(err.Error(), "weaviate: ")
 	if e, ok := errors.AsType[*Error](err); ok {
 		detail = e.Message
-		if e.Status == http.StatusUnauthorized {
-			detail = "the key is refused: is HEARTH_WEAVIATE_API_KEY right? " + detail
-		}
 	} else if _, ok := errors.AsType[*pool.RedirectError](err); !ok && !errors.Is(err, pool.ErrTooLarge) {
-		detail = k.addressOf(question) + ": " + detail
+		detail = unreached(err)
 	}
 	k.say(question, Failed, "%s", detail)
 	return true
 }
 
-// addressOf is where a question goes.
-func (k *check) addressOf(question string) string {
-	if question == "server" || strings.HasPrefix(question, "class ") {
-		return fmt.Sprintf("HEARTH_WEAVIATE_URL (%s)", k.rest.BaseURL())
+// unreached names the address that does not answer, and why.
+func unreached(err error) string {
+	if e, ok := errors.AsType[*pool.Error](err); ok && e.Address != "" {
+		return e.Address + ": " + pool.Reason(e.Err)
 	}
-	return grpcAddress(k.grpc)
+	return pool.Reason(err)
 }
 
 func (k *check) server(ctx context.Context) bool {
 	if k.failed("server", k.Ready(ctx)) {
+		return false
+	}
+	if _, err := k.grpc.Do(ctx, Ping()); k.failed("server", err) {
 		return false
 	}
 	var meta struct {
@@ -95,9 +95,13 @@ func (k *check) server(ctx context.Context) bool {
 }
 
 // class learns a class, and reports what is wrong with it.
-func (k *check) class(ctx context.Context, l *classLearner, propose func() string) (*class, bool) {
+func (k *check) class(ctx context.Context, l *classLearner, variable string, propose func() string) (*class, bool) {
 	question := "class " + l.name
 	class, err := l.learn(ctx)
+	if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusNotFound {
+		k.say(question, Failed, "%s; there are: %s (%s says which)", e.Message, listed(k.classNames(ctx)), variable)
+		return nil, false
+	}
 	if k.failed(question, err) {
 		return nil, false
 	}
@@ -123,11 +127,12 @@ func (k *check) class(ctx context.Context, l *classLearner, propose func() strin
 }
 
 func (k *check) messages(ctx context.Context) {
-	class, ok := k.class(ctx, k.message, func() string { return k.proposeMessageFields(ctx) })
+	class, ok := k.class(ctx, k.message, "HEARTH_MESSAGE_CLASS", func() string { return k.proposeMessageFields(ctx) })
 	if !ok {
 		return
 	}
 	k.roles(ctx, class)
+	k.timeless(ctx, class)
 	sample, err := k.sample(ctx, class)
 	if k.failed("history", err) {
 		return
@@ -138,6 +143,18 @@ func (k *check) messages(ctx context.Context) {
 	}
 	k.relevance(ctx, class, sample)
 	k.otherVectors(ctx, class)
+}
+
+// classNames are the classes that the user may see.
+func (k *check) classNames(ctx context.Context) (names []string) {
+	got, err := k.schema.Getter().Do(ctx)
+	if err != nil {
+		return nil
+	}
+	for _, class := range got.Classes {
+		names = append(names, class.Class)
+	}
+	return names
 }
 
 // sample is a message of the class; of an empty one, of a chat that could be there.
@@ -255,7 +272,7 @@ func (k *check) roles(ctx context.Context, class *class) {
 	}
 	switch {
 	case rows == 0:
-		k.say("roles", OK, "the class is empty")
+		k.say("roles", Remark, "the class is empty: is HEARTH_MESSAGE_CLASS the one with the messages?")
 	case len(sides) == 0:
 		k.say("roles", Failed, "%s; none is of HEARTH_MESSAGE_ROLES, so every history is empty%s", detail, proposal)
 	case len(sides) == 1 && proposal != "":
@@ -269,6 +286,38 @@ func (k *check) roles(ctx context.Context, class *class) {
 
 // count counts the values of a text property in as many rows as one answer has room for.
 func (k *check) count(ctx context.Context, class *class, property string) (counts map[string]int, n int, err error) {
+	rows, err := k.some(ctx, class, property)
+	counts = map[string]int{}
+	for _, r := range rows {
+		value, _ := r.text(property)
+		counts[value]++
+	}
+	return counts, len(rows), err
+}
+
+// timeless looks for messages without a time, which the server may leave out of what it sorts by time.
+func (k *check) timeless(ctx context.Context, class *class) {
+	property := k.cfg.Message.CreatedAt
+	if class.time == creationTime {
+		return
+	}
+	rows, err := k.some(ctx, class, property)
+	if err != nil {
+		return // the search for roles has told
+	}
+	without := 0
+	for _, r := range rows {
+		if _, null := r.value(property).GetKind().(*pb.Value_NullValue); null || r.value(property) == nil {
+			without++
+		}
+	}
+	if without > 0 {
+		k.say("times", Remark, "%d of %d messages have no %s: Weaviate may leave them out of a history, where they count as the oldest", without, len(rows), property)
+	}
+}
+
+// some reads a property of as many rows as one answer has room for.
+func (k *check) some(ctx context.Context, class *class, property string) ([]row, error) {
 	for limit := mostSampled; ; {
 		limit = k.depth.fit(limit)
 		rows, err := k.ask(ctx, class, &pb.SearchRequest{
@@ -282,15 +331,7 @@ func (k *check) count(ctx context.Context, class *class, property string) (count
 			limit = smaller(limit, e)
 			continue
 		}
-		if err != nil {
-			return nil, 0, err
-		}
-		counts = map[string]int{}
-		for _, r := range rows {
-			value, _ := r.text(property)
-			counts[value]++
-		}
-		return counts, len(rows), nil
+		return rows, err
 	}
 }
 
@@ -316,7 +357,7 @@ func shownValue(value string) string {
 }
 
 func (k *check) mutes(ctx context.Context) {
-	class, ok := k.class(ctx, k.mute, func() string { return k.proposeMuteFields(ctx) })
+	class, ok := k.class(ctx, k.mute, "HEARTH_MUTE_CLASS", func() string { return k.proposeMuteFields(ctx) })
 	if !ok {
 		return
 	}

@@ -1,12 +1,14 @@
 package weaviate
 
 import (
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/weaviate/weaviate/entities/models"
 
@@ -95,6 +97,32 @@ func rights(actions ...string) (list []weaviatetest.Permission) {
 	return list
 }
 
+func TestCheckTellsOfMessagesWithoutATime(t *testing.T) {
+	x := newTester(t, testConfig())
+	x.write("a", "user", 3, time.Second)
+	for i, properties := range []string{`"created_at":null`, `"lang":"de"`} {
+		body := fmt.Sprintf(`{"class":"Message","id":"00000000-0000-0000-0000-00000000000%d","properties":{"chat_id":"a","role":"user","content":"x",%s}}`, i, properties)
+		if i == 1 {
+			body = strings.Replace(body, `,"lang":"de"`, "", 1)
+		}
+		resp, err := x.rest.Do(t.Context(), pool.Request{
+			Method: http.MethodPost, Path: "/v1/objects", Header: http.Header{"Content-Type": {"application/json"}}, Body: []byte(body),
+		})
+		if err != nil || resp.Status != http.StatusOK {
+			t.Fatal(resp, err)
+		}
+	}
+	for _, f := range x.Check(t.Context()) {
+		if f.Question == "times" {
+			if f.Verdict != Remark || !strings.HasPrefix(f.Detail, "2 of 5 messages have no created_at") {
+				t.Errorf("%+v", f)
+			}
+			return
+		}
+	}
+	t.Error("check says nothing of messages without a time")
+}
+
 func TestCheckTellsOfKeysAndRights(t *testing.T) {
 	all := []string{"read_collections", "read_data", "create_data", "update_data"}
 	without := func(action string) []weaviatetest.Permission {
@@ -176,7 +204,9 @@ func TestCheckNamesTheAddressThatIsWrong(t *testing.T) {
 	} {
 		pools := make([]*pool.Pool, 2)
 		for i, address := range []string{c.rest, c.grpc} {
-			p, err := pool.New(pool.Config{Name: "weaviate", URL: address, GRPC: i == 1, Retries: -1})
+			p, err := pool.New(pool.Config{
+				Name: "weaviate", URL: address, GRPC: i == 1, Retries: -1, Variable: []string{"HEARTH_WEAVIATE_URL", "HEARTH_WEAVIATE_GRPC_URL"}[i],
+			})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -70,7 +70,7 @@ func (c *Client) messageClass(schema *models.Class) *class {
 		k.vector = c.cfg.Vector
 		return k
 	}
-	p := properties{schema: schema, variable: "HEARTH_MESSAGE_FIELDS"}
+	p := properties{schema: schema, variable: "HEARTH_MESSAGE_FIELDS", order: "chat, role, content, time"}
 	k.chatID, k.mixing = p.chatID(m.ChatID)
 	p.want(m.Role, "text", "text")
 	p.wantFilter(m.Role, "no messages of the user can be told from others")
@@ -94,7 +94,7 @@ func (c *Client) muteClass(schema *models.Class) *class {
 	if schema == nil {
 		return k
 	}
-	p := properties{schema: schema, variable: "HEARTH_MUTE_FIELDS"}
+	p := properties{schema: schema, variable: "HEARTH_MUTE_FIELDS", order: "chat, muted, until"}
 	k.chatID, k.mixing = p.chatID(u.ChatID)
 	p.want(u.Muted, "boolean", "boolean")
 	if u.Until != "" {
@@ -165,6 +165,7 @@ func listed(names []string) string {
 type properties struct {
 	schema   *models.Class
 	variable string // that names the properties
+	order    string // in which it names them
 	fault    *Error
 }
 
@@ -186,9 +187,10 @@ func (p *properties) want(name, what string, types ...string) string {
 	switch {
 	case p.fault != nil:
 	case found == nil:
-		p.fault = wrongClass("class %s has no property %q: set %s to properties that it has (%s)", p.schema.Class, name, p.variable, listed(p.names()))
+		p.fault = wrongClass("class %s has no property %q: set %s (%s) to properties that it has: %s", p.schema.Class, name, p.variable, p.order, listed(p.names()))
 	case !slices.Contains(types, kind):
-		p.fault = wrongClass("class %s: property %q is of type %s, not %s: set %s to other properties", p.schema.Class, name, kind, what, p.variable)
+		p.fault = wrongClass("class %s: property %q is of type %s, not %s: set %s (%s) to other properties, or use another class, as `hearth schema` makes them",
+			p.schema.Class, name, kind, what, p.variable, p.order)
 	}
 	return kind
 }

@@ -151,7 +151,7 @@ func statusError(code connect.Code, message string) *Error {
 func (c *Client) fail(err error, sent func() int64) error {
 	for err != nil {
 		if e, ok := errors.AsType[*Error](err); ok {
-			return c.withoutSecrets(e)
+			return c.told(e)
 		}
 		if e, ok := errors.AsType[*pool.Error](err); ok {
 			return e
@@ -161,14 +161,14 @@ func (c *Client) fail(err error, sent func() int64) error {
 			break
 		}
 		if f.IsUnexpectedStatusCode || f.DerivedFromError == nil {
-			return c.withoutSecrets(&Error{Status: f.StatusCode, Message: shorten(f.Msg)})
+			return c.told(&Error{Status: f.StatusCode, Message: shorten(f.Msg)})
 		}
 		err = f.DerivedFromError
 	}
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
 	}
-	return &pool.Error{Upstream: c.rest.Name(), Sent: sent() > 0, Err: err}
+	return &pool.Error{Upstream: c.rest.Name(), Address: c.rest.Address(), Sent: sent() > 0, Err: err}
 }
 
 // write runs one write of the client library, and says when its outcome is unknown. A refusal is the outcome, but of the
@@ -189,15 +189,32 @@ func (c *Client) write(ctx context.Context, do func(context.Context) error) (rep
 	return repeated, fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 }
 
-// withoutSecrets takes the key and the values of the configured headers out of what a server, or a proxy before it, says.
-func (c *Client) withoutSecrets(e *Error) *Error {
+// told is what a server, or a proxy before it, says: without the key and the values of the configured headers, and where it
+// refuses the key with what to look at.
+func (c *Client) told(e *Error) *Error {
 	const least = 8 // bytes: what is shorter may be any word
 	for _, secret := range append(slices.Collect(maps.Values(c.cfg.Headers)), c.cfg.APIKey) {
 		if len(secret) >= least {
 			e.Message = strings.ReplaceAll(e.Message, secret, "…")
 		}
 	}
+	if e.Status == http.StatusUnauthorized && !strings.Contains(e.Message, keyVariable) {
+		e.Message = strings.TrimSpace(e.Message + " " + c.aboutKey())
+	}
 	return e
+}
+
+const keyVariable = "HEARTH_WEAVIATE_API_KEY"
+
+// aboutKey is what to look at where the key is refused.
+func (c *Client) aboutKey() string {
+	switch {
+	case c.cfg.APIKey == "":
+		return "(" + keyVariable + " is not set)"
+	case strings.HasPrefix(strings.ToLower(c.cfg.APIKey), "bearer "):
+		return "(" + keyVariable + " is the key alone, without Bearer)"
+	}
+	return "(is " + keyVariable + " right?)"
 }
 
 // mostMessage is how much of Weaviate's own words is handed on, in bytes.

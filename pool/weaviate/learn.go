@@ -123,14 +123,14 @@ func refusal(err error) bool {
 	return ok && !e.Retryable()
 }
 
-// Learn fetches what the schema says of the classes, so that no question has to wait for it. A class of mutes that does not
-// exist is no fault: a caller that mutes is told so.
+// Learn fetches what the schema says of the classes, so that no question has to wait for it. A class that cannot be served is
+// an error. One of mutes that does not exist is none: a caller that mutes is told so.
 func (c *Client) Learn(ctx context.Context) error {
 	return guard.All(func() error {
-		_, err := c.message.learn(ctx)
+		_, err := c.message.use(ctx)
 		return err
 	}, func() error {
-		_, err := c.mute.learn(ctx)
+		_, err := c.mute.use(ctx)
 		if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusNotFound {
 			return nil
 		}
@@ -187,13 +187,12 @@ func (c *Client) MuteMayLag() bool { return c.mute.peek().mayLag() }
 
 // Ready asks whether the server is up and serves.
 func (c *Client) Ready(ctx context.Context) error {
-	ctx, sent := pool.TraceSent(ctx)
-	ok, err := c.misc.ReadyChecker().Do(ctx)
-	if err != nil {
-		return c.fail(err, sent)
+	resp, err := c.rest.Do(ctx, pool.Request{Method: http.MethodGet, Path: "/v1/.well-known/ready", Header: c.header})
+	if err != nil || resp.Status == http.StatusOK {
+		return err
 	}
-	if !ok {
-		return &Error{Status: http.StatusServiceUnavailable, Message: fmt.Sprintf("HEARTH_WEAVIATE_URL (%s) is not ready: GET /v1/.well-known/ready does not answer 200", c.rest.BaseURL())}
+	return &Error{
+		Status:  http.StatusServiceUnavailable,
+		Message: fmt.Sprintf("%s is not ready: its /v1/.well-known/ready answers %d", c.rest.Address(), resp.Status),
 	}
-	return nil
 }

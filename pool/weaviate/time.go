@@ -80,7 +80,7 @@ var errMixedUnits = errors.New("mixes seconds and milliseconds")
 func (t *times) epoch(v float64, asMillis time.Time) (time.Time, error) {
 	unit, at := time.Millisecond, asMillis
 	if math.Abs(v) < mostSeconds {
-		unit, at = time.Second, time.UnixMicro(int64(math.Round(v*1e6)))
+		unit, at = time.Second, secondsAt(v)
 	}
 	if v == 0 { // the same in both
 		return at, nil
@@ -92,6 +92,9 @@ func (t *times) epoch(v float64, asMillis time.Time) (time.Time, error) {
 	return at, nil
 }
 
+// secondsAt is the time of an epoch in seconds, to the microsecond.
+func secondsAt(v float64) time.Time { return time.UnixMicro(int64(math.Round(v * 1e6))).UTC() }
+
 func (t *times) text(s string) (time.Time, error) {
 	form, at, err := parseForm(s)
 	if err != nil {
@@ -100,7 +103,7 @@ func (t *times) text(s string) (time.Time, error) {
 	if t.form == nil {
 		t.form = &form
 	} else if !t.form.join(form) {
-		return at, fmt.Errorf("mixes ways to write a time (%s and others): their order is not that of time", s)
+		return at, fmt.Errorf("mixes ways to write a time (%s and others): their order is not that of time (%s in place of the property goes by the time of storing)", s, CreationTime)
 	}
 	return at, nil
 }
@@ -190,8 +193,8 @@ func (k timeKind) write(t time.Time, w written) (stored any, read time.Time) {
 			t = t.Truncate(time.Second)
 			return t.Unix(), t
 		}
-		t = t.Truncate(time.Microsecond)
-		return float64(t.UnixMicro()) / 1e6, t
+		seconds := float64(t.UnixMicro()) / 1e6 // far from 1970 it holds less than microseconds
+		return seconds, secondsAt(seconds)
 	case textTime:
 		text := w.form.write(t)
 		_, t, _ = parseForm(text) // what was just written is a time

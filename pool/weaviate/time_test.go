@@ -68,7 +68,8 @@ func TestATimeIsReadAsItWasWritten(t *testing.T) {
 			w.unit, exact = time.Second, time.Microsecond
 		}
 		stored, read := kind.write(at, w)
-		if !read.Equal(at.Truncate(exact)) {
+		// A float64 of seconds holds microseconds until the year 2242, and two of them afterwards.
+		if off := read.Sub(at.Truncate(exact)).Abs(); off != 0 && (exact != time.Microsecond || kind != numberTime || at.Year() < 2242 || off > time.Microsecond) {
 			t.Fatalf("%v is to be read as %v, want %v", at, read, at.Truncate(exact))
 		}
 		reader := timesOf(kind)

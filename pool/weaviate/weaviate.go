@@ -22,7 +22,6 @@ import (
 	"github.com/weaviate/weaviate-go-client/v4/weaviate/connection"
 	"github.com/weaviate/weaviate-go-client/v4/weaviate/data"
 	"github.com/weaviate/weaviate-go-client/v4/weaviate/db"
-	"github.com/weaviate/weaviate-go-client/v4/weaviate/misc"
 	"github.com/weaviate/weaviate-go-client/v4/weaviate/schema"
 	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
 
@@ -66,7 +65,6 @@ type Client struct {
 	batch  *batch.API
 	data   *data.API
 	schema *schema.API
-	misc   *misc.API
 
 	message, mute *classLearner
 	lessons       sync.WaitGroup // requests for the schema
@@ -106,7 +104,7 @@ func New(rest, grpc *pool.Pool, cfg Config) *Client {
 	support := db.NewDBVersionSupport(version)
 	c := &Client{
 		cfg: cfg, rest: rest, grpc: grpc, search: newSearch(grpc, header), header: header,
-		batch: batch.New(con, nil, support), data: data.New(con, support), schema: schema.New(con), misc: misc.New(con, version),
+		batch: batch.New(con, nil, support), data: data.New(con, support), schema: schema.New(con),
 	}
 	c.message = newClassLearner(c, cfg.Message.Class, c.messageClass)
 	c.mute = newClassLearner(c, cfg.Mute.Class, c.muteClass)

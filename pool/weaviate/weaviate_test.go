@@ -100,7 +100,8 @@ func (f fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 const ownSchema = `{"class":"Message","properties":[{"name":"chat_id","dataType":["text"],"tokenization":"field"},
-	{"name":"role","dataType":["text"]},{"name":"content","dataType":["text"]},{"name":"created_at","dataType":["date"]}]`
+	{"name":"role","dataType":["text"]},{"name":"content","dataType":["text"]},{"name":"created_at","dataType":["date"]},
+	{"name":"muted","dataType":["boolean"]},{"name":"muted_until","dataType":["date"]}]`
 
 func rowOf(fields map[string]*pb.Value) *pb.SearchResult {
 	return &pb.SearchResult{
@@ -522,8 +523,8 @@ func TestTenantsVectorsAndConsistencyAreAskedForWhereTheyExist(t *testing.T) {
 
 func TestEachClassMayLagByItself(t *testing.T) {
 	s := weaviatetest.New()
-	s.MustAddClass(`{"class":"Message","properties":[]}`)
-	s.MustAddClass(`{"class":"ChatStatus","replicationConfig":{"factor":3},"properties":[]}`)
+	s.MustAddClass(ownSchema + "}")
+	s.MustAddClass(strings.Replace(ownSchema, "Message", "ChatStatus", 1) + `,"replicationConfig":{"factor":3}}`)
 	c := clientOf(t, s, testConfig())
 	if !c.MayLag() || !c.MuteMayLag() {
 		t.Error("nothing is known, but not to lag")
@@ -535,9 +536,14 @@ func TestEachClassMayLagByItself(t *testing.T) {
 
 func TestLearningWhereThereIsLittleToLearn(t *testing.T) {
 	s := weaviatetest.New()
-	s.MustAddClass(`{"class":"Message","properties":[]}`)
+	s.MustAddClass(ownSchema + "}")
 	if err := clientOf(t, s, testConfig()).Learn(t.Context()); err != nil {
 		t.Errorf("without a class of mutes, which a handler may not need: %v", err)
+	}
+	s = weaviatetest.New()
+	s.MustAddClass(`{"class":"Message","properties":[]}`)
+	if err := clientOf(t, s, testConfig()).Learn(t.Context()); err == nil || !strings.Contains(err.Error(), `no property "chat_id"`) {
+		t.Errorf("a class that cannot be served: %v", err)
 	}
 	var log bytes.Buffer
 	cfg := testConfig()

@@ -1,0 +1,53 @@
+package pool
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+)
+
+// Address names the upstream's address by the variable that holds it: "HEARTH_WEAVIATE_URL (https://…)".
+func (p *Pool) Address() string {
+	if p.cfg.Variable == "" {
+		return p.base
+	}
+	return fmt.Sprintf("%s (%s)", p.cfg.Variable, p.base)
+}
+
+// Reason says in plain words why no answer came, and what is to be looked at.
+func Reason(err error) string {
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return "its certificate is of an authority that is not known here: HEARTH_TLS_CA names further ones"
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return "it speaks no TLS: is it http:// in place of https://, or another port?"
+	}
+	if e, ok := errors.AsType[*net.DNSError](err); ok && e.IsNotFound {
+		return "its host is not known"
+	}
+	text := err.Error()
+	has := func(part string) bool { return strings.Contains(text, part) }
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "connection refused: is the port right?"
+	case errors.Is(err, errClosedAtOnce):
+		return "it closes connections at once: does it speak TLS, or HTTP/2 where gRPC is expected, as the address says?"
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return "the connection broke before the answer was there"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "there was no answer in time"
+	case has("no application protocol"):
+		return "it speaks TLS but not HTTP/2, which gRPC needs"
+	case has("frame too large"), has("HTTP/1.1 header"):
+		return "it does not speak HTTP/2, which gRPC needs: is this the port of REST, or of TLS?"
+	case has("malformed HTTP response"):
+		return "it does not speak HTTP/1.1: is this the port of gRPC?"
+	}
+	return text
+}

@@ -23,7 +23,7 @@ func prepare(environ []string) (settings, parts, error) {
 		return s, parts{}, fmt.Errorf("the configuration is wrong:\n%w", err)
 	}
 	if s.LogLevel == slog.LevelInfo {
-		s.LogLevel = slog.LevelWarn
+		s.LogLevel = slog.LevelError
 	}
 	p, err := build(s, clock.Awake(), os.Stderr)
 	return s, p, err

@@ -165,7 +165,7 @@ func readSettings(environ []string) (settings, error) {
 	if s.Socket == "" && s.RuntimeAPI != "" {
 		s.Socket = "/tmp/hearth.sock"
 	}
-	if s.WeaviateGRPCURL == "" {
+	if s.WeaviateGRPCURL == "" && isURL(s.WeaviateURL) {
 		s.WeaviateGRPCURL = grpcURL(s.WeaviateURL)
 	}
 	if values["HEARTH_WEAVIATE_CONNECTIONS"] == "" {

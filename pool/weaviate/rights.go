@@ -25,6 +25,9 @@ func (k *check) write(ctx context.Context) {
 	case err != nil:
 		k.say("write", Remark, notProven+"%v", err)
 		return
+	case resp.Status == http.StatusUnauthorized && k.cfg.APIKey == "":
+		k.say("write", Remark, notProven+"without a key the server does not tell what may be written")
+		return
 	case resp.Status != http.StatusOK:
 		k.say("write", Remark, notProven+"the server does not tell what this user may do (%d)", resp.Status)
 		return

@@ -159,14 +159,10 @@ func (c *Client) writtenTimes(ctx context.Context, class *class, chat string) (w
 func (c *Client) sampleTimes(ctx context.Context, class *class, filter *pb.Filters) (written, error) {
 	const sample = 100
 	m := c.cfg.Message
-	limit := c.depth.fit(sample)
-	rows, err := c.ask(ctx, class, &pb.SearchRequest{
-		Filters: filter, Limit: uint32(limit), //nolint:gosec // small
+	rows, _, err := c.askUpTo(ctx, class, sample, &pb.SearchRequest{
+		Filters:    filter,
 		Properties: &pb.PropertiesRequest{NonRefProperties: []string{m.CreatedAt}}, Metadata: &pb.MetadataRequest{Uuid: true},
 	})
-	if e, ok := errors.AsType[*Error](err); ok && e.tooDeep && c.depth.refuse(limit) {
-		return c.sampleTimes(ctx, class, filter)
-	}
 	if err != nil {
 		return written{}, err
 	}

@@ -76,6 +76,22 @@ func (c *Client) ask(ctx context.Context, class *class, req *pb.SearchRequest) (
 	return rows, nil
 }
 
+// askUpTo asks for up to limit rows, or as many as the server allows, and says how many it has asked for.
+func (c *Client) askUpTo(ctx context.Context, class *class, limit int, req *pb.SearchRequest) (rows []row, asked int, err error) {
+	for {
+		limit = c.depth.fit(limit)
+		req.Limit = uint32(limit) //nolint:gosec // at most mostRows
+		rows, err = c.ask(ctx, class, req)
+		if e, ok := errors.AsType[*Error](err); ok && e.tooDeep && c.depth.refuse(limit) {
+			continue
+		}
+		if err == nil {
+			c.depth.took(limit)
+		}
+		return rows, limit, err
+	}
+}
+
 func (c *Client) send(ctx context.Context, class *class, req *pb.SearchRequest) (*pb.SearchReply, error) {
 	req.Collection = class.learner.name
 	if class.tenants {

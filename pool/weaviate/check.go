@@ -131,8 +131,10 @@ func (k *check) messages(ctx context.Context) {
 	if !ok {
 		return
 	}
-	k.roles(ctx, class)
-	k.timeless(ctx, class)
+	if rows, err := k.some(ctx, class); !k.failed("roles", err) {
+		k.roles(rows)
+		k.timeless(class, rows)
+	}
 	sample, err := k.sample(ctx, class)
 	if k.failed("history", err) {
 		return
@@ -249,11 +251,12 @@ func (k *check) otherVectors(ctx context.Context, class *class) {
 const mostSampled = 10_000
 
 // roles counts the roles that messages have.
-func (k *check) roles(ctx context.Context, class *class) {
+func (k *check) roles(rows []row) {
 	m := k.cfg.Message
-	counts, rows, err := k.count(ctx, class, m.Role)
-	if k.failed("roles", err) {
-		return
+	counts := map[string]int{}
+	for _, r := range rows {
+		value, _ := r.text(m.Role)
+		counts[value]++
 	}
 	var found, others []string
 	sides := map[string]bool{}
@@ -265,13 +268,13 @@ func (k *check) roles(ctx context.Context, class *class) {
 			others = append(others, shownValue(value))
 		}
 	}
-	detail := fmt.Sprintf("of %d messages: %s", rows, listed(found))
+	detail := fmt.Sprintf("of %d messages: %s", len(rows), listed(found))
 	proposal := proposeRoles(counts, m.User, m.Assistant)
 	if proposal != "" {
 		proposal = ": set HEARTH_MESSAGE_ROLES=" + proposal
 	}
 	switch {
-	case rows == 0:
+	case len(rows) == 0:
 		k.say("roles", Remark, "the class is empty: is HEARTH_MESSAGE_CLASS the one with the messages?")
 	case len(sides) == 0:
 		k.say("roles", Failed, "%s; none is of HEARTH_MESSAGE_ROLES, so every history is empty%s", detail, proposal)
@@ -284,28 +287,12 @@ func (k *check) roles(ctx context.Context, class *class) {
 	}
 }
 
-// count counts the values of a text property in as many rows as one answer has room for.
-func (k *check) count(ctx context.Context, class *class, property string) (counts map[string]int, n int, err error) {
-	rows, err := k.some(ctx, class, property)
-	counts = map[string]int{}
-	for _, r := range rows {
-		value, _ := r.text(property)
-		counts[value]++
-	}
-	return counts, len(rows), err
-}
-
 // timeless looks for messages without a time, which the server may leave out of what it sorts by time.
-func (k *check) timeless(ctx context.Context, class *class) {
-	property := k.cfg.Message.CreatedAt
+func (k *check) timeless(class *class, rows []row) {
 	if class.time == creationTime {
 		return
 	}
-	rows, err := k.some(ctx, class, property)
-	if err != nil {
-		return // the search for roles has told
-	}
-	without := 0
+	property, without := k.cfg.Message.CreatedAt, 0
 	for _, r := range rows {
 		if _, null := r.value(property).GetKind().(*pb.Value_NullValue); null || r.value(property) == nil {
 			without++
@@ -316,19 +303,18 @@ func (k *check) timeless(ctx context.Context, class *class) {
 	}
 }
 
-// some reads a property of as many rows as one answer has room for.
-func (k *check) some(ctx context.Context, class *class, property string) ([]row, error) {
+// some reads role and time of as many messages as one answer has room for.
+func (k *check) some(ctx context.Context, class *class) ([]row, error) {
+	properties := []string{k.cfg.Message.Role}
+	if class.time != creationTime {
+		properties = append(properties, k.cfg.Message.CreatedAt)
+	}
 	for limit := mostSampled; ; {
-		limit = k.depth.fit(limit)
-		rows, err := k.ask(ctx, class, &pb.SearchRequest{
-			Limit:      uint32(limit), //nolint:gosec // at most mostSampled
-			Properties: &pb.PropertiesRequest{NonRefProperties: []string{property}}, Metadata: &pb.MetadataRequest{Uuid: true},
+		rows, asked, err := k.askUpTo(ctx, class, limit, &pb.SearchRequest{
+			Properties: &pb.PropertiesRequest{NonRefProperties: properties}, Metadata: &pb.MetadataRequest{Uuid: true},
 		})
-		if e, ok := errors.AsType[*Error](err); ok && e.tooDeep && k.depth.refuse(limit) {
-			continue
-		}
-		if e, ok := errors.AsType[*pool.TooLargeError](err); ok && limit > 1 {
-			limit = smaller(limit, e)
+		if e, ok := errors.AsType[*pool.TooLargeError](err); ok && asked > 1 {
+			limit = smaller(asked, e)
 			continue
 		}
 		return rows, err

@@ -54,25 +54,19 @@ func (c *Client) muteRows(ctx context.Context, class *class, chat string) ([]row
 		properties = append(properties, u.Until)
 	}
 	for limit := 100; ; limit *= 10 {
-		limit = c.depth.fit(limit)
-		rows, err := c.ask(ctx, class, &pb.SearchRequest{
-			Filters: class.chatID.filter(u.ChatID, chat), Limit: uint32(limit), //nolint:gosec // at most mostRows
+		var rows []row
+		var err error
+		rows, limit, err = c.askUpTo(ctx, class, limit, &pb.SearchRequest{
+			Filters:    class.chatID.filter(u.ChatID, chat),
 			Properties: &pb.PropertiesRequest{NonRefProperties: properties},
 			Metadata:   &pb.MetadataRequest{Uuid: true, LastUpdateTimeUnix: true},
 		})
-		e, ok := errors.AsType[*Error](err)
 		switch {
-		case ok && e.tooDeep && c.depth.refuse(limit):
-			limit = max(1, limit/10)
-			continue
 		case err != nil:
 			return nil, err
 		case len(rows) < limit:
-			c.depth.took(limit)
 			return rows, nil
-		}
-		c.depth.took(limit)
-		if c.depth.fit(limit+1) <= limit {
+		case c.depth.fit(limit+1) <= limit:
 			return nil, cutShort(class.name)
 		}
 	}

@@ -75,18 +75,14 @@ func (c *Client) Recent(ctx context.Context, chat string, roles []string, need, 
 // milliseconds, so that no page of the newest may show them.
 func (c *Client) hasSeconds(ctx context.Context, class *class, chat string, roles []string) (bool, error) {
 	m := c.cfg.Message
-	limit := c.depth.fit(10) // with tokenization "word" others may be among them
-	rows, err := c.ask(ctx, class, &pb.SearchRequest{
+	const some = 10 // with tokenization "word" others may be among them
+	rows, _, err := c.askUpTo(ctx, class, some, &pb.SearchRequest{
 		Filters: all(
 			class.chatID.filter(m.ChatID, chat), anyOf(m.Role, c.stored(roles...)),
 			than(m.CreatedAt, pb.Filters_OPERATOR_GREATER_THAN, class.time, 0), than(m.CreatedAt, pb.Filters_OPERATOR_LESS_THAN, class.time, mostSeconds),
 		),
-		Limit:      uint32(limit), //nolint:gosec // small
 		Properties: &pb.PropertiesRequest{NonRefProperties: []string{m.ChatID}}, Metadata: &pb.MetadataRequest{Uuid: true},
 	})
-	if e, ok := errors.AsType[*Error](err); ok && e.tooDeep && c.depth.refuse(limit) {
-		return c.hasSeconds(ctx, class, chat, roles)
-	}
 	return slices.ContainsFunc(rows, func(r row) bool { return r.chat(m.ChatID) == chat }), err
 }
 

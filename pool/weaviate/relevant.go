@@ -85,22 +85,19 @@ func (c *Client) relevant(ctx context.Context, class *class, q Query) ([]Scored,
 	if err := q.possible(class, c.cfg.Message.Content); err != nil {
 		return nil, err
 	}
-	for limit := q.Count; ; {
-		limit = c.depth.fit(limit)
-		rows, err := c.ask(ctx, class, c.relevantRequest(class, q, limit))
+	for limit := q.Count; ; limit *= 4 {
+		var rows []row
+		var err error
+		rows, limit, err = c.askUpTo(ctx, class, limit, c.relevantRequest(class, q))
 		if e, ok := errors.AsType[*pool.TooLargeError](err); ok {
 			if limit > q.Count { // rows of other chats have made it so
 				return nil, cutShort(class.name)
 			}
 			return nil, c.fewerRelevant(ctx, class, q, e)
 		}
-		if e, ok := errors.AsType[*Error](err); ok && e.tooDeep && c.depth.refuse(limit) {
-			continue
-		}
 		if err != nil {
 			return nil, err
 		}
-		c.depth.took(limit)
 		found, err := c.scored(class, rows, q)
 		switch {
 		case err != nil:
@@ -110,7 +107,6 @@ func (c *Client) relevant(ctx context.Context, class *class, q Query) ([]Scored,
 		case c.depth.fit(limit+1) <= limit:
 			return nil, cutShort(class.name)
 		}
-		limit *= 4
 	}
 }
 
@@ -119,7 +115,7 @@ func (c *Client) fewerRelevant(ctx context.Context, class *class, q Query, tooMa
 	fits, not := 0, q.Count
 	for fits+1 < not {
 		try := (fits + not) / 2
-		_, err := c.ask(ctx, class, c.relevantRequest(class, q, try))
+		_, _, err := c.askUpTo(ctx, class, try, c.relevantRequest(class, q))
 		if e, ok := errors.AsType[*pool.TooLargeError](err); ok {
 			not, tooMany = try, e
 		} else if err != nil {
@@ -164,11 +160,10 @@ func (c *Client) scored(class *class, rows []row, q Query) ([]Scored, error) {
 	return found, nil
 }
 
-func (c *Client) relevantRequest(class *class, q Query, limit int) *pb.SearchRequest {
+func (c *Client) relevantRequest(class *class, q Query) *pb.SearchRequest {
 	m := c.cfg.Message
 	req := &pb.SearchRequest{
 		Filters:    all(class.chatID.filter(m.ChatID, q.Chat), anyOf(m.Role, c.stored(q.Roles...))),
-		Limit:      uint32(limit), //nolint:gosec // at most mostRows
 		Properties: c.messageProperties(class),
 		Metadata:   &pb.MetadataRequest{Uuid: true, Score: true, Distance: true, CreationTimeUnix: class.time == creationTime},
 	}

@@ -58,15 +58,15 @@ layer: ## build the Lambda layers: dist/hearth-layer-*.zip
 
 .PHONY: demo
 demo: ## show a chatbot's calls with and without Hearth, on this machine
-	go run ./internal/demo
+	go run ./internal/testing/demo
 
 .PHONY: lambda
 lambda: ## run the layer under a double of Lambda: every initialization type, three sizes (LAMBDA=-short)
-	go run ./internal/lambdarun $(LAMBDA)
+	go run ./internal/testing/lambdarun $(LAMBDA)
 
 .PHONY: freeze
 freeze: ## freeze sandboxes 300 times while their connections break: nothing fails, nothing is stale (FREEZE=-short)
-	go run ./internal/freeze $(FREEZE)
+	go run ./internal/testing/freeze $(FREEZE)
 
 .PHONY: e2e
 e2e: ## test against a real Weaviate (WEAVIATE=version, a folder of e2e/weaviate) and a real Odoo (ODOO=14 or 19; E2E=optional skips what cannot run here)

@@ -15,10 +15,10 @@ import (
 	"time"
 
 	"hearth/client"
-	"hearth/internal/lambdatest"
-	"hearth/internal/odootest"
-	"hearth/internal/testnet"
-	"hearth/internal/weaviatetest"
+	"hearth/internal/testing/lambdatest"
+	"hearth/internal/testing/odootest"
+	"hearth/internal/testing/testnet"
+	"hearth/internal/testing/weaviatetest"
 	"hearth/pool"
 )
 

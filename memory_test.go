@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"hearth/internal/clock"
-	"hearth/internal/testnet"
+	"hearth/internal/testing/testnet"
 	"hearth/pool"
 )
 

@@ -22,8 +22,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"hearth/internal/testnet"
-	"hearth/internal/weaviatetest"
+	"hearth/internal/testing/testnet"
+	"hearth/internal/testing/weaviatetest"
 )
 
 // asHearth makes the test binary behave as the command that it tests.

@@ -7,7 +7,7 @@ import (
 	"reflect"
 	"testing"
 
-	"hearth/internal/testnet"
+	"hearth/internal/testing/testnet"
 	"hearth/pool"
 )
 

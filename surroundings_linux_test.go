@@ -20,9 +20,9 @@ import (
 	"time"
 
 	"hearth/client"
-	"hearth/internal/odootest"
-	"hearth/internal/testnet"
-	"hearth/internal/weaviatetest"
+	"hearth/internal/testing/odootest"
+	"hearth/internal/testing/testnet"
+	"hearth/internal/testing/weaviatetest"
 )
 
 // send makes one request over TCP, and returns its status and the answer.

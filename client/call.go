@@ -16,6 +16,8 @@ import (
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
+
+	"hearth/client/wire"
 )
 
 // call is one request on its way.
@@ -65,7 +67,7 @@ func unfit(body reflect.Value, prefix string, err error) error {
 		for field, value := range body.Fields() {
 			if !encodes(value) {
 				name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-				return badField(prefix+name, fmt.Sprintf("cannot be written as JSON: %v", err))
+				return wire.BadField(prefix+name, fmt.Sprintf("cannot be written as JSON: %v", err))
 			}
 		}
 	}
@@ -200,15 +202,7 @@ func chatPath(path, chat string) (string, error) {
 
 func checkChat(chat string) error {
 	if chat == "" || len(chat) > 512 || !utf8.ValidString(chat) {
-		return badField("chat_id", "must have 1 to 512 bytes of UTF-8")
+		return wire.BadField("chat_id", "must have 1 to 512 bytes of UTF-8")
 	}
 	return nil
-}
-
-// badField is what the sidecar would answer.
-func badField(field, what string) *Problem {
-	return &Problem{
-		Type: "/docs/errors.md#bad-field", Title: "A field is wrong", Status: http.StatusBadRequest,
-		Detail: field + " " + what, Field: field,
-	}
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 	"unicode/utf8"
+
+	"hearth/client/wire"
 )
 
 // History returns the newest numMessages messages of the user and as many of the assistant, and all of them ready
@@ -102,7 +104,7 @@ func stamped(messages []NewMessage, now time.Time) ([]NewMessage, error) {
 	for i := range items {
 		m := &items[i]
 		if !utf8.ValidString(m.ID) {
-			return nil, badField(fmt.Sprintf("[%d].id", i), "must be UTF-8")
+			return nil, wire.BadField(fmt.Sprintf("[%d].id", i), "must be UTF-8")
 		}
 		if m.ID == "" {
 			m.ID = rand.Text()

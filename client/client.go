@@ -2,7 +2,7 @@
 //
 // Start at [New] with [FromEnv], once per sandbox, and at [Client.Preprocess]: all that a chatbot needs before it
 // can answer, in one call to localhost. Every call of the API is a method: those of a chat are in chats.go, Odoo's
-// in odoo.go, those of the sidecar itself in admin.go. The types that travel are in wire.go.
+// in odoo.go, those of the sidecar itself in admin.go. The types that travel are in the package wire; names.go has them here too.
 //
 // What Hearth refuses or cannot do is a *[Problem]; [ErrUnreachable] says that there is no Hearth, which a handler
 // should survive. Nothing here speaks to Weaviate, to Odoo or to any other host, and nothing is cached: the sidecar
@@ -26,9 +26,6 @@ var (
 	// ErrUnknownOutcome occurs when a write was sent and no answer came: it may have happened or not.
 	ErrUnknownOutcome = errors.New("hearth: unknown outcome")
 )
-
-// DefaultAddr is where Hearth listens unless it is told otherwise.
-const DefaultAddr = "127.0.0.1:2774"
 
 const (
 	connectTimeout = time.Second     // of a connection and its greeting

@@ -11,9 +11,9 @@ import (
 
 	"hearth/cache"
 	"hearth/client"
-	"hearth/internal/odootest"
-	"hearth/internal/testnet"
-	"hearth/internal/weaviatetest"
+	"hearth/internal/testing/odootest"
+	"hearth/internal/testing/testnet"
+	"hearth/internal/testing/weaviatetest"
 	"hearth/pool"
 	"hearth/pool/odoo"
 	"hearth/pool/weaviate"

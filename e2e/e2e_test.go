@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"hearth/e2e/servers"
-	"hearth/internal/contract"
+	"hearth/internal/testing/contract"
 )
 
 // real are the servers, as contract and cmd/servers know them.

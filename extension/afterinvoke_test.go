@@ -12,7 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"hearth/internal/lambdatest"
+	"hearth/internal/testing/lambdatest"
 )
 
 const (

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"hearth/extension"
-	"hearth/internal/lambdatest"
+	"hearth/internal/testing/lambdatest"
 )
 
 func Example() {

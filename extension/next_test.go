@@ -13,7 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"hearth/internal/lambdatest"
+	"hearth/internal/testing/lambdatest"
 )
 
 // script is an Extensions API without a wire: its answers to /next one after another, and when they were asked for.

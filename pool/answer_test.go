@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"hearth/internal/testnet"
+	"hearth/internal/testing/testnet"
 )
 
 // large is an answer that takes a share of the memory.

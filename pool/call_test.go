@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"hearth/internal/testnet"
+	"hearth/internal/testing/testnet"
 )
 
 func TestAnErrorSaysWhetherTheRequestMayHaveArrived(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"hearth/internal/testnet"
+	"hearth/internal/testing/testnet"
 )
 
 func TestClosingCancelsWhatIsInFlight(t *testing.T) {

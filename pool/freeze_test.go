@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"hearth/internal/clock"
-	"hearth/internal/testnet"
+	"hearth/internal/testing/testnet"
 )
 
 // sandbox is a pool in a process that a test freezes, before an upstream whose connections a test breaks.

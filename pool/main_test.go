@@ -10,7 +10,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"hearth/internal/testnet"
+	"hearth/internal/testing/testnet"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

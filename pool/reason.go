@@ -36,9 +36,10 @@ func Reason(err error) string {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "connection refused: is the port right?"
-	case errors.Is(err, errClosedAtOnce):
+	case errors.Is(err, errClosedAtOnce), has("client conn could not be established"):
 		return "it closes connections at once: does it speak TLS, or HTTP/2 where gRPC is expected, as the address says?"
-	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
+		has("client connection lost"):
 		return "the connection broke before the answer was there"
 	case errors.Is(err, context.DeadlineExceeded):
 		return "there was no answer in time"

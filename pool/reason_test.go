@@ -1,11 +1,16 @@
 package pool
 
 import (
+	"errors"
+	"io"
+	"net"
 	"net/http"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 
-	"hearth/internal/testnet"
+	"hearth/internal/testing/testnet"
 )
 
 // What answers in another protocol is noticed in one of several ways, as it comes first.
@@ -27,6 +32,25 @@ func TestAnotherProtocolIsToldAsSuch(t *testing.T) {
 		}
 		if !ok {
 			t.Errorf("%+v: %s", cfg, Reason(err))
+		}
+	}
+}
+
+// Which of these comes of a connection that ends is up to chance.
+func TestAConnectionThatEndsIsToldAsSuch(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{errors.New("http2: client conn could not be established"), "closes connections at once"},
+		{errClosedAtOnce, "closes connections at once"},
+		{errors.New("http2: client connection lost"), "the connection broke"},
+		{&net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}, "the connection broke"},
+		{&net.OpError{Op: "write", Err: os.NewSyscallError("write", syscall.EPIPE)}, "the connection broke"},
+		{io.ErrUnexpectedEOF, "the connection broke"},
+	} {
+		if got := Reason(&Error{Upstream: "upstream", Err: c.err}); !strings.Contains(got, c.want) {
+			t.Errorf("%v: %s", c.err, got)
 		}
 	}
 }

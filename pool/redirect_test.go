@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"hearth/internal/testnet"
+	"hearth/internal/testing/testnet"
 )
 
 func TestARedirectIsAFinalErrorThatNamesWhereItLeads(t *testing.T) {

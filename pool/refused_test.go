@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"hearth/internal/testnet"
+	"hearth/internal/testing/testnet"
 )
 
 // Frames of HTTP/2 and what is in them: RFC 9113, sections 6 and 7.

@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"hearth/internal/guard"
-	"hearth/internal/testnet"
+	"hearth/internal/testing/testnet"
 )
 
 func TestCheckRetry(t *testing.T) {

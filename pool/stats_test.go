@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"hearth/internal/testnet"
+	"hearth/internal/testing/testnet"
 )
 
 func TestTheStatisticsAddUp(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"hearth/internal/testnet"
+	"hearth/internal/testing/testnet"
 )
 
 func (t *tester) warm(n int) {

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"hearth/client"
+	"hearth/client/wire"
 	"hearth/internal/guard"
 	"hearth/pool"
 	"hearth/pool/odoo"
@@ -20,7 +20,7 @@ func (s *Server) dropCache(r *request) error {
 	var n int
 	switch {
 	case byChat && byModel:
-		return badField("model", "does not go with chat")
+		return wire.BadField("model", "does not go with chat")
 	case byChat:
 		if refusal := checkChat(chat); refusal != nil {
 			refusal.Field = "chat"
@@ -35,13 +35,13 @@ func (s *Server) dropCache(r *request) error {
 		}
 	case byModel:
 		if !odoo.ValidModel(model) {
-			return badField("model", "must be a model's name such as res.partner")
+			return wire.BadField("model", "must be a model's name such as res.partner")
 		}
 		n = s.cfg.Cache.DropModel(model)
 	default:
 		n = s.cfg.Cache.DropAll()
 	}
-	return r.send(http.StatusOK, client.Dropped{Dropped: n})
+	return r.send(http.StatusOK, wire.Dropped{Dropped: n})
 }
 
 func (s *Server) health(r *request) error {

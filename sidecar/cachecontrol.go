@@ -8,12 +8,12 @@ import (
 	"time"
 
 	"hearth/cache"
-	"hearth/client"
+	"hearth/client/wire"
 )
 
 // parseCacheControl reads what the request says of freshness. Unknown directives are ignored, as RFC 9111 wants; of one
 // that is given more than once the strictest counts.
-func parseCacheControl(headers [][]byte) (d cache.Directives, refusal *client.Problem) {
+func parseCacheControl(headers [][]byte) (d cache.Directives, refusal *wire.Problem) {
 	for _, h := range headers {
 		for name, value := range directives(string(h)) {
 			switch name {
@@ -32,7 +32,7 @@ func parseCacheControl(headers [][]byte) (d cache.Directives, refusal *client.Pr
 				}
 				seconds, ok := deltaSeconds(value)
 				if !ok {
-					return d, badField("Cache-Control", name+" must be a number of seconds")
+					return d, wire.BadField("Cache-Control", name+" must be a number of seconds")
 				}
 				switch {
 				case name == "max-age" && (d.MaxAge == nil || seconds < *d.MaxAge):

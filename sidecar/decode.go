@@ -11,7 +11,7 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
-	"hearth/client"
+	"hearth/client/wire"
 )
 
 // object reads the fields of a JSON object one by one. The first fault is kept and names its field; reads
@@ -20,10 +20,10 @@ type object struct {
 	prefix string // of field names: "[2]." in an array
 	fields map[string]json.RawMessage
 	asked  []string
-	fault  *client.Problem
+	fault  *wire.Problem
 }
 
-func badBody(detail string) *client.Problem {
+func badBody(detail string) *wire.Problem {
 	p := problem(http.StatusBadRequest, "bad-body", detail)
 	p.Field = "body"
 	return p
@@ -35,7 +35,7 @@ func decodeObject(body []byte, prefix string) *object {
 	case len(b) == 0:
 		o.fault = badBody("a JSON object is wanted")
 	case b[0] != '{' && prefix != "":
-		o.fault = badField(prefix[:len(prefix)-1], "must be an object")
+		o.fault = wire.BadField(prefix[:len(prefix)-1], "must be an object")
 	case b[0] != '{':
 		o.fault = badBody("a JSON object is wanted")
 	default:
@@ -48,7 +48,7 @@ func decodeObject(body []byte, prefix string) *object {
 
 func (o *object) wrong(name, what string) {
 	if o.fault == nil {
-		o.fault = badField(o.prefix+name, what)
+		o.fault = wire.BadField(o.prefix+name, what)
 	}
 }
 
@@ -184,7 +184,7 @@ func (r *request) queryNumber(name string, byDefault, least, most int) (int, err
 	}
 	n, err := strconv.Atoi(string(r.query.Peek(name)))
 	if err != nil || n < least || n > most {
-		return 0, badField(name, fmt.Sprintf("must be a whole number from %d to %d", least, most))
+		return 0, wire.BadField(name, fmt.Sprintf("must be a whole number from %d to %d", least, most))
 	}
 	return n, nil
 }

@@ -17,14 +17,14 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"hearth/client"
+	"hearth/client/wire"
 )
 
 const maxChatID = 512 // bytes, decoded
 
 // enter lets a request in or says why not, in this order: who asks (403, 401), for what (404, 405), how much
 // of which kind (413, 415), and whether it makes sense (400). broken says why the request could not be read.
-func (s *Server) enter(r *request, broken error) (handle func(*Server, *request) error, refusal *client.Problem) {
+func (s *Server) enter(r *request, broken error) (handle func(*Server, *request) error, refusal *wire.Problem) {
 	if broken != nil {
 		return nil, unreadable(broken)
 	}
@@ -33,8 +33,8 @@ func (s *Server) enter(r *request, broken error) (handle func(*Server, *request)
 	if why := foreign(h, asked, r.socket); why != "" {
 		return nil, problem(http.StatusForbidden, "forbidden", why)
 	}
-	if asked.path != client.PathHealth && s.cfg.Token != "" &&
-		subtle.ConstantTimeCompare(h.Peek(client.HeaderToken), []byte(s.cfg.Token)) != 1 {
+	if asked.path != wire.PathHealth && s.cfg.Token != "" &&
+		subtle.ConstantTimeCompare(h.Peek(wire.HeaderToken), []byte(s.cfg.Token)) != 1 {
 		return nil, problem(http.StatusUnauthorized, "token", wrongToken(s.cfg.TokenFrom))
 	}
 	found, segment, allowed := match(routes(), string(h.Method()), asked.path)
@@ -65,7 +65,7 @@ func (s *Server) enter(r *request, broken error) (handle func(*Server, *request)
 
 // wrongToken says where the token comes from, and so why a caller may have another one.
 func wrongToken(variable string) string {
-	why := "the call must carry the right " + client.HeaderToken + ". "
+	why := "the call must carry the right " + wire.HeaderToken + ". "
 	if variable == "HEARTH_TOKEN" {
 		return why + "It is this sidecar's HEARTH_TOKEN: the caller's must be the same. A caller without one derives its own from " +
 			"AWS_SESSION_TOKEN or AWS_CONTAINER_AUTHORIZATION_TOKEN"
@@ -117,7 +117,7 @@ func isJSON(contentType []byte) bool {
 }
 
 // readBody reads what there is of a body.
-func (s *Server) readBody(r *request) (refusal *client.Problem) {
+func (s *Server) readBody(r *request) (refusal *wire.Problem) {
 	stream := r.RequestBodyStream()
 	if stream == nil {
 		return nil
@@ -147,26 +147,26 @@ func (r *request) drain() {
 }
 
 // decodeChat decodes a chat's segment of the path, once.
-func decodeChat(segment string) (string, *client.Problem) {
+func decodeChat(segment string) (string, *wire.Problem) {
 	chat, err := url.PathUnescape(segment)
 	if err != nil {
-		return "", badField("chat_id", "is not percent-encoded")
+		return "", wire.BadField("chat_id", "is not percent-encoded")
 	}
 	return chat, checkChat(chat)
 }
 
-func checkChat(chat string) *client.Problem {
+func checkChat(chat string) *wire.Problem {
 	switch {
 	case chat == "" || len(chat) > maxChatID:
-		return badField("chat_id", fmt.Sprintf("must have 1 to %d bytes", maxChatID))
+		return wire.BadField("chat_id", fmt.Sprintf("must have 1 to %d bytes", maxChatID))
 	case !utf8.ValidString(chat):
-		return badField("chat_id", "must be UTF-8")
+		return wire.BadField("chat_id", "must be UTF-8")
 	}
 	return nil
 }
 
 // unreadable answers a request that is no HTTP.
-func unreadable(err error) *client.Problem {
+func unreadable(err error) *wire.Problem {
 	if _, ok := errors.AsType[*fasthttp.ErrSmallBuffer](err); ok {
 		return problem(http.StatusRequestHeaderFieldsTooLarge, "headers", fmt.Sprintf("request line and headers may have %d bytes", headerBytes))
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/rivo/uniseg"
 
 	"hearth/cache"
-	"hearth/client"
+	"hearth/client/wire"
 	"hearth/pool/weaviate"
 )
 
@@ -67,25 +67,25 @@ func (s *Server) loadHistory(ctx context.Context, chat string, need, want int) (
 	return cache.Loaded{User: page(pages[0]), Assistant: page(pages[1]), Replicated: s.cfg.Weaviate.MayLag()}, nil
 }
 
-func (s *Server) renderHistory(chat string, user, assistant []cache.Message, full int) client.History {
+func (s *Server) renderHistory(chat string, user, assistant []cache.Message, full int) wire.History {
 	all := slices.Concat(user, assistant)
 	slices.SortFunc(all, cache.Message.Compare)
-	prompt := make([]client.PromptMessage, len(all))
+	prompt := make([]wire.PromptMessage, len(all))
 	for i, m := range all {
-		prompt[i] = client.PromptMessage{Role: m.Role, Content: m.Content}
+		prompt[i] = wire.PromptMessage{Role: m.Role, Content: m.Content}
 		if i < len(all)-full {
 			prompt[i].Content = preview(m.Content, s.cfg.Preview)
 		}
 	}
-	return client.History{
+	return wire.History{
 		ChatID: chat, MsgHistory: prompt,
-		AllMessages: wire(all), UserMessages: wire(user), AssistantMessages: wire(assistant),
+		AllMessages: messagesOf(all), UserMessages: messagesOf(user), AssistantMessages: messagesOf(assistant),
 	}
 }
 
 // encodeHistory is encode, message by message into one piece of memory: a large history encoded as a whole takes several
 // times its size.
-func encodeHistory(h client.History) ([]byte, error) {
+func encodeHistory(h wire.History) ([]byte, error) {
 	const ofPrompt, ofMessage = 36, 128 // bytes, besides the content
 	size := 128
 	for _, m := range h.MsgHistory {
@@ -138,10 +138,10 @@ func encodeAfter(b *bytes.Buffer, e *json.Encoder, before string, v any) error {
 	return err
 }
 
-func wire(messages []cache.Message) []client.Message {
-	out := make([]client.Message, len(messages))
+func messagesOf(messages []cache.Message) []wire.Message {
+	out := make([]wire.Message, len(messages))
 	for i, m := range messages {
-		out[i] = client.Message(m)
+		out[i] = wire.Message(m)
 	}
 	return out
 }

@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"hearth/cache"
-	"hearth/client"
-	"hearth/internal/testnet"
-	"hearth/internal/weaviatetest"
+	"hearth/client/wire"
+	"hearth/internal/testing/testnet"
+	"hearth/internal/testing/weaviatetest"
 	"hearth/pool"
 	"hearth/pool/weaviate"
 )
@@ -96,7 +96,7 @@ func TestAHistoryThatMayMissAWriteSaysWhenToComeBack(t *testing.T) {
 	}
 	write(strings.Repeat("x", 100<<10))
 	resp, body := do(http.MethodGet, "history", "")
-	var p client.Problem
+	var p wire.Problem
 	if err := json.Unmarshal(body, &p); err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +117,7 @@ func TestAHistoryIsEncodedMessageByMessageIntoOnePieceOfMemory(t *testing.T) {
 	message := func(id, role, content string) cache.Message {
 		return cache.Message{ID: id, Role: role, Content: content, CreatedAt: at}
 	}
-	for name, h := range map[string]client.History{
+	for name, h := range map[string]wire.History{
 		"empty": s.renderHistory("a", nil, nil, 5),
 		"one":   s.renderHistory("<a>", []cache.Message{message("1", "user", "<b>&\n\"\u2028 😀")}, nil, 5),
 		"both": s.renderHistory("a", []cache.Message{message("1", "user", "x"), message("2", "user", strings.Repeat("long ", 100))},

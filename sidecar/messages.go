@@ -16,7 +16,7 @@ import (
 	"github.com/google/uuid"
 
 	"hearth/cache"
-	"hearth/client"
+	"hearth/client/wire"
 	"hearth/pool/weaviate"
 )
 
@@ -51,13 +51,13 @@ func (s *Server) appendMessages(r *request) error {
 	if err != nil {
 		return err
 	}
-	keys := r.Request.Header.PeekAll(client.HeaderIdempotencyKey)
+	keys := r.Request.Header.PeekAll(wire.HeaderIdempotencyKey)
 	if len(keys) > 1 {
-		return badField(client.HeaderIdempotencyKey, "is given more than once")
+		return wire.BadField(wire.HeaderIdempotencyKey, "is given more than once")
 	}
 	key := string(bytes.Join(keys, nil))
 	if len(key) > maxKey {
-		return badField(client.HeaderIdempotencyKey, fmt.Sprintf("must have at most %d bytes", maxKey))
+		return wire.BadField(wire.HeaderIdempotencyKey, fmt.Sprintf("must have at most %d bytes", maxKey))
 	}
 	chat, err := s.messageChat(r.ctx, r.chat)
 	if err != nil {
@@ -78,7 +78,7 @@ func (s *Server) appendMessages(r *request) error {
 			w.Refused()
 		}
 		if e, ok := errors.AsType[*weaviate.TimeError](err); ok {
-			return badField(placeOf(r.body)(e.Index)+"created_at", e.Detail)
+			return wire.BadField(placeOf(r.body)(e.Index)+"created_at", e.Detail)
 		}
 		p := s.problemOf(err)
 		if weaviate.Unknown(err) {
@@ -110,7 +110,7 @@ func (s *Server) appendMessages(r *request) error {
 	for i, m := range messages {
 		ids[i] = m.ID
 	}
-	return r.send(http.StatusCreated, client.Appended{IDs: ids})
+	return r.send(http.StatusCreated, wire.Appended{IDs: ids})
 }
 
 // identify gives each message its object's UUID, and a time where it has none.
@@ -149,12 +149,12 @@ func identify(w *cache.Write, chat, key string, body []byte, messages []weaviate
 	return nil
 }
 
-func outcomes(messages []weaviate.NewMessage, verdicts []error, repeatable bool) *client.Problem {
+func outcomes(messages []weaviate.NewMessage, verdicts []error, repeatable bool) *wire.Problem {
 	p := problem(http.StatusBadGateway, "partial", "not every message was stored: see items")
 	p.Upstream = "weaviate"
 	p.Retryable = repeatable && slices.ContainsFunc(verdicts, weaviate.Unknown)
 	for i, m := range messages {
-		item := client.ItemOutcome{ID: m.ID, Outcome: outcomeOK}
+		item := wire.ItemOutcome{ID: m.ID, Outcome: outcomeOK}
 		if err := verdicts[i]; err != nil {
 			item.Outcome = outcomeNo
 			if weaviate.Unknown(err) {

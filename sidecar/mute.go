@@ -8,7 +8,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"hearth/cache"
-	"hearth/client"
+	"hearth/client/wire"
 	"hearth/pool/weaviate"
 )
 
@@ -24,10 +24,10 @@ func (s *Server) mute(r *request) error {
 	return r.reply("mute", cache.Reply{Body: body, ETag: cache.ETag(body), Origin: origin})
 }
 
-func (s *Server) getMute(ctx context.Context, spelled string, d cache.Directives) (client.Mute, cache.Origin, error) {
+func (s *Server) getMute(ctx context.Context, spelled string, d cache.Directives) (wire.Mute, cache.Origin, error) {
 	chat, err := s.muteChat(ctx, spelled)
 	if err != nil {
-		return client.Mute{}, cache.Origin{}, err
+		return wire.Mute{}, cache.Origin{}, err
 	}
 	m, origin, err := s.cfg.Cache.Mute(ctx, chat, s.cfg.Policies[cache.Mute], d, func(ctx context.Context) (cache.LoadedMute, error) {
 		m, err := s.cfg.Weaviate.Mute(ctx, chat)
@@ -39,14 +39,14 @@ func (s *Server) getMute(ctx context.Context, spelled string, d cache.Directives
 }
 
 // wireMute says what a mute means now: one that has ended is none.
-func wireMute(m cache.MuteState) client.Mute {
+func wireMute(m cache.MuteState) wire.Mute {
 	if !m.Muted || !m.Until.IsZero() && !time.Now().Before(m.Until) {
-		return client.Mute{}
+		return wire.Mute{}
 	}
 	if m.Until.IsZero() {
-		return client.Mute{Muted: true}
+		return wire.Mute{Muted: true}
 	}
-	return client.Mute{Muted: true, Until: &m.Until}
+	return wire.Mute{Muted: true, Until: &m.Until}
 }
 
 func (s *Server) setMute(r *request) error {
@@ -64,7 +64,7 @@ func (s *Server) setMute(r *request) error {
 		return err
 	}
 	if s.cfg.Weaviate != nil && !s.cfg.Weaviate.TakesUntil() && !m.Until.IsZero() {
-		return badField("until", "cannot be kept: HEARTH_MUTE_FIELDS names no property for it")
+		return wire.BadField("until", "cannot be kept: HEARTH_MUTE_FIELDS names no property for it")
 	}
 	chat, err := s.muteChat(r.ctx, r.chat)
 	if err != nil {

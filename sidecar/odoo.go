@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"hearth/cache"
-	"hearth/client"
+	"hearth/client/wire"
 	"hearth/internal/guard"
 	"hearth/pool/odoo"
 )
@@ -25,11 +25,11 @@ func (s *Server) odooModels(r *request) error {
 	if r.query.Has("names") {
 		names = splitNames(string(r.query.Peek("names")))
 		if len(names) == 0 || len(names) > maxModels {
-			return badField("names", "must be 1 to 50 models, separated by commas")
+			return wire.BadField("names", "must be 1 to 50 models, separated by commas")
 		}
 		for _, n := range names {
 			if !odoo.ValidModel(n) {
-				return badField("names", "must hold names of models such as res.partner")
+				return wire.BadField("names", "must hold names of models such as res.partner")
 			}
 		}
 	}
@@ -59,8 +59,8 @@ func splitNames(list string) (names []string) {
 
 // models are those of several that came.
 type models struct {
-	object []byte                     // of JSON, by name
-	failed map[string]*client.Problem // by name
+	object []byte                   // of JSON, by name
+	failed map[string]*wire.Problem // by name
 	origin cache.Origin
 }
 
@@ -81,7 +81,7 @@ func (s *Server) getModels(ctx context.Context, names []string, d cache.Directiv
 	_ = g.Wait() // never an error
 	got := models{
 		object: []byte("{"),
-		failed: map[string]*client.Problem{},
+		failed: map[string]*wire.Problem{},
 		origin: cache.Origin{Served: cache.Hit, TTL: s.cfg.Policies[cache.OdooModels].Fresh},
 	}
 	for i, name := range names {
@@ -111,7 +111,7 @@ func (s *Server) getModels(ctx context.Context, names []string, d cache.Directiv
 
 // noModel is the problem of a call of which no model came: the gravest of them, and where there are several, each under
 // errors.
-func noModel(names []string, failed map[string]*client.Problem) *client.Problem {
+func noModel(names []string, failed map[string]*wire.Problem) *wire.Problem {
 	gravest := failed[names[0]]
 	for _, name := range names[1:] {
 		if p := failed[name]; p.Status > gravest.Status {

@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"hearth/cache"
-	"hearth/client"
-	"hearth/internal/odootest"
-	"hearth/internal/testnet"
+	"hearth/client/wire"
+	"hearth/internal/testing/odootest"
+	"hearth/internal/testing/testnet"
 	"hearth/pool"
 	"hearth/pool/odoo"
 )
@@ -83,9 +83,9 @@ func (t *withOdoo) ask(method, path, body string, v any, headers ...string) (int
 	return resp.StatusCode, resp.Header
 }
 
-func (t *withOdoo) models(headers ...string) (client.Models, http.Header) {
+func (t *withOdoo) models(headers ...string) (wire.Models, http.Header) {
 	t.Helper()
-	var m client.Models
+	var m wire.Models
 	status, h := t.ask(http.MethodGet, "/v1/odoo/models", "", &m, headers...)
 	if status != http.StatusOK {
 		t.Fatalf("the models are a %d", status)
@@ -132,12 +132,12 @@ func TestWhereNoModelComesTheGravestErrorIsTheReplys(t *testing.T) {
 		}
 		return down
 	})
-	var p client.Problem
+	var p wire.Problem
 	if status, _ := s.ask(http.MethodGet, "/v1/odoo/models", "", &p); status != http.StatusBadGateway || !p.Retryable ||
 		len(p.Errors) != 2 || p.Errors["no.such.model"].Status != http.StatusNotFound {
 		t.Errorf("it is %+v", p)
 	}
-	p = client.Problem{}
+	p = wire.Problem{}
 	if status, _ := s.ask(http.MethodGet, "/v1/odoo/models?names=no.such.model", "", &p); status != http.StatusNotFound || len(p.Errors) != 0 {
 		t.Errorf("of one model it is %+v", p)
 	}
@@ -153,7 +153,7 @@ func TestPreprocessHandsOnTheModelsThatCame(t *testing.T) {
 		}
 		return slow
 	})
-	var got client.Preprocess
+	var got wire.Preprocess
 	const body = `{"chat_id":"a","text":"x","route_name":"odoo_erp","enable_odoo":true,"timeout_ms":500}`
 	if status, _ := s.ask(http.MethodPost, "/v1/preprocess", body, &got); status != http.StatusOK {
 		t.Fatalf("it is a %d", status)
@@ -185,7 +185,7 @@ func TestQuestionsAreHeldAndLeaveRecordsAlone(t *testing.T) {
 	s := newWithOdoo(t)
 	call := func(body string) http.Header {
 		t.Helper()
-		var got client.Result
+		var got wire.Result
 		status, h := s.ask(http.MethodPost, "/v1/odoo/call", body, &got)
 		if status != http.StatusOK {
 			t.Fatalf("%s: %d", body, status)

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"hearth/cache"
-	"hearth/client"
+	"hearth/client/wire"
 	"hearth/internal/guard"
 	"hearth/pool/weaviate"
 )
@@ -26,7 +26,7 @@ type part struct {
 	body   json.RawMessage
 	origin cache.Origin
 	err    error
-	failed map[string]*client.Problem // pieces of it that failed, though it came
+	failed map[string]*wire.Problem // pieces of it that failed, though it came
 	took   time.Duration
 }
 
@@ -52,15 +52,15 @@ func (s *Server) preprocess(r *request) error {
 		return refusal
 	}
 	parts := []*part{
-		{name: client.PartMute, get: func(ctx context.Context) (json.RawMessage, cache.Origin, error) {
+		{name: wire.PartMute, get: func(ctx context.Context) (json.RawMessage, cache.Origin, error) {
 			m, origin, err := s.getMute(ctx, chat, r.directives)
 			if err != nil {
 				return nil, origin, err
 			}
-			b, err := encode(client.MuteStatus{Muted: m.Muted})
+			b, err := encode(wire.MuteStatus{Muted: m.Muted})
 			return b, origin, err
 		}},
-		{name: client.PartRelevant, get: func(ctx context.Context) (json.RawMessage, cache.Origin, error) {
+		{name: wire.PartRelevant, get: func(ctx context.Context) (json.RawMessage, cache.Origin, error) {
 			if strings.TrimSpace(text) == "" && vector == nil { // a picture without a caption: nothing is relevant to it
 				return json.RawMessage("[]"), cache.Origin{Served: cache.Hit}, nil
 			}
@@ -74,7 +74,7 @@ func (s *Server) preprocess(r *request) error {
 		}},
 	}
 	if odoo && slices.Contains(s.cfg.OdooRoutes, route) {
-		p := &part{name: client.PartOdoo}
+		p := &part{name: wire.PartOdoo}
 		p.get = func(ctx context.Context) (json.RawMessage, cache.Origin, error) {
 			got, err := s.getModels(ctx, s.cfg.OdooModels, r.directives)
 			p.failed = got.failed
@@ -83,7 +83,7 @@ func (s *Server) preprocess(r *request) error {
 		parts = append(parts, p)
 	}
 	if o.has("num_messages") || o.has("full_text_len") {
-		parts = append(parts, &part{name: client.PartHistory, get: func(ctx context.Context) (json.RawMessage, cache.Origin, error) {
+		parts = append(parts, &part{name: wire.PartHistory, get: func(ctx context.Context) (json.RawMessage, cache.Origin, error) {
 			got, err := s.getHistory(ctx, chat, view, r.directives)
 			return got.Body, got.Origin, err
 		}})
@@ -119,10 +119,10 @@ func (s *Server) runParts(ctx context.Context, parts []*part) {
 
 func (s *Server) replyParts(r *request, chat string, parts []*part) error {
 	reply := map[string]any{"chat_id": chat} // all but the parts that came
-	held, timings, failed := map[string]cache.Served{}, map[string]float64{}, map[string]*client.Problem{}
+	held, timings, failed := map[string]cache.Served{}, map[string]float64{}, map[string]*wire.Problem{}
 	came, size := 0, 0
-	if !slices.ContainsFunc(parts, func(p *part) bool { return p.name == client.PartOdoo }) {
-		reply[client.PartOdoo] = struct{}{}
+	if !slices.ContainsFunc(parts, func(p *part) bool { return p.name == wire.PartOdoo }) {
+		reply[wire.PartOdoo] = struct{}{}
 	}
 	var header []timing
 	for _, p := range parts {
@@ -164,7 +164,7 @@ func (s *Server) replyParts(r *request, chat string, parts []*part) error {
 }
 
 // allFailed is the problem of a call of which no part came. It says why in one line, and of each part under errors.
-func allFailed(parts map[string]*client.Problem) *client.Problem {
+func allFailed(parts map[string]*wire.Problem) *wire.Problem {
 	var why []string
 	retryable := true
 	for _, p := range parts {

@@ -13,32 +13,32 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"hearth/cache"
-	"hearth/client"
-	"hearth/internal/weaviatetest"
+	"hearth/client/wire"
+	"hearth/internal/testing/weaviatetest"
 )
 
 func TestAPartThatPanicsFailsAlone(t *testing.T) {
 	var log bytes.Buffer
 	s := New(Config{Logger: slog.New(slog.NewJSONHandler(&log, nil))})
 	parts := []*part{
-		{name: client.PartMute, get: func(context.Context) (json.RawMessage, cache.Origin, error) {
+		{name: wire.PartMute, get: func(context.Context) (json.RawMessage, cache.Origin, error) {
 			return json.RawMessage(`{"muted":true}`), cache.Origin{Served: cache.Miss}, nil
 		}},
-		{name: client.PartRelevant, get: func(context.Context) (json.RawMessage, cache.Origin, error) { panic("on purpose") }},
+		{name: wire.PartRelevant, get: func(context.Context) (json.RawMessage, cache.Origin, error) { panic("on purpose") }},
 	}
 	r := &request{RequestCtx: &fasthttp.RequestCtx{}}
 	s.runParts(t.Context(), parts)
 	if err := s.replyParts(r, "a", parts); err != nil {
 		t.Fatal(err)
 	}
-	var reply client.Preprocess
+	var reply wire.Preprocess
 	if err := json.Unmarshal(r.Response.Body(), &reply); err != nil {
 		t.Fatal(err)
 	}
 	if reply.MuteStatus == nil || !reply.MuteStatus.Muted {
 		t.Errorf("the other part did not come: %s", r.Response.Body())
 	}
-	if p := reply.Errors[client.PartRelevant]; p == nil || p.Status != http.StatusInternalServerError || p.Type != errorDocs+"internal" {
+	if p := reply.Errors[wire.PartRelevant]; p == nil || p.Status != http.StatusInternalServerError || p.Type != "/docs/errors.md#internal" {
 		t.Errorf("its reason is %+v", p)
 	}
 	if strings.Contains(string(r.Response.Body()), "on purpose") {
@@ -58,10 +58,10 @@ func TestWhereNoPartComesTheProblemSaysWhy(t *testing.T) {
 	}
 	unset := s.notConfigured("weaviate", "HEARTH_WEAVIATE_URL is not set")
 	parts := []*part{
-		{name: client.PartMute, get: fails(unset)}, {name: client.PartRelevant, get: fails(unset)}, {name: client.PartOdoo, get: fails(context.DeadlineExceeded)},
+		{name: wire.PartMute, get: fails(unset)}, {name: wire.PartRelevant, get: fails(unset)}, {name: wire.PartOdoo, get: fails(context.DeadlineExceeded)},
 	}
 	s.runParts(t.Context(), parts)
-	p, ok := errors.AsType[*client.Problem](s.replyParts(&request{RequestCtx: &fasthttp.RequestCtx{}}, "a", parts))
+	p, ok := errors.AsType[*wire.Problem](s.replyParts(&request{RequestCtx: &fasthttp.RequestCtx{}}, "a", parts))
 	const why = "HEARTH_WEAVIATE_URL is not set; there was no answer in time"
 	if !ok || p.Status != http.StatusBadGateway || p.Retryable || len(p.Errors) != 3 ||
 		p.Detail != why {

@@ -10,84 +10,44 @@ import (
 	"time"
 
 	"hearth/cache"
-	"hearth/client"
+	"hearth/client/wire"
 	"hearth/internal/guard"
 	"hearth/pool"
 	"hearth/pool/odoo"
 	"hearth/pool/weaviate"
 )
 
-// errorDocs explains each type of problem under its own heading.
-const errorDocs = "/docs/errors.md#"
-
-func titles() map[string]string {
-	return map[string]string{
-		"answer-too-large": "Answer too large",
-		"search-cut-short": "Search cut short",
-		"wrong-class":      "Class of the wrong shape",
-		"bad-field":        "A field is wrong",
-		"bad-body":         "The body is not what the call takes",
-		"forbidden":        "Not a call of this machine's own",
-		"headers":          "Headers too large",
-		"internal":         "Internal error",
-		"key-reused":       "Idempotency key reused",
-		"media-type":       "Not JSON",
-		"method":           "Method not allowed",
-		"no-such-call":     "No such call",
-		"not-cached":       "Not held",
-		"not-configured":   "Upstream not configured",
-		"not-http":         "Not HTTP",
-		"odoo":             "Odoo refused",
-		"overloaded":       "Too many calls at once",
-		"partial":          "Not everything was written",
-		"preprocess":       "No part could be fetched",
-		"shutting-down":    "Shutting down",
-		"slow-request":     "Request too slow",
-		"timeout":          "No answer in time",
-		"token":            "Token missing or wrong",
-		"too-large":        "Body too large",
-		"unknown-outcome":  "Outcome unknown",
-		"unreachable":      "Upstream not reached",
-		"weaviate":         "Weaviate refused",
-		"redirected":       "Upstream's address redirects",
-	}
-}
-
-func problem(status int, kind, detail string) *client.Problem {
-	return &client.Problem{Type: errorDocs + kind, Title: titles()[kind], Status: status, Detail: detail}
-}
-
-func badField(field, what string) *client.Problem {
-	p := problem(http.StatusBadRequest, "bad-field", field+" "+what)
-	p.Field = field
+func problem(status int, kind wire.Kind, detail string) *wire.Problem {
+	p := wire.NewProblem(kind, detail)
+	p.Status = status
 	return p
 }
 
-func (s *Server) notConfigured(upstream, variables string) *client.Problem {
+func (s *Server) notConfigured(upstream, variables string) *wire.Problem {
 	p := problem(http.StatusServiceUnavailable, "not-configured", variables)
 	p.Upstream = upstream
 	return p
 }
 
 // problemOf says in the API's words what went wrong. What it does not know is logged, and not shown.
-func (s *Server) problemOf(err error) *client.Problem {
-	of := func(upstream string, status int, kind, detail string, retryable bool) *client.Problem {
+func (s *Server) problemOf(err error) *wire.Problem {
+	of := func(upstream string, status int, kind wire.Kind, detail string, retryable bool) *wire.Problem {
 		p := problem(status, kind, detail)
 		p.Upstream, p.Retryable = upstream, retryable
 		return p
 	}
-	if p, ok := errors.AsType[*client.Problem](err); ok {
+	if p, ok := errors.AsType[*wire.Problem](err); ok {
 		return p
 	}
 	if e, ok := errors.AsType[*odoo.ArgumentError](err); ok {
-		return badField(e.Field, e.Detail)
+		return wire.BadField(e.Field, e.Detail)
 	}
 	if e, ok := errors.AsType[*cache.MayMissError](err); ok {
 		return of("weaviate", http.StatusServiceUnavailable, "may-miss-writes", fmt.Sprintf(
 			"a replica may not show what was written last, and the cache has no room to remember it: ask again in %d s, or set HEARTH_CACHE_BYTES higher", retryAfter(e)), true)
 	}
 	if e, ok := errors.AsType[*weaviate.ChatIDError](err); ok {
-		return badField("chat_id", e.Detail)
+		return wire.BadField("chat_id", e.Detail)
 	}
 	switch {
 	case errors.Is(err, guard.ErrPanic):
@@ -96,7 +56,7 @@ func (s *Server) problemOf(err error) *client.Problem {
 		return problem(http.StatusGatewayTimeout, "not-cached", "the request takes only what is held")
 	case errors.Is(err, cache.ErrKeyReused):
 		p := problem(http.StatusUnprocessableEntity, "key-reused", "the same key came before with another body")
-		p.Field = client.HeaderIdempotencyKey
+		p.Field = wire.HeaderIdempotencyKey
 		return p
 	case errors.Is(err, odoo.ErrUnknownOutcome):
 		return of("odoo", http.StatusBadGateway, "unknown-outcome", "unknown outcome: Odoo may or may not have done it", false)
@@ -111,7 +71,7 @@ func (s *Server) problemOf(err error) *client.Problem {
 		if e.Status == http.StatusTooManyRequests {
 			status = http.StatusServiceUnavailable
 		}
-		return of("weaviate", status, cmp.Or(string(e.Kind), "weaviate"), e.Message, e.Retryable())
+		return of("weaviate", status, wire.Kind(cmp.Or(string(e.Kind), "weaviate")), e.Message, e.Retryable())
 	}
 	upstream, address := "", ""
 	if e, ok := errors.AsType[*pool.Error](err); ok {
@@ -128,7 +88,7 @@ func (s *Server) problemOf(err error) *client.Problem {
 	case errors.Is(err, context.DeadlineExceeded):
 		return of(upstream, http.StatusGatewayTimeout, "timeout", "there was no answer in time", true)
 	case errors.Is(err, pool.ErrTooLarge):
-		return of(upstream, http.StatusBadGateway, string(weaviate.TooLarge), "the answer has more bytes than one may have: a quarter of HEARTH_CACHE_BYTES", false)
+		return of(upstream, http.StatusBadGateway, wire.KindAnswerTooLarge, "the answer has more bytes than one may have: a quarter of HEARTH_CACHE_BYTES", false)
 	case upstream != "":
 		s.cfg.Logger.Warn("upstream not reached", "upstream", upstream, "address", address, "error", err)
 		return of(upstream, http.StatusBadGateway, "unreachable",
@@ -138,7 +98,7 @@ func (s *Server) problemOf(err error) *client.Problem {
 }
 
 // unexpected is an error whose text is for the log alone: a panic's has its stack.
-func (s *Server) unexpected(err error) *client.Problem {
+func (s *Server) unexpected(err error) *wire.Problem {
 	s.cfg.Logger.Error("unexpected error", "error", err)
 	return problem(http.StatusInternalServerError, "internal", "the sidecar failed: its log says why")
 }
@@ -148,7 +108,7 @@ func retryAfter(e *cache.MayMissError) int {
 	return int(max(time.Second, e.Wait+time.Second-1) / time.Second)
 }
 
-func (s *Server) refuse(r *request, p *client.Problem) {
+func (s *Server) refuse(r *request, p *wire.Problem) {
 	body, err := json.Marshal(p)
 	if err != nil { // a Problem always encodes
 		panic(err)

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"hearth/cache"
-	"hearth/client"
+	"hearth/client/wire"
 	"hearth/pool/weaviate"
 )
 
@@ -70,11 +70,11 @@ func (s *Server) getRelevant(ctx context.Context, q weaviate.Query, d cache.Dire
 		if err != nil {
 			return nil, err
 		}
-		list := make([]client.ScoredMessage, len(found))
+		list := make([]wire.ScoredMessage, len(found))
 		for i, f := range found {
-			list[i] = client.ScoredMessage{Message: client.Message(f.Message), Score: f.Score}
+			list[i] = wire.ScoredMessage{Message: wire.Message(f.Message), Score: f.Score}
 		}
-		return encode(client.Relevant{Mode: string(mode), RelevantMessages: list})
+		return encode(wire.Relevant{Mode: string(mode), RelevantMessages: list})
 	})
 }
 

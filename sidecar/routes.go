@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"hearth/client"
+	"hearth/client/wire"
 )
 
 // route is one call of the API.
@@ -19,19 +19,19 @@ type route struct {
 // routes are all calls of the API.
 func routes() []route {
 	return []route{
-		{http.MethodGet, client.PathHistory, (*Server).history, []string{"num_messages", "full_text_len"}},
-		{http.MethodPost, client.PathRelevant, (*Server).relevant, nil},
-		{http.MethodGet, client.PathMute, (*Server).mute, nil},
-		{http.MethodPut, client.PathMute, (*Server).setMute, nil},
-		{http.MethodPost, client.PathMessages, (*Server).appendMessages, nil},
-		{http.MethodPost, client.PathPreprocess, (*Server).preprocess, nil},
-		{http.MethodGet, client.PathOdooModels, (*Server).odooModels, []string{"names"}},
-		{http.MethodPost, client.PathOdooCall, (*Server).odooCall, nil},
-		{http.MethodDelete, client.PathCache, (*Server).dropCache, []string{"chat", "model"}},
-		{http.MethodGet, client.PathHealth, (*Server).health, nil},
-		{http.MethodGet, client.PathReady, (*Server).ready, nil},
-		{http.MethodGet, client.PathDebugCache, (*Server).debugCache, nil},
-		{http.MethodGet, client.PathDebugPools, (*Server).debugPools, nil},
+		{http.MethodGet, wire.PathHistory, (*Server).history, []string{"num_messages", "full_text_len"}},
+		{http.MethodPost, wire.PathRelevant, (*Server).relevant, nil},
+		{http.MethodGet, wire.PathMute, (*Server).mute, nil},
+		{http.MethodPut, wire.PathMute, (*Server).setMute, nil},
+		{http.MethodPost, wire.PathMessages, (*Server).appendMessages, nil},
+		{http.MethodPost, wire.PathPreprocess, (*Server).preprocess, nil},
+		{http.MethodGet, wire.PathOdooModels, (*Server).odooModels, []string{"names"}},
+		{http.MethodPost, wire.PathOdooCall, (*Server).odooCall, nil},
+		{http.MethodDelete, wire.PathCache, (*Server).dropCache, []string{"chat", "model"}},
+		{http.MethodGet, wire.PathHealth, (*Server).health, nil},
+		{http.MethodGet, wire.PathReady, (*Server).ready, nil},
+		{http.MethodGet, wire.PathDebugCache, (*Server).debugCache, nil},
+		{http.MethodGet, wire.PathDebugPools, (*Server).debugPools, nil},
 	}
 }
 

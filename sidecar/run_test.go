@@ -18,8 +18,8 @@ import (
 	"time"
 
 	"hearth/cache"
-	"hearth/internal/testnet"
-	"hearth/internal/weaviatetest"
+	"hearth/internal/testing/testnet"
+	"hearth/internal/testing/weaviatetest"
 	"hearth/pool"
 	"hearth/pool/weaviate"
 )

@@ -26,7 +26,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"hearth/cache"
-	"hearth/client"
+	"hearth/client/wire"
 	"hearth/internal/clock"
 	"hearth/pool"
 	"hearth/pool/odoo"
@@ -223,7 +223,7 @@ func (s *Server) fasthttpServer(ctx context.Context, socket bool) *fasthttp.Serv
 	return &fasthttp.Server{
 		Handler:                      func(f *fasthttp.RequestCtx) { s.serve(ctx, f, socket, nil) },
 		ErrorHandler:                 func(f *fasthttp.RequestCtx, err error) { s.serve(ctx, f, socket, err) },
-		Name:                         client.ServerName,
+		Name:                         wire.ServerName,
 		Concurrency:                  s.cfg.Connections,
 		ReadBufferSize:               headerBytes,
 		ReadTimeout:                  s.readTimeout,

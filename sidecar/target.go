@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"hearth/client"
+	"hearth/client/wire"
 )
 
 // target is what a request asks for, as RFC 9112 splits it.
@@ -37,7 +37,7 @@ func (t target) local(socket bool) bool {
 }
 
 // parseQuery reads the query's parameters, of which a call knows a few: a slip in a name must not pass for a default.
-func (r *request) parseQuery(query string, known []string) *client.Problem {
+func (r *request) parseQuery(query string, known []string) *wire.Problem {
 	r.query.Parse(query)
 	given := make([]string, 0, 2)
 	for pair := range strings.SplitSeq(query, "&") {
@@ -48,13 +48,13 @@ func (r *request) parseQuery(query string, known []string) *client.Problem {
 		name, err := url.QueryUnescape(raw)
 		switch _, e := url.QueryUnescape(value); {
 		case raw == "":
-			return badField("query", "has a parameter without a name")
+			return wire.BadField("query", "has a parameter without a name")
 		case err != nil || !slices.Contains(known, name):
-			return badField(shortened(raw), "is not a parameter of this call")
+			return wire.BadField(shortened(raw), "is not a parameter of this call")
 		case e != nil:
-			return badField(name, "is not percent-encoded")
+			return wire.BadField(name, "is not percent-encoded")
 		case slices.Contains(given, name):
-			return badField(name, "is given more than once")
+			return wire.BadField(name, "is given more than once")
 		}
 		given = append(given, name)
 	}

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"hearth/client"
+	"hearth/client/wire"
 )
 
 func TestTargetsAreSplitAsTheirFormWants(t *testing.T) {
@@ -103,7 +103,7 @@ func TestParametersThatACallDoesNotTakeAreRefused(t *testing.T) {
 		"http://localhost/healthz?x=1": "x",
 	} {
 		resp, body := raw(t, New(Config{}), "GET "+target+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
-		var p client.Problem
+		var p wire.Problem
 		if err := json.Unmarshal([]byte(body), &p); err != nil || resp.StatusCode != 400 || p.Field != field || !strings.HasPrefix(p.Detail, field) {
 			t.Errorf("%s: %d %s, want a problem of %s", target, resp.StatusCode, body, field)
 		}

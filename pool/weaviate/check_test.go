@@ -12,8 +12,8 @@ import (
 
 	"github.com/weaviate/weaviate/entities/models"
 
-	"hearth/internal/testnet"
-	"hearth/internal/weaviatetest"
+	"hearth/internal/testing/testnet"
+	"hearth/internal/testing/weaviatetest"
 	"hearth/pool"
 )
 

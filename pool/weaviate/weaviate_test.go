@@ -21,8 +21,8 @@ import (
 	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
 	"go.uber.org/goleak"
 
-	"hearth/internal/testnet"
-	"hearth/internal/weaviatetest"
+	"hearth/internal/testing/testnet"
+	"hearth/internal/testing/weaviatetest"
 	"hearth/pool"
 )
 

@@ -16,7 +16,7 @@ import (
 	"syscall"
 
 	"hearth/e2e/servers"
-	"hearth/internal/contract"
+	"hearth/internal/testing/contract"
 )
 
 func main() {

@@ -1,47 +1,24 @@
-package client
+package wire
 
 import (
-	"cmp"
 	"encoding/json"
-	"fmt"
 	"time"
 )
 
-// Paths of the API. {chat_id} stands for one percent-encoded segment.
-const (
-	PathHistory    = "/v1/chats/{chat_id}/history"
-	PathRelevant   = "/v1/chats/{chat_id}/relevant"
-	PathMute       = "/v1/chats/{chat_id}/mute"
-	PathMessages   = "/v1/chats/{chat_id}/messages"
-	PathPreprocess = "/v1/preprocess"
-	PathOdooModels = "/v1/odoo/models"
-	PathOdooCall   = "/v1/odoo/call"
-	PathCache      = "/v1/cache"
-	PathHealth     = "/healthz"
-	PathReady      = "/readyz"
-	PathDebugCache = "/debug/cache"
-	PathDebugPools = "/debug/pools"
-)
+// Role says whose a message is. It is a plain string, so that programs can compare it with their own.
+type Role = string
 
-// Headers of Hearth's own.
+// The roles. A history holds those of the user and the assistant.
 const (
-	HeaderToken          = "X-Hearth-Token"
-	HeaderIdempotencyKey = "Idempotency-Key"
-	ServerName           = "hearth" // value of the Server header of every reply
-)
-
-// Parts of a preprocess reply, as its errors, cache and timings name them.
-const (
-	PartMute     = "mute_status"
-	PartRelevant = "relevant_messages"
-	PartOdoo     = "odoo_models"
-	PartHistory  = "history"
+	RoleUser      Role = "user"
+	RoleAssistant Role = "assistant"
+	RoleSystem    Role = "system"
 )
 
 // Message is one message of a chat. CreatedAt is in UTC.
 type Message struct {
 	ID        string    `json:"id"`
-	Role      string    `json:"role"`
+	Role      Role      `json:"role"`
 	Content   string    `json:"content"`
 	CreatedAt time.Time `json:"created_at"`
 }
@@ -54,7 +31,7 @@ type ScoredMessage struct {
 
 // PromptMessage is a message as a prompt wants it.
 type PromptMessage struct {
-	Role    string `json:"role"`
+	Role    Role   `json:"role"`
 	Content string `json:"content"`
 }
 
@@ -73,7 +50,7 @@ type RelevantRequest struct {
 	Count  int       `json:"count,omitempty"`
 	Mode   string    `json:"mode,omitempty"` // auto, bm25, near_text, near_vector or hybrid
 	Vector []float32 `json:"vector,omitempty"`
-	Roles  []string  `json:"roles,omitempty"`
+	Roles  []Role    `json:"roles,omitempty"`
 }
 
 // Relevant is the reply of POST relevant, best first. Mode is the one that was used, never auto.
@@ -96,7 +73,7 @@ type MuteStatus struct {
 // NewMessage is a message to write. ID is any string of up to 128 bytes that names the message within its
 // chat; with it, sending the message again changes nothing.
 type NewMessage struct {
-	Role       string         `json:"role"`
+	Role       Role           `json:"role"`
 	Content    string         `json:"content"`
 	ID         string         `json:"id,omitempty"`
 	CreatedAt  time.Time      `json:"created_at,omitzero"`
@@ -175,52 +152,4 @@ type Readiness struct {
 type UpstreamState struct {
 	State  string `json:"state"`
 	Detail string `json:"detail,omitempty"`
-}
-
-// Problem is an error as application/problem+json (RFC 9457), with three fields of Hearth's own.
-type Problem struct {
-	Type     string `json:"type"`
-	Title    string `json:"title"`
-	Status   int    `json:"status"`
-	Detail   string `json:"detail,omitempty"`
-	Field    string `json:"field,omitempty"`    // the field or parameter at fault
-	Upstream string `json:"upstream,omitempty"` // weaviate or odoo
-	// Retryable says that the same request may succeed later and does no harm when sent again.
-	Retryable bool `json:"retryable"`
-	// Items are the outcomes of a write's messages, where they differ.
-	Items []ItemOutcome `json:"items,omitempty"`
-	// Errors are those of a preprocess of which every part failed, or of several models.
-	Errors map[string]*Problem `json:"errors,omitempty"`
-}
-
-func (p *Problem) Error() string {
-	s := "hearth: " + p.Title
-	if detail := cmp.Or(p.firstFailure(), p.Detail); detail != "" {
-		s += ": " + detail
-	}
-	return s
-}
-
-// firstFailure says which of a write's messages is the first that is not known to be stored, and why.
-func (p *Problem) firstFailure() string {
-	for i, item := range p.Items {
-		if item.Outcome == outcomeStored {
-			continue
-		}
-		s := fmt.Sprintf("message %d of %d: %s", i+1, len(p.Items), item.Outcome)
-		if item.Detail != "" {
-			s += ", " + item.Detail
-		}
-		return s
-	}
-	return ""
-}
-
-const outcomeStored = "stored"
-
-// ItemOutcome is what became of one message of a write: stored, failed, or unknown.
-type ItemOutcome struct {
-	ID      string `json:"id"`
-	Outcome string `json:"outcome"`
-	Detail  string `json:"detail,omitempty"`
 }

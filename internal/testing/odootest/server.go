@@ -16,7 +16,7 @@ import (
 	"strings"
 	"sync"
 
-	"hearth/internal/testnet"
+	"hearth/internal/testing/testnet"
 )
 
 // Config says what server it is and who may come in. The zero value is an Odoo 19 with admin/admin.

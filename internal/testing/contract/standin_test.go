@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"hearth/internal/odootest"
-	"hearth/internal/testnet"
-	"hearth/internal/weaviatetest"
+	"hearth/internal/testing/odootest"
+	"hearth/internal/testing/testnet"
+	"hearth/internal/testing/weaviatetest"
 )
 
 func TestTheStandInsKeepTheContract(t *testing.T) {

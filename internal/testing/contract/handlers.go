@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"hearth/client"
-	"hearth/internal/lambdatest"
+	"hearth/internal/testing/lambdatest"
 )
 
 // RunHandlers loads chats past Hearth and compares every reply that handlers get through the extension with what was

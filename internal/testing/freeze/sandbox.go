@@ -22,10 +22,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"hearth/client"
-	"hearth/internal/lambdatest"
-	"hearth/internal/odootest"
-	"hearth/internal/testnet"
-	"hearth/internal/weaviatetest"
+	"hearth/internal/testing/lambdatest"
+	"hearth/internal/testing/odootest"
+	"hearth/internal/testing/testnet"
+	"hearth/internal/testing/weaviatetest"
 )
 
 const (

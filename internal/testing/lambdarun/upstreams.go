@@ -6,9 +6,9 @@ import (
 	"os"
 	"path/filepath"
 
-	"hearth/internal/odootest"
-	"hearth/internal/testnet"
-	"hearth/internal/weaviatetest"
+	"hearth/internal/testing/odootest"
+	"hearth/internal/testing/testnet"
+	"hearth/internal/testing/weaviatetest"
 )
 
 // upstreams are the stand-ins, behind TLS and as near as can be: what is measured is not their distance.

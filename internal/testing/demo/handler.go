@@ -20,7 +20,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"hearth/client"
-	"hearth/internal/lambdatest"
+	"hearth/internal/testing/lambdatest"
 )
 
 // handler makes one preprocess, in the language of the sample handler, and is the sample handler too.

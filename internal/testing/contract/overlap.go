@@ -11,7 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"hearth/client"
-	"hearth/internal/testnet"
+	"hearth/internal/testing/testnet"
 )
 
 // overlap lets a load read, then a write happen, and only then the load's answer come: what it fills the cache with

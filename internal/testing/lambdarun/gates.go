@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io"
 
-	"hearth/internal/lambdatest"
+	"hearth/internal/testing/lambdatest"
 )
 
 // What Hearth may cost on one whole CPU.

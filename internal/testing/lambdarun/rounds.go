@@ -7,7 +7,7 @@ import (
 	"os/exec"
 	"time"
 
-	"hearth/internal/lambdatest"
+	"hearth/internal/testing/lambdatest"
 )
 
 // freezeEvery is how many invocations come between two freezes.

@@ -16,9 +16,9 @@ import (
 	"sync"
 	"time"
 
-	"hearth/internal/odootest"
-	"hearth/internal/testnet"
-	"hearth/internal/weaviatetest"
+	"hearth/internal/testing/odootest"
+	"hearth/internal/testing/testnet"
+	"hearth/internal/testing/weaviatetest"
 )
 
 const (

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"hearth/internal/lambdatest"
+	"hearth/internal/testing/lambdatest"
 )
 
 // extension starts the binary as a sandbox's extension and returns it as a sidecar to ask.

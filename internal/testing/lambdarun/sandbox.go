@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"hearth/internal/lambdatest"
+	"hearth/internal/testing/lambdatest"
 )
 
 // cell is a way to run a function.

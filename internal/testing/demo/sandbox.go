@@ -14,7 +14,7 @@ import (
 
 	"hearth/client"
 	"hearth/internal/buildtags"
-	"hearth/internal/lambdatest"
+	"hearth/internal/testing/lambdatest"
 )
 
 //go:embed measure.py

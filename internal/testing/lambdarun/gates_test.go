@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"hearth/internal/lambdatest"
+	"hearth/internal/testing/lambdatest"
 )
 
 func TestPercentile(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 	"syscall"
 	"time"
 
-	"hearth/internal/lambdatest"
+	"hearth/internal/testing/lambdatest"
 )
 
 // options are the flags.

@@ -21,7 +21,7 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/protobuf/encoding/protojson"
 
-	"hearth/internal/testnet"
+	"hearth/internal/testing/testnet"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

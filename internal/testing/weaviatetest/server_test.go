@@ -15,7 +15,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/protobuf/types/known/emptypb"
 
-	"hearth/internal/testnet"
+	"hearth/internal/testing/testnet"
 )
 
 const schema = `{"class":"Message","properties":[{"name":"chat_id","dataType":["text"],"tokenization":"field"},` +

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"hearth/internal/lambdatest"
+	"hearth/internal/testing/lambdatest"
 )
 
 // Victim is a server that is a process of its own, and may be killed.

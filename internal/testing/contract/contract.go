@@ -19,7 +19,7 @@ import (
 	"testing"
 	"time"
 
-	"hearth/internal/testnet"
+	"hearth/internal/testing/testnet"
 )
 
 // Upstreams are the servers that the binary under test talks to.

@@ -24,7 +24,7 @@ import (
 
 	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
 
-	"hearth/internal/testnet"
+	"hearth/internal/testing/testnet"
 )
 
 // Version is what the stand-in says it is.

@@ -1,0 +1,69 @@
+package client
+
+import "hearth/client/wire"
+
+// DefaultAddr is where Hearth listens unless it is told otherwise.
+const DefaultAddr = "127.0.0.1:2774"
+
+// Paths of the API. {chat_id} stands for one percent-encoded segment.
+const (
+	PathHistory    = wire.PathHistory
+	PathRelevant   = wire.PathRelevant
+	PathMute       = wire.PathMute
+	PathMessages   = wire.PathMessages
+	PathPreprocess = wire.PathPreprocess
+	PathOdooModels = wire.PathOdooModels
+	PathOdooCall   = wire.PathOdooCall
+	PathCache      = wire.PathCache
+	PathHealth     = wire.PathHealth
+	PathReady      = wire.PathReady
+	PathDebugCache = wire.PathDebugCache
+	PathDebugPools = wire.PathDebugPools
+)
+
+// Headers of Hearth's own.
+const (
+	HeaderToken          = wire.HeaderToken
+	HeaderIdempotencyKey = wire.HeaderIdempotencyKey
+	ServerName           = wire.ServerName
+)
+
+// Parts of a preprocess reply, as its errors, cache and timings name them.
+const (
+	PartMute     = wire.PartMute
+	PartRelevant = wire.PartRelevant
+	PartOdoo     = wire.PartOdoo
+	PartHistory  = wire.PartHistory
+)
+
+// The bodies of requests and replies.
+type (
+	Role              = wire.Role
+	Message           = wire.Message
+	ScoredMessage     = wire.ScoredMessage
+	PromptMessage     = wire.PromptMessage
+	History           = wire.History
+	RelevantRequest   = wire.RelevantRequest
+	Relevant          = wire.Relevant
+	Mute              = wire.Mute
+	MuteStatus        = wire.MuteStatus
+	NewMessage        = wire.NewMessage
+	Appended          = wire.Appended
+	PreprocessRequest = wire.PreprocessRequest
+	Preprocess        = wire.Preprocess
+	Model             = wire.Model
+	Models            = wire.Models
+	Call              = wire.Call
+	Result            = wire.Result
+	Dropped           = wire.Dropped
+	Readiness         = wire.Readiness
+	UpstreamState     = wire.UpstreamState
+)
+
+// What Hearth refuses or cannot do.
+type (
+	Problem     = wire.Problem
+	Kind        = wire.Kind
+	ItemOutcome = wire.ItemOutcome
+	Outcome     = wire.Outcome
+)

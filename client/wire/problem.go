@@ -1,0 +1,161 @@
+package wire
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+)
+
+// Problem is an error as application/problem+json (RFC 9457), with fields of Hearth's own: Field, Upstream, Retryable,
+// Items and Errors.
+type Problem struct {
+	Type     string `json:"type"` // leads to the documentation of its [Kind]
+	Title    string `json:"title"`
+	Status   int    `json:"status"`
+	Detail   string `json:"detail,omitempty"`
+	Field    string `json:"field,omitempty"`    // the field or parameter at fault
+	Upstream string `json:"upstream,omitempty"` // weaviate or odoo
+	// Retryable says that the same request may succeed later and does no harm when sent again.
+	Retryable bool `json:"retryable"`
+	// Items are the outcomes of a write's messages, where they differ.
+	Items []ItemOutcome `json:"items,omitempty"`
+	// Errors are those of a preprocess of which every part failed, or of several models.
+	Errors map[string]*Problem `json:"errors,omitempty"`
+}
+
+// Kind is a type of [Problem].
+type Kind string
+
+// The kinds.
+const (
+	KindAnswerTooLarge Kind = "answer-too-large" // an upstream's answer has more bytes than the function's memory allows
+	KindBadBody        Kind = "bad-body"
+	KindBadField       Kind = "bad-field" // Field names it
+	KindForbidden      Kind = "forbidden"
+	KindHeaders        Kind = "headers"
+	KindInternal       Kind = "internal"        // the sidecar's log says why
+	KindKeyReused      Kind = "key-reused"      // the same key came before with another body
+	KindMayMissWrites  Kind = "may-miss-writes" // a replica may not show the last writes yet
+	KindMediaType      Kind = "media-type"
+	KindMethod         Kind = "method"
+	KindNoSuchCall     Kind = "no-such-call"
+	KindNotCached      Kind = "not-cached" // the request said only-if-cached
+	KindNotConfigured  Kind = "not-configured"
+	KindNotHTTP        Kind = "not-http"
+	KindOdoo           Kind = "odoo" // status and retryable follow Odoo's own answer
+	KindOverloaded     Kind = "overloaded"
+	KindPartial        Kind = "partial"    // Items says what was
+	KindPreprocess     Kind = "preprocess" // Errors says why
+	KindRedirected     Kind = "redirected"
+	KindSearchCutShort Kind = "search-cut-short" // the server's maximum of results hid messages
+	KindShuttingDown   Kind = "shutting-down"
+	KindSlowRequest    Kind = "slow-request"
+	KindTimeout        Kind = "timeout"
+	KindToken          Kind = "token"
+	KindTooLarge       Kind = "too-large"
+	KindUnknownOutcome Kind = "unknown-outcome" // a write was sent and no answer came
+	KindUnreachable    Kind = "unreachable"
+	KindWeaviate       Kind = "weaviate" // status and retryable follow Weaviate's own answer
+	KindWrongClass     Kind = "wrong-class"
+)
+
+// kinds says for each kind what its problems have unless a case of it says otherwise.
+func kinds() map[Kind]Problem {
+	return map[Kind]Problem{
+		KindAnswerTooLarge: {Status: 502, Title: "Answer too large"},
+		KindBadBody:        {Status: 400, Title: "The body is not what the call takes"},
+		KindBadField:       {Status: 400, Title: "A field is wrong"},
+		KindForbidden:      {Status: 403, Title: "Not a call of this machine's own"},
+		KindHeaders:        {Status: 431, Title: "Headers too large"},
+		KindInternal:       {Status: 500, Title: "Internal error"},
+		KindKeyReused:      {Status: 422, Title: "Idempotency key reused"},
+		KindMayMissWrites:  {Status: 503, Title: "Writes may be missing", Retryable: true},
+		KindMediaType:      {Status: 415, Title: "Not JSON"},
+		KindMethod:         {Status: 405, Title: "Method not allowed"},
+		KindNoSuchCall:     {Status: 404, Title: "No such call"},
+		KindNotCached:      {Status: 504, Title: "Not held"},
+		KindNotConfigured:  {Status: 503, Title: "Upstream not configured"},
+		KindNotHTTP:        {Status: 400, Title: "Not HTTP"},
+		KindOdoo:           {Status: 502, Title: "Odoo refused"},
+		KindOverloaded:     {Status: 503, Title: "Too many calls at once", Retryable: true},
+		KindPartial:        {Status: 502, Title: "Not everything was written"},
+		KindPreprocess:     {Status: 502, Title: "No part could be fetched"},
+		KindRedirected:     {Status: 502, Title: "Upstream's address redirects"},
+		KindSearchCutShort: {Status: 502, Title: "Search cut short"},
+		KindShuttingDown:   {Status: 503, Title: "Shutting down", Retryable: true},
+		KindSlowRequest:    {Status: 408, Title: "Request too slow"},
+		KindTimeout:        {Status: 504, Title: "No answer in time", Retryable: true},
+		KindToken:          {Status: 401, Title: "Token missing or wrong"},
+		KindTooLarge:       {Status: 413, Title: "Body too large"},
+		KindUnknownOutcome: {Status: 502, Title: "Outcome unknown"},
+		KindUnreachable:    {Status: 502, Title: "Upstream not reached", Retryable: true},
+		KindWeaviate:       {Status: 502, Title: "Weaviate refused"},
+		KindWrongClass:     {Status: 502, Title: "Class of the wrong shape"},
+	}
+}
+
+// docs is where the documentation explains each kind, under its own heading.
+const docs = "/docs/errors.md#"
+
+// NewProblem makes a problem of a kind, with the kind's status, title and retryability.
+func NewProblem(kind Kind, detail string) *Problem {
+	p := kinds()[kind]
+	p.Type, p.Detail = docs+string(kind), detail
+	return &p
+}
+
+// BadField makes the problem of a field that is wrong; what follows its name, as in "must be a number".
+func BadField(field, what string) *Problem {
+	p := NewProblem(KindBadField, field+" "+what)
+	p.Field = field
+	return p
+}
+
+// Kind is the problem's kind; empty if it is none of Hearth's.
+func (p *Problem) Kind() Kind {
+	kind, ours := strings.CutPrefix(p.Type, docs)
+	if !ours {
+		return ""
+	}
+	return Kind(kind)
+}
+
+func (p *Problem) Error() string {
+	s := "hearth: " + p.Title
+	if detail := cmp.Or(p.firstFailure(), p.Detail); detail != "" {
+		s += ": " + detail
+	}
+	return s
+}
+
+// firstFailure says which of a write's messages is the first that is not known to be stored, and why.
+func (p *Problem) firstFailure() string {
+	for i, item := range p.Items {
+		if item.Outcome == OutcomeStored {
+			continue
+		}
+		s := fmt.Sprintf("message %d of %d: %s", i+1, len(p.Items), item.Outcome)
+		if item.Detail != "" {
+			s += ", " + item.Detail
+		}
+		return s
+	}
+	return ""
+}
+
+// ItemOutcome is what became of one message of a write.
+type ItemOutcome struct {
+	ID      string  `json:"id"`
+	Outcome Outcome `json:"outcome"`
+	Detail  string  `json:"detail,omitempty"` // why it is not stored
+}
+
+// Outcome is what became of a write. It is a plain string.
+type Outcome = string
+
+// The outcomes.
+const (
+	OutcomeStored  Outcome = "stored"
+	OutcomeFailed  Outcome = "failed"  // it was not stored
+	OutcomeUnknown Outcome = "unknown" // no answer came: it may have been stored or not
+)

@@ -1,0 +1,37 @@
+// Package wire is the language of the localhost API: its paths and headers (this file), the bodies of requests and replies
+// (bodies.go), and its errors (problem.go). The sidecar and the Go client share it, and a message, a role and a mute have no
+// other type anywhere in Hearth.
+//
+// The package holds types and tables alone. It imports nothing but the standard library.
+package wire
+
+// Paths of the API. {chat_id} stands for one percent-encoded segment.
+const (
+	PathHistory    = "/v1/chats/{chat_id}/history"
+	PathRelevant   = "/v1/chats/{chat_id}/relevant"
+	PathMute       = "/v1/chats/{chat_id}/mute"
+	PathMessages   = "/v1/chats/{chat_id}/messages"
+	PathPreprocess = "/v1/preprocess"
+	PathOdooModels = "/v1/odoo/models"
+	PathOdooCall   = "/v1/odoo/call"
+	PathCache      = "/v1/cache"
+	PathHealth     = "/healthz"
+	PathReady      = "/readyz"
+	PathDebugCache = "/debug/cache"
+	PathDebugPools = "/debug/pools"
+)
+
+// Headers of Hearth's own.
+const (
+	HeaderToken          = "X-Hearth-Token"
+	HeaderIdempotencyKey = "Idempotency-Key"
+	ServerName           = "hearth" // value of the Server header of every reply
+)
+
+// Parts of a preprocess reply, as its errors, cache and timings name them.
+const (
+	PartMute     = "mute_status"
+	PartRelevant = "relevant_messages"
+	PartOdoo     = "odoo_models"
+	PartHistory  = "history"
+)

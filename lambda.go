@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -34,6 +35,16 @@ func register(ctx context.Context, s settings, p parts, memory *cache.Cache, onW
 		}).OnInvoke
 	}
 	return extension.Register(ctx, cfg)
+}
+
+// apiError is what the end of the API means for the process. In Lambda it is no reason to end: the function can do without the
+// API, but not without its extension.
+func (s *settings) apiError(ctx context.Context, err error, log *slog.Logger) error {
+	if s.inLambda() && ctx.Err() == nil {
+		log.Error("the API has ended", "error", err)
+		return nil
+	}
+	return err
 }
 
 // untilWarming returns when the upstreams may be warmed. INIT is billed, so on demand it ends first: waiting is closed.

@@ -218,14 +218,7 @@ func serve(ctx context.Context, environ []string) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	r, ctx := newRunning(ctx)
-	r.start("API", func() error {
-		err := api.Run(ctx, listeners...)
-		if s.inLambda() && ctx.Err() == nil {
-			p.log.Error("the API has ended", "error", err) // the function can do without; without us it could not
-			return nil
-		}
-		return err
-	})
+	r.start("API", func() error { return s.apiError(ctx, api.Run(ctx, listeners...), p.log) })
 	r.start("warming", func() error {
 		defer close(warmed)
 		s.untilWarming(ctx, waiting)

@@ -41,6 +41,7 @@ trap 'rm -rf "$work"' EXIT
 
 # The caller's own settings must not change the bytes.
 export GOFLAGS=-buildvcs=false GOWORK=off GOEXPERIMENT='' GOFIPS140=off CGO_ENABLED=0
+unset GOOS GOARCH
 
 go build -o "$work/layerzip" ./internal/layerzip
 

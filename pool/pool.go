@@ -32,6 +32,11 @@ import (
 	"hearth/internal/clock"
 )
 
+// ErrUnknownOutcome occurs when a write may have been carried out although no answer says so: it was sent, and the
+// connection broke or the time was over. The pool itself says so by [Error.Sent]; the clients of the upstreams know what
+// a write is, and wrap this error.
+var ErrUnknownOutcome = errors.New("unknown outcome")
+
 // Errors of a call that never reached the upstream.
 var (
 	// ErrQueueFull occurs when every slot is taken and Config.Queue callers wait already.

@@ -115,7 +115,7 @@ func (c chat) checkFound(got []client.ScoredMessage, count int) error {
 
 func (s *suite) pythonReads(t *testing.T, root string, loaded []chat) {
 	dir := t.TempDir()
-	text, err := os.ReadFile(filepath.Join(root, "internal", "contract", "testdata", "reader.py"))
+	text, err := os.ReadFile(filepath.Join(root, "internal", "testing", "contract", "testdata", "reader.py"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,7 +35,7 @@ func readUsers(name string) (map[string][][]string, error) {
 		if strings.TrimSpace(args) == "" {
 			return nil, fmt.Errorf("%s: %q: want packages, a colon and arguments of go test", name, line)
 		}
-		for _, p := range strings.FieldsSeq(packages) {
+		for p := range strings.FieldsSeq(packages) {
 			users[p] = append(users[p], strings.Fields(args))
 		}
 	}

@@ -308,3 +308,31 @@ func TestASharedConnectionThatIsSilentFailsNoSecondRequest(t *testing.T) {
 	s.get("/")
 	s.wantDefences(Stats{Dials: 2, Open: 1})
 }
+
+// The answer was in the kernel before the freeze: it says nothing of the connection since.
+func TestAnAnswerThatAFreezeHasPassedOverProvesNothing(t *testing.T) {
+	s := newSandbox(t, testnet.Config{}, nil)
+	leases := s.lease(1)
+	s.freeze(time.Second)
+	s.answer(leases)
+	s.breaks("hang")
+	s.want(http.StatusOK, write())
+	s.wantDefences(Stats{Dials: 2, Open: 2})
+}
+
+// An upstream that takes minutes to answer must not make a dead connection cost minutes.
+func TestTheWaitForADeadConnectionIsBoundedHoweverSlowTheUpstream(t *testing.T) {
+	s := newSandbox(t, testnet.Config{}, nil)
+	s.get("/")
+	for range 10 {
+		s.pool.stats.roundTrips.add(time.Minute)
+	}
+	s.freeze(time.Second)
+	s.breaks("hang")
+	begun := time.Now()
+	s.get("/")
+	if took := time.Since(begun); took < longestWait || took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	s.wantDefences(Stats{Races: 1, Dials: 2, Open: 1})
+}

@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"hearth/internal/clock"
 	"hearth/internal/guard"
 	"hearth/internal/testing/testnet"
 )
@@ -282,6 +283,35 @@ func TestADeadIdleConnection(t *testing.T) {
 			}
 			if n := arrivals.Load(); n != tc.arrivals {
 				t.Errorf("%d requests arrived, want %d", n, tc.arrivals)
+			}
+		})
+	}
+}
+
+// slow is an upstream without a wire that answers after a while.
+type slow time.Duration
+
+func (s slow) RoundTrip(r *http.Request) (*http.Response, error) {
+	select {
+	case <-time.After(time.Duration(s)):
+		return answer(http.StatusOK, "", "late")()
+	case <-r.Context().Done():
+		return nil, context.Cause(r.Context())
+	}
+}
+
+// Without Run every silence of a gap is a freeze, so here the whole time is frozen.
+func TestAFreezeLongerThanTheTimeoutEndsNoCall(t *testing.T) {
+	for frozen, want := range map[bool]error{true: nil, false: context.DeadlineExceeded} {
+		synctest.Test(t, func(t *testing.T) {
+			cfg := Config{Name: "upstream", URL: "http://127.0.0.1:1", Timeout: 5 * time.Second}
+			if frozen {
+				cfg.Pulse = clock.NewPulse(nil)
+			}
+			p := newPool(t, cfg)
+			p.retry.HTTPClient.Transport = slow(7 * time.Second)
+			if _, err := p.Do(t.Context(), Request{Method: http.MethodPost, Path: "/"}); !errors.Is(err, want) {
+				t.Errorf("frozen %v: %v", frozen, err)
 			}
 		})
 	}

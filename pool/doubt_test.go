@@ -129,7 +129,7 @@ func TestDialsFromBeforeAFreezeAreNoWarmth(t *testing.T) {
 
 func TestOwnRequestsDoNotTellHowManyConnectionsAreNeeded(t *testing.T) {
 	s := newSandbox(t, testnet.Config{}, func(c *Config) { c.MaxIdle = time.Minute })
-	if _, err := s.pool.Do(Own(t.Context()), Request{Method: http.MethodGet, Path: "/"}); err != nil {
+	if _, err := s.pool.Do(With(t.Context(), Options{Background: true}), Request{Method: http.MethodGet, Path: "/"}); err != nil {
 		t.Fatal(err)
 	}
 	s.freeze(time.Hour)
@@ -282,7 +282,7 @@ func TestAfterAFreezeARepeatableWriteIsSentOnce(t *testing.T) {
 	s.breaks("hang")
 	req := write()
 	req.Repeatable = true
-	if _, err := s.pool.Do(Proven(t.Context()), req); err != nil {
+	if _, err := s.pool.Do(With(t.Context(), Options{Proven: true}), req); err != nil {
 		t.Fatal(err)
 	}
 	s.wantConns(2, 2)

@@ -9,7 +9,7 @@
 // owns a connection can know whether it has proved itself since.
 //
 // The package knows nothing of what is asked: that is in pool/weaviate and pool/odoo. It never retries a
-// request that may have changed something unless the caller said that it is [Repeatable].
+// request that may have changed something unless the caller said that it may ([Options]).
 package pool
 
 import (
@@ -171,7 +171,7 @@ func (p *Pool) RoundTrip(req *http.Request) (_ *http.Response, err error) {
 	defer p.calls.Done()
 	ctx := req.Context()
 	if req.Method == http.MethodGet || req.Method == http.MethodHead {
-		ctx = Repeatable(ctx)
+		ctx = With(ctx, Options{Repeatable: true})
 	}
 	ctx, cancel := p.cfg.Pulse.WithTimeout(ctx, p.cfg.Timeout)
 	defer cancel()
@@ -189,7 +189,7 @@ func (p *Pool) RoundTrip(req *http.Request) (_ *http.Response, err error) {
 		return nil, ErrClosed
 	}
 	out := req.Clone(ctx)
-	maps.Copy(out.Header, passedHeaders(ctx))
+	maps.Copy(out.Header, optionsOf(ctx).Header)
 	if p.cfg.UserAgent != "" {
 		out.Header.Set("User-Agent", p.cfg.UserAgent)
 	}
@@ -221,7 +221,7 @@ func (p *Pool) enter() bool {
 func (p *Pool) Warm(ctx context.Context) error {
 	n, shared := p.conns.usual()
 	if shared {
-		_, err := p.Do(Own(ctx), p.cfg.Ping)
+		_, err := p.Do(With(ctx, Options{Background: true}), p.cfg.Ping)
 		if _, ok := errors.AsType[*RedirectError](err); ok {
 			return nil // an answer, whatever it says
 		}
@@ -242,54 +242,6 @@ func (p *Pool) Close() {
 	p.conns.close()
 	p.calls.Wait()
 	p.work.Wait()
-}
-
-type ctxKey int
-
-const (
-	repeatableKey ctxKey = iota
-	provenKey
-	ownKey
-	headersKey
-	sentKey
-)
-
-// Repeatable marks the requests made under the context as safe to send twice, whatever their method.
-func Repeatable(ctx context.Context) context.Context {
-	return context.WithValue(ctx, repeatableKey, true)
-}
-
-func repeatable(ctx context.Context) bool {
-	v, _ := ctx.Value(repeatableKey).(bool)
-	return v
-}
-
-// Proven keeps the requests made under the context off connections that a freeze may have broken. It is for writes: a
-// copy of one that got stuck there may arrive after the next write, and undo it.
-func Proven(ctx context.Context) context.Context { return context.WithValue(ctx, provenKey, true) }
-
-func wantsProven(ctx context.Context) bool {
-	v, _ := ctx.Value(provenKey).(bool)
-	return v || !repeatable(ctx)
-}
-
-// Own marks the requests made under the context as Hearth's own: how many of them go out at once says nothing about
-// how many connections callers need.
-func Own(ctx context.Context) context.Context { return context.WithValue(ctx, ownKey, true) }
-
-func isOwn(ctx context.Context) bool {
-	v, _ := ctx.Value(ownKey).(bool)
-	return v
-}
-
-// PassHeaders adds h to every request made under the context: how trace headers reach the upstreams.
-func PassHeaders(ctx context.Context, h http.Header) context.Context {
-	return context.WithValue(ctx, headersKey, h)
-}
-
-func passedHeaders(ctx context.Context) http.Header {
-	h, _ := ctx.Value(headersKey).(http.Header)
-	return h
 }
 
 // unwrapURLError drops the method and URL that net/http puts before an error: the URL says nothing that the

@@ -54,7 +54,7 @@ func TestCheckRetry(t *testing.T) {
 		if tc.err == nil {
 			resp = &http.Response{StatusCode: tc.status}
 		}
-		if again, err := checkRetry(Repeatable(t.Context()), resp, tc.err); again != tc.repeatable || err != nil {
+		if again, err := checkRetry(With(t.Context(), Options{Repeatable: true}), resp, tc.err); again != tc.repeatable || err != nil {
 			t.Errorf("%s, repeatable: %v, %v", tc.name, again, err)
 		}
 		if again, err := checkRetry(t.Context(), resp, tc.err); again != tc.once || err != nil {
@@ -62,7 +62,7 @@ func TestCheckRetry(t *testing.T) {
 		}
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
-		if again, err := checkRetry(Repeatable(ended), resp, tc.err); again || !errors.Is(err, context.Canceled) {
+		if again, err := checkRetry(With(ended, Options{Repeatable: true}), resp, tc.err); again || !errors.Is(err, context.Canceled) {
 			t.Errorf("%s, cancelled: %v, %v", tc.name, again, err)
 		}
 	}

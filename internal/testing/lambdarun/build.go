@@ -41,7 +41,7 @@ func build(ctx context.Context, dir string, o options) (b builds, err error) {
 		args := append([]string{"-C", pkg, "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=", "-o", path}, flags...)
 		return path, command("go", append(args, ".")...)
 	}
-	if b.bare, err = binary("bare", "./internal/lambdarun/bare"); err != nil {
+	if b.bare, err = binary("bare", "./internal/testing/lambdarun/bare"); err != nil {
 		return b, err
 	}
 	if b.handler, err = binary("bootstrap", "./examples/go"); err != nil {

@@ -38,7 +38,7 @@ func (p *Pool) exchange(req *http.Request) (*http.Response, error) {
 	var pause time.Duration
 	var wait <-chan time.Time // until the request is sent once more
 	race := func() {
-		if !p.cfg.NoRace {
+		if !p.cfg.Policy.NoRace {
 			pause = p.shortWait()
 			wait = time.After(pause)
 		}
@@ -62,7 +62,7 @@ func (p *Pool) exchange(req *http.Request) (*http.Response, error) {
 					pause = min(2*pause, longestWait)
 					wait = time.After(pause)
 				}
-			case replayed, !r.reused, p.cfg.NoReplay, final(r.err):
+			case replayed, !r.reused, p.cfg.Policy.NoReplay, final(r.err):
 				return nil, r.err
 			default:
 				replayed, wait = true, nil

@@ -192,14 +192,14 @@ func TestASafeCallIsReplayedOnceWhenAnOpenConnectionBreaks(t *testing.T) {
 }
 
 func TestWithoutTheDefencesAFreezeIsSeen(t *testing.T) {
-	s := newSandbox(t, testnet.Config{}, func(c *Config) { c.NoRace, c.Timeout = true, time.Second })
+	s := newSandbox(t, testnet.Config{}, func(c *Config) { c.Policy.NoRace, c.Timeout = true, time.Second })
 	s.get("/")
 	s.freeze(time.Second)
 	s.breaks("hang")
 	if err := s.fails(t.Context(), Request{Method: http.MethodGet, Path: "/"}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("without the race: %v", err)
 	}
-	s = newSandbox(t, testnet.Config{}, func(c *Config) { c.NoReplay = true })
+	s = newSandbox(t, testnet.Config{}, func(c *Config) { c.Policy.NoReplay = true })
 	s.get("/")
 	s.breaks("cut")
 	if err := s.fails(t.Context(), Request{Method: http.MethodGet, Path: "/"}); !err.Sent {

@@ -69,9 +69,14 @@ type Config struct {
 	Variable    string                // that holds URL, to be named where the address is wrong
 	Logger      *slog.Logger          // nil discards
 
-	// NoRace and NoReplay leave out what keeps a freeze from being seen, for tests that show what it is good for. NoReplay
-	// goes without retries too: they would replay the request, only later.
-	NoRace, NoReplay bool
+	Policy Policy // what the pool does about connections that broke unseen; the zero value does all of it
+}
+
+// Policy says what a pool leaves out of that which hides broken connections from callers. Who measures what a part of it
+// is good for leaves that part out; nobody else should.
+type Policy struct {
+	NoRace   bool // after a freeze a request waits for its connection, dead or alive, until its time is over
+	NoReplay bool // a connection that breaks fails its request; there are no retries either: they would send it again, only later
 }
 
 func (c Config) withDefaults() Config {
@@ -84,7 +89,7 @@ func (c Config) withDefaults() Config {
 		c.Answers = NewAnswers(32<<20, math.MaxInt64)
 	}
 	c.Retries = max(0, cmp.Or(c.Retries, 2))
-	if c.NoReplay {
+	if c.Policy.NoReplay {
 		c.Retries = 0
 	}
 	if c.Ping.Method == "" {

@@ -243,6 +243,7 @@ func TestTidy(t *testing.T) {
 		"one\ntwo":      "one\ntwo",
 		"it broke\n  File \"/x.py\", line 1\nhere": "it broke\nhere",
 		"see File \"/x.py\"":                       "see File \"/x.py\"",
+		"a\xff\xffb":                               "a�b",
 		"a\x1fb\x7fc d":                            "a b c d",
 		"it broke\n" + traceback + "\nx()":         "it broke",
 		strings.Repeat("x", maxMessage):            strings.Repeat("x", maxMessage),
@@ -257,6 +258,39 @@ func TestTidy(t *testing.T) {
 func TestAnErrorWithoutAReasonSaysSo(t *testing.T) {
 	_, err := overJSON2(answering(422, exception("odoo.exceptions.UserError", " \n"))).Call(t.Context(), Call{Model: "m", Method: "read"})
 	told{status: 422, name: "UserError", message: "Odoo gave no reason"}.check(t, nil, err)
+}
+
+// Not every status that Odoo does not send says something of the call.
+func TestWhatAStatusSaysThatIsNotOdoos(t *testing.T) {
+	for _, c := range []struct {
+		status                     int
+		retryable, refused, unsure bool
+	}{
+		{200, false, false, true},
+		{299, false, false, true},
+		{300, false, false, false},
+		{400, false, false, false},
+		{401, false, true, false},
+		{402, false, false, false},
+		{403, false, true, false},
+		{404, false, false, false},
+		{429, true, false, false},
+		{499, false, false, false},
+		{500, false, false, true},
+		{501, false, false, true},
+		{502, true, false, true},
+		{503, true, false, true},
+		{504, true, false, true},
+		{505, false, false, true},
+	} {
+		e := strange("x", c.status)
+		if e.Retryable != c.retryable || e.refused != c.refused || e.unsure != c.unsure {
+			t.Errorf("%d: %+v", c.status, e)
+		}
+	}
+	if e := absent(JSON2, ""); strings.Contains(e.Message, "database") {
+		t.Errorf("without a database: %v", e)
+	}
 }
 
 func TestAShortKeyDoesNotTearUpWords(t *testing.T) {

@@ -137,6 +137,17 @@ func TestAnArgumentListWithRoomIsNotWrittenTo(t *testing.T) {
 	}
 }
 
+func TestAContextOfNullIsLeftOutHoweverItIsWritten(t *testing.T) {
+	f := answering(200, `1`)
+	call := Call{Model: "m", Method: "foo", Kwargs: map[string]json.RawMessage{"context": json.RawMessage(" null\n")}}
+	if _, err := overJSON2(f).Call(t.Context(), call); err != nil {
+		t.Fatal(err)
+	}
+	if got := string(f.requests()[0].Body); got != `{}` {
+		t.Errorf("sent %s", got)
+	}
+}
+
 func TestNamesOfModelsAndMethods(t *testing.T) {
 	long := strings.Repeat("a", maxName)
 	for _, name := range []string{"a", "A", "z", "Z", "x_0", "x9", long} {
@@ -144,7 +155,7 @@ func TestNamesOfModelsAndMethods(t *testing.T) {
 			t.Errorf("%.20s is refused", name)
 		}
 	}
-	for _, name := range []string{"res.partner", "0", "9x.0", "_", "a._b"} {
+	for _, name := range []string{"res.partner", "0", "9", "9x.0", "_", "a._b"} {
 		if !ValidModel(name) || isMethod(name) {
 			t.Errorf("%s must be a model's name and no method's", name)
 		}

@@ -31,6 +31,8 @@ func TestWhatIsJSONToPythonAlone(t *testing.T) {
 		{`"\ud83dnude00"`, `"\ufffdnude00"`},
 		{`"\uD83D\uDE00\u0039\u00Ff\uFFFF"`, `"\uD83D\uDE00\u0039\u00Ff\uFFFF"`},
 		{`"\uD9FF\uDE09"`, `"\uD9FF\uDE09"`},
+		{`"\ud83d\nde00"`, `"\ufffd\nde00"`},
+		{`"\ud9ff"`, `"\ufffd"`},
 		{`"\u0041\ud83d"`, `"\u0041\ufffd"`},
 		{`"\ud83d"`, `"\ufffd"`},
 		{`"\uDE00\uD83D"`, `"\ufffd\ufffd"`},

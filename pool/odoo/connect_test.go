@@ -166,7 +166,7 @@ func TestConnectingWhereAnAnswerIsMissing(t *testing.T) {
 	if err := c.Connect(t.Context()); err != nil || c.State() != (State{true, JSON2, "", 2, "fr_BE"}) {
 		t.Errorf("without its version: %+v, %v", c.State(), err)
 	}
-	f := &fake{Handler: probed}
+	f := &fake{Handler: server{common: common17, uid: uid7}}
 	err := New(unreachable(f, "/json/2/"), user).Connect(t.Context())
 	if _, ok := errors.AsType[*pool.Error](err); !ok || slices.Contains(f.paths(), "/jsonrpc") {
 		t.Errorf("without the answer to the probe: %v, asked %v", err, f.paths())
@@ -216,6 +216,9 @@ func TestTheConfigIsCheckedAtOnce(t *testing.T) {
 	}
 	if err := (Config{Protocol: JSONRPC, DB: "demo", Key: key}).Validate(); err == nil {
 		t.Error("jsonrpc passed without a user")
+	}
+	if err := (Config{Protocol: JSONRPC, User: "admin", UID: 2, Key: key}).Validate(); err == nil {
+		t.Error("jsonrpc passed without a database")
 	}
 	if err := (Config{Key: key}).Validate(); err != nil {
 		t.Error(err)

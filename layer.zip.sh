@@ -47,7 +47,7 @@ go build -o "$work/layerzip" ./internal/layerzip
 
 layer() { # <Lambda's name of the architecture> <Go's>
 	GOOS=linux GOARCH=$2 GOAMD64=v1 GOARM64=v8.0 go build -tags "$(<internal/buildtags/tags)" -trimpath \
-		-ldflags "-s -w -buildid= -X main.version=$version" -o "$work/$1/hearth" .
+		-ldflags "-s -w -buildid= -X hearth/internal/app.version=$version" -o "$work/$1/hearth" .
 	"$work/layerzip" -o "dist/hearth-layer-$1.zip" -arch "$1" -extension "$work/$1/hearth" -python client/python
 }
 

@@ -1,8 +1,10 @@
-package main
+package settings
 
 import (
+	"crypto/x509"
 	"maps"
 	"math"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -16,11 +18,11 @@ import (
 
 // These are the defaults of docs/configuration.md.
 func TestDefaultsAreGood(t *testing.T) {
-	s, err := readSettings(nil)
+	s, err := Read(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := settings{
+	want := Settings{
 		Addr:                "127.0.0.1:2774",
 		WeaviateConnections: 5, WeaviateTimeout: 5 * time.Second,
 		MessageClass: "Message", MessageFields: []string{"chat_id", "role", "content", "created_at"},
@@ -37,7 +39,7 @@ func TestDefaultsAreGood(t *testing.T) {
 	if !reflect.DeepEqual(s, want) {
 		t.Errorf("%+v,\nwant %+v", s, want)
 	}
-	if n := s.cacheBytes(); n != 64<<20 {
+	if n := s.CacheSize(); n != 64<<20 {
 		t.Errorf("the cache has %d bytes", n)
 	}
 }
@@ -63,12 +65,12 @@ func TestTheBoundsOfEveryNumber(t *testing.T) {
 		"HEARTH_ADDR":                 {[]string{"localhost:0", "127.255.0.1:65535", "[::1]:1"}, []string{"localhost:65536", "128.0.0.1:1", "[::2]:1", ":1", "hearth:1"}},
 	} {
 		for _, value := range tc.good {
-			if _, err := readSettings([]string{name + "=" + value}); err != nil {
+			if _, err := Read([]string{name + "=" + value}); err != nil {
 				t.Errorf("%s=%s: %v", name, value, err)
 			}
 		}
 		for _, value := range tc.bad {
-			if _, err := readSettings([]string{name + "=" + value}); err == nil || !strings.HasPrefix(err.Error(), name+": ") {
+			if _, err := Read([]string{name + "=" + value}); err == nil || !strings.HasPrefix(err.Error(), name+": ") {
 				t.Errorf("%s=%s: %v, want a fault", name, value, err)
 			}
 		}
@@ -115,7 +117,7 @@ func TestEveryFaultIsNamedByItsVariable(t *testing.T) {
 		"HEARTH_TLS_CA=/does/not/exist": "HEARTH_TLS_CA: cannot be read: no such file or directory", "HEARTH_TLS_CA=" + strings.Repeat("x", 5000): "HEARTH_TLS_CA: cannot be read: file name too long", "HEARTH_TLS_CA=/dev/null": "HEARTH_TLS_CA: must be a file with PEM certificates",
 		"HEARTH_LOG_LEVEL=loud": "HEARTH_LOG_LEVEL: must be debug, info, warn or error", "HEARTH_STRICT=perhaps": "HEARTH_STRICT: must be true or false",
 	} {
-		_, err := readSettings(strings.Split(env, "\n"))
+		_, err := Read(strings.Split(env, "\n"))
 		if err == nil || strings.Count(err.Error(), "\n") != 0 || !strings.HasPrefix(err.Error()+": ", want+": ") {
 			t.Errorf("%q: %v, want one fault of %s", env, err, want)
 		}
@@ -134,26 +136,26 @@ func TestWhereWeaviateAnswersGRPC(t *testing.T) {
 		"https://notweaviate.cloud":                         "https://notweaviate.cloud:50051",
 		"":                                                  "",
 	} {
-		s, err := readSettings([]string{"HEARTH_WEAVIATE_URL=" + url})
+		s, err := Read([]string{"HEARTH_WEAVIATE_URL=" + url})
 		if err != nil || s.WeaviateGRPCURL != want {
 			t.Errorf("%q: %q, want %q, %v", url, s.WeaviateGRPCURL, want, err)
 		}
 	}
-	s, err := readSettings([]string{"HEARTH_WEAVIATE_URL=https://x.weaviate.cloud", "HEARTH_WEAVIATE_GRPC_URL=http://proxy:443"})
+	s, err := Read([]string{"HEARTH_WEAVIATE_URL=https://x.weaviate.cloud", "HEARTH_WEAVIATE_GRPC_URL=http://proxy:443"})
 	if err != nil || s.WeaviateGRPCURL != "http://proxy:443" {
 		t.Errorf("what is set does not hold: %q, %v", s.WeaviateGRPCURL, err)
 	}
 }
 
 func TestRolesAndHeadersAreRead(t *testing.T) {
-	s, err := readSettings([]string{
+	s, err := Read([]string{
 		"HEARTH_MESSAGE_ROLES= user | human , assistant|ai|bot ", "HEARTH_WEAVIATE_HEADERS= X-A=a%2C%20b , X-B=, ",
 		"HEARTH_MUTE_FIELDS=chat,muted", "HEARTH_MESSAGE_FIELDS=c,r,t,_creationTimeUnix",
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := s.weaviate(nil)
+	w := s.Weaviate(nil)
 	if !slices.Equal(w.Message.User, []string{"user", "human"}) || !slices.Equal(w.Message.Assistant, []string{"assistant", "ai", "bot"}) {
 		t.Errorf("the roles are %q and %q", w.Message.User, w.Message.Assistant)
 	}
@@ -166,19 +168,19 @@ func TestRolesAndHeadersAreRead(t *testing.T) {
 }
 
 func TestAllFaultsAreListedAtOnce(t *testing.T) {
-	s, err := readSettings([]string{"HEARTH_ADDR=x", "HEARTH_WORKERS=no", "HEARTH_TTL_MUTE=no", "HEARTH_ODOO_DB=d", "HEARTH_WEAVIATE_URI=typo"})
+	s, err := Read([]string{"HEARTH_ADDR=x", "HEARTH_WORKERS=no", "HEARTH_TTL_MUTE=no", "HEARTH_ODOO_DB=d", "HEARTH_WEAVIATE_URI=typo"})
 	for _, want := range []string{"HEARTH_ADDR", "HEARTH_WORKERS", "HEARTH_TTL_MUTE", "HEARTH_ODOO_URL"} {
 		if err == nil || !strings.Contains(err.Error(), want+": ") {
 			t.Errorf("%s is not in %v", want, err)
 		}
 	}
-	if !slices.Equal(s.unknown, []string{"HEARTH_WEAVIATE_URI"}) {
-		t.Errorf("unknown: %v", s.unknown)
+	if !slices.Equal(s.Unknown, []string{"HEARTH_WEAVIATE_URI"}) {
+		t.Errorf("unknown: %v", s.Unknown)
 	}
 	for range 10 { // a map has no order
-		s, _ := readSettings([]string{"HEARTH_C=1", "HEARTH_A=1", "HEARTH_B=", "HEARTH_D=1", "AWS_E=1", "HEARTH_FETCH_ALLOW=x"})
-		if !slices.Equal(s.unknown, []string{"HEARTH_A", "HEARTH_B", "HEARTH_C", "HEARTH_D"}) {
-			t.Fatalf("unknown: %v", s.unknown)
+		s, _ := Read([]string{"HEARTH_C=1", "HEARTH_A=1", "HEARTH_B=", "HEARTH_D=1", "AWS_E=1", "HEARTH_FETCH_ALLOW=x"})
+		if !slices.Equal(s.Unknown, []string{"HEARTH_A", "HEARTH_B", "HEARTH_C", "HEARTH_D"}) {
+			t.Fatalf("unknown: %v", s.Unknown)
 		}
 	}
 }
@@ -189,8 +191,8 @@ func TestAFaultTakesAwayItsOwnUpstreamOnly(t *testing.T) {
 		"HEARTH_ODOO_PROTOCOL=x": {true, false}, "HEARTH_MESSAGE_CLASS=x": {false, true}, "HEARTH_WEAVIATE_TIMEOUT=x": {false, true},
 		"HEARTH_MUTE_CLASS=x": {false, true}, "HEARTH_TLS_CA=/nowhere": {false, false}, "HEARTH_WORKERS=x": {false, false},
 	} {
-		s, err := readSettings(append(good, fault))
-		s = s.without(err)
+		s, err := Read(append(good, fault))
+		s = s.WithoutFaulty(err)
 		if got := [2]bool{s.WeaviateURL != "", s.OdooURL != ""}; got != left {
 			t.Errorf("%s leaves weaviate, odoo %v, want %v (%v)", fault, got, left, err)
 		}
@@ -198,7 +200,7 @@ func TestAFaultTakesAwayItsOwnUpstreamOnly(t *testing.T) {
 }
 
 func TestListsAreTrimmedAndEmptyIsUnset(t *testing.T) {
-	s, err := readSettings([]string{
+	s, err := Read([]string{
 		"HEARTH_ODOO_READS=read,\n search_count\n", "HEARTH_ODOO_ROUTES= a\t,b b ", "HEARTH_WORKERS=", "HEARTH_TTL_MUTE=", "HEARTH_MESSAGE_CLASS= \n",
 	})
 	if err != nil || s.OdooReads[1] != "search_count" || s.OdooRoutes[0] != "a" || s.OdooRoutes[1] != "b b" || s.Workers != 5 ||
@@ -218,15 +220,15 @@ func TestWhiteSpaceAroundAValueIsNoPartOfIt(t *testing.T) {
 		}
 		padded = append(padded, name+"="+value)
 	}
-	want, err := readSettings(plain)
+	want, err := Read(plain)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := readSettings(padded)
+	got, err := Read(padded)
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v, want %+v", got, err, want)
 	}
-	s, err := readSettings([]string{"AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001", "AWS_SESSION_TOKEN= a\nb\n"})
+	s, err := Read([]string{"AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001", "AWS_SESSION_TOKEN= a\nb\n"})
 	if err != nil || s.SessionToken != " a\nb\n" {
 		t.Errorf("Lambda's own credential is not as it stands: %q, %v", s.SessionToken, err)
 	}
@@ -248,8 +250,8 @@ func TestTheTokenIsDerivedInLambdaOnly(t *testing.T) {
 		{[]string{lambda, "AWS_CONTAINER_AUTHORIZATION_TOKEN=session"}, derived, "AWS_CONTAINER_AUTHORIZATION_TOKEN"},
 		{[]string{lambda}, "", ""},
 	} {
-		s, err := readSettings(c.env)
-		if token, from := s.token(); err != nil || token != c.want || from != c.from {
+		s, err := Read(c.env)
+		if token, from := s.CallersToken(); err != nil || token != c.want || from != c.from {
 			t.Errorf("%v: %q from %q, %v", c.env, token, from, err)
 		}
 		if inLambda := s.RuntimeAPI != ""; (s.Socket == "/tmp/hearth.sock") != inLambda {
@@ -262,8 +264,8 @@ func TestTheCacheFollowsTheFunctionsMemory(t *testing.T) {
 	for env, want := range map[string]int64{
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=128": 16 << 20, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=10240": 64 << 20, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=-1": 64 << 20, "HEARTH_CACHE_BYTES=32MiB": 32 << 20,
 	} {
-		if s, err := readSettings([]string{env}); err != nil || s.cacheBytes() != want {
-			t.Errorf("%s: %d, %v", env, s.cacheBytes(), err)
+		if s, err := Read([]string{env}); err != nil || s.CacheSize() != want {
+			t.Errorf("%s: %d, %v", env, s.CacheSize(), err)
 		}
 	}
 }
@@ -274,8 +276,8 @@ func TestTheBoundOfAnAnswer(t *testing.T) {
 		"": 16 << 20, "HEARTH_CACHE_BYTES=20MiB": 5 << 20, "HEARTH_CACHE_BYTES=256KiB": 4 << 20,
 		"HEARTH_CACHE_BYTES=20MiB\nHEARTH_MAX_BODY=3MiB": 6 << 20, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=256": 8 << 20,
 	} {
-		if s, err := readSettings(strings.Split(env, "\n")); err != nil || s.answerBytes() != want {
-			t.Errorf("%q: %d, want %d, %v", env, s.answerBytes(), want, err)
+		if s, err := Read(strings.Split(env, "\n")); err != nil || s.AnswerSize() != want {
+			t.Errorf("%q: %d, want %d, %v", env, s.AnswerSize(), want, err)
 		}
 	}
 }
@@ -295,7 +297,7 @@ func TestTheSizesOfThePools(t *testing.T) {
 		{[]string{managed, concurrency + "100"}, 64, 8},
 		{[]string{managed, concurrency + "100", "HEARTH_WEAVIATE_CONNECTIONS=3", "HEARTH_ODOO_CONNECTIONS=9"}, 3, 9},
 	} {
-		s, err := readSettings(tc.env)
+		s, err := Read(tc.env)
 		if err != nil || s.WeaviateConnections != tc.weaviate || s.OdooConnections != tc.odoo {
 			t.Errorf("%v: %d and %d, want %d and %d, %v", tc.env, s.WeaviateConnections, s.OdooConnections, tc.weaviate, tc.odoo, err)
 		}
@@ -304,9 +306,31 @@ func TestTheSizesOfThePools(t *testing.T) {
 
 func TestOnlyASnapshotHoldsNoConnections(t *testing.T) {
 	for kind, want := range map[string]uint64{"": 0, "on-demand": 0, "snap-start": 1, "provisioned-concurrency": 0, "lambda-managed-instances": 0} {
-		if s, err := readSettings([]string{"AWS_LAMBDA_INITIALIZATION_TYPE=" + kind}); err != nil || s.keepFrom() != want {
-			t.Errorf("%q: connections are kept from freeze %d on, %v", kind, s.keepFrom(), err)
+		if s, err := Read([]string{"AWS_LAMBDA_INITIALIZATION_TYPE=" + kind}); err != nil || s.KeepFrom() != want {
+			t.Errorf("%q: connections are kept from freeze %d on, %v", kind, s.KeepFrom(), err)
 		}
+	}
+}
+
+func TestTheRootsAreAddedToTheSystems(t *testing.T) {
+	ca := certificate(t)
+	s, err := Read([]string{"HEARTH_TLS_CA=" + ca})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pem, err := os.ReadFile(ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := x509.SystemCertPool() // TestMain has put one there
+	if err != nil || want.Equal(x509.NewCertPool()) {
+		t.Fatalf("the system has no roots: %v", err)
+	}
+	if !want.AppendCertsFromPEM(pem) || !s.Roots()().Equal(want) {
+		t.Error("the roots are not those of the system and of the file")
+	}
+	if s, _ := Read(nil); s.Roots() != nil {
+		t.Error("without a file the system's roots are read before they are needed")
 	}
 }
 
@@ -315,24 +339,24 @@ func TestTheRoomsAreToldWhatIsSet(t *testing.T) {
 	for name, value := range goodValues(certificate(t)) {
 		environ = append(environ, name+"="+value)
 	}
-	s, err := readSettings(append(environ, "HEARTH_TTL_MUTE=4s/5s/6s"))
+	s, err := Read(append(environ, "HEARTH_TTL_MUTE=4s/5s/6s"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, tc := range []struct{ got, want any }{
-		{s.policies(), map[cache.Resource]cache.Policy{
+		{s.Policies(), map[cache.Resource]cache.Policy{
 			cache.History: {}, cache.Relevant: {Fresh: time.Second, WhileRevalidate: 2 * time.Second, IfError: 3 * time.Second},
 			cache.Mute:     {Fresh: 4 * time.Second, WhileRevalidate: 5 * time.Second, IfError: 6 * time.Second},
 			cache.OdooRead: {Fresh: 1}, cache.OdooModels: {Fresh: time.Minute},
 		}},
-		{s.weaviate(nil), weaviate.Config{
+		{s.Weaviate(nil), weaviate.Config{
 			APIKey: "k", Headers: map[string]string{"X-Key": "a,b"}, Consistency: "QUORUM", Tenant: "t", Vector: "v",
 			Message: weaviate.MessageClass{
 				Class: "Msg", ChatID: "a", Role: "b", Content: "c", CreatedAt: "_d", User: []string{"user", "human"}, Assistant: []string{"ai"},
 			},
 			Mute: weaviate.MuteClass{Class: "M1", ChatID: "x", Muted: "y", Until: "z"},
 		}},
-		{s.odoo(nil), odoo.Config{DB: "d", User: "u", Key: "k", UID: 7, Protocol: "jsonrpc", Lang: "sr@latin", Reads: []string{"read", "my_read"}}},
+		{s.Odoo(nil), odoo.Config{DB: "d", User: "u", Key: "k", UID: 7, Protocol: "jsonrpc", Lang: "sr@latin", Reads: []string{"read", "my_read"}}},
 	} {
 		if !reflect.DeepEqual(tc.got, tc.want) {
 			t.Errorf("%+v,\nwant %+v", tc.got, tc.want)
@@ -343,12 +367,12 @@ func TestTheRoomsAreToldWhatIsSet(t *testing.T) {
 func TestAManagedInstanceHasMoreCallersForAShorterTime(t *testing.T) {
 	const managed = "AWS_LAMBDA_INITIALIZATION_TYPE=lambda-managed-instances\nAWS_LAMBDA_MAX_CONCURRENCY="
 	for env, want := range map[string]int{"": 0, "AWS_LAMBDA_MAX_CONCURRENCY=100": 0, managed: 256, managed + "64": 256, managed + "100": 400} {
-		s, err := readSettings(strings.Split(env, "\n"))
+		s, err := Read(strings.Split(env, "\n"))
 		wantIdle := 10 * time.Minute
 		if want == 0 {
 			wantIdle = 0
 		}
-		if n, idle := s.callers(); err != nil || n != want || idle != wantIdle {
+		if n, idle := s.ConnLimits(); err != nil || n != want || idle != wantIdle {
 			t.Errorf("%q: %d for %v, %v", env, n, idle, err)
 		}
 	}
@@ -360,8 +384,8 @@ func TestTheMemoryLimitFollowsTheFunctionsMemory(t *testing.T) {
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1024\nHEARTH_CACHE_BYTES=512MiB": 672 << 20,
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1024\nGOMEMLIMIT=1GiB":           256 << 20, // meant for the handler
 	} {
-		if s, err := readSettings(strings.Split(env, "\n")); err != nil || s.memoryLimit() != want {
-			t.Errorf("%q: %d, %v", env, s.memoryLimit(), err)
+		if s, err := Read(strings.Split(env, "\n")); err != nil || s.MemoryLimit() != want {
+			t.Errorf("%q: %d, %v", env, s.MemoryLimit(), err)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"hearth/internal/settings"
 	"hearth/internal/testing/odootest"
 	"hearth/internal/testing/testnet"
 	"hearth/internal/testing/weaviatetest"
@@ -258,9 +259,9 @@ func TestOnlyOutsideOfLambdaTheEndOfTheAPIIsAFault(t *testing.T) {
 	fault := errors.New("no more")
 	ended, end := context.WithCancel(t.Context())
 	end()
-	inLambda, outside := &settings{RuntimeAPI: "127.0.0.1:9001"}, &settings{}
+	const inLambda, outside = true, false
 	for name, tc := range map[string]struct {
-		s         *settings
+		inLambda  bool
 		ctx       context.Context
 		err, want error
 		log       int
@@ -272,7 +273,7 @@ func TestOnlyOutsideOfLambdaTheEndOfTheAPIIsAFault(t *testing.T) {
 		"elsewhere at the end":      {outside, ended, nil, nil, 0},
 	} {
 		var log logBuffer
-		if err := tc.s.apiError(tc.ctx, tc.err, slog.New(slog.NewTextHandler(&log, nil))); !errors.Is(err, tc.want) || (err == nil) != (tc.want == nil) {
+		if err := apiError(tc.ctx, tc.inLambda, tc.err, slog.New(slog.NewTextHandler(&log, nil))); !errors.Is(err, tc.want) || (err == nil) != (tc.want == nil) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if n := strings.Count(log.String(), "level=ERROR"); n != tc.log {
@@ -294,18 +295,18 @@ func TestHowLongInitAndWarmingWaitForEachOther(t *testing.T) {
 		{true, "lambda-managed-instances", time.Second, 0},
 		{true, "provisioned-concurrency", 0, 5 * time.Second},
 	} {
-		s := &settings{InitType: tc.kind}
+		s := settings.Settings{InitType: tc.kind}
 		if tc.lambda {
 			s.RuntimeAPI = "127.0.0.1:9001"
 		}
 		for name, wait := range map[string]struct {
-			until func(context.Context, <-chan struct{})
+			until func(context.Context, settings.Settings, <-chan struct{})
 			most  time.Duration
-		}{"warming": {s.untilWarming, tc.warming}, "INIT": {s.untilNext, tc.initEnd}} {
+		}{"warming": {untilWarming, tc.warming}, "INIT": {untilNext, tc.initEnd}} {
 			synctest.Test(t, func(t *testing.T) {
 				took := func(ctx context.Context, happens <-chan struct{}) time.Duration {
 					begun := time.Now()
-					wait.until(ctx, happens)
+					wait.until(ctx, s, happens)
 					return time.Since(begun)
 				}
 				never, now := make(chan struct{}), make(chan struct{})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -379,6 +380,109 @@ func TestALoadThatAFreezePassedOverMissesNoWrite(t *testing.T) {
 			if got := <-held; got != "first second" {
 				t.Errorf("the history holds %q", got)
 			}
+		}
+	})
+}
+
+func TestWhatWasUsedLongestAgoGoesFirst(t *testing.T) {
+	touches := map[string]func(*tester, string) error{
+		"history": func(x *tester, chat string) error { _, err := x.history(chat, 1, exact); return err },
+		"mute": func(x *tester, chat string) error {
+			_, _, err := x.c.Mute(x.Context(), chat, policy, Directives{}, func(context.Context) (LoadedMute, error) { return LoadedMute{}, nil })
+			return err
+		},
+		"write": func(x *tester, chat string) error { x.c.BeginWrite(chat).End(); return nil },
+	}
+	for name, touch := range touches {
+		t.Run(name, func(t *testing.T) {
+			small(t, func(x *tester) {
+				chats := func(from, to int) {
+					for i := from; i < to; i++ {
+						if _, err := x.history(fmt.Sprint(i), 1, exact); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+				chats(0, 1)
+				fit := int(x.c.chats.max / x.c.chats.held.bytes)
+				chats(1, fit-10)
+				if err := touch(x, "0"); err != nil {
+					t.Fatal(err)
+				}
+				chats(fit-10, fit+20)
+				held := func(i int) bool { return x.c.chats.byID[fmt.Sprint(i)] != nil }
+				if !held(0) || held(1) || !held(fit/2) || !held(fit+19) {
+					t.Errorf("held: the one used again %t, the second one %t, a later one %t, the last one %t", held(0), held(1), held(fit/2), held(fit+19))
+				}
+			})
+		})
+	}
+}
+
+// Two names may have the same hash.
+func TestAnotherKeysEntryIsNotServed(t *testing.T) {
+	bubble(t, func(x *tester) {
+		g := x.get(key, policy, Directives{})
+		x.finish("one")
+		x.want(g, "one", Miss)
+		for _, e := range x.c.store.scopes[modelScope("res.partner")].entries {
+			if x.c.store.get(e.name) != e {
+				t.Error("the entry is not found under its name")
+			}
+			e.name = "another" // as if its hash were the same
+		}
+		x.get(key, policy, Directives{})
+		x.wantLoads(1)
+		x.finish("two")
+	})
+}
+
+func TestAnEmptyCacheIsSmall(t *testing.T) {
+	for _, bytes := range []int64{1, 1 << 20, 64 << 20, 8 << 30} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		c, err := New(Config{Bytes: bytes, Refresh: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		runtime.ReadMemStats(&after)
+		c.Close()
+		if took := after.TotalAlloc - before.TotalAlloc; took > 1<<20 {
+			t.Errorf("a cache of %d bytes takes %d before it holds anything", bytes, took)
+		}
+	}
+}
+
+func TestCloseEndsLoadsAndRefusesNewOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := New(Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := false
+		read := make(chan error, 1)
+		go func() {
+			_, err := c.Get(context.Background(), key, policy, Directives{}, func(ctx context.Context) ([]byte, error) {
+				<-ctx.Done()
+				time.Sleep(time.Second) // it takes its time
+				ended = true
+				return nil, ctx.Err()
+			})
+			read <- err
+		}()
+		synctest.Wait()
+		c.Close()
+		if !ended {
+			t.Error("Close has not waited for the load")
+		}
+		if err := <-read; !errors.Is(err, context.Canceled) {
+			t.Errorf("the read under way: %v", err)
+		}
+		if _, err := c.Get(context.Background(), key, policy, Directives{}, func(context.Context) ([]byte, error) { return nil, nil }); !errors.Is(err, ErrClosed) {
+			t.Errorf("a read after Close: %v", err)
+		}
+		if n := c.Stats().Errors; n != 0 {
+			t.Errorf("%d errors are counted, that Close made", n)
 		}
 	})
 }

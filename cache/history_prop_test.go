@@ -73,6 +73,7 @@ type reading struct {
 	dropped        time.Time         // when what was held was given up last, before it began
 	acked          map[*version]bool // acknowledged before it began
 	loads, done    bool
+	giveUp         context.CancelFunc
 	origin         Origin
 	got            rendering
 	err            error
@@ -162,6 +163,7 @@ func (w *world) run() {
 	}()
 	w.t.Repeat(map[string]func(*rapid.T){
 		"read":      func(*rapid.T) { w.read(w.chat(), w.view(), nil) },
+		"giveUp":    func(*rapid.T) { w.giveUp() },
 		"look":      func(*rapid.T) { w.pickLoad(func(i int) { w.look(w.loads[i]) }) },
 		"endLoad":   func(*rapid.T) { w.pickLoad(func(i int) { w.look(w.loads[i]); w.endLoad(i, nil) }) },
 		"failLoad":  func(*rapid.T) { w.pickLoad(func(i int) { w.endLoad(i, errors.New("load failed")) }) },
@@ -190,7 +192,9 @@ func (w *world) run() {
 }
 
 // chat is mostly the same one, so that much happens to it.
-func (w *world) chat() string { return rapid.SampledFrom([]string{"a", "a", "a", "b"}).Draw(w.t, "chat") }
+func (w *world) chat() string {
+	return rapid.SampledFrom([]string{"a", "a", "a", "b"}).Draw(w.t, "chat")
+}
 
 // view is one of few, so that what was rendered before is asked for again.
 func (w *world) view() View {
@@ -305,9 +309,12 @@ func (w *world) read(chat string, v View, rendered func()) {
 		}
 	}
 	w.reads = append(w.reads, r)
+	ctx, cancel := context.WithCancel(w.ctx)
+	r.giveUp = cancel
 	go func() {
+		defer cancel()
 		var reply Reply
-		reply, r.err = w.c.History(w.ctx, HistoryRequest{
+		reply, r.err = w.c.History(ctx, HistoryRequest{
 			Chat: chat, View: v, Policy: r.policy, Directives: r.directives,
 			Load: func(ctx context.Context, need, want int) (Loaded, error) {
 				l := &loading{chat: chat, need: need, want: want, answer: make(chan error)}
@@ -367,6 +374,14 @@ func (w *world) look(l *loading) {
 		}
 		*page = Page{Messages: all[:cut], Complete: cut == len(all)}
 	}
+}
+
+func (w *world) giveUp() {
+	if len(w.reads) == 0 {
+		w.t.Skip("no read under way")
+	}
+	w.reads[rapid.IntRange(0, len(w.reads)-1).Draw(w.t, "read")].giveUp()
+	synctest.Wait()
 }
 
 func (w *world) endLoad(i int, err error) {

@@ -229,4 +229,3 @@ func TestMessagesStandInOrderOfTimeThenRoleThenID(t *testing.T) {
 		}
 	}
 }
-

@@ -1,6 +1,7 @@
 """Tasks side by side: results, failures, time limits, and what hangs."""
 
 import contextvars
+import queue
 import subprocess
 import sys
 import threading
@@ -112,6 +113,24 @@ class Executor(unittest.TestCase):
         self.assertTrue(0.1 <= took < 5, took)
         self.let_go()
         self.assertIsNone(result["a"], "a result that came too late was still put in")
+
+    def test_the_deadline_is_the_calls_and_not_each_results(self):
+        """Three tasks that end at 0.8, 1.6 and 2.4 of the timeout."""
+        clock = mock.Mock()
+        clock.monotonic.return_value = 100.0
+
+        class Results(queue.Queue):
+            def get(self, block=True, timeout=None):
+                result = super().get(timeout=10)
+                if timeout < 8:
+                    raise queue.Empty
+                clock.monotonic.return_value += 8
+                return result
+
+        with mock.patch.multiple(executor, Queue=Results, time=clock), self.assertLogs("hearth", "ERROR"):
+            runner = ParallelExecutor(1)
+            self.assertEqual([1, None, None], runner.execute_with_timeout([lambda: 1, lambda: 2, lambda: 3], 10))
+        self.assertEqual({1, 2}, set(runner.errors))
 
     def test_what_has_not_begun_in_time_never_does(self):
         begun = []

@@ -225,6 +225,8 @@ class Preprocessing(TestCase):
             [problem(500, "Internal Server Error")],
             [problem(503, "Service Unavailable")],
             [problem(401, "Unauthorized")],
+            [problem(403, "Forbidden")],
+            [problem(408, "Request Timeout")],
             [problem(429, "Too Many Requests")],
             [Answer(b"nonsense")],
             [DROP, DROP],

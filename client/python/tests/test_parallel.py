@@ -41,6 +41,7 @@ class Names(unittest.TestCase):
             (get_message_history_parallel, ["chat_id", "num_messages=10", "full_text_len=5"]),
             (get_relevant_messages_parallel, ["chat_id", "text", "count=5"]),
             (parallel_preprocessing, ["chat_id", "text", "route_name", "relevant_count=5", "enable_odoo=False"]),
+            (hearth.Client, ["timeout=None", "connect_timeout=1.0", "max_connections=16"]),
             (hearth.ParallelExecutor, ["max_workers=5"]),
             (hearth.ParallelExecutor().execute, ["tasks"]),
             (hearth.ParallelExecutor().execute_with_timeout, ["tasks", "timeout=30.0"]),

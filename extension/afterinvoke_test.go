@@ -89,6 +89,7 @@ func TestARefreshEndsWithTheBudgetOrBeforeTheDeadline(t *testing.T) {
 		"the deadline comes first":   {time.Second + 300*time.Millisecond, time.Second, time.Second + 100*time.Millisecond, true},
 		"no time is left":            {time.Second + 100*time.Millisecond, time.Second, 900 * time.Millisecond, false},
 		"a deadline that has passed": {-time.Hour, time.Second, time.Second + budget, true},
+		"not with the wait's bound":  {time.Minute, firstBound - budget/2, firstBound + budget/2, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -175,6 +176,16 @@ func TestAfterThreeLostEndsItWaitsNoMoreUntilOneComes(t *testing.T) {
 		if n := strings.Count(s.log.String(), "level=WARN"); n != 1 {
 			t.Errorf("warned %d times", n)
 		}
+		kept, refreshed = s.invoke(t, time.Minute, time.Second, never)
+		s.expect(t, "the third in a row", kept, refreshed, 2*time.Second, false)
+		kept, refreshed = s.invoke(t, time.Minute, time.Second, never)
+		s.expect(t, "given up again", kept, refreshed, 0, false)
+		s.telemetry.see([]RuntimeDone{{RequestID: "late", Status: "success", Duration: time.Second}})
+		kept, refreshed = s.invoke(t, time.Minute, time.Second, never)
+		s.expect(t, "lost though another was told", kept, refreshed, 2*time.Second, false)
+		if n := strings.Count(s.log.String(), "level=WARN"); n != 2 {
+			t.Errorf("warned %d times", n)
+		}
 	})
 }
 
@@ -199,6 +210,9 @@ func TestNothingIsRefreshedWhen(t *testing.T) {
 		"there is no telemetry":            func(_ *sandbox, cfg *AfterInvokeConfig) { cfg.Telemetry = nil },
 		"telemetry was refused":            func(s *sandbox, _ *AfterInvokeConfig) { s.telemetry.turn(false) },
 		"the sandbox is about to be reset": func(s *sandbox, _ *AfterInvokeConfig) { s.telemetry.see([]RuntimeDone{{"1", "failure", 0}}) },
+		"the handler ran out of time":      func(s *sandbox, _ *AfterInvokeConfig) { s.telemetry.see([]RuntimeDone{{"1", "timeout", 0}}) },
+		"the handler failed":               func(s *sandbox, _ *AfterInvokeConfig) { s.telemetry.see([]RuntimeDone{{"1", "error", 0}}) },
+		"how it ended is not told":         func(s *sandbox, _ *AfterInvokeConfig) { s.telemetry.see([]RuntimeDone{{"1", "", 0}}) },
 		"no time is left": func(s *sandbox, _ *AfterInvokeConfig) {
 			s.telemetry.see([]RuntimeDone{{"1", "success", 0}})
 			s.cfg.DeadlineMargin = time.Minute

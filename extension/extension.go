@@ -135,8 +135,8 @@ func (e *Extension) next(ctx context.Context) (event Event, err error) {
 		return event, err
 	}
 	err = json.Unmarshal(resp.body, &event)
-	if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && event.Type != "" {
-		err = nil // the rest was read: an end must not go by for a field that is not as we know it
+	if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		err = nil // the other fields were read: a SHUTDOWN must be obeyed though one of its fields has another type
 	}
 	if err == nil && event.Type == "" {
 		err = errors.New("no event")

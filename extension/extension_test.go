@@ -97,6 +97,14 @@ func TestItRunsUntilShutdownAndAsksAgainAfterAFailure(t *testing.T) {
 	}
 }
 
+// A function's proxy is for its handler.
+func TestNoProxyStandsBetweenItAndLambda(t *testing.T) {
+	l := newLambda(t)
+	if e := l.register(t, Config{}); e.http.Transport.(*http.Transport).Proxy != nil || e.http.Timeout != 0 {
+		t.Error("it would ask a proxy, or not for as long as Lambda likes")
+	}
+}
+
 func TestItEndsWithItsContext(t *testing.T) {
 	l := newLambda(t)
 	e := l.register(t, Config{})

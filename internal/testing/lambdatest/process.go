@@ -30,7 +30,7 @@ type Process struct {
 	name   string // Of the extension, or "runtime".
 	host   *Host
 	began  time.Time // Its first instruction.
-	log    logBuffer
+	log    Log
 	done   chan struct{} // Closed when the process has ended and its output is complete.
 	killed string        // Why the host did. Guarded by the host's mu.
 }
@@ -169,20 +169,20 @@ func (p *Process) Stop(ctx context.Context) error {
 	return err
 }
 
-// logBuffer is a bytes.Buffer that may be read while it is written.
-type logBuffer struct {
+// Log is a bytes.Buffer that may be read while it is written.
+type Log struct {
 	mu  sync.Mutex
-	buf bytes.Buffer // Guarded by mu.
+	buf bytes.Buffer // guarded by mu
 }
 
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
+func (l *Log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
 }
 
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
+func (l *Log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
 }

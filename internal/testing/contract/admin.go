@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"hearth/client"
+	"hearth/client/wire"
 )
 
 // cacheNumbers is /debug/cache, or one resource of it.
@@ -182,19 +183,16 @@ func (s *suite) pools(t *testing.T) {
 	if raw["weaviate"], err = json.Marshal(both); err != nil {
 		t.Fatal(err)
 	}
-	for name, size := range map[string]int64{"weaviate": 3, "weaviate.grpc": 3, "weaviate.rest": 3, "odoo": 2} {
+	for name, size := range map[string]int{"weaviate": 3, "weaviate.grpc": 3, "weaviate.rest": 3, "odoo": 2} {
 		fields := wantKeys(t, name, raw[name], statistics...)
 		wantKeys(t, name+".round_trip_ms", fields["round_trip_ms"], "count", "max", "p50", "p90", "p99")
-		var n struct {
-			Size, Open, Idle, Dials, Requests, Reused, Failures int64
-			RoundTrip                                           map[string]float64 `json:"round_trip_ms"`
-		}
+		var n wire.PoolStats
 		if err := json.Unmarshal(raw[name], &n); err != nil {
 			t.Fatal(err)
 		}
 		q := n.RoundTrip
-		if n.Size != size || n.Open < 1 || n.Open > size || n.Idle != n.Open || n.Requests < 2 || n.Reused < 1 && name != "weaviate.rest" || n.Dials < n.Open || n.Failures != 0 ||
-			q["count"] < 2 || q["p50"] <= 0 || q["p50"] > q["p90"] || q["p90"] > q["p99"] || q["p99"] > q["max"] {
+		if n.Size != size || n.Open < 1 || n.Open > size || n.Idle != n.Open || n.Requests < 2 || n.Reused < 1 && name != "weaviate.rest" || n.Dials < int64(n.Open) || n.Failures != 0 ||
+			q.Count < 2 || q.P50 <= 0 || q.P50 > q.P90 || q.P90 > q.P99 || q.P99 > q.Max {
 			t.Errorf("%s: %s", name, raw[name])
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"hearth/internal/testing/testnet"
+	"hearth/pool/conn"
 )
 
 func TestClosingCancelsWhatIsInFlight(t *testing.T) {
@@ -94,12 +95,12 @@ func TestClosingWhileCallsComeAndGo(t *testing.T) {
 
 func TestAConnectionThatComesAfterClosingIsClosed(t *testing.T) {
 	p := start(t, testnet.Config{}, func(http.ResponseWriter, *http.Request) {}, nil)
-	dial, begun, closed := p.pool.conns.dial, make(chan struct{}, 5), make(chan struct{})
-	p.pool.conns.dial = func(ctx context.Context) (*dialed, error) {
+	begun, closed := make(chan struct{}, 5), make(chan struct{})
+	p.onDial(func(ctx context.Context, dial conn.Dial) (*conn.Conn, error) {
 		begun <- struct{}{}
 		<-ctx.Done() // it ends with the pool, but comes too late to be cancelled
 		return dial(context.WithoutCancel(ctx))
-	}
+	})
 	go func() { <-begun; p.pool.Close(); close(closed) }()
 	if err := p.pool.Warm(t.Context()); err != nil && !errors.Is(err, ErrClosed) {
 		t.Error(err)

@@ -19,10 +19,11 @@ import (
 	"hearth/internal/clock"
 	"hearth/internal/guard"
 	"hearth/internal/testing/testnet"
+	"hearth/pool/conn"
 )
 
 func TestCheckRetry(t *testing.T) {
-	dial := fmt.Errorf("wrapped: %w", &noConnectionError{errors.New("refused")})
+	dial := fmt.Errorf("wrapped: %w", &conn.UnsentError{Err: errors.New("refused")})
 	cut := &net.OpError{Op: "read", Err: errors.New("reset")}
 	certificate := fmt.Errorf("wrapped: %w", &tls.CertificateVerificationError{Err: errors.New("unknown authority")})
 	for _, tc := range []struct {
@@ -137,7 +138,7 @@ func TestTheWholeBodyGoesOutWithEveryTry(t *testing.T) {
 	dead := failure(&net.OpError{Op: "read", Err: errors.New("reset")})
 	busy := answer(http.StatusServiceUnavailable, "", "busy")
 	ok := answer(http.StatusOK, "", "done")
-	undialled := failure(&noConnectionError{errors.New("refused")})
+	undialled := failure(&conn.UnsentError{Err: errors.New("refused")})
 	for _, tc := range []struct {
 		name       string
 		script     []func() (*http.Response, error)
@@ -156,7 +157,7 @@ func TestTheWholeBodyGoesOutWithEveryTry(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := &script{answers: tc.script}
 				p := newPool(t, Config{Name: "upstream", URL: "http://127.0.0.1:1"})
-				p.retry.HTTPClient.Transport = s
+				p.chain = newRetry(s, p.cfg, &p.stats)
 				resp, err := p.Do(t.Context(), Request{Method: http.MethodPost, Path: "/", Body: []byte(whole), Repeatable: tc.repeatable})
 				if (err == nil) != (tc.want != "") || err == nil && string(resp.Body) != tc.want {
 					t.Errorf("got %v, %v, want %q", resp, err, tc.want)
@@ -189,10 +190,10 @@ func TestRetriesWaitButNotForLong(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := newPool(t, Config{Name: "upstream", URL: "http://127.0.0.1:1"})
-				p.retry.HTTPClient.Transport = &script{answers: []func() (*http.Response, error){
+				p.chain = newRetry(&script{answers: []func() (*http.Response, error){
 					answer(http.StatusTooManyRequests, tc.after, "first"), answer(http.StatusBadGateway, tc.after, "second"),
 					answer(http.StatusServiceUnavailable, tc.after, "the last word"),
-				}}
+				}}, p.cfg, &p.stats)
 				begun := time.Now()
 				resp, err := p.Do(t.Context(), Request{Method: http.MethodGet, Path: "/"})
 				if took := time.Since(begun); took < tc.least || took > tc.most {
@@ -209,7 +210,7 @@ func TestRetriesWaitButNotForLong(t *testing.T) {
 func TestACallEndsWhileItWaitsToTryAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPool(t, Config{Name: "upstream", URL: "http://127.0.0.1:1", Timeout: 700 * time.Millisecond})
-		p.retry.HTTPClient.Transport = &script{answers: []func() (*http.Response, error){answer(http.StatusServiceUnavailable, "3600", "")}}
+		p.chain = newRetry(&script{answers: []func() (*http.Response, error){answer(http.StatusServiceUnavailable, "3600", "")}}, p.cfg, &p.stats)
 		begun := time.Now()
 		_, err := p.Do(t.Context(), Request{Method: http.MethodGet, Path: "/"})
 		if took := time.Since(begun); took != 700*time.Millisecond || !errors.Is(err, context.DeadlineExceeded) {
@@ -239,7 +240,7 @@ func TestABadCertificateIsNotTriedAgain(t *testing.T) {
 	p := start(t, testnet.Config{TLS: true}, func(http.ResponseWriter, *http.Request) {
 		t.Error("a request reached a server that nobody vouches for")
 	}, func(c *Config) { c.RootCAs = nil })
-	if err := p.fails(t.Context(), Request{Method: http.MethodGet, Path: "/"}); err.Sent || !final(err) {
+	if err := p.fails(t.Context(), Request{Method: http.MethodGet, Path: "/"}); err.Sent || !permanent(err) {
 		t.Errorf("got %+v", err)
 	}
 	p.wantStats(Stats{Dials: 1}, func(s Stats) Stats {
@@ -309,7 +310,7 @@ func TestAFreezeLongerThanTheTimeoutEndsNoCall(t *testing.T) {
 				cfg.Pulse = clock.NewPulse(nil)
 			}
 			p := newPool(t, cfg)
-			p.retry.HTTPClient.Transport = slow(7 * time.Second)
+			p.chain = newRetry(slow(7 * time.Second), p.cfg, &p.stats)
 			if _, err := p.Do(t.Context(), Request{Method: http.MethodPost, Path: "/"}); !errors.Is(err, want) {
 				t.Errorf("frozen %v: %v", frozen, err)
 			}

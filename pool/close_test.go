@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"hearth/internal/testing/testnet"
@@ -107,4 +108,56 @@ func TestAConnectionThatComesAfterClosingIsClosed(t *testing.T) {
 	}
 	<-closed
 	p.wantStats(Stats{Dials: 5}, connections)
+}
+
+// closing closes p while a call is where next has it, and returns how long both took.
+func closing(t *testing.T, p *Pool, next roundTripperFunc) (call, pool time.Duration, err error) {
+	t.Helper()
+	p.chain = newRetry(next, p.cfg, &p.stats)
+	begun := time.Now()
+	ended := make(chan struct{})
+	go func() {
+		_, err = p.Do(t.Context(), Request{Method: http.MethodGet, Path: "/"})
+		call = time.Since(begun)
+		close(ended)
+	}()
+	synctest.Wait()
+	p.Close()
+	pool = time.Since(begun)
+	<-ended
+	return call, pool, err
+}
+
+func TestClosingEndsACallThatWaitsToTryAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(t, Config{Name: "upstream", URL: "http://127.0.0.1:1"})
+		call, pool, err := closing(t, p, roundTripperFunc(answerOf(answer(http.StatusServiceUnavailable, "3600", ""))))
+		if call != 0 || pool != 0 || !errors.Is(err, ErrClosed) {
+			t.Errorf("the call took %v, closing %v: %v", call, pool, err)
+		}
+	})
+}
+
+func answerOf(f func() (*http.Response, error)) roundTripperFunc {
+	return func(*http.Request) (*http.Response, error) { return f() }
+}
+
+func TestClosingWaitsForCallsAndTries(t *testing.T) {
+	const lingers = time.Second
+	linger := func(req *http.Request) (*http.Response, error) {
+		<-req.Context().Done()
+		time.Sleep(lingers)
+		return nil, context.Cause(req.Context())
+	}
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(t, Config{Name: "upstream", URL: "http://127.0.0.1:1"})
+		if call, pool, err := closing(t, p, linger); call != lingers || pool != lingers || !errors.Is(err, ErrClosed) {
+			t.Errorf("the call took %v, closing %v: %v", call, pool, err)
+		}
+		p = newPool(t, Config{Name: "upstream", URL: "http://127.0.0.1:1"})
+		p.race.next = roundTripperFunc(linger)
+		if call, pool, err := closing(t, p, p.race.RoundTrip); call != 0 || pool != lingers || !errors.Is(err, ErrClosed) {
+			t.Errorf("the call took %v, closing with a try under way %v: %v", call, pool, err)
+		}
+	})
 }

@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -381,4 +382,50 @@ func TestTheConnectionUsedLastIsUsedNext(t *testing.T) {
 	if counts := slices.Sorted(maps.Values(s.seen)); !slices.Equal(counts, []int{1, 1, 5}) {
 		t.Errorf("the connections have seen %v requests", counts)
 	}
+}
+
+// The caller's end says nothing of the connection, and others may be on it.
+func TestACallerThatLeavesKeepsASharedConnection(t *testing.T) {
+	s := newSandbox(t, testnet.Config{TLS: true, HTTP2: true}, nil)
+	s.get("/")
+	s.breaks("hang")
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-s.hung
+		cancel()
+	}()
+	if err := s.fails(ctx, write()); !errors.Is(err, context.Canceled) {
+		t.Errorf("the call ended with %v", err)
+	}
+	s.wantDefences(Stats{Dials: 1, Open: 1})
+}
+
+func TestAnAnswerThatIsTooLargeProvesItsConnection(t *testing.T) {
+	s := newSandbox(t, testnet.Config{TLS: true, HTTP2: true}, func(c *Config) { c.Answers = NewAnswers(2, 2) })
+	s.get("/") // "ok"
+	s.freeze(time.Second)
+	s.pool.race.next.(*sender).answers = NewAnswers(1, 1)
+	if err := s.fails(t.Context(), Request{Method: http.MethodGet, Path: "/"}); !errors.Is(err, ErrTooLarge) {
+		t.Fatal(err)
+	}
+	s.pool.race.next.(*sender).answers = NewAnswers(2, 2)
+	s.want(http.StatusOK, write())
+	s.wantDefences(Stats{Dials: 1, Open: 1})
+}
+
+func TestABodyThatCannotBeReadAgainGivesItsConnectionBack(t *testing.T) {
+	s := newSandbox(t, testnet.Config{}, nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.server.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.GetBody = func() (io.ReadCloser, error) { return nil, errBroken }
+	for range 2 {
+		if resp, err := s.pool.race.next.RoundTrip(req); !errors.Is(err, errBroken) {
+			t.Errorf("got %v, %v", resp, err)
+		}
+		s.wantStats(Stats{Dials: 1, Open: 1, Idle: 1}, connections)
+	}
+	s.get("/")
+	s.wantStats(Stats{Dials: 1, Open: 1, Idle: 1}, connections)
 }

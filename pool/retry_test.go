@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -49,6 +50,10 @@ func TestCheckRetry(t *testing.T) {
 		{"a cut connection", 0, cut, true, false},
 		{"an end too soon", 0, io.ErrUnexpectedEOF, true, false},
 		{"a bad certificate", 0, certificate, false, false},
+		{"a full queue", 0, ErrQueueFull, false, false},
+		{"too large an answer", 0, &TooLargeError{}, false, false},
+		{"an answer longer than it says", 0, errLonger, false, false},
+		{"a redirect", 0, &RedirectError{}, false, false},
 		{"a panic", 0, guard.Do(func() error { panic("on purpose") }), false, false},
 	} {
 		var resp *http.Response
@@ -65,6 +70,22 @@ func TestCheckRetry(t *testing.T) {
 		cancel()
 		if again, err := checkRetry(With(ended, Options{Repeatable: true}), resp, tc.err); again || !errors.Is(err, context.Canceled) {
 			t.Errorf("%s, cancelled: %v, %v", tc.name, again, err)
+		}
+	}
+}
+
+func TestAnAnswerOfGRPCSaysWhetherItMayWorkLater(t *testing.T) {
+	for code, later := range map[string]bool{"0": false, "2": false, "5": false, "14": true} {
+		for name, resp := range map[string]*http.Response{
+			"trailers": {StatusCode: http.StatusOK, Trailer: http.Header{"Grpc-Status": {code}}},
+			"headers":  {StatusCode: http.StatusOK, Header: http.Header{"Grpc-Status": {code}}},
+		} {
+			if again, err := checkRetry(With(t.Context(), Options{Repeatable: true}), resp, nil); again != later || err != nil {
+				t.Errorf("status %s in the %s: %v, %v", code, name, again, err)
+			}
+			if again, err := checkRetry(t.Context(), resp, nil); again || err != nil {
+				t.Errorf("status %s in the %s of what may not be repeated: %v, %v", code, name, again, err)
+			}
 		}
 	}
 }
@@ -310,10 +331,110 @@ func TestAFreezeLongerThanTheTimeoutEndsNoCall(t *testing.T) {
 				cfg.Pulse = clock.NewPulse(nil)
 			}
 			p := newPool(t, cfg)
-			p.chain = newRetry(slow(7 * time.Second), p.cfg, &p.stats)
+			p.chain = newRetry(slow(7*time.Second), p.cfg, &p.stats)
 			if _, err := p.Do(t.Context(), Request{Method: http.MethodPost, Path: "/"}); !errors.Is(err, want) {
 				t.Errorf("frozen %v: %v", frozen, err)
 			}
 		})
 	}
+}
+
+// tracked is a body that says when it is closed.
+type tracked struct {
+	io.Reader
+	closed *atomic.Bool
+}
+
+func (b tracked) Close() error {
+	b.closed.Store(true)
+	return nil
+}
+
+func TestAnAnswerThatComesAsItsCallerLeavesIsClosed(t *testing.T) {
+	ctx, leave := context.WithCancel(t.Context())
+	var closed atomic.Bool
+	p := newPool(t, Config{Name: "upstream", URL: "http://127.0.0.1:1"})
+	p.chain = newRetry(roundTripperFunc(func(*http.Request) (*http.Response, error) {
+		leave()
+		return &http.Response{StatusCode: http.StatusOK, Body: tracked{strings.NewReader("late"), &closed}}, nil
+	}), p.cfg, &p.stats)
+	if _, err := p.Do(ctx, Request{Method: http.MethodGet, Path: "/"}); !errors.Is(err, context.Canceled) || !closed.Load() {
+		t.Errorf("got %v, closed: %v", err, closed.Load())
+	}
+}
+
+func TestAHeadIsRepeatable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(t, Config{Name: "upstream", URL: "http://127.0.0.1:1"})
+		for method, want := range map[string]int{http.MethodGet: 3, http.MethodHead: 3, http.MethodPost: 1, http.MethodDelete: 1} {
+			s := &script{answers: []func() (*http.Response, error){failure(errBroken)}}
+			p.chain = newRetry(s, p.cfg, &p.stats)
+			if _, err := p.Do(t.Context(), Request{Method: method, Path: "/"}); err == nil || len(s.bodies) != want {
+				t.Errorf("%s: %d tries, %v", method, len(s.bodies), err)
+			}
+		}
+	})
+}
+
+// Another call proceeds meanwhile, though there is one slot for all.
+func TestACallThatWaitsToTryAgainHoldsNoSlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(t, Config{Name: "upstream", URL: "http://127.0.0.1:1", Size: 1})
+		var asked []string
+		next := roundTripperFunc(func(req *http.Request) (*http.Response, error) {
+			if p.Stats().InUse != 1 {
+				t.Error("a request goes out without a slot")
+			}
+			asked = append(asked, req.URL.Path)
+			if req.URL.Path == "/busy" && len(asked) == 1 {
+				return answer(http.StatusServiceUnavailable, "1", "")()
+			}
+			return answer(http.StatusOK, "", "")()
+		})
+		p.chain = newRetry(&limited{next: next, limit: p.cfg.Limit, stats: &p.stats}, p.cfg, &p.stats)
+		busy := make(chan error)
+		go func() { _, err := p.Do(t.Context(), Request{Method: http.MethodGet, Path: "/busy"}); busy <- err }()
+		synctest.Wait()
+		if n := p.Stats().InUse; n != 0 {
+			t.Errorf("%d slots are in use while nothing is on its way", n)
+		}
+		begun := time.Now()
+		if _, err := p.Do(t.Context(), Request{Method: http.MethodPost, Path: "/other"}); err != nil || time.Since(begun) > 0 {
+			t.Errorf("the other call: %v after %v", err, time.Since(begun))
+		}
+		if err := <-busy; err != nil {
+			t.Error(err)
+		}
+		if got := strings.Join(asked, " "); got != "/busy /other /busy" {
+			t.Errorf("asked: %s", got)
+		}
+	})
+}
+
+// What is asked for again may find a queue that is full by now: the call ends then, and says that it may have arrived.
+func TestACallThatFindsTheQueueFullWhenItTriesAgainEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(t, Config{Name: "upstream", URL: "http://127.0.0.1:1", Size: 1, Queue: 1, Timeout: time.Minute})
+		next := roundTripperFunc(func(req *http.Request) (*http.Response, error) {
+			optionsOf(req.Context()).countSent(1)
+			if req.URL.Path == "/busy" {
+				return answer(http.StatusServiceUnavailable, "1", "")()
+			}
+			time.Sleep(10 * time.Second)
+			return answer(http.StatusOK, "", "")()
+		})
+		p.chain = newRetry(&limited{next: next, limit: p.cfg.Limit, stats: &p.stats}, p.cfg, &p.stats)
+		var others sync.WaitGroup
+		go func() {
+			time.Sleep(time.Millisecond)
+			for range 2 { // one has the slot, the other waits
+				others.Go(func() { _, _ = p.Do(t.Context(), Request{Method: http.MethodPost, Path: "/slow"}) })
+			}
+		}()
+		_, err := p.Do(t.Context(), Request{Method: http.MethodGet, Path: "/busy"})
+		if e, ok := errors.AsType[*Error](err); !ok || !e.Sent || !errors.Is(err, ErrQueueFull) {
+			t.Errorf("got %v", err)
+		}
+		others.Wait()
+	})
 }

@@ -212,14 +212,11 @@ func (b *book) ended(s sight, h hand, answered, silent bool) todo {
 		c.served = true
 		c.proven = max(c.proven, h.freezes)
 	}
-	if open {
-		b.open = slices.DeleteFunc(b.open, func(o *entry) bool { return o == c })
-	}
 	switch {
 	case open && (answered || c.proven == s.freezes && !silent):
-		b.open = append(b.open, c)
+		b.open = append(slices.DeleteFunc(b.open, func(o *entry) bool { return o == c }), c)
 	case open:
-		b.retire(c, false)
+		b.remove(c)
 	case c.busy == 0:
 		b.retired = slices.DeleteFunc(b.retired, func(o *entry) bool { return o == c })
 		b.close(c)
@@ -241,12 +238,12 @@ func (b *book) find(number uint64) (c *entry, open bool) {
 	return nil, false
 }
 
-// retire gives up a connection that is no longer among the open ones. It is closed at once, or when nothing is on it.
-func (b *book) retire(c *entry, now bool) {
+// remove takes a connection out of the open ones. It stays in the book until nothing is on it, and is closed then.
+func (b *book) remove(c *entry) {
+	b.open = slices.DeleteFunc(b.open, func(o *entry) bool { return o == c })
 	if c.busy > 0 {
 		b.retired = append(b.retired, c)
-	}
-	if now || c.busy == 0 {
+	} else {
 		b.close(c)
 	}
 }
@@ -286,12 +283,10 @@ func (b *book) shut(s sight) todo {
 	for _, w := range b.waiting {
 		b.fail(w, ErrClosed)
 	}
-	for _, c := range b.retired {
+	for _, c := range slices.Concat(b.open, b.retired) {
 		b.close(c)
 	}
-	for _, c := range b.open {
-		b.retire(c, true)
-	}
+	b.retired = slices.DeleteFunc(append(b.retired, b.open...), func(c *entry) bool { return c.busy == 0 })
 	b.waiting, b.open = nil, nil
 	return b.settle(s)
 }
@@ -322,9 +317,12 @@ func (b *book) prune(s sight) {
 			continue
 		}
 		c.room, c.lost = l.room, l.lost
-		if l.broken && open {
-			b.open = slices.DeleteFunc(b.open, func(o *entry) bool { return o == c })
-			b.retire(c, true)
+		if !l.broken {
+			continue
+		}
+		b.close(c)
+		if open {
+			b.remove(c)
 		}
 	}
 	b.open = slices.DeleteFunc(b.open, func(c *entry) bool {

@@ -34,8 +34,16 @@ hearth schema   create the classes that are missing
 hearth version  print the version
 `
 
+// Options are what a program other than hearth may change. The zero value is what hearth itself has.
+type Options struct {
+	Clock       func() clock.Instant // default the machine's clocks
+	Events      []string             // that the extension registers for besides those it needs
+	Policy      pool.Policy          // of the pools: which defences they leave out
+	NoIdleLimit bool                 // keep idle connections for a day, whatever HEARTH_CONN_MAX_IDLE says
+}
+
 // Main runs the command that args name, args[0] being the program, and returns the exit code.
-func Main(args, environ []string, stdout, stderr io.Writer) (code int) {
+func Main(args, environ []string, stdout, stderr io.Writer, options Options) (code int) {
 	keepHTTP2()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -43,11 +51,11 @@ func Main(args, environ []string, stdout, stderr io.Writer) (code int) {
 	switch command := strings.Join(args[1:], " "); command {
 	case "":
 		signal.Ignore(syscall.SIGPIPE) // else a log that nobody reads any more ends the process
-		err = serve(ctx, args[0], environ, stderr)
+		err = serve(ctx, args[0], environ, stderr, options)
 	case "check":
-		err = check(ctx, environ, stdout, stderr)
+		err = check(ctx, environ, stdout, stderr, options)
 	case "schema":
-		err = createSchema(ctx, environ, stdout, stderr)
+		err = createSchema(ctx, environ, stdout, stderr, options)
 	case "version", "--version":
 		fmt.Fprintln(stdout, "hearth", version)
 	case "help", "-h", "--help":
@@ -74,7 +82,7 @@ func keepHTTP2() {
 // app is what the settings make. An upstream that is not configured is nil.
 type app struct {
 	log      *slog.Logger
-	lab      lab
+	options  Options
 	pulse    *clock.Pulse
 	pools    []*pool.Pool
 	weaviate *weaviate.Client
@@ -84,23 +92,12 @@ type app struct {
 }
 
 // newApp makes the pools and clients that the settings name. A nil pulse means a new one, which the caller must run. They log to out.
-func newApp(s settings.Settings, pulse *clock.Pulse, out io.Writer) (*app, error) {
-	a := &app{log: newLogger(out, s.LogLevel)}
-	l, err := newLab()
-	if err != nil {
-		return a, err
-	}
+func newApp(s settings.Settings, pulse *clock.Pulse, out io.Writer, options Options) (*app, error) {
 	if pulse == nil {
-		pulse = clock.NewPulse(l.now)
+		pulse = clock.NewPulse(options.Clock)
 	}
-	a.lab, a.pulse = l, pulse
-	shared := pool.Config{
-		MaxIdle: s.ConnMaxIdle, RootCAs: s.Roots(), Pulse: a.pulse, Logger: a.log,
-		KeepFrom: s.KeepFrom(), Policy: pool.Policy{NoRace: l.noRace, NoReplay: l.noReplay}, UserAgent: "hearth/" + version,
-	}
-	if l.noIdleLimit {
-		shared.MaxIdle = 24 * time.Hour
-	}
+	a := &app{log: newLogger(out, s.LogLevel), options: options, pulse: pulse}
+	shared := a.poolConfig(s)
 	if s.WeaviateURL != "" {
 		c := shared
 		c.Name, c.Size, c.Timeout = "weaviate", s.WeaviateConnections, s.WeaviateTimeout
@@ -133,6 +130,18 @@ func newApp(s settings.Settings, pulse *clock.Pulse, out io.Writer) (*app, error
 		a.upstreams = append(a.upstreams, sidecar.Upstream{Name: "odoo", Pools: map[string]*pool.Pool{"": pools[0]}, Ask: a.odoo.Ping})
 	}
 	return a, nil
+}
+
+// poolConfig is what all pools have in common.
+func (a *app) poolConfig(s settings.Settings) pool.Config {
+	cfg := pool.Config{
+		MaxIdle: s.ConnMaxIdle, RootCAs: s.Roots(), Pulse: a.pulse, Logger: a.log,
+		KeepFrom: s.KeepFrom(), Policy: a.options.Policy, UserAgent: "hearth/" + version,
+	}
+	if a.options.NoIdleLimit {
+		cfg.MaxIdle = 24 * time.Hour
+	}
+	return cfg
 }
 
 // open makes pools, and keeps them to be closed.

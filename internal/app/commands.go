@@ -17,7 +17,7 @@ import (
 )
 
 // prepare makes what a command needs. A person is told, not a log.
-func prepare(environ []string, stderr io.Writer) (settings.Settings, *app, error) {
+func prepare(environ []string, stderr io.Writer, options Options) (settings.Settings, *app, error) {
 	s, err := settings.Read(environ)
 	if err != nil {
 		return s, nil, fmt.Errorf("the configuration is wrong:\n%w", err)
@@ -25,13 +25,13 @@ func prepare(environ []string, stderr io.Writer) (settings.Settings, *app, error
 	if s.LogLevel == slog.LevelInfo {
 		s.LogLevel = slog.LevelError
 	}
-	a, err := newApp(s, clock.Awake(), stderr)
+	a, err := newApp(s, clock.Awake(), stderr, options)
 	return s, a, err
 }
 
 // check asks every question that requests will ask and prints a line for each, with what to set where one fails.
-func check(ctx context.Context, environ []string, out, stderr io.Writer) error {
-	s, a, err := prepare(environ, stderr)
+func check(ctx context.Context, environ []string, out, stderr io.Writer, options Options) error {
+	s, a, err := prepare(environ, stderr, options)
 	if err != nil {
 		return err
 	}
@@ -107,8 +107,8 @@ func checkOdoo(ctx context.Context, client *odoo.Client, models []string) (findi
 }
 
 // createSchema creates the classes that are missing.
-func createSchema(ctx context.Context, environ []string, out, stderr io.Writer) error {
-	_, a, err := prepare(environ, stderr)
+func createSchema(ctx context.Context, environ []string, out, stderr io.Writer, options Options) error {
+	_, a, err := prepare(environ, stderr, options)
 	if err != nil {
 		return err
 	}

@@ -148,7 +148,7 @@ func TestGarbageIsCollectedAsUsualOnceItServes(t *testing.T) {
 	ctx, end := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- serve(ctx, "hearth", []string{"HEARTH_ADDR=127.0.0.1:0", "HEARTH_LOG_LEVEL=error", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1024"}, io.Discard)
+		ended <- serve(ctx, "hearth", []string{"HEARTH_ADDR=127.0.0.1:0", "HEARTH_LOG_LEVEL=error", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1024"}, io.Discard, Options{})
 	}()
 	at := []metrics.Sample{{Name: "/gc/gogc:percent"}, {Name: "/gc/gomemlimit:bytes"}}
 	eventually(t, "both are ours", func() bool {

@@ -18,21 +18,21 @@ const (
 	waitingWait = time.Second
 )
 
-// register makes the process an extension. Between invocations nothing runs unless the user pays for it, and there is
-// something to fetch again, which only Odoo has: only then it takes INVOKE.
-func register(ctx context.Context, program string, s settings.Settings, a *app, memory *cache.Cache, onWaiting func()) (*extension.Extension, error) {
+// extensionConfig is what the extension is given. It asks for INVOKE, and refreshes after each invocation, only if the user pays for
+// that and there is something to refresh, which only Odoo has. A managed instance is never frozen, and Lambda tells it of no end.
+func (a *app) extensionConfig(program string, s settings.Settings, memory *cache.Cache, onWaiting func()) extension.Config {
 	cfg := extension.Config{
-		RuntimeAPI: s.RuntimeAPI, Name: filepath.Base(program), Events: a.lab.events,
+		RuntimeAPI: s.RuntimeAPI, Name: filepath.Base(program), Events: a.options.Events,
 		DeadlineMargin: s.DeadlineMargin, OnWaiting: onWaiting, Logger: a.log,
 	}
-	if s.AfterInvokeBudget > 0 && a.odoo != nil && s.InitType != settings.InitManaged { // managed instances are never frozen and tell of no end
+	if s.AfterInvokeBudget > 0 && a.odoo != nil && s.InitType != settings.InitManaged {
 		cfg.Events = []string{"INVOKE"}
 		cfg.Telemetry = new(extension.Telemetry)
 		cfg.OnInvoke = extension.NewAfterInvoke(extension.AfterInvokeConfig{
 			Telemetry: cfg.Telemetry, Budget: s.AfterInvokeBudget, Refresh: func(ctx context.Context) { memory.Refresh(ctx) }, Logger: a.log,
 		}).OnInvoke
 	}
-	return extension.Register(ctx, cfg)
+	return cfg
 }
 
 // apiError is what the end of the API means for the process. In Lambda it is no reason to end: the function can do without the

@@ -22,7 +22,7 @@ const collectAt = 100
 // serve listens, registers where there is a Lambda, warms the upstreams while the runtime starts, and runs
 // until it is told to end. In Lambda a fault does not end it, unless HEARTH_STRICT is set: the API answers 503 with
 // the reason, and the function lives. To HEARTH_STRICT it is a fault too if one of two ways in cannot be opened.
-func serve(ctx context.Context, program string, environ []string, stderr io.Writer) error {
+func serve(ctx context.Context, program string, environ []string, stderr io.Writer, options Options) error {
 	debug.SetGCPercent(-1) // INIT is billed, and there is no garbage worth collecting yet
 	s, fault := settings.Read(environ)
 	debug.SetMemoryLimit(s.MemoryLimit())
@@ -30,7 +30,7 @@ func serve(ctx context.Context, program string, environ []string, stderr io.Writ
 	defer out.close()
 	log.SetOutput(out) // net/http's
 	defer log.SetOutput(stderr)
-	a, err := newApp(s.WithoutFaulty(fault), nil, out)
+	a, err := newApp(s.WithoutFaulty(fault), nil, out, options)
 	if fault = errors.Join(fault, err); fault != nil && !s.InLambda() {
 		return fault
 	}
@@ -44,16 +44,16 @@ func serve(ctx context.Context, program string, environ []string, stderr io.Writ
 	if token, _ := s.CallersToken(); token == "" {
 		a.log.Warn("no token is asked for: HEARTH_TOKEN is not set")
 	}
-	listeners, unheard := listen(ctx, s, a.log)
-	api := a.api(s, memory, fault, unheard)
+	listeners, listenErr := listen(ctx, s, a.log)
+	api := sidecar.New(a.apiConfig(s, memory, fault, listenErr))
 	if len(listeners) == 0 || s.Strict {
-		fault = errors.Join(fault, unheard)
+		fault = errors.Join(fault, listenErr)
 	}
 	var e *extension.Extension
 	waiting, warmed := make(chan struct{}), make(chan struct{}) // closed when INIT may end, and when the upstreams are warm
 	switch {
 	case s.InLambda():
-		e, err = register(ctx, program, s, a, memory, func() { close(waiting) })
+		e, err = extension.Register(ctx, a.extensionConfig(program, s, memory, func() { close(waiting) }))
 		if err == nil && fault != nil && s.Strict {
 			err = errors.Join(fault, e.InitError(ctx, "Hearth.Config", fault))
 		}
@@ -97,24 +97,24 @@ func serve(ctx context.Context, program string, environ []string, stderr io.Writ
 	return r.wait(ctx, a.log, step{"cache", memory.Close}, step{"pools", a.close})
 }
 
-// api is the API over what there is. What is wrong with the settings it tells whoever asks for what is not there.
-func (a *app) api(s settings.Settings, memory *cache.Cache, fault, unheard error) *sidecar.Server {
+// apiConfig is what the API is given. A call to an upstream that is not there answers with what is wrong with the settings.
+func (a *app) apiConfig(s settings.Settings, memory *cache.Cache, fault, listenErr error) sidecar.Config {
 	noWeaviate, noOdoo, wrong := "HEARTH_WEAVIATE_URL is not set", "HEARTH_ODOO_URL is not set", ""
 	if fault != nil {
 		noWeaviate, noOdoo = fault.Error(), fault.Error()
 	}
-	if e := errors.Join(fault, unheard); e != nil {
+	if e := errors.Join(fault, listenErr); e != nil {
 		wrong = e.Error()
 	}
 	callers, idle := s.ConnLimits()
 	token, tokenFrom := s.CallersToken()
-	return sidecar.New(sidecar.Config{
+	return sidecar.Config{
 		Token: token, TokenFrom: tokenFrom, Weaviate: a.weaviate, Odoo: a.odoo, NoWeaviate: noWeaviate, NoOdoo: noOdoo, Fault: wrong,
 		Upstreams: a.upstreams, Cache: memory, Policies: s.Policies(), MappedProperties: s.MessageFields,
 		OdooModels: s.OdooModels, OdooRoutes: s.OdooRoutes,
 		Preview: s.HistoryPreview, Workers: s.Workers, Timeout: s.PreprocessTimeout, MaxBody: int(s.MaxBody),
 		Connections: callers, IdleTimeout: idle, Pulse: a.pulse, Logger: a.log,
-	})
+	}
 }
 
 // listen opens both ways in. One is enough to serve; the error says what is wrong with the other.

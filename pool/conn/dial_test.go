@@ -1,4 +1,4 @@
-package pool
+package conn
 
 import (
 	"bufio"
@@ -40,7 +40,7 @@ func TestAnIdleConnectionToAGRPCServerIsNotPinged(t *testing.T) {
 	for _, grpc := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			const ping = 6
-			tr := newTransport(Config{GRPC: grpc}.withDefaults())
+			tr := newTransport(DialConfig{HTTP2: grpc, Timeout: time.Second, Sessions: 1})
 			tr.Protocols = new(http.Protocols)
 			tr.Protocols.SetUnencryptedHTTP2(true)
 			near, far := net.Pipe()

@@ -52,6 +52,7 @@ func TestABatchIsReadAsFarAsItGoes(t *testing.T) {
 		"a duration before the start":    {`[` + done(`{"requestId":"a","metrics":{"durationMs":-5}}`) + `]`, []RuntimeDone{{"a", "", 0}}},
 		"a duration that no handler has": {`[` + done(`{"requestId":"a","metrics":{"durationMs":1e300}}`) + `]`, []RuntimeDone{{"a", "", 15 * time.Minute}}},
 		"no request":                     {`[` + done(`{"status":"success"}`) + `,` + done(`"x"`) + `,` + done(`null`) + `]`, nil},
+		"the longest id":                 {`[` + done(`{"requestId":"`+strings.Repeat("x", 128)+`"}`) + `]`, []RuntimeDone{{RequestID: strings.Repeat("x", 128)}}},
 		"an id that is none":             {`[` + done(`{"requestId":"`+strings.Repeat("x", 129)+`"}`) + `]`, nil},
 	} {
 		if got := runtimeDones(strings.NewReader(tc.body)); !slices.Equal(got, tc.want) {
@@ -278,6 +279,51 @@ func TestOnlyAFewMayDeliverAtATimeAndShutdownWaitsForNone(t *testing.T) {
 	if _, err := telemetry.Wait(t.Context(), "x"); !errors.Is(err, ErrNoTelemetry) {
 		t.Error(err)
 	}
+}
+
+func TestNobodyOutsideTheSandboxCanDeliver(t *testing.T) {
+	listener, err := listenSandbox(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	if ip := listener.Addr().(*net.TCPAddr).IP; ip.IsUnspecified() {
+		t.Errorf("it listens on %v", ip)
+	}
+}
+
+func TestADeliveryHasTwoSecondsAndAHeaderOfAFewKilobytes(t *testing.T) {
+	t.Parallel()
+	_, addr, stop := receiving(t)
+	defer stop()
+	for name, tc := range map[string]struct{ sent, want string }{
+		"silence":        {"", ""},
+		"a large header": {"POST / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 64<<10) + "\r\n\r\n", "HTTP/1.1 431"},
+	} {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if err := conn.SetDeadline(time.Now().Add(5 * requestTime)); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(conn, tc.sent) // it may be refused before all of it is written
+		answer := make([]byte, len(tc.want)+1)
+		if n, err := io.ReadAtLeast(conn, answer, max(1, len(tc.want))); errors.Is(err, os.ErrDeadlineExceeded) || !strings.HasPrefix(string(answer[:n]), tc.want) {
+			t.Errorf("%s: got %q, %v", name, answer[:n], err)
+		}
+	}
+}
+
+func TestASubscriptionThatHangsIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, _ := scripted() // answers nothing
+		begun := time.Now()
+		if _, err := e.subscribe(t.Context()); !errors.Is(err, ErrNoTelemetry) || time.Since(begun) != requestTime {
+			t.Errorf("it ended after %v: %v", time.Since(begun), err)
+		}
+	})
 }
 
 func TestWithoutTelemetryItGoesOn(t *testing.T) {

@@ -25,13 +25,16 @@ import (
 	"hearth/sidecar"
 )
 
-// version is set by the linker.
-var version = "dev"
+// The linker sets both: see internal/buildtags/stamp.sh.
+var (
+	version = "dev"
+	commit  = "unknown"
+)
 
 const usage = `hearth          serve; in Lambda as an extension
 hearth check    say what is wrong with the configuration, the upstreams and the classes
 hearth schema   create the classes that are missing
-hearth version  print the version
+hearth version  print the version and the commit
 `
 
 // Options are what a program other than hearth may change. The zero value is what hearth itself has.
@@ -57,7 +60,7 @@ func Main(args, environ []string, stdout, stderr io.Writer, options Options) (co
 	case "schema":
 		err = createSchema(ctx, environ, stdout, stderr, options)
 	case "version", "--version":
-		fmt.Fprintln(stdout, "hearth", version)
+		fmt.Fprintf(stdout, "hearth %s (commit %s)\n", version, commit)
 	case "help", "-h", "--help":
 		fmt.Fprint(stdout, usage)
 	default:

@@ -62,7 +62,7 @@ func TestCommands(t *testing.T) {
 		stdout []string
 		stderr []string
 	}{
-		{"the version", nil, []string{"version"}, 0, []string{"hearth dev\n"}, nil},
+		{"the version", nil, []string{"version"}, 0, []string{"hearth dev (commit unknown)\n"}, nil},
 		{"a command and a word too many", nil, []string{"check", "weaviate"}, 1, nil, []string{`no command "check weaviate"`}},
 		{"how to use it", nil, []string{"--help"}, 0, []string{"hearth check ", "hearth schema "}, nil},
 		{"a command that is none", nil, []string{"serve"}, 1, nil, []string{`no command "serve"`, "check, schema or version"}},

@@ -93,7 +93,7 @@ func serve(ctx context.Context, program string, environ []string, stderr io.Writ
 			return e.Run(ctx)
 		})
 	}
-	a.log.Info("serving", "version", version, "addrs", addresses(listeners), "weaviate", a.weaviate != nil, "odoo", a.odoo != nil)
+	a.log.Info("serving", "version", version, "commit", commit, "addrs", addresses(listeners), "weaviate", a.weaviate != nil, "odoo", a.odoo != nil)
 	return r.wait(ctx, a.log, step{"cache", memory.Close}, step{"pools", a.close})
 }
 

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"strings"
 
@@ -30,6 +31,9 @@ type Reply struct {
 	History int    `json:"history"` // messages that the handler was given
 	Saved   bool   `json:"saved"`   // Hearth took the turn
 }
+
+// ChatID names a chat by its number.
+func ChatID(n int) string { return fmt.Sprintf("chat/%d", n) }
 
 // OdooRoute is a route whose handlers want Odoo's models.
 const OdooRoute = "odoo_erp"

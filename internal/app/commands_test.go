@@ -1,8 +1,9 @@
-package main
+package app
 
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -147,7 +148,7 @@ func TestGarbageIsCollectedAsUsualOnceItServes(t *testing.T) {
 	ctx, end := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- serve(ctx, []string{"HEARTH_ADDR=127.0.0.1:0", "HEARTH_LOG_LEVEL=error", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1024"})
+		ended <- serve(ctx, "hearth", []string{"HEARTH_ADDR=127.0.0.1:0", "HEARTH_LOG_LEVEL=error", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1024"}, io.Discard)
 	}()
 	at := []metrics.Sample{{Name: "/gc/gogc:percent"}, {Name: "/gc/gomemlimit:bytes"}}
 	eventually(t, "both are ours", func() bool {
@@ -162,8 +163,8 @@ func TestGarbageIsCollectedAsUsualOnceItServes(t *testing.T) {
 
 func TestAPanicWhileWarmingIsLogged(t *testing.T) {
 	var log logBuffer
-	p := parts{log: slog.New(slog.NewJSONHandler(&log, nil)), pools: []*pool.Pool{{}}} // made by nobody: it panics
-	p.warm(t.Context())
+	a := app{log: slog.New(slog.NewJSONHandler(&log, nil)), pools: []*pool.Pool{{}}} // made by nobody: it panics
+	a.warm(t.Context())
 	wantAll(t, "the log", log.String(), `"level":"ERROR"`, `"what":" connections"`, "panic: ", "guard.Do")
 }
 

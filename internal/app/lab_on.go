@@ -1,6 +1,6 @@
 //go:build hearthtest
 
-package main
+package app
 
 import (
 	bin "encoding/binary" // the tests have a function of that name

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 
 // warm opens the pools' connections and asks what the first requests would have to ask, unless it is known. What
 // fails is asked again by them.
-func (p parts) warm(ctx context.Context) {
+func (a *app) warm(ctx context.Context) {
 	ctx = pool.With(ctx, pool.Options{Background: true})
 	var wg sync.WaitGroup
 	step := func(what string, do func(context.Context) error) {
@@ -19,20 +19,20 @@ func (p parts) warm(ctx context.Context) {
 			err := guard.Do(func() error { return do(ctx) })
 			switch {
 			case errors.Is(err, guard.ErrPanic):
-				p.log.Error("not warm", "what", what, "error", err)
+				a.log.Error("not warm", "what", what, "error", err)
 			case err != nil && ctx.Err() == nil:
-				p.log.Warn("not warm", "what", what, "error", err)
+				a.log.Warn("not warm", "what", what, "error", err)
 			}
 		})
 	}
-	for _, upstream := range p.pools {
+	for _, upstream := range a.pools {
 		step(upstream.Name()+" connections", upstream.Warm)
 	}
-	if p.weaviate != nil {
-		step("weaviate schema", p.weaviate.Learn)
+	if a.weaviate != nil {
+		step("weaviate schema", a.weaviate.Learn)
 	}
-	if p.odoo != nil {
-		step("odoo session", p.odoo.Connect)
+	if a.odoo != nil {
+		step("odoo session", a.odoo.Connect)
 	}
 	wg.Wait()
 }

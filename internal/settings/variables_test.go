@@ -1,6 +1,7 @@
-package main
+package settings
 
 import (
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -10,6 +11,26 @@ import (
 	"hearth/internal/testing/testnet"
 	"hearth/pool"
 )
+
+// TestMain gives the system one root certificate, whatever the machine has.
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "hearth")
+	if err != nil {
+		panic(err)
+	}
+	server, err := testnet.Serve(http.NotFoundHandler(), testnet.Config{TLS: true})
+	if err != nil {
+		panic(err)
+	}
+	roots := filepath.Join(dir, "roots.pem")
+	err = errors.Join(server.Close(), os.WriteFile(roots, server.CA, 0o600), os.Setenv("SSL_CERT_FILE", roots), os.Setenv("SSL_CERT_DIR", dir))
+	if err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
 
 // certificate is a PEM file.
 func certificate(t *testing.T) string {
@@ -55,15 +76,15 @@ func TestEveryVariableIsRead(t *testing.T) {
 		environ = append(environ, name+"="+value)
 	}
 	environ = append(environ, "HEARTH_FETCH_ALLOW=x", "HEARTH=1", "OTHER=1")
-	got, err := readSettings(environ)
-	if err != nil || len(got.unknown) != 0 || got.roots() == nil || got.roots()() == nil {
-		t.Fatalf("%v; unknown %v", err, got.unknown)
+	got, err := Read(environ)
+	if err != nil || len(got.Unknown) != 0 || got.Roots() == nil || got.Roots()() == nil {
+		t.Fatalf("%v; unknown %v", err, got.Unknown)
 	}
-	byDefault, err := readSettings(nil)
+	byDefault, err := Read(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for f := range reflect.TypeFor[settings]().Fields() {
+	for f := range reflect.TypeFor[Settings]().Fields() {
 		name := f.Tag.Get("env")
 		if name == "" {
 			continue
@@ -72,7 +93,7 @@ func TestEveryVariableIsRead(t *testing.T) {
 			t.Errorf("this test has no value for %s", name)
 			continue
 		}
-		read := func(s settings) any { return reflect.ValueOf(s).FieldByIndex(f.Index).Interface() }
+		read := func(s Settings) any { return reflect.ValueOf(s).FieldByIndex(f.Index).Interface() }
 		if reflect.DeepEqual(read(got), read(byDefault)) {
 			t.Errorf("%s=%s changes nothing: %v", name, good[name], read(got))
 		}

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"hearth/internal/clock"
+	"hearth/internal/settings"
 	"hearth/internal/testing/testnet"
 	"hearth/pool"
 )
@@ -33,17 +34,17 @@ func TestAnUpstreamThatEndsNoAnswerLeavesTheOtherItsMemory(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = good.Close() })
 
-	s, err := readSettings([]string{"HEARTH_ODOO_URL=" + slow.URL, "HEARTH_ODOO_KEY=x", "HEARTH_WEAVIATE_URL=" + good.URL, "HEARTH_WEAVIATE_TIMEOUT=3s"})
+	s, err := settings.Read([]string{"HEARTH_ODOO_URL=" + slow.URL, "HEARTH_ODOO_KEY=x", "HEARTH_WEAVIATE_URL=" + good.URL, "HEARTH_WEAVIATE_TIMEOUT=3s"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := build(s, clock.Awake(), io.Discard)
+	a, err := newApp(s, clock.Awake(), io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.close()
+	defer a.close()
 	get := pool.Request{Method: http.MethodGet, Path: "/"}
-	rest, odoo := p.upstreams[0].Pools["rest"], p.upstreams[1].Pools[""]
+	rest, odoo := a.upstreams[0].Pools["rest"], a.upstreams[1].Pools[""]
 	var waiting sync.WaitGroup
 	for range calls {
 		waiting.Go(func() {

@@ -1,5 +1,5 @@
 //go:build !hearthtest
 
-package main
+package app
 
 func newLab() (lab, error) { return lab{}, nil }

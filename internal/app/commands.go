@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"cmp"
@@ -8,35 +8,35 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"strings"
 
 	"hearth/internal/clock"
+	"hearth/internal/settings"
 	"hearth/pool/odoo"
 	"hearth/pool/weaviate"
 )
 
 // prepare makes what a command needs. A person is told, not a log.
-func prepare(environ []string) (settings, parts, error) {
-	s, err := readSettings(environ)
+func prepare(environ []string, stderr io.Writer) (settings.Settings, *app, error) {
+	s, err := settings.Read(environ)
 	if err != nil {
-		return s, parts{}, fmt.Errorf("the configuration is wrong:\n%w", err)
+		return s, nil, fmt.Errorf("the configuration is wrong:\n%w", err)
 	}
 	if s.LogLevel == slog.LevelInfo {
 		s.LogLevel = slog.LevelError
 	}
-	p, err := build(s, clock.Awake(), os.Stderr)
-	return s, p, err
+	a, err := newApp(s, clock.Awake(), stderr)
+	return s, a, err
 }
 
 // check asks every question that requests will ask and prints a line for each, with what to set where one fails.
-func check(ctx context.Context, environ []string, out io.Writer) error {
-	s, p, err := prepare(environ)
+func check(ctx context.Context, environ []string, out, stderr io.Writer) error {
+	s, a, err := prepare(environ, stderr)
 	if err != nil {
 		return err
 	}
-	defer p.close()
-	for _, name := range s.unknown {
+	defer a.close()
+	for _, name := range s.Unknown {
 		fmt.Fprintf(out, "warning: %s means nothing\n", name)
 	}
 	var failed []error
@@ -52,17 +52,17 @@ func check(ctx context.Context, environ []string, out io.Writer) error {
 		}
 		failed = append(failed, fmt.Errorf("%s: see above", upstream))
 	}
-	if p.weaviate == nil {
+	if a.weaviate == nil {
 		fmt.Fprintln(out, "weaviate: not configured (HEARTH_WEAVIATE_URL)")
 	} else {
-		report("weaviate", s.WeaviateURL, p.weaviate.Check(ctx))
+		report("weaviate", s.WeaviateURL, a.weaviate.Check(ctx))
 	}
-	if p.odoo == nil {
+	if a.odoo == nil {
 		fmt.Fprintln(out, "odoo: not configured (HEARTH_ODOO_URL)")
 	} else {
-		report("odoo", s.OdooURL, checkOdoo(ctx, p.odoo, s.OdooModels))
+		report("odoo", s.OdooURL, checkOdoo(ctx, a.odoo, s.OdooModels))
 	}
-	if p.weaviate == nil && p.odoo == nil {
+	if a.weaviate == nil && a.odoo == nil {
 		return errors.New("nothing to check")
 	}
 	return errors.Join(failed...)
@@ -107,16 +107,16 @@ func checkOdoo(ctx context.Context, client *odoo.Client, models []string) (findi
 }
 
 // createSchema creates the classes that are missing.
-func createSchema(ctx context.Context, environ []string, out io.Writer) error {
-	_, p, err := prepare(environ)
+func createSchema(ctx context.Context, environ []string, out, stderr io.Writer) error {
+	_, a, err := prepare(environ, stderr)
 	if err != nil {
 		return err
 	}
-	defer p.close()
-	if p.weaviate == nil {
+	defer a.close()
+	if a.weaviate == nil {
 		return errors.New("HEARTH_WEAVIATE_URL is not set")
 	}
-	created, err := p.weaviate.CreateClasses(ctx)
+	created, err := a.weaviate.CreateClasses(ctx)
 	for _, name := range created {
 		fmt.Fprintln(out, "created", name)
 	}

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"os"
@@ -45,7 +45,7 @@ type:main.T <UsedInIface> -> main.T.Method <UsedInIface><ReflectMethod>
 func dependencies(t *testing.T, tags string) string {
 	t.Helper()
 	// The flags of layer.zip.sh: the Go build cache then serves both.
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", tags, "-ldflags=-dumpdep", "-o", os.DevNull, ".")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", tags, "-ldflags=-dumpdep", "-o", os.DevNull, "hearth")
 	cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0")
 	dump, err := cmd.CombinedOutput()
 	if err != nil {

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"bufio"
@@ -32,8 +32,7 @@ const asHearth = "TEST_BINARY_IS_HEARTH=1"
 func TestMain(m *testing.M) {
 	name, value, _ := strings.Cut(asHearth, "=")
 	if os.Getenv(name) == value {
-		main()
-		os.Exit(0)
+		os.Exit(Main(os.Args, os.Environ(), os.Stdout, os.Stderr))
 	}
 	goleak.VerifyTestMain(m,
 		// After a shutdown fasthttp's cleaner sleeps on for up to ten seconds.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,7 +14,10 @@ import (
 	"github.com/google/uuid"
 	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
 
+	"hearth/internal/clock"
+	"hearth/internal/testing/testnet"
 	"hearth/internal/testing/weaviatetest"
+	"hearth/pool"
 )
 
 const messageID = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"
@@ -290,5 +294,72 @@ func TestAWriteOfSomebodyElsesIsNoPartOfOurs(t *testing.T) {
 	}
 	if m := x.recent("a", 5).Messages; len(m) != 1 || m[0].ID != one || !m[0].CreatedAt.Equal(x.at) {
 		t.Errorf("got %v", m)
+	}
+}
+
+// A write that is lost over a connection which a freeze broke may have been stored or not: it goes over one that is known
+// to be alive.
+func TestAWriteGoesOverNoConnectionThatAFreezeMayHaveBroken(t *testing.T) {
+	for name, write := range map[string]func(*Client) error{
+		"messages": func(c *Client) error {
+			outcomes, err := c.Append(t.Context(), "a", []NewMessage{{Message: Message{ID: messageID, Role: "user"}}})
+			return join(outcomes, err)
+		},
+		"a mute": func(c *Client) error { return c.SetMute(t.Context(), "a", true, time.Time{}, messageID) },
+	} {
+		var mu sync.Mutex
+		frozen, before := false, map[string]bool{} // the connections that were open when the process was frozen, and are not proven
+		handler := fake{
+			schema: ownSchema + "}",
+			search: func(*pb.SearchRequest) (*pb.SearchReply, error) { return &pb.SearchReply{}, nil },
+			rest: func(w http.ResponseWriter, r *http.Request) {
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case !frozen:
+					before[r.RemoteAddr] = true
+				case r.Method == http.MethodPost && before[r.RemoteAddr]:
+					t.Errorf("%s: written over a connection from before the freeze", name)
+				default:
+					delete(before, r.RemoteAddr)
+				}
+				_, _ = io.WriteString(w, `[{"id":"`+messageID+`","result":{}}]`)
+			},
+		}
+		s, err := testnet.Serve(handler, testnet.Config{HTTP2: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		now := clock.System()()
+		pulse := clock.NewPulse(func() clock.Instant {
+			mu.Lock()
+			defer mu.Unlock()
+			return now
+		})
+		pools := make([]*pool.Pool, 2)
+		for i := range pools {
+			p, err := pool.New(pool.Config{Name: "weaviate", URL: s.URL, GRPC: i == 1, Retries: -1, Pulse: pulse})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer p.Close()
+			pools[i] = p
+		}
+		c := New(pools[0], pools[1], testConfig())
+		if err := errors.Join(c.Learn(t.Context()), write(c)); err != nil {
+			t.Fatal(err)
+		}
+		mu.Lock()
+		frozen = true
+		now.Mono += 2 * clock.Gap
+		now.Wall = now.Wall.Add(2 * clock.Gap)
+		if len(before) == 0 {
+			t.Error("no connection was open")
+		}
+		mu.Unlock()
+		if err := write(c); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -5,51 +5,23 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"hearth/client/wire"
+	"hearth/pool/conn"
 )
 
-// Stats is what a pool has done since it was made, and its state at one moment.
-type Stats struct {
-	Size  int `json:"size"`   // requests at the same time, and connections kept
-	Open  int `json:"open"`   // connections open now
-	Idle  int `json:"idle"`   // of them, those that no request uses
-	InUse int `json:"in_use"` // requests that hold a slot now
-	Queue int `json:"queue"`  // callers waiting for a slot now
-
-	Requests   int64 `json:"requests"`    // tries sent, retries included
-	Failures   int64 `json:"failures"`    // tries without an answer
-	Retries    int64 `json:"retries"`     // tries after a first one
-	Dials      int64 `json:"dials"`       // connections begun
-	DialErrors int64 `json:"dial_errors"` // of them, those that failed
-	Reused     int64 `json:"reused"`      // tries over a connection that was open before they came
-	Races      int64 `json:"races"`       // tries sent over a second connection because a freeze may have broken the first
-	Replays    int64 `json:"replays"`     // tries sent again at once because the connection broke
-	Handshakes int64 `json:"handshakes"`  // TLS handshakes finished
-	Resumed    int64 `json:"resumed"`     // of them, those that resumed a session
-	Waits      int64 `json:"waits"`       // calls that had to wait for a slot
-	Rejected   int64 `json:"rejected"`    // calls refused because the queue was full
-
-	WaitMS    float64   `json:"wait_ms"`       // waited for slots in all
-	RoundTrip Quantiles `json:"round_trip_ms"` // connection in hand to first byte of the answer
-}
-
-// Quantiles of the last 512 observations, in milliseconds.
-type Quantiles struct {
-	Count int64   `json:"count"` // observations in all
-	P50   float64 `json:"p50"`
-	P90   float64 `json:"p90"`
-	P99   float64 `json:"p99"`
-	Max   float64 `json:"max"`
-}
+// Stats are the statistics of a pool, as the API shows them.
+type Stats = wire.PoolStats
 
 // Stats returns the statistics up to now.
 func (p *Pool) Stats() Stats {
 	c := &p.stats
-	open, idle := p.conns.counts()
+	open, idle := p.conns.Counts()
 	return Stats{
 		Size: p.cfg.Size, Open: open, Idle: idle, InUse: p.cfg.Limit.inUse(), Queue: int(p.cfg.Limit.waiting.Load()),
 		Requests: c.requests.Load(), Failures: c.failures.Load(), Retries: c.retries.Load(),
-		Dials: c.dials.Load(), DialErrors: c.dialErrors.Load(), Reused: c.reused.Load(), Races: c.races.Load(), Replays: c.replays.Load(),
-		Handshakes: c.handshakes.Load(), Resumed: c.resumed.Load(),
+		Dials: c.dials.Dials.Load(), DialErrors: c.dials.Errors.Load(), Reused: c.reused.Load(), Races: c.races.Load(), Replays: c.replays.Load(),
+		Handshakes: c.dials.Handshakes.Load(), Resumed: c.dials.Resumed.Load(),
 		Waits: c.waits.Load(), Rejected: c.rejected.Load(), WaitMS: ms(time.Duration(c.waited.Load())),
 		RoundTrip: quantiles(c.roundTrips.sorted()),
 	}
@@ -87,38 +59,39 @@ func Together(pools ...*Pool) Stats {
 }
 
 type counters struct {
-	requests, failures, retries, dials, dialErrors, reused atomic.Int64
-	races, replays                                         atomic.Int64
-	handshakes, resumed, waits, rejected, waited           atomic.Int64
-	roundTrips                                             window
+	dials                               conn.DialCounts
+	requests, failures, retries, reused atomic.Int64
+	races, replays                      atomic.Int64
+	waits, rejected, waited             atomic.Int64
+	roundTrips                          ring
 }
 
-// window keeps the last observations. It is safe for concurrent use.
-type window struct {
+// ring keeps the last observations. It is safe for concurrent use.
+type ring struct {
 	mu    sync.Mutex
 	last  [512]time.Duration // guarded by mu
 	count int64              // guarded by mu
 }
 
-func (w *window) add(d time.Duration) {
-	w.mu.Lock()
-	w.last[w.count%int64(len(w.last))] = d
-	w.count++
-	w.mu.Unlock()
+func (r *ring) add(d time.Duration) {
+	r.mu.Lock()
+	r.last[r.count%int64(len(r.last))] = d
+	r.count++
+	r.mu.Unlock()
 }
 
 // sorted returns the last observations, the least first, and how many there were in all.
-func (w *window) sorted() ([]time.Duration, int64) {
-	w.mu.Lock()
-	seen, count := slices.Clone(w.last[:min(w.count, int64(len(w.last)))]), w.count
-	w.mu.Unlock()
+func (r *ring) sorted() ([]time.Duration, int64) {
+	r.mu.Lock()
+	seen, count := slices.Clone(r.last[:min(r.count, int64(len(r.last)))]), r.count
+	r.mu.Unlock()
 	slices.Sort(seen)
 	return seen, count
 }
 
 // median of the last observations; 0 if there are none.
-func (w *window) median() time.Duration {
-	seen, _ := w.sorted()
+func (r *ring) median() time.Duration {
+	seen, _ := r.sorted()
 	if len(seen) == 0 {
 		return 0
 	}
@@ -126,8 +99,8 @@ func (w *window) median() time.Duration {
 }
 
 // quantiles of the last observations, the least first, of so many in all.
-func quantiles(last []time.Duration, count int64) Quantiles {
-	q := Quantiles{Count: count}
+func quantiles(last []time.Duration, count int64) wire.Quantiles {
+	q := wire.Quantiles{Count: count}
 	if len(last) == 0 {
 		return q
 	}

@@ -1,13 +1,13 @@
-// Command freeze freezes and thaws sandboxes with the real extension in them hundreds of times, while what Lambda and
-// the network do to idle connections happens to theirs, and shows that no request fails for it and no answer is
-// staler than its policy. Then it leaves out one defence after the other, and shows what for it is there.
+// Command freeze freezes and thaws sandboxes with the real extension in them hundreds of times. Meanwhile it does to their
+// connections what Lambda and the network do to idle ones, and it shows that no request fails because of that and no answer
+// is staler than its policy. Then it leaves out one defence after another, and shows what each is for.
 //
 // Start at run. plan.go says what happens in which freeze, sandbox.go makes it happen, handler.go is what is asked
-// right before and right after, oracle.go knows the right answers, and tally.go what a first request may cost.
+// right before and right after (lab/bot knows the right answers), and tally.go says what a first request may cost.
 //
-// A process that is stopped is not a virtual machine that is: its kernel answers, and its clocks go on. So the wire
-// breaks its connections meanwhile (testnet.Proxy), and its clocks are shifted (HEARTH_TEST_CLOCK). Freezes
-// shorter than a second cannot be noticed by any process; connections that die in silence in one are not tested.
+// The kernel of a stopped process still answers, and its clocks go on, unlike those of a stopped virtual machine. So the wire
+// breaks the connections (testnet.Proxy), and the clocks are shifted (HEARTH_TEST_CLOCK). No process can notice a freeze that
+// is shorter than a second, so no connection dies in silence in one.
 package main
 
 import (
@@ -18,19 +18,16 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"hearth/internal/buildtags"
+	"hearth/internal/testing/lab"
 )
 
 const sandboxes = 6
@@ -43,25 +40,19 @@ func main() {
 	if *short {
 		*freezes = 60
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	err := run(ctx, os.Stdout, *freezes, *seed, *short)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "freeze:", err)
-		os.Exit(1)
-	}
+	lab.Main("freeze", func(ctx context.Context, dir string) error {
+		return run(ctx, os.Stdout, dir, *freezes, *seed, *short)
+	})
 }
 
-func run(ctx context.Context, out io.Writer, freezes int, seed uint64, short bool) (err error) {
-	dir, err := os.MkdirTemp("", "hearth-freeze")
+func run(ctx context.Context, out io.Writer, dir string, freezes int, seed uint64, short bool) error {
+	root, err := lab.Root(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	binary := filepath.Join(dir, "hearth")
-	build := exec.CommandContext(ctx, "go", "build", buildtags.Flag("hearthtest"), "-o", binary, "hearth")
-	if text, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("go build: %w\n%s", err, text)
+	if err := lab.Build(ctx, root, binary, "hearthtest"); err != nil {
+		return err
 	}
 	immobile := twoAddresses(ctx, dir)
 	if immobile != nil {
@@ -104,7 +95,7 @@ func run(ctx context.Context, out io.Writer, freezes int, seed uint64, short boo
 	return errors.Join(faults...)
 }
 
-// defence is what the extension can be told to leave out, and what that is.
+// defence is what the extension can leave out: the key tells it so.
 type defence struct{ key, name string }
 
 // harness is what all runs have in common.
@@ -117,7 +108,7 @@ type harness struct {
 
 // run freezes n times, without a defence if one is named.
 func (h *harness) run(ctx context.Context, without defence, n int) (r result, err error) {
-	t := &tally{noise: &noise{}, out: h.out, most: 5}
+	t := &tally{lateness: &lab.Lateness{}, out: h.out, most: 5}
 	name := "with every defence"
 	if without.name != "" {
 		t.most, name = 1, "without "+without.name
@@ -145,7 +136,7 @@ func (h *harness) run(ctx context.Context, without defence, n int) (r result, er
 	defer beside.Wait()
 	live, stop := context.WithCancel(ctx)
 	defer stop()
-	beside.Go(func() { t.noise.listen(live) })
+	beside.Go(func() { t.lateness.Record(live) })
 	beside.Go(func() {
 		tick := time.NewTicker(10 * time.Second)
 		defer tick.Stop()
@@ -168,7 +159,7 @@ func (h *harness) run(ctx context.Context, without defence, n int) (r result, er
 		return r, err
 	}
 	for _, s := range running {
-		t.add(&t.dials, s.rest.wire.Accepted()+s.grpc.wire.Accepted()+s.odoo.wire.Accepted())
+		t.add(&t.dials, s.upstreams.Connections())
 	}
 	stop()
 	return t.result()

@@ -4,19 +4,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"strings"
 	"sync"
-	"text/tabwriter"
 	"time"
+
+	"hearth/internal/testing/lab"
 )
 
 // tally counts what a run saw. It is safe for concurrent use.
 type tally struct {
-	noise *noise
-	out   io.Writer
-	most  int // to print of everything that is wrong
+	lateness *lab.Lateness
+	out      io.Writer
+	most     int // faults of each kind to print
 
 	mu                                        sync.Mutex // guards what follows
 	freezes, requests, failures, stale, dials int
@@ -29,12 +29,10 @@ type sample struct {
 	span
 	kind   string
 	round  round
-	queues bool // behind a refresh that froze on its way
+	queues bool // it may wait behind a refresh that the freeze interrupted
 }
 
-func (s sample) ms() float64 { return ms(s.to.Sub(s.from)) }
-
-func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+func (s sample) ms() float64 { return lab.MS(s.to.Sub(s.from)) }
 
 func (t *tally) froze()     { t.add(&t.freezes, 1) }
 func (t *tally) requested() { t.add(&t.requests, 1) }
@@ -59,7 +57,7 @@ func (t *tally) warm(r round, kind string, took span) {
 	t.warms = append(t.warms, sample{took, kind, r, false})
 }
 
-// failed prints the first failures, with what the extension has to say.
+// failed counts a failure, and prints it with the last lines of the extension's log.
 func (t *tally) failed(s *sandbox, request string, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -68,13 +66,13 @@ func (t *tally) failed(s *sandbox, request string, err error) {
 	}
 	fmt.Fprintf(t.out, "FAILED %s: %s: %v\n", s, request, err)
 	const last = 12
-	lines := strings.Split(strings.TrimSpace(s.extension.Log()), "\n")
+	lines := strings.Split(strings.TrimSpace(s.Extension.Log()), "\n")
 	for _, line := range lines[max(0, len(lines)-last):] {
 		fmt.Fprintln(t.out, "    ", line)
 	}
 }
 
-// staler prints the first stale answers.
+// staler counts a stale answer, and prints it.
 func (t *tally) staler(s *sandbox, request string, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -89,34 +87,34 @@ func (t *tally) progress(n int) {
 	fmt.Fprintf(t.out, "%d of %d freezes, %d requests, %d failed, %d stale\n", t.freezes, n, t.requests, t.failures, t.stale)
 }
 
-// What a first request may cost more than a warm one of its kind.
+// How much longer a first request may take than a warm one of its kind.
 const (
-	fresh     = 2*rtt + 5*time.Millisecond      // a connection: TCP, TLS, and their arithmetic
+	fresh     = 2*rtt + 5*time.Millisecond      // for a new connection: TCP, TLS and the CPU they take
 	shortWait = max(50*time.Millisecond, 2*rtt) // for an answer over a connection that may be dead
 	room      = 20 * time.Millisecond           // for the other sandboxes, which work on the same CPUs
-	hard      = 200 * time.Millisecond          // beyond the bound: no machine explains that
+	hard      = 200 * time.Millisecond          // more than that beyond its bound is not the machine's fault
 )
 
-// bound is what a first request may take: a warm one's time, a fresh connection, the short wait unless the freeze
-// outlived every connection, and what the machine itself was late meanwhile. Behind a refresh that was on its way, it
-// is the refresh that waits, and then has to be answered.
+// bound is how long a first request may take: as long as a warm one, and for a new connection, and as long as the machine was
+// late. Unless the freeze outlived every connection, it may also wait for an answer over one that is dead. Behind a refresh,
+// the refresh waits for that, and then for its answer.
 func (t *tally) bound(s sample, warm float64) float64 {
-	more := fresh + room + t.noise.within(s.from, s.to)
+	more := fresh + room + t.lateness.Within(s.from, s.to)
 	switch {
 	case s.queues:
 		more += shortWait + rtt
 	case !s.round.outlives:
 		more += shortWait
 	}
-	return warm + ms(more)
+	return warm + lab.MS(more)
 }
 
 // result is what a run comes to.
 type result struct {
 	freezes, requests, failures, stale, dials int
 	worst, warm                               float64
-	firsts, beyond, hopeless                  int      // first requests, those beyond their bounds, and of them those far beyond
-	cold                                      []string // kinds whose warm requests were not
+	firsts, beyond, hopeless                  int      // first requests, those beyond their bounds, and those far beyond
+	cold                                      []string // kinds whose warm requests took as long as cold ones
 }
 
 func (r result) String() string {
@@ -124,23 +122,22 @@ func (r result) String() string {
 		r.freezes, r.requests, r.failures, r.stale, r.worst, r.warm, r.dials)
 }
 
-// slow says whether first requests were beyond their bounds further, or more often, than a machine with other things to
-// do explains.
+// slow says whether first requests were later, or more often late, than a busy machine explains.
 func (r result) slow() bool {
-	const few, noise = 5, 0.02 // in a short run a few are noise too
+	const few, noise = 5, 0.02 // in a short run a few are too
 	return r.hopeless > 0 || float64(r.beyond) > max(few, noise*float64(r.firsts))
 }
 
-// worse says whether requests failed or were late for want of a defence: more often than with it, under the same plan.
+// worse says whether requests failed or were late more often than in control, a run of the same plan with every defence.
 func (r result) worse(control result) bool {
 	rate := func(r result) float64 { return float64(r.failures+r.beyond) / float64(r.freezes) }
 	return (r.failures > 0 || r.slow()) && rate(r) > rate(control)
 }
 
-// mostDials is what a freeze may cost at most: the connections of both pools, and the second tries'.
+// mostDials is for each freeze: the connections of both pools, and those of second tries.
 const mostDials = 8
 
-// pooled says what shows that connections are not kept.
+// pooled is an error if connections are not reused.
 func (r result) pooled() error {
 	var errs []error
 	if len(r.cold) > 0 {
@@ -162,15 +159,14 @@ func (t *tally) result() (result, error) {
 	defer t.mu.Unlock()
 	r := result{
 		freezes: t.freezes, requests: t.requests, failures: t.failures, stale: t.stale, dials: t.dials,
-		firsts: len(t.firsts), warm: percentile(times(t.warms), 0.5),
+		firsts: len(t.firsts), warm: times(t.warms).Median(),
 	}
-	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "first request\tcount\tmedian ms\tp95\tworst\tbeyond\twarm: median ms\tp99\t")
+	table := lab.NewTable(t.out, "first request\tcount\tmedian ms\tp95\tworst\tbeyond\twarm: median ms\tp99\t")
 	for _, k := range kinds() {
 		other := func(s sample) bool { return s.kind != k.name }
 		firsts, warms := slices.DeleteFunc(slices.Clone(t.firsts), other), times(slices.DeleteFunc(slices.Clone(t.warms), other))
-		warm, beyond := percentile(warms, 0.5), 0
-		if most := ms(time.Duration(k.calls) * (rtt*3/2 + 5*time.Millisecond)); !(warm <= most) { // none is too much, too
+		warm, beyond := warms.Median(), 0
+		if most := lab.MS(time.Duration(k.calls) * (rtt*3/2 + 5*time.Millisecond)); !(warm <= most) { // none is too much, too
 			r.cold = append(r.cold, fmt.Sprintf("%s %.1f ms, not %.1f", k.name, warm, most))
 		}
 		for _, s := range firsts {
@@ -180,17 +176,17 @@ func (t *tally) result() (result, error) {
 				continue
 			}
 			beyond++
-			if s.ms() > bound+ms(hard) {
+			if s.ms() > bound+lab.MS(hard) {
 				r.hopeless++
 			}
 			t.beyond = append(t.beyond, fmt.Sprintf("%s took %.1f ms, not %.1f: %v", k.name, s.ms(), bound, s.round))
 		}
 		r.beyond += beyond
-		ms := times(firsts)
-		fmt.Fprintf(w, "%s\t%d\t%.1f\t%.1f\t%.1f\t%d\t%.1f\t%.1f\t\n", k.name,
-			len(ms), percentile(ms, 0.5), percentile(ms, 0.95), percentile(ms, 1), beyond, warm, percentile(warms, 0.99))
+		took := times(firsts)
+		table.Row("%s\t%d\t%.1f\t%.1f\t%.1f\t%d\t%.1f\t%.1f\t", k.name,
+			len(took), took.Median(), took.Percentile(0.95), took.Max(), beyond, warm, warms.Percentile(0.99))
 	}
-	if err := w.Flush(); err != nil {
+	if err := table.Flush(); err != nil {
 		return r, err
 	}
 	for _, line := range t.beyond[:min(t.most, len(t.beyond))] {
@@ -200,18 +196,9 @@ func (t *tally) result() (result, error) {
 	return r, nil
 }
 
-func times(samples []sample) (list []float64) {
+func times(samples []sample) (list lab.Samples) {
 	for _, s := range samples {
 		list = append(list, s.ms())
 	}
 	return list
-}
-
-// percentile of samples by the nearest rank.
-func percentile(samples []float64, p float64) float64 {
-	if len(samples) == 0 {
-		return math.NaN()
-	}
-	sorted := slices.Sorted(slices.Values(samples))
-	return sorted[max(0, int(math.Ceil(p*float64(len(sorted))))-1)]
 }

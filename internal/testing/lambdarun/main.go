@@ -1,9 +1,9 @@
-// Command lambdarun runs the layer under a double of Lambda, in every initialization type and three sizes, beside an
-// extension that only registers, and says what Hearth costs: at INIT, after the response, and in memory. It fails if
-// that is more than it may be (gates.go).
+// Command lambdarun runs the layer in a double of Lambda, with every initialization type and in three sizes, and compares it
+// with an extension that only registers. It says what Hearth costs at INIT, after the response and in memory, and fails if
+// that is more than the limits in gates.go.
 //
-// Start at run. build.go makes what is run, sandbox.go runs it, rounds.go is what is measured and how, table.go prints.
-// It says nothing about what Hearth saves: that is the demo's.
+// Start at run. build.go builds the binaries, sandbox.go starts a sandbox, rounds.go measures, table.go prints. What Hearth saves
+// is shown by the demo.
 package main
 
 import (
@@ -13,11 +13,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 	"time"
 
+	"hearth/internal/testing/lab"
 	"hearth/internal/testing/lambdatest"
 )
 
@@ -34,31 +33,21 @@ func main() {
 	flag.BoolVar(&o.short, "short", false, "fewer starts and invocations")
 	flag.BoolVar(&o.variants, "variants", false, "compare registering for INVOKE with registering for SHUTDOWN only, and nothing else")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	err := run(ctx, os.Stdout, o)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "lambdarun:", err)
-		os.Exit(1)
-	}
+	lab.Main("lambdarun", func(ctx context.Context, dir string) error { return run(ctx, os.Stdout, dir, o) })
 }
 
-func run(ctx context.Context, out io.Writer, o options) (err error) {
+func run(ctx context.Context, out io.Writer, dir string, o options) (err error) {
 	began := time.Now()
-	dir, err := os.MkdirTemp("", "lambdarun")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	b, err := build(ctx, dir, o)
 	if err != nil {
 		return err
 	}
-	u, err := startUpstreams(dir) //nolint:contextcheck // their life ends with close
+	// What is measured is not the distance of the upstreams.
+	u, err := lab.StartUpstreams(dir, lab.UpstreamsConfig{PublicCA: true}) //nolint:contextcheck // their life ends with Close
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, u.close()) }()
+	defer func() { err = errors.Join(err, u.Close()) }()
 
 	layer, err := lambdatest.New(lambdatest.Config{Layer: b.zips[0]}) //nolint:contextcheck // it only unpacks
 	if err != nil {
@@ -72,11 +61,11 @@ func run(ctx context.Context, out io.Writer, o options) (err error) {
 	extension, beside := subject{name: "hearth", path: r.opt("extensions", "hearth")}, subject{name: bareName, path: b.bare}
 	cells := matrix(o.short)
 	if o.variants {
-		beside = subject{name: "SHUTDOWN only", path: b.lab}
-		extension = subject{name: "INVOKE too", path: b.lab, env: []string{"HEARTH_TEST_EVENTS=INVOKE"}}
+		beside = subject{name: "SHUTDOWN only", path: b.variant}
+		extension = subject{name: "INVOKE too", path: b.variant, env: []string{"HEARTH_TEST_EVENTS=INVOKE"}}
 		cells = cells[:3]
 	}
-	if err := r.prepare(ctx); err != nil {
+	if err := lab.MakeClasses(ctx, r.opt("extensions", "hearth"), u.Settings()); err != nil {
 		return err
 	}
 	var rows []row
@@ -104,20 +93,19 @@ func run(ctx context.Context, out io.Writer, o options) (err error) {
 	return err
 }
 
-// matrix is every initialization type in every size, with the handler in Go; and in Python where that may matter: on
-// demand.
+// matrix is every initialization type in every size with the handler in Go, and on demand also with the one in Python.
 func matrix(short bool) (cells []cell) {
 	sizes := []int{1769, 512, 128}
 	for _, init := range lambdatest.InitTypes() {
 		for _, mb := range sizes {
-			cells = append(cells, cell{init, mb, "go"})
+			cells = append(cells, cell{init, mb, lab.Go})
 		}
 	}
 	if short {
 		sizes = sizes[:1]
 	}
 	for _, mb := range sizes {
-		cells = append(cells, cell{lambdatest.OnDemand, mb, "python"})
+		cells = append(cells, cell{lambdatest.OnDemand, mb, lab.Python})
 	}
 	return cells
 }

@@ -51,15 +51,32 @@ type link struct {
 
 // NewProxy listens on a loopback port and forwards to target, a round trip of rtt away. Close it.
 func NewProxy(target string, rtt time.Duration) (*Proxy, error) {
+	front, err := listenOutside()
+	if err != nil {
+		return nil, err
+	}
+	return newProxy(front, target, rtt), nil
+}
+
+// FreeAddress is a loopback address on which nobody listens. Its port is outside the range that the system takes for
+// outgoing connections: none of those takes it before a server does, or while the server is away.
+func FreeAddress() (string, error) {
+	l, err := listenOutside()
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// listenOutside listens where FreeAddress says.
+func listenOutside() (net.Listener, error) {
 	for range 100 {
-		// Below the ports that the system gives to outgoing connections: one of those could take it during a Restart.
 		port := strconv.Itoa(20_000 + rand.N(12_000))
-		front, err := listen(net.JoinHostPort("127.0.0.1", port))
-		if err == nil {
-			return newProxy(front, target, rtt), nil
+		if front, err := listen(net.JoinHostPort("127.0.0.1", port)); err == nil {
+			return front, nil
 		}
 	}
-	return nil, errors.New("testnet: no free port")
+	return nil, errors.New("testnet: no free port from 20000 to 31999")
 }
 
 func listen(addr string) (net.Listener, error) {

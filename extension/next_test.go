@@ -126,7 +126,7 @@ func TestItEndsAtOnceWhereverItIsWhenItsContextEnds(t *testing.T) {
 						failures++
 					}
 				}
-				if got := strings.Count(log.String(), "no event"); got != failures {
+				if got := strings.Count(log.String(), "GET /event/next failed, retrying"); got != failures {
 					t.Errorf("%d failures are logged, want %d", got, failures)
 				}
 			})
@@ -246,7 +246,7 @@ func TestASandboxShutsItDownForAnyReason(t *testing.T) {
 			}
 			t.Cleanup(host.Close)
 			var log bytes.Buffer // read once Run has returned
-			e, err := Register(t.Context(), Config{
+			e, err := registered(t.Context(), Config{
 				RuntimeAPI: host.Addr(), Name: "hearth", Events: tc.events, Logger: slog.New(slog.NewTextHandler(&log, nil)),
 			})
 			if err != nil {
@@ -286,7 +286,7 @@ func TestAReportReachesLambdaWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(host.Close)
-	e, err := Register(t.Context(), Config{RuntimeAPI: host.Addr(), Name: "hearth"})
+	e, err := registered(t.Context(), Config{RuntimeAPI: host.Addr(), Name: "hearth"})
 	if err != nil {
 		t.Fatal(err)
 	}

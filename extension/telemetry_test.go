@@ -102,16 +102,16 @@ func FuzzTelemetryBatch(f *testing.F) {
 func TestAnEndIsToldWheneverItIsAskedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var telemetry Telemetry
-		telemetry.turn(true)
-		telemetry.see([]RuntimeDone{endOf("before")})
+		telemetry.setOn(true)
+		telemetry.record([]RuntimeDone{endOf("before")})
 		if got, err := telemetry.Wait(t.Context(), "before"); got != endOf("before") || err != nil {
 			t.Errorf("one before: %+v, %v", got, err)
 		}
 		go func() {
 			time.Sleep(time.Second)
-			telemetry.see([]RuntimeDone{endOf("another")})
+			telemetry.record([]RuntimeDone{endOf("another")})
 			time.Sleep(time.Second)
-			telemetry.see([]RuntimeDone{endOf("yet another"), endOf("meanwhile")})
+			telemetry.record([]RuntimeDone{endOf("yet another"), endOf("meanwhile")})
 		}()
 		begun := time.Now()
 		if got, err := telemetry.Wait(t.Context(), "meanwhile"); got != endOf("meanwhile") || err != nil || time.Since(begun) != 2*time.Second {
@@ -129,8 +129,8 @@ func TestOnlyTheLastEndsAreRememberedAndEachOnce(t *testing.T) {
 	var telemetry Telemetry
 	for i := range 20 {
 		done := RuntimeDone{RequestID: fmt.Sprint(i), Duration: time.Duration(20-i) * time.Second}
-		telemetry.see([]RuntimeDone{done})
-		telemetry.see([]RuntimeDone{done, done})
+		telemetry.record([]RuntimeDone{done})
+		telemetry.record([]RuntimeDone{done, done})
 	}
 	if slowest, seen := telemetry.slowest(); slowest != 16*time.Second || seen != 20 || len(telemetry.last) != 16 {
 		t.Errorf("the slowest of %d took %v, %d seen", len(telemetry.last), slowest, seen)
@@ -146,14 +146,14 @@ func TestOnlyTheLastEndsAreRememberedAndEachOnce(t *testing.T) {
 func TestWhoWaitsHearsThatTelemetryHasEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var telemetry Telemetry
-		telemetry.turn(true)
+		telemetry.setOn(true)
 		waited := make(chan error, 1)
 		go func() {
 			_, err := telemetry.Wait(t.Context(), "never")
 			waited <- err
 		}()
 		synctest.Wait()
-		telemetry.turn(false)
+		telemetry.setOn(false)
 		if err := <-waited; !errors.Is(err, ErrNoTelemetry) {
 			t.Error(err)
 		}

@@ -67,7 +67,7 @@ func TestCommands(t *testing.T) {
 		{"how to use it", nil, []string{"--help"}, 0, []string{"hearth check ", "hearth schema "}, nil},
 		{"a command that is none", nil, []string{"serve"}, 1, nil, []string{`no command "serve"`, "check, schema or version"}},
 		{"a check of nothing", []string{"HEARTH_TYPO=1"}, []string{"check"}, 1, []string{
-			"warning: HEARTH_TYPO means nothing\n", "weaviate: not configured (HEARTH_WEAVIATE_URL)\n", "odoo: not configured (HEARTH_ODOO_URL)\n",
+			"warning: unknown variable HEARTH_TYPO\n", "weaviate: not configured (HEARTH_WEAVIATE_URL)\n", "odoo: not configured (HEARTH_ODOO_URL)\n",
 		}, []string{"nothing to check"}},
 		{
 			"a check of servers that are not there",
@@ -153,7 +153,7 @@ func TestGarbageIsCollectedAsUsualOnceItServes(t *testing.T) {
 	at := []metrics.Sample{{Name: "/gc/gogc:percent"}, {Name: "/gc/gomemlimit:bytes"}}
 	eventually(t, "both are ours", func() bool {
 		metrics.Read(at)
-		return at[0].Value.Uint64() == collectAt && at[1].Value.Uint64() == 256<<20
+		return at[0].Value.Uint64() == gcPercent && at[1].Value.Uint64() == 256<<20
 	})
 	end()
 	if err := <-ended; err != nil {
@@ -263,7 +263,7 @@ func TestInLambdaWrongSettingsFailCallsNotTheFunction(t *testing.T) {
 		}
 	}
 	stop(t, host, p) // then its log is whole
-	wantAll(t, "the log", p.Log(), "serving without what cannot work")
+	wantAll(t, "the log", p.Log(), "serving degraded")
 }
 
 func TestInLambdaWithoutAnyWayInTheFunctionLives(t *testing.T) {

@@ -163,7 +163,9 @@ func TestEverySettingOfTheAPIHolds(t *testing.T) {
 			return pools["weaviate"].Open == 0 && pools["odoo"].Open == 0
 		})
 	})
-	t.Run("whoever asks", func(t *testing.T) { wantAll(t, "the log", p.log.String(), "no token is asked for") })
+	t.Run("whoever asks", func(t *testing.T) {
+		wantAll(t, "the log", p.log.String(), "authentication is off: HEARTH_TOKEN is not set")
+	})
 }
 
 func TestTheIdleTimeOfAManagedInstancesCallers(t *testing.T) {
@@ -373,7 +375,7 @@ func TestHowLongInitAndWarmingWaitForEachOther(t *testing.T) {
 		for name, wait := range map[string]struct {
 			until func(context.Context, settings.Settings, <-chan struct{})
 			most  time.Duration
-		}{"warming": {untilWarming, tc.warming}, "INIT": {untilNext, tc.initEnd}} {
+		}{"warming": {waitBeforeWarming, tc.warming}, "INIT": {waitBeforeNext, tc.initEnd}} {
 			synctest.Test(t, func(t *testing.T) {
 				took := func(ctx context.Context, happens <-chan struct{}) time.Duration {
 					begun := time.Now()

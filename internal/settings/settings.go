@@ -81,6 +81,7 @@ type Settings struct {
 	MemoryMB       int64  `env:"AWS_LAMBDA_FUNCTION_MEMORY_SIZE"`
 	InitType       string `env:"AWS_LAMBDA_INITIALIZATION_TYPE"` // see initType…
 	Concurrency    int    `env:"AWS_LAMBDA_MAX_CONCURRENCY"`     // of Managed Instances; 0: not told
+	GoDebug        string `env:"GODEBUG"`                        // of the Go runtime, and so of the function's handler too
 
 	ca      []byte   // what TLSCA holds
 	Unknown []string // variables that start with HEARTH_ and mean nothing
@@ -110,7 +111,7 @@ func Read(environ []string) (Settings, error) {
 			continue
 		}
 		variables[f.Name] = name
-		if !strings.HasPrefix(name, "AWS_") { // those of Lambda hold as they stand
+		if strings.HasPrefix(name, "HEARTH_") { // those of others hold as they stand
 			values[name] = trimmed(values[name], f.Type.Kind() == reflect.Slice)
 			if strings.ContainsFunc(values[name], unicode.IsControl) {
 				faults = append(faults, fmt.Errorf("%s: must hold no control characters: no line may end within it", name))

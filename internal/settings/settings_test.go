@@ -215,7 +215,7 @@ func TestWhiteSpaceAroundAValueIsNoPartOfIt(t *testing.T) {
 	var plain, padded []string
 	for name, value := range goodValues(ca) {
 		plain = append(plain, name+"="+value)
-		if !strings.HasPrefix(name, "AWS_") {
+		if strings.HasPrefix(name, "HEARTH_") {
 			value = " \t" + value + "\r\n\u00a0"
 		}
 		padded = append(padded, name+"="+value)

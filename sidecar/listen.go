@@ -23,7 +23,7 @@ func ListenTCP(ctx context.Context, addr string) (net.Listener, error) {
 // ListenSocket listens on a Unix socket that only our own user may open. A dead socket of our own user is
 // replaced; anything else at the path is left as it is.
 func ListenSocket(ctx context.Context, path string) (net.Listener, error) {
-	if err := removeDead(ctx, path); err != nil {
+	if err := removeDead(ctx, path, os.Getuid()); err != nil {
 		return nil, fmt.Errorf("sidecar: socket %s: %w", path, err)
 	}
 	// The mode must be right before anybody can connect. This runs once, before other goroutines create files.
@@ -37,7 +37,8 @@ func ListenSocket(ctx context.Context, path string) (net.Listener, error) {
 	return l, nil
 }
 
-func removeDead(ctx context.Context, path string) error {
+// removeDead removes a socket of a user that nobody serves.
+func removeDead(ctx context.Context, path string, user int) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -48,7 +49,7 @@ func removeDead(ctx context.Context, path string) error {
 	if info.Mode()&os.ModeSocket == 0 {
 		return errors.New("exists and is no socket")
 	}
-	if st, ok := info.Sys().(*syscall.Stat_t); !ok || int(st.Uid) != os.Getuid() {
+	if st, ok := info.Sys().(*syscall.Stat_t); !ok || int(st.Uid) != user {
 		return errors.New("belongs to another user")
 	}
 	d := net.Dialer{Timeout: time.Second}

@@ -8,7 +8,9 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/valyala/fasthttp"
 
@@ -92,4 +94,32 @@ func TestAPreprocessAsksForAClassOnceThoughItGetsNoAnswer(t *testing.T) {
 	if n := stand.Requests()["/v1/schema/Message"]; n != 1 {
 		t.Errorf("the class of messages was asked for %d times: a silent Weaviate is waited for as often", n)
 	}
+}
+
+func TestAsManyPartsGoOutAtOnceAsThereAreWorkers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(Config{Workers: 2})
+		var begun atomic.Int32
+		release := make(chan struct{})
+		var parts []*part
+		for range 3 {
+			parts = append(parts, &part{get: func(context.Context) (json.RawMessage, cache.Origin, error) {
+				begun.Add(1)
+				<-release
+				return nil, cache.Origin{}, nil
+			}})
+		}
+		done := make(chan struct{})
+		go func() { s.runParts(t.Context(), parts); close(done) }()
+		for _, want := range []int32{2, 3, 3, 3} {
+			synctest.Wait()
+			if n := begun.Load(); n != want {
+				t.Errorf("%d have begun, want %d", n, want)
+			}
+			select {
+			case release <- struct{}{}:
+			case <-done:
+			}
+		}
+	})
 }

@@ -4,6 +4,11 @@ SHELL := bash
 
 FUZZTIME ?= 10s
 BENCH ?= .
+PACKAGES ?= cache/... pool pool/conn/... sidecar/...
+N ?= 50
+SEED ?= 1
+WORKERS ?= 1
+MIN ?= 90
 LINT := go tool -modfile=tools/go.mod golangci-lint
 
 # The race detector needs a C compiler; without one Go says CGO_ENABLED=0.
@@ -22,6 +27,7 @@ test: ## run the unit tests: Go with the race detector, and Python if there is o
 	@[ -n "$(RACE)" ] || echo "no C compiler: testing without the race detector"
 	go test $(RACE) -timeout 25m ./...
 	cd examples/go && go test $(RACE) ./...
+	cd tools && go test ./...
 	@if command -v python3 >/dev/null; then \
 		echo "cd client/python && python3 -m unittest discover -s tests -t ."; \
 		cd client/python && PYTHONDONTWRITEBYTECODE=1 python3 -m unittest discover -s tests -t .; \
@@ -33,6 +39,7 @@ test: ## run the unit tests: Go with the race detector, and Python if there is o
 lint: ## check style, formatting and the arrows between packages
 	$(LINT) run
 	cd examples/go && go tool -modfile=../../tools/go.mod golangci-lint run
+	cd tools && go tool golangci-lint run
 
 .PHONY: fmt
 fmt: ## format the Go files
@@ -47,6 +54,11 @@ fuzz: ## fuzz every fuzz target for FUZZTIME (10s) each
 			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
 		done; \
 	done
+
+# A mistake may take memory without end: so there is a limit for each process.
+.PHONY: mutate
+mutate: ## plant N (50; 0: all) mistakes in each of PACKAGES and name those that no test notices (SEED, WORKERS, MIN: 90 %)
+	ulimit -d 6000000; cd tools && go run ./mutate -n $(N) -seed $(SEED) -workers $(WORKERS) -min $(MIN) $(addprefix ./,$(PACKAGES))
 
 .PHONY: bench
 bench: ## run the benchmarks that match BENCH (all)

@@ -106,7 +106,7 @@ func build(s settings, pulse *clock.Pulse, out io.Writer) (p parts, err error) {
 	p.lab, p.pulse = l, pulse
 	shared := pool.Config{
 		MaxIdle: s.ConnMaxIdle, RootCAs: s.roots(), Pulse: p.pulse, Logger: p.log,
-		KeepFrom: s.keepFrom(), NoRace: l.noRace, NoReplay: l.noReplay, UserAgent: "hearth/" + version,
+		KeepFrom: s.keepFrom(), Policy: pool.Policy{NoRace: l.noRace, NoReplay: l.noReplay}, UserAgent: "hearth/" + version,
 	}
 	if l.noIdleLimit {
 		shared.MaxIdle = 24 * time.Hour

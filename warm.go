@@ -12,7 +12,7 @@ import (
 // warm opens the pools' connections and asks what the first requests would have to ask, unless it is known. What
 // fails is asked again by them.
 func (p parts) warm(ctx context.Context) {
-	ctx = pool.Own(ctx)
+	ctx = pool.With(ctx, pool.Options{Background: true})
 	var wg sync.WaitGroup
 	step := func(what string, do func(context.Context) error) {
 		wg.Go(func() {

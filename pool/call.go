@@ -44,12 +44,10 @@ func (e *Error) Unwrap() error { return e.Err }
 // one ([RedirectError]).
 // The call ends at ctx's deadline or after Config.Timeout, whichever comes first.
 func (p *Pool) Do(ctx context.Context, req Request) (*Response, error) {
-	ctx, sent := TraceSent(ctx)
+	sent := new(atomic.Int64)
+	ctx = With(ctx, Options{Repeatable: req.Repeatable, Sent: sent})
 	fail := func(err error) (*Response, error) {
-		return nil, &Error{Upstream: p.cfg.Name, Address: p.Address(), Sent: !notApplied(sent(), err), Err: unwrapURLError(err)}
-	}
-	if req.Repeatable {
-		ctx = Repeatable(ctx)
+		return nil, &Error{Upstream: p.cfg.Name, Address: p.Address(), Sent: !notApplied(sent.Load(), err), Err: unwrapURLError(err)}
 	}
 	var body io.Reader
 	if req.Body != nil {
@@ -70,18 +68,4 @@ func (p *Pool) Do(ctx context.Context, req Request) (*Response, error) {
 		return fail(err)
 	}
 	return &Response{Status: resp.StatusCode, Header: resp.Header, Body: b}, nil
-}
-
-// TraceSent counts how often a request made under the returned context may have reached its upstream: how often
-// it was given to a connection, but for those times when the upstream said that it had not looked at it. More than
-// once: it was tried again.
-func TraceSent(ctx context.Context) (_ context.Context, sent func() int64) {
-	n := new(atomic.Int64)
-	return context.WithValue(ctx, sentKey, n), n.Load
-}
-
-func markSent(ctx context.Context) {
-	if n, ok := ctx.Value(sentKey).(*atomic.Int64); ok {
-		n.Add(1)
-	}
 }

@@ -144,7 +144,7 @@ func TestHeadersPassThroughToEveryTry(t *testing.T) {
 		}
 	}, nil)
 	own := http.Header{"Own": {"mine"}}
-	ctx := PassHeaders(t.Context(), http.Header{"Traceparent": {"00-abc-def-01"}})
+	ctx := With(t.Context(), Options{Header: http.Header{"Traceparent": {"00-abc-def-01"}}})
 	if resp, err := p.pool.Do(ctx, Request{Method: http.MethodGet, Path: "/", Header: own}); err != nil || resp.Status != http.StatusOK {
 		t.Fatalf("%v, %v", resp, err)
 	}

@@ -118,7 +118,7 @@ func (cs *conns) get(ctx context.Context, wanted want) (lease, error) {
 	}
 	thaws := cs.pulse.Thaws()
 	dead := cs.pruneLocked()
-	w := &waiter{want: wanted, uses: !isOwn(ctx), got: make(chan waitResult, 1)}
+	w := &waiter{want: wanted, uses: !optionsOf(ctx).Background, got: make(chan waitResult, 1)}
 	l, ok := cs.takeLocked(thaws, w)
 	l.reused = true
 	if !ok {

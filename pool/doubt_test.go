@@ -3,7 +3,9 @@ package pool
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -127,7 +129,7 @@ func TestDialsFromBeforeAFreezeAreNoWarmth(t *testing.T) {
 
 func TestOwnRequestsDoNotTellHowManyConnectionsAreNeeded(t *testing.T) {
 	s := newSandbox(t, testnet.Config{}, func(c *Config) { c.MaxIdle = time.Minute })
-	if _, err := s.pool.Do(Own(t.Context()), Request{Method: http.MethodGet, Path: "/"}); err != nil {
+	if _, err := s.pool.Do(With(t.Context(), Options{Background: true}), Request{Method: http.MethodGet, Path: "/"}); err != nil {
 		t.Fatal(err)
 	}
 	s.freeze(time.Hour)
@@ -280,7 +282,7 @@ func TestAfterAFreezeARepeatableWriteIsSentOnce(t *testing.T) {
 	s.breaks("hang")
 	req := write()
 	req.Repeatable = true
-	if _, err := s.pool.Do(Proven(t.Context()), req); err != nil {
+	if _, err := s.pool.Do(With(t.Context(), Options{Proven: true}), req); err != nil {
 		t.Fatal(err)
 	}
 	s.wantConns(2, 2)
@@ -302,5 +304,66 @@ func TestARaceTellsNothingOfHowManyConnectionsAreNeeded(t *testing.T) {
 	s.get("/")
 	if n, _ := s.pool.conns.usual(); n != 1 {
 		t.Errorf("one caller at a time needs %d connections", n)
+	}
+}
+
+// Whether the connection or the end comes first is up to chance: over so many rounds both happen.
+func TestACallerThatLeavesAsItsConnectionComesLeavesItIdle(t *testing.T) {
+	p := start(t, testnet.Config{}, func(http.ResponseWriter, *http.Request) {}, func(c *Config) { c.Size = 1 })
+	dial, leave := p.pool.conns.dial, make(chan context.CancelFunc, 1)
+	p.pool.conns.dial = func(ctx context.Context) (*dialed, error) {
+		d, err := dial(ctx)
+		(<-leave)()
+		return d, err
+	}
+	for range 200 {
+		ctx, cancel := context.WithCancel(t.Context())
+		leave <- cancel
+		l, err := p.pool.conns.get(ctx, want{})
+		if err == nil {
+			l.Release()
+			p.pool.conns.put(l, false)
+		}
+		eventually(t, "the connection is idle", func() bool { s := p.pool.Stats(); return s.Open == 1 && s.Idle == 1 })
+		closeAll(p.pool.conns.open)
+		eventually(t, "it is closed", func() bool { return p.pool.Stats().Open == 0 })
+	}
+}
+
+func TestTheDialOfACallerThatLeftServesTheNext(t *testing.T) {
+	p := start(t, testnet.Config{}, func(http.ResponseWriter, *http.Request) {}, nil)
+	dial, dialing, may := p.pool.conns.dial, make(chan struct{}), make(chan struct{})
+	p.pool.conns.dial = func(ctx context.Context) (*dialed, error) {
+		close(dialing)
+		<-may
+		return dial(ctx)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	left := make(chan error, 1)
+	go func() { _, err := p.pool.Do(ctx, write()); left <- err }()
+	<-dialing
+	cancel()
+	if err := <-left; !errors.Is(err, context.Canceled) {
+		t.Errorf("the caller that left got %v", err)
+	}
+	next := make(chan struct{})
+	go func() { p.get("/"); close(next) }()
+	eventually(t, "the next call waits", func() bool { return p.pool.Stats().InUse == 1 })
+	close(may)
+	<-next
+	p.wantStats(Stats{Dials: 1, Open: 1, Idle: 1}, connections)
+}
+
+// So those that are not needed become idle for too long.
+func TestTheConnectionUsedLastIsUsedNext(t *testing.T) {
+	s := newSandbox(t, testnet.Config{}, nil)
+	s.answer(s.lease(3))
+	for range 4 {
+		s.get("/")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if counts := slices.Sorted(maps.Values(s.seen)); !slices.Equal(counts, []int{1, 1, 5}) {
+		t.Errorf("the connections have seen %v requests", counts)
 	}
 }

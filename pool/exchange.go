@@ -17,7 +17,7 @@ var errLost = errors.New("another connection was faster")
 //
 // What is not safe to repeat goes over a proven connection, once. If the upstream [refused] it, it has not been sent.
 //
-// What is safe may go over an unproven one, unless it is to be [Proven]. The request is sent over a proven or new one too
+// What is safe may go over an unproven one, unless it is to be proven. The request is sent over a proven or new one too
 // when the try before has had a short wait in vain, and the first answer counts. That is so after each freeze, since any
 // connection may have died in it; and where such a try fails while another still runs, once more after twice the wait. If
 // the only try fails on a connection that was open before, the upstream may have closed it: the request is replayed once,
@@ -25,11 +25,11 @@ var errLost = errors.New("another connection was faster")
 func (p *Pool) exchange(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
 	defer cancel(errLost)
-	first, err := p.conns.get(ctx, want{proven: wantsProven(ctx)})
+	first, err := p.conns.get(ctx, want{proven: optionsOf(ctx).wantsProven()})
 	if err != nil {
 		return nil, err
 	}
-	if !repeatable(ctx) {
+	if !optionsOf(ctx).Repeatable {
 		return p.send(ctx, first, req)
 	}
 	s := &sending{pool: p, ctx: ctx, req: req, results: make(chan result)}
@@ -38,7 +38,7 @@ func (p *Pool) exchange(req *http.Request) (*http.Response, error) {
 	var pause time.Duration
 	var wait <-chan time.Time // until the request is sent once more
 	race := func() {
-		if !p.cfg.NoRace {
+		if !p.cfg.Policy.NoRace {
 			pause = p.shortWait()
 			wait = time.After(pause)
 		}
@@ -46,7 +46,7 @@ func (p *Pool) exchange(req *http.Request) (*http.Response, error) {
 	if !first.proven {
 		race()
 	}
-	second := Own(ctx) // a caller needs one connection
+	second := With(ctx, Options{Background: true}) // a caller needs one connection
 	replayed, thaws := false, first.thaws
 	for {
 		select {
@@ -62,7 +62,7 @@ func (p *Pool) exchange(req *http.Request) (*http.Response, error) {
 					pause = min(2*pause, longestWait)
 					wait = time.After(pause)
 				}
-			case replayed, !r.reused, p.cfg.NoReplay, final(r.err):
+			case replayed, !r.reused, p.cfg.Policy.NoReplay, final(r.err):
 				return nil, r.err
 			default:
 				replayed, wait = true, nil
@@ -151,7 +151,7 @@ func (p *Pool) send(ctx context.Context, l lease, req *http.Request) (_ *http.Re
 	if l.reused {
 		p.stats.reused.Add(1)
 	}
-	markSent(ctx)
+	optionsOf(ctx).countSent(1)
 	sent := time.Now()
 	resp, err := l.RoundTrip(out)
 	took := time.Since(sent)

@@ -192,14 +192,14 @@ func TestASafeCallIsReplayedOnceWhenAnOpenConnectionBreaks(t *testing.T) {
 }
 
 func TestWithoutTheDefencesAFreezeIsSeen(t *testing.T) {
-	s := newSandbox(t, testnet.Config{}, func(c *Config) { c.NoRace, c.Timeout = true, time.Second })
+	s := newSandbox(t, testnet.Config{}, func(c *Config) { c.Policy.NoRace, c.Timeout = true, time.Second })
 	s.get("/")
 	s.freeze(time.Second)
 	s.breaks("hang")
 	if err := s.fails(t.Context(), Request{Method: http.MethodGet, Path: "/"}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("without the race: %v", err)
 	}
-	s = newSandbox(t, testnet.Config{}, func(c *Config) { c.NoReplay = true })
+	s = newSandbox(t, testnet.Config{}, func(c *Config) { c.Policy.NoReplay = true })
 	s.get("/")
 	s.breaks("cut")
 	if err := s.fails(t.Context(), Request{Method: http.MethodGet, Path: "/"}); !err.Sent {
@@ -307,4 +307,32 @@ func TestASharedConnectionThatIsSilentFailsNoSecondRequest(t *testing.T) {
 	eventually(t, "the connection is given up", func() bool { return s.pool.Stats().Open == 0 })
 	s.get("/")
 	s.wantDefences(Stats{Dials: 2, Open: 1})
+}
+
+// The answer was in the kernel before the freeze: it says nothing of the connection since.
+func TestAnAnswerThatAFreezeHasPassedOverProvesNothing(t *testing.T) {
+	s := newSandbox(t, testnet.Config{}, nil)
+	leases := s.lease(1)
+	s.freeze(time.Second)
+	s.answer(leases)
+	s.breaks("hang")
+	s.want(http.StatusOK, write())
+	s.wantDefences(Stats{Dials: 2, Open: 2})
+}
+
+// An upstream that takes minutes to answer must not make a dead connection cost minutes.
+func TestTheWaitForADeadConnectionIsBoundedHoweverSlowTheUpstream(t *testing.T) {
+	s := newSandbox(t, testnet.Config{}, nil)
+	s.get("/")
+	for range 10 {
+		s.pool.stats.roundTrips.add(time.Minute)
+	}
+	s.freeze(time.Second)
+	s.breaks("hang")
+	begun := time.Now()
+	s.get("/")
+	if took := time.Since(begun); took < longestWait || took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	s.wantDefences(Stats{Races: 1, Dials: 2, Open: 1})
 }

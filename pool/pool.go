@@ -9,7 +9,7 @@
 // owns a connection can know whether it has proved itself since.
 //
 // The package knows nothing of what is asked: that is in pool/weaviate and pool/odoo. It never retries a
-// request that may have changed something unless the caller said that it is [Repeatable].
+// request that may have changed something unless the caller said that it may ([Options]).
 package pool
 
 import (
@@ -31,6 +31,11 @@ import (
 
 	"hearth/internal/clock"
 )
+
+// ErrUnknownOutcome occurs when a write may have been carried out although no answer says so: it was sent, and the
+// connection broke or the time was over. The pool itself says so by [Error.Sent]; the clients of the upstreams know what
+// a write is, and wrap this error.
+var ErrUnknownOutcome = errors.New("unknown outcome")
 
 // Errors of a call that never reached the upstream.
 var (
@@ -64,9 +69,14 @@ type Config struct {
 	Variable    string                // that holds URL, to be named where the address is wrong
 	Logger      *slog.Logger          // nil discards
 
-	// NoRace and NoReplay leave out what keeps a freeze from being seen, for tests that show what it is good for. NoReplay
-	// goes without retries too: they would replay the request, only later.
-	NoRace, NoReplay bool
+	Policy Policy // what the pool does about connections that broke unseen; the zero value does all of it
+}
+
+// Policy says what a pool leaves out of that which hides broken connections from callers. Who measures what a part of it
+// is good for leaves that part out; nobody else should.
+type Policy struct {
+	NoRace   bool // after a freeze a request waits for its connection, dead or alive, until its time is over
+	NoReplay bool // a connection that breaks fails its request; there are no retries either: they would send it again, only later
 }
 
 func (c Config) withDefaults() Config {
@@ -79,7 +89,7 @@ func (c Config) withDefaults() Config {
 		c.Answers = NewAnswers(32<<20, math.MaxInt64)
 	}
 	c.Retries = max(0, cmp.Or(c.Retries, 2))
-	if c.NoReplay {
+	if c.Policy.NoReplay {
 		c.Retries = 0
 	}
 	if c.Ping.Method == "" {
@@ -166,7 +176,7 @@ func (p *Pool) RoundTrip(req *http.Request) (_ *http.Response, err error) {
 	defer p.calls.Done()
 	ctx := req.Context()
 	if req.Method == http.MethodGet || req.Method == http.MethodHead {
-		ctx = Repeatable(ctx)
+		ctx = With(ctx, Options{Repeatable: true})
 	}
 	ctx, cancel := p.cfg.Pulse.WithTimeout(ctx, p.cfg.Timeout)
 	defer cancel()
@@ -184,7 +194,7 @@ func (p *Pool) RoundTrip(req *http.Request) (_ *http.Response, err error) {
 		return nil, ErrClosed
 	}
 	out := req.Clone(ctx)
-	maps.Copy(out.Header, passedHeaders(ctx))
+	maps.Copy(out.Header, optionsOf(ctx).Header)
 	if p.cfg.UserAgent != "" {
 		out.Header.Set("User-Agent", p.cfg.UserAgent)
 	}
@@ -216,7 +226,7 @@ func (p *Pool) enter() bool {
 func (p *Pool) Warm(ctx context.Context) error {
 	n, shared := p.conns.usual()
 	if shared {
-		_, err := p.Do(Own(ctx), p.cfg.Ping)
+		_, err := p.Do(With(ctx, Options{Background: true}), p.cfg.Ping)
 		if _, ok := errors.AsType[*RedirectError](err); ok {
 			return nil // an answer, whatever it says
 		}
@@ -237,54 +247,6 @@ func (p *Pool) Close() {
 	p.conns.close()
 	p.calls.Wait()
 	p.work.Wait()
-}
-
-type ctxKey int
-
-const (
-	repeatableKey ctxKey = iota
-	provenKey
-	ownKey
-	headersKey
-	sentKey
-)
-
-// Repeatable marks the requests made under the context as safe to send twice, whatever their method.
-func Repeatable(ctx context.Context) context.Context {
-	return context.WithValue(ctx, repeatableKey, true)
-}
-
-func repeatable(ctx context.Context) bool {
-	v, _ := ctx.Value(repeatableKey).(bool)
-	return v
-}
-
-// Proven keeps the requests made under the context off connections that a freeze may have broken. It is for writes: a
-// copy of one that got stuck there may arrive after the next write, and undo it.
-func Proven(ctx context.Context) context.Context { return context.WithValue(ctx, provenKey, true) }
-
-func wantsProven(ctx context.Context) bool {
-	v, _ := ctx.Value(provenKey).(bool)
-	return v || !repeatable(ctx)
-}
-
-// Own marks the requests made under the context as Hearth's own: how many of them go out at once says nothing about
-// how many connections callers need.
-func Own(ctx context.Context) context.Context { return context.WithValue(ctx, ownKey, true) }
-
-func isOwn(ctx context.Context) bool {
-	v, _ := ctx.Value(ownKey).(bool)
-	return v
-}
-
-// PassHeaders adds h to every request made under the context: how trace headers reach the upstreams.
-func PassHeaders(ctx context.Context, h http.Header) context.Context {
-	return context.WithValue(ctx, headersKey, h)
-}
-
-func passedHeaders(ctx context.Context) http.Header {
-	h, _ := ctx.Value(headersKey).(http.Header)
-	return h
 }
 
 // unwrapURLError drops the method and URL that net/http puts before an error: the URL says nothing that the

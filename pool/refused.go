@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync/atomic"
 )
 
 // refused says whether err means that the upstream has not looked at a request and never will, as HTTP/2 tells it: by
@@ -47,7 +46,7 @@ func (e streamError) Error() string {
 // unsent is the error of a request that was refused. Where there were more at once than the connection takes, the next ones
 // are asked for their limit by one request each.
 func (p *Pool) unsent(ctx context.Context, err error) error {
-	unmarkSent(ctx)
+	optionsOf(ctx).countSent(-1)
 	if refusedStream(err) {
 		p.conns.careful()
 	}
@@ -60,11 +59,4 @@ func (cs *conns) careful() {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	cs.limited = true
-}
-
-// unmarkSent takes one markSent back.
-func unmarkSent(ctx context.Context) {
-	if n, ok := ctx.Value(sentKey).(*atomic.Int64); ok {
-		n.Add(-1)
-	}
 }

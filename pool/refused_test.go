@@ -27,14 +27,14 @@ const (
 	codeNone, codeInternal, codeRefused, codeCancel, codeCalm = 0, 2, 7, 8, 11
 )
 
-// wire is the server's end of an HTTP/2 connection, frame by frame: net/http's own server cannot be told to refuse.
-type wire struct {
+// h2Wire is the server's end of an HTTP/2 connection, frame by frame: net/http's own server cannot be told to refuse.
+type h2Wire struct {
 	t *testing.T
 	net.Conn
 	arrived []uint32 // streams of requests that came, in their order
 }
 
-func (w *wire) send(kind, flags byte, stream uint32, payload ...byte) {
+func (w *h2Wire) send(kind, flags byte, stream uint32, payload ...byte) {
 	frame := binary.BigEndian.AppendUint32(nil, uint32(len(payload))<<8|uint32(kind))
 	frame = binary.BigEndian.AppendUint32(append(frame, flags), stream)
 	if _, err := w.Write(append(frame, payload...)); err != nil {
@@ -42,23 +42,23 @@ func (w *wire) send(kind, flags byte, stream uint32, payload ...byte) {
 	}
 }
 
-func (w *wire) reset(stream, code uint32) {
+func (w *h2Wire) reset(stream, code uint32) {
 	w.send(frameReset, 0, stream, binary.BigEndian.AppendUint32(nil, code)...)
 }
 
 // goAway says which stream was the last that the server looked at.
-func (w *wire) goAway(last, code uint32) {
+func (w *h2Wire) goAway(last, code uint32) {
 	w.send(frameGoAway, 0, 0, binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, last), code)...)
 }
 
 // answer answers with a 200 without a body.
-func (w *wire) answer(stream uint32) {
+func (w *h2Wire) answer(stream uint32) {
 	const status200 = 0x88 // of HPACK's static table
 	w.send(frameHeaders, flagEnd|flagEndHeaders, stream, status200)
 }
 
 // request reads until a request has come whole and returns its stream, or 0 at the connection's end.
-func (w *wire) request() uint32 {
+func (w *h2Wire) request() uint32 {
 	for {
 		var head [9]byte
 		if _, err := io.ReadFull(w, head[:]); err != nil {
@@ -81,7 +81,7 @@ func (w *wire) request() uint32 {
 
 // startWire makes a pool before a server of which each connection, numbered from 0, is serve's. When it returns the
 // connection is closed.
-func startWire(t *testing.T, serve func(w *wire, number int)) *tester {
+func startWire(t *testing.T, serve func(w *h2Wire, number int)) *tester {
 	t.Helper()
 	ready := httptest.NewUnstartedServer(nil) // for its certificate
 	ready.StartTLS()
@@ -103,7 +103,7 @@ func startWire(t *testing.T, serve func(w *wire, number int)) *tester {
 				if _, err := io.CopyN(io.Discard, c, int64(len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))); err != nil {
 					return
 				}
-				w := &wire{t: t, Conn: c}
+				w := &h2Wire{t: t, Conn: c}
 				w.send(frameSettings, 0, 0)
 				serve(w, number)
 			})
@@ -121,26 +121,26 @@ func startWire(t *testing.T, serve func(w *wire, number int)) *tester {
 }
 
 // answerAll answers what comes until the client hangs up.
-func answerAll(w *wire) {
+func answerAll(w *h2Wire) {
 	for stream := w.request(); stream != 0; stream = w.request() {
 		w.answer(stream)
 	}
 }
 
 func TestAWriteThatTheUpstreamRefusedIsSentAgain(t *testing.T) {
-	for name, refuse := range map[string]func(w *wire){
-		"by the stream":                      func(w *wire) { w.reset(w.request(), codeRefused); answerAll(w) },
-		"by the connection":                  func(w *wire) { w.request(); w.goAway(0, codeNone); answerAll(w) },
-		"by the connection, with a reason":   func(w *wire) { w.request(); w.goAway(0, codeCalm); answerAll(w) },
-		"by the connection, which then ends": func(w *wire) { w.request(); w.goAway(0, codeNone) },
-		"by a connection in use": func(w *wire) {
+	for name, refuse := range map[string]func(w *h2Wire){
+		"by the stream":                      func(w *h2Wire) { w.reset(w.request(), codeRefused); answerAll(w) },
+		"by the connection":                  func(w *h2Wire) { w.request(); w.goAway(0, codeNone); answerAll(w) },
+		"by the connection, with a reason":   func(w *h2Wire) { w.request(); w.goAway(0, codeCalm); answerAll(w) },
+		"by the connection, which then ends": func(w *h2Wire) { w.request(); w.goAway(0, codeNone) },
+		"by a connection in use": func(w *h2Wire) {
 			w.answer(w.request())
 			w.request()
 			w.goAway(1, codeNone)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := startWire(t, func(w *wire, number int) {
+			s := startWire(t, func(w *h2Wire, number int) {
 				if number == 0 {
 					refuse(w)
 					return
@@ -159,7 +159,7 @@ func TestWritesBeyondTheOnlyStreamAreSentAgain(t *testing.T) {
 	const writes = 4
 	var mu sync.Mutex
 	done := 0
-	s := startWire(t, func(w *wire, number int) {
+	s := startWire(t, func(w *h2Wire, number int) {
 		if number == 0 {
 			w.answer(w.request())
 			first := w.request()
@@ -238,7 +238,7 @@ func TestManyWritesOverConnectionsOfOneStreamAreAllDoneOnce(t *testing.T) {
 }
 
 func TestAWriteThatIsRefusedForEverWasNotSent(t *testing.T) {
-	s := startWire(t, func(w *wire, _ int) {
+	s := startWire(t, func(w *h2Wire, _ int) {
 		for stream := w.request(); stream != 0; stream = w.request() {
 			w.reset(stream, codeRefused)
 		}
@@ -252,12 +252,12 @@ func TestAWriteThatIsRefusedForEverWasNotSent(t *testing.T) {
 }
 
 func TestAWriteThatTheUpstreamMayHaveTakenIsNotSentAgain(t *testing.T) {
-	for name, fail := range map[string]func(w *wire){
-		"the stream is cancelled":                     func(w *wire) { w.reset(w.request(), codeCancel) },
-		"the stream fails":                            func(w *wire) { w.reset(w.request(), codeInternal) },
-		"the connection ends":                         func(w *wire) { w.request(); w.Close() },
-		"the connection ends after taking the stream": func(w *wire) { w.goAway(w.request(), codeNone); w.Close() },
-		"the stream is refused after its answer began": func(w *wire) {
+	for name, fail := range map[string]func(w *h2Wire){
+		"the stream is cancelled":                     func(w *h2Wire) { w.reset(w.request(), codeCancel) },
+		"the stream fails":                            func(w *h2Wire) { w.reset(w.request(), codeInternal) },
+		"the connection ends":                         func(w *h2Wire) { w.request(); w.Close() },
+		"the connection ends after taking the stream": func(w *h2Wire) { w.goAway(w.request(), codeNone); w.Close() },
+		"the stream is refused after its answer began": func(w *h2Wire) {
 			stream := w.request()
 			w.send(frameHeaders, flagEndHeaders, stream, 0x88)
 			w.send(frameData, 0, stream, 'x')
@@ -267,7 +267,7 @@ func TestAWriteThatTheUpstreamMayHaveTakenIsNotSentAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var mu sync.Mutex
 			arrived := 0
-			s := startWire(t, func(w *wire, _ int) {
+			s := startWire(t, func(w *h2Wire, _ int) {
 				fail(w)
 				w.request() // until the client hangs up
 				mu.Lock()

@@ -70,14 +70,14 @@ func checkRetry(ctx context.Context, resp *http.Response, err error) (bool, erro
 	}
 	if err != nil {
 		_, unsent := errors.AsType[*noConnectionError](err)
-		return (unsent || repeatable(ctx)) && !final(err), nil
+		return (unsent || optionsOf(ctx).Repeatable) && !final(err), nil
 	}
 	if grpcStatus(resp) == grpcUnavailable {
-		return repeatable(ctx), nil
+		return optionsOf(ctx).Repeatable, nil
 	}
 	switch resp.StatusCode {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return repeatable(ctx), nil
+		return optionsOf(ctx).Repeatable, nil
 	}
 	return false, nil
 }

@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"hearth/internal/clock"
 	"hearth/internal/guard"
 	"hearth/internal/testing/testnet"
 )
@@ -53,7 +54,7 @@ func TestCheckRetry(t *testing.T) {
 		if tc.err == nil {
 			resp = &http.Response{StatusCode: tc.status}
 		}
-		if again, err := checkRetry(Repeatable(t.Context()), resp, tc.err); again != tc.repeatable || err != nil {
+		if again, err := checkRetry(With(t.Context(), Options{Repeatable: true}), resp, tc.err); again != tc.repeatable || err != nil {
 			t.Errorf("%s, repeatable: %v, %v", tc.name, again, err)
 		}
 		if again, err := checkRetry(t.Context(), resp, tc.err); again != tc.once || err != nil {
@@ -61,7 +62,7 @@ func TestCheckRetry(t *testing.T) {
 		}
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
-		if again, err := checkRetry(Repeatable(ended), resp, tc.err); again || !errors.Is(err, context.Canceled) {
+		if again, err := checkRetry(With(ended, Options{Repeatable: true}), resp, tc.err); again || !errors.Is(err, context.Canceled) {
 			t.Errorf("%s, cancelled: %v, %v", tc.name, again, err)
 		}
 	}
@@ -282,6 +283,35 @@ func TestADeadIdleConnection(t *testing.T) {
 			}
 			if n := arrivals.Load(); n != tc.arrivals {
 				t.Errorf("%d requests arrived, want %d", n, tc.arrivals)
+			}
+		})
+	}
+}
+
+// slow is an upstream without a wire that answers after a while.
+type slow time.Duration
+
+func (s slow) RoundTrip(r *http.Request) (*http.Response, error) {
+	select {
+	case <-time.After(time.Duration(s)):
+		return answer(http.StatusOK, "", "late")()
+	case <-r.Context().Done():
+		return nil, context.Cause(r.Context())
+	}
+}
+
+// Without Run every silence of a gap is a freeze, so here the whole time is frozen.
+func TestAFreezeLongerThanTheTimeoutEndsNoCall(t *testing.T) {
+	for frozen, want := range map[bool]error{true: nil, false: context.DeadlineExceeded} {
+		synctest.Test(t, func(t *testing.T) {
+			cfg := Config{Name: "upstream", URL: "http://127.0.0.1:1", Timeout: 5 * time.Second}
+			if frozen {
+				cfg.Pulse = clock.NewPulse(nil)
+			}
+			p := newPool(t, cfg)
+			p.retry.HTTPClient.Transport = slow(7 * time.Second)
+			if _, err := p.Do(t.Context(), Request{Method: http.MethodPost, Path: "/"}); !errors.Is(err, want) {
+				t.Errorf("frozen %v: %v", frozen, err)
 			}
 		})
 	}

@@ -7,25 +7,26 @@ import (
 	"testing"
 	"time"
 
+	"hearth/client/wire"
 	"hearth/internal/testing/testnet"
 )
 
 func TestTheStatisticsAddUp(t *testing.T) {
 	p := start(t, testnet.Config{TLS: true}, func(http.ResponseWriter, *http.Request) {}, nil)
-	counts := func(s Stats) Stats { s.RoundTrip, s.WaitMS = Quantiles{Count: s.RoundTrip.Count}, 0; return s }
+	counts := func(s Stats) Stats { s.RoundTrip, s.WaitMS = wire.Quantiles{Count: s.RoundTrip.Count}, 0; return s }
 	for range 4 {
 		p.get("/")
 	}
-	p.wantStats(Stats{Size: 5, Open: 1, Idle: 1, Requests: 4, Dials: 1, Reused: 3, Handshakes: 1, RoundTrip: Quantiles{Count: 4}}, counts)
+	p.wantStats(Stats{Size: 5, Open: 1, Idle: 1, Requests: 4, Dials: 1, Reused: 3, Handshakes: 1, RoundTrip: wire.Quantiles{Count: 4}}, counts)
 
 	closeAll(p.pool.conns.open)
 	eventually(t, "none is open", func() bool { return p.pool.Stats().Open == 0 })
 	p.get("/")
 	p.get("/")
-	p.wantStats(Stats{Size: 5, Open: 1, Idle: 1, Requests: 6, Dials: 2, Reused: 4, Handshakes: 2, Resumed: 1, RoundTrip: Quantiles{Count: 6}}, counts)
+	p.wantStats(Stats{Size: 5, Open: 1, Idle: 1, Requests: 6, Dials: 2, Reused: 4, Handshakes: 2, Resumed: 1, RoundTrip: wire.Quantiles{Count: 6}}, counts)
 
 	p.pool.Close()
-	p.wantStats(Stats{Size: 5, Requests: 6, Dials: 2, Reused: 4, Handshakes: 2, Resumed: 1, RoundTrip: Quantiles{Count: 6}}, counts)
+	p.wantStats(Stats{Size: 5, Requests: 6, Dials: 2, Reused: 4, Handshakes: 2, Resumed: 1, RoundTrip: wire.Quantiles{Count: 6}}, counts)
 }
 
 func TestWaitingIsCountedInTimeToo(t *testing.T) {
@@ -64,7 +65,7 @@ func TestQuantilesAreOfTheLastObservations(t *testing.T) {
 		}
 		kept := slices.Sorted(slices.Values(all[max(0, n-512):]))
 		got := quantiles(w.sorted())
-		want := Quantiles{Count: int64(n)}
+		want := wire.Quantiles{Count: int64(n)}
 		if len(kept) > 0 {
 			want.P50, want.P90, want.P99, want.Max = nearest(kept, 50), nearest(kept, 90), nearest(kept, 99), nearest(kept, 100)
 		}

@@ -1,7 +1,6 @@
 package sidecar
 
 import (
-	"encoding/json"
 	"maps"
 	"net/http"
 	"slices"
@@ -106,35 +105,16 @@ func (s *Server) ready(r *request) error {
 func (s *Server) debugCache(r *request) error { return r.send(http.StatusOK, s.cfg.Cache.Stats()) }
 
 func (s *Server) debugPools(r *request) error {
-	reply := map[string]any{}
+	reply := wire.Pools{}
 	for _, u := range s.cfg.Upstreams {
-		pools := slices.Collect(maps.Values(u.Pools))
-		each := map[string]pool.Stats{}
-		for name, p := range u.Pools {
-			if name != "" {
-				each[name] = p.Stats()
-			}
+		stats := wire.UpstreamStats{PoolStats: pool.Together(slices.Collect(maps.Values(u.Pools))...)}
+		if p := u.Pools["grpc"]; p != nil {
+			stats.GRPC = new(p.Stats())
 		}
-		reply[u.Name] = upstreamStats{pool.Together(pools...), each}
+		if p := u.Pools["rest"]; p != nil {
+			stats.REST = new(p.Stats())
+		}
+		reply[u.Name] = stats
 	}
 	return r.send(http.StatusOK, reply)
-}
-
-// upstreamStats are the statistics of an upstream, and those of each of its pools where it has several.
-type upstreamStats struct {
-	pool.Stats
-	pools map[string]pool.Stats
-}
-
-// MarshalJSON puts the pools beside the sums: {…, "rest": {…}, "grpc": {…}}.
-func (u upstreamStats) MarshalJSON() ([]byte, error) {
-	all, err := json.Marshal(u.Stats)
-	if err != nil || len(u.pools) == 0 {
-		return all, err
-	}
-	each, err := json.Marshal(u.pools)
-	if err != nil {
-		return nil, err
-	}
-	return append(append(all[:len(all)-1], ','), each[1:]...), nil
 }

@@ -268,7 +268,7 @@ func (s *Server) serve(ctx context.Context, f *fasthttp.RequestCtx, socket bool,
 		r.drain()
 		return
 	}
-	r.life = pool.PassHeaders(ctx, traceHeaders(r))
+	r.life = pool.With(ctx, pool.Options{Header: traceHeaders(r)})
 	var cancel context.CancelFunc
 	r.ctx, cancel = s.cfg.Pulse.WithTimeout(r.life, s.cfg.Timeout)
 	defer cancel()

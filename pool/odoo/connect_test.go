@@ -1,10 +1,12 @@
 package odoo
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -97,11 +99,21 @@ func TestConnecting(t *testing.T) {
 		{"17 with its JSON for 404", user, with(old, func(s *server) { s.json2, s.body = 200, envelope }), as(JSONRPC, "17.0", 7), "", []string{p, r, r, r, v}},
 		{"17 that wants a database chosen", user, with(old, func(s *server) { s.json2, s.body = 404, noDB }), as(JSONRPC, "17.0", 7), "", []string{p, r, r, r, v}},
 		{"17 that redirects", user, with(old, func(s *server) { s.json2, s.web = 303, "<html>" }), as(JSONRPC, "17.0", 7), "", []string{p, r, r, r, v}},
-		{"no Odoo", user, server{without: true}, State{}, "NoProtocol", []string{p, r, r, v}},
+		{"19 whose JSON-2 is blocked", user, with(refused, func(s *server) { s.json2, s.body = 404, "<html>" }), as(JSONRPC, "19.0", 7), "", []string{p, r, r, v}},
+		{"19 with a password, and JSON-RPC without the database", user, with(refused, func(s *server) {
+			s.uid = rpcError(exception("psycopg2.OperationalError", `database "demo" does not exist`))
+		}), State{}, "UnknownDatabase", []string{p, r, v}},
+		{"19 whose version is strange", user, with(probed, func(s *server) { s.web = `{"version":"new"}` }), as(JSON2, "", 2), "", []string{p, v}},
+		{"19 whose version is no text", user, with(probed, func(s *server) { s.web = `{"version":19}` }), as(JSON2, "", 2), "", []string{p, v}},
+		{"17 whose version is strange", known, with(old, func(s *server) { s.common = `{"jsonrpc":"2.0","result":{"server_version":"new"}}` }), State{}, "BadAnswer: Odoo's address answered 200 with its version", []string{p, r, v}},
+		{"17 whose version is no text", known, with(old, func(s *server) { s.common = `{"jsonrpc":"2.0","result":{"server_version":17}}` }), State{}, "BadAnswer", []string{p, r, v}},
+		{"no Odoo", user, server{without: true}, State{}, "NoProtocol: nothing at Odoo's address speaks jsonrpc", []string{p, r, r, v}},
 		{"json2 chosen", set(keyOnly, JSON2), probed, as(JSON2, "", 2), "", []string{p}},
 		{"jsonrpc chosen", set(user, JSONRPC), old, as(JSONRPC, "", 7), "", []string{r, r}},
 		{"jsonrpc chosen with the uid", set(known, JSONRPC), server{}, as(JSONRPC, "", 2), "", []string{r}},
 		{"jsonrpc chosen, wrong password", set(user, JSONRPC), server{uid: uidNone}, State{}, "AccessDenied", []string{r}},
+		{"jsonrpc chosen, no uid", set(user, JSONRPC), server{uid: `{"jsonrpc":"2.0","result":0}`}, State{}, "AccessDenied", []string{r}},
+		{"jsonrpc chosen, negative uid", set(user, JSONRPC), server{uid: `{"jsonrpc":"2.0","result":-1}`}, State{}, "AccessDenied", []string{r}},
 		{"jsonrpc chosen, strange uid", set(user, JSONRPC), server{uid: `{"jsonrpc":"2.0","result":"7"}`}, State{}, "AccessDenied", []string{r}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -136,6 +148,65 @@ func TestConnecting(t *testing.T) {
 	}
 }
 
+// unreachable fails for the paths that begin so, as a pool does.
+func unreachable(d Doer, path string) Doer {
+	return doerFunc(func(ctx context.Context, r pool.Request) (*pool.Response, error) {
+		resp, err := d.Do(ctx, r)
+		if strings.HasPrefix(r.Path, path) {
+			return nil, &pool.Error{Upstream: "odoo", Err: io.ErrUnexpectedEOF}
+		}
+		return resp, err
+	})
+}
+
+func TestConnectingWhereAnAnswerIsMissing(t *testing.T) {
+	probed := server{web: web19, json2: 200, body: `{"uid": 2, "lang": "fr_BE"}`}
+	user := Config{DB: "demo", User: "admin", Key: key}
+	c := New(unreachable(&fake{Handler: probed}, "/web/version"), user)
+	if err := c.Connect(t.Context()); err != nil || c.State() != (State{true, JSON2, "", 2, "fr_BE"}) {
+		t.Errorf("without its version: %+v, %v", c.State(), err)
+	}
+	f := &fake{Handler: server{common: common17, uid: uid7}}
+	err := New(unreachable(f, "/json/2/"), user).Connect(t.Context())
+	if _, ok := errors.AsType[*pool.Error](err); !ok || slices.Contains(f.paths(), "/jsonrpc") {
+		t.Errorf("without the answer to the probe: %v, asked %v", err, f.paths())
+	}
+}
+
+func TestTheVersionOfAnErrorPageCountsForNothing(t *testing.T) {
+	f := &fake{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/web/version" {
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = io.WriteString(w, web19)
+			return
+		}
+		_, _ = io.WriteString(w, `{"uid": 2, "lang": "fr_BE"}`)
+	})}
+	c := New(f, Config{Key: key})
+	if err := c.Connect(t.Context()); err != nil || c.State().Version != "" {
+		t.Errorf("%+v, %v", c.State(), err)
+	}
+}
+
+func TestConnectingIsLogged(t *testing.T) {
+	for own, want := range map[string]string{
+		`{"jsonrpc":"2.0","result":{"lang":"fr_BE"}}`:            `level=INFO msg="odoo connected" protocol=jsonrpc version="" uid=2 lang=fr_BE` + "\n",
+		rpcError(exception("odoo.exceptions.AccessError", "no")): "level=WARN msg=\"odoo does not tell the user's language: its own is used\" error=\"odoo: AccessError: no\"\n" + `level=INFO msg="odoo connected" protocol=jsonrpc version="" uid=2 lang=""` + "\n",
+	} {
+		var log bytes.Buffer
+		logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		}}))
+		c := New(&fake{Handler: server{own: own}}, Config{DB: "demo", UID: 2, Key: key, Protocol: JSONRPC, Logger: logger})
+		if err := c.Connect(t.Context()); err != nil || log.String() != want {
+			t.Errorf("%v, logged\n%s, want\n%s", err, log.String(), want)
+		}
+	}
+}
+
 func TestTheConfigIsCheckedAtOnce(t *testing.T) {
 	err := Config{Protocol: "xml", UID: -1, Lang: "Spanish"}.Validate()
 	for _, part := range []string{"xml", "uid", "key", "Spanish"} {
@@ -145,6 +216,9 @@ func TestTheConfigIsCheckedAtOnce(t *testing.T) {
 	}
 	if err := (Config{Protocol: JSONRPC, DB: "demo", Key: key}).Validate(); err == nil {
 		t.Error("jsonrpc passed without a user")
+	}
+	if err := (Config{Protocol: JSONRPC, User: "admin", UID: 2, Key: key}).Validate(); err == nil {
+		t.Error("jsonrpc passed without a database")
 	}
 	if err := (Config{Key: key}).Validate(); err != nil {
 		t.Error(err)
@@ -309,6 +383,7 @@ func TestIdentity(t *testing.T) {
 func TestMajor(t *testing.T) {
 	for version, want := range map[string]int{
 		"19.0": 19, "18.0+e": 18, "saas~18.3": 18, "saas-17.4": 17, "": 0, "x": 0, "19.0-20260101": 19, "99999999999999999999": 9999,
+		"20.0": 20, "9": 9, "v09": 9, "19:5": 19, "19/5": 19, "٣.0": 0,
 	} {
 		if got := major(version); got != want {
 			t.Errorf("%q: %d, want %d", version, got, want)

@@ -327,7 +327,11 @@ func TestMisfit(t *testing.T) {
 		"BaseModel._search() missing 1 required positional argument: 'domain'":    "",
 		"research() missing 1 required positional argument: 'domain'":             "",
 		"search() argument after ** must be a mapping":                            "",
-		"unsupported operand": "",
+		"unsupported operand":                                   "",
+		"search() found an item missing ":                       "",
+		"search() never got an unexpected keyword argument 'x'": "",
+		"search() has got multiple values for argument 'x'":     "",
+		"search() says it takes 2":                              "",
 	} {
 		if got := misfit(text, "search"); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)

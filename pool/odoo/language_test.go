@@ -78,6 +78,8 @@ func TestAUserWhoseLanguageIsNotTold(t *testing.T) {
 		"the credentials are refused": rpcError(exception("odoo.exceptions.AccessDenied", "no")),
 		"Odoo lost its database":      rpcError(exception("psycopg2.OperationalError", "gone")),
 		"no Odoo":                     "<html>",
+		"there is no JSON-RPC":        rpcError(exception("werkzeug.exceptions.NotFound", "The requested URL was not found on the server.")),
+		"the user is locked":          rpcError(exception("odoo.exceptions.LockError", "locked")),
 	} {
 		c := New(&fake{Handler: server{own: own}}, Config{DB: "demo", UID: 2, Key: key, Protocol: JSONRPC})
 		if err := c.Connect(t.Context()); err == nil {
@@ -166,6 +168,15 @@ func TestCheckTellsAllThatCanBeKnown(t *testing.T) {
 	languages = `0`
 	if _, err := c.Check(t.Context()); wantError(t, err).Name != "UnknownLanguage" {
 		t.Error(err)
+	}
+	languages = `1`
+	silent := New(unreachable(f, "/jsonrpc"), Config{DB: "demo", Key: key, Protocol: JSON2, Lang: "es_ES"})
+	if state, err := silent.Check(t.Context()); err == nil || state.UID != 7 {
+		t.Errorf("without a version: %+v, %v", state, err)
+	}
+	told := server{web: web19, json2: 200, body: `{"uid":7,"lang":"en_US"}`}
+	if state, err := New(&fake{Handler: told}, Config{Key: key, Protocol: JSON2}).Check(t.Context()); err != nil || state.Version != "19.0" {
+		t.Errorf("with a version for everybody: %+v, %v", state, err)
 	}
 	_, err = New(answering(401, badKey), Config{DB: "demo", Key: key, Protocol: JSON2}).Check(t.Context())
 	if e := wantError(t, err); e.Name != "AccessDenied" {

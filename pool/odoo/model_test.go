@@ -66,6 +66,9 @@ func TestAModel(t *testing.T) {
 						t.Errorf("%s may not be repeated", r.Path)
 					}
 				}
+				if n := len(f.requests()); n != 2 {
+					t.Errorf("asked %d questions", n)
+				}
 			}
 		})
 	}
@@ -81,6 +84,10 @@ func TestAModelThatIsNone(t *testing.T) {
 		if e, ok := errors.AsType[*ArgumentError](err); !ok || e.Field != "model" {
 			t.Error(err)
 		}
+	}
+	_, err := overJSON2(answering(403, exception("odoo.exceptions.AccessError", "no"))).Model(t.Context(), "res.partner")
+	if e := wantError(t, err); e.Message != "no" {
+		t.Errorf("a model that may not be read: %v", e)
 	}
 	if _, err := overJSON2(answering(200, `false`)).Model(t.Context(), "res.partner"); err == nil {
 		t.Error("false was taken for fields")

@@ -101,7 +101,7 @@ func (c *Client) send(ctx context.Context, class *class, req *pb.SearchRequest) 
 		req.ConsistencyLevel = pb.ConsistencyLevel(pb.ConsistencyLevel_value["CONSISTENCY_LEVEL_"+level]).Enum()
 	}
 	req.Uses_123Api, req.Uses_125Api, req.Uses_127Api = true, true, true
-	ctx, sent := pool.TraceSent(pool.Repeatable(ctx))
+	ctx, sent := countSent(ctx, pool.Options{Repeatable: true})
 	reply, err := c.search.CallUnary(ctx, connect.NewRequest(req))
 	if err != nil {
 		return nil, c.searchFailed(ctx, err, sent)

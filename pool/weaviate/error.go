@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"connectrpc.com/connect"
 	"github.com/weaviate/weaviate-go-client/v4/weaviate/fault"
@@ -171,10 +172,17 @@ func (c *Client) fail(err error, sent func() int64) error {
 	return &pool.Error{Upstream: c.rest.Name(), Address: c.rest.Address(), Sent: sent() > 0, Err: err}
 }
 
+// countSent returns ctx with these options, and how often a request made under it may have reached the server.
+func countSent(ctx context.Context, o pool.Options) (_ context.Context, sent func() int64) {
+	n := new(atomic.Int64)
+	o.Sent = n
+	return pool.With(ctx, o), n.Load
+}
+
 // write runs one write of the client library, and says when its outcome is unknown. A refusal is the outcome, but of the
 // last try only: one before it may have been applied. Where there was one, the write was repeated.
 func (c *Client) write(ctx context.Context, do func(context.Context) error) (repeated bool, err error) {
-	ctx, sent := pool.TraceSent(pool.Proven(pool.Repeatable(ctx))) // every write here is an upsert or a merge
+	ctx, sent := countSent(ctx, pool.Options{Repeatable: true, Proven: true}) // every write here is an upsert or a merge
 	err = do(ctx)
 	repeated = sent() > 1
 	if err == nil {

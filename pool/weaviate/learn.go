@@ -151,7 +151,7 @@ func (c *Client) schemaOf(ctx context.Context, name string) (*models.Class, erro
 }
 
 func (c *Client) classNamed(ctx context.Context, name string) (*models.Class, error) {
-	ctx, sent := pool.TraceSent(ctx)
+	ctx, sent := countSent(ctx, pool.Options{})
 	got, err := c.schema.ClassGetter().WithClassName(name).Do(ctx)
 	if err == nil {
 		return got, nil

@@ -14,7 +14,7 @@ import (
 // CreateClasses creates the classes that are missing, and the tenant in each that has tenants, and returns what it created.
 func (c *Client) CreateClasses(ctx context.Context) (created []string, err error) {
 	for _, want := range c.classes() {
-		ctx, sent := pool.TraceSent(ctx)
+		ctx, sent := countSent(ctx, pool.Options{})
 		got, err := c.schemaOf(ctx, want.Class)
 		if err != nil {
 			if e, ok := errors.AsType[*Error](err); !ok || e.Status != http.StatusNotFound {
@@ -45,7 +45,7 @@ func (c *Client) CreateClasses(ctx context.Context) (created []string, err error
 
 // createClass leaves the index of a vector to the server. Servers before 1.36 want it named.
 func (c *Client) createClass(ctx context.Context, class *models.Class) error {
-	ctx, sent := pool.TraceSent(ctx)
+	ctx, sent := countSent(ctx, pool.Options{})
 	err := c.schema.ClassCreator().WithClass(class).Do(ctx)
 	if err == nil {
 		return nil

@@ -1,6 +1,7 @@
 package contract
 
 import (
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -20,6 +21,9 @@ import (
 	"hearth/client"
 	"hearth/internal/testing/lambdatest"
 )
+
+//go:embed testdata/reader.py
+var readerPy []byte
 
 // RunHandlers loads chats past Hearth and compares every reply that handlers get through the extension with what was
 // loaded: through both clients, and by both sample handlers, which write as well.
@@ -115,11 +119,7 @@ func (c chat) checkFound(got []client.ScoredMessage, count int) error {
 
 func (s *suite) pythonReads(t *testing.T, root string, loaded []chat) {
 	dir := t.TempDir()
-	text, err := os.ReadFile(filepath.Join(root, "internal", "contract", "testdata", "reader.py"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "reader.py"), text, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "reader.py"), readerPy, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	host, _, h := s.extension(t, lambdatest.Config{Handler: "reader.handler"})

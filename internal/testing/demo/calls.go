@@ -5,6 +5,8 @@ import (
 
 	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
 	"google.golang.org/protobuf/proto"
+
+	"hearth/internal/testing/lab"
 )
 
 // call is one request to an upstream, as a handler without Hearth makes it: over gRPC to Weaviate, over HTTP to Odoo.
@@ -18,7 +20,7 @@ type call struct {
 }
 
 // directCalls are all that one preprocess needs: a history of 10 per role, the mute, what is relevant, one model.
-func directCalls(u *upstreams, chat, text string) []call {
+func directCalls(u *lab.Upstreams, chat, text string) []call {
 	recent := func(role string) *pb.SearchRequest {
 		r := messages(10, all(equal("chat_id", chat), equal("role", role)))
 		r.SortBy = []*pb.SortBy{{Path: []string{"created_at"}}}
@@ -27,30 +29,34 @@ func directCalls(u *upstreams, chat, text string) []call {
 	relevant := messages(5, all(equal("chat_id", chat), either(equal("role", "user"), equal("role", "assistant"))))
 	relevant.Bm25Search = &pb.BM25{Query: text, Properties: []string{"content"}}
 	return []call{
-		u.search("history_user", recent("user")),
-		u.search("history_assistant", recent("assistant")),
-		u.search("mute", search("ChatStatus", 1, equal("chat_id", chat), "chat_id", "muted", "muted_until")),
-		u.search("relevant", relevant),
-		u.call("model_fields", "res.partner/fields_get", map[string]any{
+		searchCall(u, "history_user", recent("user")),
+		searchCall(u, "history_assistant", recent("assistant")),
+		searchCall(u, "mute", search("ChatStatus", 1, equal("chat_id", chat), "chat_id", "muted", "muted_until")),
+		searchCall(u, "relevant", relevant),
+		odooCall(u, "model_fields", "res.partner/fields_get", map[string]any{
 			"attributes": []string{"string", "type", "required", "readonly", "relation", "selection"},
 		}),
-		u.call("model_name", "ir.model/display_name_for", map[string]any{"models": []string{"res.partner"}}),
+		odooCall(u, "model_name", "ir.model/display_name_for", map[string]any{"models": []string{"res.partner"}}),
 	}
 }
 
-// search is a call to Weaviate.
-func (u *upstreams) search(name string, req *pb.SearchRequest) call {
+// searchCall is a call to Weaviate.
+func searchCall(u *lab.Upstreams, name string, req *pb.SearchRequest) call {
 	body, err := proto.Marshal(req)
 	if err != nil {
 		panic(err) // text always encodes
 	}
-	return call{Name: name, GRPC: true, Host: u.grpc.Addr, Path: "/weaviate.v1.Weaviate/Search", Body: body}
+	return call{Name: name, GRPC: true, Host: u.WeaviateGRPC.Addr, Path: "/weaviate.v1.Weaviate/Search", Body: body}
 }
 
-// call is a call to Odoo.
-func (u *upstreams) call(name, path string, kwargs map[string]any) call {
-	return call{Name: name, Host: u.odoo.Addr, Path: "/json/2/" + path, Body: []byte(encode(kwargs)), Headers: map[string]string{
-		"Content-Type": "application/json", "Authorization": "bearer " + odooKey, "X-Odoo-Database": odooDB,
+// odooCall is a call to Odoo.
+func odooCall(u *lab.Upstreams, name, path string, kwargs map[string]any) call {
+	body, err := json.Marshal(kwargs)
+	if err != nil {
+		panic(err) // text always encodes
+	}
+	return call{Name: name, Host: u.OdooJSON.Addr, Path: "/json/2/" + path, Body: body, Headers: map[string]string{
+		"Content-Type": "application/json", "Authorization": "bearer " + lab.OdooKey, "X-Odoo-Database": lab.OdooDB,
 	}}
 }
 
@@ -93,11 +99,3 @@ func oneByOne(calls []call) (stages [][]call) {
 func inTwoStages(calls []call) [][]call { return [][]call{calls[:2], calls[2:]} }
 
 func allAtOnce(calls []call) [][]call { return [][]call{calls} }
-
-func encode(v any) string {
-	b, err := json.Marshal(v)
-	if err != nil {
-		panic(err) // text always encodes
-	}
-	return string(b)
-}

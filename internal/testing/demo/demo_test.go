@@ -14,27 +14,10 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"hearth/client"
+	"hearth/internal/testing/lab"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-func TestPercentile(t *testing.T) {
-	samples := []float64{5, 1, 4, 2, 3}
-	for p, want := range map[float64]float64{0: 1, 0.2: 1, 0.5: 3, 0.6: 3, 0.95: 5, 1: 5} {
-		if got := percentile(samples, p); got != want {
-			t.Errorf("p%v: %v, want %v", 100*p, got, want)
-		}
-	}
-	if samples[0] != 5 {
-		t.Error("the samples were sorted in place")
-	}
-	if got := median([]float64{1, 2}); got != 1 {
-		t.Errorf("median of two: %v", got)
-	}
-	if got := median(nil); !math.IsNaN(got) {
-		t.Errorf("median of none: %v", got)
-	}
-}
 
 func TestVerdict(t *testing.T) {
 	for _, tc := range []struct {
@@ -50,10 +33,10 @@ func TestVerdict(t *testing.T) {
 		{"all too slow", 1000, 900, 400, 400, 400, 4},
 		{"nothing measured", math.NaN(), 1, 1, math.NaN(), 1, 4},
 	} {
-		d := &demo{trips: []float64{60}}
+		d := &demo{trips: lab.Samples{60}}
 		d.a, d.b, d.c, d.d, d.e, d.f = variants()
-		d.a.ms, d.b.ms, d.d.ms, d.f.ms = []float64{tc.a}, []float64{tc.b}, []float64{tc.d}, []float64{tc.f}
-		d.d.beyond = []float64{tc.beyond}
+		d.a.ms, d.b.ms, d.d.ms, d.f.ms = lab.Samples{tc.a}, lab.Samples{tc.b}, lab.Samples{tc.d}, lab.Samples{tc.f}
+		d.d.beyond = lab.Samples{tc.beyond}
 		var out strings.Builder
 		err := d.verdict(&out)
 		if n := strings.Count(out.String(), "MISSED"); n != tc.missed || errors.Is(err, errPromise) != (tc.missed > 0) {

@@ -4,13 +4,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"time"
 
 	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
@@ -20,13 +17,13 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"hearth/client"
-	"hearth/internal/testing/lambdatest"
+	"hearth/internal/testing/lab"
 )
 
 // handler makes one preprocess, in the language of the sample handler, and is the sample handler too.
 type handler interface {
 	measure(ctx context.Context, j job) (sample, error)
-	turn(ctx context.Context, e turn) (reply, error)
+	turn(ctx context.Context, t lab.Turn) (lab.Reply, error)
 }
 
 // job is one preprocess to measure: through Hearth, or in the stages given.
@@ -56,81 +53,52 @@ func (s sample) read() (a answer, cache map[string]string, err error) {
 	return a, s.Preprocess.Cache, err
 }
 
-// turn is an event of the sample handlers, and reply their result.
-type turn struct {
-	ChatID    string `json:"chat_id"`
-	Text      string `json:"text"`
-	RouteName string `json:"route_name"`
-}
-
-type reply struct {
-	Reply   string `json:"reply"`
-	History int    `json:"history"`
-	Saved   bool   `json:"saved"`
+func newHandler(l lab.Language, s *lab.Sandbox, u *lab.Upstreams) handler {
+	if l == lab.Python {
+		return pythonHandler{s}
+	}
+	return goHandler{s, u.TLS}
 }
 
 // pythonHandler is measure.py in the sandbox: every sample is an invocation.
-type pythonHandler struct{ host *lambdatest.Host }
+type pythonHandler struct{ sandbox *lab.Sandbox }
 
 func (h pythonHandler) measure(ctx context.Context, j job) (s sample, err error) {
-	err = invoke(ctx, h.host, j, &s)
+	err = h.sandbox.Invoke(ctx, j, &s)
 	return s, err
 }
 
-func (h pythonHandler) turn(ctx context.Context, e turn) (r reply, err error) {
-	err = invoke(ctx, h.host, map[string]any{"variant": "handler", "event": e}, &r)
+func (h pythonHandler) turn(ctx context.Context, t lab.Turn) (r lab.Reply, err error) {
+	err = h.sandbox.Invoke(ctx, map[string]any{"variant": "handler", "event": t}, &r)
 	return r, err
-}
-
-func invoke(ctx context.Context, host *lambdatest.Host, event, result any) error {
-	b, err := host.Invoke(ctx, []byte(encode(event)))
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal(b, result)
 }
 
 // goHandler has the sample handler in the sandbox, and measures here, in the same language.
 type goHandler struct {
-	host   *lambdatest.Host
-	hearth *client.Client
-	tls    *tls.Config
+	sandbox *lab.Sandbox
+	tls     *tls.Config
 }
 
-func newGoHandler(host *lambdatest.Host, hearth *client.Client, caFile string) (*goHandler, error) {
-	pem, err := os.ReadFile(caFile)
-	if err != nil {
-		return nil, err
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, errors.New("no certificates in " + caFile)
-	}
-	return &goHandler{host, hearth, &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}, nil
-}
-
-func (h *goHandler) turn(ctx context.Context, e turn) (r reply, err error) {
-	err = invoke(ctx, h.host, e, &r)
+func (h goHandler) turn(ctx context.Context, t lab.Turn) (r lab.Reply, err error) {
+	err = h.sandbox.Invoke(ctx, t, &r)
 	return r, err
 }
 
-func (h *goHandler) measure(ctx context.Context, j job) (s sample, err error) {
+func (h goHandler) measure(ctx context.Context, j job) (s sample, err error) {
 	start := time.Now()
 	if j.Variant == "hearth" {
-		s.Preprocess, err = h.hearth.Preprocess(ctx, client.PreprocessRequest{
+		s.Preprocess, err = h.sandbox.Hearth.Preprocess(ctx, client.PreprocessRequest{
 			ChatID: j.ChatID, Text: j.Text, RouteName: j.RouteName, EnableOdoo: true, NumMessages: 10,
 		})
 	} else {
 		s.Replies, err = h.ask(ctx, j.Stages)
 	}
-	s.MS = ms(time.Since(start))
+	s.MS = lab.MS(time.Since(start))
 	return s, err
 }
 
-func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-
 // ask makes each stage's calls at the same time, one stage after another.
-func (h *goHandler) ask(ctx context.Context, stages [][]call) (map[string][]byte, error) {
+func (h goHandler) ask(ctx context.Context, stages [][]call) (map[string][]byte, error) {
 	replies := map[string][]byte{}
 	for _, stage := range stages {
 		g, ctx := errgroup.WithContext(ctx)
@@ -153,7 +121,7 @@ func (h *goHandler) ask(ctx context.Context, stages [][]call) (map[string][]byte
 }
 
 // search asks Weaviate over a channel of its own.
-func (h *goHandler) search(ctx context.Context, c call) (reply []byte, err error) {
+func (h goHandler) search(ctx context.Context, c call) (reply []byte, err error) {
 	channel, err := grpc.NewClient(c.Host, grpc.WithTransportCredentials(credentials.NewTLS(h.tls)))
 	if err != nil {
 		return nil, err
@@ -171,7 +139,7 @@ func (h *goHandler) search(ctx context.Context, c call) (reply []byte, err error
 }
 
 // post asks Odoo over a connection of its own.
-func (h *goHandler) post(ctx context.Context, c call) ([]byte, error) {
+func (h goHandler) post(ctx context.Context, c call) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+c.Host+c.Path, bytes.NewReader(c.Body))
 	if err != nil {
 		return nil, err

@@ -10,15 +10,16 @@ import (
 	"slices"
 
 	"hearth/client"
+	"hearth/internal/testing/lab"
 )
 
 // variant is one way to do a preprocess, and what it took.
 type variant struct {
 	name     string
 	held     string                // what Hearth had; "" without Hearth
-	ms       []float64             // one per sample
-	beyond   []float64             // ms beyond the stand-ins' own time, one per sample
-	requests []int                 // to the upstreams, one per sample
+	ms       lab.Samples           // of each sample
+	beyond   lab.Samples           // ms beyond the stand-ins' own time, of each sample
+	requests lab.Samples           // to the upstreams, in each sample
 	cache    map[string]string     // what every reply through Hearth must say of its parts
 	stages   func([]call) [][]call // without Hearth
 }
@@ -37,18 +38,19 @@ func variants() (a, b, c, d, e, f *variant) {
 
 // demo runs the rounds. In each, every variant asks the same of the same chats, so that noise hits all alike.
 type demo struct {
-	*sandbox
-	upstreams *upstreams
+	handler
+	hearth    *client.Client
+	upstreams *lab.Upstreams
+	server    *serverTime
 	rounds    int
 	progress  io.Writer
 
 	a, b, c, d, e, f *variant
-	trips            []float64       // ms of a round trip beside each chat
+	trips            lab.Samples     // ms of a round trip beside each chat
 	opened           json.RawMessage // /debug/pools after the first preprocess
 }
 
 const (
-	route         = "odoo_erp"
 	chatsPerRound = 2
 	heldPerChat   = 10
 )
@@ -75,17 +77,17 @@ func (d *demo) run(ctx context.Context) error {
 
 // chat measures one chat that Hearth has never seen. The slow ways are measured with the first chat of a round only.
 func (d *demo) chat(ctx context.Context, n int, all bool) error {
-	if err := d.upstreams.seed(n); err != nil {
+	if err := seed(d.upstreams, n); err != nil {
 		return err
 	}
 	if _, err := d.hearth.DropModel(ctx, "res.partner"); err != nil {
 		return err
 	}
-	trip, err := d.upstreams.roundTrip(ctx)
+	trip, err := d.upstreams.RoundTrip(ctx)
 	if err != nil {
 		return err
 	}
-	d.trips = append(d.trips, ms(trip))
+	d.trips = append(d.trips, lab.MS(trip))
 	ways := []*variant{d.d}
 	if all {
 		ways = append(ways, d.a, d.b, d.c)
@@ -137,18 +139,18 @@ func (d *demo) same(ctx context.Context, ways []*variant, chat, text string) err
 
 // sample takes a sample of one way.
 func (d *demo) sample(ctx context.Context, v *variant, chat, text string) (answer, error) {
-	j := job{Variant: "hearth", ChatID: chat, Text: text, RouteName: route, CAFile: d.upstreams.caFile}
+	j := job{Variant: "hearth", ChatID: chat, Text: text, RouteName: lab.OdooRoute, CAFile: d.upstreams.CAFile}
 	if v.stages != nil {
 		j.Variant, j.Stages = "direct", v.stages(directCalls(d.upstreams, chat, text))
 	}
-	before := d.upstreams.requests()
-	d.upstreams.work.take()
+	before := d.upstreams.Requests()
+	d.server.take()
 	s, err := d.measure(ctx, j)
 	if err != nil {
 		return answer{}, err
 	}
-	v.ms, v.requests = append(v.ms, s.MS), append(v.requests, d.upstreams.requests()-before)
-	v.beyond = append(v.beyond, s.MS-ms(d.upstreams.work.take()))
+	v.ms, v.requests = append(v.ms, s.MS), append(v.requests, float64(d.upstreams.Requests()-before))
+	v.beyond = append(v.beyond, s.MS-lab.MS(d.server.take()))
 	found, cache, err := s.read()
 	if err == nil && !maps.Equal(cache, v.cache) {
 		err = fmt.Errorf("what was held is %v, not %v", cache, v.cache)

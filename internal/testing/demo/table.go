@@ -5,29 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
-	"slices"
-	"text/tabwriter"
+
+	"hearth/internal/testing/lab"
 )
 
-// percentile of samples by the nearest rank.
-func percentile(samples []float64, p float64) float64 {
-	if len(samples) == 0 {
-		return math.NaN()
-	}
-	sorted := slices.Sorted(slices.Values(samples))
-	return sorted[max(0, int(math.Ceil(p*float64(len(sorted))))-1)]
-}
-
-func median(samples []float64) float64 { return percentile(samples, 0.5) }
-
 // less is by how much v is below base, in percent of base, by their medians.
-func less(v, base *variant) float64 { return 100 * (1 - median(v.ms)/median(base.ms)) }
+func less(v, base *variant) float64 { return 100 * (1 - v.ms.Median()/base.ms.Median()) }
 
 // table prints what each variant took.
 func (d *demo) table(out io.Writer) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "\theld\tsamples\tp50 ms\tp95 ms\tless than (a)\tless than (b)\tupstream requests\t")
+	w := lab.NewTable(out, "\theld\tsamples\tp50 ms\tp95 ms\tless than (a)\tless than (b)\tupstream requests\t")
 	for _, v := range []*variant{d.a, d.b, d.c, d.d, d.e, d.f} {
 		below := [2]string{"", ""}
 		for i, base := range []*variant{d.a, d.b} {
@@ -35,16 +22,12 @@ func (d *demo) table(out io.Writer) error {
 				below[i] = fmt.Sprintf("%.2f %%", less(v, base))
 			}
 		}
-		requests := make([]float64, len(v.requests))
-		for i, n := range v.requests {
-			requests[i] = float64(n)
-		}
 		name := v.name // padded: the first column is the only one that stands left
 		for len(name) < len(d.a.name) {
 			name += " "
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%.2f\t%.2f\t%s\t%s\t%.0f\t\n",
-			name, v.held, len(v.ms), median(v.ms), percentile(v.ms, 0.95), below[0], below[1], median(requests))
+		w.Row("%s\t%s\t%d\t%.2f\t%.2f\t%s\t%s\t%.0f\t",
+			name, v.held, len(v.ms), v.ms.Median(), v.ms.Percentile(0.95), below[0], below[1], v.requests.Median())
 	}
 	return w.Flush()
 }
@@ -64,11 +47,10 @@ func hitRates(out io.Writer, stats json.RawMessage) error {
 	if err := json.Unmarshal(stats, &s); err != nil {
 		return fmt.Errorf("/debug/cache: %w", err)
 	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "hits\tmisses\thit rate\t")
+	w := lab.NewTable(out, "hits\tmisses\thit rate\t")
 	row := func(name string, c counts) {
 		if c.Hits+c.Stale+c.Misses > 0 {
-			fmt.Fprintf(w, "%d\t%d\t%.1f %%\t  %s\n", c.Hits+c.Stale, c.Misses, 100*c.Ratio, name)
+			w.Row("%d\t%d\t%.1f %%\t  %s", c.Hits+c.Stale, c.Misses, 100*c.Ratio, name)
 		}
 	}
 	for _, name := range []string{"history", "mute", "relevant", "odoo_models", "odoo_read"} {
@@ -124,8 +106,8 @@ func (d *demo) verdict(out io.Writer) (err error) {
 		got := less(want.v, want.base)
 		hold(got >= want.least, "%.3s takes %.2f %% less than %.3s: at least %v %% is wanted", want.v.name, got, want.base.name, want.least)
 	}
-	trip := median(d.trips)
-	trips := median(d.d.beyond) / trip
+	trip := d.trips.Median()
+	trips := d.d.beyond.Median() / trip
 	hold(trips <= mostRoundTrips, "%.3s takes %.2f round trips of %.1f ms beside the servers' time: at most %v are wanted",
 		d.d.name, trips, trip, mostRoundTrips)
 	return err

@@ -3,7 +3,7 @@
 // staler than its policy. Then it leaves out one defence after the other, and shows what for it is there.
 //
 // Start at run. plan.go says what happens in which freeze, sandbox.go makes it happen, handler.go is what is asked
-// right before and right after, oracle.go knows the right answers, and tally.go what a first request may cost.
+// right before and right after (lab/bot knows the right answers), and tally.go says what a first request may cost.
 //
 // A process that is stopped is not a virtual machine that is: its kernel answers, and its clocks go on. So the wire
 // breaks its connections meanwhile (testnet.Proxy), and its clocks are shifted (HEARTH_TEST_CLOCK). Freezes
@@ -18,19 +18,16 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"hearth/internal/buildtags"
+	"hearth/internal/testing/lab"
 )
 
 const sandboxes = 6
@@ -43,25 +40,19 @@ func main() {
 	if *short {
 		*freezes = 60
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	err := run(ctx, os.Stdout, *freezes, *seed, *short)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "freeze:", err)
-		os.Exit(1)
-	}
+	lab.Main("freeze", func(ctx context.Context, dir string) error {
+		return run(ctx, os.Stdout, dir, *freezes, *seed, *short)
+	})
 }
 
-func run(ctx context.Context, out io.Writer, freezes int, seed uint64, short bool) (err error) {
-	dir, err := os.MkdirTemp("", "hearth-freeze")
+func run(ctx context.Context, out io.Writer, dir string, freezes int, seed uint64, short bool) error {
+	root, err := lab.Root(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	binary := filepath.Join(dir, "hearth")
-	build := exec.CommandContext(ctx, "go", "build", buildtags.Flag("hearthtest"), "-o", binary, "hearth")
-	if text, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("go build: %w\n%s", err, text)
+	if err := lab.Build(ctx, root, binary, "hearthtest"); err != nil {
+		return err
 	}
 	immobile := twoAddresses(ctx, dir)
 	if immobile != nil {
@@ -117,7 +108,7 @@ type harness struct {
 
 // run freezes n times, without a defence if one is named.
 func (h *harness) run(ctx context.Context, without defence, n int) (r result, err error) {
-	t := &tally{noise: &noise{}, out: h.out, most: 5}
+	t := &tally{lateness: &lab.Lateness{}, out: h.out, most: 5}
 	name := "with every defence"
 	if without.name != "" {
 		t.most, name = 1, "without "+without.name
@@ -145,7 +136,7 @@ func (h *harness) run(ctx context.Context, without defence, n int) (r result, er
 	defer beside.Wait()
 	live, stop := context.WithCancel(ctx)
 	defer stop()
-	beside.Go(func() { t.noise.listen(live) })
+	beside.Go(func() { t.lateness.Record(live) })
 	beside.Go(func() {
 		tick := time.NewTicker(10 * time.Second)
 		defer tick.Stop()
@@ -168,7 +159,7 @@ func (h *harness) run(ctx context.Context, without defence, n int) (r result, er
 		return r, err
 	}
 	for _, s := range running {
-		t.add(&t.dials, s.rest.wire.Accepted()+s.grpc.wire.Accepted()+s.odoo.wire.Accepted())
+		t.add(&t.dials, s.upstreams.Connections())
 	}
 	stop()
 	return t.result()

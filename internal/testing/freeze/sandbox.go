@@ -2,187 +2,105 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"maps"
-	"net/http"
-	"net/http/httptest"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
-	"strings"
-	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
-	"hearth/client"
+	"hearth/internal/testing/lab"
+	"hearth/internal/testing/lab/bot"
 	"hearth/internal/testing/lambdatest"
-	"hearth/internal/testing/odootest"
 	"hearth/internal/testing/testnet"
-	"hearth/internal/testing/weaviatetest"
 )
 
 const (
-	rtt      = 20 * time.Millisecond
-	timeout  = 2 * time.Second // of a call to an upstream: what waits for a dead connection fails
-	chats    = 4
-	messages = 10  // of a history, per role
-	relevant = 100 // at most; all of a chat's are
-	odooKey  = "key"
-
-	freshHistory  = 2 * time.Second // the defaults
-	freshRelevant = time.Minute
-	freshMute     = 5 * time.Second
-	freshOdoo     = time.Second
+	rtt     = 20 * time.Millisecond
+	timeout = 2 * time.Second // of a call to an upstream: what waits for a dead connection fails
+	chats   = 4
 )
 
-// sandbox is a frozen one: the real extension in it, its upstreams behind proxies, and the handler out here, where
+// freshness is the default but for Odoo: of its records shorter, and of its models at most three freezes. Stale for an
+// hour is well, but each answer has them refreshed, and a refresh that a freeze overtakes must end, or make room for the
+// next.
+func freshness() bot.Freshness {
+	f := bot.DefaultFreshness()
+	f.OdooRead, f.OdooModels = time.Second, 3
+	return f
+}
+
+// sandbox is one that is frozen: with the real extension in it, upstreams of its own, and the handler out here, where
 // time is measured.
 type sandbox struct {
+	*lab.Sandbox
 	number    int
 	idleLimit time.Duration // of its connections
 	narrow    bool          // Odoo has the default of two connections: a refresh that froze on its way may hold both
 	tally     *tally
-	oracle    oracle
-	messages  *weaviatetest.Server
-	contacts  *odootest.Server
-	rest      upstream // of Weaviate
-	grpc      upstream // of Weaviate
-	odoo      upstream
-	host      *lambdatest.Host
-	extension *lambdatest.Process
-	hearth    *client.Client
-	clocks    clocks
+	bot       *bot.Bot
+	upstreams *lab.Upstreams
+	clocks    *clocks
 
-	label   atomic.Int64 // of Odoo's field phone: another sandbox changes it in each freeze
-	round   round        // changes between invocations only
-	frozen  int          // how often; likewise
-	written int          // guarded by oracle.mu; numbers the values
-}
-
-// upstream is a stand-in behind TLS, and the wire before it.
-type upstream struct {
-	server *testnet.Server
-	wire   *testnet.Proxy
-}
-
-func serve(h http.Handler, http2 bool) (u upstream, err error) {
-	if u.server, err = testnet.Serve(h, testnet.Config{TLS: true, HTTP2: http2}); err != nil {
-		return u, err
-	}
-	u.wire, err = testnet.NewProxy(u.server.Addr, rtt)
-	return u, err
-}
-
-func (u upstream) close() (err error) {
-	if u.wire != nil {
-		u.wire.Close()
-	}
-	if u.server != nil {
-		err = u.server.Close()
-	}
-	return err
+	round  round // changes between invocations only
+	frozen int   // how often; likewise
 }
 
 // start starts the sandbox of a binary in its folder, with the defence switched off that without names.
 func start(ctx context.Context, dir, binary, without string, n int, t *tally) (s *sandbox, err error) {
-	s = &sandbox{
-		number: n, idleLimit: sandboxLimits()[n], narrow: n%2 == 1, tally: t,
-		messages: weaviatetest.New(), contacts: odootest.New(odootest.Config{Key: odooKey}),
+	s = &sandbox{number: n, idleLimit: sandboxLimits()[n], narrow: n%2 == 1, tally: t}
+	s.bot = &bot.Bot{Name: fmt.Sprintf("sandbox %d", n), Freshness: freshness()}
+	s.upstreams, err = lab.StartUpstreams(dir, lab.UpstreamsConfig{RTT: rtt, Movable: true, Wrap: s.bot.Relabeled}) //nolint:contextcheck // their life ends with close
+	if err != nil {
+		return nil, err
 	}
+	s.bot.Upstreams = s.upstreams
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.close(ctx))
+			err = errors.Join(err, s.upstreams.Close(), s.clocks.close())
 		}
 	}()
-	if s.rest, err = serve(s.messages, false); err != nil { //nolint:contextcheck // their lives end with close
-		return s, err
+	if s.clocks, err = newClocks(filepath.Join(dir, "clocks")); err != nil {
+		return nil, err
 	}
-	if s.grpc, err = serve(s.messages, true); err != nil { //nolint:contextcheck // likewise
-		return s, err
-	}
-	if s.odoo, err = serve(s.relabeled(), false); err != nil { //nolint:contextcheck // likewise
-		return s, err
-	}
-	ca := filepath.Join(dir, "ca.pem")
-	if err = os.WriteFile(ca, slices.Concat(s.rest.server.CA, s.grpc.server.CA, s.odoo.server.CA), 0o600); err != nil {
-		return s, err
-	}
-	if s.clocks.file, err = os.Create(filepath.Join(dir, "clocks")); err != nil {
-		return s, err
-	}
-	if err = s.clocks.store(); err != nil {
-		return s, err
-	}
-	socket := filepath.Join(dir, "s")
-	const token = "freeze"
-	if s.hearth, err = client.New(client.Config{Socket: socket, Token: token, Timeout: 10 * time.Second}); err != nil {
-		return s, err
-	}
-	settings := []string{
-		"HEARTH_ADDR=127.0.0.1:0", "HEARTH_SOCKET=" + socket, "HEARTH_TOKEN=" + token, "HEARTH_TLS_CA=" + ca,
-		"HEARTH_WEAVIATE_URL=https://" + s.rest.wire.Addr(), "HEARTH_WEAVIATE_GRPC_URL=https://" + s.grpc.wire.Addr(),
-		"HEARTH_WEAVIATE_TIMEOUT=" + timeout.String(),
-		"HEARTH_ODOO_URL=https://" + s.odoo.wire.Addr(), "HEARTH_ODOO_TIMEOUT=" + timeout.String(), "HEARTH_ODOO_DB=demo", "HEARTH_ODOO_KEY=" + odooKey,
-		"HEARTH_CONN_MAX_IDLE=" + s.idleLimit.String(),
-		"HEARTH_TTL_ODOO_READ=" + freshOdoo.String(), "HEARTH_TTL_ODOO_MODELS=20ms/1h/1h", // all but always stale, and refreshed meanwhile
-		"HEARTH_TEST_CLOCK=" + s.clocks.file.Name(), "HEARTH_TEST_WITHOUT=" + without,
-	}
+	settings := append(s.upstreams.Settings(),
+		"HEARTH_WEAVIATE_TIMEOUT="+timeout.String(), "HEARTH_ODOO_TIMEOUT="+timeout.String(), "HEARTH_CONN_MAX_IDLE="+s.idleLimit.String(),
+		"HEARTH_TTL_ODOO_READ="+s.bot.Freshness.OdooRead.String(), "HEARTH_TTL_ODOO_MODELS=20ms/1h/1h", // all but always stale, and refreshed meanwhile
+		"HEARTH_TEST_CLOCK="+s.clocks.file.Name(), "HEARTH_TEST_WITHOUT="+without,
+	)
 	if !s.narrow {
 		settings = append(settings, "HEARTH_ODOO_CONNECTIONS=5")
 	}
-	schema := exec.CommandContext(ctx, binary, "schema")
-	schema.Env = settings
-	if out, err := schema.CombinedOutput(); err != nil {
-		return s, fmt.Errorf("hearth schema: %w\n%s", err, out)
+	if err := lab.MakeClasses(ctx, binary, settings); err != nil {
+		return nil, err
 	}
-	for chat := range chats {
-		if err := s.foreignMute(chat); err != nil { // the chat's object, which every later mute changes
-			return s, err
+	for n := range chats {
+		if err := s.bot.MuteElsewhere(chatID(n)); err != nil {
+			return nil, err
 		}
 	}
-	s.host, err = lambdatest.New(lambdatest.Config{Timeout: time.Minute, Answer: s.handle}) //nolint:contextcheck // its life ends with close
+	s.Sandbox, err = lab.Start(ctx, lab.SandboxConfig{
+		Host: lambdatest.Config{Timeout: time.Minute, Answer: s.handle}, Extension: binary, Settings: settings, Socket: filepath.Join(dir, "s"),
+	})
 	if err != nil {
-		return s, err
+		return nil, err
 	}
-	if s.extension, err = s.host.StartExtension(ctx, binary, settings...); err != nil {
-		return s, err
-	}
-	return s, s.host.WaitReady(ctx)
+	s.bot.Hearth = s.Hearth
+	return s, nil
 }
 
 func (s *sandbox) String() string {
 	return fmt.Sprintf("in sandbox %d after freeze %d (idle limit %v, %v)", s.number, s.frozen, s.idleLimit, s.round)
 }
 
-// close ends the sandbox as Lambda does.
-func (s *sandbox) close(ctx context.Context) (err error) {
-	if s.hearth != nil {
-		s.hearth.Close()
-	}
-	if s.extension != nil {
-		if err = s.extension.Stop(context.WithoutCancel(ctx)); ctx.Err() != nil {
-			err = nil // it was killed with us
-		}
-	}
-	if s.host != nil {
-		s.host.Close()
-	}
-	if s.clocks.file != nil {
-		s.clocks.file.Close()
-	}
-	return errors.Join(err, s.rest.close(), s.grpc.close(), s.odoo.close())
+func (s *sandbox) close(ctx context.Context) error {
+	_, err := s.Close(ctx)
+	return errors.Join(err, s.upstreams.Close(), s.clocks.close())
 }
 
 // run freezes the sandbox as planned, with an invocation before and after each freeze.
 func (s *sandbox) run(ctx context.Context, rounds []round) error {
-	if _, err := s.host.Invoke(ctx, nil); err != nil {
+	if _, err := s.Host.Invoke(ctx, nil); err != nil {
 		return s.crashed(err)
 	}
 	for _, r := range rounds {
@@ -191,23 +109,23 @@ func (s *sandbox) run(ctx context.Context, rounds []round) error {
 		}
 		s.tally.froze()
 		s.frozen, s.round = s.frozen+1, r
-		if _, err := s.host.Invoke(ctx, nil); err != nil {
+		if _, err := s.Host.Invoke(ctx, nil); err != nil {
 			return s.crashed(err)
 		}
 	}
-	for _, fault := range s.oracle.once(contacts, s.count()) {
+	for _, fault := range s.bot.WrittenOnce() {
 		s.tally.failed(s, "at the end", fault)
 	}
 	return nil
 }
 
 func (s *sandbox) crashed(err error) error {
-	return fmt.Errorf("%v: %w\n%s", s, err, s.extension.Log())
+	return fmt.Errorf("%v: %w\n%s", s, err, s.Extension.Log())
 }
 
-// freeze lets the round's fault and the other sandbox's writes happen while nothing in this one can notice.
+// freeze lets the round's fault and the writes of others happen while nothing in the sandbox can notice.
 func (s *sandbox) freeze(ctx context.Context, r round) error {
-	if err := s.host.Freeze(); err != nil {
+	if err := s.Host.Freeze(); err != nil {
 		return err
 	}
 	began := time.Now()
@@ -215,20 +133,27 @@ func (s *sandbox) freeze(ctx context.Context, r round) error {
 		return err
 	}
 	var hit errgroup.Group
-	if r.weaviate {
-		hit.Go(func() error { return r.strike(s.rest.wire) }) //nolint:contextcheck // the proxy's listener lives as long as the proxy
-		hit.Go(func() error { return r.strike(s.grpc.wire) }) //nolint:contextcheck // likewise
+	for _, wire := range r.wires(s.upstreams) {
+		hit.Go(func() error { return r.strike(wire) }) //nolint:contextcheck // the proxy's listener lives as long as the proxy
 	}
-	if r.odoo {
-		hit.Go(func() error { return r.strike(s.odoo.wire) }) //nolint:contextcheck // likewise
-	}
-	if err := errors.Join(s.foreign(r), hit.Wait(), pause(ctx, time.Until(began.Add(r.frozen)))); err != nil {
+	if err := errors.Join(s.elsewhere(r), hit.Wait(), pause(ctx, time.Until(began.Add(r.frozen)))); err != nil {
 		return err
 	}
 	if err := s.clocks.shift(r, time.Since(began)); err != nil {
 		return err
 	}
-	return s.host.Thaw()
+	return s.Host.Thaw()
+}
+
+// wires are those that the fault hits.
+func (r round) wires(u *lab.Upstreams) (wires []*testnet.Proxy) {
+	if r.weaviate {
+		wires = append(wires, u.WeaviateREST.Wire, u.WeaviateGRPC.Wire)
+	}
+	if r.odoo {
+		wires = append(wires, u.OdooJSON.Wire)
+	}
+	return wires
 }
 
 func (r round) strike(wire *testnet.Proxy) error {
@@ -249,6 +174,22 @@ func (r round) strike(wire *testnet.Proxy) error {
 	return nil
 }
 
+// elsewhere are the writes of another sandbox, straight to the upstreams.
+func (s *sandbox) elsewhere(r round) error {
+	s.bot.Relabel()
+	var errs []error
+	if r.message {
+		errs = append(errs, s.bot.AppendElsewhere(chatID(r.chat)))
+	}
+	if r.mute {
+		errs = append(errs, s.bot.MuteElsewhere(chatID(r.chat)))
+	}
+	if r.contact {
+		errs = append(errs, s.bot.CreateElsewhere())
+	}
+	return errors.Join(errs...)
+}
+
 func pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -258,128 +199,4 @@ func pause(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-}
-
-// clocks is the file that says how far the sandbox's clocks are off.
-type clocks struct {
-	file            *os.File
-	wall, monotonic time.Duration
-}
-
-func (c *clocks) store() error {
-	b := binary.LittleEndian.AppendUint64(nil, uint64(c.wall))
-	_, err := c.file.WriteAt(binary.LittleEndian.AppendUint64(b, uint64(c.monotonic)), 0)
-	return err
-}
-
-func (c *clocks) shift(r round, frozen time.Duration) error {
-	switch r.shift {
-	case still:
-		c.monotonic -= frozen
-	case back:
-		c.wall -= r.by
-	case forward:
-		c.wall += r.by
-	}
-	return c.store()
-}
-
-// relabeled is Odoo, with the field's label of the time when it is asked.
-func (s *sandbox) relabeled() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !strings.HasSuffix(r.URL.Path, "/fields_get") {
-			s.contacts.ServeHTTP(w, r)
-			return
-		}
-		label := fmt.Sprintf(`"string":"%d"`, s.label.Load())
-		answer := httptest.NewRecorder()
-		s.contacts.ServeHTTP(answer, r)
-		maps.Copy(w.Header(), answer.Header())
-		w.Header().Del("Content-Length")
-		w.WriteHeader(answer.Code)
-		_, _ = io.WriteString(w, strings.ReplaceAll(answer.Body.String(), `"string":"Phone"`, label))
-	})
-}
-
-// foreign are the writes of another sandbox, straight to the upstreams.
-func (s *sandbox) foreign(r round) error {
-	s.label.Add(1)
-	var errs []error
-	if r.message {
-		for _, role := range roles() {
-			value, place := s.value()
-			acknowledged := s.oracle.begin(log(r.chat, role), write{value: value, place: place, foreign: true})
-			errs = append(errs, s.store(object{"Message", uuid.NewString(), map[string]any{
-				"chat_id": chat(r.chat), "role": role, "content": value, "created_at": place.Format(time.RFC3339Nano),
-			}}))
-			acknowledged()
-		}
-	}
-	if r.mute {
-		errs = append(errs, s.foreignMute(r.chat))
-	}
-	if r.contact {
-		value, _ := s.value()
-		acknowledged := s.oracle.begin(contacts, write{value: value, foreign: true})
-		_, err := s.ask(s.contacts, "/json/2/res.partner/create", map[string]any{"vals_list": []any{map[string]any{"name": value, "phone": contacts}}})
-		errs = append(errs, err)
-		acknowledged()
-	}
-	return errors.Join(errs...)
-}
-
-// object is one as Weaviate takes it.
-type object struct {
-	Class      string         `json:"class"`
-	ID         string         `json:"id"`
-	Properties map[string]any `json:"properties"`
-}
-
-func (s *sandbox) foreignMute(n int) error {
-	value, until := s.mutedUntil()
-	acknowledged := s.oracle.begin(log(n, "mute"), write{value: value, foreign: true})
-	defer acknowledged()
-	return s.store(object{"ChatStatus", fmt.Sprintf("00000000-0000-4000-8000-%012d", n), map[string]any{
-		"chat_id": chat(n), "muted": true, "muted_until": until.Format(time.RFC3339Nano),
-	}})
-}
-
-func (s *sandbox) store(o object) error {
-	answer, err := s.ask(s.messages, "/v1/batch/objects", map[string]any{"objects": []object{o}})
-	if strings.Contains(string(answer), `"errors":{`) {
-		return fmt.Errorf("the stand-in: %s", answer)
-	}
-	return err
-}
-
-// count says how often each contact was created in truth.
-func (s *sandbox) count() map[string]int {
-	answer, err := s.ask(s.contacts, "/json/2/res.partner/search_read", map[string]any{"fields": []string{"name"}})
-	var list []struct{ Name string }
-	if err = errors.Join(err, json.Unmarshal(answer, &list)); err != nil {
-		panic(err) // it is a list of names
-	}
-	times := map[string]int{}
-	for _, c := range list {
-		times[c.Name]++
-	}
-	return times
-}
-
-// ask puts a request to a stand-in without the way over the wire.
-func (s *sandbox) ask(h http.Handler, path string, body any) ([]byte, error) {
-	b, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
-	req := httptest.NewRequest(http.MethodPost, path, strings.NewReader(string(b))) //nolint:noctx // goes nowhere
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Authorization", "bearer "+odooKey)
-	answer := httptest.NewRecorder()
-	h.ServeHTTP(answer, req)
-	text, err := io.ReadAll(answer.Body)
-	if answer.Code != http.StatusOK {
-		err = fmt.Errorf("the stand-in: %d %s", answer.Code, text)
-	}
-	return text, err
 }

@@ -4,19 +4,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"strings"
 	"sync"
-	"text/tabwriter"
 	"time"
+
+	"hearth/internal/testing/lab"
 )
 
 // tally counts what a run saw. It is safe for concurrent use.
 type tally struct {
-	noise *noise
-	out   io.Writer
-	most  int // to print of everything that is wrong
+	lateness *lab.Lateness
+	out      io.Writer
+	most     int // to print of everything that is wrong
 
 	mu                                        sync.Mutex // guards what follows
 	freezes, requests, failures, stale, dials int
@@ -32,9 +32,7 @@ type sample struct {
 	queues bool // behind a refresh that froze on its way
 }
 
-func (s sample) ms() float64 { return ms(s.to.Sub(s.from)) }
-
-func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+func (s sample) ms() float64 { return lab.MS(s.to.Sub(s.from)) }
 
 func (t *tally) froze()     { t.add(&t.freezes, 1) }
 func (t *tally) requested() { t.add(&t.requests, 1) }
@@ -68,7 +66,7 @@ func (t *tally) failed(s *sandbox, request string, err error) {
 	}
 	fmt.Fprintf(t.out, "FAILED %s: %s: %v\n", s, request, err)
 	const last = 12
-	lines := strings.Split(strings.TrimSpace(s.extension.Log()), "\n")
+	lines := strings.Split(strings.TrimSpace(s.Extension.Log()), "\n")
 	for _, line := range lines[max(0, len(lines)-last):] {
 		fmt.Fprintln(t.out, "    ", line)
 	}
@@ -101,14 +99,14 @@ const (
 // outlived every connection, and what the machine itself was late meanwhile. Behind a refresh that was on its way, it
 // is the refresh that waits, and then has to be answered.
 func (t *tally) bound(s sample, warm float64) float64 {
-	more := fresh + room + t.noise.within(s.from, s.to)
+	more := fresh + room + t.lateness.Within(s.from, s.to)
 	switch {
 	case s.queues:
 		more += shortWait + rtt
 	case !s.round.outlives:
 		more += shortWait
 	}
-	return warm + ms(more)
+	return warm + lab.MS(more)
 }
 
 // result is what a run comes to.
@@ -162,15 +160,14 @@ func (t *tally) result() (result, error) {
 	defer t.mu.Unlock()
 	r := result{
 		freezes: t.freezes, requests: t.requests, failures: t.failures, stale: t.stale, dials: t.dials,
-		firsts: len(t.firsts), warm: percentile(times(t.warms), 0.5),
+		firsts: len(t.firsts), warm: times(t.warms).Median(),
 	}
-	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "first request\tcount\tmedian ms\tp95\tworst\tbeyond\twarm: median ms\tp99\t")
+	table := lab.NewTable(t.out, "first request\tcount\tmedian ms\tp95\tworst\tbeyond\twarm: median ms\tp99\t")
 	for _, k := range kinds() {
 		other := func(s sample) bool { return s.kind != k.name }
 		firsts, warms := slices.DeleteFunc(slices.Clone(t.firsts), other), times(slices.DeleteFunc(slices.Clone(t.warms), other))
-		warm, beyond := percentile(warms, 0.5), 0
-		if most := ms(time.Duration(k.calls) * (rtt*3/2 + 5*time.Millisecond)); !(warm <= most) { // none is too much, too
+		warm, beyond := warms.Median(), 0
+		if most := lab.MS(time.Duration(k.calls) * (rtt*3/2 + 5*time.Millisecond)); !(warm <= most) { // none is too much, too
 			r.cold = append(r.cold, fmt.Sprintf("%s %.1f ms, not %.1f", k.name, warm, most))
 		}
 		for _, s := range firsts {
@@ -180,17 +177,17 @@ func (t *tally) result() (result, error) {
 				continue
 			}
 			beyond++
-			if s.ms() > bound+ms(hard) {
+			if s.ms() > bound+lab.MS(hard) {
 				r.hopeless++
 			}
 			t.beyond = append(t.beyond, fmt.Sprintf("%s took %.1f ms, not %.1f: %v", k.name, s.ms(), bound, s.round))
 		}
 		r.beyond += beyond
-		ms := times(firsts)
-		fmt.Fprintf(w, "%s\t%d\t%.1f\t%.1f\t%.1f\t%d\t%.1f\t%.1f\t\n", k.name,
-			len(ms), percentile(ms, 0.5), percentile(ms, 0.95), percentile(ms, 1), beyond, warm, percentile(warms, 0.99))
+		took := times(firsts)
+		table.Row("%s\t%d\t%.1f\t%.1f\t%.1f\t%d\t%.1f\t%.1f\t", k.name,
+			len(took), took.Median(), took.Percentile(0.95), took.Max(), beyond, warm, warms.Percentile(0.99))
 	}
-	if err := w.Flush(); err != nil {
+	if err := table.Flush(); err != nil {
 		return r, err
 	}
 	for _, line := range t.beyond[:min(t.most, len(t.beyond))] {
@@ -200,18 +197,9 @@ func (t *tally) result() (result, error) {
 	return r, nil
 }
 
-func times(samples []sample) (list []float64) {
+func times(samples []sample) (list lab.Samples) {
 	for _, s := range samples {
 		list = append(list, s.ms())
 	}
 	return list
-}
-
-// percentile of samples by the nearest rank.
-func percentile(samples []float64, p float64) float64 {
-	if len(samples) == 0 {
-		return math.NaN()
-	}
-	sorted := slices.Sorted(slices.Values(samples))
-	return sorted[max(0, int(math.Ceil(p*float64(len(sorted))))-1)]
 }

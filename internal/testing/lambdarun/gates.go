@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"hearth/internal/testing/lab"
 	"hearth/internal/testing/lambdatest"
 )
 
@@ -34,7 +35,7 @@ func verdict(out io.Writer, rows []row, zips []file, few bool) (err error) {
 		fmt.Fprintf(out, "  %s: %.2f, at most %.0f: %s\n", what, got, most, word)
 	}
 	fmt.Fprintf(out, "\nHeld to, at %d MB:\n", fullCPU)
-	var ratios []float64
+	var ratios lab.Samples
 	for _, r := range rows {
 		if r.memoryMB != fullCPU {
 			continue
@@ -42,18 +43,18 @@ func verdict(out io.Writer, rows []row, zips []file, few bool) (err error) {
 		if r.init != lambdatest.ProvisionedConcurrency {
 			ratios = append(ratios, r.ratios()...)
 			if !few {
-				gate(fmt.Sprintf("%v: first /next, of the bare extension's", r.cell), median(r.ratios()), mostRatio)
+				gate(fmt.Sprintf("%v: first /next, of the bare extension's", r.cell), r.ratios().Median(), mostRatio)
 			}
 		}
 		if r.init != lambdatest.ManagedInstances {
-			gate(fmt.Sprintf("%v: ms added after the response", r.cell), median(r.extension.added), mostAdded)
+			gate(fmt.Sprintf("%v: ms added after the response", r.cell), r.extension.added.Median(), mostAdded)
 		}
-		gate(fmt.Sprintf("%v: MiB idle", r.cell), median(r.extension.idle), mostIdle)
+		gate(fmt.Sprintf("%v: MiB idle", r.cell), r.extension.idle.Median(), mostIdle)
 		gate(fmt.Sprintf("%v: MiB loaded", r.cell), r.extension.loaded, mostLoaded)
-		gate(fmt.Sprintf("%v: ms from SHUTDOWN to the end, the longest", r.cell), percentile(r.extension.ended, 1), mostEnd)
+		gate(fmt.Sprintf("%v: ms from SHUTDOWN to the end, the longest", r.cell), r.extension.ended.Max(), mostEnd)
 	}
 	if len(ratios) > 0 {
-		gate(fmt.Sprintf("first /next, of the bare extension's, in %d pairs", len(ratios)), median(ratios), mostRatio)
+		gate(fmt.Sprintf("first /next, of the bare extension's, in %d pairs", len(ratios)), ratios.Median(), mostRatio)
 	}
 	for _, zip := range zips {
 		gate("bytes of "+zip.name, float64(zip.size), mostZip)

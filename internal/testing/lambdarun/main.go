@@ -13,11 +13,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 	"time"
 
+	"hearth/internal/testing/lab"
 	"hearth/internal/testing/lambdatest"
 )
 
@@ -34,31 +33,21 @@ func main() {
 	flag.BoolVar(&o.short, "short", false, "fewer starts and invocations")
 	flag.BoolVar(&o.variants, "variants", false, "compare registering for INVOKE with registering for SHUTDOWN only, and nothing else")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	err := run(ctx, os.Stdout, o)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "lambdarun:", err)
-		os.Exit(1)
-	}
+	lab.Main("lambdarun", func(ctx context.Context, dir string) error { return run(ctx, os.Stdout, dir, o) })
 }
 
-func run(ctx context.Context, out io.Writer, o options) (err error) {
+func run(ctx context.Context, out io.Writer, dir string, o options) (err error) {
 	began := time.Now()
-	dir, err := os.MkdirTemp("", "lambdarun")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	b, err := build(ctx, dir, o)
 	if err != nil {
 		return err
 	}
-	u, err := startUpstreams(dir) //nolint:contextcheck // their life ends with close
+	// What is measured is not the distance of the upstreams.
+	u, err := lab.StartUpstreams(dir, lab.UpstreamsConfig{PublicCA: true}) //nolint:contextcheck // their life ends with Close
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, u.close()) }()
+	defer func() { err = errors.Join(err, u.Close()) }()
 
 	layer, err := lambdatest.New(lambdatest.Config{Layer: b.zips[0]}) //nolint:contextcheck // it only unpacks
 	if err != nil {
@@ -72,11 +61,11 @@ func run(ctx context.Context, out io.Writer, o options) (err error) {
 	extension, beside := subject{name: "hearth", path: r.opt("extensions", "hearth")}, subject{name: bareName, path: b.bare}
 	cells := matrix(o.short)
 	if o.variants {
-		beside = subject{name: "SHUTDOWN only", path: b.lab}
-		extension = subject{name: "INVOKE too", path: b.lab, env: []string{"HEARTH_TEST_EVENTS=INVOKE"}}
+		beside = subject{name: "SHUTDOWN only", path: b.variant}
+		extension = subject{name: "INVOKE too", path: b.variant, env: []string{"HEARTH_TEST_EVENTS=INVOKE"}}
 		cells = cells[:3]
 	}
-	if err := r.prepare(ctx); err != nil {
+	if err := lab.MakeClasses(ctx, r.opt("extensions", "hearth"), u.Settings()); err != nil {
 		return err
 	}
 	var rows []row
@@ -110,14 +99,14 @@ func matrix(short bool) (cells []cell) {
 	sizes := []int{1769, 512, 128}
 	for _, init := range lambdatest.InitTypes() {
 		for _, mb := range sizes {
-			cells = append(cells, cell{init, mb, "go"})
+			cells = append(cells, cell{init, mb, lab.Go})
 		}
 	}
 	if short {
 		sizes = sizes[:1]
 	}
 	for _, mb := range sizes {
-		cells = append(cells, cell{lambdatest.OnDemand, mb, "python"})
+		cells = append(cells, cell{lambdatest.OnDemand, mb, lab.Python})
 	}
 	return cells
 }

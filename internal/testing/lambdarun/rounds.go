@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
-	"time"
 
+	"hearth/internal/testing/lab"
 	"hearth/internal/testing/lambdatest"
 )
 
@@ -16,10 +15,10 @@ const freezeEvery = 10
 // rounds is how everything is measured.
 type rounds struct {
 	dir, root, handler  string
-	opt                 func(elem ...string) string // A path in the unpacked layer.
-	upstreams           *upstreams
+	opt                 func(elem ...string) string // a path in the unpacked layer
+	upstreams           *lab.Upstreams
 	starts, invocations int
-	sandboxes           int // Started so far.
+	sandboxes           int // started so far
 }
 
 // row is what was measured in a cell: of the extension, and of the one beside it.
@@ -31,28 +30,18 @@ type row struct {
 
 // cost is what an extension was measured to take, in milliseconds and MiB.
 type cost struct {
-	init, register, next []float64 // Per start.
-	idle                 []float64 // Resident memory after INIT, per start.
-	added                []float64 // After the response, per invocation.
-	loaded               float64   // Resident memory after the invocations.
-	ended                []float64 // From SHUTDOWN to the process's end, per start.
-}
-
-// prepare makes the classes in Weaviate.
-func (r *rounds) prepare(ctx context.Context) error {
-	schema := exec.CommandContext(ctx, r.opt("extensions", "hearth"), "schema")
-	schema.Env = r.upstreams.env
-	if out, err := schema.CombinedOutput(); err != nil {
-		return fmt.Errorf("hearth schema: %w\n%s", err, out)
-	}
-	return nil
+	init, register, next lab.Samples // per start
+	idle                 lab.Samples // resident memory after INIT, per start
+	added                lab.Samples // after the response, per invocation
+	loaded               float64     // resident memory after the invocations
+	ended                lab.Samples // from SHUTDOWN to the process's end, per start
 }
 
 // side is one of the two extensions of a cell.
 type side struct {
 	subject
 	*cost
-	sandbox *sandbox // The last one started.
+	sandbox *lab.Sandbox // the last one started
 }
 
 // measure starts both extensions by turns, and lets the last two sandboxes answer by turns: so they share the noise.
@@ -77,20 +66,20 @@ func (r *rounds) measure(ctx context.Context, c cell, extension, beside subject)
 			}
 		}
 	}
-	got.limits = sides[0].sandbox.host.Limits()
+	got.limits = sides[0].sandbox.Host.Limits()
 	for done := 0; done < r.invocations; done += freezeEvery {
 		for _, s := range sides {
 			if err := s.answer(ctx, c, done); err != nil {
-				return got, fmt.Errorf("%s: %w\n%s", s.name, err, s.sandbox.logs())
+				return got, fmt.Errorf("%s: %w%s", s.name, err, s.sandbox.Logs())
 			}
 		}
 	}
 	for _, s := range sides {
-		if s.loaded, err = s.sandbox.resident(); err != nil {
+		if s.loaded, err = s.sandbox.ResidentMiB(); err != nil {
 			return got, err
 		}
-		for _, inv := range s.sandbox.host.Invocations() {
-			s.added = append(s.added, ms(inv.Added))
+		for _, inv := range s.sandbox.Host.Invocations() {
+			s.added = append(s.added, lab.MS(inv.Added))
 		}
 		if err := s.end(ctx); err != nil {
 			return got, err
@@ -100,11 +89,11 @@ func (r *rounds) measure(ctx context.Context, c cell, extension, beside subject)
 }
 
 func (s *side) started() error {
-	init := s.sandbox.host.Init()
-	s.init = append(s.init, ms(init.Duration))
-	s.register = append(s.register, ms(init.Extensions[0].Register))
-	s.next = append(s.next, ms(init.Extensions[0].Next))
-	idle, err := s.sandbox.resident()
+	init := s.sandbox.Host.Init()
+	s.init = append(s.init, lab.MS(init.Duration))
+	s.register = append(s.register, lab.MS(init.Extensions[0].Register))
+	s.next = append(s.next, lab.MS(init.Extensions[0].Next))
+	idle, err := s.sandbox.ResidentMiB()
 	s.idle = append(s.idle, idle)
 	return err
 }
@@ -112,7 +101,7 @@ func (s *side) started() error {
 // answer makes the invocations up to the next freeze. The layer's own extension must have been of use to them.
 func (s *side) answer(ctx context.Context, c cell, from int) error {
 	for i := range freezeEvery {
-		saved, err := s.sandbox.talk(ctx, fmt.Sprintf("chat %d", (from+i)%20))
+		saved, err := turn(ctx, s.sandbox, fmt.Sprintf("chat %d", (from+i)%20))
 		if err != nil {
 			return err
 		}
@@ -123,17 +112,15 @@ func (s *side) answer(ctx context.Context, c cell, from int) error {
 	if c.init == lambdatest.ManagedInstances {
 		return nil
 	}
-	return s.sandbox.host.Freeze()
+	return s.sandbox.Host.Freeze()
 }
 
 func (s *side) end(ctx context.Context) error {
 	if s.sandbox == nil {
 		return nil
 	}
-	took, err := s.sandbox.close(ctx)
-	s.ended = append(s.ended, ms(took))
+	took, err := s.sandbox.Close(ctx)
+	s.ended = append(s.ended, lab.MS(took))
 	s.sandbox = nil
 	return err
 }
-
-func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

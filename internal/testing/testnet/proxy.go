@@ -51,15 +51,23 @@ type link struct {
 
 // NewProxy listens on a loopback port and forwards to target, a round trip of rtt away. Close it.
 func NewProxy(target string, rtt time.Duration) (*Proxy, error) {
+	front, err := listenOutside()
+	if err != nil {
+		return nil, err
+	}
+	return newProxy(front, target, rtt), nil
+}
+
+// listenOutside listens on a loopback port outside the range that the system takes for outgoing connections: one of
+// those could otherwise take the port during a Restart.
+func listenOutside() (net.Listener, error) {
 	for range 100 {
-		// Below the ports that the system gives to outgoing connections: one of those could take it during a Restart.
 		port := strconv.Itoa(20_000 + rand.N(12_000))
-		front, err := listen(net.JoinHostPort("127.0.0.1", port))
-		if err == nil {
-			return newProxy(front, target, rtt), nil
+		if front, err := listen(net.JoinHostPort("127.0.0.1", port)); err == nil {
+			return front, nil
 		}
 	}
-	return nil, errors.New("testnet: no free port")
+	return nil, errors.New("testnet: no free port from 20000 to 31999")
 }
 
 func listen(addr string) (net.Listener, error) {

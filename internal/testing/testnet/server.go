@@ -10,6 +10,7 @@ import (
 	"crypto/tls"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -20,7 +21,7 @@ type Config struct {
 	Addr  string        // where to listen; "127.0.0.1:0" if empty
 	TLS   bool          // serve https with a certificate signed by Server.CA
 	HTTP2 bool          // offer HTTP/2 beside HTTP/1.1, without TLS too (h2c with prior knowledge); otherwise HTTP/1.1 only
-	RTT   time.Duration // what one round trip costs; 0 leaves the proxy out
+	RTT   time.Duration // what one round trip costs; 0 leaves the wire out
 }
 
 // Server is a handler being served. Close it.
@@ -28,10 +29,10 @@ type Server struct {
 	URL  string // "https://127.0.0.1:4711"
 	Addr string // "127.0.0.1:4711"
 	CA   []byte // the authority's certificate as PEM; nil without TLS
+	Wire *Proxy // between Addr and the handler; nil without RTT
 
-	http  *http.Server
-	proxy *Proxy // nil without RTT
-	done  chan struct{}
+	http *http.Server
+	done chan struct{}
 
 	mu      sync.Mutex
 	running int           // guarded by mu: handlers under way
@@ -41,11 +42,7 @@ type Server struct {
 
 // Serve starts serving h and returns once connections are accepted.
 func Serve(h http.Handler, cfg Config) (*Server, error) {
-	addr := cfg.Addr
-	if addr == "" {
-		addr = "127.0.0.1:0"
-	}
-	front, err := listen(addr)
+	front, err := listenAt(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +73,7 @@ func Serve(h http.Handler, cfg Config) (*Server, error) {
 			front.Close()
 			return nil, err
 		}
-		s.proxy = newProxy(front, back.Addr().String(), cfg.RTT)
+		s.Wire = newProxy(front, back.Addr().String(), cfg.RTT)
 	}
 	go func() {
 		defer close(s.done)
@@ -87,6 +84,16 @@ func Serve(h http.Handler, cfg Config) (*Server, error) {
 		_ = s.http.Serve(back)
 	}()
 	return s, nil
+}
+
+func listenAt(cfg Config) (net.Listener, error) {
+	switch {
+	case cfg.Addr != "":
+		return listen(cfg.Addr)
+	case cfg.RTT > 0:
+		return listenOutside()
+	}
+	return listen("127.0.0.1:0")
 }
 
 // Close cuts every connection and returns when no handler runs any more. A handler that waits must heed its
@@ -101,8 +108,8 @@ func (s *Server) Close() error {
 	}
 	s.mu.Unlock()
 	err := s.http.Close()
-	if s.proxy != nil {
-		s.proxy.Close()
+	if s.Wire != nil {
+		s.Wire.Close()
 	}
 	<-s.done
 	<-s.idle

@@ -1,0 +1,46 @@
+package wire
+
+// Pools is the reply of GET /debug/pools: the upstreams by their names.
+type Pools map[string]UpstreamStats
+
+// UpstreamStats are the statistics of an upstream and, where it has a pool for gRPC beside the one for REST, those of each.
+type UpstreamStats struct {
+	PoolStats
+
+	GRPC *PoolStats `json:"grpc,omitempty"`
+	REST *PoolStats `json:"rest,omitempty"`
+}
+
+// PoolStats is what a pool has done since it was made, and its state at one moment.
+type PoolStats struct {
+	Size  int `json:"size"`   // requests at the same time, and connections kept
+	Open  int `json:"open"`   // connections open now
+	Idle  int `json:"idle"`   // of them, those that no request uses
+	InUse int `json:"in_use"` // requests that hold a slot now
+	Queue int `json:"queue"`  // requests that wait for a slot now
+
+	Requests   int64 `json:"requests"`    // tries sent, retries included
+	Failures   int64 `json:"failures"`    // tries without an answer
+	Retries    int64 `json:"retries"`     // tries after a first one
+	Dials      int64 `json:"dials"`       // connections begun
+	DialErrors int64 `json:"dial_errors"` // of them, those that failed
+	Reused     int64 `json:"reused"`      // tries over a connection that was open before they came
+	Races      int64 `json:"races"`       // tries sent over a second connection because a freeze may have broken the first
+	Replays    int64 `json:"replays"`     // tries sent again at once because the connection broke
+	Handshakes int64 `json:"handshakes"`  // TLS handshakes finished
+	Resumed    int64 `json:"resumed"`     // of them, those that resumed a session
+	Waits      int64 `json:"waits"`       // requests that had to wait for a slot
+	Rejected   int64 `json:"rejected"`    // requests refused because the queue was full
+
+	WaitMS    float64   `json:"wait_ms"`       // waited for slots in all
+	RoundTrip Quantiles `json:"round_trip_ms"` // connection in hand to first byte of the answer
+}
+
+// Quantiles of the last 512 observations, in milliseconds.
+type Quantiles struct {
+	Count int64   `json:"count"` // observations in all
+	P50   float64 `json:"p50"`
+	P90   float64 `json:"p90"`
+	P99   float64 `json:"p99"`
+	Max   float64 `json:"max"`
+}

@@ -1,0 +1,115 @@
+package bot
+
+import (
+	"fmt"
+	"sync"
+	"time"
+)
+
+// oracle knows what was written to which log, by whom and when. The zero value is ready.
+type oracle struct {
+	mu   sync.Mutex
+	logs map[string][]*write // guarded by mu, their writes too; in the order in which the writes began
+}
+
+// write is a message, a mute or a contact.
+type write struct {
+	value        string
+	createdAt    time.Time // of a message
+	elsewhere    bool      // past this Hearth
+	acknowledged time.Time // zero until it is
+}
+
+// due says whether the answer to a request must know of the write: of one through this Hearth at once, of another when
+// what was held before it is no longer fresh.
+func (w *write) due(asked time.Time, fresh time.Duration) bool {
+	if w.elsewhere {
+		asked = asked.Add(-fresh)
+	}
+	return !w.acknowledged.IsZero() && w.acknowledged.Before(asked)
+}
+
+// begin is called before a write is sent, and acknowledge once it was. A write that failed may be seen or not.
+func (o *oracle) begin(log string, w write) (acknowledge func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.logs == nil {
+		o.logs = map[string][]*write{}
+	}
+	o.logs[log] = append(o.logs[log], &w)
+	return func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		w.acknowledged = time.Now()
+	}
+}
+
+// newest judges a list of the newest values, at most so many, in their order. most 0: the list has all.
+func (o *oracle) newest(log string, got []write, most int, asked time.Time, fresh time.Duration) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	known, seen := map[string]bool{}, map[string]bool{}
+	for _, w := range o.logs[log] {
+		known[w.value] = true
+	}
+	for i, g := range got {
+		switch {
+		case !known[g.value]:
+			return fmt.Errorf("%w: %s shows %q, which was not written there", ErrWrong, log, g.value)
+		case seen[g.value]:
+			return fmt.Errorf("%w: %s shows %q twice", ErrWrong, log, g.value)
+		case i > 0 && g.createdAt.Before(got[i-1].createdAt):
+			return fmt.Errorf("%w: %s shows %q after a later one", ErrWrong, log, g.value)
+		}
+		seen[g.value] = true
+	}
+	for _, w := range o.logs[log] {
+		tooOld := most > 0 && len(got) >= most && !w.createdAt.After(got[0].createdAt)
+		if w.due(asked, fresh) && !seen[w.value] && !tooOld {
+			return w.missing(log, asked)
+		}
+	}
+	return nil
+}
+
+// latest judges a value that every write replaces.
+func (o *oracle) latest(log, got string, asked time.Time, fresh time.Duration) error {
+	return o.latestOf(log, func(value string) bool { return value == got }, asked, fresh)
+}
+
+// latestOf judges an answer that tells only something of the value.
+func (o *oracle) latestOf(log string, mayBe func(value string) bool, asked time.Time, fresh time.Duration) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	writes := o.logs[log]
+	for i := range writes {
+		switch w := writes[len(writes)-1-i]; {
+		case mayBe(w.value):
+			return nil
+		case w.due(asked, fresh):
+			return w.missing(log, asked)
+		}
+	}
+	return fmt.Errorf("%w: %s shows what was never written", ErrWrong, log)
+}
+
+func (w *write) missing(log string, asked time.Time) error {
+	by := "through this Hearth"
+	if w.elsewhere {
+		by = "by another sandbox"
+	}
+	ago := asked.Sub(w.acknowledged).Round(time.Millisecond)
+	return fmt.Errorf("%w: %s does not show %q, acknowledged %v before, %s", ErrStale, log, w.value, ago, by)
+}
+
+// once judges how often each value was stored: exactly once, or at most once where the write failed.
+func (o *oracle) once(log string, times map[string]int) (faults []error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, w := range o.logs[log] {
+		if n := times[w.value]; n > 1 || n == 0 && !w.acknowledged.IsZero() {
+			faults = append(faults, fmt.Errorf("%w: %s: %q was written %d times", ErrWrong, log, w.value, n))
+		}
+	}
+	return faults
+}

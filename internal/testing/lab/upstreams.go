@@ -1,0 +1,152 @@
+package lab
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"hearth/internal/testing/odootest"
+	"hearth/internal/testing/testnet"
+	"hearth/internal/testing/weaviatetest"
+)
+
+// How Odoo is entered.
+const (
+	OdooDB  = "lab"
+	OdooKey = "lab-key"
+)
+
+// UpstreamsConfig says how the upstreams are reached.
+type UpstreamsConfig struct {
+	// RTT is what a round trip to them takes. 0: they are as near as can be, and have no wires to break.
+	RTT time.Duration
+	// Movable makes Hearth know them as localhost, so that [testnet.Proxy.Move] does not lose them. It needs an RTT.
+	Movable bool
+	// PublicCA has Hearth find their authorities where it finds the public ones, instead of by HEARTH_TLS_CA.
+	PublicCA bool
+	// Wrap stands before the handlers of both doubles. nil: nothing does.
+	Wrap func(http.Handler) http.Handler
+}
+
+// Upstreams are doubles of Weaviate and Odoo, and the servers by which they are reached, behind TLS. Close them.
+type Upstreams struct {
+	Weaviate *weaviatetest.Server
+	Odoo     *odootest.Server
+
+	WeaviateREST, WeaviateGRPC, OdooJSON *testnet.Server
+
+	CAFile string      // the servers' authorities
+	TLS    *tls.Config // of a client that trusts them
+
+	cfg  UpstreamsConfig
+	near *http.Client // keeps a connection to WeaviateREST
+}
+
+// StartUpstreams starts both upstreams, empty. Their file of authorities lies in dir.
+func StartUpstreams(dir string, cfg UpstreamsConfig) (u *Upstreams, err error) {
+	u = &Upstreams{
+		Weaviate: weaviatetest.New(), Odoo: odootest.New(odootest.Config{DB: OdooDB, Key: OdooKey}),
+		CAFile: filepath.Join(dir, "ca.pem"), cfg: cfg,
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, u.Close())
+		}
+	}()
+	wrap := cfg.Wrap
+	if wrap == nil {
+		wrap = func(h http.Handler) http.Handler { return h }
+	}
+	net := testnet.Config{TLS: true, RTT: cfg.RTT}
+	if u.WeaviateREST, err = testnet.Serve(wrap(u.Weaviate), net); err != nil {
+		return nil, err
+	}
+	if u.OdooJSON, err = testnet.Serve(wrap(u.Odoo), net); err != nil {
+		return nil, err
+	}
+	net.HTTP2 = true
+	if u.WeaviateGRPC, err = testnet.Serve(wrap(u.Weaviate), net); err != nil {
+		return nil, err
+	}
+	authorities := slices.Concat(u.WeaviateREST.CA, u.WeaviateGRPC.CA, u.OdooJSON.CA)
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(authorities)
+	u.TLS = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	u.near = &http.Client{Transport: &http.Transport{TLSClientConfig: u.TLS}}
+	return u, os.WriteFile(u.CAFile, authorities, 0o600)
+}
+
+// Servers are those of both upstreams.
+func (u *Upstreams) Servers() []*testnet.Server {
+	servers := []*testnet.Server{u.WeaviateREST, u.WeaviateGRPC, u.OdooJSON}
+	return slices.DeleteFunc(servers, func(s *testnet.Server) bool { return s == nil }) // a start may have failed halfway
+}
+
+// Close ends every connection, and returns when no request is under way.
+func (u *Upstreams) Close() (err error) {
+	if u.near != nil {
+		u.near.CloseIdleConnections()
+	}
+	for _, s := range u.Servers() {
+		err = errors.Join(err, s.Close())
+	}
+	return err
+}
+
+// Settings is the environment in which Hearth reaches them.
+func (u *Upstreams) Settings() []string {
+	url := func(s *testnet.Server) string {
+		if u.cfg.Movable {
+			return "https://" + s.Wire.Addr()
+		}
+		return s.URL
+	}
+	trust := "HEARTH_TLS_CA="
+	if u.cfg.PublicCA {
+		trust = "SSL_CERT_FILE="
+	}
+	return []string{
+		"HEARTH_WEAVIATE_URL=" + url(u.WeaviateREST), "HEARTH_WEAVIATE_GRPC_URL=" + url(u.WeaviateGRPC),
+		"HEARTH_ODOO_URL=" + url(u.OdooJSON), "HEARTH_ODOO_DB=" + OdooDB, "HEARTH_ODOO_KEY=" + OdooKey, trust + u.CAFile,
+	}
+}
+
+// Requests is how many requests have come to both.
+func (u *Upstreams) Requests() (n int) {
+	for _, knobs := range []*testnet.Knobs{&u.Weaviate.Knobs, &u.Odoo.Knobs} {
+		for _, count := range knobs.Requests() {
+			n += count
+		}
+	}
+	return n
+}
+
+// Connections is how many connections have come to both by wires.
+func (u *Upstreams) Connections() (n int) {
+	for _, s := range u.Servers() {
+		if s.Wire != nil {
+			n += s.Wire.Accepted()
+		}
+	}
+	return n
+}
+
+// RoundTrip measures one, over a connection that is open unless this is the first time: a request whose answer is empty.
+func (u *Upstreams) RoundTrip(ctx context.Context) (time.Duration, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.WeaviateREST.URL+"/v1/.well-known/live", http.NoBody)
+	if err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	resp, err := u.near.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	return time.Since(began), resp.Body.Close()
+}

@@ -1,0 +1,57 @@
+package pool
+
+import (
+	"context"
+	"net/http"
+	"sync/atomic"
+)
+
+// Options say how the requests that are made under a context are to be treated. [With] puts them into one.
+type Options struct {
+	// Repeatable says that sending a request twice is the same as sending it once, whatever its method. Only repeatable
+	// requests are sent again after they may have reached the upstream. GET and HEAD always are.
+	Repeatable bool
+	// Proven keeps a request off connections that a freeze may have broken. It is for repeatable writes: a copy of one
+	// that got stuck on such a connection may arrive after the next write, and undo it.
+	Proven bool
+	// Background marks a request that no caller waits for. How many of them go out at once says nothing about how many
+	// connections callers need.
+	Background bool
+	// Header is added to every request: trace headers reach the upstreams this way.
+	Header http.Header
+	// Sent counts how often a request may have reached its upstream: how often it was given to a connection, without
+	// the times when the upstream said that it had not looked at it. More than once: it was sent again.
+	Sent *atomic.Int64
+}
+
+type optionsKey struct{}
+
+// With returns a context with these options beside those that ctx has: what is set here is added or replaces.
+func With(ctx context.Context, o Options) context.Context {
+	had := optionsOf(ctx)
+	o.Repeatable = o.Repeatable || had.Repeatable
+	o.Proven = o.Proven || had.Proven
+	o.Background = o.Background || had.Background
+	if o.Header == nil {
+		o.Header = had.Header
+	}
+	if o.Sent == nil {
+		o.Sent = had.Sent
+	}
+	return context.WithValue(ctx, optionsKey{}, o)
+}
+
+func optionsOf(ctx context.Context) Options {
+	o, _ := ctx.Value(optionsKey{}).(Options)
+	return o
+}
+
+// wantsProven says whether a request must not go over a connection that a freeze may have broken.
+func (o Options) wantsProven() bool { return o.Proven || !o.Repeatable }
+
+// countSent counts one more request that may have reached the upstream, or one less.
+func (o Options) countSent(n int64) {
+	if o.Sent != nil {
+		o.Sent.Add(n)
+	}
+}

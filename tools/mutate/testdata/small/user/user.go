@@ -1,0 +1,2 @@
+// Package user has a test that counts for package small.
+package user

@@ -19,6 +19,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -30,6 +31,7 @@ import (
 	"hearth/pool/odoo"
 	"hearth/pool/weaviate"
 	"hearth/sidecar"
+	"hearth/sidecar/chat"
 )
 
 // version is set by the linker.
@@ -193,7 +195,10 @@ func serve(ctx context.Context, environ []string) error {
 		p.log.Warn("no token is asked for: HEARTH_TOKEN is not set")
 	}
 	listeners, unheard := listen(ctx, s, p.log)
-	api := p.api(s, memory, fault, unheard)
+	api, err := p.api(s, memory, fault, unheard)
+	if err != nil {
+		return err
+	}
 	if len(listeners) == 0 || s.Strict {
 		fault = errors.Join(fault, unheard)
 	}
@@ -253,7 +258,7 @@ func serve(ctx context.Context, environ []string) error {
 }
 
 // api is the API over what there is. What is wrong with the settings it tells whoever asks for what is not there.
-func (p parts) api(s settings, memory *cache.Cache, fault, unheard error) *sidecar.Server {
+func (p parts) api(s settings, memory *cache.Cache, fault, unheard error) (*sidecar.Server, error) {
 	noWeaviate, noOdoo, wrong := "HEARTH_WEAVIATE_URL is not set", "HEARTH_ODOO_URL is not set", ""
 	if fault != nil {
 		noWeaviate, noOdoo = fault.Error(), fault.Error()
@@ -261,13 +266,25 @@ func (p parts) api(s settings, memory *cache.Cache, fault, unheard error) *sidec
 	if e := errors.Join(fault, unheard); e != nil {
 		wrong = e.Error()
 	}
+	upstreams := slices.Clone(p.upstreams)
+	if p.weaviate == nil {
+		upstreams = append(upstreams, sidecar.Upstream{Name: "weaviate", Missing: noWeaviate})
+	}
+	if p.odoo == nil {
+		upstreams = append(upstreams, sidecar.Upstream{Name: "odoo", Missing: noOdoo})
+	}
+	service, err := chat.New(chat.Config{
+		Weaviate: p.weaviate, Odoo: p.odoo, NoWeaviate: noWeaviate, NoOdoo: noOdoo, Cache: memory, Policies: s.policies(),
+		OdooModels: s.OdooModels, OdooRoutes: s.OdooRoutes, Preview: s.HistoryPreview, Workers: s.Workers,
+	})
+	if err != nil {
+		return nil, err
+	}
 	callers, idle := s.callers()
 	token, tokenFrom := s.token()
 	return sidecar.New(sidecar.Config{
-		Token: token, TokenFrom: tokenFrom, Weaviate: p.weaviate, Odoo: p.odoo, NoWeaviate: noWeaviate, NoOdoo: noOdoo, Fault: wrong,
-		Upstreams: p.upstreams, Cache: memory, Policies: s.policies(), MappedProperties: s.MessageFields,
-		OdooModels: s.OdooModels, OdooRoutes: s.OdooRoutes,
-		Preview: s.HistoryPreview, Workers: s.Workers, Timeout: s.PreprocessTimeout, MaxBody: int(s.MaxBody),
+		Token: token, TokenFrom: tokenFrom, Chat: service, Cache: memory, Upstreams: upstreams, Fault: wrong,
+		MappedProperties: s.MessageFields, Timeout: s.PreprocessTimeout, MaxBody: int(s.MaxBody),
 		Connections: callers, IdleTimeout: idle, Pulse: p.pulse, Logger: p.log,
 	})
 }

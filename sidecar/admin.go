@@ -25,26 +25,23 @@ func (s *Server) dropCache(r *request) error {
 			refusal.Field = "chat"
 			return refusal
 		}
-		names, err := s.chatNames(r.ctx, chat)
-		if err != nil {
+		var err error
+		if n, err = s.cfg.Chat.DropChat(r.ctx, chat); err != nil {
 			return err
-		}
-		for _, name := range names {
-			n += s.cfg.Cache.DropChat(name)
 		}
 	case byModel:
 		if !odoo.ValidModel(model) {
 			return wire.BadField("model", "must be a model's name such as res.partner")
 		}
-		n = s.cfg.Cache.DropModel(model)
+		n = s.cfg.Chat.DropModel(model)
 	default:
-		n = s.cfg.Cache.DropAll()
+		n = s.cfg.Chat.DropAll()
 	}
-	return r.send(http.StatusOK, wire.Dropped{Dropped: n})
+	return r.sendJSON(http.StatusOK, wire.Dropped{Dropped: n})
 }
 
 func (s *Server) health(r *request) error {
-	return r.send(http.StatusOK, map[string]string{"status": "ok"})
+	return r.sendJSON(http.StatusOK, map[string]string{"status": "ok"})
 }
 
 // upstream is an upstream's state in the reply of /readyz.
@@ -60,18 +57,12 @@ const readyTimeout = 5 * time.Second
 // at the same time share one question.
 func (s *Server) ready(r *request) error {
 	states := map[string]upstream{}
-	if s.cfg.Weaviate == nil {
-		states["weaviate"] = upstream{"not configured", s.cfg.NoWeaviate}
-	}
-	if s.cfg.Odoo == nil {
-		states["odoo"] = upstream{"not configured", s.cfg.NoOdoo}
-	}
 	ctx, cancel := s.cfg.Pulse.WithTimeout(r.ctx, readyTimeout)
 	defer cancel()
 	var g sync.WaitGroup
 	faults := make([]error, len(s.cfg.Upstreams))
 	for i, u := range s.cfg.Upstreams {
-		if !s.reached[i].Load() {
+		if u.Missing == "" && !s.reached[i].Load() {
 			g.Go(func() {
 				_, faults[i], _ = s.asking.Do(u.Name, func() (any, error) {
 					return nil, guard.Do(func() error { return u.Ask(ctx) })
@@ -83,8 +74,12 @@ func (s *Server) ready(r *request) error {
 		}
 	}
 	g.Wait()
-	ok := len(s.cfg.Upstreams) > 0
+	ok := slices.ContainsFunc(s.cfg.Upstreams, func(u Upstream) bool { return u.Missing == "" })
 	for i, u := range s.cfg.Upstreams {
+		if u.Missing != "" {
+			states[u.Name] = upstream{"not configured", u.Missing}
+			continue
+		}
 		states[u.Name] = upstream{State: "reached"}
 		if faults[i] != nil {
 			states[u.Name] = upstream{State: "not reached", Detail: s.problemOf(faults[i]).Detail}
@@ -99,10 +94,10 @@ func (s *Server) ready(r *request) error {
 	if s.cfg.Fault != "" {
 		reply["fault"] = s.cfg.Fault
 	}
-	return r.send(status, reply)
+	return r.sendJSON(status, reply)
 }
 
-func (s *Server) debugCache(r *request) error { return r.send(http.StatusOK, s.cfg.Cache.Stats()) }
+func (s *Server) debugCache(r *request) error { return r.sendJSON(http.StatusOK, s.cfg.Cache.Stats()) }
 
 func (s *Server) debugPools(r *request) error {
 	reply := wire.Pools{}
@@ -116,5 +111,5 @@ func (s *Server) debugPools(r *request) error {
 		}
 		reply[u.Name] = stats
 	}
-	return r.send(http.StatusOK, reply)
+	return r.sendJSON(http.StatusOK, reply)
 }

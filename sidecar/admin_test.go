@@ -14,13 +14,14 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"hearth/pool"
+	"hearth/sidecar/chat"
 )
 
 func TestCallsOfReadyzAtTheSameTimeShareOneQuestion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var questions atomic.Int64
 		answer := make(chan error)
-		s := New(Config{Upstreams: []Upstream{{Name: "weaviate", Ask: func(context.Context) error {
+		s := newServer(t, Config{Upstreams: []Upstream{{Name: "weaviate", Ask: func(context.Context) error {
 			questions.Add(1)
 			return <-answer
 		}}}})
@@ -55,7 +56,8 @@ func TestReadyzSaysOfEachUpstreamHowItStands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked atomic.Int64
 		fault := errors.New("down")
-		s := New(Config{NoWeaviate: "no Weaviate", NoOdoo: "no Odoo", Fault: "the socket is taken", Upstreams: []Upstream{
+		s := newServer(t, Config{Fault: "the socket is taken", Upstreams: []Upstream{
+			{Name: "weaviate", Missing: "no Weaviate"}, {Name: "odoo", Missing: "no Odoo"},
 			{Name: "one", Ask: func(context.Context) error { asked.Add(1); return nil }},
 			{Name: "two", Ask: func(context.Context) error {
 				if fault != nil {
@@ -86,11 +88,11 @@ func TestReadyzSaysOfEachUpstreamHowItStands(t *testing.T) {
 		if n := asked.Load(); n != 1 {
 			t.Errorf("what was reached was asked %d times", n)
 		}
-		if status, got = ready(New(Config{}), t.Context()); status != 503 || got.Ready || got.Fault != "" {
+		if status, got = ready(newServer(t, Config{}), t.Context()); status != 503 || got.Ready || got.Fault != "" {
 			t.Errorf("without upstreams: %d %+v", status, got)
 		}
 		begun := time.Now()
-		silent := New(Config{Upstreams: []Upstream{{Name: "one", Ask: func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) }}}})
+		silent := newServer(t, Config{Upstreams: []Upstream{{Name: "one", Ask: func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) }}}})
 		if status, _ = ready(silent, t.Context()); status != 503 || time.Since(begun) > time.Minute {
 			t.Errorf("of a silent one: %d after %v", status, time.Since(begun))
 		}
@@ -114,9 +116,10 @@ func TestStatisticsOfPoolsStandBesideTheirSums(t *testing.T) {
 		t.Cleanup(p.Close)
 		pools = append(pools, p)
 	}
-	a := newAPI(t, newUpstreams(), func(c *Config) {
+	ask := func(context.Context) error { return nil }
+	a := newAPI(t, newUpstreams(), func(c *Config, _ *chat.Config) {
 		c.Upstreams = []Upstream{
-			{Name: "weaviate", Pools: map[string]*pool.Pool{"rest": pools[0], "grpc": pools[1]}}, {Name: "odoo", Pools: map[string]*pool.Pool{"": pools[2]}},
+			{Name: "weaviate", Pools: map[string]*pool.Pool{"rest": pools[0], "grpc": pools[1]}, Ask: ask}, {Name: "odoo", Pools: map[string]*pool.Pool{"": pools[2]}, Ask: ask},
 		}
 	})
 	var got map[string]map[string]any

@@ -17,6 +17,7 @@ import (
 	"hearth/pool"
 	"hearth/pool/odoo"
 	"hearth/pool/weaviate"
+	"hearth/sidecar/chat"
 )
 
 // api is a running server before stand-ins of Weaviate and Odoo, each of which is asked once for each answer. What it
@@ -24,6 +25,7 @@ import (
 type api struct {
 	*testing.T
 	server   *Server
+	service  chat.Config
 	weaviate *weaviatetest.Server
 	odoo     *odootest.Server
 	url      string
@@ -54,8 +56,30 @@ func (u upstreams) withClasses(messageID, muteID string) upstreams {
 	return u
 }
 
+// newServer makes a server, with an empty service and cache if its config has none.
+func newServer(t *testing.T, cfg Config) *Server {
+	t.Helper()
+	var err error
+	if cfg.Cache == nil {
+		if cfg.Cache, err = cache.New(cache.Config{Bytes: 1}); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(cfg.Cache.Close)
+	}
+	if cfg.Chat == nil {
+		if cfg.Chat, err = chat.New(chat.Config{Cache: cfg.Cache}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 // newAPI starts a server with a change to its config; nil: none.
-func newAPI(t *testing.T, u upstreams, change func(*Config)) *api {
+func newAPI(t *testing.T, u upstreams, change func(*Config, *chat.Config)) *api {
 	t.Helper()
 	poolOf := func(name string, h http.Handler, grpc bool) *pool.Pool {
 		s, err := testnet.Serve(h, testnet.Config{HTTP2: grpc})
@@ -84,18 +108,23 @@ func newAPI(t *testing.T, u upstreams, change func(*Config)) *api {
 		Mute:    mute,
 	})
 	t.Cleanup(w.Close)
-	cfg := Config{
+	service := chat.Config{
 		Weaviate: w, Odoo: odoo.New(poolOf("odoo", u.odoo, false), odoo.Config{DB: "demo", Key: "key", Protocol: odoo.JSON2}),
 		Cache: memory, Policies: map[cache.Resource]cache.Policy{},
 		OdooModels: []string{"res.partner"}, OdooRoutes: []string{"odoo_erp"},
 	}
 	for _, r := range cache.Resources() {
-		cfg.Policies[r] = cache.Policy{Fresh: time.Hour}
+		service.Policies[r] = cache.Policy{Fresh: time.Hour}
 	}
+	cfg := Config{Cache: memory}
 	if change != nil {
-		change(&cfg)
+		change(&cfg, &service)
 	}
-	a := &api{T: t, server: New(cfg), weaviate: u.weaviate, odoo: u.odoo}
+	a := &api{T: t, service: service, weaviate: u.weaviate, odoo: u.odoo}
+	if cfg.Chat, err = chat.New(service); err != nil {
+		t.Fatal(err)
+	}
+	a.server = newServer(t, cfg)
 	l := listenerFor(t)
 	end := a.server.running(t, l)
 	t.Cleanup(func() {

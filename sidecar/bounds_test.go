@@ -8,10 +8,11 @@ import (
 	"time"
 
 	"hearth/client/wire"
+	"hearth/sidecar/chat"
 )
 
 func TestEveryFieldHasItsBounds(t *testing.T) {
-	a := newAPI(t, newUpstreams().withClasses("text", "text"), func(c *Config) { c.MaxBody = 64 << 10 })
+	a := newAPI(t, newUpstreams().withClasses("text", "text"), func(c *Config, _ *chat.Config) { c.MaxBody = 64 << 10 })
 	const get, put, post, del = http.MethodGet, http.MethodPut, http.MethodPost, http.MethodDelete
 	chat := func(id, call string) string { return "/v1/chats/" + id + "/" + call }
 	x := strings.Repeat
@@ -69,7 +70,7 @@ func TestEveryFieldHasItsBounds(t *testing.T) {
 		{"muted", put, chat("a", "mute"), `{}`},
 		{"muted", put, chat("a", "mute"), `{"until":"2100-01-01T00:00:00Z"}`},
 		{"until", put, chat("a", "mute"), `{"muted":false,"until":"2100-01-01T00:00:00Z"}`},
-		{"untill", put, chat("a", "mute"), `{"muted":true,"untill":"2100-01-01T00:00:00Z"}`},
+		{"until_when", put, chat("a", "mute"), `{"muted":true,"until_when":"2100-01-01T00:00:00Z"}`},
 		{"", put, chat("a", "mute"), `{"muted":true,"until":"2100-01-01T00:00:00Z"}`},
 
 		{"timeout_ms", post, "/v1/preprocess", preprocess(`,"timeout_ms":0`)},
@@ -115,9 +116,11 @@ func TestEveryFieldHasItsBounds(t *testing.T) {
 }
 
 func TestDefaultsAreThoseOfTheDocs(t *testing.T) {
-	c := Config{}.withDefaults()
-	if c.Preview != 200 || c.Workers != 5 || c.Timeout != 30*time.Second || c.MaxBody != 1<<20 || c.Connections != 256 || c.IdleTimeout != 24*time.Hour {
-		t.Errorf("%+v", c)
+	for _, wrong := range []int{0, -1} {
+		c := Config{Timeout: time.Duration(wrong), MaxBody: wrong, Connections: wrong, IdleTimeout: time.Duration(wrong)}.withDefaults()
+		if c.Timeout != 30*time.Second || c.MaxBody != 1<<20 || c.Connections != 256 || c.IdleTimeout != 24*time.Hour {
+			t.Errorf("%+v", c)
+		}
 	}
 	for n, want := range map[int]int{12: 10, 3: 3} { // n messages of each role
 		a := newAPI(t, newUpstreams().withClasses("text", "text"), nil)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"hearth/client/wire"
+	"hearth/sidecar/chat"
 )
 
 const (
@@ -149,7 +150,7 @@ func TestABlankTextHasNothingRelevant(t *testing.T) {
 }
 
 func TestAPreprocessHasATimeOfItsOwn(t *testing.T) {
-	a := newAPI(t, newUpstreams().withClasses("text", "text"), func(c *Config) { c.Timeout = 1 }) // a nanosecond
+	a := newAPI(t, newUpstreams().withClasses("text", "text"), func(c *Config, _ *chat.Config) { c.Timeout = 1 }) // a nanosecond
 	hang := make(chan struct{})
 	defer close(hang)
 	a.odoo.SetHook(func(_ http.ResponseWriter, r *http.Request) bool {
@@ -169,8 +170,8 @@ func TestAPreprocessHasATimeOfItsOwn(t *testing.T) {
 func TestCallsAreToldApart(t *testing.T) {
 	u := newUpstreams()
 	one := newAPI(t, u, nil)
-	other := newAPI(t, u, func(c *Config) { c.Cache = one.server.cfg.Cache }) // at another address, as after a change of language
-	if one.server.cfg.Odoo.Identity() == other.server.cfg.Odoo.Identity() {
+	other := newAPI(t, u, func(_ *Config, c *chat.Config) { c.Cache = one.service.Cache }) // at another address, as after a change of language
+	if one.service.Odoo.Identity() == other.service.Odoo.Identity() {
 		t.Fatal("two servers' are the same")
 	}
 	calls := []string{
@@ -219,7 +220,7 @@ func TestReadsAndModelsAreHeldByTheirOwnPolicies(t *testing.T) {
 		"history":     {http.MethodGet, chatHistory},
 		"relevant":    {http.MethodPost, "/v1/chats/a/relevant"},
 	} {
-		a := newAPI(t, newUpstreams().withClasses("text", "text"), func(c *Config) {
+		a := newAPI(t, newUpstreams().withClasses("text", "text"), func(_ *Config, c *chat.Config) {
 			for r, p := range c.Policies {
 				if string(r) != resource {
 					p.Fresh = 0

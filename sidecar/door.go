@@ -8,7 +8,6 @@ import (
 	"io"
 	"mime"
 	"net"
-	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -31,27 +30,27 @@ func (s *Server) enter(r *request, broken error) (handle func(*Server, *request)
 	h := &r.Request.Header
 	asked := parseTarget(string(h.RequestURI()))
 	if why := foreign(h, asked, r.socket); why != "" {
-		return nil, problem(http.StatusForbidden, "forbidden", why)
+		return nil, wire.NewProblem(wire.KindForbidden, why)
 	}
 	if asked.path != wire.PathHealth && s.cfg.Token != "" &&
 		subtle.ConstantTimeCompare(h.Peek(wire.HeaderToken), []byte(s.cfg.Token)) != 1 {
-		return nil, problem(http.StatusUnauthorized, "token", wrongToken(s.cfg.TokenFrom))
+		return nil, wire.NewProblem(wire.KindToken, wrongToken(s.cfg.TokenFrom))
 	}
-	found, segment, allowed := match(routes(), string(h.Method()), asked.path)
+	found, segment, allowed := match(s.routes, string(h.Method()), asked.path)
 	if len(allowed) == 0 {
-		return nil, problem(http.StatusNotFound, "no-such-call", "there is no call "+shortened(asked.path))
+		return nil, wire.NewProblem(wire.KindNoSuchCall, "there is no call "+shortened(asked.path))
 	}
 	if found == nil {
 		r.Response.Header.Set("Allow", strings.Join(allowed, ", "))
-		return nil, problem(http.StatusMethodNotAllowed, "method", "this call takes "+strings.Join(allowed, ", "))
+		return nil, wire.NewProblem(wire.KindMethod, "this call takes "+strings.Join(allowed, ", "))
 	}
 	if refusal = s.readBody(r); refusal != nil {
 		return nil, refusal
 	}
 	if len(r.body) > 0 && !isJSON(h.ContentType()) {
-		return nil, problem(http.StatusUnsupportedMediaType, "media-type", "a body must be application/json")
+		return nil, wire.NewProblem(wire.KindMediaType, "a body must be application/json")
 	}
-	if strings.Contains(asked.path, "/v1/chats/") {
+	if found.chat {
 		if r.chat, refusal = decodeChat(segment); refusal != nil {
 			return nil, refusal
 		}
@@ -128,7 +127,7 @@ func (s *Server) readBody(r *request) (refusal *wire.Problem) {
 		return unreadable(err)
 	}
 	if len(r.body) > s.cfg.MaxBody {
-		return problem(http.StatusRequestEntityTooLarge, "too-large", fmt.Sprintf("a body may have %d bytes", s.cfg.MaxBody))
+		return wire.NewProblem(wire.KindTooLarge, fmt.Sprintf("a body may have %d bytes", s.cfg.MaxBody))
 	}
 	return nil
 }
@@ -168,12 +167,12 @@ func checkChat(chat string) *wire.Problem {
 // unreadable answers a request that is no HTTP.
 func unreadable(err error) *wire.Problem {
 	if _, ok := errors.AsType[*fasthttp.ErrSmallBuffer](err); ok {
-		return problem(http.StatusRequestHeaderFieldsTooLarge, "headers", fmt.Sprintf("request line and headers may have %d bytes", headerBytes))
+		return wire.NewProblem(wire.KindHeaders, fmt.Sprintf("request line and headers may have %d bytes", headerBytes))
 	}
 	if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
-		return problem(http.StatusRequestTimeout, "slow-request", "the request did not come in time")
+		return wire.NewProblem(wire.KindSlowRequest, "the request did not come in time")
 	}
-	return problem(http.StatusBadRequest, "not-http", "the request cannot be read as HTTP/1.1")
+	return wire.NewProblem(wire.KindNotHTTP, "the request cannot be read as HTTP/1.1")
 }
 
 func shortened(path string) string {

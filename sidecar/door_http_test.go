@@ -2,6 +2,7 @@ package sidecar
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -19,12 +20,13 @@ import (
 
 	"hearth/cache"
 	"hearth/internal/clock"
+	"hearth/sidecar/chat"
 )
 
 func TestTheDoorAsksInItsOrder(t *testing.T) {
 	const token = "X-Hearth-Token: s3cret\r\n"
 	l := listenerFor(t)
-	end := New(Config{Token: "s3cret"}).running(t, l)
+	end := newServer(t, Config{Token: "s3cret"}).running(t, l)
 	for request, want := range map[string]int{
 		"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n":                              200,
 		"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n":                               401,
@@ -68,11 +70,11 @@ func TestTheSocketKnowsOneMoreHost(t *testing.T) {
 }
 
 func TestAMethodThatIsNotTakenIsToldWhichAre(t *testing.T) {
-	resp, body := raw(t, New(Config{}), "POST /v1/chats/a/mute HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
+	resp, body := raw(t, newServer(t, Config{}), "POST /v1/chats/a/mute HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
 	if allow := resp.Header.Get("Allow"); resp.StatusCode != 405 || allow != "GET, HEAD, PUT" || !strings.Contains(body, allow) {
 		t.Errorf("%d %q %s", resp.StatusCode, allow, body)
 	}
-	resp, body = raw(t, New(Config{}), "GET /"+strings.Repeat("x", 2000)+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	resp, body = raw(t, newServer(t, Config{}), "GET /"+strings.Repeat("x", 2000)+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	if resp.StatusCode != 404 || len(body) > 400 {
 		t.Errorf("%d with %d bytes", resp.StatusCode, len(body))
 	}
@@ -82,7 +84,7 @@ func TestAMethodThatIsNotTakenIsToldWhichAre(t *testing.T) {
 // it sent came to its end.
 func TestARefusedCallerReadsWhy(t *testing.T) {
 	l := listenerFor(t)
-	end := New(Config{MaxBody: 1000}).running(t, l)
+	end := newServer(t, Config{MaxBody: 1000}).running(t, l)
 	for name, c := range map[string]struct {
 		headers string
 		size    int
@@ -225,13 +227,15 @@ func TestAFreezeGivesACallItsWholeTimeAgain(t *testing.T) {
 		"/v1/preprocess":  `{"chat_id":"a","text":"x","route_name":"odoo_erp","enable_odoo":true,"timeout_ms":400}`,
 	} {
 		frozen := &stopped{again: make(chan struct{})}
-		a := newAPI(t, newUpstreams().withClasses("text", "text"), func(c *Config) {
+		a := newAPI(t, newUpstreams().withClasses("text", "text"), func(c *Config, _ *chat.Config) {
 			c.Pulse = clock.NewPulse(frozen.now)
 			if body == "" {
 				c.Timeout = 400 * time.Millisecond
 			}
 		})
 		a.odoo.SetHook(func(_ http.ResponseWriter, r *http.Request) bool {
+			body, _ := io.ReadAll(r.Body) // else the server does not see the client leave
+			r.Body = io.NopCloser(bytes.NewReader(body))
 			frozen.jump.Store(int64(time.Hour)) // the process stands still while Odoo is asked
 			select {
 			case <-frozen.again: // the time is over, and is found to be a freeze's
@@ -252,7 +256,7 @@ func TestAFreezeGivesACallItsWholeTimeAgain(t *testing.T) {
 // Every request beats the pulse: a freeze that it finds is over before it asks for anything.
 func TestARequestLooksForAFreezeFirst(t *testing.T) {
 	frozen := &stopped{again: make(chan struct{})}
-	s := New(Config{Pulse: clock.NewPulse(frozen.now)})
+	s := newServer(t, Config{Pulse: clock.NewPulse(frozen.now)})
 	before := frozen.readings.Load()
 	f := &fasthttp.RequestCtx{}
 	f.Request.SetRequestURI("/healthz")
@@ -276,7 +280,7 @@ func TestWhereAReplyCameFrom(t *testing.T) {
 				r := &request{RequestCtx: &fasthttp.RequestCtx{}, started: time.Now()}
 				r.Request.Header.SetMethod(method)
 				time.Sleep(2345 * time.Microsecond)
-				if err := r.reply("history", cache.Reply{Body: []byte(`{}`), ETag: `"a"`, Origin: o}); err != nil {
+				if err := r.sendCached("history", cache.Reply{Body: []byte(`{}`), ETag: `"a"`, Origin: o}); err != nil {
 					t.Fatal(err)
 				}
 				h := &r.Response.Header

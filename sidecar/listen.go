@@ -63,3 +63,52 @@ func removeDead(ctx context.Context, path string, user int) error {
 	}
 	return os.Remove(path)
 }
+
+// patientListener waits where accepting fails for a while, as it does when file descriptors have run out:
+// fasthttp would take that for the end.
+type patientListener struct {
+	net.Listener
+	ctx    context.Context //nolint:containedctx // the server's life
+	server *Server
+}
+
+func (l *patientListener) Accept() (net.Conn, error) {
+	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		c, err := l.Listener.Accept()
+		if err == nil {
+			return &quietConn{Conn: c, server: l.server}, nil
+		}
+		if l.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+			return nil, err
+		}
+		l.server.cfg.Logger.Warn("not accepting", "error", err, "again_in", wait)
+		select {
+		case <-time.After(wait):
+		case <-l.ctx.Done():
+		}
+	}
+}
+
+// quietConn may stay silent before its first request for as long as between two of them: clients keep connections that
+// they have not used yet. fasthttp would count that silence as the request's time, and answer 408 to nobody's question.
+type quietConn struct {
+	net.Conn
+	server *Server
+	spoken bool // read and written by the goroutine that serves it
+}
+
+func (c *quietConn) SetReadDeadline(t time.Time) error {
+	if !c.spoken {
+		t = time.Now().Add(c.server.cfg.IdleTimeout)
+	}
+	return c.Conn.SetReadDeadline(t)
+}
+
+func (c *quietConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 && !c.spoken {
+		c.spoken = true
+		_ = c.SetReadDeadline(time.Now().Add(c.server.readTimeout)) // fasthttp does so from the second request on
+	}
+	return n, err
+}

@@ -17,6 +17,7 @@ import (
 	"hearth/pool"
 	"hearth/pool/odoo"
 	"hearth/pool/weaviate"
+	"hearth/sidecar/chat"
 )
 
 func TestEveryErrorHasItsProblem(t *testing.T) {
@@ -59,7 +60,7 @@ func TestEveryErrorHasItsProblem(t *testing.T) {
 		"anything else":           {err: errors.New("a secret"), kind: wire.KindInternal, status: 500, logged: true},
 	} {
 		var log bytes.Buffer
-		s := New(Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		s := newServer(t, Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		for _, err := range []error{c.err, fmt.Errorf("sidecar: %w", c.err)} {
 			log.Reset()
 			p := s.problemOf(err)
@@ -76,7 +77,7 @@ func TestEveryErrorHasItsProblem(t *testing.T) {
 			t.Errorf("after %v: %d, want %d", wait, got, want)
 		}
 	}
-	detail := New(Config{}).problemOf(of(lost)).Detail
+	detail := newServer(t, Config{}).problemOf(of(lost)).Detail
 	for _, words := range []string{"odoo.example:443", "no answer from odoo"} {
 		if !strings.Contains(detail, words) {
 			t.Errorf("%q lacks %q", detail, words)
@@ -85,7 +86,9 @@ func TestEveryErrorHasItsProblem(t *testing.T) {
 }
 
 func TestAProblemReplacesWhatWasWritten(t *testing.T) {
-	a := newAPI(t, newUpstreams(), func(c *Config) { c.Weaviate, c.NoWeaviate, c.Odoo, c.NoOdoo = nil, "no Weaviate", nil, "no Odoo" })
+	a := newAPI(t, newUpstreams(), func(_ *Config, c *chat.Config) {
+		c.Weaviate, c.NoWeaviate, c.Odoo, c.NoOdoo = nil, "no Weaviate", nil, "no Odoo"
+	})
 	for path, upstream := range map[string]string{"/v1/chats/a/mute": "weaviate", chatHistory: "weaviate", "/v1/odoo/models": "odoo"} {
 		p := a.want(http.StatusServiceUnavailable, http.MethodGet, path, "").problem(t)
 		if p.Kind() != wire.KindNotConfigured || p.Upstream != upstream || !strings.HasPrefix(p.Detail, "no ") || p.Retryable {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,8 +23,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type tester struct {
 	*testing.T
 	c     *Cache
+	kind  Resource // that ask reads
 	mu    sync.Mutex
 	loads []chan string // what each load under way is to return; closed: fail
+	texts []string      // that mutes stand for
 }
 
 func newTester(t *testing.T, cfg Config) *tester {
@@ -32,7 +35,7 @@ func newTester(t *testing.T, cfg Config) *tester {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := &tester{T: t, c: c}
+	x := &tester{T: t, c: c, kind: OdooModels}
 	t.Cleanup(func() {
 		x.mu.Lock()
 		for _, l := range x.loads {
@@ -71,13 +74,57 @@ type got struct {
 
 func (x *tester) get(key Key, p Policy, d Directives) *got {
 	x.Helper()
+	return x.start(func(g *got) { g.Reply, g.err = x.c.Get(context.Background(), key, p, d, x.load) })
+}
+
+func (x *tester) start(read func(*got)) *got {
 	g := &got{done: make(chan struct{})}
 	go func() {
 		defer close(g.done)
-		g.Reply, g.err = x.c.Get(context.Background(), key, p, d, x.load)
+		read(g)
 	}()
 	synctest.Wait()
 	return g
+}
+
+// ask reads what the test is about: whatever its kind, its loads bring a text, and its reply is that text.
+func (x *tester) ask(p Policy, d Directives) *got {
+	x.Helper()
+	return x.start(func(g *got) { x.askNow(context.Background(), g, p, d, x.load) })
+}
+
+func (x *tester) askNow(ctx context.Context, g *got, p Policy, d Directives, load func(context.Context) ([]byte, error)) {
+	switch x.kind {
+	case History:
+		g.Reply, g.err = x.c.History(ctx, HistoryRequest{
+			Chat: "a", View: View{Messages: 1}, Policy: p, Directives: d,
+			Load: func(ctx context.Context, _, _ int) (Loaded, error) {
+				body, err := load(ctx)
+				user := Page{Messages: []Message{{ID: "x", Role: "user", Content: string(body)}}, Complete: true}
+				return Loaded{User: user, Assistant: Page{Complete: true}}, err
+			},
+			Render: func(user, _ []Message) ([]byte, error) { return []byte(user[0].Content), nil },
+		})
+	case Mute:
+		var m MuteState
+		m, g.Origin, g.err = x.c.Mute(ctx, "a", p, d, func(ctx context.Context) (LoadedMute, error) {
+			body, err := load(ctx)
+			return LoadedMute{MuteState: MuteState{Muted: true, Until: x.until(string(body))}}, err
+		})
+		if g.err == nil {
+			g.Body = []byte(x.texts[m.Until.Unix()])
+		}
+	default:
+		g.Reply, g.err = x.c.Get(ctx, key, p, d, load)
+	}
+}
+
+// until is a time that stands for a text.
+func (x *tester) until(text string) time.Time {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.texts = append(x.texts, text)
+	return time.Unix(int64(len(x.texts)-1), 0)
 }
 
 // finish ends the oldest load under way.
@@ -133,41 +180,50 @@ func bubble(t *testing.T, f func(x *tester)) {
 	synctest.Test(t, func(t *testing.T) { f(newTester(t, Config{})) })
 }
 
+// everyKind runs a test on whatever can be read: there is one way to read it.
+func everyKind(t *testing.T, f func(x *tester)) {
+	for _, kind := range []Resource{OdooModels, History, Mute} {
+		t.Run(string(kind), func(t *testing.T) {
+			bubble(t, func(x *tester) { x.kind = kind; f(x) })
+		})
+	}
+}
+
 var (
 	key    = ModelKey("res.partner", "id")
 	policy = Policy{Fresh: 10 * time.Second, WhileRevalidate: 10 * time.Second, IfError: 60 * time.Second}
 )
 
 func TestARefreshRunsBesideAStaleReply(t *testing.T) {
-	bubble(t, func(x *tester) {
-		g := x.get(key, policy, Directives{})
+	everyKind(t, func(x *tester) {
+		g := x.ask(policy, Directives{})
 		x.finish("one")
 		x.want(g, "one", Miss)
-		x.want(x.get(key, policy, Directives{}), "one", Hit)
+		x.want(x.ask(policy, Directives{}), "one", Hit)
 		time.Sleep(10 * time.Second)
-		g = x.get(key, policy, Directives{})
+		g = x.ask(policy, Directives{})
 		x.want(g, "one", Stale)
 		if g.TTL != 0 || g.Age != 10*time.Second {
 			t.Fatalf("ttl %v age %v", g.TTL, g.Age)
 		}
-		x.get(key, policy, Directives{})
+		x.ask(policy, Directives{})
 		x.wantLoads(1) // two stale replies, one refresh
 		x.finish("two")
-		x.want(x.get(key, policy, Directives{}), "two", Hit)
+		x.want(x.ask(policy, Directives{}), "two", Hit)
 	})
 }
 
 func TestAFailureIsCoveredByWhatIsHeldForAWhile(t *testing.T) {
-	bubble(t, func(x *tester) {
-		g := x.get(key, policy, Directives{})
+	everyKind(t, func(x *tester) {
+		g := x.ask(policy, Directives{})
 		x.finish("one")
 		x.want(g, "one", Miss)
 		time.Sleep(60 * time.Second)
-		g = x.get(key, policy, Directives{})
+		g = x.ask(policy, Directives{})
 		x.fail()
 		x.want(g, "one", Stale)
 		time.Sleep(10 * time.Second)
-		g = x.get(key, policy, Directives{})
+		g = x.ask(policy, Directives{})
 		x.fail()
 		x.wantErr(g, errLoad)
 	})
@@ -206,55 +262,55 @@ func TestALoadThatBeganBeforeADropDoesNotFill(t *testing.T) {
 }
 
 func TestDirectives(t *testing.T) {
-	bubble(t, func(x *tester) {
-		x.wantErr(x.get(key, policy, Directives{OnlyIfCached: true}), ErrNotCached)
-		g := x.get(key, policy, Directives{NoStore: true})
+	everyKind(t, func(x *tester) {
+		x.wantErr(x.ask(policy, Directives{OnlyIfCached: true}), ErrNotCached)
+		g := x.ask(policy, Directives{NoStore: true})
 		x.finish("unstored")
 		x.want(g, "unstored", Miss)
-		g = x.get(key, policy, Directives{})
+		g = x.ask(policy, Directives{})
 		x.finish("one")
 		x.want(g, "one", Miss)
 		time.Sleep(5 * time.Second)
-		x.want(x.get(key, policy, Directives{MaxAge: new(6 * time.Second), OnlyIfCached: true}), "one", Hit)
-		x.wantErr(x.get(key, policy, Directives{MaxAge: new(5 * time.Second), OnlyIfCached: true}), ErrNotCached)
+		x.want(x.ask(policy, Directives{MaxAge: new(6 * time.Second), OnlyIfCached: true}), "one", Hit)
+		x.wantErr(x.ask(policy, Directives{MaxAge: new(5 * time.Second), OnlyIfCached: true}), ErrNotCached)
 		time.Sleep(25 * time.Second)
-		x.wantErr(x.get(key, policy, Directives{OnlyIfCached: true}), ErrNotCached)
-		x.want(x.get(key, policy, Directives{OnlyIfCached: true, MaxStale: new(20 * time.Second)}), "one", Stale)
-		x.wantErr(x.get(key, policy, Directives{OnlyIfCached: true, MaxStale: new(19 * time.Second)}), ErrNotCached)
-		x.want(x.get(key, policy, Directives{OnlyIfCached: true, MaxStale: new(time.Duration(-1))}), "one", Stale)
+		x.wantErr(x.ask(policy, Directives{OnlyIfCached: true}), ErrNotCached)
+		x.want(x.ask(policy, Directives{OnlyIfCached: true, MaxStale: new(20 * time.Second)}), "one", Stale)
+		x.wantErr(x.ask(policy, Directives{OnlyIfCached: true, MaxStale: new(19 * time.Second)}), ErrNotCached)
+		x.want(x.ask(policy, Directives{OnlyIfCached: true, MaxStale: new(time.Duration(-1))}), "one", Stale)
 		x.wantLoads(0)
 	})
 }
 
 func TestMaxStaleBoundsWhatIsServedForOtherReasonsToo(t *testing.T) {
-	bubble(t, func(x *tester) {
-		x.get(key, policy, Directives{})
+	everyKind(t, func(x *tester) {
+		x.ask(policy, Directives{})
 		x.finish("one")
 		time.Sleep(15 * time.Second) // 5 s stale, and may be served while it is fetched again
-		g := x.get(key, policy, Directives{MaxStale: new(4 * time.Second)})
+		g := x.ask(policy, Directives{MaxStale: new(4 * time.Second)})
 		x.wantLoads(1)
 		x.fail()
 		x.wantErr(g, errLoad) // which 4 s of staleness could not stand in for
-		x.want(x.get(key, policy, Directives{NoStore: true, MaxStale: new(5 * time.Second)}), "one", Stale)
+		x.want(x.ask(policy, Directives{NoStore: true, MaxStale: new(5 * time.Second)}), "one", Stale)
 		x.wantLoads(0) // nobody would keep it
-		x.want(x.get(key, policy, Directives{MaxStale: new(5 * time.Second)}), "one", Stale)
+		x.want(x.ask(policy, Directives{MaxStale: new(5 * time.Second)}), "one", Stale)
 		x.wantLoads(1) // fetched again meanwhile, as for anybody
 		x.fail()
 	})
 }
 
 func TestEveryReadCountsOnceAndEveryFailedLoad(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := newTester(t, Config{LoadTimeout: time.Second}).c
+	everyKind(t, func(x *tester) {
 		get := func(load func(context.Context) ([]byte, error)) {
-			_, _ = c.Get(t.Context(), key, policy, Directives{}, load)
+			x.Helper()
+			x.askNow(x.Context(), &got{}, policy, Directives{}, load)
 		}
 		want := func(what string, n Counts) {
-			t.Helper()
-			s := c.Stats().Resources[OdooModels]
+			x.Helper()
+			s := x.c.Stats().Resources[x.kind]
 			s.HitRatio, s.Entries, s.Bytes = 0, 0, 0
 			if s != n {
-				t.Errorf("after %s: %+v, want %+v", what, s, n)
+				x.Errorf("after %s: %+v, want %+v", what, s, n)
 			}
 		}
 		get(func(ctx context.Context) ([]byte, error) { <-ctx.Done(); return nil, context.Cause(ctx) })
@@ -379,6 +435,109 @@ func TestALoadThatAFreezePassedOverMissesNoWrite(t *testing.T) {
 			if got := <-held; got != "first second" {
 				t.Errorf("the history holds %q", got)
 			}
+		}
+	})
+}
+
+func TestWhatWasUsedLongestAgoGoesFirst(t *testing.T) {
+	touches := map[string]func(*tester, string) error{
+		"history": func(x *tester, chat string) error { _, err := x.history(chat, 1, exact); return err },
+		"mute": func(x *tester, chat string) error {
+			_, _, err := x.c.Mute(x.Context(), chat, policy, Directives{}, func(context.Context) (LoadedMute, error) { return LoadedMute{}, nil })
+			return err
+		},
+		"write": func(x *tester, chat string) error { x.c.BeginWrite(chat).End(); return nil },
+	}
+	for name, touch := range touches {
+		t.Run(name, func(t *testing.T) {
+			small(t, func(x *tester) {
+				chats := func(from, to int) {
+					for i := from; i < to; i++ {
+						if _, err := x.history(fmt.Sprint(i), 1, exact); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+				chats(0, 1)
+				fit := int(x.c.chats.max / x.c.chats.held.bytes)
+				chats(1, fit-10)
+				if err := touch(x, "0"); err != nil {
+					t.Fatal(err)
+				}
+				chats(fit-10, fit+20)
+				held := func(i int) bool { return x.c.chats.byID[fmt.Sprint(i)] != nil }
+				if !held(0) || held(1) || !held(fit/2) || !held(fit+19) {
+					t.Errorf("held: the one used again %t, the second one %t, a later one %t, the last one %t", held(0), held(1), held(fit/2), held(fit+19))
+				}
+			})
+		})
+	}
+}
+
+// Two names may have the same hash.
+func TestAnotherKeysEntryIsNotServed(t *testing.T) {
+	bubble(t, func(x *tester) {
+		g := x.get(key, policy, Directives{})
+		x.finish("one")
+		x.want(g, "one", Miss)
+		for _, e := range x.c.store.scopes[modelScope("res.partner")].entries {
+			if x.c.store.get(e.name) != e {
+				t.Error("the entry is not found under its name")
+			}
+			e.name = "another" // as if its hash were the same
+		}
+		x.get(key, policy, Directives{})
+		x.wantLoads(1)
+		x.finish("two")
+	})
+}
+
+func TestAnEmptyCacheIsSmall(t *testing.T) {
+	for _, bytes := range []int64{1, 1 << 20, 64 << 20, 8 << 30} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		c, err := New(Config{Bytes: bytes, Refresh: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		runtime.ReadMemStats(&after)
+		c.Close()
+		if took := after.TotalAlloc - before.TotalAlloc; took > 1<<20 {
+			t.Errorf("a cache of %d bytes takes %d before it holds anything", bytes, took)
+		}
+	}
+}
+
+func TestCloseEndsLoadsAndRefusesNewOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := New(Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := false
+		read := make(chan error, 1)
+		go func() {
+			_, err := c.Get(context.Background(), key, policy, Directives{}, func(ctx context.Context) ([]byte, error) {
+				<-ctx.Done()
+				time.Sleep(time.Second) // it takes its time
+				ended = true
+				return nil, ctx.Err()
+			})
+			read <- err
+		}()
+		synctest.Wait()
+		c.Close()
+		if !ended {
+			t.Error("Close has not waited for the load")
+		}
+		if err := <-read; !errors.Is(err, context.Canceled) {
+			t.Errorf("the read under way: %v", err)
+		}
+		if _, err := c.Get(context.Background(), key, policy, Directives{}, func(context.Context) ([]byte, error) { return nil, nil }); !errors.Is(err, ErrClosed) {
+			t.Errorf("a read after Close: %v", err)
+		}
+		if n := c.Stats().Errors; n != 0 {
+			t.Errorf("%d errors are counted, that Close made", n)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 )
 
@@ -101,5 +102,35 @@ func TestAKeyIsFreeAgainOnceNothingCanHaveBeenStoredUnderIt(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) { scenario(claims{t, newTester(t, Config{}).c}) })
+	}
+}
+
+func TestAChatRemembersItsLastKeys(t *testing.T) {
+	c := newTester(t, Config{}).c
+	taken := func(i int) bool {
+		w := c.BeginWrite("chat")
+		defer w.End()
+		_, err := w.Claim(fmt.Sprint(i), 2, nil)
+		if err == nil {
+			w.Refused()
+		}
+		return errors.Is(err, ErrKeyReused)
+	}
+	for i := range mostClaims + 2 {
+		w := c.BeginWrite("chat")
+		first, err := w.Claim(fmt.Sprint(i), 1, []Message{{ID: "a", Content: "long"}})
+		if err != nil || first[0].Content != "" {
+			t.Fatal(first, err)
+		}
+		w.End()
+		c.chats.verify(t)
+	}
+	for i := mostClaims + 1; i >= 2; i-- {
+		if !taken(i) {
+			t.Errorf("key %d of %d is free", i, mostClaims+2)
+		}
+	}
+	if taken(0) || taken(1) {
+		t.Error("the oldest keys are remembered")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,18 +15,22 @@ import (
 	"pgregory.net/rapid"
 )
 
-// The timeline against a plain list. Reads, loads, writes, failures, outside writes and deletions, evictions and
-// invalidations interleave at every point where they can: a load is a step that begins, one that looks at the
-// upstream and one that ends; a write one that begins, one that reaches the upstream and one that is answered.
-// Where the class is replicated a load may miss whatever was acknowledged within the minute before it looked.
+// The histories of chats against plain lists of messages. Reads, loads, writes, failures, outside writes and deletions,
+// evictions and invalidations interleave at every point where they can: a load is a step that begins, one that looks at the
+// upstream and one that ends; a write one that begins, one that reaches the upstream and one that is answered; and a write
+// may be answered, or the chat dropped, while a reply is rendered. Where the class is replicated a load may miss whatever
+// was acknowledged within the minute before it looked.
 func TestHistoryHoldsWhatWasAcknowledged(t *testing.T) {
+	steps := flag.Lookup("rapid.steps").Value
+	defer func(was string) { _ = steps.Set(was) }(steps.String())
+	if err := steps.Set("100"); err != nil {
+		t.Fatal(err)
+	}
 	for _, replicated := range []bool{false, true} {
 		t.Run(fmt.Sprintf("replicated=%t", replicated), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				for range 3 {
-					// Within a bubble a test has no deadline, and says so with a panic.
-					rapid.Check(struct{ testing.TB }{t}, func(rt *rapid.T) { newWorld(rt, replicated).run() })
-				}
+				// Within a bubble a test has no deadline, and says so with a panic.
+				rapid.Check(struct{ testing.TB }{t}, func(rt *rapid.T) { newWorld(rt, replicated).run() })
 			})
 		})
 	}
@@ -44,6 +49,7 @@ type world struct {
 	upstream map[string][]*version // by chat; every message that is or was there
 	dropped  map[string]time.Time  // by chat; when what was held of it was given up
 	reads    []*reading
+	counted  int64 // reads of histories that have ended
 	loads    []*loading
 	writes   []*writing
 	stop     context.CancelFunc
@@ -59,14 +65,63 @@ type version struct {
 }
 
 type reading struct {
-	chat    string
-	n       int
-	limit   time.Duration // how old what it is told may be
-	started time.Time
-	acked   map[*version]bool // acknowledged before it began
-	done    bool
-	got     []Message
-	err     error
+	chat           string
+	view           View
+	policy         Policy
+	directives     Directives
+	started, ended time.Time
+	dropped        time.Time         // when what was held was given up last, before it began
+	acked          map[*version]bool // acknowledged before it began
+	loads, done    bool
+	giveUp         context.CancelFunc
+	origin         Origin
+	got            rendering
+	err            error
+}
+
+// rendering is the encoded reply of the tests.
+type rendering struct {
+	View            View
+	User, Assistant []Message
+}
+
+// asOf is the moment of which the reply tells, by its own account.
+func (r *reading) asOf() time.Time { return r.ended.Add(-r.origin.Age) }
+
+// mayBe says whether a reply may be what it says it is.
+func (r *reading) mayBe() bool {
+	age, d, p := r.origin.Age, r.directives, r.policy
+	limit := p.Fresh
+	if d.MinFresh != nil {
+		limit = max(0, limit-*d.MinFresh)
+	}
+	if d.MaxAge != nil {
+		limit = min(limit, *d.MaxAge)
+	}
+	if d.NoCache {
+		limit = 0
+	}
+	if r.origin.TTL != p.Fresh-age {
+		return false
+	}
+	switch r.origin.Served {
+	case Hit:
+		return age < limit && r.origin.Fwd == ""
+	case Miss: // a load that it made, or joined
+		began := r.started.Sub(r.asOf())
+		return !d.OnlyIfCached && r.origin.Fwd != "" && (began <= 0 || began < limit && !d.NoStore)
+	case Stale:
+		within := p.WhileRevalidate
+		if r.origin.Fwd != "" { // the load failed
+			within = p.IfError
+		}
+		if d.MaxStale == nil {
+			return !d.NoCache && d.MinFresh == nil && d.MaxAge == nil && age < p.Fresh+within
+		}
+		stale := *d.MaxStale < 0 || age <= p.Fresh+*d.MaxStale
+		return !d.NoCache && d.MinFresh == nil && stale && (d.MaxAge == nil || age < *d.MaxAge)
+	}
+	return false
 }
 
 type loading struct {
@@ -106,15 +161,19 @@ func (w *world) run() {
 		w.c.Close()
 		synctest.Wait()
 	}()
-	views := rapid.IntRange(1, 12)
 	w.t.Repeat(map[string]func(*rapid.T){
-		"read":      func(t *rapid.T) { w.read(w.chat(), views.Draw(t, "n"), nil) },
-		"look":      func(t *rapid.T) { w.pickLoad(func(i int) { w.look(w.loads[i]) }) },
-		"endLoad":   func(t *rapid.T) { w.pickLoad(func(i int) { w.look(w.loads[i]); w.endLoad(i, nil) }) },
-		"failLoad":  func(t *rapid.T) { w.pickLoad(func(i int) { w.endLoad(i, errors.New("load failed")) }) },
-		"readWhole": func(t *rapid.T) { w.readWhole(w.chat(), views.Draw(t, "n"), nil) },
-		"turn":      func(t *rapid.T) { w.turn(w.chat(), views.Draw(t, "n")) },
+		"read":      func(*rapid.T) { w.read(w.chat(), w.view(), nil) },
+		"giveUp":    func(*rapid.T) { w.giveUp() },
+		"look":      func(*rapid.T) { w.pickLoad(func(i int) { w.look(w.loads[i]) }) },
+		"endLoad":   func(*rapid.T) { w.pickLoad(func(i int) { w.look(w.loads[i]); w.endLoad(i, nil) }) },
+		"failLoad":  func(*rapid.T) { w.pickLoad(func(i int) { w.endLoad(i, errors.New("load failed")) }) },
+		"readWhole": func(*rapid.T) { w.readWhole(w.chat(), w.view()) },
+		"readMore":  func(*rapid.T) { w.readWhole(w.chat(), w.view()) },
+		"readFails": func(*rapid.T) { w.readFails(w.chat()) },
+		"turn":      func(*rapid.T) { w.turn(w.chat()) },
+		"turnAgain": func(*rapid.T) { w.turn(w.chat()) },
 		"write":     func(*rapid.T) { w.begin(w.chat()) },
+		"writeMore": func(*rapid.T) { w.begin(w.chat()); w.ack(len(w.writes) - 1) },
 		"apply":     func(*rapid.T) { w.pickWrite(func(i int) { w.apply(w.writes[i]) }) },
 		"ack":       func(*rapid.T) { w.pickWrite(func(i int) { w.ack(i) }) },
 		"refuse":    func(*rapid.T) { w.pickWrite(func(i int) { w.refuse(i) }) },
@@ -132,7 +191,18 @@ func (w *world) run() {
 	})
 }
 
-func (w *world) chat() string { return rapid.SampledFrom([]string{"a", "b"}).Draw(w.t, "chat") }
+// chat is mostly the same one, so that much happens to it.
+func (w *world) chat() string {
+	return rapid.SampledFrom([]string{"a", "a", "a", "b"}).Draw(w.t, "chat")
+}
+
+// view is one of few, so that what was rendered before is asked for again.
+func (w *world) view() View {
+	return View{
+		Messages: rapid.SampledFrom([]int{1, 3, 4, 6, 12}).Draw(w.t, "n"),
+		Full:     rapid.IntRange(0, 1).Draw(w.t, "full"),
+	}
+}
 
 func (w *world) pickLoad(do func(int)) {
 	if len(w.loads) == 0 {
@@ -148,8 +218,11 @@ func (w *world) pickWrite(do func(int)) {
 	do(rapid.IntRange(0, len(w.writes)-1).Draw(w.t, "write"))
 }
 
-// turn is what a bot does: a write, and at once a read. Some of the writes come while the read is being rendered.
-func (w *world) turn(chat string, n int) {
+// turn is what a bot does: a read, a write, and at once a read of the same view. Some of the writes are answered, and
+// sometimes the chat is dropped, while one of the reads is being rendered.
+func (w *world) turn(chat string) {
+	v := w.view()
+	w.readWhole(chat, v)
 	w.begin(chat)
 	wr := w.writes[len(w.writes)-1]
 	ack := func() {
@@ -157,21 +230,28 @@ func (w *world) turn(chat string, n int) {
 			w.ack(i)
 		}
 	}
-	if rapid.Bool().Draw(w.t, "while rendering") {
-		w.readWhole(chat, n, ack) // where the reply is held there is no rendering: the write goes on
-	} else {
-		ack()
+	switch rapid.IntRange(0, 3).Draw(w.t, "while rendering") {
+	case 0:
+		other := v
+		other.Full = 2 + w.serial // so that it is rendered
+		w.readWholeAnd(chat, other, ack)
+		w.readWhole(chat, other)
+	case 1:
+		w.readWholeAnd(chat, w.view(), func() { w.drop(chat) })
 	}
-	w.readWhole(chat, n, nil)
+	ack() // where nothing was rendered
+	w.readWhole(chat, v)
 }
 
 // readWhole is a read whose load, if it makes one, ends at once.
-func (w *world) readWhole(chat string, n int, rendering func()) {
+func (w *world) readWhole(chat string, v View) { w.readWholeAnd(chat, v, nil) }
+
+func (w *world) readWholeAnd(chat string, v View, rendering func()) {
 	before := len(w.loads)
-	w.read(chat, n, rendering)
+	w.read(chat, v, rendering)
 	for len(w.loads) > before {
 		w.look(w.loads[before])
-		if rapid.Bool().Draw(w.t, "overtaken") {
+		if rapid.IntRange(0, 3).Draw(w.t, "overtaken") == 0 {
 			w.begin(chat)
 			w.ack(len(w.writes) - 1)
 		}
@@ -179,37 +259,67 @@ func (w *world) readWhole(chat string, n int, rendering func()) {
 	}
 }
 
-func (w *world) directives() (d Directives, limit time.Duration) {
-	limit = fresh
-	switch rapid.IntRange(0, 9).Draw(w.t, "directive") {
+// readFails is a read whose load, if it makes one, fails at once.
+func (w *world) readFails(chat string) {
+	before := len(w.loads)
+	w.read(chat, w.view(), nil)
+	for len(w.loads) > before {
+		w.endLoad(before, errors.New("load failed"))
+	}
+}
+
+func drawPolicy(t *rapid.T) Policy {
+	return rapid.SampledFrom([]Policy{
+		{Fresh: fresh},
+		{Fresh: fresh, WhileRevalidate: fresh},
+		{Fresh: fresh, IfError: 10 * fresh},
+		{Fresh: fresh, WhileRevalidate: fresh, IfError: 10 * fresh},
+	}).Draw(t, "policy")
+}
+
+func drawDirectives(t *rapid.T) (d Directives) {
+	seconds := func(n int) *time.Duration { return new(time.Duration(n) * time.Second) }
+	switch rapid.IntRange(0, 13).Draw(t, "directive") {
 	case 0:
-		d.NoCache, limit = true, 0
+		d.NoCache = true
 	case 1:
 		d.NoStore = true
 	case 2:
-		limit = time.Second
-		d.MaxAge = &limit
+		d.MaxAge = seconds(1)
+	case 3:
+		d.MinFresh = seconds(1)
+	case 4:
+		d.MaxStale = seconds(3)
+	case 5:
+		d.OnlyIfCached = true
+	case 6:
+		d.OnlyIfCached, d.MaxStale = true, seconds(-1)
 	}
-	return d, limit
+	return d
 }
 
-func (w *world) read(chat string, n int, rendering func()) {
-	d, limit := w.directives()
-	limit = min(limit, time.Since(w.dropped[chat]))
-	r := &reading{chat: chat, n: n, limit: limit, started: time.Now(), acked: map[*version]bool{}}
+func (w *world) read(chat string, v View, rendered func()) {
+	r := &reading{
+		chat: chat, view: v, policy: drawPolicy(w.t), directives: drawDirectives(w.t),
+		started: time.Now(), dropped: w.dropped[chat], acked: map[*version]bool{},
+	}
 	for _, v := range w.upstream[chat] {
 		if !v.acked.IsZero() {
 			r.acked[v] = true
 		}
 	}
 	w.reads = append(w.reads, r)
+	ctx, cancel := context.WithCancel(w.ctx)
+	r.giveUp = cancel
 	go func() {
+		defer cancel()
 		var reply Reply
-		reply, r.err = w.c.History(w.ctx, HistoryRequest{
-			Chat: chat, View: View{Messages: n, Full: n % 2}, Policy: Policy{Fresh: fresh}, Directives: d,
+		reply, r.err = w.c.History(ctx, HistoryRequest{
+			Chat: chat, View: v, Policy: r.policy, Directives: r.directives,
 			Load: func(ctx context.Context, need, want int) (Loaded, error) {
 				l := &loading{chat: chat, need: need, want: want, answer: make(chan error)}
 				w.loads = append(w.loads, l)
+				r.loads = true
 				select {
 				case err := <-l.answer:
 					return l.result, err
@@ -218,14 +328,18 @@ func (w *world) read(chat string, n int, rendering func()) {
 				}
 			},
 			Render: func(user, assistant []Message) ([]byte, error) {
-				if rendering != nil {
-					rendering()
+				if rendered != nil {
+					rendered()
 				}
-				return json.Marshal(slices.Concat(user, assistant))
+				return json.Marshal(rendering{v, user, assistant})
 			},
 		})
+		r.ended, r.origin = time.Now(), reply.Origin
 		if r.err == nil {
 			r.err = json.Unmarshal(reply.Body, &r.got)
+		}
+		if r.err == nil && reply.ETag != ETag(reply.Body) {
+			r.err = errors.New("the tag is another body's")
 		}
 		r.done = true
 	}()
@@ -262,6 +376,14 @@ func (w *world) look(l *loading) {
 	}
 }
 
+func (w *world) giveUp() {
+	if len(w.reads) == 0 {
+		w.t.Skip("no read under way")
+	}
+	w.reads[rapid.IntRange(0, len(w.reads)-1).Draw(w.t, "read")].giveUp()
+	synctest.Wait()
+}
+
 func (w *world) endLoad(i int, err error) {
 	l := w.loads[i]
 	w.loads = slices.Delete(w.loads, i, i+1)
@@ -290,7 +412,7 @@ func (w *world) begin(chat string) {
 		at = near.CreatedAt.Add(time.Duration(rapid.IntRange(-2, 2).Draw(w.t, "by")) * time.Millisecond)
 	}
 	wr.v = &version{Message: w.message(chat, at)}
-	if len(list) > 0 && rapid.IntRange(0, 3).Draw(w.t, "again") == 0 {
+	if len(list) > 0 && rapid.IntRange(0, 3).Draw(w.t, "again") < 2 {
 		old := list[rapid.IntRange(0, len(list)-1).Draw(w.t, "which")]
 		if old.deleted.IsZero() && !w.written(old.ID) {
 			wr.v.ID, wr.v.before = old.ID, old
@@ -367,7 +489,11 @@ func (w *world) bulk(chat string) {
 
 func (w *world) outside(chat string) {
 	at := time.Now().Add(-time.Duration(rapid.IntRange(0, 3000).Draw(w.t, "ago")) * time.Millisecond)
-	w.upstream[chat] = append(w.upstream[chat], &version{Message: w.message(chat, at), applied: time.Now()})
+	m := w.message(chat, at)
+	if rapid.IntRange(0, 4).Draw(w.t, "large") == 0 { // a few of them are more than a chat's windows may take
+		m.Content += strings.Repeat(" long", 2000)
+	}
+	w.upstream[chat] = append(w.upstream[chat], &version{Message: m, applied: time.Now()})
 }
 
 func (w *world) delete(chat string) {
@@ -394,6 +520,7 @@ func (w *world) evict() {
 			},
 			Render: func(_, _ []Message) ([]byte, error) { return nil, nil },
 		})
+		w.counted++
 		if err != nil && !w.mayLose(time.Now()) {
 			w.t.Fatalf("read of another chat: %v", err)
 		}
@@ -418,31 +545,45 @@ func (w *world) mayLose(started time.Time) bool { return started.Sub(w.crowded) 
 func (w *world) check() {
 	synctest.Wait()
 	w.reads = slices.DeleteFunc(w.reads, func(r *reading) bool {
-		if r.done && r.err == nil {
+		if !r.done {
+			return false
+		}
+		w.counted++
+		if r.err == nil {
 			w.checkRead(r)
 		}
 		if _, lost := errors.AsType[*MayMissError](r.err); lost && !w.mayLose(r.started) {
 			w.t.Fatalf("read of %s begun at %v: %v", r.chat, r.started, r.err)
 		}
 		if errors.Is(r.err, errShortLoad) {
-			w.t.Fatalf("read of %d of %s: %v", r.n, r.chat, r.err)
+			w.t.Fatalf("read of %+v of %s: %v", r.view, r.chat, r.err)
 		}
-		return r.done
+		if r.loads && r.directives.OnlyIfCached || errors.Is(r.err, ErrNotCached) != (r.err != nil && r.directives.OnlyIfCached) {
+			w.t.Fatalf("read of %s with %+v loads: %t, %v", r.chat, r.directives, r.loads, r.err)
+		}
+		return true
 	})
 	w.c.chats.verify(w.t)
+	if s := w.c.Stats().Resources[History]; s.Hits+s.Misses+s.Stale != w.counted {
+		w.t.Fatalf("%d reads have ended, counted are %+v", w.counted, s)
+	}
 }
 
 func (w *world) checkRead(r *reading) {
-	byRole := map[string][]Message{"user": nil, "assistant": nil}
-	for _, m := range r.got {
+	if r.got.View != r.view {
+		w.t.Fatalf("read of %+v of %s: got %+v", r.view, r.chat, r.got.View)
+	}
+	if !r.mayBe() || r.asOf().Before(r.dropped) {
+		w.t.Fatalf("read of %s with %+v, %+v from %v to %v, dropped at %v: got %+v", r.chat, r.policy, r.directives, r.started, r.ended, r.dropped, r.origin)
+	}
+	for _, m := range slices.Concat(r.got.User, r.got.Assistant) {
 		i := slices.IndexFunc(w.upstream[r.chat], func(v *version) bool { return v.Message == m })
 		if i < 0 {
 			w.t.Fatalf("read of %s: %v was never in this chat", r.chat, m)
 		}
 		v := w.upstream[r.chat][i]
-		// What is told may be as old as the request allows, counted from the start of the read.
-		if !v.deleted.IsZero() && v.deleted.Before(r.started.Add(-r.limit)) && !w.replicated {
-			w.t.Fatalf("read of %s at %v: %v was deleted at %v", r.chat, r.started, m, v.deleted)
+		if !v.deleted.IsZero() && v.deleted.Before(r.asOf()) && !w.replicated {
+			w.t.Fatalf("read of %s at %v, as of %v: %v was deleted at %v", r.chat, r.started, r.asOf(), m, v.deleted)
 		}
 		for _, o := range w.upstream[r.chat] {
 			moved := o.Role != v.Role || !o.CreatedAt.Equal(v.CreatedAt)
@@ -450,20 +591,20 @@ func (w *world) checkRead(r *reading) {
 				w.t.Fatalf("read of %s at %v: %v was replaced by %v", r.chat, r.started, m, o.Message)
 			}
 		}
-		byRole[m.Role] = append(byRole[m.Role], m)
 	}
-	for role, got := range byRole {
-		if !slices.IsSortedFunc(got, Message.Compare) || len(got) > r.n {
-			w.t.Fatalf("read of %d of %s: %v is out of order or too long", r.n, r.chat, got)
+	for role, got := range map[string][]Message{"user": r.got.User, "assistant": r.got.Assistant} {
+		wrong := func(m Message) bool { return m.Role != role }
+		if !slices.IsSortedFunc(got, Message.Compare) || len(got) > r.view.Messages || slices.ContainsFunc(got, wrong) {
+			w.t.Fatalf("read of %+v of %s: %v is out of order, too long or in the wrong place", r.view, r.chat, got)
 		}
 		for _, v := range w.upstream[r.chat] {
 			// Over replicas our own writes are laid for a minute, whoever else changes them.
-			settled := v.applied.Before(r.started.Add(-r.limit)) && (!w.replicated || v.acked.IsZero() && v.before == nil)
+			settled := v.applied.Before(r.asOf()) && (!w.replicated || v.acked.IsZero() && v.before == nil)
 			mustSee := v.Role == role && v.deleted.IsZero() && (r.acked[v] || settled)
-			pushedOut := len(got) == r.n && v.Compare(got[0]) < 0
+			pushedOut := len(got) == r.view.Messages && v.Compare(got[0]) < 0
 			if mustSee && !pushedOut && !slices.Contains(got, v.Message) {
-				w.t.Fatalf("read of %d of %s begun at %v misses %v (applied %v, acknowledged %v): %v",
-					r.n, r.chat, r.started, v.Message, v.applied, v.acked, got)
+				w.t.Fatalf("read of %+v of %s begun at %v, as of %v, misses %v (applied %v, acknowledged %v): %v",
+					r.view, r.chat, r.started, r.asOf(), v.Message, v.applied, v.acked, got)
 			}
 		}
 	}

@@ -332,3 +332,120 @@ func TestALoadThatADropOvertakesIsNotKept(t *testing.T) {
 		}
 	}
 }
+
+// Writes may lengthen a window by as many messages as a load wants, and no further.
+func TestAWindowGrowsByWrites(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newTester(t, Config{Window: 5})
+		chat := newChatOfUser(100, 10)
+		read := func(n int) {
+			t.Helper()
+			if got, err := x.history("a", n, chat.load); got != chat.ids(n) || err != nil {
+				t.Fatalf("the newest %d: %q %v", n, got, err)
+			}
+			time.Sleep(time.Millisecond)
+		}
+		read(8)
+		for i := range 10 {
+			m := Message{ID: fmt.Sprint("new", i), Role: "user", CreatedAt: time.Unix(int64(1000+i), 0)}
+			chat.messages = append(chat.messages, m)
+			w := x.c.BeginWrite("a")
+			w.Acknowledge([]Message{m})
+			w.End()
+		}
+		read(8)
+		read(13)
+		if len(chat.asked) != 1 {
+			t.Errorf("13 of 18 messages are held, and loads asked for %v", chat.asked)
+		}
+		read(14)
+		if len(chat.asked) != 2 {
+			t.Errorf("a window of 13 messages served 14")
+		}
+		x.wantBounded()
+	})
+}
+
+func TestWhatWasRenderedIsKeptByItsView(t *testing.T) {
+	bubble(t, func(x *tester) {
+		rendered := 0
+		read := func(v View, want string, renderings int) {
+			x.Helper()
+			rendered = 0
+			r, err := x.c.History(x.Context(), HistoryRequest{
+				Chat: "a", View: v, Policy: policy, Load: newChatOfUser(100, 1).load,
+				Render: func(user, assistant []Message) ([]byte, error) {
+					rendered++
+					return fmt.Appendf(nil, "%d %d %d", len(user), len(assistant), v.Full), nil
+				},
+			})
+			if string(r.Body) != want || r.ETag != ETag(r.Body) || err != nil || rendered != renderings {
+				x.Errorf("%+v: %q %s %v, rendered %d times, want %q, %d times", v, r.Body, r.ETag, err, rendered, want, renderings)
+			}
+		}
+		read(View{6, 0}, "6 0 0", 1)
+		read(View{6, 0}, "6 0 0", 0)
+		read(View{6, 1}, "6 0 1", 1)
+		read(View{5, 1}, "5 0 1", 1)
+		read(View{4, 1}, "4 0 1", 1)
+		for _, v := range []View{{6, 0}, {6, 1}, {5, 1}, {4, 1}} {
+			read(v, fmt.Sprint(v.Messages, 0, v.Full), 0)
+		}
+		read(View{3, 1}, "3 0 1", 1) // the fifth takes the place of the first
+		read(View{6, 1}, "6 0 1", 0)
+		read(View{6, 0}, "6 0 0", 1)
+		x.wantBounded()
+	})
+}
+
+// What is held may be shorter than what a request wants: then it does not stand in for it.
+func TestAFailedLoadIsNotCoveredByAShorterHistory(t *testing.T) {
+	bubble(t, func(x *tester) {
+		chat := newChatOfUser(100, 1)
+		if _, err := x.history("a", 10, chat.load); err != nil {
+			x.Fatal(err)
+		}
+		time.Sleep(policy.Fresh + policy.WhileRevalidate)
+		fails := func(context.Context, int, int) (Loaded, error) { return Loaded{}, errLoad }
+		if _, err := x.history("a", 50, fails); !errors.Is(err, errLoad) {
+			x.Errorf("the newest 50 of 10 that are held: %v", err)
+		}
+		if got, err := x.history("a", 10, fails); got != chat.ids(10) || err != nil {
+			x.Errorf("the newest 10: %q %v", got, err)
+		}
+	})
+}
+
+// A load goes on when its caller has left, and what is acknowledged meanwhile is in what it keeps.
+func TestALoadWhoseCallerHasLeftMissesNoWrite(t *testing.T) {
+	bubble(t, func(x *tester) {
+		if _, err := x.history("b", 1, exact); err != nil { // now it is known that loads see every write
+			x.Fatal(err)
+		}
+		end := make(chan struct{})
+		ctx, cancel := context.WithCancel(x.Context())
+		left := make(chan error)
+		go func() {
+			_, err := x.c.History(ctx, HistoryRequest{
+				Chat: "a", View: View{Messages: 5}, Policy: policy,
+				Load: func(ctx context.Context, need, want int) (Loaded, error) {
+					l, err := exact(ctx, need, want) // before the write
+					<-end
+					return l, err
+				},
+			})
+			left <- err
+		}()
+		synctest.Wait()
+		cancel()
+		if err := <-left; !errors.Is(err, context.Canceled) {
+			x.Fatal(err)
+		}
+		x.write("a", "hello", "m")
+		close(end)
+		synctest.Wait()
+		if got, err := x.history("a", 5, nil); got != "m" || err != nil {
+			x.Errorf("got %q %v", got, err)
+		}
+	})
+}

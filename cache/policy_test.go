@@ -52,11 +52,11 @@ func TestARequestNarrowsWhatIsFreshAndWidensOnlyWhatIsStale(t *testing.T) {
 }
 
 func TestWhatStandsInForAFailedLoadSaysThatItWasAskedFor(t *testing.T) {
-	bubble(t, func(x *tester) {
-		x.get(key, policy, Directives{})
+	everyKind(t, func(x *tester) {
+		x.ask(policy, Directives{})
 		x.finish("one")
 		time.Sleep(policy.Fresh + policy.WhileRevalidate)
-		first, second := x.get(key, policy, Directives{}), x.get(key, policy, Directives{})
+		first, second := x.ask(policy, Directives{}), x.ask(policy, Directives{})
 		x.wantLoads(1)
 		x.fail()
 		for g, collapsed := range map[*got]bool{first: false, second: true} {
@@ -64,6 +64,58 @@ func TestWhatStandsInForAFailedLoadSaysThatItWasAskedFor(t *testing.T) {
 			if g.Fwd != "stale" || g.Collapsed != collapsed || g.TTL >= 0 {
 				x.Errorf("its origin is %+v, collapsed: want %t", g.Origin, collapsed)
 			}
+		}
+	})
+}
+
+func TestAReplyIsAsOldAsItsLoad(t *testing.T) {
+	everyKind(t, func(x *tester) {
+		g := x.ask(policy, Directives{})
+		time.Sleep(3 * time.Second)
+		x.finish("one")
+		x.want(g, "one", Miss)
+		h := x.ask(policy, Directives{})
+		x.want(h, "one", Hit)
+		for _, o := range []Origin{g.Origin, h.Origin} {
+			if o.Age != 3*time.Second || o.TTL != policy.Fresh-o.Age {
+				x.Errorf("a load that took 3 s brought %+v", o)
+			}
+		}
+		if g.Fwd != "miss" || h.Fwd != "" {
+			x.Errorf("fetched because of %q and %q", g.Fwd, h.Fwd)
+		}
+	})
+}
+
+func TestNothingIsKeptOrFetchedAgainstTheRequestsWill(t *testing.T) {
+	everyKind(t, func(x *tester) {
+		g := x.ask(policy, Directives{NoStore: true})
+		x.finish("unstored")
+		x.want(g, "unstored", Miss)
+		x.wantErr(x.ask(policy, Directives{OnlyIfCached: true}), ErrNotCached)
+		g = x.ask(policy, Directives{})
+		x.finish("one")
+		x.want(g, "one", Miss)
+		x.want(x.ask(policy, Directives{NoStore: true}), "one", Hit)
+		time.Sleep(policy.Fresh)
+		x.want(x.ask(policy, Directives{OnlyIfCached: true}), "one", Stale)
+		x.wantLoads(0) // it would be fetched again for anybody else
+		x.want(x.ask(policy, Directives{}), "one", Stale)
+		x.wantLoads(1)
+		x.finish("two")
+	})
+}
+
+func TestNoDirectiveThatAsksForFreshnessGetsWhatIsStaleOnAnError(t *testing.T) {
+	everyKind(t, func(x *tester) {
+		x.ask(policy, Directives{})
+		x.finish("one")
+		time.Sleep(policy.Fresh)
+		for _, d := range []Directives{{NoCache: true}, {MaxAge: new(time.Second)}, {MaxAge: new(time.Hour)}, {MinFresh: new(time.Second)}} {
+			g := x.ask(policy, d)
+			x.wantLoads(1)
+			x.fail()
+			x.wantErr(g, errLoad)
 		}
 	})
 }

@@ -87,8 +87,13 @@ func TestWhatCannotBeKeptIsAnErrorUntilLoadsCanBeTrusted(t *testing.T) {
 		}
 		time.Sleep(20 * time.Second)
 		kept, lost := 0, 0
+		loads := 0
+		counting := func(ctx context.Context, need, want int) (Loaded, error) {
+			loads++
+			return lagging(ctx, need, want)
+		}
 		for i := range chats {
-			got, err := x.history(fmt.Sprint(i), 10, lagging)
+			got, err := x.history(fmt.Sprint(i), 10, counting)
 			e, refused := errors.AsType[*MayMissError](err)
 			switch {
 			case got == "m" && err == nil:
@@ -102,6 +107,9 @@ func TestWhatCannotBeKeptIsAnErrorUntilLoadsCanBeTrusted(t *testing.T) {
 		}
 		if kept == 0 || lost == 0 {
 			x.Errorf("%d kept, %d lost", kept, lost)
+		}
+		if loads != chats {
+			x.Errorf("%d loads for %d chats: another one brings no more", loads, chats)
 		}
 		time.Sleep(overlay - 20*time.Second)
 		for i := range chats {

@@ -102,6 +102,9 @@ func (s *Server) debugCache(r *request) error { return r.sendJSON(http.StatusOK,
 func (s *Server) debugPools(r *request) error {
 	reply := wire.Pools{}
 	for _, u := range s.cfg.Upstreams {
+		if u.Missing != "" {
+			continue
+		}
 		stats := wire.UpstreamStats{PoolStats: pool.Together(slices.Collect(maps.Values(u.Pools))...)}
 		if p := u.Pools["grpc"]; p != nil {
 			stats.GRPC = new(p.Stats())

@@ -119,6 +119,7 @@ func TestStatisticsOfPoolsStandBesideTheirSums(t *testing.T) {
 	ask := func(context.Context) error { return nil }
 	a := newAPI(t, newUpstreams(), func(c *Config, _ *chat.Config) {
 		c.Upstreams = []Upstream{
+			{Name: "elsewhere", Missing: "not set"},
 			{Name: "weaviate", Pools: map[string]*pool.Pool{"rest": pools[0], "grpc": pools[1]}, Ask: ask}, {Name: "odoo", Pools: map[string]*pool.Pool{"": pools[2]}, Ask: ask},
 		}
 	})

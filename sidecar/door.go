@@ -8,7 +8,6 @@ import (
 	"io"
 	"mime"
 	"net"
-	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -97,16 +96,13 @@ func foreign(h *fasthttp.RequestHeader, asked target, socket bool) string {
 	return ""
 }
 
+// localHost says whether a Host names this machine; over the socket it may be hearth too.
 func localHost(host string, socket bool) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
-	host = strings.Trim(host, "[]")
-	if strings.EqualFold(host, "localhost") || socket && strings.EqualFold(host, "hearth") {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.IsLoopback()
+	host = strings.ToLower(strings.Trim(host, "[]"))
+	return wire.IsLoopback(host) || socket && host == "hearth"
 }
 
 func isJSON(contentType []byte) bool {

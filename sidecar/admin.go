@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"context"
 	"maps"
 	"net/http"
 	"slices"
@@ -41,60 +42,61 @@ func (s *Server) dropCache(r *request) error {
 }
 
 func (s *Server) health(r *request) error {
-	return r.sendJSON(http.StatusOK, map[string]string{"status": "ok"})
-}
-
-// upstream is an upstream's state in the reply of /readyz.
-type upstream struct {
-	State  string `json:"state"` // reached, not reached, not configured
-	Detail string `json:"detail,omitempty"`
+	return r.sendJSON(http.StatusOK, wire.Health{Status: "ok"})
 }
 
 // readyTimeout bounds the questions of one call of /readyz.
 const readyTimeout = 5 * time.Second
 
-// ready answers 200 once every configured upstream has answered what requests will ask. It asks where nobody has yet; calls
-// at the same time share one question.
+// ready answers 200 once every configured upstream has answered what requests will ask. It asks those that have not answered
+// yet; calls at the same time share one question.
 func (s *Server) ready(r *request) error {
-	states := map[string]upstream{}
-	ctx, cancel := s.cfg.Pulse.WithTimeout(r.ctx, readyTimeout)
-	defer cancel()
-	var g sync.WaitGroup
-	faults := make([]error, len(s.cfg.Upstreams))
+	errs := s.reach(r.ctx)
+	reply := wire.Readiness{Upstreams: map[string]wire.UpstreamState{}, Fault: s.cfg.Fault}
+	configured, failed := 0, 0
 	for i, u := range s.cfg.Upstreams {
-		if u.Missing == "" && !s.reached[i].Load() {
-			g.Go(func() {
-				_, faults[i], _ = s.asking.Do(u.Name, func() (any, error) {
-					return nil, guard.Do(func() error { return u.Ask(ctx) })
-				})
-				if faults[i] == nil {
-					s.reached[i].Store(true)
-				}
-			})
+		state := wire.UpstreamState{State: wire.StateReached}
+		switch {
+		case u.Missing != "":
+			state = wire.UpstreamState{State: wire.StateNotConfigured, Detail: u.Missing}
+		case errs[i] != nil:
+			state = wire.UpstreamState{State: wire.StateNotReached, Detail: s.problemOf(errs[i]).Detail}
+			failed++
+			fallthrough
+		default:
+			configured++
 		}
+		reply.Upstreams[u.Name] = state
 	}
-	g.Wait()
-	ok := slices.ContainsFunc(s.cfg.Upstreams, func(u Upstream) bool { return u.Missing == "" })
-	for i, u := range s.cfg.Upstreams {
-		if u.Missing != "" {
-			states[u.Name] = upstream{"not configured", u.Missing}
-			continue
-		}
-		states[u.Name] = upstream{State: "reached"}
-		if faults[i] != nil {
-			states[u.Name] = upstream{State: "not reached", Detail: s.problemOf(faults[i]).Detail}
-			ok = false
-		}
-	}
+	reply.Ready = configured > 0 && failed == 0
 	status := http.StatusOK
-	if !ok {
+	if !reply.Ready {
 		status = http.StatusServiceUnavailable
 	}
-	reply := map[string]any{"ready": ok, "upstreams": states}
-	if s.cfg.Fault != "" {
-		reply["fault"] = s.cfg.Fault
-	}
 	return r.sendJSON(status, reply)
+}
+
+// reach asks the upstreams that have not answered yet, at the same time, and returns each one's error in its place.
+func (s *Server) reach(ctx context.Context) []error {
+	ctx, cancel := s.cfg.Pulse.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	errs := make([]error, len(s.cfg.Upstreams))
+	var g sync.WaitGroup
+	for i, u := range s.cfg.Upstreams {
+		if u.Missing != "" || s.reached[i].Load() {
+			continue
+		}
+		g.Go(func() {
+			_, errs[i], _ = s.asking.Do(u.Name, func() (any, error) {
+				return nil, guard.Do(func() error { return u.Ask(ctx) })
+			})
+			if errs[i] == nil {
+				s.reached[i].Store(true)
+			}
+		})
+	}
+	g.Wait()
+	return errs
 }
 
 func (s *Server) debugCache(r *request) error { return r.sendJSON(http.StatusOK, s.cfg.Cache.Stats()) }

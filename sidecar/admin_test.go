@@ -13,6 +13,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"hearth/client/wire"
 	"hearth/pool"
 	"hearth/sidecar/chat"
 )
@@ -66,22 +67,22 @@ func TestReadyzSaysOfEachUpstreamHowItStands(t *testing.T) {
 				return nil
 			}},
 		}})
-		ready := func(s *Server, ctx context.Context) (int, readiness) {
+		ready := func(s *Server, ctx context.Context) (int, wire.Readiness) {
 			t.Helper()
 			r := &request{RequestCtx: &fasthttp.RequestCtx{}, ctx: ctx}
 			if err := s.ready(r); err != nil {
 				t.Fatal(err)
 			}
-			return r.Response.StatusCode(), decoded[readiness](t, string(r.Response.Body()))
+			return r.Response.StatusCode(), decoded[wire.Readiness](t, string(r.Response.Body()))
 		}
 		status, got := ready(s, t.Context())
-		if status != 503 || got.Ready || got.Fault != "the socket is taken" || got.Upstreams["weaviate"] != (upstream{"not configured", "no Weaviate"}) ||
-			got.Upstreams["odoo"] != (upstream{"not configured", "no Odoo"}) || got.Upstreams["one"].State != "reached" || got.Upstreams["two"].State != "not reached" || got.Upstreams["two"].Detail == "" {
+		if status != 503 || got.Ready || got.Fault != "the socket is taken" || got.Upstreams["weaviate"] != (wire.UpstreamState{State: "not configured", Detail: "no Weaviate"}) ||
+			got.Upstreams["odoo"] != (wire.UpstreamState{State: "not configured", Detail: "no Odoo"}) || got.Upstreams["one"].State != "reached" || got.Upstreams["two"].State != "not reached" || got.Upstreams["two"].Detail == "" {
 			t.Errorf("%d %+v", status, got)
 		}
 		fault = nil
 		for range 2 {
-			if status, got = ready(s, t.Context()); status != 200 || !got.Ready || got.Upstreams["two"] != (upstream{State: "reached"}) {
+			if status, got = ready(s, t.Context()); status != 200 || !got.Ready || got.Upstreams["two"] != (wire.UpstreamState{State: "reached"}) {
 				t.Errorf("%d %+v", status, got)
 			}
 		}
@@ -97,13 +98,6 @@ func TestReadyzSaysOfEachUpstreamHowItStands(t *testing.T) {
 			t.Errorf("of a silent one: %d after %v", status, time.Since(begun))
 		}
 	})
-}
-
-// readiness is the reply of /readyz.
-type readiness struct {
-	Ready     bool                `json:"ready"`
-	Upstreams map[string]upstream `json:"upstreams"`
-	Fault     string              `json:"fault"`
 }
 
 func TestStatisticsOfPoolsStandBesideTheirSums(t *testing.T) {

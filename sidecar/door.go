@@ -20,48 +20,50 @@ import (
 
 const maxChatID = 512 // bytes, decoded
 
-// enter lets a request in or says why not, in this order: who asks (403, 401), for what (404, 405), how much
-// of which kind (413, 415), and whether it makes sense (400). broken says why the request could not be read.
-func (s *Server) enter(r *request, broken error) (handle func(*Server, *request) error, refusal *wire.Problem) {
+// admit finds the request's route and reads the request, or says why it is refused, in this order: who asks (403, 401), for
+// what (404, 405), how much of which kind (413, 415), and whether it makes sense (400). broken says why the request could not
+// be read.
+func (s *Server) admit(r *request, broken error) (refusal *wire.Problem) {
 	if broken != nil {
-		return nil, unreadable(broken)
+		return unreadable(broken)
 	}
 	h := &r.Request.Header
 	asked := parseTarget(string(h.RequestURI()))
-	if why := foreign(h, asked, r.socket); why != "" {
-		return nil, wire.NewProblem(wire.KindForbidden, why)
+	if why := crossOrigin(h, asked, r.socket); why != "" {
+		return wire.NewProblem(wire.KindForbidden, why)
 	}
 	if asked.path != wire.PathHealth && s.cfg.Token != "" &&
 		subtle.ConstantTimeCompare(h.Peek(wire.HeaderToken), []byte(s.cfg.Token)) != 1 {
-		return nil, wire.NewProblem(wire.KindToken, wrongToken(s.cfg.TokenFrom))
+		return wire.NewProblem(wire.KindToken, wrongToken(s.cfg.TokenFrom))
 	}
 	found, segment, allowed := match(s.routes, string(h.Method()), asked.path)
 	if len(allowed) == 0 {
-		return nil, wire.NewProblem(wire.KindNoSuchCall, "there is no call "+shortened(asked.path))
+		return wire.NewProblem(wire.KindNoSuchCall, "there is no call "+shortened(asked.path))
 	}
 	if found == nil {
 		r.Response.Header.Set("Allow", strings.Join(allowed, ", "))
-		return nil, wire.NewProblem(wire.KindMethod, "this call takes "+strings.Join(allowed, ", "))
+		return wire.NewProblem(wire.KindMethod, "this call takes "+strings.Join(allowed, ", "))
 	}
+	r.route = found
 	if refusal = s.readBody(r); refusal != nil {
-		return nil, refusal
+		return refusal
 	}
 	if len(r.body) > 0 && !isJSON(h.ContentType()) {
-		return nil, wire.NewProblem(wire.KindMediaType, "a body must be application/json")
+		return wire.NewProblem(wire.KindMediaType, "a body must be application/json")
 	}
 	if found.chat {
 		if r.chat, refusal = decodeChat(segment); refusal != nil {
-			return nil, refusal
+			return refusal
 		}
 	}
 	if refusal = r.parseQuery(asked.query, found.query); refusal != nil {
-		return nil, refusal
+		return refusal
 	}
 	r.directives, refusal = parseCacheControl(h.PeekAll("Cache-Control"))
-	return found.handle, refusal
+	return refusal
 }
 
-// wrongToken says where the token comes from, and so why a caller may have another one.
+// wrongToken says which variable the token comes from, and why a caller may have another token.
 func wrongToken(variable string) string {
 	why := "the call must carry the right " + wire.HeaderToken + ". "
 	if variable == "HEARTH_TOKEN" {
@@ -72,8 +74,9 @@ func wrongToken(variable string) string {
 		"of its own, brings another. Set HEARTH_TOKEN for the whole function"
 }
 
-// foreign says why a request is not from this sandbox's own handler.
-func foreign(h *fasthttp.RequestHeader, asked target, socket bool) string {
+// crossOrigin says why a request is not one of this machine's own, but was forwarded, or comes from a page of another site;
+// empty: it is this machine's own.
+func crossOrigin(h *fasthttp.RequestHeader, asked target, socket bool) string {
 	switch {
 	case h.Peek("X-Forwarded-For") != nil, h.Peek("Forwarded") != nil:
 		return "forwarded requests are refused"
@@ -111,7 +114,7 @@ func isJSON(contentType []byte) bool {
 	return err == nil && kind == "application/json" && (charset == "" || strings.EqualFold(charset, "utf-8"))
 }
 
-// readBody reads what there is of a body.
+// readBody reads the body, if there is one.
 func (s *Server) readBody(r *request) (refusal *wire.Problem) {
 	stream := r.RequestBodyStream()
 	if stream == nil {
@@ -128,7 +131,8 @@ func (s *Server) readBody(r *request) (refusal *wire.Problem) {
 	return nil
 }
 
-// drain reads on, within reason, what a refused caller still sends: one that is cut off never sees the answer.
+// drain reads what a refused caller still sends, up to a size and for a time: a caller whose connection is closed while it
+// sends never reads the answer.
 func (r *request) drain() {
 	const most, patience = 16 << 20, time.Second
 	stream := r.RequestBodyStream()

@@ -37,7 +37,7 @@ func ListenSocket(ctx context.Context, path string) (net.Listener, error) {
 	return l, nil
 }
 
-// removeDead removes a socket of a user that nobody serves.
+// removeDead removes what is at a path if it is a socket of the user that nobody serves.
 func removeDead(ctx context.Context, path string, user int) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -64,24 +64,23 @@ func removeDead(ctx context.Context, path string, user int) error {
 	return os.Remove(path)
 }
 
-// patientListener waits where accepting fails for a while, as it does when file descriptors have run out:
-// fasthttp would take that for the end.
-type patientListener struct {
+// retryListener accepts again after a failure, as when file descriptors have run out. fasthttp would end at the first failure.
+type retryListener struct {
 	net.Listener
-	ctx    context.Context //nolint:containedctx // the server's life
+	ctx    context.Context //nolint:containedctx // until the server ends
 	server *Server
 }
 
-func (l *patientListener) Accept() (net.Conn, error) {
+func (l *retryListener) Accept() (net.Conn, error) {
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		c, err := l.Listener.Accept()
 		if err == nil {
-			return &quietConn{Conn: c, server: l.server}, nil
+			return &firstByteConn{Conn: c, server: l.server}, nil
 		}
 		if l.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 			return nil, err
 		}
-		l.server.cfg.Logger.Warn("not accepting", "error", err, "again_in", wait)
+		l.server.cfg.Logger.Warn("a connection was not accepted", "error", err, "again_in", wait)
 		select {
 		case <-time.After(wait):
 		case <-l.ctx.Done():
@@ -89,25 +88,26 @@ func (l *patientListener) Accept() (net.Conn, error) {
 	}
 }
 
-// quietConn may stay silent before its first request for as long as between two of them: clients keep connections that
-// they have not used yet. fasthttp would count that silence as the request's time, and answer 408 to nobody's question.
-type quietConn struct {
+// firstByteConn counts the time of its first request from the request's first byte on. fasthttp counts it from the
+// connection's beginning, and would answer 408 to a client that keeps a connection for later. Until the first byte the
+// connection may be silent for as long as between two requests.
+type firstByteConn struct {
 	net.Conn
 	server *Server
-	spoken bool // read and written by the goroutine that serves it
+	begun  bool // a byte has come; read and written by the goroutine that serves the connection
 }
 
-func (c *quietConn) SetReadDeadline(t time.Time) error {
-	if !c.spoken {
+func (c *firstByteConn) SetReadDeadline(t time.Time) error {
+	if !c.begun {
 		t = time.Now().Add(c.server.cfg.IdleTimeout)
 	}
 	return c.Conn.SetReadDeadline(t)
 }
 
-func (c *quietConn) Read(b []byte) (int, error) {
+func (c *firstByteConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
-	if n > 0 && !c.spoken {
-		c.spoken = true
+	if n > 0 && !c.begun {
+		c.begun = true
 		_ = c.SetReadDeadline(time.Now().Add(c.server.readTimeout)) // fasthttp does so from the second request on
 	}
 	return n, err

@@ -20,67 +20,90 @@ const (
 
 	// The end takes as long as both at most.
 	grace       = 100 * time.Millisecond // for requests under way to finish
-	cancelGrace = 50 * time.Millisecond  // for those that were cancelled then to be answered
+	cancelGrace = 50 * time.Millisecond  // for cancelled requests to be answered
 )
 
-// Run serves on the listeners until ctx ends, and returns when every connection is closed: at once if all are idle.
-// Requests under way may finish within a grace, are cancelled after it, and left behind if even that does not end them.
+// Run serves on the listeners until ctx ends or one of them fails. Then it
+//
+//  1. accepts nobody any more, and closes the connections that are idle;
+//  2. lets the requests under way finish, for a grace;
+//  3. cancels those that have not, and gives them a moment to say so;
+//  4. returns, at the latest then: a handler that heeds no context is left behind.
+//
+// It returns as soon as the last connection is closed.
 func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
-	requests, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	waiting, giveUp := context.WithCancel(context.WithoutCancel(ctx))
-	defer giveUp()
-	var open atomic.Int64 // listeners and connections, and Run itself until it is told to end
-	open.Add(1)
-	closed := make(chan struct{})
-	leave := func() {
-		if open.Add(-1) == 0 {
-			close(closed)
-		}
-	}
+	requests, cancelRequests := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancelRequests()
+	shutdowns, abandonShutdowns := context.WithCancel(context.WithoutCancel(ctx))
+	defer abandonShutdowns()
+
+	open := newUses() // by each listener, each connection, and Run itself until it is told to end
+	open.add()
 	g, running := errgroup.WithContext(ctx)
 	for _, l := range listeners {
 		f := s.fasthttpServer(requests, l.Addr().Network() == "unix")
 		f.ConnState = func(_ net.Conn, state fasthttp.ConnState) {
 			switch state {
 			case fasthttp.StateNew: // before Serve returns
-				open.Add(1)
+				open.add()
 			case fasthttp.StateClosed:
-				leave()
+				open.done()
 			default:
 			}
 		}
-		open.Add(1)
+		open.add()
 		g.Go(func() error {
-			defer leave()
-			err := f.Serve(&patientListener{Listener: l, ctx: running, server: s})
-			if running.Err() == nil {
-				return err
+			defer open.done()
+			err := f.Serve(&retryListener{Listener: l, ctx: running, server: s})
+			if running.Err() != nil {
+				return nil // it was told to end
 			}
-			return nil // it was told to end
+			return err
 		})
 		g.Go(func() error {
 			<-running.Done()
-			_ = l.Close()                      // also where Serve has not begun: Shutdown would not know of it
-			_ = f.ShutdownWithContext(waiting) // looks every 100 ms only, so that it does not notice the end by itself
+			_ = l.Close()                        // also where Serve has not begun: Shutdown would not know of it
+			_ = f.ShutdownWithContext(shutdowns) // it looks every 100 ms only whether all is closed: open tells at once
 			return nil
 		})
 	}
 	g.Go(func() error {
+		defer abandonShutdowns()
 		<-running.Done()
-		leave()
-		defer giveUp()
-		for _, wait := range []time.Duration{s.grace, s.cancelGrace} {
-			select {
-			case <-closed:
-				return nil
-			case <-time.After(wait):
-				cancel()
-			}
+		open.done()
+		if !open.end(s.grace) {
+			cancelRequests()
+			open.end(s.cancelGrace)
 		}
 		return nil
 	})
 	return g.Wait()
+}
+
+// uses counts what something is in use by. When the last use is done it has ended, for good.
+type uses struct {
+	n     atomic.Int64
+	ended chan struct{}
+}
+
+func newUses() *uses { return &uses{ended: make(chan struct{})} }
+
+func (u *uses) add() { u.n.Add(1) }
+
+func (u *uses) done() {
+	if u.n.Add(-1) == 0 {
+		close(u.ended)
+	}
+}
+
+// end waits for the last use to be done, and says whether it was within d.
+func (u *uses) end(d time.Duration) bool {
+	select {
+	case <-u.ended:
+		return true
+	case <-time.After(d):
+		return false
+	}
 }
 
 func (s *Server) fasthttpServer(ctx context.Context, socket bool) *fasthttp.Server {
@@ -107,5 +130,5 @@ func (s *Server) fasthttpServer(ctx context.Context, socket bool) *fasthttp.Serv
 type logger struct{ *slog.Logger }
 
 func (l logger) Printf(format string, args ...any) {
-	l.Debug("http", "message", fmt.Sprintf(format, args...))
+	l.Debug("HTTP server", "message", fmt.Sprintf(format, args...))
 }

@@ -8,11 +8,13 @@ import (
 	"log/slog"
 	"net"
 	"runtime/debug"
+	"slices"
 
 	"hearth/cache"
 	"hearth/extension"
 	"hearth/internal/settings"
 	"hearth/sidecar"
+	"hearth/sidecar/chat"
 )
 
 // gcPercent is by how many percent the heap grows before garbage is collected. This and [settings.Settings.MemoryLimit] hold
@@ -47,7 +49,10 @@ func serve(ctx context.Context, program string, environ []string, stderr io.Writ
 		a.log.Warn("authentication is off: HEARTH_TOKEN is not set")
 	}
 	listeners, listenErr := listen(ctx, s, a.log)
-	api := sidecar.New(a.apiConfig(s, memory, fault, listenErr))
+	api, err := a.api(s, memory, fault, listenErr)
+	if err != nil {
+		return err
+	}
 	if len(listeners) == 0 || s.Strict {
 		fault = errors.Join(fault, listenErr)
 	}
@@ -104,8 +109,8 @@ func (a *app) run(
 	return parts.wait(ctx, a.log, closer{"cache", memory.Close}, closer{"pools", a.close})
 }
 
-// apiConfig is what the API is given. Calls to an upstream that is not there answer with the configuration error.
-func (a *app) apiConfig(s settings.Settings, memory *cache.Cache, fault, listenErr error) sidecar.Config {
+// api makes the API. Calls to an upstream that is not there answer with the configuration error.
+func (a *app) api(s settings.Settings, memory *cache.Cache, fault, listenErr error) (*sidecar.Server, error) {
 	noWeaviate, noOdoo, reasons := "HEARTH_WEAVIATE_URL is not set", "HEARTH_ODOO_URL is not set", ""
 	if fault != nil {
 		noWeaviate, noOdoo = fault.Error(), fault.Error()
@@ -113,14 +118,32 @@ func (a *app) apiConfig(s settings.Settings, memory *cache.Cache, fault, listenE
 	if err := errors.Join(fault, listenErr); err != nil {
 		reasons = err.Error()
 	}
+	service, err := chat.New(chat.Config{
+		Weaviate: a.weaviate, Odoo: a.odoo, NoWeaviate: noWeaviate, NoOdoo: noOdoo, Cache: memory, Policies: s.Policies(),
+		OdooModels: s.OdooModels, OdooRoutes: s.OdooRoutes, Preview: s.HistoryPreview, Workers: s.Workers,
+	})
+	if err != nil {
+		return nil, err
+	}
+	cfg := a.apiConfig(s)
+	cfg.Chat, cfg.Cache, cfg.Fault, cfg.Upstreams = service, memory, reasons, slices.Clone(a.upstreams)
+	if a.weaviate == nil {
+		cfg.Upstreams = append(cfg.Upstreams, sidecar.Upstream{Name: "weaviate", Missing: noWeaviate})
+	}
+	if a.odoo == nil {
+		cfg.Upstreams = append(cfg.Upstreams, sidecar.Upstream{Name: "odoo", Missing: noOdoo})
+	}
+	return sidecar.New(cfg)
+}
+
+// apiConfig is what the settings alone say about the API.
+func (a *app) apiConfig(s settings.Settings) sidecar.Config {
 	connections, idle := s.ConnLimits()
 	token, tokenFrom := s.CallersToken()
 	return sidecar.Config{
-		Token: token, TokenFrom: tokenFrom, Weaviate: a.weaviate, Odoo: a.odoo, NoWeaviate: noWeaviate, NoOdoo: noOdoo, Fault: reasons,
-		Upstreams: a.upstreams, Cache: memory, Policies: s.Policies(), MappedProperties: s.MessageFields,
-		OdooModels: s.OdooModels, OdooRoutes: s.OdooRoutes,
-		Preview: s.HistoryPreview, Workers: s.Workers, Timeout: s.PreprocessTimeout, MaxBody: int(s.MaxBody),
-		Connections: connections, IdleTimeout: idle, Pulse: a.pulse, Logger: a.log,
+		Token: token, TokenFrom: tokenFrom, MappedProperties: s.MessageFields,
+		Timeout: s.PreprocessTimeout, MaxBody: int(s.MaxBody), Connections: connections, IdleTimeout: idle,
+		Pulse: a.pulse, Logger: a.log,
 	}
 }
 

@@ -174,7 +174,7 @@ func TestTheIdleTimeOfAManagedInstancesCallers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := new(app).apiConfig(s, nil, nil, nil).IdleTimeout; got != want {
+		if got := new(app).apiConfig(s).IdleTimeout; got != want {
 			t.Errorf("%q: %v, want %v", kind, got, want)
 		}
 	}

@@ -147,6 +147,15 @@ func TestWhereWeaviateAnswersGRPC(t *testing.T) {
 	}
 }
 
+func TestJSONRPCNeedsADatabaseAndAUser(t *testing.T) {
+	rpc := []string{"HEARTH_ODOO_URL=https://odoo", "HEARTH_ODOO_KEY=k", "HEARTH_ODOO_PROTOCOL=jsonrpc", "HEARTH_ODOO_DB=d"}
+	for _, user := range []string{"HEARTH_ODOO_USER=u", "HEARTH_ODOO_UID=2"} {
+		if _, err := Read(append(rpc, user)); err != nil {
+			t.Errorf("%s is not enough: %v", user, err)
+		}
+	}
+}
+
 func TestRolesAndHeadersAreRead(t *testing.T) {
 	s, err := Read([]string{
 		"HEARTH_MESSAGE_ROLES= user | human , assistant|ai|bot ", "HEARTH_WEAVIATE_HEADERS= X-A=a%2C%20b , X-B=, ",

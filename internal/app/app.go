@@ -29,7 +29,7 @@ import (
 // The linker sets both: see internal/buildtags/stamp.sh.
 var (
 	version = "dev"
-	commit  = "unknown"
+	commit  = "unknown" //nolint:gochecknoglobals // the linker can set nothing else
 )
 
 const usage = `hearth          serve; in Lambda as an extension

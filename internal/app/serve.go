@@ -32,7 +32,7 @@ func serve(ctx context.Context, program string, environ []string, stderr io.Writ
 	defer out.close()
 	log.SetOutput(out) // net/http's
 	defer log.SetOutput(stderr)
-	a, err := newApp(s.WithoutFaulty(fault), nil, out, options)
+	a, err := newApp(s.DropFaultyUpstreams(fault), nil, out, options)
 	if fault = errors.Join(fault, err); fault != nil && !s.InLambda() {
 		return fault
 	}

@@ -201,7 +201,7 @@ func TestAFaultTakesAwayItsOwnUpstreamOnly(t *testing.T) {
 		"HEARTH_MUTE_CLASS=x": {false, true}, "HEARTH_TLS_CA=/nowhere": {false, false}, "HEARTH_WORKERS=x": {false, false},
 	} {
 		s, err := Read(append(good, fault))
-		s = s.WithoutFaulty(err)
+		s = s.DropFaultyUpstreams(err)
 		if got := [2]bool{s.WeaviateURL != "", s.OdooURL != ""}; got != left {
 			t.Errorf("%s leaves weaviate, odoo %v, want %v (%v)", fault, got, left, err)
 		}

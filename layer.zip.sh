@@ -41,12 +41,13 @@ trap 'rm -rf "$work"' EXIT
 
 # The caller's own settings must not change the bytes.
 export GOFLAGS=-buildvcs=false GOWORK=off GOEXPERIMENT='' GOFIPS140=off CGO_ENABLED=0
+unset GOOS GOARCH
 
 go build -o "$work/layerzip" ./internal/layerzip
 
 layer() { # <Lambda's name of the architecture> <Go's>
 	GOOS=linux GOARCH=$2 GOAMD64=v1 GOARM64=v8.0 go build -tags "$(<internal/buildtags/tags)" -trimpath \
-		-ldflags "-s -w -buildid= -X main.version=$version" -o "$work/$1/hearth" .
+		-ldflags "-s -w -buildid= -X hearth/internal/app.version=$version" -o "$work/$1/hearth" .
 	"$work/layerzip" -o "dist/hearth-layer-$1.zip" -arch "$1" -extension "$work/$1/hearth" -python client/python
 }
 

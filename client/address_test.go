@@ -1,6 +1,7 @@
 package client
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -65,8 +66,20 @@ func TestConfigIsChecked(t *testing.T) {
 			t.Errorf("%q: %v", addr, err)
 		}
 	}
+	_, err := New(Config{Addr: "nonsense", Timeout: -1})
+	if err == nil || !strings.Contains(err.Error(), "nonsense") || !strings.Contains(err.Error(), "Timeout") {
+		t.Errorf("of two faults: %v", err)
+	}
 	if _, err := New(Config{Timeout: -1}); err == nil {
 		t.Error("a negative timeout was taken")
+	}
+}
+
+func TestStampsAreInUTCAndWholeMicroseconds(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 1999, time.FixedZone("", 3600))
+	got, err := stamped([]NewMessage{{}}, now)
+	if want := time.Date(2026, 3, 1, 11, 0, 0, 1000, time.UTC); err != nil || got[0].CreatedAt != want {
+		t.Errorf("%v, want %v; %v", got[0].CreatedAt, want, err)
 	}
 }
 

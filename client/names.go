@@ -36,6 +36,20 @@ const (
 	PartHistory  = wire.PartHistory
 )
 
+// The roles of messages.
+const (
+	RoleUser      = wire.RoleUser
+	RoleAssistant = wire.RoleAssistant
+	RoleSystem    = wire.RoleSystem
+)
+
+// The outcomes of a write's messages.
+const (
+	OutcomeStored  = wire.OutcomeStored
+	OutcomeFailed  = wire.OutcomeFailed
+	OutcomeUnknown = wire.OutcomeUnknown
+)
+
 // The bodies of requests and replies.
 type (
 	Role              = wire.Role

@@ -32,9 +32,9 @@ type fake struct {
 }
 
 type seen struct {
-	from, path, token string
-	header            http.Header
-	body              string
+	from, method, target, path, token string
+	header                            http.Header
+	body                              string
 }
 
 func newFake(t *testing.T, answers ...http.HandlerFunc) *fake {
@@ -49,7 +49,7 @@ func (f *fake) addr() string { return f.Listener.Addr().String() }
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	f.mu.Lock()
-	f.seen = append(f.seen, seen{r.RemoteAddr, r.URL.Path, r.Header.Get(client.HeaderToken), r.Header, string(body)})
+	f.seen = append(f.seen, seen{r.RemoteAddr, r.Method, r.RequestURI, r.URL.Path, r.Header.Get(client.HeaderToken), r.Header, string(body)})
 	w.Header().Set("Server", f.server)
 	answer := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("{}")) })
 	if r.URL.Path != client.PathHealth && len(f.answers) > 0 {
@@ -82,6 +82,9 @@ func TestNobodyListens(t *testing.T) {
 		_, err := c.Append(t.Context(), "a", []client.NewMessage{{Role: "user", Content: "b"}})
 		if !errors.Is(err, client.ErrUnreachable) || errors.Is(err, client.ErrUnknownOutcome) || strings.Count(err.Error(), "hearth:") != 1 {
 			t.Errorf("%s: %v", name, err)
+		}
+		if name == "socket" && strings.Contains(err.Error(), client.DefaultAddr) {
+			t.Errorf("an address that nobody gave was asked: %v", err)
 		}
 	}
 }
@@ -210,6 +213,7 @@ func TestWhatListensSaysNothingOfUse(t *testing.T) {
 		"silence":   "",
 		"no HTTP":   "220 mail.example.com ESMTP\r\n",
 		"endless":   "HTTP/1.1 200 OK\r\nServer: hearth\r\n\r\n" + strings.Repeat("a", 1<<20),
+		"refusing":  "HTTP/1.1 503 Service Unavailable\r\nServer: hearth\r\nContent-Length: 0\r\n\r\n",
 		"closing":   "HTTP/1.1 200 OK\r\nServer: hearth\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
 		"talkative": "HTTP/1.1 200 OK\r\nServer: hearth\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\n",
 	} {
@@ -244,6 +248,17 @@ func TestWhatListensSaysNothingOfUse(t *testing.T) {
 			_ = l.Close()
 			serving.Wait()
 		})
+	}
+}
+
+func TestAPortThatSaysNothingIsGivenUpSoon(t *testing.T) {
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close() // the kernel takes the connection; nobody reads what comes on it
+	begin := time.Now()
+	err = newClient(t, client.Config{Addr: l.Addr().String()}).Health(t.Context())
+	if took := time.Since(begin); !errors.Is(err, client.ErrUnreachable) || took < time.Second || took > 10*time.Second {
+		t.Errorf("after %v: %v", took, err)
 	}
 }
 
@@ -317,45 +332,6 @@ func TestTheContextEndsACall(t *testing.T) {
 	}
 	if n := len(f.calls()); n != 2 {
 		t.Errorf("sent %d times", n)
-	}
-}
-
-func TestACallHasATimeout(t *testing.T) {
-	f := newFake(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	_, err := newClient(t, client.Config{Addr: f.addr(), Timeout: 50 * time.Millisecond}).Mute(t.Context(), "a")
-	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "50ms") {
-		t.Errorf("%v", err)
-	}
-}
-
-func TestPreprocessLeavesTheSidecarTheTimeToAnswer(t *testing.T) {
-	for _, tc := range []struct {
-		name        string
-		deadline    time.Duration
-		asked       int
-		least, most int
-	}{
-		{"no deadline", 0, 0, 30_000, 30_000},
-		{"a far one", time.Hour, 0, 30_000, 30_000},
-		{"a near one", 10 * time.Second, 0, 9_000, 9_900},
-		{"the caller's own", time.Hour, 1234, 1234, 1234},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			f := newFake(t)
-			ctx := t.Context()
-			if tc.deadline > 0 {
-				var cancel context.CancelFunc
-				ctx, cancel = context.WithTimeout(ctx, tc.deadline)
-				defer cancel()
-			}
-			_, err := newClient(t, client.Config{Addr: f.addr()}).Preprocess(ctx, client.PreprocessRequest{ChatID: "a", TimeoutMS: tc.asked})
-			must(t, err)
-			var sent client.PreprocessRequest
-			must(t, json.Unmarshal([]byte(f.calls()[0].body), &sent))
-			if sent.TimeoutMS < tc.least || sent.TimeoutMS > tc.most {
-				t.Errorf("timeout_ms %d", sent.TimeoutMS)
-			}
-		})
 	}
 }
 

@@ -1,8 +1,8 @@
-// Package e2e runs Hearth against a real Weaviate and a real Odoo, behind nginx with TLS: a Weaviate with keys, roles and
-// without GraphQL, where Hearth has the role that docs/weaviate.md gives it; and once more an open one, without TLS.
+// Package e2e runs Hearth against a real Weaviate and a real Odoo behind nginx with TLS. The Weaviate has keys and roles and no
+// GraphQL, and Hearth has the role that docs/weaviate.md gives it. A second Weaviate is open and has no TLS.
 //
-// With E2E=optional a machine that cannot run the servers skips the tests; otherwise that is a failure. With
-// HEARTH_E2E_SERVERS, a file with the line that `go run ./cmd/servers` prints, the tests use those servers and start none.
+// Where a machine cannot run the servers the tests fail, or with E2E=optional are skipped. HEARTH_E2E_SERVERS names a file with
+// the line that `go run ./cmd/servers` prints: then the tests use those servers and start none.
 package e2e
 
 import (
@@ -18,8 +18,8 @@ import (
 	"hearth/internal/testing/contract"
 )
 
-// real are the servers, as contract and cmd/servers know them.
-type real struct {
+// realServers says where the servers are, as cmd/servers prints it.
+type realServers struct {
 	CAFile           string        `json:"ca_file"`
 	WeaviateURL      string        `json:"weaviate_tls_url"`
 	WeaviateGRPCURL  string        `json:"weaviate_grpc_tls_url"`
@@ -32,9 +32,9 @@ type real struct {
 	OdooPassword     string        `json:"odoo_password"`
 	OdooUID          int           `json:"odoo_uid"`
 	OdooKey          string        `json:"odoo_api_key"`
-	Employee         servers.Login `json:"odoo_employee"` // whose language is Spanish
+	Employee         servers.Login `json:"odoo_employee"` // a user whose language is Spanish
 
-	victims []contract.Victim // none where others have started the servers
+	victims []contract.Victim // none if the servers were started elsewhere
 }
 
 func TestHearthBeforeRealServers(t *testing.T) {
@@ -67,7 +67,7 @@ func TestHearthBeforeRealServers(t *testing.T) {
 	})
 }
 
-func (r real) upstreams(t *testing.T) contract.Upstreams {
+func (r realServers) upstreams(t *testing.T) contract.Upstreams {
 	version, err := strconv.Atoi(r.OdooVersion)
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +83,7 @@ func (r real) upstreams(t *testing.T) contract.Upstreams {
 	}
 }
 
-func startServers(t *testing.T) (r real) {
+func startServers(t *testing.T) (r realServers) {
 	t.Helper()
 	if file := os.Getenv("HEARTH_E2E_SERVERS"); file != "" {
 		text, err := os.ReadFile(file)
@@ -105,7 +105,7 @@ func startServers(t *testing.T) (r real) {
 		}
 	}
 	dir := t.TempDir()
-	odoo, err := servers.StartOdoo(t.Context(), dir) // first: where this cannot be, nothing has to be built
+	odoo, err := servers.StartOdoo(t.Context(), dir) // first: where it cannot run, nothing else is built
 	check(err)
 	t.Cleanup(odoo.Stop)
 	weaviate, err := servers.StartWeaviate(t.Context(), dir, servers.WeaviateConfig{
@@ -117,7 +117,7 @@ func startServers(t *testing.T) (r real) {
 	nginx, err := servers.StartNginx(t.Context(), dir, servers.NginxConfig{Weaviate: weaviate.URL, WeaviateGRPC: weaviate.GRPCURL, Odoo: odoo.URL})
 	check(err)
 	t.Cleanup(nginx.Stop)
-	return real{
+	return realServers{
 		victims: []contract.Victim{
 			{Name: "Weaviate", Kill: weaviate.Kill, Restart: weaviate.Restart},
 			{Name: "nginx", Kill: nginx.Kill, Restart: nginx.Restart},

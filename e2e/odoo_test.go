@@ -16,7 +16,7 @@ import (
 )
 
 // odooClient asks the real Odoo as one of its users, through nginx.
-func (r real) odooClient(t *testing.T, cfg odoo.Config) *odoo.Client {
+func (r realServers) odooClient(t *testing.T, cfg odoo.Config) *odoo.Client {
 	t.Helper()
 	pem, err := os.ReadFile(r.CAFile)
 	if err != nil {
@@ -35,7 +35,7 @@ func (r real) odooClient(t *testing.T, cfg odoo.Config) *odoo.Client {
 	return odoo.New(p, cfg)
 }
 
-func (r real) odooKnowsItsUsers(t *testing.T) {
+func (r realServers) odooKnowsItsUsers(t *testing.T) {
 	protocol := odoo.JSON2
 	if r.OdooVersion == "14" {
 		protocol = odoo.JSONRPC
@@ -55,7 +55,7 @@ func (r real) odooKnowsItsUsers(t *testing.T) {
 	}
 	_, err = employee.Model(t.Context(), "no.such.model")
 	if e, ok := errors.AsType[*odoo.Error](err); !ok || e.Status != 404 || !strings.Contains(e.Message, "HEARTH_ODOO_MODELS") {
-		t.Errorf("a model that is none: %v", err)
+		t.Errorf("a model that does not exist: %v", err)
 	}
 	_, err = r.odooClient(t, odoo.Config{User: r.OdooUser, Key: r.OdooKey, Lang: "fr_FR"}).Check(t.Context())
 	if e, ok := errors.AsType[*odoo.Error](err); !ok || e.Name != "UnknownLanguage" {
@@ -66,12 +66,12 @@ func (r real) odooKnowsItsUsers(t *testing.T) {
 	})
 	e, ok := errors.AsType[*odoo.Error](err)
 	if !ok || e.Status != 403 || e.Name != "AccessError" || strings.Contains(e.Message, "Traceback") || strings.Contains(e.Message, `File "`) {
-		t.Errorf("what an employee may not do: %v", err)
+		t.Errorf("a call that an employee has no right to: %v", err)
 	}
 }
 
-// odooTranslates writes a translated field: what is written is what is read, whoever's language it is in.
-func (r real) odooTranslates(t *testing.T) {
+// odooTranslates writes a translated field in two languages, and reads it in each.
+func (r realServers) odooTranslates(t *testing.T) {
 	spanish := r.odooClient(t, odoo.Config{User: r.OdooUser, Key: r.OdooKey, Lang: "es_ES"})
 	english := r.odooClient(t, odoo.Config{User: r.OdooUser, Key: r.OdooKey, Lang: "en_US"})
 	call := func(ctx context.Context, c *odoo.Client, method string, args ...string) string {

@@ -1,11 +1,14 @@
 package extension
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -127,6 +130,42 @@ func TestItEndsAtOnceWhereverItIsWhenItsContextEnds(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestItSaysOnceThatTheFirstEventHasBeenAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, lambdas := net.Pipe()
+		dialed := make(chan struct{})
+		said := 0 // read once all else waits
+		e, _ := scripted()
+		e.http.Transport = &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+			<-dialed
+			return ours, nil
+		}}
+		e.cfg.OnWaiting = func() { said++ }
+		ended := make(chan error, 1)
+		go func() { ended <- e.Run(t.Context()) }()
+		synctest.Wait()
+		if said != 0 {
+			t.Error("it says so before there is a connection")
+		}
+		close(dialed)
+		questions := bufio.NewReader(lambdas)
+		for _, event := range []string{invoke, shutdown} {
+			if _, err := http.ReadRequest(questions); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if said != 1 {
+				t.Errorf("it has said so %d times", said)
+			}
+			fmt.Fprintf(lambdas, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(event), event)
+		}
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		e.http.CloseIdleConnections()
+	})
 }
 
 func TestAnEventIsReadWhole(t *testing.T) {

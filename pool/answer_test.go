@@ -35,11 +35,11 @@ func TestAnAnswerThatCameTooLateGivesItsMemoryBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &sending{pool: p, ctx: ctx, req: req, results: make(chan result)}
-	s.start(s.connection(ctx, want{}))
+	s := &tries{race: p.race, ctx: ctx, req: req, results: make(chan result)}
+	s.start(Options{})
 	eventually(t, "the answer is read", func() bool { return !answers.free(all) })
-	cancel(errLost) // another connection has brought the answer
-	p.work.Wait()
+	cancel(errSlower) // another connection has brought the answer
+	p.race.tries.Wait()
 	if !answers.free(all) {
 		t.Error("its share is never given back")
 	}

@@ -6,9 +6,11 @@ import (
 	"net/http"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"hearth/internal/testing/testnet"
+	"hearth/pool/conn"
 )
 
 func TestClosingCancelsWhatIsInFlight(t *testing.T) {
@@ -94,16 +96,68 @@ func TestClosingWhileCallsComeAndGo(t *testing.T) {
 
 func TestAConnectionThatComesAfterClosingIsClosed(t *testing.T) {
 	p := start(t, testnet.Config{}, func(http.ResponseWriter, *http.Request) {}, nil)
-	dial, begun, closed := p.pool.conns.dial, make(chan struct{}, 5), make(chan struct{})
-	p.pool.conns.dial = func(ctx context.Context) (*dialed, error) {
+	begun, closed := make(chan struct{}, 5), make(chan struct{})
+	p.onDial(func(ctx context.Context, dial conn.Dial) (*conn.Conn, error) {
 		begun <- struct{}{}
 		<-ctx.Done() // it ends with the pool, but comes too late to be cancelled
 		return dial(context.WithoutCancel(ctx))
-	}
+	})
 	go func() { <-begun; p.pool.Close(); close(closed) }()
 	if err := p.pool.Warm(t.Context()); err != nil && !errors.Is(err, ErrClosed) {
 		t.Error(err)
 	}
 	<-closed
 	p.wantStats(Stats{Dials: 5}, connections)
+}
+
+// closing closes p while a call is where next has it, and returns how long both took.
+func closing(t *testing.T, p *Pool, next roundTripperFunc) (call, pool time.Duration, err error) {
+	t.Helper()
+	p.chain = newRetry(next, p.cfg, &p.stats)
+	begun := time.Now()
+	ended := make(chan struct{})
+	go func() {
+		_, err = p.Do(t.Context(), Request{Method: http.MethodGet, Path: "/"})
+		call = time.Since(begun)
+		close(ended)
+	}()
+	synctest.Wait()
+	p.Close()
+	pool = time.Since(begun)
+	<-ended
+	return call, pool, err
+}
+
+func TestClosingEndsACallThatWaitsToTryAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(t, Config{Name: "upstream", URL: "http://127.0.0.1:1"})
+		call, pool, err := closing(t, p, roundTripperFunc(answerOf(answer(http.StatusServiceUnavailable, "3600", ""))))
+		if call != 0 || pool != 0 || !errors.Is(err, ErrClosed) {
+			t.Errorf("the call took %v, closing %v: %v", call, pool, err)
+		}
+	})
+}
+
+func answerOf(f func() (*http.Response, error)) roundTripperFunc {
+	return func(*http.Request) (*http.Response, error) { return f() }
+}
+
+func TestClosingWaitsForCallsAndTries(t *testing.T) {
+	const lingers = time.Second
+	linger := func(req *http.Request) (*http.Response, error) {
+		<-req.Context().Done()
+		time.Sleep(lingers)
+		return nil, context.Cause(req.Context())
+	}
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(t, Config{Name: "upstream", URL: "http://127.0.0.1:1"})
+		if call, pool, err := closing(t, p, linger); call != lingers || pool != lingers || !errors.Is(err, ErrClosed) {
+			t.Errorf("the call took %v, closing %v: %v", call, pool, err)
+		}
+		p = newPool(t, Config{Name: "upstream", URL: "http://127.0.0.1:1"})
+		p.race.next = roundTripperFunc(linger)
+		if call, pool, err := closing(t, p, p.race.RoundTrip); call != 0 || pool != lingers || !errors.Is(err, ErrClosed) {
+			t.Errorf("the call took %v, closing with a try under way %v: %v", call, pool, err)
+		}
+	})
 }

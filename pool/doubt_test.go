@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -12,13 +13,14 @@ import (
 	"time"
 
 	"hearth/internal/testing/testnet"
+	"hearth/pool/conn"
 )
 
 // lease takes n connections at once.
-func (s *sandbox) lease(n int) (leases []lease) {
+func (s *sandbox) lease(n int) (leases []*conn.Lease) {
 	s.Helper()
 	for range n {
-		l, err := s.pool.conns.get(s.Context(), want{})
+		l, err := s.pool.conns.Take(s.Context(), conn.Need{})
 		if err != nil {
 			s.Fatal(err)
 		}
@@ -28,14 +30,14 @@ func (s *sandbox) lease(n int) (leases []lease) {
 }
 
 // answer sends a request over each of the connections, which are free again then.
-func (s *sandbox) answer(leases []lease) {
+func (s *sandbox) answer(leases []*conn.Lease) {
 	s.Helper()
 	for _, l := range leases {
 		req, err := http.NewRequestWithContext(s.Context(), http.MethodGet, s.server.URL, nil)
 		if err != nil {
 			s.Fatal(err)
 		}
-		if _, err := s.pool.send(s.Context(), l, req); err != nil {
+		if _, err := s.pool.race.next.(*sender).send(s.Context(), l, req); err != nil {
 			s.Fatal(err)
 		}
 	}
@@ -54,13 +56,13 @@ func TestWhereASecondConnectionCannotBeHadAnotherIsTried(t *testing.T) {
 	s.get("/")
 	s.freeze(time.Second)
 	s.breaks("hang")
-	dial, n := s.pool.conns.dial, atomic.Int64{}
-	s.pool.conns.dial = func(ctx context.Context) (*dialed, error) {
+	n := atomic.Int64{}
+	s.onDial(func(ctx context.Context, dial conn.Dial) (*conn.Conn, error) {
 		if n.Add(1) == 1 {
 			return nil, errors.New("refused")
 		}
 		return dial(ctx)
-	}
+	})
 	s.get("/")
 	s.wantDefences(Stats{Races: 2, Dials: 2, Open: 1})
 }
@@ -93,29 +95,29 @@ func TestAConnectionInUseOverAFreezeHasBeenIdleSinceBeforeIt(t *testing.T) {
 
 func TestADialThatAFreezeHasBrokenIsNobodysFailure(t *testing.T) {
 	s := newSandbox(t, testnet.Config{}, nil)
-	dial, n := s.pool.conns.dial, atomic.Int64{}
-	s.pool.conns.dial = func(ctx context.Context) (*dialed, error) {
+	n := atomic.Int64{}
+	s.onDial(func(ctx context.Context, dial conn.Dial) (*conn.Conn, error) {
 		if n.Add(1) == 1 {
 			s.freeze(time.Minute)
 			return nil, errors.New("no route to host")
 		}
 		return dial(ctx)
-	}
+	})
 	s.want(http.StatusOK, write())
 	s.wantConns(1, 1)
 }
 
 func TestDialsFromBeforeAFreezeAreNoWarmth(t *testing.T) {
 	s := newSandbox(t, testnet.Config{}, nil)
-	dial, n, begun := s.pool.conns.dial, atomic.Int64{}, make(chan struct{}, 5)
-	s.pool.conns.dial = func(ctx context.Context) (*dialed, error) {
+	n, begun := atomic.Int64{}, make(chan struct{}, 5)
+	s.onDial(func(ctx context.Context, dial conn.Dial) (*conn.Conn, error) {
 		if n.Add(1) <= 5 {
 			begun <- struct{}{}
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}
 		return dial(ctx)
-	}
+	})
 	go func() { _ = s.pool.Warm(t.Context()) }()
 	for range 5 {
 		<-begun
@@ -176,22 +178,23 @@ func TestBeforeASnapshotNoConnectionIsKept(t *testing.T) {
 
 func TestAWriteTakesNoConnectionWhoseOtherEndIsGone(t *testing.T) {
 	s := newSandbox(t, testnet.Config{}, nil)
+	_, loseAll := s.dialed()
 	s.get("/")
-	s.pool.conns.open[0].lost = func() bool { return true }
+	loseAll()
 	s.want(http.StatusOK, write())
 	s.wantConns(2, 2)
 }
 
 // deadOnArrival makes the first so many dials bring a connection that is closed already.
 func (t *tester) deadOnArrival(first int64) {
-	dial, n := t.pool.conns.dial, atomic.Int64{}
-	t.pool.conns.dial = func(ctx context.Context) (*dialed, error) {
+	n := atomic.Int64{}
+	t.onDial(func(ctx context.Context, dial conn.Dial) (*conn.Conn, error) {
 		d, err := dial(ctx)
 		if err == nil && n.Add(1) <= first {
 			_ = d.Close()
 		}
 		return d, err
-	}
+	})
 }
 
 func TestAConnectionClosedAtOnceIsAFailureAtOnce(t *testing.T) {
@@ -202,16 +205,32 @@ func TestAConnectionClosedAtOnceIsAFailureAtOnce(t *testing.T) {
 
 	p = start(t, testnet.Config{}, h, func(c *Config) { c.Timeout, c.Retries = time.Minute, -1 })
 	p.deadOnArrival(1)
-	if err := p.fails(t.Context(), write()); err.Sent || !errors.Is(err, errClosedAtOnce) {
+	if err := p.fails(t.Context(), write()); err.Sent || !errors.Is(err, conn.ErrClosedAtOnce) {
 		t.Errorf("sent: %v, %v", err.Sent, err)
 	}
 }
+
+// sharing is a connection that says that it carries many requests, until it has one.
+type sharing struct{ conn.Link }
+
+func (s sharing) Available() int { return 100 * s.Link.Available() }
 
 func TestWhereConnectionsAreNoLongerSharedEveryoneGetsOne(t *testing.T) {
 	const callers = 4
 	together := newBarrier(callers)
 	p := start(t, testnet.Config{}, together.wait, func(c *Config) { c.Timeout = time.Minute })
-	p.pool.conns.shares = true // the upstream spoke HTTP/2 before
+	p.onDial(func(ctx context.Context, dial conn.Dial) (*conn.Conn, error) { // the upstream spoke HTTP/2 before
+		c, err := dial(ctx)
+		if err == nil {
+			c.Link = sharing{c.Link}
+		}
+		return c, err
+	})
+	p.warm(1)
+	p.onDial(nil)
+	if _, shared := p.pool.conns.Usual(); !shared {
+		t.Fatal("the first connection does not count as shared")
+	}
 	var all sync.WaitGroup
 	for range callers {
 		all.Go(func() { p.get("/") })
@@ -223,8 +242,7 @@ func TestAConnectionInDoubtIsNotClosedUnderAnother(t *testing.T) {
 	s := newSandbox(t, testnet.Config{TLS: true, HTTP2: true}, nil)
 	leases := s.lease(2) // both on one
 	s.freeze(time.Second)
-	s.pool.conns.put(leases[0], false)
-	leases[0].Release()
+	leases[0].Drop()
 	s.answer(leases[1:])
 	s.wantDefences(Stats{Dials: 1})
 }
@@ -242,12 +260,11 @@ func TestACallThatHasEndedTakesNoConnection(t *testing.T) {
 
 func TestAWarmUpCountsNoConnectionWhoseOtherEndIsGone(t *testing.T) {
 	s := newSandbox(t, testnet.Config{}, nil)
+	_, loseAll := s.dialed()
 	if err := s.pool.Warm(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range s.pool.conns.open {
-		c.lost = func() bool { return true }
-	}
+	loseAll()
 	if err := s.pool.Warm(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -257,12 +274,12 @@ func TestAWarmUpCountsNoConnectionWhoseOtherEndIsGone(t *testing.T) {
 func TestWhoWaitsGetsNoConnectionThatWasIdleForTooLong(t *testing.T) {
 	s := newSandbox(t, testnet.Config{}, func(c *Config) { c.MaxIdle = time.Minute })
 	leases := s.lease(1)
-	dial, dialing, may := s.pool.conns.dial, make(chan struct{}), make(chan struct{})
-	s.pool.conns.dial = func(ctx context.Context) (*dialed, error) {
+	dialing, may := make(chan struct{}), make(chan struct{})
+	s.onDial(func(ctx context.Context, dial conn.Dial) (*conn.Conn, error) {
 		close(dialing)
 		<-may
 		return dial(ctx)
-	}
+	})
 	s.freeze(time.Hour)
 	var waits sync.WaitGroup
 	waits.Go(func() { s.get("/") })
@@ -302,7 +319,7 @@ func TestARaceTellsNothingOfHowManyConnectionsAreNeeded(t *testing.T) {
 		s.hangAll.Store(false)
 	}()
 	s.get("/")
-	if n, _ := s.pool.conns.usual(); n != 1 {
+	if n, _ := s.pool.conns.Usual(); n != 1 {
 		t.Errorf("one caller at a time needs %d connections", n)
 	}
 }
@@ -310,34 +327,33 @@ func TestARaceTellsNothingOfHowManyConnectionsAreNeeded(t *testing.T) {
 // Whether the connection or the end comes first is up to chance: over so many rounds both happen.
 func TestACallerThatLeavesAsItsConnectionComesLeavesItIdle(t *testing.T) {
 	p := start(t, testnet.Config{}, func(http.ResponseWriter, *http.Request) {}, func(c *Config) { c.Size = 1 })
-	dial, leave := p.pool.conns.dial, make(chan context.CancelFunc, 1)
-	p.pool.conns.dial = func(ctx context.Context) (*dialed, error) {
-		d, err := dial(ctx)
+	leave, opened := make(chan context.CancelFunc, 1), make(chan *conn.Conn, 1)
+	p.onDial(func(ctx context.Context, dial conn.Dial) (*conn.Conn, error) {
+		c, err := dial(ctx)
+		opened <- c
 		(<-leave)()
-		return d, err
-	}
+		return c, err
+	})
 	for range 200 {
 		ctx, cancel := context.WithCancel(t.Context())
 		leave <- cancel
-		l, err := p.pool.conns.get(ctx, want{})
-		if err == nil {
-			l.Release()
-			p.pool.conns.put(l, false)
+		if l, err := p.pool.conns.Take(ctx, conn.Need{}); err == nil {
+			l.Drop()
 		}
 		eventually(t, "the connection is idle", func() bool { s := p.pool.Stats(); return s.Open == 1 && s.Idle == 1 })
-		closeAll(p.pool.conns.open)
+		_ = (<-opened).Close()
 		eventually(t, "it is closed", func() bool { return p.pool.Stats().Open == 0 })
 	}
 }
 
 func TestTheDialOfACallerThatLeftServesTheNext(t *testing.T) {
 	p := start(t, testnet.Config{}, func(http.ResponseWriter, *http.Request) {}, nil)
-	dial, dialing, may := p.pool.conns.dial, make(chan struct{}), make(chan struct{})
-	p.pool.conns.dial = func(ctx context.Context) (*dialed, error) {
+	dialing, may := make(chan struct{}), make(chan struct{})
+	p.onDial(func(ctx context.Context, dial conn.Dial) (*conn.Conn, error) {
 		close(dialing)
 		<-may
 		return dial(ctx)
-	}
+	})
 	ctx, cancel := context.WithCancel(t.Context())
 	left := make(chan error, 1)
 	go func() { _, err := p.pool.Do(ctx, write()); left <- err }()
@@ -366,4 +382,50 @@ func TestTheConnectionUsedLastIsUsedNext(t *testing.T) {
 	if counts := slices.Sorted(maps.Values(s.seen)); !slices.Equal(counts, []int{1, 1, 5}) {
 		t.Errorf("the connections have seen %v requests", counts)
 	}
+}
+
+// The caller's end says nothing of the connection, and others may be on it.
+func TestACallerThatLeavesKeepsASharedConnection(t *testing.T) {
+	s := newSandbox(t, testnet.Config{TLS: true, HTTP2: true}, nil)
+	s.get("/")
+	s.breaks("hang")
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-s.hung
+		cancel()
+	}()
+	if err := s.fails(ctx, write()); !errors.Is(err, context.Canceled) {
+		t.Errorf("the call ended with %v", err)
+	}
+	s.wantDefences(Stats{Dials: 1, Open: 1})
+}
+
+func TestAnAnswerThatIsTooLargeProvesItsConnection(t *testing.T) {
+	s := newSandbox(t, testnet.Config{TLS: true, HTTP2: true}, func(c *Config) { c.Answers = NewAnswers(2, 2) })
+	s.get("/") // "ok"
+	s.freeze(time.Second)
+	s.pool.race.next.(*sender).answers = NewAnswers(1, 1)
+	if err := s.fails(t.Context(), Request{Method: http.MethodGet, Path: "/"}); !errors.Is(err, ErrTooLarge) {
+		t.Fatal(err)
+	}
+	s.pool.race.next.(*sender).answers = NewAnswers(2, 2)
+	s.want(http.StatusOK, write())
+	s.wantDefences(Stats{Dials: 1, Open: 1})
+}
+
+func TestABodyThatCannotBeReadAgainGivesItsConnectionBack(t *testing.T) {
+	s := newSandbox(t, testnet.Config{}, nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.server.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.GetBody = func() (io.ReadCloser, error) { return nil, errBroken }
+	for range 2 {
+		if resp, err := s.pool.race.next.RoundTrip(req); !errors.Is(err, errBroken) {
+			t.Errorf("got %v, %v", resp, err)
+		}
+		s.wantStats(Stats{Dials: 1, Open: 1, Idle: 1}, connections)
+	}
+	s.get("/")
+	s.wantStats(Stats{Dials: 1, Open: 1, Idle: 1}, connections)
 }

@@ -13,6 +13,7 @@ import (
 
 	"hearth/internal/clock"
 	"hearth/internal/testing/testnet"
+	"hearth/pool/conn"
 )
 
 // sandbox is a pool in a process that a test freezes, before an upstream whose connections a test breaks.
@@ -232,15 +233,15 @@ func TestAFreezeIsNoRoundTrip(t *testing.T) {
 
 func TestWhoWaitsForADialThatAFreezeHasBrokenGetsAnother(t *testing.T) {
 	s := newSandbox(t, testnet.Config{}, nil)
-	dial, n := s.pool.conns.dial, 0
-	s.pool.conns.dial = func(ctx context.Context) (*dialed, error) {
+	n := 0
+	s.onDial(func(ctx context.Context, dial conn.Dial) (*conn.Conn, error) {
 		if n++; n == 1 { // one dial at a time
 			s.freeze(time.Minute)
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}
 		return dial(ctx)
-	}
+	})
 	s.get("/")
 	s.want(http.StatusOK, write())
 	s.wantConns(1, 2)
@@ -280,11 +281,11 @@ func TestRequestsThatShareADeadConnectionShareTheNext(t *testing.T) {
 	s.get("/")
 	s.freeze(time.Second)
 	s.breaks("hang")
-	dial, may := s.pool.conns.dial, make(chan struct{})
-	s.pool.conns.dial = func(ctx context.Context) (*dialed, error) {
+	may := make(chan struct{})
+	s.onDial(func(ctx context.Context, dial conn.Dial) (*conn.Conn, error) {
 		<-may
 		return dial(ctx)
-	}
+	})
 	var all sync.WaitGroup
 	for range callers {
 		all.Go(func() { s.get("/") })

@@ -3,6 +3,7 @@ package pool
 import (
 	"cmp"
 	"context"
+	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +27,22 @@ func NewLimit(size, queue int, pulse *clock.Pulse) *Limit {
 		pulse = clock.Awake()
 	}
 	return &Limit{slots: make(chan struct{}, size), queue: int64(queue), pulse: pulse}
+}
+
+// limited is the link that takes a slot for each try of a request: none is held while the request waits to be tried again.
+type limited struct {
+	next  http.RoundTripper
+	limit *Limit
+	stats *counters
+}
+
+// RoundTrip waits for a slot, sends req to the next link and gives the slot back. An [ErrQueueFull] was not sent.
+func (l *limited) RoundTrip(req *http.Request) (*http.Response, error) {
+	if err := l.limit.acquire(req.Context(), l.stats); err != nil {
+		return nil, err
+	}
+	defer l.limit.release()
+	return l.next.RoundTrip(req)
 }
 
 func (l *Limit) acquire(ctx context.Context, s *counters) error {

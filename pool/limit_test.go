@@ -12,31 +12,31 @@ import (
 	"hearth/internal/clock"
 )
 
-// limited is a limit and those who want its slots, in a bubble.
-type limited struct {
+// limitTester is a limit and those who want its slots, in a bubble.
+type limitTester struct {
 	*testing.T
 	*Limit
 	stats   counters
 	callers sync.WaitGroup
 }
 
-func bubble(t *testing.T, size, queue int, run func(*limited)) {
+func bubble(t *testing.T, size, queue int, run func(*limitTester)) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &limited{T: t, Limit: NewLimit(size, queue, clock.Awake())}
+		l := &limitTester{T: t, Limit: NewLimit(size, queue, clock.Awake())}
 		run(l)
 		l.callers.Wait()
 	})
 }
 
 // ask begins to wait for a slot; what comes of it arrives in the channel.
-func (l *limited) ask(ctx context.Context) <-chan error {
+func (l *limitTester) ask(ctx context.Context) <-chan error {
 	got := make(chan error, 1)
 	l.callers.Go(func() { got <- l.acquire(ctx, &l.stats) })
 	synctest.Wait()
 	return got
 }
 
-func (l *limited) wantGot(what string, got <-chan error, want error) {
+func (l *limitTester) wantGot(what string, got <-chan error, want error) {
 	l.Helper()
 	synctest.Wait()
 	select {
@@ -49,7 +49,7 @@ func (l *limited) wantGot(what string, got <-chan error, want error) {
 	}
 }
 
-func (l *limited) wantWaiting(what string, got <-chan error) {
+func (l *limitTester) wantWaiting(what string, got <-chan error) {
 	l.Helper()
 	synctest.Wait()
 	select {
@@ -59,7 +59,7 @@ func (l *limited) wantWaiting(what string, got <-chan error) {
 	}
 }
 
-func (l *limited) wantState(inUse, waiting int, waits, rejected int64) {
+func (l *limitTester) wantState(inUse, waiting int, waits, rejected int64) {
 	l.Helper()
 	got := []int64{int64(l.inUse()), l.waiting.Load(), l.stats.waits.Load(), l.stats.rejected.Load()}
 	if want := []int64{int64(inUse), int64(waiting), waits, rejected}; !slices.Equal(got, want) {
@@ -68,7 +68,7 @@ func (l *limited) wantState(inUse, waiting int, waits, rejected int64) {
 }
 
 func TestACallerBeyondTheSizeWaitsForASlot(t *testing.T) {
-	bubble(t, 2, 2, func(l *limited) {
+	bubble(t, 2, 2, func(l *limitTester) {
 		l.wantGot("the first", l.ask(l.Context()), nil)
 		l.wantGot("the second", l.ask(l.Context()), nil)
 		third := l.ask(l.Context())
@@ -88,7 +88,7 @@ func TestACallerBeyondTheSizeWaitsForASlot(t *testing.T) {
 }
 
 func TestAFullQueueRefusesAtOnce(t *testing.T) {
-	bubble(t, 1, 2, func(l *limited) {
+	bubble(t, 1, 2, func(l *limitTester) {
 		l.wantGot("the first", l.ask(l.Context()), nil)
 		second, third := l.ask(l.Context()), l.ask(l.Context())
 		for range 3 {
@@ -108,7 +108,7 @@ func TestAFullQueueRefusesAtOnce(t *testing.T) {
 }
 
 func TestAWaiterThatGivesUpLeavesItsPlace(t *testing.T) {
-	bubble(t, 1, 1, func(l *limited) {
+	bubble(t, 1, 1, func(l *limitTester) {
 		l.wantGot("the first", l.ask(l.Context()), nil)
 		ctx, cancel := context.WithCancel(l.Context())
 		second := l.ask(ctx)

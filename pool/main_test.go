@@ -5,12 +5,14 @@ import (
 	"crypto/x509"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"hearth/internal/testing/testnet"
+	"hearth/pool/conn"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -20,6 +22,60 @@ type tester struct {
 	*testing.T
 	pool   *Pool
 	server *testnet.Server
+	hook   *dialHook
+}
+
+// dialHook is what a test does to the dials of a pool.
+type dialHook struct {
+	dial conn.Dial // without the hook
+
+	mu   sync.Mutex
+	hook func(ctx context.Context, dial conn.Dial) (*conn.Conn, error) // guarded by mu; nil: nothing
+}
+
+func (h *dialHook) wrap(cfg conn.DialConfig) conn.Dial {
+	h.dial = conn.NewDial(cfg)
+	return func(ctx context.Context) (*conn.Conn, error) {
+		h.mu.Lock()
+		hook := h.hook
+		h.mu.Unlock()
+		if hook == nil {
+			return h.dial(ctx)
+		}
+		return hook(ctx, h.dial)
+	}
+}
+
+// onDial makes every dial from now on go through hook.
+func (t *tester) onDial(hook func(ctx context.Context, dial conn.Dial) (*conn.Conn, error)) {
+	t.hook.mu.Lock()
+	defer t.hook.mu.Unlock()
+	t.hook.hook = hook
+}
+
+// dialed keeps the connections that are dialed from now on, so that a test can close them, or say that they are lost.
+func (t *tester) dialed() (closeAll, loseAll func()) {
+	var mu sync.Mutex
+	var all []*conn.Conn
+	var lost atomic.Bool
+	t.onDial(func(ctx context.Context, dial conn.Dial) (*conn.Conn, error) {
+		c, err := dial(ctx)
+		if err == nil {
+			was := lost.Load()
+			c.Lost = func() bool { return !was && lost.Load() }
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, c)
+		}
+		return c, err
+	})
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, c := range all {
+			_ = c.Close()
+		}
+	}, func() { lost.Store(true) }
 }
 
 // start serves h until the test ends and makes a pool before it, of which change may say more.
@@ -41,7 +97,13 @@ func start(t *testing.T, net testnet.Config, h http.HandlerFunc, change func(*Co
 	if change != nil {
 		change(&cfg)
 	}
-	return &tester{T: t, pool: newPool(t, cfg), server: s}
+	hook := new(dialHook)
+	p, err := build(cfg, hook.wrap)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	return &tester{T: t, pool: p, server: s, hook: hook}
 }
 
 func newPool(t testing.TB, cfg Config) *Pool {

@@ -22,6 +22,9 @@ type Options struct {
 	// Sent counts how often a request may have reached its upstream: how often it was given to a connection, without
 	// the times when the upstream said that it had not looked at it. More than once: it was sent again.
 	Sent *atomic.Int64
+
+	fresh bool        // the request is to go over a connection that is opened after it comes
+	taken func(taken) // is called when the request has its connection
 }
 
 type optionsKey struct{}
@@ -32,6 +35,10 @@ func With(ctx context.Context, o Options) context.Context {
 	o.Repeatable = o.Repeatable || had.Repeatable
 	o.Proven = o.Proven || had.Proven
 	o.Background = o.Background || had.Background
+	o.fresh = o.fresh || had.fresh
+	if o.taken == nil {
+		o.taken = had.taken
+	}
 	if o.Header == nil {
 		o.Header = had.Header
 	}
@@ -45,9 +52,6 @@ func optionsOf(ctx context.Context) Options {
 	o, _ := ctx.Value(optionsKey{}).(Options)
 	return o
 }
-
-// wantsProven says whether a request must not go over a connection that a freeze may have broken.
-func (o Options) wantsProven() bool { return o.Proven || !o.Repeatable }
 
 // countSent counts one more request that may have reached the upstream, or one less.
 func (o Options) countSent(n int64) {

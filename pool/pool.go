@@ -27,9 +27,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hashicorp/go-retryablehttp"
-
 	"hearth/internal/clock"
+	"hearth/pool/conn"
 )
 
 // ErrUnknownOutcome occurs when a write may have been carried out although no answer says so: it was sent, and the
@@ -42,7 +41,7 @@ var (
 	// ErrQueueFull occurs when every slot is taken and Config.Queue callers wait already.
 	ErrQueueFull = errors.New("queue full")
 	// ErrClosed occurs after Close.
-	ErrClosed = errors.New("pool closed")
+	ErrClosed = conn.ErrClosed
 	// ErrTooLarge is what a [TooLargeError] wraps.
 	ErrTooLarge = errors.New("answer too large")
 )
@@ -105,41 +104,60 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// validate returns the URL, or all that is wrong.
 func (c Config) validate() (*url.URL, error) {
+	var faults []error
+	fault := func(format string, args ...any) {
+		faults = append(faults, fmt.Errorf("pool %s: "+format, append([]any{c.Name}, args...)...))
+	}
+	name := cmp.Or(c.Variable, "the URL")
 	u, err := url.Parse(c.URL)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("pool %s: the URL cannot be parsed", c.Name) // url.Error repeats the URL, and with it a password
+		fault("%s cannot be parsed", name) // url.Error repeats the URL, and with it a password
 	case u.Scheme != "http" && u.Scheme != "https", u.Host == "":
-		return nil, fmt.Errorf("pool %s: the URL must be http://host or https://host", c.Name)
+		fault("%s must be http://host or https://host", name)
 	case u.User != nil, u.RawQuery != "", u.ForceQuery, u.Fragment != "":
-		return nil, fmt.Errorf("pool %s: the URL must hold no user, query or fragment", c.Name)
-	case c.Size < 0 || c.Queue < 0 || c.Timeout < 0:
-		return nil, fmt.Errorf("pool %s: size, queue and timeout must be positive", c.Name)
+		fault("%s must hold no user, query or fragment", name)
 	}
-	return u, nil
+	for _, n := range []struct {
+		field string
+		value int64
+	}{
+		{"Size", int64(c.Size)}, {"FirstWarm", int64(c.FirstWarm)}, {"Queue", int64(c.Queue)},
+		{"Timeout", int64(c.Timeout)}, {"DialTimeout", int64(c.DialTimeout)}, {"MaxIdle", int64(c.MaxIdle)},
+	} {
+		if n.value < 0 {
+			fault("%s must not be negative", n.field)
+		}
+	}
+	return u, errors.Join(faults...)
 }
 
-// Pool is the connections to one upstream. It is safe for concurrent use.
+// Pool asks one upstream. It is safe for concurrent use.
+//
+// mu guards closed, and that no call is added to calls once it is set. Nothing else happens under mu.
 type Pool struct {
 	cfg    Config
 	base   string // URL without a trailing slash
-	conns  *conns
+	conns  *conn.Conns
+	race   *race
+	chain  http.RoundTripper // retry → redirects → limited → race → sender
 	stats  counters
 	client *http.Client
-	retry  *retryablehttp.Client
 
 	ctx    context.Context //nolint:containedctx // the pool's own life: Close ends it, and with it what is in flight
 	cancel context.CancelCauseFunc
 
-	mu     sync.Mutex     // no call begins once closed is set
-	closed bool           // guarded by mu
-	calls  sync.WaitGroup // calls under way; Add is guarded by mu
-	work   sync.WaitGroup // requests on their way; Add happens within a call
+	mu     sync.Mutex
+	closed bool
+	calls  sync.WaitGroup // calls under way
 }
 
 // New makes a pool. It opens no connection: see [Pool.Warm].
-func New(cfg Config) (*Pool, error) {
+func New(cfg Config) (*Pool, error) { return build(cfg, conn.NewDial) }
+
+func build(cfg Config, newDial func(conn.DialConfig) conn.Dial) (*Pool, error) {
 	u, err := cfg.validate()
 	if err != nil {
 		return nil, err
@@ -147,12 +165,21 @@ func New(cfg Config) (*Pool, error) {
 	cfg = cfg.withDefaults()
 	p := &Pool{cfg: cfg, base: strings.TrimSuffix(u.String(), "/")}
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
-	p.conns = newConns(p.ctx, cfg, dialer(cfg, u, &p.stats))
-	p.retry = p.newRetry()
 	p.client = &http.Client{
 		Transport:     p,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
+	p.conns = conn.New(p.ctx, conn.Config{
+		Dial: newDial(conn.DialConfig{
+			URL: u, HTTP2: cfg.GRPC, Timeout: cfg.DialTimeout, RootCAs: cfg.RootCAs, Sessions: 2 * cfg.Size,
+			Keep: func() bool { return cfg.Pulse.Thaws() >= cfg.KeepFrom }, Counts: &p.stats.dials,
+		}),
+		Pulse: cfg.Pulse, Size: cfg.Size, FirstWarm: cfg.FirstWarm, KeepFrom: cfg.KeepFrom, MaxIdle: cfg.MaxIdle, Shared: cfg.GRPC,
+	})
+	send := &sender{conns: p.conns, answers: cfg.Answers, grpc: cfg.GRPC, pulse: cfg.Pulse, stats: &p.stats}
+	p.race = &race{next: send, pulse: cfg.Pulse, policy: cfg.Policy, stats: &p.stats}
+	slots := &limited{next: p.race, limit: cfg.Limit, stats: &p.stats}
+	p.chain = newRetry(&redirects{next: slots, variable: cfg.Variable}, cfg, &p.stats)
 	return p, nil
 }
 
@@ -168,8 +195,8 @@ func (p *Pool) MaxAnswer() int64 { return p.cfg.Answers.Each() }
 // Client sends its requests through the pool: for libraries that want an *http.Client.
 func (p *Pool) Client() *http.Client { return p.client }
 
-// RoundTrip takes a slot, sends req, reads the whole answer and gives the slot back.
-func (p *Pool) RoundTrip(req *http.Request) (_ *http.Response, err error) {
+// RoundTrip sends req through the chain of links, and ends with Config.Timeout or with the pool. The answer is read whole.
+func (p *Pool) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !p.enter() {
 		return nil, ErrClosed
 	}
@@ -181,29 +208,14 @@ func (p *Pool) RoundTrip(req *http.Request) (_ *http.Response, err error) {
 	ctx, cancel := p.cfg.Pulse.WithTimeout(ctx, p.cfg.Timeout)
 	defer cancel()
 	defer context.AfterFunc(p.ctx, cancel)() //nolint:contextcheck // a call ends with its pool too
-	defer func() {
-		if err != nil {
-			err = cmp.Or(context.Cause(p.ctx), context.Cause(ctx), err) //nolint:contextcheck // the pool's end explains it best
-		}
-	}()
-	if err := p.cfg.Limit.acquire(ctx, &p.stats); err != nil {
-		return nil, err
-	}
-	defer p.cfg.Limit.release()
-	if p.ctx.Err() != nil { // a slot that a call gave back because the pool closes
-		return nil, ErrClosed
-	}
 	out := req.Clone(ctx)
 	maps.Copy(out.Header, optionsOf(ctx).Header)
 	if p.cfg.UserAgent != "" {
 		out.Header.Set("User-Agent", p.cfg.UserAgent)
 	}
-	resp, err := (&retryablehttp.RoundTripper{Client: p.retry}).RoundTrip(out)
+	resp, err := p.chain.RoundTrip(out)
 	if err != nil {
-		if resp != nil { // the answer before it, which the library hands on
-			_ = resp.Body.Close()
-		}
-		return nil, err
+		return nil, cmp.Or(context.Cause(p.ctx), context.Cause(ctx), err) //nolint:contextcheck // the pool's end explains it best
 	}
 	return resp, nil
 }
@@ -224,7 +236,7 @@ func (p *Pool) enter() bool {
 // the errors of all, or when ctx ends; the dials go on then. An HTTP/2 connection serves all requests: it gets a
 // ping instead.
 func (p *Pool) Warm(ctx context.Context) error {
-	n, shared := p.conns.usual()
+	n, shared := p.conns.Usual()
 	if shared {
 		_, err := p.Do(With(ctx, Options{Background: true}), p.cfg.Ping)
 		if _, ok := errors.AsType[*RedirectError](err); ok {
@@ -232,7 +244,7 @@ func (p *Pool) Warm(ctx context.Context) error {
 		}
 		return err
 	}
-	if err := p.conns.warm(ctx, n); err != nil {
+	if err := p.conns.Warm(ctx, n); err != nil {
 		return &Error{Upstream: p.cfg.Name, Address: p.Address(), Err: err}
 	}
 	return nil
@@ -240,13 +252,17 @@ func (p *Pool) Warm(ctx context.Context) error {
 
 // Close refuses new calls, cancels those in flight, closes the connections and returns when all is done.
 func (p *Pool) Close() {
-	p.mu.Lock()
-	p.closed = true
-	p.mu.Unlock()
+	p.leave()
 	p.cancel(ErrClosed)
-	p.conns.close()
+	p.conns.Close()
 	p.calls.Wait()
-	p.work.Wait()
+	p.race.tries.Wait()
+}
+
+func (p *Pool) leave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
 }
 
 // unwrapURLError drops the method and URL that net/http puts before an error: the URL says nothing that the

@@ -10,6 +10,8 @@ import (
 	"net"
 	"strings"
 	"syscall"
+
+	"hearth/pool/conn"
 )
 
 // Address names the upstream's address by the variable that holds it: "HEARTH_WEAVIATE_URL (https://…)".
@@ -36,7 +38,7 @@ func Reason(err error) string {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "connection refused: is the port right?"
-	case errors.Is(err, errClosedAtOnce), has("client conn could not be established"):
+	case errors.Is(err, conn.ErrClosedAtOnce), has("client conn could not be established"):
 		return "it closes connections at once: does it speak TLS, or HTTP/2 where gRPC is expected, as the address says?"
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
 		has("client connection lost"):

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"hearth/internal/testing/testnet"
+	"hearth/pool/conn"
 )
 
 // What answers in another protocol is noticed in one of several ways, as it comes first.
@@ -43,7 +44,7 @@ func TestWhatCannotBeBroughtAboutAtWillIsSaidInPlainWords(t *testing.T) {
 		want string
 	}{
 		{errors.New("http2: client conn could not be established"), "closes connections at once"},
-		{errClosedAtOnce, "closes connections at once"},
+		{conn.ErrClosedAtOnce, "closes connections at once"},
 		{errors.New("http2: client connection lost"), "the connection broke"},
 		{&net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}, "the connection broke"},
 		{&net.OpError{Op: "write", Err: os.NewSyscallError("write", syscall.EPIPE)}, "the connection broke"},

@@ -21,13 +21,25 @@ func (e *RedirectError) Error() string {
 	return fmt.Sprintf("%s redirects (%d) to %s: set it to the address that answers itself", cmp.Or(e.Variable, "the URL"), e.Status, where)
 }
 
-// redirected returns a *RedirectError if resp is a redirect.
-func (p *Pool) redirected(resp *http.Response) error {
+// redirects is the link that makes a redirect a *[RedirectError]. It stands before what net/http makes of redirects, which
+// fails over a Location that cannot be parsed.
+type redirects struct {
+	next     http.RoundTripper
+	variable string // Config.Variable
+}
+
+// RoundTrip sends req to the next link.
+func (r *redirects) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := r.next.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
 	switch resp.StatusCode {
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
-		return &RedirectError{Status: resp.StatusCode, Location: location(resp), Variable: p.cfg.Variable}
+		_ = resp.Body.Close()
+		return nil, &RedirectError{Status: resp.StatusCode, Location: location(resp), Variable: r.variable}
 	}
-	return nil
+	return resp, nil
 }
 
 // location is where a redirect leads, without what may be secret.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"hearth/pool/conn"
 )
 
 // refused says whether err means that the upstream has not looked at a request and never will, as HTTP/2 tells it: by
@@ -43,20 +45,12 @@ func (e streamError) Error() string {
 	return fmt.Sprintf("HTTP/2 stream %d: code %d", e.StreamID, e.Code)
 }
 
-// unsent is the error of a request that was refused. Where there were more at once than the connection takes, the next ones
-// are asked for their limit by one request each.
-func (p *Pool) unsent(ctx context.Context, err error) error {
+// unsent is the error of a request that was refused. Where there were more at once than the connection takes, connections to
+// come are asked for their limit by one request each.
+func (s *sender) unsent(ctx context.Context, err error) error {
 	optionsOf(ctx).countSent(-1)
 	if refusedStream(err) {
-		p.conns.careful()
+		s.conns.Careful()
 	}
-	return &noConnectionError{err}
-}
-
-// careful gives connections to come one request alone until they have carried an answer: before that nobody knows how
-// many they take.
-func (cs *conns) careful() {
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	cs.limited = true
+	return &conn.UnsentError{Err: err}
 }

@@ -291,7 +291,7 @@ func TestAWriteThatTheUpstreamMayHaveTakenIsNotSentAgain(t *testing.T) {
 func TestAConnectionThatTakesNoRequestHasRefusedIt(t *testing.T) {
 	for name, before := range map[string]int{"a new one": 0, "one that was used": 1} {
 		p := start(t, testnet.Config{TLS: true, HTTP2: true}, func(http.ResponseWriter, *http.Request) {}, nil)
-		d, err := p.pool.conns.dial(t.Context())
+		d, err := p.hook.dial(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

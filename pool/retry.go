@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/go-retryablehttp"
 
 	"hearth/internal/guard"
+	"hearth/pool/conn"
 )
 
 const (
@@ -21,46 +22,41 @@ const (
 	retryWaitMax = 500 * time.Millisecond
 )
 
-// tries is the transport that the retrying client sees: it has a RoundTrip method and nothing else, or one
-// cancelled request would close every idle connection.
-type tries func(*http.Request) (*http.Response, error)
+// roundTripperFunc is a function that is a link.
+type roundTripperFunc func(*http.Request) (*http.Response, error)
 
-func (t tries) RoundTrip(req *http.Request) (*http.Response, error) { return t(req) }
+// RoundTrip calls f.
+func (f roundTripperFunc) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-// newRetry makes the retrying client around single tries. The library's defaults would retry any POST, log each
-// failure to stderr and throw the last answer away.
-func (p *Pool) newRetry() *retryablehttp.Client {
-	return &retryablehttp.Client{
+// newRetry makes the link that sends a request to the next one again, after a while, where that is safe and may help. The
+// library's defaults would retry any POST, log each failure to stderr and throw the last answer away.
+func newRetry(next http.RoundTripper, cfg Config, stats *counters) http.RoundTripper {
+	client := &retryablehttp.Client{
 		HTTPClient: &http.Client{
-			Transport:     tries(p.try),
+			Transport:     next,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		RetryWaitMin: retryWaitMin,
 		RetryWaitMax: retryWaitMax,
-		RetryMax:     p.cfg.Retries,
+		RetryMax:     cfg.Retries,
 		CheckRetry:   checkRetry,
 		Backoff:      backoff,
 		ErrorHandler: retryablehttp.PassthroughErrorHandler,
 		RequestLogHook: func(_ retryablehttp.Logger, req *http.Request, attempt int) {
 			if attempt > 0 {
-				p.stats.retries.Add(1)
-				p.cfg.Logger.Debug("retrying", "upstream", p.cfg.Name, "method", req.Method, "attempt", attempt)
+				stats.retries.Add(1)
+				cfg.Logger.Debug("retrying", "upstream", cfg.Name, "method", req.Method, "attempt", attempt)
 			}
 		},
 	}
-}
-
-// try is one exchange. It tells a redirect before net/http does, which fails over a Location that it cannot parse.
-func (p *Pool) try(req *http.Request) (*http.Response, error) {
-	resp, err := p.exchange(req)
-	if err != nil {
-		return nil, err
-	}
-	if err := p.redirected(resp); err != nil {
-		_ = resp.Body.Close()
-		return nil, err
-	}
-	return resp, nil
+	return roundTripperFunc(func(req *http.Request) (*http.Response, error) {
+		resp, err := (&retryablehttp.RoundTripper{Client: client}).RoundTrip(req)
+		if err != nil && resp != nil { // the answer before the error, which the library hands on
+			_ = resp.Body.Close()
+			resp = nil
+		}
+		return resp, err
+	})
 }
 
 // checkRetry retries what is repeatable, and whatever never had a connection.
@@ -69,8 +65,8 @@ func checkRetry(ctx context.Context, resp *http.Response, err error) (bool, erro
 		return false, context.Cause(ctx)
 	}
 	if err != nil {
-		_, unsent := errors.AsType[*noConnectionError](err)
-		return (unsent || optionsOf(ctx).Repeatable) && !final(err), nil
+		_, unsent := errors.AsType[*conn.UnsentError](err)
+		return (unsent || optionsOf(ctx).Repeatable) && !permanent(err), nil
 	}
 	if grpcStatus(resp) == grpcUnavailable {
 		return optionsOf(ctx).Repeatable, nil
@@ -92,11 +88,12 @@ func grpcStatus(resp *http.Response) string {
 	return cmp.Or(resp.Trailer.Get(name), resp.Header.Get(name))
 }
 
-// final says that a failure will be the same next time.
-func final(err error) bool {
+// permanent says that a failure will be the same next time.
+func permanent(err error) bool {
 	_, distrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	_, redirected := errors.AsType[*RedirectError](err)
-	return distrusted || redirected || errors.Is(err, ErrTooLarge) || errors.Is(err, errLonger) || errors.Is(err, guard.ErrPanic)
+	return distrusted || redirected || errors.Is(err, ErrTooLarge) || errors.Is(err, errLonger) ||
+		errors.Is(err, ErrQueueFull) || errors.Is(err, guard.ErrPanic)
 }
 
 // backoff waits as long as the upstream asks for, but never longer than the most, and otherwise doubles with jitter.

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -19,10 +20,11 @@ import (
 	"hearth/internal/clock"
 	"hearth/internal/guard"
 	"hearth/internal/testing/testnet"
+	"hearth/pool/conn"
 )
 
 func TestCheckRetry(t *testing.T) {
-	dial := fmt.Errorf("wrapped: %w", &noConnectionError{errors.New("refused")})
+	dial := fmt.Errorf("wrapped: %w", &conn.UnsentError{Err: errors.New("refused")})
 	cut := &net.OpError{Op: "read", Err: errors.New("reset")}
 	certificate := fmt.Errorf("wrapped: %w", &tls.CertificateVerificationError{Err: errors.New("unknown authority")})
 	for _, tc := range []struct {
@@ -48,6 +50,10 @@ func TestCheckRetry(t *testing.T) {
 		{"a cut connection", 0, cut, true, false},
 		{"an end too soon", 0, io.ErrUnexpectedEOF, true, false},
 		{"a bad certificate", 0, certificate, false, false},
+		{"a full queue", 0, ErrQueueFull, false, false},
+		{"too large an answer", 0, &TooLargeError{}, false, false},
+		{"an answer longer than it says", 0, errLonger, false, false},
+		{"a redirect", 0, &RedirectError{}, false, false},
 		{"a panic", 0, guard.Do(func() error { panic("on purpose") }), false, false},
 	} {
 		var resp *http.Response
@@ -64,6 +70,22 @@ func TestCheckRetry(t *testing.T) {
 		cancel()
 		if again, err := checkRetry(With(ended, Options{Repeatable: true}), resp, tc.err); again || !errors.Is(err, context.Canceled) {
 			t.Errorf("%s, cancelled: %v, %v", tc.name, again, err)
+		}
+	}
+}
+
+func TestAnAnswerOfGRPCSaysWhetherItMayWorkLater(t *testing.T) {
+	for code, later := range map[string]bool{"0": false, "2": false, "5": false, "14": true} {
+		for name, resp := range map[string]*http.Response{
+			"trailers": {StatusCode: http.StatusOK, Trailer: http.Header{"Grpc-Status": {code}}},
+			"headers":  {StatusCode: http.StatusOK, Header: http.Header{"Grpc-Status": {code}}},
+		} {
+			if again, err := checkRetry(With(t.Context(), Options{Repeatable: true}), resp, nil); again != later || err != nil {
+				t.Errorf("status %s in the %s: %v, %v", code, name, again, err)
+			}
+			if again, err := checkRetry(t.Context(), resp, nil); again || err != nil {
+				t.Errorf("status %s in the %s of what may not be repeated: %v, %v", code, name, again, err)
+			}
 		}
 	}
 }
@@ -137,7 +159,7 @@ func TestTheWholeBodyGoesOutWithEveryTry(t *testing.T) {
 	dead := failure(&net.OpError{Op: "read", Err: errors.New("reset")})
 	busy := answer(http.StatusServiceUnavailable, "", "busy")
 	ok := answer(http.StatusOK, "", "done")
-	undialled := failure(&noConnectionError{errors.New("refused")})
+	undialled := failure(&conn.UnsentError{Err: errors.New("refused")})
 	for _, tc := range []struct {
 		name       string
 		script     []func() (*http.Response, error)
@@ -156,7 +178,7 @@ func TestTheWholeBodyGoesOutWithEveryTry(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := &script{answers: tc.script}
 				p := newPool(t, Config{Name: "upstream", URL: "http://127.0.0.1:1"})
-				p.retry.HTTPClient.Transport = s
+				p.chain = newRetry(s, p.cfg, &p.stats)
 				resp, err := p.Do(t.Context(), Request{Method: http.MethodPost, Path: "/", Body: []byte(whole), Repeatable: tc.repeatable})
 				if (err == nil) != (tc.want != "") || err == nil && string(resp.Body) != tc.want {
 					t.Errorf("got %v, %v, want %q", resp, err, tc.want)
@@ -189,10 +211,10 @@ func TestRetriesWaitButNotForLong(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := newPool(t, Config{Name: "upstream", URL: "http://127.0.0.1:1"})
-				p.retry.HTTPClient.Transport = &script{answers: []func() (*http.Response, error){
+				p.chain = newRetry(&script{answers: []func() (*http.Response, error){
 					answer(http.StatusTooManyRequests, tc.after, "first"), answer(http.StatusBadGateway, tc.after, "second"),
 					answer(http.StatusServiceUnavailable, tc.after, "the last word"),
-				}}
+				}}, p.cfg, &p.stats)
 				begun := time.Now()
 				resp, err := p.Do(t.Context(), Request{Method: http.MethodGet, Path: "/"})
 				if took := time.Since(begun); took < tc.least || took > tc.most {
@@ -209,7 +231,7 @@ func TestRetriesWaitButNotForLong(t *testing.T) {
 func TestACallEndsWhileItWaitsToTryAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPool(t, Config{Name: "upstream", URL: "http://127.0.0.1:1", Timeout: 700 * time.Millisecond})
-		p.retry.HTTPClient.Transport = &script{answers: []func() (*http.Response, error){answer(http.StatusServiceUnavailable, "3600", "")}}
+		p.chain = newRetry(&script{answers: []func() (*http.Response, error){answer(http.StatusServiceUnavailable, "3600", "")}}, p.cfg, &p.stats)
 		begun := time.Now()
 		_, err := p.Do(t.Context(), Request{Method: http.MethodGet, Path: "/"})
 		if took := time.Since(begun); took != 700*time.Millisecond || !errors.Is(err, context.DeadlineExceeded) {
@@ -239,7 +261,7 @@ func TestABadCertificateIsNotTriedAgain(t *testing.T) {
 	p := start(t, testnet.Config{TLS: true}, func(http.ResponseWriter, *http.Request) {
 		t.Error("a request reached a server that nobody vouches for")
 	}, func(c *Config) { c.RootCAs = nil })
-	if err := p.fails(t.Context(), Request{Method: http.MethodGet, Path: "/"}); err.Sent || !final(err) {
+	if err := p.fails(t.Context(), Request{Method: http.MethodGet, Path: "/"}); err.Sent || !permanent(err) {
 		t.Errorf("got %+v", err)
 	}
 	p.wantStats(Stats{Dials: 1}, func(s Stats) Stats {
@@ -309,10 +331,110 @@ func TestAFreezeLongerThanTheTimeoutEndsNoCall(t *testing.T) {
 				cfg.Pulse = clock.NewPulse(nil)
 			}
 			p := newPool(t, cfg)
-			p.retry.HTTPClient.Transport = slow(7 * time.Second)
+			p.chain = newRetry(slow(7*time.Second), p.cfg, &p.stats)
 			if _, err := p.Do(t.Context(), Request{Method: http.MethodPost, Path: "/"}); !errors.Is(err, want) {
 				t.Errorf("frozen %v: %v", frozen, err)
 			}
 		})
 	}
+}
+
+// tracked is a body that says when it is closed.
+type tracked struct {
+	io.Reader
+	closed *atomic.Bool
+}
+
+func (b tracked) Close() error {
+	b.closed.Store(true)
+	return nil
+}
+
+func TestAnAnswerThatComesAsItsCallerLeavesIsClosed(t *testing.T) {
+	ctx, leave := context.WithCancel(t.Context())
+	var closed atomic.Bool
+	p := newPool(t, Config{Name: "upstream", URL: "http://127.0.0.1:1"})
+	p.chain = newRetry(roundTripperFunc(func(*http.Request) (*http.Response, error) {
+		leave()
+		return &http.Response{StatusCode: http.StatusOK, Body: tracked{strings.NewReader("late"), &closed}}, nil
+	}), p.cfg, &p.stats)
+	if _, err := p.Do(ctx, Request{Method: http.MethodGet, Path: "/"}); !errors.Is(err, context.Canceled) || !closed.Load() {
+		t.Errorf("got %v, closed: %v", err, closed.Load())
+	}
+}
+
+func TestAHeadIsRepeatable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(t, Config{Name: "upstream", URL: "http://127.0.0.1:1"})
+		for method, want := range map[string]int{http.MethodGet: 3, http.MethodHead: 3, http.MethodPost: 1, http.MethodDelete: 1} {
+			s := &script{answers: []func() (*http.Response, error){failure(errBroken)}}
+			p.chain = newRetry(s, p.cfg, &p.stats)
+			if _, err := p.Do(t.Context(), Request{Method: method, Path: "/"}); err == nil || len(s.bodies) != want {
+				t.Errorf("%s: %d tries, %v", method, len(s.bodies), err)
+			}
+		}
+	})
+}
+
+// Another call proceeds meanwhile, though there is one slot for all.
+func TestACallThatWaitsToTryAgainHoldsNoSlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(t, Config{Name: "upstream", URL: "http://127.0.0.1:1", Size: 1})
+		var asked []string
+		next := roundTripperFunc(func(req *http.Request) (*http.Response, error) {
+			if p.Stats().InUse != 1 {
+				t.Error("a request goes out without a slot")
+			}
+			asked = append(asked, req.URL.Path)
+			if req.URL.Path == "/busy" && len(asked) == 1 {
+				return answer(http.StatusServiceUnavailable, "1", "")()
+			}
+			return answer(http.StatusOK, "", "")()
+		})
+		p.chain = newRetry(&limited{next: next, limit: p.cfg.Limit, stats: &p.stats}, p.cfg, &p.stats)
+		busy := make(chan error)
+		go func() { _, err := p.Do(t.Context(), Request{Method: http.MethodGet, Path: "/busy"}); busy <- err }()
+		synctest.Wait()
+		if n := p.Stats().InUse; n != 0 {
+			t.Errorf("%d slots are in use while nothing is on its way", n)
+		}
+		begun := time.Now()
+		if _, err := p.Do(t.Context(), Request{Method: http.MethodPost, Path: "/other"}); err != nil || time.Since(begun) > 0 {
+			t.Errorf("the other call: %v after %v", err, time.Since(begun))
+		}
+		if err := <-busy; err != nil {
+			t.Error(err)
+		}
+		if got := strings.Join(asked, " "); got != "/busy /other /busy" {
+			t.Errorf("asked: %s", got)
+		}
+	})
+}
+
+// What is asked for again may find a queue that is full by now: the call ends then, and says that it may have arrived.
+func TestACallThatFindsTheQueueFullWhenItTriesAgainEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(t, Config{Name: "upstream", URL: "http://127.0.0.1:1", Size: 1, Queue: 1, Timeout: time.Minute})
+		next := roundTripperFunc(func(req *http.Request) (*http.Response, error) {
+			optionsOf(req.Context()).countSent(1)
+			if req.URL.Path == "/busy" {
+				return answer(http.StatusServiceUnavailable, "1", "")()
+			}
+			time.Sleep(10 * time.Second)
+			return answer(http.StatusOK, "", "")()
+		})
+		p.chain = newRetry(&limited{next: next, limit: p.cfg.Limit, stats: &p.stats}, p.cfg, &p.stats)
+		var others sync.WaitGroup
+		go func() {
+			time.Sleep(time.Millisecond)
+			for range 2 { // one has the slot, the other waits
+				others.Go(func() { _, _ = p.Do(t.Context(), Request{Method: http.MethodPost, Path: "/slow"}) })
+			}
+		}()
+		_, err := p.Do(t.Context(), Request{Method: http.MethodGet, Path: "/busy"})
+		if e, ok := errors.AsType[*Error](err); !ok || !e.Sent || !errors.Is(err, ErrQueueFull) {
+			t.Errorf("got %v", err)
+		}
+		others.Wait()
+	})
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"hearth/client/wire"
+	"hearth/pool/conn"
 )
 
 // Stats are the statistics of a pool, as the API shows them.
@@ -15,12 +16,12 @@ type Stats = wire.PoolStats
 // Stats returns the statistics up to now.
 func (p *Pool) Stats() Stats {
 	c := &p.stats
-	open, idle := p.conns.counts()
+	open, idle := p.conns.Counts()
 	return Stats{
 		Size: p.cfg.Size, Open: open, Idle: idle, InUse: p.cfg.Limit.inUse(), Queue: int(p.cfg.Limit.waiting.Load()),
 		Requests: c.requests.Load(), Failures: c.failures.Load(), Retries: c.retries.Load(),
-		Dials: c.dials.Load(), DialErrors: c.dialErrors.Load(), Reused: c.reused.Load(), Races: c.races.Load(), Replays: c.replays.Load(),
-		Handshakes: c.handshakes.Load(), Resumed: c.resumed.Load(),
+		Dials: c.dials.Dials.Load(), DialErrors: c.dials.Errors.Load(), Reused: c.reused.Load(), Races: c.races.Load(), Replays: c.replays.Load(),
+		Handshakes: c.dials.Handshakes.Load(), Resumed: c.dials.Resumed.Load(),
 		Waits: c.waits.Load(), Rejected: c.rejected.Load(), WaitMS: ms(time.Duration(c.waited.Load())),
 		RoundTrip: quantiles(c.roundTrips.sorted()),
 	}
@@ -58,38 +59,39 @@ func Together(pools ...*Pool) Stats {
 }
 
 type counters struct {
-	requests, failures, retries, dials, dialErrors, reused atomic.Int64
-	races, replays                                         atomic.Int64
-	handshakes, resumed, waits, rejected, waited           atomic.Int64
-	roundTrips                                             window
+	dials                               conn.DialCounts
+	requests, failures, retries, reused atomic.Int64
+	races, replays                      atomic.Int64
+	waits, rejected, waited             atomic.Int64
+	roundTrips                          ring
 }
 
-// window keeps the last observations. It is safe for concurrent use.
-type window struct {
+// ring keeps the last observations. It is safe for concurrent use.
+type ring struct {
 	mu    sync.Mutex
 	last  [512]time.Duration // guarded by mu
 	count int64              // guarded by mu
 }
 
-func (w *window) add(d time.Duration) {
-	w.mu.Lock()
-	w.last[w.count%int64(len(w.last))] = d
-	w.count++
-	w.mu.Unlock()
+func (r *ring) add(d time.Duration) {
+	r.mu.Lock()
+	r.last[r.count%int64(len(r.last))] = d
+	r.count++
+	r.mu.Unlock()
 }
 
 // sorted returns the last observations, the least first, and how many there were in all.
-func (w *window) sorted() ([]time.Duration, int64) {
-	w.mu.Lock()
-	seen, count := slices.Clone(w.last[:min(w.count, int64(len(w.last)))]), w.count
-	w.mu.Unlock()
+func (r *ring) sorted() ([]time.Duration, int64) {
+	r.mu.Lock()
+	seen, count := slices.Clone(r.last[:min(r.count, int64(len(r.last)))]), r.count
+	r.mu.Unlock()
 	slices.Sort(seen)
 	return seen, count
 }
 
 // median of the last observations; 0 if there are none.
-func (w *window) median() time.Duration {
-	seen, _ := w.sorted()
+func (r *ring) median() time.Duration {
+	seen, _ := r.sorted()
 	if len(seen) == 0 {
 		return 0
 	}

@@ -13,13 +13,14 @@ import (
 
 func TestTheStatisticsAddUp(t *testing.T) {
 	p := start(t, testnet.Config{TLS: true}, func(http.ResponseWriter, *http.Request) {}, nil)
+	closeAll, _ := p.dialed()
 	counts := func(s Stats) Stats { s.RoundTrip, s.WaitMS = wire.Quantiles{Count: s.RoundTrip.Count}, 0; return s }
 	for range 4 {
 		p.get("/")
 	}
 	p.wantStats(Stats{Size: 5, Open: 1, Idle: 1, Requests: 4, Dials: 1, Reused: 3, Handshakes: 1, RoundTrip: wire.Quantiles{Count: 4}}, counts)
 
-	closeAll(p.pool.conns.open)
+	closeAll()
 	eventually(t, "none is open", func() bool { return p.pool.Stats().Open == 0 })
 	p.get("/")
 	p.get("/")
@@ -56,7 +57,7 @@ func TestWaitingIsCountedInTimeToo(t *testing.T) {
 
 func TestQuantilesAreOfTheLastObservations(t *testing.T) {
 	for _, n := range []int{0, 1, 2, 3, 10, 101, 511, 512, 513, 2000} {
-		var w window
+		var w ring
 		var all []time.Duration
 		for range n {
 			d := rand.N(10 * time.Second)

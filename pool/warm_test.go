@@ -9,11 +9,12 @@ import (
 	"testing"
 
 	"hearth/internal/testing/testnet"
+	"hearth/pool/conn"
 )
 
 func (t *tester) warm(n int) {
 	t.Helper()
-	if err := t.pool.conns.warm(t.Context(), n); err != nil {
+	if err := t.pool.conns.Warm(t.Context(), n); err != nil {
 		t.Errorf("Warm(%d): %v", n, err)
 	}
 }
@@ -34,8 +35,8 @@ func TestWarmingOpensAsManyConnectionsAsAskedFor(t *testing.T) {
 func TestWarmingOpensThemAtTheSameTime(t *testing.T) {
 	const n = 4
 	p := start(t, testnet.Config{TLS: true}, func(http.ResponseWriter, *http.Request) {}, func(c *Config) { c.Size = n })
-	dial, here, all := p.pool.conns.dial, atomic.Int64{}, make(chan struct{})
-	p.pool.conns.dial = func(ctx context.Context) (*dialed, error) {
+	here, all := atomic.Int64{}, make(chan struct{})
+	p.onDial(func(ctx context.Context, dial conn.Dial) (*conn.Conn, error) {
 		if here.Add(1) == n {
 			close(all)
 		}
@@ -45,7 +46,7 @@ func TestWarmingOpensThemAtTheSameTime(t *testing.T) {
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
-	}
+	})
 	p.warm(n)
 	p.wantStats(Stats{Handshakes: n, Open: n, Idle: n}, func(s Stats) Stats {
 		return Stats{Requests: s.Requests, Handshakes: s.Handshakes, Open: s.Open, Idle: s.Idle}
@@ -92,14 +93,14 @@ func TestAConnectionThatCannotBeOpenedLeavesTheOthers(t *testing.T) {
 	const n = 4
 	p := start(t, testnet.Config{}, func(http.ResponseWriter, *http.Request) {}, func(c *Config) { c.Size = n })
 	refused := errors.New("refused")
-	dial, dials := p.pool.conns.dial, atomic.Int64{}
-	p.pool.conns.dial = func(ctx context.Context) (*dialed, error) {
+	dials := atomic.Int64{}
+	p.onDial(func(ctx context.Context, dial conn.Dial) (*conn.Conn, error) {
 		if dials.Add(1) == 1 {
 			return nil, refused
 		}
 		return dial(ctx)
-	}
-	if err := p.pool.conns.warm(t.Context(), n); !errors.Is(err, refused) {
+	})
+	if err := p.pool.conns.Warm(t.Context(), n); !errors.Is(err, refused) {
 		t.Errorf("got %v", err)
 	}
 	p.wantStats(Stats{Dials: n - 1, Open: n - 1, Idle: n - 1}, connections)
@@ -110,15 +111,15 @@ func TestAConnectionThatCannotBeOpenedLeavesTheOthers(t *testing.T) {
 func TestWarmingEndsWithItsContextAndItsDialsGoOn(t *testing.T) {
 	const n = 3
 	p := start(t, testnet.Config{}, func(http.ResponseWriter, *http.Request) {}, nil)
-	dial, begun, goOn := p.pool.conns.dial, make(chan struct{}, n), make(chan struct{})
-	p.pool.conns.dial = func(ctx context.Context) (*dialed, error) {
+	begun, goOn := make(chan struct{}, n), make(chan struct{})
+	p.onDial(func(ctx context.Context, dial conn.Dial) (*conn.Conn, error) {
 		begun <- struct{}{}
 		<-goOn
 		return dial(ctx)
-	}
+	})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- p.pool.conns.warm(ctx, n) }()
+	go func() { ended <- p.pool.conns.Warm(ctx, n) }()
 	for range n {
 		<-begun
 	}

@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// cached returns the folder name of the cache, made by build if it is missing. One process at a time builds a name. A
-// build that does not end well leaves nothing behind under that name.
+// cached returns a folder of the cache by its name. If it is missing, build makes it: one process at a time, and a build that
+// fails leaves no folder of that name.
 func cached(name string, build func(dir string) error) (string, error) {
 	base := os.Getenv("HEARTH_E2E_CACHE")
 	if base == "" {
@@ -35,7 +35,7 @@ func makeOnce(dir string, build func(dir string) error) error {
 	if err != nil {
 		return err
 	}
-	defer lock.Close() // which unlocks
+	defer lock.Close() // this unlocks it
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
 		return fmt.Errorf("lock: %w", err)
 	}

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// writeCertificates writes ca.pem, cert.pem and key.pem to dir: an authority made for the occasion, whose own key is
-// forgotten, and its certificate for 127.0.0.1 and localhost.
+// writeCertificates writes ca.pem, cert.pem and key.pem to dir: a new authority, whose own key is not kept, and a certificate
+// of it for 127.0.0.1 and localhost.
 func writeCertificates(dir string) error {
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

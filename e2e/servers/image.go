@@ -19,8 +19,7 @@ func image(ctx context.Context) (string, error) {
 	return imageWith(ctx, newestOdoo)
 }
 
-// imageWith returns the folder with Debian, PostgreSQL and a version of Odoo. Its name follows from the version and the
-// script that makes it.
+// imageWith returns the folder with Debian, PostgreSQL and a version of Odoo. A change of chroot.sh makes a new one.
 func imageWith(ctx context.Context, odoo string) (string, error) {
 	if err := supported(); err != nil {
 		return "", err
@@ -41,7 +40,7 @@ func chroot(args ...string) *exec.Cmd {
 	return exec.Command("/bin/sh", append([]string{"-c", chrootScript, "chroot.sh"}, args...)...)
 }
 
-// supported says why this machine can run no image.
+// supported is an error if this machine cannot run an image.
 func supported() error {
 	reason := ""
 	switch {

@@ -14,15 +14,15 @@ import (
 //go:embed nginx.conf
 var nginxConf string
 
-// NginxConfig says what nginx stands before.
+// NginxConfig says which servers are behind nginx.
 type NginxConfig struct {
 	Weaviate     string // base URL, or empty for none
 	WeaviateGRPC string // likewise
 	Odoo         string // likewise
-	HTTP2        bool   // offer HTTP/2 beside HTTP/1.1 also where no gRPC is
+	HTTP2        bool   // offer HTTP/2 on the ports without gRPC too
 }
 
-// Nginx is a running nginx that ends TLS, one port for each server behind it, with keep-alive on both sides.
+// Nginx is a running nginx that terminates TLS, with a port for each server behind it and keep-alive on both sides.
 type Nginx struct {
 	CAFile          string // the PEM file to trust
 	WeaviateURL     string
@@ -101,7 +101,7 @@ func StartNginx(ctx context.Context, dir string, config NginxConfig) (*Nginx, er
 	return n, nil
 }
 
-// Stop ends nginx and cuts its connections.
+// Stop kills nginx, which ends its connections.
 func (n *Nginx) Stop() {
 	n.stop(0)
 }

@@ -45,7 +45,7 @@ func TestNginxServesBothPortsOfWeaviateOverTLS(t *testing.T) {
 	}
 	transport.CloseIdleConnections()
 	if _, err := search(t.Context(), client, n.WeaviateGRPCURL, "", message, 10); err == nil {
-		t.Error("nginx answers after its end")
+		t.Error("nginx answers after it was killed")
 	}
 	if err := n.Restart(t.Context()); err != nil {
 		t.Fatal(err)

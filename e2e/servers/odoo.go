@@ -16,17 +16,17 @@ import (
 //go:embed odoo.sh
 var odooScript string
 
-// newestOdoo is the version that is started unless HEARTH_E2E_ODOO says another: 14.
+// newestOdoo is the version that is started unless HEARTH_E2E_ODOO is 14.
 const newestOdoo = "19"
 
-// Odoo is a running Odoo with its own PostgreSQL: base with demo data, in English and Spanish, two workers, no scheduled
-// jobs. It closes each connection after one answer; keep-alive is nginx's part.
+// Odoo is a running Odoo with its own PostgreSQL: the module base with demo data in English and Spanish, two workers and no
+// scheduled jobs. It closes each connection after one answer; nginx keeps those of its clients alive.
 type Odoo struct {
 	URL      string
 	Version  string // "19" or "14"
 	DB       string
 	Login           // the administrator, in English
-	Employee Login  // without any rights to administer, in Spanish
+	Employee Login  // without the rights of an administrator, in Spanish
 	Log      string // the file
 
 	process *process
@@ -95,12 +95,12 @@ func StartOdoo(ctx context.Context, dir string) (*Odoo, error) {
 	return o, nil
 }
 
-// Stop ends Odoo and its PostgreSQL at once; what was written is lost with the copy.
+// Stop kills Odoo and its PostgreSQL.
 func (o *Odoo) Stop() {
 	o.process.stop(0)
 }
 
-// answers asks what needs the database and the key. Odoo 14 has JSON-RPC alone, whose errors come with a 200 too.
+// answers makes a call that needs the database and the key. Odoo 14 has only JSON-RPC, whose errors come with a 200.
 func (o *Odoo) answers(ctx context.Context) error {
 	args, err := json.Marshal([]any{o.DB, o.UID, o.APIKey, "res.users", "context_get", []any{}})
 	if err != nil {

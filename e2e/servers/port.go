@@ -7,8 +7,8 @@ import (
 	"strconv"
 )
 
-// freePorts returns n consecutive loopback ports on which nobody listens. They are below the range from which the
-// kernel takes ports for connections, so none is lost to one before its server listens.
+// freePorts returns n consecutive loopback ports on which nobody listens. They are below the range from which the kernel
+// takes ports for connections, so that no connection takes one before the server listens.
 func freePorts(n int) ([]int, error) {
 	for range 1000 {
 		var ports []int

@@ -21,8 +21,8 @@ type process struct {
 	exited chan struct{}
 }
 
-// start starts cmd with its output in the file log. With isolated, cmd becomes pid 1 of namespaces of its own, and
-// whatever it starts ends with it.
+// start starts cmd with its output in the file log. If isolated, cmd is pid 1 in namespaces of its own, and all that it starts
+// ends with it.
 func start(name string, cmd *exec.Cmd, log string, isolated bool) (*process, error) {
 	out, err := os.Create(log)
 	if err != nil {
@@ -36,12 +36,12 @@ func start(name string, cmd *exec.Cmd, log string, isolated bool) (*process, err
 	started := make(chan error, 1)
 	go func() {
 		defer close(p.exited)
-		// The kernel ends the child with the thread that started it, so that thread has to wait for it.
+		// The kernel kills the child when the thread that started it ends, so this thread waits for the child.
 		runtime.LockOSThread()
 		err := cmd.Start()
 		started <- err
 		if err == nil {
-			_ = cmd.Wait() // why it ended is in its log
+			_ = cmd.Wait() // its log says why it ended
 		}
 	}()
 	err = <-started
@@ -68,7 +68,7 @@ func (p *process) ready(ctx context.Context, probe func(context.Context) error) 
 		select {
 		case <-tick.C:
 		case <-p.exited:
-			return fmt.Errorf("servers: %s ended at once, its log ends:\n%s", p.name, tail(p.log))
+			return fmt.Errorf("servers: %s ended before it was ready; its log ends:\n%s", p.name, tail(p.log))
 		case <-ctx.Done():
 			p.stop(0)
 			return fmt.Errorf("servers: %s is not ready: %w: %w, its log ends:\n%s", p.name, ctx.Err(), err, tail(p.log))
@@ -76,7 +76,7 @@ func (p *process) ready(ctx context.Context, probe func(context.Context) error) 
 	}
 }
 
-// stop ends the process, by SIGTERM if it has that much grace, and returns when it and all it started have ended.
+// stop ends the process and returns when it has ended: with SIGTERM first if there is a grace, and then with SIGKILL.
 func (p *process) stop(grace time.Duration) {
 	if grace > 0 {
 		_ = p.cmd.Process.Signal(syscall.SIGTERM)
@@ -89,7 +89,7 @@ func (p *process) stop(grace time.Duration) {
 	<-p.exited
 }
 
-// restartable is a server that may be killed, and started again where it was.
+// restartable is a server that may be killed and started again at its address.
 type restartable struct {
 	*process
 	start func(context.Context) (*process, error) // returns once it is ready
@@ -101,7 +101,7 @@ func startRestartable(ctx context.Context, start func(context.Context) (*process
 	return r, err
 }
 
-// Kill is kill -9. It returns once the server is gone, and all that it started.
+// Kill is kill -9. It returns when the server has ended.
 func (r *restartable) Kill() error {
 	r.stop(0)
 	return nil
@@ -134,7 +134,7 @@ func run(ctx context.Context, name string, cmd *exec.Cmd, log string, isolated b
 	return nil
 }
 
-// get is a probe that wants a 200 from req.
+// get is a probe: it succeeds if the answer is a 200.
 func get(client *http.Client, req *http.Request) error {
 	res, err := client.Do(req)
 	if err != nil {

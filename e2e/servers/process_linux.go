@@ -2,8 +2,8 @@ package servers
 
 import "syscall"
 
-// attributes puts the child in a process group of its own, out of the terminal's reach, so that Stop decides the order
-// of ending; and, isolated, in namespaces of its own, whose mounts do not reach this one.
+// attributes puts the child into a process group of its own: an interrupt from the terminal does not reach it, and Stop decides
+// what ends first. If isolated, it is in namespaces of its own, and its mounts are not visible outside.
 func attributes(isolated bool) *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if isolated {

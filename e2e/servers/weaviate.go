@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// WeaviateVersion is the version that is started where none is asked for: one folder of ../weaviate each.
+// WeaviateVersion is the version that is started by default. Each folder of ../weaviate is a version that can be.
 const WeaviateVersion = "1.39.3"
 
 const weaviateModule = "github.com/weaviate/weaviate"
@@ -40,8 +40,7 @@ type Weaviate struct {
 	GRPCURL string
 	Log     string // the file
 
-	// Keys of Config.Users, empty for anonymous access: a root user's, Hearth's, and one of a user without any role, who is
-	// named [Stranger].
+	// The keys of a root user, of Hearth, and of [Stranger], who has no role. They are empty without WeaviateConfig.Users.
 	AdminKey, Key, StrangerKey string
 
 	restartable
@@ -81,7 +80,7 @@ func StartWeaviate(ctx context.Context, dir string, config WeaviateConfig) (*Wea
 		"CLUSTER_ADVERTISE_ADDR=127.0.0.1",
 		"RAFT_BOOTSTRAP_EXPECT=1",
 		fmt.Sprint("GRPC_PORT=", ports[1]),
-		// In each pair the second is the first plus one: a node on localhost takes that for granted of its peers.
+		// In each pair the second is the first plus one: a node on localhost assumes that of its peers.
 		fmt.Sprint("CLUSTER_GOSSIP_BIND_PORT=", ports[2]),
 		fmt.Sprint("CLUSTER_DATA_BIND_PORT=", ports[3]),
 		fmt.Sprint("RAFT_PORT=", ports[4]),
@@ -141,32 +140,32 @@ func (w *Weaviate) Stop() {
 	w.stop(15 * time.Second)
 }
 
-// buildWeaviate builds the server into tmp from a copy of its source, in which the listeners that take every interface
-// and have no setting for it take the loopback.
+// buildWeaviate builds the server into tmp from a copy of its source. In the copy, listeners on all interfaces that no setting
+// can change listen on the loopback.
 func buildWeaviate(ctx context.Context, version, tmp string) error {
 	e2e, err := command(ctx, ".", "go", "list", "-m", "-f", "{{.Dir}}", "hearth/e2e")
 	if err != nil {
 		return fmt.Errorf("only from a folder of hearth/e2e: %w", err)
 	}
-	rooms := filepath.Join(strings.TrimSpace(string(e2e)), "weaviate")
-	room := filepath.Join(rooms, version)
-	if _, err := os.Stat(room); err != nil {
-		return fmt.Errorf("no Weaviate of this version can be built: %w; each folder of %s is one that can", err, rooms)
+	versions := filepath.Join(strings.TrimSpace(string(e2e)), "weaviate")
+	module := filepath.Join(versions, version)
+	if _, err := os.Stat(module); err != nil {
+		return fmt.Errorf("no Weaviate of this version can be built: %w; each folder of %s is one that can", err, versions)
 	}
-	answer, err := command(ctx, room, "go", "mod", "download", "-json", weaviateModule)
+	answer, err := command(ctx, module, "go", "mod", "download", "-json", weaviateModule)
 	if err != nil {
 		return err
 	}
-	var module struct{ Version, Dir string }
-	if err := json.Unmarshal(answer, &module); err != nil {
+	var source struct{ Version, Dir string }
+	if err := json.Unmarshal(answer, &source); err != nil {
 		return err
 	}
-	if module.Version != "v"+version {
-		return fmt.Errorf("weaviate/%s/go.mod has %s", version, module.Version)
+	if source.Version != "v"+version {
+		return fmt.Errorf("weaviate/%s/go.mod has %s", version, source.Version)
 	}
 
 	src := filepath.Join(tmp, "src")
-	if err := os.CopyFS(src, os.DirFS(module.Dir)); err != nil {
+	if err := os.CopyFS(src, os.DirFS(source.Dir)); err != nil {
 		return err
 	}
 	for _, name := range []string{
@@ -180,7 +179,7 @@ func buildWeaviate(ctx context.Context, version, tmp string) error {
 	}
 	mod := filepath.Join(tmp, "build.mod")
 	for from, to := range map[string]string{"go.mod": mod, "go.sum": filepath.Join(tmp, "build.sum")} {
-		text, err := os.ReadFile(filepath.Join(room, from))
+		text, err := os.ReadFile(filepath.Join(module, from))
 		if err != nil {
 			return err
 		}
@@ -188,10 +187,10 @@ func buildWeaviate(ctx context.Context, version, tmp string) error {
 			return err
 		}
 	}
-	if _, err := command(ctx, room, "go", "mod", "edit", "-replace="+weaviateModule+"="+src, mod); err != nil {
+	if _, err := command(ctx, module, "go", "mod", "edit", "-replace="+weaviateModule+"="+src, mod); err != nil {
 		return err
 	}
-	_, err = command(ctx, room, "go", "build", "-modfile="+mod, "-trimpath", "-ldflags=-s -w",
+	_, err = command(ctx, module, "go", "build", "-modfile="+mod, "-trimpath", "-ldflags=-s -w",
 		"-o", filepath.Join(tmp, "weaviate-server"), weaviateModule+"/cmd/weaviate-server")
 	if err != nil {
 		return err

@@ -23,7 +23,7 @@ func startWeaviate(t *testing.T, config WeaviateConfig) *Weaviate {
 	return w
 }
 
-// supportedHere skips, with E2E=optional, what this machine cannot run.
+// supportedHere skips the test, with E2E=optional, if this machine cannot run the server.
 func supportedHere(t *testing.T, err error) {
 	t.Helper()
 	if errors.Is(err, ErrUnsupported) && os.Getenv("E2E") == "optional" {
@@ -34,7 +34,7 @@ func supportedHere(t *testing.T, err error) {
 	}
 }
 
-// admin does what only an administrator may.
+// admin makes a call as an administrator.
 func (w *Weaviate) admin(t *testing.T, method, path, body string) {
 	t.Helper()
 	if _, err := w.rest(t.Context(), w.AdminKey, method, path, body); err != nil {
@@ -81,7 +81,7 @@ func h2c(t *testing.T) *http.Client {
 // place is a class, or a tenant of one.
 type place struct{ class, tenant string }
 
-// use does in a place what Hearth does, and joins what was refused.
+// use makes the calls that Hearth makes in a place, and joins their errors.
 func (w *Weaviate) use(t *testing.T, key string, in place) error {
 	t.Helper()
 	const id = "6f1d7c34-4d1c-4c63-9c0b-3a0f2f0f4b11"
@@ -125,7 +125,7 @@ func TestWeaviateIsSetUpAsAsked(t *testing.T) {
 			if _, err := w.rest(t.Context(), w.AdminKey, http.MethodPost, "/v1/schema", vectorized); (err == nil) != config.Vectorizers {
 				t.Errorf("a class with a vectorizer: %v", err)
 			}
-			// What was made is there after a restart.
+			// The class is there after a restart.
 			if err := w.Kill(); err != nil {
 				t.Fatal(err)
 			}

@@ -14,7 +14,7 @@ import (
 	"strings"
 )
 
-// Stranger is a user of the server's own settings, without any role.
+// Stranger is a user without any role.
 const Stranger = "stranger"
 
 // Classes are a class of messages and one of mutes, or patterns of their names: * is any text.
@@ -23,8 +23,8 @@ type Classes struct{ Message, Mute string }
 // GuideClasses are the classes that docs/weaviate.md names, which are Hearth's defaults.
 func GuideClasses() Classes { return Classes{"Message", "ChatStatus"} }
 
-// makeUser runs the commands by which docs/weaviate.md makes Hearth's user, with the rights for these classes in place of
-// those that the guide names, and returns the user's key.
+// makeUser runs the commands of docs/weaviate.md that make Hearth's user, with rights for these classes instead of those in the
+// guide, and returns the user's key.
 func (w *Weaviate) makeUser(ctx context.Context, classes []Classes) (key string, err error) {
 	guide, err := readGuide(ctx)
 	if err != nil {
@@ -56,7 +56,7 @@ type guide struct{ user, role, assign guideCommand }
 // guideCommand is a POST.
 type guideCommand struct{ path, body string }
 
-// readGuide reads the commands out of the guide. A command of any other form than these is an error.
+// readGuide reads the commands of the guide, which must have this form.
 func readGuide(ctx context.Context) (g guide, err error) {
 	root, err := command(ctx, ".", "go", "list", "-m", "-f", "{{.Dir}}", "hearth")
 	if err != nil {
@@ -105,7 +105,7 @@ func (w *Weaviate) asAdmin(ctx context.Context, c guideCommand) ([]byte, error) 
 	return w.rest(ctx, w.AdminKey, http.MethodPost, c.path, c.body)
 }
 
-// rest makes a call under a key, or under none.
+// rest makes a call with a key, or with none if key is empty.
 func (w *Weaviate) rest(ctx context.Context, key, method, path, body string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, method, w.URL+path, strings.NewReader(body))
 	if err != nil {

@@ -33,7 +33,7 @@ func permissions(t *testing.T) []permission {
 	return role.Permissions
 }
 
-// permit gives the stranger these permissions and no other.
+// permit gives the stranger these permissions and no others.
 func (w *Weaviate) permit(t *testing.T, permissions []permission) {
 	t.Helper()
 	role, err := json.Marshal(map[string]any{"name": "tried", "permissions": permissions})
@@ -87,7 +87,7 @@ func TestTenantsAndAliasesNeedTheRightsThatTheGuideNames(t *testing.T) {
 		t.Errorf("the schema of an alias is %s: %v", schema, err)
 	}
 
-	made := []place{{"ChatStatus", "one"}, {"ChatStatus", "new"}} // there already, or not
+	made := []place{{"ChatStatus", "one"}, {"ChatStatus", "new"}} // one exists
 	for _, in := range made {
 		if err := w.use(t, w.Key, in); err == nil || !strings.Contains(err.Error(), "create_tenants") {
 			t.Errorf("with the guide's role, where tenants are made, %v: %v", in, err)

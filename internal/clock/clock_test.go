@@ -31,6 +31,65 @@ func TestTheClockThatSaysMoreCounts(t *testing.T) {
 	}
 }
 
+func TestTheMachinesClocksAreTwo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		now := System()
+		then := now()
+		if !then.Wall.Equal(time.Now()) || then.Wall != then.Wall.Round(0) { // else it would be compared by the monotonic one
+			t.Errorf("the wall clock says %v at %v", then.Wall, time.Now())
+		}
+		time.Sleep(time.Minute)
+		if got := now(); got.Mono-then.Mono != time.Minute || got.Wall.Sub(then.Wall) != time.Minute {
+			t.Errorf("a minute is %v and %v", got.Mono-then.Mono, got.Wall.Sub(then.Wall))
+		}
+		for name, p := range map[string]*Pulse{"NewPulse": NewPulse(nil), "Awake": Awake()} {
+			then := p.Now()
+			time.Sleep(time.Minute)
+			if got := p.Now(); got.Mono-then.Mono != time.Minute || got.Wall.Sub(then.Wall) != time.Minute {
+				t.Errorf("%s: a minute is %v and %v", name, got.Mono-then.Mono, got.Wall.Sub(then.Wall))
+			}
+		}
+	})
+}
+
+func TestAnAwakeProcessIsNeverFrozen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := Awake()
+		freeze := p.After(0)
+		time.Sleep(1000 * time.Hour)
+		if n := p.Thaws(); n != 0 {
+			t.Errorf("%d freezes", n)
+		}
+		select {
+		case <-freeze:
+			t.Error("a freeze is told")
+		default:
+		}
+	})
+}
+
+func TestAFreezeIsToldToWhoeverWaitsForIt(t *testing.T) {
+	h := &hands{Instant{Wall: time.Unix(1000, 0)}}
+	p := NewPulse(func() Instant { return h.Instant })
+	told := func(freeze <-chan struct{}) bool {
+		select {
+		case <-freeze:
+			return true
+		default:
+			return false
+		}
+	}
+	first := p.After(0)
+	if told(first) {
+		t.Error("a freeze is told before there was one")
+	}
+	h.pass(Gap, 0)
+	p.Now()
+	if second := p.After(1); !told(first) || !told(p.After(0)) || told(second) {
+		t.Errorf("told of the first: %v, after it: %v, of the second: %v", told(first), told(p.After(0)), told(second))
+	}
+}
+
 // hands are clocks that a test sets.
 type hands struct{ Instant }
 
@@ -76,10 +135,15 @@ func TestNothingGetsYoungerThanItIs(t *testing.T) {
 		{"frozen, and the monotonic clock stands still", time.Minute, 0, time.Minute},
 		{"the wall clock is set forward", time.Second + time.Hour, time.Second, time.Second},
 		{"frozen again", time.Minute, 0, time.Minute},
+		{"both clocks are set back", -time.Hour, -time.Hour, 0},
 	} {
 		h.pass(step.wall, step.mono)
 		passed += step.true
-		if got := p.Now().Since(then); got < passed {
+		now := p.Now()
+		if !now.Wall.Equal(h.Wall) {
+			t.Errorf("%s: the wall clock says %v, not %v", step.what, now.Wall, h.Wall)
+		}
+		if got := now.Since(then); got < passed {
 			t.Errorf("%s: %v old after %v", step.what, got, passed)
 		}
 	}
@@ -116,6 +180,55 @@ func TestABeatingPulseTellsOfFreezesAndNotOfIdleness(t *testing.T) {
 		}
 		cancel()
 		<-done
+	})
+}
+
+func TestFreezesDuringACallAreToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var lag atomic.Int64 // of the wall clock
+		system := System()
+		p := NewPulse(func() Instant {
+			now := system()
+			now.Wall = now.Wall.Add(time.Duration(lag.Load()))
+			return now
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		told, goOn, done := 0, make(chan struct{}), make(chan struct{})
+		go func() { defer close(done); p.Run(ctx, func() { told++; <-goOn }) }()
+		for range 5 { // the first is being told
+			lag.Add(int64(time.Minute))
+			p.Thaws()
+			synctest.Wait()
+		}
+		for range 3 {
+			select {
+			case goOn <- struct{}{}:
+			case <-time.After(time.Minute):
+			}
+			synctest.Wait()
+		}
+		cancel()
+		<-done
+		if told != 2 {
+			t.Errorf("told %d times of 5 freezes, 4 of them during the first call", told)
+		}
+	})
+}
+
+func TestATimeoutThatIsCancelledEndsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		parent, leave := context.WithCancel(t.Context())
+		ctx, cancel := Awake().WithTimeout(parent, time.Minute)
+		cancel()
+		if !errors.Is(context.Cause(ctx), context.Canceled) {
+			t.Errorf("cancelled: %v", context.Cause(ctx))
+		}
+		ctx, cancel = Awake().WithTimeout(parent, time.Minute)
+		defer cancel()
+		leave()
+		if !errors.Is(context.Cause(ctx), context.Canceled) {
+			t.Errorf("the parent is cancelled: %v", context.Cause(ctx))
+		}
 	})
 }
 

@@ -43,6 +43,15 @@ func TestWhatDoesNotPanicIsLeftAlone(t *testing.T) {
 	}
 }
 
+func TestAResultComesWithItsError(t *testing.T) {
+	if got, err := guard.Get(func() (int, error) { return 7, io.EOF }); got != 7 || err != io.EOF { //nolint:errorlint // the very same
+		t.Errorf("got %v, %v", got, err)
+	}
+	if got, err := guard.Get(func() (int, error) { thrower("boom"); return 7, nil }); got != 0 || !errors.Is(err, guard.ErrPanic) {
+		t.Errorf("of a panic came %v, %v", got, err)
+	}
+}
+
 func TestAllWaitsForAllAndAPanicIsAnErrorOfIt(t *testing.T) {
 	ended := false
 	err := guard.All(

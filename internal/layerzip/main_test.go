@@ -3,6 +3,8 @@ package main
 import (
 	"archive/zip"
 	"bytes"
+	"debug/elf"
+	"encoding/binary"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -54,12 +56,12 @@ func TestALayerDependsOnNamesAndContentsOnly(t *testing.T) {
 		"tests/test_client.py", "hearth/tests/test_x.py", "hearth/__pycache__/client.cpython-311.pyc", "old.pyc", ".DS_Store", ".cache/x.py",
 		"hearth.egg-info/PKG-INFO",
 	}
-	binary := build(t, "amd64")
+	extension := build(t, "amd64")
 	var archives [][]byte
 	for _, date := range []time.Time{time.Unix(1e9, 0), time.Unix(2e9, 0)} {
 		out := filepath.Join(t.TempDir(), "new", "layer.zip")
 		var printed strings.Builder
-		err := run([]string{"-o", out, "-arch", "x86_64", "-extension", binary, "-python", tree(t, files, date)}, &printed)
+		err := run([]string{"-o", out, "-arch", "x86_64", "-extension", extension, "-python", tree(t, files, date)}, &printed)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -97,6 +99,22 @@ func TestALayerDependsOnNamesAndContentsOnly(t *testing.T) {
 	}
 }
 
+// dynamic is a copy of a binary that asks for a dynamic loader.
+func dynamic(t *testing.T, static string) string {
+	t.Helper()
+	body, err := os.ReadFile(static)
+	if err != nil {
+		t.Fatal(err)
+	}
+	firstHeader := binary.LittleEndian.Uint64(body[32:])
+	binary.LittleEndian.PutUint32(body[firstHeader:], uint32(elf.PT_INTERP))
+	path := filepath.Join(t.TempDir(), "hearth")
+	if err := os.WriteFile(path, body, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 func TestALayerIsRefused(t *testing.T) {
 	amd64, arm64 := build(t, "amd64"), build(t, "arm64")
 	python := tree(t, []string{"hearth/__init__.py"}, time.Unix(1e9, 0))
@@ -111,6 +129,8 @@ func TestALayerIsRefused(t *testing.T) {
 		{"wants -o", []string{"-extension", amd64, "-python", python}},
 		{"unknown architecture", []string{"-o", "x", "-arch", "amd64", "-extension", amd64, "-python", python}},
 		{"is for EM_AARCH64", []string{"-o", "x", "-arch", "x86_64", "-extension", arm64, "-python", python}},
+		{"is dynamically linked", []string{"-o", "x", "-arch", "x86_64", "-extension", dynamic(t, amd64), "-python", python}},
+		{"no arguments", []string{"-o", "x", "-arch", "x86_64", "-extension", amd64, "-python", python, "more"}},
 		{"bad magic number", []string{"-o", "x", "-arch", "arm64", "-extension", filepath.Join(python, "hearth/__init__.py"), "-python", python}},
 		{"no files", []string{"-o", "x", "-arch", "arm64", "-extension", arm64, "-python", t.TempDir()}},
 		{"not a regular file", []string{"-o", "x", "-arch", "arm64", "-extension", arm64, "-python", linked}},

@@ -97,7 +97,7 @@ func (s *stage) run(ctx context.Context, root, overlay string, timeout time.Dura
 	defer func() { _ = os.RemoveAll(tmp) }()
 	ctx, cancel := context.WithTimeout(ctx, timeout+5*time.Minute) // A build takes time too.
 	defer cancel()
-	args := []string{"test", "-vet=off", "-failfast", "-count=1", "-timeout", timeout.String()}
+	args := []string{"test", "-vet=off", "-failfast", "-count=1", "-ldflags=-s", "-timeout", timeout.String()}
 	cmd := exec.CommandContext(ctx, "go", append(args, s.args...)...)
 	cmd.Dir = root
 	// In GOFLAGS the overlay reaches the tests that build the binary as well.

@@ -120,7 +120,7 @@ func (t *trial) add(m mistake, o outcome, how string, err error) {
 		fmt.Fprintf(t.out, "noticed: %s: %s\n", m.where(), how)
 	case missed:
 		t.all.missed, f.missed = t.all.missed+1, f.missed+1
-		fmt.Fprintf(t.out, "NOT NOTICED: %s\n", m.where())
+		fmt.Fprintf(t.out, "NOT NOTICED: %s\n", m)
 		t.missed = append(t.missed, m.String())
 	case explained:
 		t.all.explained, f.explained = t.all.explained+1, f.explained+1

@@ -88,7 +88,6 @@ class Transport:
         body: Optional[bytes],
         deadline: float,
     ) -> Reply:
-        connection.reusable = False
         try:
             return connection.exchange(method, target, {**fields, **self._token}, body, deadline)
         finally:

@@ -104,8 +104,13 @@ class Calls(TestCase):
         self.assertEqual("max-stale=9", seen.headers["cache-control"])
 
     def test_preprocess_tells_the_sidecar_the_clients_timeout(self):
-        self.client(timeout=2.5).preprocess("c", "hi", "route")
-        self.assertEqual(2500, self.hearth.seen[-1].json["timeout_ms"])
+        for timeout, timeout_ms in ((2.5, 2500), (5000, 900_000)):
+            self.client(timeout=timeout).preprocess("c", "hi", "route")
+            self.assertEqual(timeout_ms, self.hearth.seen[-1].json["timeout_ms"])
+        with mock.patch("hearth._transport.Transport.request", side_effect=HearthError(0, "stop")) as request:
+            with self.assertRaises(HearthError):
+                self.client(timeout=0.0001).preprocess("c", "hi", "route")
+            self.assertIn(b'"timeout_ms":1}', request.call_args[0][3])
 
     def test_preprocess_waits_a_little_longer_than_the_sidecar(self):
         with mock.patch("hearth._transport.Transport.request", side_effect=HearthError(0, "stop")) as request:
@@ -222,7 +227,7 @@ class Calls(TestCase):
         self.assertEqual("ok 👍 ?", seen.json["text"])
 
     def test_a_header_cannot_be_smuggled_in(self):
-        for header in ("no-cache\r\nX-Evil: 1", "\n", "\ud83d", "ä", 5, b"no-cache"):
+        for header in ("no-cache\r\nX-Evil: 1", "\n", "\t", "no\0", "\x7f", "\ud83d", "ä", 5, b"no-cache"):
             with self.assertRaises(HearthError) as caught:
                 self.client().history("c", cache_control=header)
             self.assertEqual("cache_control", caught.exception.field)
@@ -326,12 +331,19 @@ class Errors(TestCase):
         self.assertEqual(("num_messages", None, False), (error.field, error.upstream, error.retryable))
         self.assertEqual("400 Bad Request: too many (field num_messages)", str(error))
 
+    def test_the_replys_own_status_counts(self):
+        error = self.fails(Answer({"title": "Busy", "status": 200, "retryable": 1}, 503))
+        self.assertEqual((503, "503 Busy", False), (error.status, str(error), error.retryable))
+        error = HearthError.of_problem({"status": 404, "detail": "d"})
+        self.assertEqual((404, "404 Error: d"), (error.status, str(error)))
+
     def test_what_is_no_problem_report(self):
         for answer, expected in (
             (Answer(b"<h1>\noops</h1>", 500, "text/html"), (500, "500 Internal Server Error: <h1> oops</h1>")),
             (Answer(b"", 503), (503, "503 Service Unavailable")),
             (Answer(b"[1]", 404), (404, "404 Not Found: [1]")),
             (Answer(b"\xff\xfe", 302), (302, "302 Found: \ufffd\ufffd")),
+            (Answer(b"a" * 1000, 500), (500, f"500 Internal Server Error: {'a' * 300}")),
         ):
             with self.subTest(expected):
                 error = self.fails(answer)
@@ -354,6 +366,12 @@ class Errors(TestCase):
     def test_null_is_an_empty_list(self):
         self.hearth.answers.append(Answer({"relevant_messages": None}))
         self.assertEqual([], self.client().relevant("c", "t"))
+        self.hearth.answers.append(Answer({"models": None}))
+        self.assertEqual({}, self.client().odoo_models())
+
+    def test_nothing_is_an_empty_reply(self):
+        self.hearth.answers.append(Answer(b"", 200))
+        self.assertEqual({}, self.client().set_mute("c", True))
 
     def test_a_write_that_failed_in_part_says_why_of_the_first(self):
         stored, lost = {"id": "1", "outcome": "stored"}, {"id": "3", "outcome": "unknown"}

@@ -1,6 +1,7 @@
 """Tasks side by side: results, failures, time limits, and what hangs."""
 
 import contextvars
+import queue
 import subprocess
 import sys
 import threading
@@ -113,6 +114,24 @@ class Executor(unittest.TestCase):
         self.let_go()
         self.assertIsNone(result["a"], "a result that came too late was still put in")
 
+    def test_the_deadline_is_the_calls_and_not_each_results(self):
+        """Three tasks that end at 0.8, 1.6 and 2.4 of the timeout."""
+        clock = mock.Mock()
+        clock.monotonic.return_value = 100.0
+
+        class Results(queue.Queue):
+            def get(self, block=True, timeout=None):
+                result = super().get(timeout=10)
+                if timeout < 8:
+                    raise queue.Empty
+                clock.monotonic.return_value += 8
+                return result
+
+        with mock.patch.multiple(executor, Queue=Results, time=clock), self.assertLogs("hearth", "ERROR"):
+            runner = ParallelExecutor(1)
+            self.assertEqual([1, None, None], runner.execute_with_timeout([lambda: 1, lambda: 2, lambda: 3], 10))
+        self.assertEqual({1, 2}, set(runner.errors))
+
     def test_what_has_not_begun_in_time_never_does(self):
         begun = []
         with self.assertLogs("hearth", "ERROR"):
@@ -133,6 +152,24 @@ class Executor(unittest.TestCase):
             self.let_go()
             self.assertEqual([1], runner.execute_with_timeout([lambda: 1], 10))
 
+    def test_all_executors_together_have_128_threads_at_most(self):
+        with mock.patch.object(executor, "_slots", threading.BoundedSemaphore(executor.MAX_THREADS)):
+            for _ in range(2):
+                with self.assertLogs("hearth", "ERROR"):
+                    ParallelExecutor(100).execute_with_timeout([self.hang] * 100, 0.02)
+            self.assertEqual(128, len(self.threads()))
+            self.let_go()
+
+    def test_two_tasks_start_two_threads_at_most(self):
+        with mock.patch.object(executor, "_start", wraps=executor._start) as start:
+            ParallelExecutor(5).execute([lambda: 1] * 2)
+        self.assertEqual(2, start.call_args[0][0])
+
+    def test_a_batch_has_no_deadline(self):
+        with mock.patch.object(executor, "_run", return_value=({0: 1}, {})) as run:
+            self.assertEqual([1], ParallelExecutor(3).execute_batch(str, [1], 1))
+        self.assertEqual((3, None), run.call_args[0][1:])
+
     def test_a_deadline_that_is_over_at_once_does_not_block(self):
         runner, ended = ParallelExecutor(1), threading.Event()
 
@@ -143,7 +180,7 @@ class Executor(unittest.TestCase):
             ended.set()
 
         threading.Thread(target=call, daemon=True).start()
-        self.assertTrue(ended.wait(20))
+        self.assertTrue(ended.wait(120))
 
     def test_a_task_waits_for_a_thread_until_the_deadline(self):
         with mock.patch.object(executor, "_slots", threading.BoundedSemaphore(1)):

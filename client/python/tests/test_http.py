@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 import unittest
+from unittest import mock
 
 from hearth import _http
 from hearth._http import BadReply, Connection
@@ -44,6 +45,7 @@ class Connections(unittest.TestCase):
             ("204", b"HTTP/1.1 204 No Content\r\n\r\n", False, (204, b"", True)),
             ("304 with a length", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", False, (304, b"", True)),
             ("chunks", CHUNKED + b"1;x=y\r\nh\r\nA\r\n0123456789\r\n0\r\nT: 1\r\n\r\n", False, (200, b"h0123456789", True)),
+            ("chunks and a length", CHUNKED[:-2] + b"Content-Length: 1\r\n\r\n2\r\nhi\r\n0\r\n\r\n", False, (200, b"hi", True)),
             ("to the end", b"HTTP/1.1 200 OK\r\n\r\nhi", True, (200, b"hi", False)),
             ("close", b"HTTP/1.1 200 OK\r\nConnection: Close\r\nContent-Length: 2\r\n\r\nhi", False, (200, b"hi", False)),
             ("1.0", b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi", False, (200, b"hi", False)),
@@ -85,13 +87,30 @@ class Connections(unittest.TestCase):
                 self.exchange(reply)
 
     def test_endless_heads_are_refused(self):
-        connection, peer = self.connect()
-        writer = threading.Thread(target=self.flood, args=(peer, b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * (_http.MAX_HEAD // 3)))
-        writer.start()
-        with self.assertRaises(BadReply):
-            connection.exchange("GET", "/", {}, None, time.monotonic() + 5)
-        connection.close()
-        writer.join()
+        for reply in (
+            b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * (_http.MAX_HEAD // 3),
+            CHUNKED + b"0" * (_http.MAX_HEAD * 2),
+        ):
+            connection, peer = self.connect()
+            writer = threading.Thread(target=self.flood, args=(peer, reply))
+            writer.start()
+            with self.assertRaises(BadReply):
+                connection.exchange("GET", "/", {}, None, time.monotonic() + 5)
+            connection.close()
+            writer.join()
+
+    def test_a_body_may_have_so_many_bytes_and_no_more(self):
+        ok = b"HTTP/1.1 200 OK\r\n"
+        with mock.patch.object(_http, "MAX_BODY", 10):
+            for name, framed in (
+                ("length", lambda body: ok + b"Content-Length: %d\r\n\r\n" % len(body) + body),
+                ("chunks", lambda body: CHUNKED + b"6\r\n%s\r\n%x\r\n%s\r\n0\r\n\r\n" % (body[:6], len(body) - 6, body[6:])),
+                ("to the end", lambda body: ok + b"\r\n" + body),
+            ):
+                with self.subTest(name):
+                    self.assertEqual(b"0123456789", self.exchange(framed(b"0123456789"), end=True)[1].body)
+                    with self.assertRaisesRegex(BadReply, "too large"):
+                        self.exchange(framed(b"0123456789a"), end=True)
 
     @staticmethod
     def flood(peer, data):

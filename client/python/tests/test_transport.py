@@ -101,7 +101,13 @@ class Token(TestCase):
 
     def test_goes_only_to_who_speaks_http(self):
         os.environ["HEARTH_TOKEN"] = "s3cret"
-        for greeting in (b"+PONG\r\n", b"HTTP/1.1 huh\r\n\r\n", b"HTTP/1.1 200 OK\r\nServer: hearth\r\n\r\n", b""):
+        for greeting in (
+            b"+PONG\r\n",
+            b"HTTP/1.1 huh\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nServer: hearth\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nServer: hearth\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            b"",
+        ):
             with self.subTest(greeting), socket.create_server(("127.0.0.1", 0)) as listener:
                 os.environ["HEARTH_ADDR"] = "127.0.0.1:%d" % listener.getsockname()[1]
                 heard = []
@@ -363,6 +369,15 @@ class Owners(TestCase):
                         hearth._transport._check_owner(sock)
 
 
+def in_threads(count, call):
+    """Makes a call in so many threads at once, and waits for all of them."""
+    threads = [threading.Thread(target=call) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
 class Repetition(TestCase):
     safe = {
         "history": lambda c: c.history("c"),
@@ -429,6 +444,22 @@ class Repetition(TestCase):
         self.assertEqual(1, client.odoo_call("res.partner", "write", [[1], {"name": "x"}]))
         self.assertEqual(2, len(self.hearth.seen))
 
+    def test_the_second_try_goes_over_a_connection_of_its_own(self):
+        client, both = self.client(), threading.Barrier(2)
+
+        def meet(seen):
+            both.wait(10)
+            return Answer()
+
+        self.hearth.answers += [meet, meet]
+        in_threads(2, lambda: client.mute("c"))
+        self.assertEqual(2, len(client._transport._idle))
+        self.hearth.answers.append(DROP)
+        client.mute("c")
+        *earlier, last = (seen.connection for seen in self.hearth.seen)
+        self.assertEqual(3, len(earlier))
+        self.assertNotIn(last, earlier)
+
     def test_an_error_is_an_answer(self):
         self.hearth.answers.append(Answer({"retryable": True}, 503))
         with self.assertRaises(HearthError):
@@ -456,23 +487,79 @@ class Timeouts(TestCase):
         self.hearth.default = wait
 
     def test_of_the_client_and_of_the_call(self):
-        self.hang()
         for arguments, call in (
             ({"timeout": 0.1}, lambda c: c.mute("c")),
             ({}, lambda c: c.mute("c", timeout=0.1)),
         ):
+            client = self.client(**arguments)
+            self.hearth.default = Answer()
+            client.mute("warm", timeout=10)
+            self.hang()
+            self.hearth.seen.clear()
             start = time.monotonic()
             with self.assertRaisesRegex(HearthError, "No reply in time.*0.1 s") as caught:
-                call(self.client(**arguments))
+                call(client)
             self.assertLess(time.monotonic() - start, 5)
             self.assertEqual((0, True), (caught.exception.status, caught.exception.retryable))
-        self.assertEqual(2, len(self.hearth.seen), "a call that timed out was made again")
+            self.assertEqual(1, len(self.hearth.seen), "a call that timed out was made again")
 
-    def test_a_late_odoo_call_may_have_taken_effect(self):
-        self.hang()
-        with self.assertRaisesRegex(HearthError, "not known") as caught:
-            self.client().odoo_call("m", "write", timeout=0.1)
-        self.assertFalse(caught.exception.retryable)
+    def test_of_the_call_bounds_the_search_for_hearth_too(self):
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            os.environ["HEARTH_ADDR"] = "127.0.0.1:%d" % silent.getsockname()[1]
+            start = time.monotonic()
+            with self.assertRaisesRegex(HearthError, "timed out"):
+                self.client(connect_timeout=60).mute("c", timeout=0.1)
+            self.assertLess(time.monotonic() - start, 10)
+
+    def test_hold_from_the_callers_call_on(self):
+        """Neither the wait for a slot nor a second try begins anew."""
+        clock = mock.Mock()
+        clock.monotonic.return_value = 100.0
+        deadlines = []
+
+        class Slots:
+            def acquire(self, timeout):
+                clock.monotonic.return_value += 3
+                return True
+
+            def release(self):
+                pass
+
+        def exchange(connection, method, target, fields, body, deadline):
+            deadlines.append(deadline)
+            clock.monotonic.return_value += 3
+            if len(deadlines) == 1:
+                raise ConnectionResetError
+            return hearth._http.Reply(200, "OK", {}, b"{}")
+
+        def dial(deadline):
+            deadlines.append(deadline)
+            return mock.Mock(touched=True)
+
+        transport = hearth._transport.Transport([], None, 1.0, 1)
+        transport._slots, transport._exchange, transport._dial = Slots(), exchange, dial
+        transport._take = lambda: mock.Mock(touched=True)
+        with mock.patch.object(hearth._transport, "time", clock):
+            transport.request("GET", "/", {}, None, 10.0, True)
+        self.assertEqual([110.0] * 3, deadlines)
+
+    def test_hold_for_a_request_that_nobody_reads(self):
+        left, right = socket.socketpair()
+        self.addCleanup(right.close)
+        outcome = []
+
+        def send():
+            try:
+                connection = hearth._http.Connection(left, "localhost")
+                connection.exchange("POST", "/", {}, bytes(64 << 20), time.monotonic() + 0.1)
+            except OSError as problem:
+                outcome.append(type(problem))
+
+        sender = threading.Thread(target=send, daemon=True)
+        sender.start()
+        sender.join(10)
+        self.assertEqual([socket.timeout], outcome)
+        left.close()
 
     def test_hold_for_a_reply_that_comes_drop_by_drop(self):
         left, right = socket.socketpair()
@@ -516,6 +603,23 @@ class Pool(TestCase):
         for _ in range(10):
             client.mute("c")
         self.assertEqual(1, self.hearth.opened)
+
+    def test_a_request_over_tcp_is_not_held_back_for_an_acknowledgement(self):
+        client = self.client()
+        client.mute("c")
+        (connection,) = client._transport._idle
+        self.assertTrue(connection._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    def test_has_16_connections_by_default(self):
+        client, sixteen = self.client(), threading.Barrier(16)
+
+        def meet(seen):
+            sixteen.wait(20)
+            return Answer()
+
+        self.hearth.default = meet
+        in_threads(64, lambda: client.mute("c"))
+        self.assertEqual((16, 64), (self.hearth.opened, len(self.hearth.seen)))
 
     def test_many_threads(self):
         """Each gets its own reply, over no more connections than allowed."""

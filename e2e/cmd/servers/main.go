@@ -1,6 +1,6 @@
-// Command servers runs a Weaviate, an Odoo and nginx before both, prints one line of JSON that says where they are, and
-// serves until SIGINT or SIGTERM. The "env" of the line is what a Hearth needs to talk to them through nginx. Weaviate has keys,
-// roles and no GraphQL: the classes of the default settings have to be made with "weaviate_admin_key" in place of Hearth's own.
+// Command servers runs a Weaviate, an Odoo and an nginx in front of both, until SIGINT or SIGTERM. It prints one line of JSON
+// that says where they are; "env" in it has the settings with which Hearth reaches them through nginx. Weaviate has keys and
+// roles and no GraphQL, and Hearth's key has no right to make classes: run hearth schema with "weaviate_admin_key" instead.
 package main
 
 import (
@@ -38,7 +38,7 @@ func serve(ctx context.Context, http2, open bool) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 
-	log.Print("starting; the first time, Weaviate and Odoo take some minutes to make")
+	log.Print("starting; the first time, it takes minutes to build Weaviate and to install Odoo")
 	config := servers.WeaviateConfig{Vectorizers: true}
 	if !open {
 		config.Users = []servers.Classes{servers.GuideClasses(), {Message: contract.MessageClasses, Mute: contract.MuteClasses}}

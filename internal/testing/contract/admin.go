@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"hearth/client"
+	"hearth/client/wire"
 )
 
 // cacheNumbers is /debug/cache, or one resource of it.
@@ -30,7 +31,7 @@ func (s *suite) administration(t *testing.T) {
 	t.Run("DELETE /v1/cache drops a chat, a model, or everything", s.dropping)
 	t.Run("/debug/cache adds up", s.numbers)
 	t.Run("/debug/pools has the documented shape", s.pools)
-	t.Run("/healthz and /readyz tell who is there", s.readiness)
+	t.Run("/readyz says which upstreams are reached", s.readiness)
 	t.Run("a call whose upstream is not configured says which variable is missing", s.unconfigured)
 	t.Run("a configuration that is wrong is refused with every fault", func(t *testing.T) {
 		out, err := s.tryCommand(t, []string{"HEARTH_ADDR=0.0.0.0:2774", "HEARTH_WORKERS=many", "HEARTH_TTL_MUTE=1", "HEARTH_ODOO_PROTOCOL=soap"})
@@ -45,7 +46,7 @@ func (s *suite) administration(t *testing.T) {
 	})
 }
 
-// fill reads everything that can be held of two chats and two models.
+// fill reads everything that can be cached of two chats and two models.
 func (s *suite) fill(t testing.TB, h *hearth) {
 	t.Helper()
 	for _, chat := range []string{"drop one", "drop two"} {
@@ -182,43 +183,36 @@ func (s *suite) pools(t *testing.T) {
 	if raw["weaviate"], err = json.Marshal(both); err != nil {
 		t.Fatal(err)
 	}
-	for name, size := range map[string]int64{"weaviate": 3, "weaviate.grpc": 3, "weaviate.rest": 3, "odoo": 2} {
+	for name, size := range map[string]int{"weaviate": 3, "weaviate.grpc": 3, "weaviate.rest": 3, "odoo": 2} {
 		fields := wantKeys(t, name, raw[name], statistics...)
 		wantKeys(t, name+".round_trip_ms", fields["round_trip_ms"], "count", "max", "p50", "p90", "p99")
-		var n struct {
-			Size, Open, Idle, Dials, Requests, Reused, Failures int64
-			RoundTrip                                           map[string]float64 `json:"round_trip_ms"`
-		}
+		var n wire.PoolStats
 		if err := json.Unmarshal(raw[name], &n); err != nil {
 			t.Fatal(err)
 		}
 		q := n.RoundTrip
-		if n.Size != size || n.Open < 1 || n.Open > size || n.Idle != n.Open || n.Requests < 2 || n.Reused < 1 && name != "weaviate.rest" || n.Dials < n.Open || n.Failures != 0 ||
-			q["count"] < 2 || q["p50"] <= 0 || q["p50"] > q["p90"] || q["p90"] > q["p99"] || q["p99"] > q["max"] {
+		if n.Size != size || n.Open < 1 || n.Open > size || n.Idle != n.Open || n.Requests < 2 || n.Reused < 1 && name != "weaviate.rest" || n.Dials < int64(n.Open) || n.Failures != 0 ||
+			q.Count < 2 || q.P50 <= 0 || q.P50 > q.P90 || q.P90 > q.P99 || q.P99 > q.Max {
 			t.Errorf("%s: %s", name, raw[name])
 		}
 	}
 }
 
 func (s *suite) readiness(t *testing.T) {
-	type state struct{ State, Detail string }
-	type readiness struct {
-		Ready     bool             `json:"ready"`
-		Upstreams map[string]state `json:"upstreams"`
-	}
+	type state = client.UpstreamState
 	h := s.start(t)
-	eventually(t, s.patience(), "both upstreams are reached", func() bool { return h.get(t, "/readyz").status == http.StatusOK })
-	got := want[readiness](t, h.get(t, "/readyz"), http.StatusOK)
+	eventually(t, patience, "both upstreams are reached", func() bool { return h.get(t, "/readyz").status == http.StatusOK })
+	got := want[client.Readiness](t, h.get(t, "/readyz"), http.StatusOK)
 	if !got.Ready || got.Upstreams["weaviate"] != (state{State: "reached"}) || got.Upstreams["odoo"] != (state{State: "reached"}) || len(got.Upstreams) != 2 {
 		t.Errorf("/readyz is %+v", got)
 	}
-	got = want[readiness](t, s.start(t, weaviateAt("http://"+freeAddress(t))...).get(t, "/readyz"), http.StatusServiceUnavailable)
+	got = want[client.Readiness](t, s.start(t, weaviateAt("http://"+freeAddress(t))...).get(t, "/readyz"), http.StatusServiceUnavailable)
 	if got.Ready || got.Upstreams["weaviate"].State != "not reached" {
 		t.Errorf("without Weaviate, /readyz is %+v", got)
 	}
 	alone := s.start(t, noOdoo()...)
-	eventually(t, s.patience(), "Weaviate alone is enough where Odoo is not configured", func() bool { return alone.get(t, "/readyz").status == http.StatusOK })
-	got = want[readiness](t, alone.get(t, "/readyz"), http.StatusOK)
+	eventually(t, patience, "Weaviate alone is enough where Odoo is not configured", func() bool { return alone.get(t, "/readyz").status == http.StatusOK })
+	got = want[client.Readiness](t, alone.get(t, "/readyz"), http.StatusOK)
 	if got.Upstreams["odoo"].State != "not configured" || !strings.Contains(got.Upstreams["odoo"].Detail, "HEARTH_ODOO_URL") {
 		t.Errorf("without Odoo, /readyz is %+v", got)
 	}

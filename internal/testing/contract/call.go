@@ -26,8 +26,8 @@ type reply struct {
 
 func (r reply) String() string { return fmt.Sprintf("%d %.2000s", r.status, r.body) }
 
-// try makes a call. The body is sent as it is if it is a string, else as JSON; headers are names and values, of which
-// an empty value takes a header away. A name that comes again is one more line.
+// try makes a call. A body that is a string is sent as it is, any other as JSON. headers are names and their values: an empty
+// value removes the header, and a name that is repeated adds a line.
 func (h *hearth) try(ctx context.Context, method, path string, body any, headers ...string) (reply, error) {
 	var content io.Reader
 	switch b := body.(type) {
@@ -42,7 +42,7 @@ func (h *hearth) try(ctx context.Context, method, path string, body any, headers
 		content = bytes.NewReader(encoded)
 	}
 	raw := h.url + path
-	if _, err := url.Parse(raw); err != nil || !strings.HasPrefix(path, "/") { // to be sent as it is
+	if _, err := url.Parse(raw); err != nil || !strings.HasPrefix(path, "/") { // the path is sent as it is
 		raw = h.url
 	}
 	req, err := http.NewRequestWithContext(ctx, method, raw, content)
@@ -81,7 +81,7 @@ func (h *hearth) try(ctx context.Context, method, path string, body any, headers
 	return reply{resp.StatusCode, resp.Header, got}, err
 }
 
-// do makes a call that must be answered, whatever the answer.
+// do makes a call that must be answered, with any status.
 func (h *hearth) do(t testing.TB, method, path string, body any, headers ...string) reply {
 	t.Helper()
 	r, err := h.try(t.Context(), method, path, body, headers...)
@@ -101,7 +101,7 @@ func (h *hearth) post(t testing.TB, path string, body any, headers ...string) re
 	return h.do(t, http.MethodPost, path, body, headers...)
 }
 
-// parse reads a reply of a known status and a known shape: fields that the shape lacks are faults.
+// parse reads a reply that must have the status and the shape: a field that the shape lacks is a fault.
 func parse[T any](r reply, status int) (v T, err error) {
 	if r.status != status {
 		return v, fmt.Errorf("answered %v, want %d", r, status)
@@ -138,7 +138,7 @@ func wantProblem(t testing.TB, r reply, status int) client.Problem {
 		t.Errorf("the problem is incomplete: %v", r)
 	}
 	if strings.Contains(string(r.body), "Traceback") || strings.Contains(string(r.body), "goroutine ") {
-		t.Errorf("the problem tells of the inside: %v", r)
+		t.Errorf("the problem shows internals: %v", r)
 	}
 	return p
 }
@@ -175,6 +175,11 @@ func (h *hearth) relevant(t testing.TB, chat string, body map[string]any) []clie
 	return want[client.Relevant](t, h.post(t, chatPath(chat, "relevant"), body), http.StatusOK).RelevantMessages
 }
 
+func (h *hearth) preprocess(t testing.TB, body map[string]any, headers ...string) client.Preprocess {
+	t.Helper()
+	return want[client.Preprocess](t, h.post(t, "/v1/preprocess", body, headers...), http.StatusOK)
+}
+
 func (h *hearth) muted(t testing.TB, chat string) client.Mute {
 	t.Helper()
 	return want[client.Mute](t, h.get(t, chatPath(chat, "mute")), http.StatusOK)
@@ -189,6 +194,9 @@ func (h *hearth) call(t testing.TB, model, method string, args []any, kwargs map
 	t.Helper()
 	return h.post(t, "/v1/odoo/call", client.Call{Model: model, Method: method, Args: args, Kwargs: kwargs}, headers...)
 }
+
+// side is the role of a chat's message i when its two sides speak in turn.
+func side(i int) client.Role { return []client.Role{"user", "assistant"}[i%2] }
 
 // contents are what messages say, in their order.
 func contents(messages []client.Message) []string {

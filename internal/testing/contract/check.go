@@ -57,14 +57,14 @@ func (s *suite) checkProposesFields(t *testing.T) {
 			"chatId,speaker,text,createdAt", "chatId,paused,until",
 		},
 	} {
-		message, mute, env := s.makePlain(t, fmt.Sprint("K", i), plain{c.message, c.mute}, nil)
+		message, mute, env := s.makeClassesOf(t, fmt.Sprint("K", i), classTypes{c.message, c.mute}, nil)
 		classes := []string{"HEARTH_MESSAGE_CLASS=" + message, "HEARTH_MUTE_CLASS=" + mute}
 		fields, mutes := "HEARTH_MESSAGE_FIELDS="+c.messageSet, "HEARTH_MUTE_FIELDS="+c.muteSet
 		s.wantCheck(t, false, classes, message, fields, mutes)
 		s.wantCheck(t, false, env, message, fields, mutes)
 		s.wantCheck(t, true, append(classes, fields, mutes), "weaviate: ok", "the class is empty")
 	}
-	message, _, env := s.makePlain(t, "KNo", plain{map[string]string{"a": "text", "b": "int"}, newPlain().mute}, nil)
+	message, _, env := s.makeClassesOf(t, "KNo", classTypes{map[string]string{"a": "text", "b": "int"}, plainTypes().mute}, nil)
 	s.wantCheck(t, false, env, message, "HEARTH_MESSAGE_FIELDS", "a, b")
 }
 
@@ -82,7 +82,7 @@ func (s *suite) checkCountsRoles(t *testing.T) {
 		{[]any{"user", "assistant", "ai"}, true, []string{"ai 1", "HEARTH_MESSAGE_ROLES=user,"}},
 		{[]any{"x", "y"}, false, []string{"x 1", "y 1", "HEARTH_MESSAGE_ROLES"}},
 	} {
-		message, _, env := s.makePlain(t, fmt.Sprint("R", i), newPlain(), nil)
+		message, _, env := s.makeClassesOf(t, fmt.Sprint("R", i), plainTypes(), nil)
 		var rows []object
 		for _, role := range c.roles {
 			o := object{Class: message, ID: uuid.NewString(), Properties: map[string]any{"session_id": "a", "message": "x", "timestamp": "2024-02-29T12:00:00Z"}}
@@ -97,7 +97,7 @@ func (s *suite) checkCountsRoles(t *testing.T) {
 }
 
 func (s *suite) checkTenants(t *testing.T) {
-	message, mute := s.message+"_CheckTenants", s.mute+"_CheckTenants"
+	message, mute := s.messageClass+"_CheckTenants", s.muteClass+"_CheckTenants"
 	env := []string{"HEARTH_MESSAGE_CLASS=" + message, "HEARTH_MUTE_CLASS=" + mute}
 	one := append(slices.Clone(env), "HEARTH_WEAVIATE_TENANT=one")
 	s.makeClasses(t, one...)
@@ -125,7 +125,7 @@ func (s *suite) checkVectorizer(t *testing.T) {
 	for name, vectors := range map[string]map[string]any{
 		"Unnamed": {"vectorizer": "text2vec-openai"}, "Named": {"vectorConfig": map[string]any{"meaning": named}},
 	} {
-		message, _, env := s.makePlain(t, "V"+name, newPlain(), vectors)
+		message, _, env := s.makeClassesOf(t, "V"+name, plainTypes(), vectors)
 		o := object{Class: message, ID: uuid.NewString(), Vector: append(make([]float32, 63), 1), Properties: map[string]any{
 			"session_id": "a", "sender": "user", "message": "ferry", "timestamp": "2024-02-29T12:00:00Z",
 		}}
@@ -141,7 +141,7 @@ func (s *suite) checkVectorizer(t *testing.T) {
 		}
 		h.relevant(t, "a", map[string]any{"text": "another ferry"})
 		fallsBack := func() bool { return strings.Count(h.log.String(), "falls back") == 1 }
-		eventually(t, s.patience(), "one line of the log says that relevance falls back", fallsBack)
+		eventually(t, patience, "one line of the log says that relevance falls back", fallsBack)
 		p := wantProblem(t, h.post(t, chatPath("a", "messages"), map[string]any{"role": "user", "content": "x"}), http.StatusBadGateway)
 		if p.Upstream != "weaviate" || len(p.Items) != 1 || p.Items[0].Outcome != "failed" || !strings.Contains(p.Items[0].Detail, "HEARTH_WEAVIATE_HEADERS") {
 			t.Errorf("a message without a key: %+v", p)
@@ -166,12 +166,12 @@ func (s *suite) checkVectorizer(t *testing.T) {
 }
 
 func (s *suite) checkOthers(t *testing.T) {
-	_, _, env := s.makePlain(t, "Several", newPlain(), namedVectors("one", "two"))
+	_, _, env := s.makeClassesOf(t, "Several", plainTypes(), namedVectors("one", "two"))
 	s.wantCheck(t, true, env, "HEARTH_WEAVIATE_VECTOR", "vector: remark")
 	s.wantCheck(t, true, append(slices.Clone(env), "HEARTH_WEAVIATE_VECTOR=one"))
 	s.wantCheck(t, false, append(slices.Clone(env), "HEARTH_WEAVIATE_VECTOR=three"), "three", "one, two")
 	module := map[string]any{"text2vec-openai": map[string]any{}}
-	_, _, env = s.makePlain(t, "Makes", newPlain(), map[string]any{"vectorConfig": map[string]any{
+	_, _, env = s.makeClassesOf(t, "Makes", plainTypes(), map[string]any{"vectorConfig": map[string]any{
 		"one": map[string]any{"vectorizer": module, "vectorIndexType": "hnsw"},
 		"two": map[string]any{"vectorizer": map[string]any{"none": map[string]any{}}, "vectorIndexType": "hnsw"},
 	}})
@@ -182,12 +182,12 @@ func (s *suite) checkOthers(t *testing.T) {
 			t.Errorf("a message without a key: %+v", p)
 		}
 	}
-	p := newPlain()
+	p := plainTypes()
 	p.message["session_id"] = "text:word"
-	_, _, env = s.makePlain(t, "Word", p, nil)
+	_, _, env = s.makeClassesOf(t, "Word", p, nil)
 	s.wantCheck(t, true, env, `remark: the chat's property has tokenization "word"`)
 	s.wantCheck(t, false, []string{"HEARTH_ODOO_MODELS=res.partner,no.such.model"}, "odoo: model res.partner: ok", "odoo: model no.such.model: failed")
-	s.wantCheck(t, false, []string{"HEARTH_MESSAGE_CLASS=" + s.message + "_Missing"}, s.message+"_Missing", "hearth schema")
+	s.wantCheck(t, false, []string{"HEARTH_MESSAGE_CLASS=" + s.messageClass + "_Missing"}, s.messageClass+"_Missing", "hearth schema")
 	if s.WeaviateKey == "" {
 		return
 	}

@@ -22,7 +22,7 @@ func (s *suite) classes(t *testing.T) {
 		return p
 	}
 	t.Run("names of one's own, and further properties", func(t *testing.T) {
-		message, mute := s.message+"_Own", s.mute+"_Own"
+		message, mute := s.messageClass+"_Own", s.muteClass+"_Own"
 		s.weaviate.createClass(t, map[string]any{"class": message, "properties": []any{
 			property("conversation", "text", "field"), property("speaker", "text", "field"), property("body", "text", ""), property("at", "date", ""),
 			property("lang", "text", ""), property("tokens", "int", ""),
@@ -54,7 +54,7 @@ func (s *suite) classes(t *testing.T) {
 		}
 	})
 	t.Run("a named vector", func(t *testing.T) {
-		message, mute := s.message+"_Vector", s.mute+"_Vector"
+		message, mute := s.messageClass+"_Vector", s.muteClass+"_Vector"
 		env := []string{"HEARTH_MESSAGE_CLASS=" + message, "HEARTH_MUTE_CLASS=" + mute, "HEARTH_WEAVIATE_VECTOR=meaning"}
 		s.makeClasses(t, env...)
 		t.Cleanup(func() { s.weaviate.dropClass(t, message); s.weaviate.dropClass(t, mute) })
@@ -62,7 +62,7 @@ func (s *suite) classes(t *testing.T) {
 		s.converse(t, s.start(t, env...), s.start(t, env...))
 	})
 	t.Run("a tenant each", func(t *testing.T) {
-		message, mute := s.message+"_Tenants", s.mute+"_Tenants"
+		message, mute := s.messageClass+"_Tenants", s.muteClass+"_Tenants"
 		both := []string{"HEARTH_MESSAGE_CLASS=" + message, "HEARTH_MUTE_CLASS=" + mute}
 		one, two := append(slices.Clone(both), "HEARTH_WEAVIATE_TENANT=one"), append(slices.Clone(both), "HEARTH_WEAVIATE_TENANT=two")
 		for _, c := range []struct {
@@ -139,7 +139,7 @@ func (s *suite) partlyWritten(t *testing.T) {
 			t.Errorf("message %d: %+v, want %s", i, item, outcome)
 		}
 	}
-	for name, reader := range map[string]*hearth{"the writer": h, "a cold reader": s.start(t)} {
+	for name, reader := range s.writerAndReader(t, h) {
 		got := contents(reader.history(t, chat, 10).AllMessages)
 		slices.Sort(got)
 		wantContents(t, name, got, []string{"a", "c"})
@@ -160,7 +160,7 @@ func (s *suite) vectorsOfTwoLengths(t *testing.T) {
 	for name, vectors := range map[string]map[string]any{
 		"Unnamed": {}, "Flat": {"vectorIndexType": "flat"}, "Named": namedVectors("meaning"),
 	} {
-		message, _, env := s.makePlain(t, "L"+name, newPlain(), vectors)
+		message, _, env := s.makeClassesOf(t, "L"+name, plainTypes(), vectors)
 		h := s.start(t, env...)
 		h.history(t, "a", 10)
 		for range 2 { // in the second batch the server knows the length before

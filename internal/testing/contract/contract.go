@@ -3,7 +3,7 @@
 // Start at [Run]: one suite for the stand-ins and for real servers, so that the stand-ins cannot drift from what they
 // stand for. Each theme is a file; hearth.go starts the binary, call.go asks it, direct.go goes past it to Weaviate.
 //
-// The suite asks over raw HTTP and shares nothing with the product but the wire types. It refuses to look inside.
+// The suite asks over raw HTTP. It shares nothing with the product but the wire types, and never looks inside.
 package contract
 
 import (
@@ -45,10 +45,12 @@ type Upstreams struct {
 	// Weaviate and Odoo are the knobs of stand-ins; nil for real servers, and what needs them is skipped.
 	Weaviate, Odoo *testnet.Knobs
 
-	// Conversations with two writers: turns in all, and for how long a history is fresh to the sidecar that reads.
-	Turns    int
-	TalksTTL time.Duration
+	Turns    int           // of all conversations together
+	TalksTTL time.Duration // how long a history is fresh in them
 }
+
+// patience is how long a test waits for what must happen.
+const patience = 15 * time.Second
 
 // MessageClasses and MuteClasses are patterns of the names of all classes that the suite makes: * is any text.
 const MessageClasses, MuteClasses = "Contract_*", "ContractMute_*"
@@ -56,11 +58,11 @@ const MessageClasses, MuteClasses = "Contract_*", "ContractMute_*"
 // suite is one run against one set of servers, in classes of its own.
 type suite struct {
 	Upstreams
-	bin      string
-	message  string // class
-	mute     string // class
-	weaviate *direct
-	main     *hearth // with every setting at its default
+	bin          string
+	messageClass string
+	muteClass    string
+	weaviate     *direct
+	common       *hearth // a sidecar that the parts share, with the default settings
 }
 
 // Run runs the whole suite with the binary that [Build] made.
@@ -86,9 +88,9 @@ func Run(t *testing.T, bin string, u Upstreams) {
 		{"classes of other kinds", (*suite).classes},
 		{"classes that others made", (*suite).matrix},
 		{"classes that cannot be served", (*suite).wrongClasses},
-		{"answers that are larger than the memory for them", (*suite).large},
+		{"answers larger than the memory for them", (*suite).large},
 		{"memory", (*suite).memory},
-		{"a schema that does not come", (*suite).hangingSchema},
+		{"a schema that Weaviate does not send", (*suite).hangingSchema},
 		{"hearth check", (*suite).checks},
 		{"door", (*suite).door},
 		{"bad input", (*suite).badInput},
@@ -106,17 +108,17 @@ func newSuite(t *testing.T, bin string, u Upstreams) *suite {
 	t.Helper()
 	mark := strconv.FormatUint(rand.Uint64(), 36)
 	u.OdooVersion = cmp.Or(u.OdooVersion, 19)
-	s := &suite{Upstreams: u, bin: bin, message: "Contract_" + mark, mute: "ContractMute_" + mark}
+	s := &suite{Upstreams: u, bin: bin, messageClass: "Contract_" + mark, muteClass: "ContractMute_" + mark}
 	s.weaviate = newDirect(t, u)
 	out := s.makeClasses(t)
 	t.Cleanup(func() {
-		s.weaviate.dropClass(t, s.message)
-		s.weaviate.dropClass(t, s.mute)
+		s.weaviate.dropClass(t, s.messageClass)
+		s.weaviate.dropClass(t, s.muteClass)
 	})
-	if want := fmt.Sprintf("created %s\ncreated %s\n", s.message, s.mute); out != want {
+	if want := fmt.Sprintf("created %s\ncreated %s\n", s.messageClass, s.muteClass); out != want {
 		t.Fatalf("hearth schema printed %q, want %q", out, want)
 	}
-	s.main = s.start(t)
+	s.common = s.start(t)
 	return s
 }
 
@@ -132,7 +134,7 @@ func (s *suite) schemaIsMadeOnce(t *testing.T) {
 	}
 	for _, variable := range []string{"HEARTH_MESSAGE_CLASS=Missing", "HEARTH_ODOO_KEY=wrong-key"} {
 		if out, err := s.tryCommand(t, []string{variable}, "check"); err == nil {
-			t.Errorf("hearth check with %s is content: %s", variable, out)
+			t.Errorf("hearth check with %s succeeds: %s", variable, out)
 		}
 	}
 	h := s.start(t, "HEARTH_MESSAGE_CLASS=Missing")
@@ -150,7 +152,7 @@ func (s *suite) schemaIsMadeOnce(t *testing.T) {
 func (s *suite) env() []string {
 	env := []string{
 		"HEARTH_WEAVIATE_URL=" + s.WeaviateURL, "HEARTH_WEAVIATE_API_KEY=" + s.WeaviateKey,
-		"HEARTH_MESSAGE_CLASS=" + s.message, "HEARTH_MUTE_CLASS=" + s.mute,
+		"HEARTH_MESSAGE_CLASS=" + s.messageClass, "HEARTH_MUTE_CLASS=" + s.muteClass,
 		"HEARTH_ODOO_URL=" + s.OdooURL, "HEARTH_ODOO_DB=" + s.OdooDB, "HEARTH_ODOO_USER=" + s.OdooUser,
 		"HEARTH_ODOO_KEY=" + s.OdooKey, "HEARTH_TLS_CA=" + s.CAFile, "HEARTH_LOG_LEVEL=warn",
 		"GORACE=atexit_sleep_ms=0", // a second otherwise, of every process
@@ -166,7 +168,7 @@ func weaviateAt(url string) []string {
 	return []string{"HEARTH_WEAVIATE_URL=" + url, "HEARTH_WEAVIATE_GRPC_URL=" + url}
 }
 
-// standIn skips what only a stand-in can show.
+// standIn skips a test that disturbs the servers, unless they are stand-ins.
 func (s *suite) standIn(t *testing.T) {
 	t.Helper()
 	if s.Weaviate == nil || s.Odoo == nil {
@@ -201,6 +203,3 @@ func newClientFor(t testing.TB, caFile string, choose func(*http.Protocols)) *ht
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport}
 }
-
-// patience is how long a server may take for what it will surely do.
-func (s *suite) patience() time.Duration { return 15 * time.Second }

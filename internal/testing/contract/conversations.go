@@ -52,7 +52,7 @@ func (s *suite) conversations(t *testing.T) {
 		awaited += k.awaited
 	}
 	if awaited == 0 {
-		t.Error("the other's writes were always there at once: nothing was held")
+		t.Error("the other sidecar's writes were always there at once: nothing was cached")
 	}
 	cold := s.start(t)
 	for _, k := range talks {
@@ -69,7 +69,7 @@ func (s *suite) conversations(t *testing.T) {
 // said is a message that was acknowledged.
 type said struct {
 	id, role, content string
-	created           time.Time // zero: dated by the sidecar, and not read yet
+	created           time.Time // zero until it is read, if the sidecar gives the time
 	acknowledged      time.Time
 	others            bool // through the other sidecar
 }
@@ -82,9 +82,9 @@ type talk struct {
 	h, other *hearth
 	hits     *hitCount
 	said     []said
-	foreign  bool      // the other wrote since the last read
-	loaded   time.Time // when the last read that was no hit began: what is held is younger
-	awaited  int       // times that a message of the other's was not there, and did not have to be yet
+	foreign  bool      // the other sidecar wrote after the last read
+	loaded   time.Time // when the last read that was no hit began: what is cached is no older
+	awaited  int       // reads without a message of the other sidecar that they need not have had yet
 }
 
 func (k *talk) turn(ctx context.Context, n int) error {
@@ -102,7 +102,7 @@ func (k *talk) turn(ctx context.Context, n int) error {
 		return err
 	}
 	if n%4 == 1 {
-		if err := k.say(ctx, k.other, []string{"user", "assistant"}[n/4%2], fmt.Sprintf("interjection %d", n)); err != nil {
+		if err := k.say(ctx, k.other, side(n/4), fmt.Sprintf("interjection %d", n)); err != nil {
 			return err
 		}
 		k.foreign = true
@@ -158,7 +158,7 @@ func (k *talk) read(ctx context.Context, kind readKind, size int) error {
 	if kind != uncounted {
 		k.hits.add(kind, c.hit)
 	}
-	// A write makes what is held no younger, and no older either.
+	// A write changes the age of what is cached in neither direction.
 	if kind == sameInvocation && !c.hit && time.Since(k.loaded) < k.ttl {
 		return fmt.Errorf("no hit %v after the last load began", time.Since(k.loaded))
 	}
@@ -168,8 +168,8 @@ func (k *talk) read(ctx context.Context, kind readKind, size int) error {
 	return k.check(got, size, begun.Add(-k.ttl))
 }
 
-// check compares a history with what was acknowledged: all that went through the reader's own sidecar, and what went
-// through the other one before the moment from which on it must be seen.
+// check compares a history with what was acknowledged. It must have every message that went through the reader's own sidecar,
+// and those that went through the other one before seen.
 func (k *talk) check(h client.History, size int, seen time.Time) error {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
@@ -183,14 +183,14 @@ func (k *talk) check(h client.History, size int, seen time.Time) error {
 	if !slices.IsSortedFunc(h.AllMessages, func(x, y client.Message) int { return x.CreatedAt.Compare(y.CreatedAt) }) {
 		fault("not in order: %v", h.AllMessages)
 	}
-	// A reply that is full reaches back to its oldest message.
+	// A reply of the size that was asked for reaches back to its oldest message only.
 	edge := map[string]time.Time{}
 	for role, list := range map[string][]client.Message{"user": h.UserMessages, "assistant": h.AssistantMessages} {
 		if len(list) == size {
 			edge[role] = list[0].CreatedAt
 		}
 	}
-	var last time.Time // of our own, in the order of their acknowledgement
+	var last time.Time // of the last message through the own sidecar
 	for i := range k.said {
 		m := &k.said[i]
 		held, ok := got[m.id]
@@ -219,14 +219,14 @@ func (k *talk) check(h client.History, size int, seen time.Time) error {
 	return errors.Join(faults...)
 }
 
-// readKind is what stands between a read and the one before.
+// readKind is what happened between a read and the one before it.
 type readKind int
 
 const (
-	sameInvocation readKind = iota // the turn's own writes
+	sameInvocation readKind = iota // the turn wrote
 	nextTurn                       // nothing
-	otherWriter                    // a write of the other sidecar
-	uncounted                      // of no interest
+	otherWriter                    // the other sidecar wrote
+	uncounted                      // it is not counted
 )
 
 // hitCount counts reads that were answered from memory.

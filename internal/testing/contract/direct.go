@@ -12,7 +12,7 @@ import (
 	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
 )
 
-// direct goes to Weaviate past every sidecar, as another program would.
+// direct talks to Weaviate without a sidecar, as another program would.
 type direct struct {
 	url    string
 	key    string // empty: anonymous

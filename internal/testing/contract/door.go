@@ -256,7 +256,7 @@ func (s *suite) badInput(t *testing.T) {
 		mistake{"POST", post, "{\"role\":\"user\",\"content\":\"\xff\"}", "content"}, mistake{"POST", post, `{"role":"user","content":"\ud83d"}`, "content"},
 		mistake{"POST", post, `{"role":"user","content":"\udc00\ud83d"}`, "content"},
 	)
-	for name, h := range map[string]*hearth{"TCP": s.main, "the socket": s.main.overSocket()} {
+	for name, h := range map[string]*hearth{"TCP": s.common, "the socket": s.common.overSocket()} {
 		t.Run("over "+name+" a 400 names the field at fault", func(t *testing.T) {
 			for _, m := range mistakes {
 				shown, _ := json.Marshal(m.body)
@@ -277,20 +277,20 @@ func (s *suite) badInput(t *testing.T) {
 		})
 	}
 	t.Run("an Idempotency-Key that is too long is refused", func(t *testing.T) {
-		p := wantProblem(t, s.main.post(t, post, good, "Idempotency-Key", strings.Repeat("k", 256)), http.StatusBadRequest)
+		p := wantProblem(t, s.common.post(t, post, good, "Idempotency-Key", strings.Repeat("k", 256)), http.StatusBadRequest)
 		if p.Field != "Idempotency-Key" {
 			t.Errorf("the problem is %+v", p)
 		}
 	})
 	t.Run("unknown fields are ignored on reads", func(t *testing.T) {
-		s.main.relevant(t, "bad", map[string]any{"text": "x", "future": true})
-		want[client.Result](t, s.main.post(t, "/v1/odoo/call", map[string]any{
+		s.common.relevant(t, "bad", map[string]any{"text": "x", "future": true})
+		want[client.Result](t, s.common.post(t, "/v1/odoo/call", map[string]any{
 			"model": "res.partner", "method": "search_count", "kwargs": map[string]any{"domain": []any{}}, "future": 1,
 		}), http.StatusOK)
 	})
 	t.Run("null stands for absent", func(t *testing.T) {
-		s.main.relevant(t, "bad", map[string]any{"text": "x", "count": nil, "mode": nil, "vector": nil, "roles": nil})
-		want[client.Appended](t, s.main.post(t, chatPath("nulls", "messages"), map[string]any{
+		s.common.relevant(t, "bad", map[string]any{"text": "x", "count": nil, "mode": nil, "vector": nil, "roles": nil})
+		want[client.Appended](t, s.common.post(t, chatPath("nulls", "messages"), map[string]any{
 			"role": "user", "content": "x", "id": nil, "created_at": nil, "vector": nil, "properties": nil,
 		}), http.StatusCreated)
 	})

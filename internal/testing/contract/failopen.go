@@ -25,8 +25,8 @@ type Victim struct {
 	Restart func(context.Context) error // where it was before, with the data that it keeps
 }
 
-// RunFailOpen breaks what is beside a function, one thing after another, and wants every invocation to succeed all the
-// same: the real extension, and the sample in Go on Lambda's own runtime library.
+// RunFailOpen breaks what a function depends on, one thing after another. Every invocation must succeed all the same, with the
+// real extension and the sample handler in Go on Lambda's own runtime library.
 func RunFailOpen(t *testing.T, bin string, u Upstreams, victims ...Victim) {
 	s := newSuite(t, bin, u)
 	for _, v := range victims {
@@ -48,21 +48,21 @@ type function struct {
 }
 
 const (
-	patience = 2 * time.Second            // for an upstream, after which Hearth is to give it up
-	longest  = 2*patience + 6*time.Second // of an invocation, which makes two calls; the rest is for a busy machine
+	giveUp  = 2 * time.Second          // the timeout of an upstream
+	longest = 2*giveUp + 6*time.Second // that an invocation may take, which makes two calls; the rest is for a busy machine
 )
 
 // function starts the extension with env, and the handler with that and more.
 func (s *suite) function(t *testing.T, env []string, more ...string) *function {
 	t.Helper()
 	f := &function{t: t}
-	patient := []string{"HEARTH_WEAVIATE_TIMEOUT=" + patience.String(), "HEARTH_ODOO_TIMEOUT=" + patience.String()}
+	patient := []string{"HEARTH_WEAVIATE_TIMEOUT=" + giveUp.String(), "HEARTH_ODOO_TIMEOUT=" + giveUp.String()}
 	f.host, f.extension, f.sidecar = s.extension(t, lambdatest.Config{Timeout: time.Minute}, append(patient, env...)...)
 	startGo(t, f.host, f.sidecar, moduleRoot(t), append(env, more...)...)
 	return f
 }
 
-// end shuts the sandbox down as Lambda does. It is for a test's defer: its cleanups come when all of it has been killed.
+// end shuts the sandbox down as Lambda does. A test defers it, because its cleanups run only after its context has killed the processes.
 func (f *function) end() {
 	f.t.Helper()
 	if reports := f.host.Reports(); len(reports) != 0 {
@@ -74,7 +74,7 @@ func (f *function) end() {
 	checkLog(f.t, f.extension.Log())
 }
 
-// turn is one invocation, which must succeed, and soon. It says whether the handler could save the turn through Hearth.
+// turn makes one invocation, which must succeed in time, and says whether the handler could save the turn through Hearth.
 func (f *function) turn() (saved bool) {
 	f.t.Helper()
 	f.turns++
@@ -94,19 +94,19 @@ func (f *function) turn() (saved bool) {
 	return got.Saved
 }
 
-// logs waits until the log says so.
+// logs waits until the log has the text.
 func (f *function) logs(why string) {
 	f.t.Helper()
 	eventually(f.t, time.Minute, "the log says: "+why, func() bool { return strings.Contains(f.extension.Log(), why) })
 }
 
-// until invokes until it is so.
+// until invokes until so says yes.
 func (f *function) until(what string, so func(saved bool) bool) {
 	f.t.Helper()
 	eventually(f.t, time.Minute, what, func() bool { return so(f.turn()) })
 }
 
-// during invokes without a break while something is done.
+// during invokes without a break while do runs.
 func (f *function) during(do func() error) {
 	f.t.Helper()
 	ended := make(chan error, 1)
@@ -124,7 +124,7 @@ func (f *function) during(do func() error) {
 	}
 }
 
-// whole says whether a turn was saved, and Odoo answers too.
+// whole says whether both upstreams work: the turn was saved, and Odoo answers.
 func (f *function) whole(saved bool) bool {
 	r, err := f.sidecar.try(f.t.Context(), http.MethodGet, "/v1/odoo/models", nil, "Cache-Control", "no-cache")
 	return saved && err == nil && r.status == http.StatusOK
@@ -147,7 +147,7 @@ func (s *suite) killed(t *testing.T, v Victim) {
 	t.Logf("%d invocations", f.turns)
 }
 
-// wrongKeys has one of Odoo, and a Weaviate to which every key is wrong.
+// wrongKeys runs a function with a wrong key for Odoo, and one with a wrong key for Weaviate.
 func (s *suite) wrongKeys(t *testing.T) {
 	f := s.function(t, []string{"HEARTH_ODOO_KEY=wrong"})
 	defer f.end()
@@ -178,14 +178,14 @@ func (s *suite) wrongKeys(t *testing.T) {
 		}
 	}
 	if problem := wantProblem(t, f.sidecar.get(t, chatPath("fail open", "mute")), http.StatusBadGateway); problem.Retryable {
-		t.Errorf("who has the wrong key is told to try again: %+v", problem)
+		t.Errorf("a wrong key is called retryable: %+v", problem)
 	}
 	if strings.Contains(f.extension.Log(), "wrong") {
 		t.Errorf("the key is in the log:\n%s", f.extension.Log())
 	}
 }
 
-// stranger is a process that has taken the port, and answers whatever it is asked.
+// stranger is a server that has taken the port of Hearth, and answers every request.
 type stranger struct {
 	addr string
 
@@ -199,7 +199,7 @@ func newStranger(t *testing.T) *stranger {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		_ = r.Write(&s.told) // also what cannot be read
+		_ = r.Write(&s.told) // as far as it can be read
 		w.WriteHeader(http.StatusOK)
 	}))
 	t.Cleanup(server.Close)
@@ -240,7 +240,7 @@ func (s *suite) takenPort(t *testing.T) {
 	}
 }
 
-// fullDisk leaves no room for the socket.
+// fullDisk runs a function without room for the socket.
 func (s *suite) fullDisk(t *testing.T) {
 	disk := t.TempDir()
 	// One inode is what the folder itself takes.
@@ -253,7 +253,7 @@ func (s *suite) fullDisk(t *testing.T) {
 	f.logs("no space left on device")
 }
 
-// hangingDNS has a name server that never answers.
+// hangingDNS runs a function whose name server never answers.
 func (s *suite) hangingDNS(t *testing.T) {
 	silent, err := new(net.ListenConfig).ListenPacket(t.Context(), "udp", "127.0.0.77:53")
 	if err != nil {
@@ -273,7 +273,7 @@ func (s *suite) hangingDNS(t *testing.T) {
 		}
 	}
 	asked := make([]byte, 512)
-	if err := silent.SetReadDeadline(time.Now().Add(s.patience())); err != nil {
+	if err := silent.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	if n, _, err := silent.ReadFrom(asked); err != nil || !strings.Contains(string(asked[:n]), "\x08weaviate\x07example") {
@@ -281,7 +281,7 @@ func (s *suite) hangingDNS(t *testing.T) {
 	}
 }
 
-// within is the suite with a binary that sees what a shell command mounts, and nobody else does.
+// within is the suite with a binary that runs in a mount namespace of its own, after a shell command has mounted something there.
 func (s *suite) within(t *testing.T, mount string) *suite {
 	t.Helper()
 	if out, err := exec.CommandContext(t.Context(), "unshare", "--mount", "sh", "-c", mount).CombinedOutput(); err != nil {
@@ -296,7 +296,7 @@ func (s *suite) within(t *testing.T, mount string) *suite {
 	return &within
 }
 
-// cannot skips a test that a machine cannot run. One of CI must run all, unless E2E=optional.
+// cannot skips a test that this machine cannot run. In CI it fails the test, unless E2E=optional.
 func cannot(t *testing.T, why string, args ...any) {
 	t.Helper()
 	if os.Getenv("CI") == "true" && os.Getenv("E2E") != "optional" {

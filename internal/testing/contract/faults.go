@@ -11,8 +11,8 @@ import (
 	"hearth/client"
 )
 
-// faults disturbs the stand-ins: what a sidecar does when a server is slow, breaks off or refuses. One after another,
-// as the knobs are everybody's.
+// faults makes the stand-ins slow, break connections and refuse requests. The subtests share their knobs, so they run one
+// after another.
 func (s *suite) faults(t *testing.T) {
 	s.standIn(t)
 	t.Cleanup(func() { s.Weaviate.SetHook(nil); s.Odoo.SetHook(nil) })
@@ -26,7 +26,7 @@ func (s *suite) faults(t *testing.T) {
 	t.Run("stale-if-error serves what is held while a server is down", s.staleIfError)
 }
 
-// cut breaks off every request for which match says so, once it has come in whole, and counts them.
+// cut ends the connection of every request that matches, and counts them.
 func cut(match func(*http.Request) bool) (hook func(http.ResponseWriter, *http.Request) bool, count *atomic.Int64) {
 	count = &atomic.Int64{}
 	return func(_ http.ResponseWriter, r *http.Request) bool {
@@ -96,11 +96,11 @@ func (s *suite) brokenReads(t *testing.T) {
 	}
 }
 
-// slow holds matching requests until their caller leaves.
+// slow does not answer a request that matches until its caller leaves.
 func slow(match func(*http.Request) bool) func(http.ResponseWriter, *http.Request) bool {
 	return func(_ http.ResponseWriter, r *http.Request) bool {
 		if match(r) {
-			_, _ = io.Copy(io.Discard, r.Body) // else the context does not hear of the caller's leaving
+			_, _ = io.Copy(io.Discard, r.Body) // only then does the context end when the caller leaves
 			<-r.Context().Done()
 			panic(http.ErrAbortHandler)
 		}
@@ -111,7 +111,7 @@ func slow(match func(*http.Request) bool) func(http.ResponseWriter, *http.Reques
 func (s *suite) slowParts(t *testing.T) {
 	const chat, limit = "slow parts", 600 * time.Millisecond
 	const late = 3 * time.Second // a slow machine's; the servers' own timeouts are longer
-	s.main.say(t, chat, "user", "patience")
+	s.common.say(t, chat, "user", "patience")
 	ask := func(h *hearth) (reply, time.Duration) {
 		begun := time.Now()
 		r := h.post(t, "/v1/preprocess", map[string]any{
@@ -135,7 +135,7 @@ func (s *suite) slowParts(t *testing.T) {
 	}
 
 	h = s.start(t)
-	eventually(t, s.patience(), "the sidecar is warm", func() bool { return h.get(t, "/readyz").status == http.StatusOK })
+	eventually(t, patience, "the sidecar is warm", func() bool { return h.get(t, "/readyz").status == http.StatusOK })
 	s.Weaviate.SetHook(slow(s.anyHistory()))
 	r, took = ask(h)
 	s.Weaviate.SetHook(nil)
@@ -252,7 +252,7 @@ func (s *suite) traceHeaders(t *testing.T) {
 		s.Weaviate.SetHook(look)
 		s.Odoo.SetHook(look)
 		if r := ask(); r.status >= 300 || seen.Load() == 0 || leaked.Load() != 0 {
-			t.Errorf("%s: %d requests were traced, %d told too much: %v", name, seen.Load(), leaked.Load(), r)
+			t.Errorf("%s: %d requests were traced, %d had a secret: %v", name, seen.Load(), leaked.Load(), r)
 		}
 	}
 	s.Weaviate.SetHook(nil)

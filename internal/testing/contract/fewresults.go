@@ -28,9 +28,9 @@ func RunFewResults(t *testing.T, bin string, u Upstreams) {
 		{"text:word", "text", false},
 	} {
 		t.Run(fmt.Sprintf("chats are %s, times %s", c.chat, c.time), func(t *testing.T) {
-			p := newPlain()
+			p := plainTypes()
 			p.message["session_id"], p.mute["session_id"], p.message["timestamp"] = c.chat, c.chat, c.time
-			message, _, env := s.makePlain(t, fmt.Sprint(i), p, nil)
+			message, _, env := s.makeClassesOf(t, fmt.Sprint(i), p, nil)
 			chats := []string{"1-1", "1-12"}
 			if c.chat == "uuid" {
 				chats = []string{"e621e1f8-c36c-495a-93fc-0c247a3e6e5f", "e621e1f8-c36c-495a-93fc-0c247a3e6e50"}
@@ -45,11 +45,11 @@ func RunFewResults(t *testing.T, bin string, u Upstreams) {
 						continue
 					}
 					o := object{Class: message, ID: uuid.NewString(), Properties: map[string]any{
-						"session_id": chat, "sender": []string{"user", "assistant"}[n%2], "message": fmt.Sprint("ferry ", n), "timestamp": stored,
+						"session_id": chat, "sender": side(n), "message": fmt.Sprint("ferry ", n), "timestamp": stored,
 					}}
 					rows = append(rows, o)
 					if k == 0 {
-						b = append(b, client.Message{ID: o.ID, Role: []string{"user", "assistant"}[n%2], Content: fmt.Sprint("ferry ", n), CreatedAt: at})
+						b = append(b, client.Message{ID: o.ID, Role: side(n), Content: fmt.Sprint("ferry ", n), CreatedAt: at})
 					}
 				}
 			}

@@ -22,7 +22,7 @@ func (s *suite) readYourWrite(t *testing.T) {
 	chat := "read your write"
 	var b book
 	for i := range 30 {
-		m := client.NewMessage{Role: []string{"user", "assistant"}[i%2], Content: "lighthouse", CreatedAt: instant(time.Duration(i) * time.Second)}
+		m := client.NewMessage{Role: side(i), Content: "lighthouse", CreatedAt: instant(time.Duration(i) * time.Second)}
 		b.record(t, h, chat, m)
 		r := b.check(t, "the writer", h, chat, 10, 5)
 		if c := cached(t, r); c.hit != (i > 0) {
@@ -70,13 +70,13 @@ func (s *suite) othersAppear(t *testing.T) {
 	}
 	muted := func(m bool) func() bool { return func() bool { return h.muted(t, chat).Muted == m } }
 
-	s.weaviate.insert(t, messageObject(s.message, id, chat, "assistant", "harbour new", time.Now().Add(time.Second)))
+	s.weaviate.insert(t, messageObject(s.messageClass, id, chat, "assistant", "harbour new", time.Now().Add(time.Second)))
 	soon("another's message", has(2))
-	s.weaviate.remove(t, s.message, id)
+	s.weaviate.remove(t, s.messageClass, id)
 	soon("another's deletion", has(1))
-	s.weaviate.insert(t, object{Class: s.mute, ID: mute, Properties: map[string]any{"chat_id": chat, "muted": true}})
+	s.weaviate.insert(t, object{Class: s.muteClass, ID: mute, Properties: map[string]any{"chat_id": chat, "muted": true}})
 	soon("another's mute", muted(true))
-	s.weaviate.remove(t, s.mute, mute)
+	s.weaviate.remove(t, s.muteClass, mute)
 	soon("another's end of a mute", muted(false))
 
 	other := s.start(t)
@@ -101,8 +101,8 @@ func (s *suite) heldIsServed(t *testing.T) {
 	for name, ask := range bodies {
 		before[name] = string(ask().body)
 	}
-	s.weaviate.insert(t, messageObject(s.message, uuid.NewString(), chat, "user", "quay two", time.Now().Add(time.Second)),
-		object{Class: s.mute, ID: uuid.NewString(), Properties: map[string]any{"chat_id": chat, "muted": true}})
+	s.weaviate.insert(t, messageObject(s.messageClass, uuid.NewString(), chat, "user", "quay two", time.Now().Add(time.Second)),
+		object{Class: s.muteClass, ID: uuid.NewString(), Properties: map[string]any{"chat_id": chat, "muted": true}})
 	for name, ask := range bodies {
 		if r := ask(); !cached(t, r).hit || string(r.body) != before[name] {
 			t.Errorf("%s: what is held is not served: %s %v", name, r.header.Get("Cache-Status"), r)

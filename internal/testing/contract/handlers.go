@@ -55,7 +55,7 @@ type chat struct {
 	muted bool
 }
 
-// load writes chats straight into Weaviate. Their ids are such that some differ in a character or in case only.
+// load writes chats straight into Weaviate. Some of their ids differ in one character only.
 func (s *suite) load(t *testing.T, chats, messages int) []chat {
 	t.Helper()
 	loaded := make([]chat, chats)
@@ -66,7 +66,7 @@ func (s *suite) load(t *testing.T, chats, messages int) []chat {
 		var objects []object
 		for j := range messages {
 			m := client.Message{
-				ID: uuid.NewString(), Role: []string{"user", "assistant"}[(i+j)%2], CreatedAt: instant(time.Duration(j/2) * time.Second),
+				ID: uuid.NewString(), Role: side(i + j), CreatedAt: instant(time.Duration(j/2) * time.Second),
 				Content: fmt.Sprintf("message %d of chat number%d", j, i),
 			}
 			if j%33 == 10 {
@@ -77,12 +77,12 @@ func (s *suite) load(t *testing.T, chats, messages int) []chat {
 				m.Content += strings.Repeat(" 👩‍👩‍👧‍👦", 150)
 			}
 			c.book = append(c.book, m)
-			objects = append(objects, messageObject(s.message, m.ID, c.id, m.Role, m.Content, m.CreatedAt))
+			objects = append(objects, messageObject(s.messageClass, m.ID, c.id, m.Role, m.Content, m.CreatedAt))
 		}
 		slices.Sort(c.found)
 		s.weaviate.insert(t, objects...)
 		if c.muted {
-			s.weaviate.insert(t, object{Class: s.mute, ID: uuid.NewString(), Properties: map[string]any{"chat_id": c.id, "muted": true}})
+			s.weaviate.insert(t, object{Class: s.muteClass, ID: uuid.NewString(), Properties: map[string]any{"chat_id": c.id, "muted": true}})
 		}
 	}
 	return loaded
@@ -202,8 +202,8 @@ func (s *suite) goReads(t *testing.T, loaded []chat) {
 	}
 }
 
-// talkToSample says something twice in every chat to a sample handler, which answers with how many messages it
-// remembers; said is how often that was done before. The word it is told is in what it is told and in its answer.
+// talkToSample has two turns in every chat with a sample handler, which answers how many messages it remembers. said is how
+// many turns there were before. The word that it searches for is in the text and in its answer.
 func (s *suite) talkToSample(t *testing.T, host *lambdatest.Host, loaded []chat, said int, quote func(string) string) {
 	t.Helper()
 	for _, c := range loaded {
@@ -237,7 +237,7 @@ func (s *suite) talkToSample(t *testing.T, host *lambdatest.Host, loaded []chat,
 		if c.muted || i%10 != 0 {
 			continue
 		}
-		got := s.main.history(t, c.id, 200, "Cache-Control", "no-cache").AllMessages
+		got := s.common.history(t, c.id, 200, "Cache-Control", "no-cache").AllMessages
 		if n := len(c.book); len(got) != n+2*(said+2) || !slices.Equal(got[:n], c.book.sorted()) || got[n].Content != "needle" {
 			t.Errorf("chat %q has %d messages after %d turns on %d", c.id, len(got), said+2, n)
 		}
@@ -278,7 +278,7 @@ func startGo(t *testing.T, host *lambdatest.Host, h *hearth, root string, env ..
 	ofTest(t, p, err)
 }
 
-// ofTest is a handler that ends with the test's context.
+// ofTest waits in the cleanup for a handler that the test's context ends.
 func ofTest(t *testing.T, p *lambdatest.Process, err error) {
 	t.Helper()
 	if err != nil {

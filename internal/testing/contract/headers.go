@@ -24,7 +24,7 @@ func (s *suite) cachingHeaders(t *testing.T) {
 		"HEARTH_TTL_HISTORY=" + text, "HEARTH_TTL_MUTE=" + text, "HEARTH_TTL_RELEVANT=" + text, "HEARTH_TTL_ODOO_READ=" + text, "HEARTH_TTL_ODOO_MODELS=" + text,
 	}
 	const chat = "caching headers"
-	s.main.say(t, chat, "user", "header")
+	s.common.say(t, chat, "user", "header")
 	type asked func(t *testing.T, h *hearth, headers ...string) reply
 	calls := map[string]asked{
 		"history": func(t *testing.T, h *hearth, headers ...string) reply {

@@ -3,9 +3,7 @@ package contract
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -13,12 +11,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"hearth/internal/buildtags"
+	"hearth/internal/testing/lambdatest"
+	"hearth/internal/testing/testnet"
 )
 
 // Build builds the binary, with the race detector where the tests have it, and returns its path.
@@ -39,8 +38,8 @@ func Build(t testing.TB) string {
 	return bin
 }
 
-// lookAtSources looks at every file that is run here: go test would otherwise not know that a result it holds depends
-// on them, as it sees only what the tests import and open.
+// lookAtSources stats every source file. go test keeps a result until a file changes that the test imports, opens or stats,
+// and the files of the binary would not be among them.
 func lookAtSources(t testing.TB, root string) {
 	t.Helper()
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -113,19 +112,28 @@ type hearth struct {
 	unix   *http.Client // over the socket; any host does
 	token  string       // sent with every request unless it brings its own
 	pid    int
-	log    *log
+	log    *lambdatest.Log
 }
 
-// start starts a sidecar for as long as the test runs. When it ends, it must have ended well and quietly.
-func (s *suite) start(t testing.TB, env ...string) *hearth {
+// newHearth is a sidecar to be started with env, at addresses of its own.
+func newHearth(t testing.TB) (h *hearth, env []string) {
 	t.Helper()
-	dir := shortDir(t)
-	h := &hearth{socket: filepath.Join(dir, "s"), http: newClient(t, ""), unix: newClient(t, ""), log: &log{}}
-	h.dialSocket()
+	h = &hearth{socket: filepath.Join(shortDir(t), "s"), http: newClient(t, ""), unix: newClient(t, ""), log: &lambdatest.Log{}}
+	h.unix.Transport.(*http.Transport).DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", h.socket)
+	}
 	addr := freeAddress(t)
 	h.url = "http://" + addr
+	return h, []string{"HEARTH_ADDR=" + addr, "HEARTH_SOCKET=" + h.socket}
+}
+
+// start starts a sidecar, and ends it with the test. It must exit with 0, and its log must have nothing bad.
+func (s *suite) start(t testing.TB, env ...string) *hearth {
+	t.Helper()
+	h, own := newHearth(t)
 	cmd := exec.Command(s.bin) //nolint:noctx // ended by SIGTERM below, as a person would
-	cmd.Env = append(append(s.env(), "HEARTH_ADDR="+addr, "HEARTH_SOCKET="+h.socket), env...)
+	cmd.Env = slices.Concat(s.env(), own, env)
 	cmd.Stdout, cmd.Stderr = h.log, h.log
 	for _, v := range cmd.Env {
 		if token, ok := strings.CutPrefix(v, "HEARTH_TOKEN="); ok {
@@ -152,11 +160,10 @@ func (s *suite) start(t testing.TB, env ...string) *hearth {
 	return h
 }
 
-func (h *hearth) dialSocket() {
-	h.unix.Transport.(*http.Transport).DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "unix", h.socket)
-	}
+// writerAndReader are h, which has written, and a sidecar that has nothing cached.
+func (s *suite) writerAndReader(t testing.TB, h *hearth) map[string]*hearth {
+	t.Helper()
+	return map[string]*hearth{"the writer": h, "a cold reader": s.start(t)}
 }
 
 // shortDir is a folder whose name leaves room for a socket's, which may have about a hundred bytes.
@@ -192,7 +199,7 @@ func (h *hearth) end(t testing.TB, cmd *exec.Cmd, exited <-chan error) {
 	checkLog(t, h.log.String())
 }
 
-// checkLog looks for what must never be in a log.
+// checkLog fails the test if the log has what must never be there.
 func checkLog(t testing.TB, text string) {
 	t.Helper()
 	for _, bad := range []string{"DATA RACE", "panic", "unexpected error"} {
@@ -202,23 +209,17 @@ func checkLog(t testing.TB, text string) {
 	}
 }
 
-// freeAddress is one on which nobody listens. Its port is below those that the kernel gives to connections, so none takes
-// it before a server does, or while the server is away.
+// freeAddress is one on which nobody listens.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	for range 100 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000))
-		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", addr)
-		if err == nil {
-			l.Close()
-			return addr
-		}
+	addr, err := testnet.FreeAddress()
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no port is free")
-	return ""
+	return addr
 }
 
-// eventually asks again and again until ok, and fails the test when that takes too long.
+// eventually asks until the answer is yes, and fails the test if that takes too long.
 func eventually(t testing.TB, most time.Duration, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.NewTimer(most)
@@ -229,25 +230,7 @@ func eventually(t testing.TB, most time.Duration, what string, ok func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline.C:
-			t.Fatalf("after %v it is not so that %s", most, what)
+			t.Fatalf("waited for %v, but not: %s", most, what)
 		}
 	}
-}
-
-// log is a bytes.Buffer that may be read while it is written.
-type log struct {
-	mu sync.Mutex
-	b  bytes.Buffer // guarded by mu
-}
-
-func (l *log) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *log) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }

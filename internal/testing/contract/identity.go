@@ -12,7 +12,7 @@ import (
 )
 
 func (s *suite) identity(t *testing.T) {
-	h := s.main
+	h := s.common
 	at := instant(0)
 	messages := func(chat string) string { return chatPath(chat, "messages") }
 
@@ -23,7 +23,7 @@ func (s *suite) identity(t *testing.T) {
 		if slices.Sort(ids); len(slices.Compact(ids)) != 3 {
 			t.Errorf("ids are %v", ids)
 		}
-		for name, reader := range map[string]*hearth{"the writer": h, "a cold reader": s.start(t)} {
+		for name, reader := range s.writerAndReader(t, h) {
 			wantContents(t, name, contents(reader.history(t, chat, 10).AllMessages), []string{"yes", "yes", "yes"})
 		}
 	})
@@ -36,10 +36,10 @@ func (s *suite) identity(t *testing.T) {
 		if first[0] != second[0] || first[0] != third[0] {
 			t.Errorf("ids are %v, %v, %v", first, second, third)
 		}
-		for name, reader := range map[string]*hearth{"the writer": h, "a cold reader": s.start(t)} {
+		for name, reader := range s.writerAndReader(t, h) {
 			wantContents(t, name, contents(reader.history(t, chat, 10).AllMessages), []string{"once"})
 		}
-		if stored := s.weaviate.ids(t, s.message, chat); !slices.Equal(stored, first) {
+		if stored := s.weaviate.ids(t, s.messageClass, chat); !slices.Equal(stored, first) {
 			t.Errorf("Weaviate has %v, the ids were %v", stored, first)
 		}
 	})
@@ -49,7 +49,7 @@ func (s *suite) identity(t *testing.T) {
 			client.NewMessage{Role: "user", Content: "second", CreatedAt: at.Add(time.Second), ID: "b"})
 		h.history(t, chat, 10)
 		h.write(t, chat, client.NewMessage{Role: "assistant", Content: "was first", CreatedAt: at.Add(time.Minute), ID: "a"})
-		for name, reader := range map[string]*hearth{"the writer": h, "a cold reader": s.start(t)} {
+		for name, reader := range s.writerAndReader(t, h) {
 			got := reader.history(t, chat, 10)
 			wantContents(t, name, contents(got.AllMessages), []string{"second", "was first"})
 			wantContents(t, name+": assistant", contents(got.AssistantMessages), []string{"was first"})
@@ -73,7 +73,7 @@ func (s *suite) identity(t *testing.T) {
 		if elsewhere := post(s.start(t), chat); !slices.Equal(first, elsewhere) {
 			t.Errorf("another sandbox gives the ids %v, not %v", elsewhere, first)
 		}
-		if stored := s.weaviate.ids(t, s.message, chat); len(stored) != 2 {
+		if stored := s.weaviate.ids(t, s.messageClass, chat); len(stored) != 2 {
 			t.Errorf("Weaviate has %v", stored)
 		}
 		if other := post(h, "keyed too"); slices.Contains(other, first[0]) || slices.Contains(other, first[1]) {
@@ -109,7 +109,7 @@ func (s *suite) identity(t *testing.T) {
 	t.Run("an id taken from another chat overwrites nothing", func(t *testing.T) {
 		ids := h.write(t, "owner", client.NewMessage{Role: "user", Content: "mine", CreatedAt: at, ID: "name"},
 			client.NewMessage{Role: "assistant", Content: "mine too", CreatedAt: at})
-		before := s.weaviate.properties(t, s.message, ids[0])
+		before := s.weaviate.properties(t, s.messageClass, ids[0])
 		thief := h.write(t, "thief",
 			client.NewMessage{Role: "user", Content: "stolen by name", CreatedAt: at, ID: "name"},
 			client.NewMessage{Role: "user", Content: "stolen by uuid", CreatedAt: at, ID: ids[0]},
@@ -120,10 +120,10 @@ func (s *suite) identity(t *testing.T) {
 			}
 		}
 		h.post(t, messages("thief"), client.NewMessage{Role: "user", Content: "stolen by key"}, "Idempotency-Key", ids[0])
-		if after := s.weaviate.properties(t, s.message, ids[0]); before == nil || fmt.Sprint(after) != fmt.Sprint(before) {
+		if after := s.weaviate.properties(t, s.messageClass, ids[0]); before == nil || fmt.Sprint(after) != fmt.Sprint(before) {
 			t.Errorf("the object was %v and is %v", before, after)
 		}
-		for name, reader := range map[string]*hearth{"the writer": h, "a cold reader": s.start(t)} {
+		for name, reader := range s.writerAndReader(t, h) {
 			wantContents(t, name+": owner", contents(reader.history(t, "owner", 10).AllMessages), []string{"mine", "mine too"})
 			if got := reader.history(t, "thief", 10).AllMessages; len(got) != 4 {
 				t.Errorf("%s: the thief has %v", name, contents(got))
@@ -149,11 +149,11 @@ func (s *suite) identity(t *testing.T) {
 		batch := make([]client.NewMessage, 100)
 		var expected []string
 		for i := range batch {
-			batch[i] = client.NewMessage{Role: []string{"user", "assistant"}[i%2], Content: strings.Repeat("x", i+1)}
+			batch[i] = client.NewMessage{Role: side(i), Content: strings.Repeat("x", i+1)}
 			expected = append(expected, batch[i].Content)
 		}
 		ids := h.write(t, "hundred", batch...)
-		for name, reader := range map[string]*hearth{"the writer": h, "a cold reader": s.start(t)} {
+		for name, reader := range s.writerAndReader(t, h) {
 			got := reader.history(t, "hundred", 200).AllMessages
 			wantContents(t, name, contents(got), expected)
 			for i, m := range got {

@@ -28,7 +28,7 @@ func neighbours() []string {
 func (s *suite) isolation(t *testing.T) {
 	t.Run("chats never see each other's messages or mutes", func(t *testing.T) { s.chatsAreApart(t, s.start(t), s.start(t), neighbours()) })
 	t.Run("also not in a class that tokenizes chat_id and role by word", func(t *testing.T) {
-		message, mute := s.message+"_Word", s.mute+"_Word"
+		message, mute := s.messageClass+"_Word", s.muteClass+"_Word"
 		for class, fields := range map[string]map[string]string{
 			message: {"chat_id": "text", "role": "text", "content": "text", "created_at": "date"},
 			mute:    {"chat_id": "text", "muted": "boolean", "muted_until": "date"},
@@ -56,27 +56,27 @@ func (s *suite) isolation(t *testing.T) {
 	})
 	t.Run("a chat is found behind many newer messages of one that differs in white space", func(t *testing.T) {
 		at := instant(0)
-		s.main.write(t, "behind", client.NewMessage{Role: "user", Content: "needle", CreatedAt: at})
+		s.common.write(t, "behind", client.NewMessage{Role: "user", Content: "needle", CreatedAt: at})
 		for range 3 {
 			crowd := make([]client.NewMessage, 100)
 			for i := range crowd {
 				crowd[i] = client.NewMessage{Role: "user", Content: fmt.Sprint("needle needle ", i), CreatedAt: at.Add(time.Hour)}
 			}
-			s.main.write(t, "behind ", crowd...)
+			s.common.write(t, "behind ", crowd...)
 		}
 		h := s.start(t)
 		wantContents(t, "history", contents(h.history(t, "behind", 10).AllMessages), []string{"needle"})
 		wantContents(t, "relevance", scoredContents(h.relevant(t, "behind", map[string]any{"text": "needle"})), []string{"needle"})
 	})
 	t.Run("a chat's id is decoded once", func(t *testing.T) {
-		s.main.say(t, "dots..", "user", "dotted")
+		s.common.say(t, "dots..", "user", "dotted")
 		for _, path := range []string{"/v1/chats/%64ots%2e%2E/history", "/v1/chats/dots../history"} {
-			got := want[client.History](t, s.main.get(t, path), http.StatusOK)
+			got := want[client.History](t, s.common.get(t, path), http.StatusOK)
 			if got.ChatID != "dots.." || len(got.AllMessages) != 1 {
 				t.Errorf("%s is read as %q with %v", path, got.ChatID, got.AllMessages)
 			}
 		}
-		if got := s.main.history(t, "%64ots..", 10); got.ChatID != "%64ots.." || len(got.AllMessages) != 0 {
+		if got := s.common.history(t, "%64ots..", 10); got.ChatID != "%64ots.." || len(got.AllMessages) != 0 {
 			t.Errorf("a literal %%64 is read as %q with %v", got.ChatID, got.AllMessages)
 		}
 	})

@@ -6,7 +6,7 @@ import (
 	"encoding/hex"
 	"net/http"
 	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,15 +21,11 @@ func (s *suite) extension(t *testing.T, cfg lambdatest.Config, env ...string) (*
 		t.Fatal(err)
 	}
 	t.Cleanup(host.Close)
-	dir := shortDir(t)
-	h := &hearth{socket: filepath.Join(dir, "s"), http: newClient(t, ""), unix: newClient(t, ""), log: &log{}}
-	h.dialSocket()
-	addr := freeAddress(t)
-	h.url = "http://" + addr
-	mac := hmac.New(sha256.New, []byte("test-session-token")) // the one of lambdatest
+	h, own := newHearth(t)
+	mac := hmac.New(sha256.New, []byte(lambdatest.SessionToken))
 	mac.Write([]byte("hearth"))
 	h.token = hex.EncodeToString(mac.Sum(nil))
-	p, err := host.StartExtension(t.Context(), s.bin, append(append(s.env(), "HEARTH_ADDR="+addr, "HEARTH_SOCKET="+h.socket), env...)...)
+	p, err := host.StartExtension(t.Context(), s.bin, slices.Concat(s.env(), own, env)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +40,7 @@ func (s *suite) lambda(t *testing.T) {
 		host, p, h := s.extension(t, lambdatest.Config{})
 		for name, h := range map[string]*hearth{"TCP": h, "the socket": h.overSocket()} {
 			wantProblem(t, h.get(t, chatPath("lambda", "mute"), "X-Hearth-Token", ""), http.StatusUnauthorized)
-			wantProblem(t, h.get(t, chatPath("lambda", "mute"), "X-Hearth-Token", "test-session-token"), http.StatusUnauthorized)
+			wantProblem(t, h.get(t, chatPath("lambda", "mute"), "X-Hearth-Token", lambdatest.SessionToken), http.StatusUnauthorized)
 			if h.say(t, "lambda", "user", name); len(h.history(t, "lambda", 10).AllMessages) == 0 {
 				t.Errorf("over %s a write is not read", name)
 			}

@@ -12,7 +12,7 @@ import (
 	"hearth/client"
 )
 
-// large reads a chat that is larger than one answer may be: message by message if need be, and never a shorter history.
+// large reads a chat that is larger than one answer may be. A history is whole or an error, never shorter.
 func (s *suite) large(t *testing.T) {
 	const size = 900_000
 	chat, messages, sizes := "large", 40, []string{"4MiB", "24MiB"}
@@ -24,7 +24,7 @@ func (s *suite) large(t *testing.T) {
 	for i := range messages {
 		content := fmt.Sprintf("ferry %d %s", i, strings.Repeat(string(rune('a'+i%26)), size))
 		b.record(t, writer, chat, client.NewMessage{
-			Role: []string{"user", "assistant"}[i%2], Content: content, CreatedAt: instant(time.Duration(i/4) * time.Second), Vector: []float32{1, float32(i), 0},
+			Role: side(i), Content: content, CreatedAt: instant(time.Duration(i/4) * time.Second), Vector: []float32{1, float32(i), 0},
 		})
 	}
 	for _, bytes := range sizes {
@@ -58,7 +58,8 @@ func (s *suite) large(t *testing.T) {
 	}
 }
 
-// fits asks for n and then for as many as the problem says that have room: that number must be the largest. 0: all have.
+// fits asks for n messages. If they do not fit, the problem names how many do, which must be the largest number: fits returns it,
+// else 0.
 func (s *suite) fits(t *testing.T, field string, ask func(n int) reply, n int) int {
 	t.Helper()
 	r := ask(n)
@@ -72,13 +73,13 @@ func (s *suite) fits(t *testing.T, field string, ask func(n int) reply, n int) i
 	}
 	most, err := strconv.Atoi(m[1])
 	if err != nil || most < 1 || most >= n {
-		t.Fatalf("of %d there fit %q", n, m[1])
+		t.Fatalf("of %d messages %q fit", n, m[1])
 	}
 	if r := ask(most); r.status != http.StatusOK {
-		t.Fatalf("%d fit, it says, but asked for so many it says %v", most, r)
+		t.Fatalf("the problem says that %d fit, but they are answered %v", most, r)
 	}
 	if r := ask(most + 1); r.status == http.StatusOK {
-		t.Errorf("%d fit, it says, but so do %d", most, most+1)
+		t.Errorf("the problem says that %d fit, but %d do", most, most+1)
 	}
 	return most
 }

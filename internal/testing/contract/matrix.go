@@ -30,7 +30,7 @@ type foreign struct {
 
 const foreignTenant = "acme"
 
-// matrix compares, for each shape of class, what Hearth says with what Weaviate itself says and with what was written.
+// matrix compares what Hearth answers, for each shape of class, with what Weaviate answers and with what was written.
 func (s *suite) matrix(t *testing.T) {
 	for i, shape := range shapes() {
 		t.Run(shape.name, func(t *testing.T) {
@@ -55,7 +55,7 @@ func (s *suite) matrix(t *testing.T) {
 // newForeign makes the classes of a shape.
 func (s *suite) newForeign(t *testing.T, name string, shape shape) *foreign {
 	t.Helper()
-	f := &foreign{suite: s, shape: shape, message: s.message + "_" + name, mute: s.mute + "_" + name}
+	f := &foreign{suite: s, shape: shape, message: s.messageClass + "_" + name, mute: s.muteClass + "_" + name}
 	text := func(name string) map[string]any { return map[string]any{"name": name, "dataType": []string{"text"}} }
 	chat := maps.Clone(shape.chat.property)
 	chat["name"] = "session_id"
@@ -181,7 +181,7 @@ func (f *foreign) object(content string, chat, role any, at time.Time) object {
 	return o
 }
 
-// enter notes a message that is part of the history.
+// enter adds a message to the book if its role makes it part of the history.
 func (f *foreign) enter(o object, role any, at time.Time) {
 	m := client.Message{ID: o.ID, Content: o.Properties["message"].(string), CreatedAt: at}
 	switch name, _ := role.(string); {

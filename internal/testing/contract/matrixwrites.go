@@ -50,7 +50,7 @@ func (f *foreign) writesInItsForm(t *testing.T, h *hearth) {
 func (f *foreign) writesWithoutTimes(t *testing.T, h *hearth) {
 	t.Helper()
 	for i, spelled := range f.chat.spelled {
-		role := []string{"user", "assistant"}[i%2]
+		role := side(i)
 		id := h.write(t, spelled, client.NewMessage{Role: role, Content: "ferry by Hearth", CreatedAt: instant(-time.Duration(i) * time.Hour)})[0]
 		stored := map[string]string{"user": f.roles.user[0], "assistant": f.roles.assistant[0]}[role]
 		expected := map[string]any{"session_id": f.chat.held, "sender": stored, "message": "ferry by Hearth"}

@@ -26,7 +26,7 @@ func (s *suite) memory(t *testing.T) {
 	writer := s.start(t)
 	for i := range messages {
 		content := fmt.Sprintf("ferry %d %s", i, strings.Repeat(string(rune('a'+i%26)), size))
-		writer.write(t, chat, client.NewMessage{Role: []string{"user", "assistant"}[i%2], Content: content, CreatedAt: instant(time.Duration(i) * time.Second)})
+		writer.write(t, chat, client.NewMessage{Role: side(i), Content: content, CreatedAt: instant(time.Duration(i) * time.Second)})
 	}
 	h := s.start(t, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=128")
 	for round := range rounds {
@@ -117,7 +117,7 @@ func (s *suite) hangingSchema(t *testing.T) {
 		t.Errorf("8000 calls have taken %d MB", (after-before)>>20)
 	}
 	release()
-	eventually(t, s.patience(), "a call is answered once Weaviate tells", func() bool {
+	eventually(t, patience, "a call is answered once Weaviate tells", func() bool {
 		r, err := ask(5000)
 		return err == nil && r.status == http.StatusOK
 	})

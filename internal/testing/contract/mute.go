@@ -20,15 +20,15 @@ func (s *suite) muteRules(t *testing.T) {
 	})
 	t.Run("a mute that somebody else wrote is updated, not doubled", func(t *testing.T) {
 		chat, id := "muted by another", uuid.NewString()
-		s.weaviate.insert(t, object{Class: s.mute, ID: id, Properties: map[string]any{"chat_id": chat, "muted": true}})
+		s.weaviate.insert(t, object{Class: s.muteClass, ID: id, Properties: map[string]any{"chat_id": chat, "muted": true}})
 		if !h.muted(t, chat).Muted {
 			t.Error("it is not seen")
 		}
 		h.setMute(t, chat, map[string]any{"muted": false})
-		if got := s.weaviate.ids(t, s.mute, chat); !slices.Equal(got, []string{id}) {
+		if got := s.weaviate.ids(t, s.muteClass, chat); !slices.Equal(got, []string{id}) {
 			t.Errorf("the chat's objects are %v, want %s alone", got, id)
 		}
-		if p := s.weaviate.properties(t, s.mute, id); p["muted"] != false || p["chat_id"] != chat {
+		if p := s.weaviate.properties(t, s.muteClass, id); p["muted"] != false || p["chat_id"] != chat {
 			t.Errorf("the object is %v", p)
 		}
 		if h.muted(t, chat).Muted || s.start(t).muted(t, chat).Muted {
@@ -40,7 +40,7 @@ func (s *suite) muteRules(t *testing.T) {
 		for i := range 4 {
 			[]*hearth{h, other}[i%2].setMute(t, chat, map[string]any{"muted": i%2 == 0})
 		}
-		if got := s.weaviate.ids(t, s.mute, chat); len(got) != 1 {
+		if got := s.weaviate.ids(t, s.muteClass, chat); len(got) != 1 {
 			t.Errorf("the chat's objects are %v", got)
 		}
 	})
@@ -83,7 +83,7 @@ func (s *suite) muteRules(t *testing.T) {
 		if m := h.setMute(t, "muted before", map[string]any{"muted": true, "until": past}); m.Muted {
 			t.Errorf("it is %+v", m)
 		}
-		s.weaviate.insert(t, object{Class: s.mute, ID: uuid.NewString(), Properties: map[string]any{
+		s.weaviate.insert(t, object{Class: s.muteClass, ID: uuid.NewString(), Properties: map[string]any{
 			"chat_id": "muted before by another", "muted": true, "muted_until": past.Format(time.RFC3339Nano),
 		}})
 		if m := h.muted(t, "muted before by another"); m.Muted {
@@ -99,8 +99,8 @@ func (s *suite) muteRules(t *testing.T) {
 				t.Errorf("%s: it is %v", name, r)
 			}
 		}
-		ids := s.weaviate.ids(t, s.mute, chat)
-		if len(ids) != 1 || s.weaviate.properties(t, s.mute, ids[0])["muted_until"] != nil {
+		ids := s.weaviate.ids(t, s.muteClass, chat)
+		if len(ids) != 1 || s.weaviate.properties(t, s.muteClass, ids[0])["muted_until"] != nil {
 			t.Errorf("the chat's objects are %v", ids)
 		}
 	})
@@ -108,7 +108,7 @@ func (s *suite) muteRules(t *testing.T) {
 		ask := map[string]any{"chat_id": "muted between", "text": "x", "route_name": "chat"}
 		for _, muted := range []bool{false, true, false} {
 			h.setMute(t, "muted between", map[string]any{"muted": muted})
-			if got := want[client.Preprocess](t, h.post(t, "/v1/preprocess", ask), http.StatusOK); got.MuteStatus.Muted != muted {
+			if got := h.preprocess(t, ask); got.MuteStatus.Muted != muted {
 				t.Errorf("after %t it is %t", muted, got.MuteStatus.Muted)
 			}
 		}

@@ -12,7 +12,7 @@ import (
 	"hearth/client"
 )
 
-// logins are the ways to be let in by Odoo.
+// logins are settings for each way to log in to Odoo.
 func (s *suite) logins() map[string][]string {
 	uid := fmt.Sprint("HEARTH_ODOO_UID=", s.OdooUID)
 	all := map[string][]string{
@@ -161,7 +161,7 @@ func (s *suite) odooLanguage(t *testing.T) {
 			}
 		}
 	}
-	if got := label(s.main, map[string]any{}); got != english {
+	if got := label(s.common, map[string]any{}); got != english {
 		t.Errorf("a user whose language is English gets %q", got)
 	}
 	if s.OdooVersion > 14 { // which answers in English
@@ -172,7 +172,7 @@ func (s *suite) odooLanguage(t *testing.T) {
 	}
 }
 
-// odooQuestions asks what changes nothing, though it is no read of records: it is held, and leaves what is held alone.
+// odooQuestions makes calls that change nothing and read no records: their results are cached, and they drop none.
 func (s *suite) odooQuestions(t *testing.T, h *hearth) {
 	count := func() reply { return h.call(t, "res.partner", "search_count", []any{[]any{}}, nil) }
 	count()
@@ -204,7 +204,7 @@ func (s *suite) odooQuestions(t *testing.T, h *hearth) {
 	}
 }
 
-// result is what a call brought.
+// result is the result of a call to Odoo.
 func result[T any](t testing.TB, r reply) (v T) {
 	t.Helper()
 	if err := json.Unmarshal(want[client.Result](t, r, http.StatusOK).Result, &v); err != nil {

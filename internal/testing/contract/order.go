@@ -15,10 +15,10 @@ import (
 	"hearth/client"
 )
 
-// book is what a chat's messages should be, in order: the plainest model of a timeline.
+// book is the plainest model of a timeline: all messages that a chat should have.
 type book []client.Message
 
-// order is (created_at in UTC, user before assistant, id).
+// sorted is in the order (created_at in UTC, user before assistant, id).
 func (b book) sorted() book {
 	b = slices.Clone(b)
 	slices.SortFunc(b, func(x, y client.Message) int {
@@ -33,7 +33,7 @@ func (b book) newest(role string, n int) []client.Message {
 	return append([]client.Message{}, of[max(0, len(of)-n):]...)
 }
 
-// history is the reply that the API's table describes. Messages longer than the preview need test of their own.
+// history is the reply that the API's table describes. Messages longer than the preview have a test of their own.
 func (b book) history(chat string, n, full int) client.History {
 	b = b.sorted()
 	h := client.History{ChatID: chat, UserMessages: b.newest("user", n), AssistantMessages: b.newest("assistant", n)}
@@ -49,7 +49,7 @@ func (b book) history(chat string, n, full int) client.History {
 	return h
 }
 
-// record writes messages and enters them with the ids that they were given.
+// record writes messages through h, and adds them with the ids that they were given.
 func (b *book) record(t testing.TB, h *hearth, chat string, messages ...client.NewMessage) {
 	t.Helper()
 	for some := range slices.Chunk(messages, 100) {
@@ -64,7 +64,7 @@ func (b *book) record(t testing.TB, h *hearth, chat string, messages ...client.N
 	}
 }
 
-// check compares a reply with the model, to the letter.
+// check compares a history with the model, byte by byte.
 func (b book) check(t testing.TB, who string, h *hearth, chat string, n, full int, headers ...string) reply {
 	t.Helper()
 	r := h.get(t, historyPath(chat, n, full), headers...)
@@ -82,7 +82,7 @@ func (b book) check(t testing.TB, who string, h *hearth, chat string, n, full in
 
 func (s *suite) order(t *testing.T) {
 	t.Run("no messages are an empty history", func(t *testing.T) {
-		r := book{}.check(t, "an unknown chat", s.main, "never used", 10, 5)
+		r := book{}.check(t, "an unknown chat", s.common, "never used", 10, 5)
 		const text = `{"chat_id":"never used","msg_history":[],"all_messages":[],"user_messages":[],"assistant_messages":[]}`
 		if string(r.body) != text {
 			t.Errorf("the reply is %s, want %s", r.body, text)
@@ -99,14 +99,14 @@ func (s *suite) equalTimes(t *testing.T) {
 	var b book
 	chat := "equal times"
 	for range 40 {
-		b.record(t, s.main, chat, client.NewMessage{Role: "assistant", Content: "a", CreatedAt: instant(0)},
+		b.record(t, s.common, chat, client.NewMessage{Role: "assistant", Content: "a", CreatedAt: instant(0)},
 			client.NewMessage{Role: "user", Content: "u", CreatedAt: instant(0)})
 	}
-	b.record(t, s.main, chat, client.NewMessage{Role: "user", Content: "older", CreatedAt: instant(-time.Second)},
+	b.record(t, s.common, chat, client.NewMessage{Role: "user", Content: "older", CreatedAt: instant(-time.Second)},
 		client.NewMessage{Role: "user", Content: "newer", CreatedAt: instant(time.Second)})
 	small := s.start(t, "HEARTH_TIMELINE_WINDOW=1")
 	for _, n := range []int{1, 2, 5, 10, 39, 40, 41, 42, 200} {
-		b.check(t, "the writer", s.main, chat, n, 5)
+		b.check(t, "the writer", s.common, chat, n, 5)
 		b.check(t, "a small window", small, chat, n, 5)
 		b.check(t, "a small window, loaded anew", small, chat, n, 5, "Cache-Control", "no-cache")
 	}
@@ -118,17 +118,17 @@ func (s *suite) exactTimes(t *testing.T) {
 	at := instant(123456789)
 	for i, zone := range []int{0, 14 * 3600, -12 * 3600, 5*3600 + 1800, 0} {
 		moment := at.Add(time.Duration((i*7)%5) * time.Nanosecond).In(time.FixedZone("", zone))
-		b.record(t, s.main, chat, client.NewMessage{Role: "user", Content: strconv.Itoa(i), CreatedAt: moment})
+		b.record(t, s.common, chat, client.NewMessage{Role: "user", Content: strconv.Itoa(i), CreatedAt: moment})
 	}
-	raw := s.main.post(t, chatPath(chat, "messages"), `{"role":"user","content":"with an offset","created_at":"2024-02-29T23:30:00.5+11:30","id":"o"}`)
+	raw := s.common.post(t, chatPath(chat, "messages"), `{"role":"user","content":"with an offset","created_at":"2024-02-29T23:30:00.5+11:30","id":"o"}`)
 	id := want[client.Appended](t, raw, http.StatusCreated).IDs[0]
 	b = append(b, client.Message{ID: id, Role: "user", Content: "with an offset", CreatedAt: instant(500 * time.Millisecond)})
 	for _, year := range []int{1700, 1969, 1970, 2250} {
-		b.record(t, s.main, chat, client.NewMessage{Role: "user", Content: strconv.Itoa(year), CreatedAt: time.Date(year, 12, 31, 23, 59, 59, 999999999, time.UTC)})
+		b.record(t, s.common, chat, client.NewMessage{Role: "user", Content: strconv.Itoa(year), CreatedAt: time.Date(year, 12, 31, 23, 59, 59, 999999999, time.UTC)})
 	}
 	small := s.start(t, "HEARTH_TIMELINE_WINDOW=1")
 	for n := range 12 {
-		b.check(t, "the writer", s.main, chat, n+1, 5)
+		b.check(t, "the writer", s.common, chat, n+1, 5)
 		b.check(t, "a small window", small, chat, n+1, 5)
 		b.check(t, "a small window, loaded anew", small, chat, n+1, 5, "Cache-Control", "no-cache")
 	}
@@ -145,7 +145,7 @@ func (s *suite) everySize(t *testing.T) {
 			messages = append(messages, client.NewMessage{Role: "assistant", Content: strings.Repeat("ä", 3*i+1), CreatedAt: at})
 		}
 	}
-	b.record(t, s.main, chat, messages...)
+	b.record(t, s.common, chat, messages...)
 	up, down := s.start(t, "HEARTH_TTL_HISTORY=1h"), s.start(t, "HEARTH_TTL_HISTORY=1h", "HEARTH_TIMELINE_WINDOW=7")
 	step := 1
 	if raceDetector {

@@ -14,8 +14,7 @@ import (
 	"hearth/internal/testing/testnet"
 )
 
-// overlap lets a load read, then a write happen, and only then the load's answer come: what it fills the cache with
-// must not hide the write.
+// overlap delays the answer of a load until after a write: what the load puts into the cache must not hide the write.
 func (s *suite) overlap(t *testing.T) {
 	h := s.start(t, longLived()...)
 	const chat = "overlap"
@@ -58,7 +57,7 @@ func (s *suite) overlap(t *testing.T) {
 			"history that was dropped", s.historyOf("user"), s.Weaviate, s.WeaviateGRPC,
 			func() (reply, error) { return h.try(t.Context(), http.MethodGet, historyPath(chat, 10, 5), nil) },
 			func() {
-				s.weaviate.insert(t, messageObject(s.message, uuid.NewString(), chat, "user", "buoy of another's", instant(0)))
+				s.weaviate.insert(t, messageObject(s.messageClass, uuid.NewString(), chat, "user", "buoy of another's", instant(0)))
 				h.do(t, http.MethodDelete, "/v1/cache?chat="+chat, nil)
 			},
 		},
@@ -66,7 +65,7 @@ func (s *suite) overlap(t *testing.T) {
 			"mute that was dropped", s.muteOf(), s.Weaviate, s.WeaviateGRPC,
 			func() (reply, error) { return h.try(t.Context(), http.MethodGet, chatPath("overlap 2", "mute"), nil) },
 			func() {
-				s.weaviate.insert(t, object{Class: s.mute, ID: uuid.NewString(), Properties: map[string]any{"chat_id": "overlap 2", "muted": true}})
+				s.weaviate.insert(t, object{Class: s.muteClass, ID: uuid.NewString(), Properties: map[string]any{"chat_id": "overlap 2", "muted": true}})
 				h.do(t, http.MethodDelete, "/v1/cache?chat=overlap%202", nil)
 			},
 		},
@@ -113,7 +112,7 @@ func (s *suite) overlap(t *testing.T) {
 	}
 }
 
-// hold answers the first request that matches with what the server at url says at once, but late.
+// hold sends the first request that matches on to the server at url, closes read, and passes the answer on after release.
 func (s *suite) hold(t *testing.T, match func(*http.Request) bool, url string, read chan<- struct{}, release <-chan struct{}) testnet.Hook {
 	var held atomic.Bool
 	clients := map[int]*http.Client{1: newClient(t, s.CAFile), 2: newHTTP2Client(t, s.CAFile)}

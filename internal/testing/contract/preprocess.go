@@ -33,8 +33,8 @@ func wantKeys(t testing.TB, what string, raw json.RawMessage, want ...string) ma
 
 func (s *suite) preprocess(t *testing.T) {
 	const chat = "preprocess"
-	s.main.say(t, chat, "user", "where is my parcel")
-	s.main.say(t, chat, "assistant", "the parcel is on its way")
+	s.common.say(t, chat, "user", "where is my parcel")
+	s.common.say(t, chat, "assistant", "the parcel is on its way")
 	ask := func(t *testing.T, h *hearth, more map[string]any, headers ...string) reply {
 		t.Helper()
 		body := map[string]any{"chat_id": chat, "text": "parcel", "route_name": "odoo_erp"}
@@ -53,7 +53,7 @@ func (s *suite) preprocess(t *testing.T) {
 			if err := json.Unmarshal([]byte(more), &fields); err != nil {
 				t.Fatal(err)
 			}
-			r := ask(t, s.main, fields)
+			r := ask(t, s.common, fields)
 			if r.status != http.StatusOK {
 				t.Fatalf("the reply is %v", r)
 			}

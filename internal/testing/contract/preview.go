@@ -41,8 +41,8 @@ func (s *suite) preview(t *testing.T) {
 			for i, n := range []int{1, 3, 4, 199, 200, 201, 1000, 5} {
 				messages = append(messages, client.NewMessage{Role: "user", Content: strings.Repeat(cluster, n), CreatedAt: instant(time.Duration(i) * time.Second)})
 			}
-			s.main.write(t, chat, messages...)
-			for h, most := range map[*hearth]int{s.main: 200, three: 3} {
+			s.common.write(t, chat, messages...)
+			for h, most := range map[*hearth]int{s.common: 200, three: 3} {
 				for _, full := range []int{0, 1, 2, len(messages), 200} {
 					for i, got := range ask(h, chat, full) {
 						content := messages[i].Content
@@ -64,9 +64,9 @@ func (s *suite) preview(t *testing.T) {
 			"👩‍👩‍👧‍👦 e\u0301", "\U0001F9FF\U000E0067", `{"json": true}`, `"}}}`, strings.Repeat("long ", 20_000), "nul \u0000 byte",
 		}
 		for i, text := range texts {
-			s.main.write(t, "texts", client.NewMessage{Role: "user", Content: text, CreatedAt: instant(time.Duration(i) * time.Second)})
+			s.common.write(t, "texts", client.NewMessage{Role: "user", Content: text, CreatedAt: instant(time.Duration(i) * time.Second)})
 		}
-		for name, h := range map[string]*hearth{"the writer": s.main, "a cold reader": s.start(t)} {
+		for name, h := range s.writerAndReader(t, s.common) {
 			got := want[client.History](t, h.get(t, historyPath("texts", 200, 200)), http.StatusOK)
 			wantContents(t, name, contents(got.AllMessages), texts)
 			for i, m := range got.MsgHistory {

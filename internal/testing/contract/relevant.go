@@ -13,7 +13,7 @@ import (
 )
 
 func (s *suite) relevance(t *testing.T) {
-	h, chat := s.main, "relevance"
+	h, chat := s.common, "relevance"
 	at := func(i int) time.Time { return instant(time.Duration(i) * time.Minute) }
 	h.write(t, chat,
 		client.NewMessage{Role: "user", Content: "the invoice of march is wrong", CreatedAt: at(1), Vector: []float32{1, 0, 0}},
@@ -142,7 +142,7 @@ func (s *suite) relevance(t *testing.T) {
 				}
 				ask(t, body)
 			}
-			got := want[client.Preprocess](t, h.post(t, "/v1/preprocess", map[string]any{"chat_id": chat, "text": text, "route_name": "x"}), http.StatusOK)
+			got := h.preprocess(t, map[string]any{"chat_id": chat, "text": text, "route_name": "x"})
 			if got.Errors != nil {
 				t.Errorf("%s: preprocess fails: %v", name, got.Errors)
 			}

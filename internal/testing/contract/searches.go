@@ -12,7 +12,7 @@ import (
 
 const searchPath = "/weaviate.v1.Weaviate/Search"
 
-// searches matches the searches for which is says so, and leaves the request as it was.
+// searches matches the searches that is accepts. The request stays readable.
 func searches(is func(*pb.SearchRequest) bool) func(*http.Request) bool {
 	const prefix = 5 // bytes before the message, in gRPC
 	return func(r *http.Request) bool {
@@ -29,19 +29,19 @@ func searches(is func(*pb.SearchRequest) bool) func(*http.Request) bool {
 	}
 }
 
-// historyOf matches the search for the messages of one role, or of several and that one.
+// historyOf matches searches for messages whose filter has the role.
 func (s *suite) historyOf(role string) func(*http.Request) bool {
 	return searches(func(r *pb.SearchRequest) bool {
-		return r.GetCollection() == s.message && len(r.GetSortBy()) > 0 && strings.Contains(r.GetFilters().String(), role)
+		return r.GetCollection() == s.messageClass && len(r.GetSortBy()) > 0 && strings.Contains(r.GetFilters().String(), role)
 	})
 }
 
 func (s *suite) anyHistory() func(*http.Request) bool { return s.historyOf("") }
 
 func (s *suite) relevantMessages() func(*http.Request) bool {
-	return searches(func(r *pb.SearchRequest) bool { return r.GetCollection() == s.message && len(r.GetSortBy()) == 0 })
+	return searches(func(r *pb.SearchRequest) bool { return r.GetCollection() == s.messageClass && len(r.GetSortBy()) == 0 })
 }
 
 func (s *suite) muteOf() func(*http.Request) bool {
-	return searches(func(r *pb.SearchRequest) bool { return r.GetCollection() == s.mute })
+	return searches(func(r *pb.SearchRequest) bool { return r.GetCollection() == s.muteClass })
 }

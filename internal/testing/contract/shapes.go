@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// shape is a class of messages as another program has made it, with a class of mutes beside it.
+// shape is a class of messages as another program might make it, with a class of mutes.
 type shape struct {
 	name    string
 	chat    chatForm
@@ -18,7 +18,7 @@ type shape struct {
 	alias                       bool // Hearth is told another name of the class of messages
 	noUntil                     bool // mutes have no end
 	notSearchable               bool // by bm25
-	noFilters                   bool // on anything but texts, which are found by bm25's index
+	noFilters                   bool // no property has an index for filters; texts are found by that of bm25
 }
 
 // chatForm is how a class holds chats.
@@ -26,7 +26,7 @@ type chatForm struct {
 	property map[string]any
 	spelled  []string // how callers may name the chat; the first is its name in replies
 	stored   any      // as the other program writes it
-	held     any      // as REST shows it, whoever wrote it
+	held     any      // as REST shows it
 	others   []any    // chats like it
 }
 
@@ -92,11 +92,11 @@ func dateTime() timeForm {
 	return layout("date", "2006-01-02T15:04:05.999999999", "Z", 0, time.Nanosecond)
 }
 
-// roleForm is how a class names who has said a message.
+// roleForm is how a class names the roles.
 type roleForm struct {
 	env             []string
 	user, assistant []string // the first is what Hearth writes
-	others          []any    // of rows that are no part of a history
+	others          []any    // roles that are no part of a history
 }
 
 func plainRoles() roleForm {

@@ -14,21 +14,21 @@ import (
 	"hearth/client"
 )
 
-// plain is a class of messages and one of mutes by the names of their properties, each with its type; of a text it is
-// text:tokenization.
-type plain struct{ message, mute map[string]string }
+// classTypes are the types of the properties of a class of messages and of one of mutes, by their names. text:field
+// is a text with a tokenization, and :no after any type means that no index finds rows by the property.
+type classTypes struct{ message, mute map[string]string }
 
-func newPlain() plain {
-	return plain{
+func plainTypes() classTypes {
+	return classTypes{
 		map[string]string{"session_id": "text:field", "sender": "text", "message": "text", "timestamp": "date"},
 		map[string]string{"session_id": "text:field", "silent": "boolean", "silent_until": "date"},
 	}
 }
 
-// makePlain makes classes and returns their names and Hearth's settings for them.
-func (s *suite) makePlain(t *testing.T, name string, p plain, vectors map[string]any) (message, mute string, env []string) {
+// makeClassesOf makes classes and returns their names and Hearth's settings for them.
+func (s *suite) makeClassesOf(t *testing.T, name string, p classTypes, vectors map[string]any) (message, mute string, env []string) {
 	t.Helper()
-	message, mute = s.message+"_P"+name, s.mute+"_P"+name
+	message, mute = s.messageClass+"_P"+name, s.muteClass+"_P"+name
 	for class, types := range map[string]map[string]string{message: p.message, mute: p.mute} {
 		var properties []any
 		for _, property := range slices.Sorted(maps.Keys(types)) {
@@ -61,7 +61,7 @@ func (s *suite) wrongClasses(t *testing.T) {
 	const notThere = ""
 	for i, c := range []struct {
 		mutes          bool
-		property, kind string // :no is of a property without an index to find rows by
+		property, kind string // as in classTypes
 	}{
 		{false, "session_id", "text:no"},
 		{false, "session_id", "uuid:no"},
@@ -91,7 +91,7 @@ func (s *suite) wrongClasses(t *testing.T) {
 		{true, "silent_until", notThere},
 	} {
 		t.Run(fmt.Sprintf("mutes %t, %s %s", c.mutes, c.property, c.kind), func(t *testing.T) {
-			p := newPlain()
+			p := plainTypes()
 			of, setting := p.message, "HEARTH_MESSAGE_FIELDS"
 			if c.mutes {
 				of, setting = p.mute, "HEARTH_MUTE_FIELDS"
@@ -100,7 +100,7 @@ func (s *suite) wrongClasses(t *testing.T) {
 			if c.kind == notThere {
 				delete(of, c.property)
 			}
-			_, _, env := s.makePlain(t, fmt.Sprint(i), p, nil)
+			_, _, env := s.makeClassesOf(t, fmt.Sprint(i), p, nil)
 			h := s.start(t, env...)
 			names := []string{c.property, c.kind, setting}
 			if strings.HasSuffix(c.kind, ":no") {
@@ -115,7 +115,7 @@ func (s *suite) wrongClasses(t *testing.T) {
 	t.Run("what a search cannot reach is an error", s.cutShort)
 }
 
-// wantKindFails makes every call of a chat: those of one kind fail as the class's fault, the others do not.
+// wantKindFails makes every call of a chat: those that use the class at fault say so, and the others succeed.
 func (s *suite) wantKindFails(t *testing.T, h *hearth, chat string, mutes bool, names ...string) {
 	t.Helper()
 	message := client.NewMessage{Role: "user", Content: "x"}
@@ -133,7 +133,7 @@ func (s *suite) wantKindFails(t *testing.T, h *hearth, chat string, mutes bool, 
 	}
 	for call, r := range others {
 		if r.status != http.StatusOK && r.status != http.StatusCreated {
-			t.Errorf("%s, which has nothing to do with it, answers %v", call, r)
+			t.Errorf("%s, which does not use that class, answers %v", call, r)
 		}
 	}
 	r := h.post(t, "/v1/preprocess", map[string]any{"chat_id": chat, "text": "x", "route_name": "x", "num_messages": 5}, "Cache-Control", "no-cache")
@@ -152,7 +152,7 @@ func (s *suite) wantKindFails(t *testing.T, h *hearth, chat string, mutes bool, 
 	}
 }
 
-// mixedTimes reads chats whose rows are not in the order of time, whatever the server says.
+// mixedTimes reads chats whose rows the server cannot sort by time.
 func (s *suite) mixedTimes(t *testing.T) {
 	for i, c := range []struct {
 		kind  string
@@ -175,9 +175,9 @@ func (s *suite) mixedTimes(t *testing.T) {
 		{"number", []any{1709208000000000.0}}, // microseconds
 	} {
 		t.Run(fmt.Sprintf("%s %v", c.kind, c.times), func(t *testing.T) {
-			p := newPlain()
+			p := plainTypes()
 			p.message["timestamp"] = c.kind
-			message, _, env := s.makePlain(t, fmt.Sprint("T", i), p, nil)
+			message, _, env := s.makeClassesOf(t, fmt.Sprint("T", i), p, nil)
 			for _, at := range c.times {
 				s.weaviate.insert(t, object{Class: message, ID: uuid.NewString(), Properties: map[string]any{
 					"session_id": "a", "sender": "user", "message": "x", "timestamp": at,
@@ -200,9 +200,9 @@ func (s *suite) wrongChats(t *testing.T) {
 		},
 		"int": {"a", "+1", "1.0", "1e3", "0x10", "1_000", " 1", "--1", "-", "9007199254740992", "-9007199254740992", "99999999999999999999", "١"},
 	} {
-		p := newPlain()
+		p := plainTypes()
 		p.message["session_id"], p.mute["session_id"] = kind, kind
-		_, _, env := s.makePlain(t, "C"+kind, p, nil)
+		_, _, env := s.makeClassesOf(t, "C"+kind, p, nil)
 		h := s.start(t, env...)
 		for _, chat := range chats {
 			for call, r := range map[string]reply{
@@ -218,9 +218,9 @@ func (s *suite) wrongChats(t *testing.T) {
 			}
 		}
 	}
-	p := newPlain()
+	p := plainTypes()
 	p.message["session_id"] = "uuid"
-	_, _, env := s.makePlain(t, "CBoth", p, nil)
+	_, _, env := s.makeClassesOf(t, "CBoth", p, nil)
 	h := s.start(t, env...)
 	h.setMute(t, "no uuid", map[string]any{"muted": true})
 	if !h.muted(t, "no uuid").Muted {
@@ -241,16 +241,16 @@ func (s *suite) wrongChats(t *testing.T) {
 	}
 }
 
-// cutShort has more rows of other chats than the server's maximum in front of a chat's own.
+// cutShort reads a chat whose rows come after more rows of other chats than the server returns at most.
 func (s *suite) cutShort(t *testing.T) {
 	for kind, at := range map[string]func(i int) any{
 		"date": func(i int) any { return fmt.Sprintf("2024-02-29T12:%02d:%02d.%03dZ", i/60000, i/1000%60, i%1000) },
 		"text": func(i int) any { return fmt.Sprintf("2024-02-29T12:%02d:%02d.%03d", i/60000, i/1000%60, i%1000) },
 	} {
 		t.Run(kind, func(t *testing.T) {
-			p := newPlain()
+			p := plainTypes()
 			p.message["session_id"], p.message["timestamp"], p.mute["session_id"] = "text:word", kind, "text:word"
-			message, mute, env := s.makePlain(t, "W"+kind, p, nil)
+			message, mute, env := s.makeClassesOf(t, "W"+kind, p, nil)
 			row := func(chat, content string, i int) object {
 				return object{Class: message, ID: uuid.NewString(), Properties: map[string]any{"session_id": chat, "sender": "user", "message": content, "timestamp": at(i)}}
 			}
@@ -267,7 +267,7 @@ func (s *suite) cutShort(t *testing.T) {
 				s.weaviate.insert(t, rows...)
 			}
 			history := h.get(t, historyPath("C45", 10, 5), "Cache-Control", "no-cache")
-			if kind == "date" { // which pages can go on from
+			if kind == "date" { // the next page can begin at a date
 				wantContents(t, "behind others", contents(want[client.History](t, history, http.StatusOK).UserMessages), []string{"m0", "m1", "m2"})
 			} else {
 				wantCutShort(t, history)

@@ -19,7 +19,7 @@ type call struct {
 	Body    []byte            `json:"body"`
 }
 
-// directCalls are all that one preprocess needs: a history of 10 per role, the mute, what is relevant, one model.
+// directCalls are the calls of one preprocess: a history of 10 per role, the mute, what is relevant, one model.
 func directCalls(u *lab.Upstreams, chat, text string) []call {
 	recent := func(role string) *pb.SearchRequest {
 		r := messages(10, all(equal("chat_id", chat), equal("role", role)))
@@ -88,7 +88,7 @@ func either(filters ...*pb.Filters) *pb.Filters {
 	return &pb.Filters{Operator: pb.Filters_OPERATOR_OR, Filters: filters}
 }
 
-// The three ways to make them. As handlers do it today, the history comes first and the rest after it.
+// Three ways to make the calls. Handlers of today read the history first, and the rest after it.
 func oneByOne(calls []call) (stages [][]call) {
 	for _, c := range calls {
 		stages = append(stages, []call{c})

@@ -36,7 +36,7 @@ func variants() (a, b, c, d, e, f *variant) {
 		&variant{name: "(f) Hearth, asked again", held: "everything", cache: parts("hit", "hit", "hit", "hit")}
 }
 
-// demo runs the rounds. In each, every variant asks the same of the same chats, so that noise hits all alike.
+// demo runs the rounds. In each, every variant asks the same questions about the same chats, so that the noise hits all alike.
 type demo struct {
 	handler
 	hearth    *client.Client

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"hearth/client/wire"
 	"hearth/internal/testing/lab"
 )
 
@@ -62,21 +63,13 @@ func hitRates(out io.Writer, stats json.RawMessage) error {
 
 // connections prints how many connections /debug/pools says were opened.
 func connections(out io.Writer, stats json.RawMessage) error {
-	type counts struct {
-		Dials int64 `json:"dials"`
-	}
-	var s struct {
-		Weaviate struct {
-			REST *counts `json:"rest"`
-			GRPC *counts `json:"grpc"`
-		} `json:"weaviate"`
-		Odoo *counts `json:"odoo"`
-	}
-	if err := json.Unmarshal(stats, &s); err != nil {
+	var pools wire.Pools
+	if err := json.Unmarshal(stats, &pools); err != nil {
 		return fmt.Errorf("/debug/pools: %w", err)
 	}
-	rest, grpc, odoo := s.Weaviate.REST, s.Weaviate.GRPC, s.Odoo
-	if rest == nil || grpc == nil || odoo == nil {
+	rest, grpc := pools["weaviate"].REST, pools["weaviate"].GRPC
+	odoo, configured := pools["odoo"]
+	if rest == nil || grpc == nil || !configured {
 		return fmt.Errorf("/debug/pools: not all pools are there: %s", stats)
 	}
 	_, err := fmt.Fprintf(out, "The cold start and the first preprocess opened %d connections: %d to Weaviate over REST, %d over gRPC, %d to Odoo.\n",

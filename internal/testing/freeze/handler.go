@@ -12,15 +12,15 @@ import (
 	"hearth/internal/testing/lab/bot"
 )
 
-// kind is a request whose time is taken, first after a thaw and later again.
+// kind is a request that an invocation times twice: first after the thaw, and later again.
 type kind struct {
 	name  string
 	calls int  // one after another
-	odoo  bool // asks it
+	odoo  bool // asks Odoo
 	do    func(b *bot.Bot, ctx context.Context) error
 }
 
-// kinds always go to an upstream.
+// kinds are requests that the cache never answers.
 func kinds() []kind {
 	fetch, chat := client.WithHeader("Cache-Control", "no-cache"), chatID(0)
 	return []kind{

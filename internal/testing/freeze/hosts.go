@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// twoAddresses makes sure that localhost means 127.0.0.1 and ::1 to the processes that this goroutine starts: between
-// them an upstream can move.
+// twoAddresses makes localhost mean 127.0.0.1 and ::1 to the processes that this goroutine starts, so that an upstream can move
+// from one to the other.
 func twoAddresses(ctx context.Context, dir string) error {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "[::1]:0")
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// ownHosts gives the processes that this goroutine starts an /etc/hosts of their own. The goroutine stays on its
-// thread for good: the mount is the thread's, and a sandbox dies with the thread that started it.
+// ownHosts gives the processes that this goroutine starts an /etc/hosts of their own. The goroutine keeps its thread for good:
+// the mount belongs to the thread, and a sandbox is killed when the thread that started it ends.
 func ownHosts(dir string) error {
 	file := filepath.Join(dir, "hosts")
 	if err := os.WriteFile(file, []byte("127.0.0.1 localhost\n::1 localhost\n"), 0o644); err != nil {

@@ -1,13 +1,13 @@
-// Command freeze freezes and thaws sandboxes with the real extension in them hundreds of times, while what Lambda and
-// the network do to idle connections happens to theirs, and shows that no request fails for it and no answer is
-// staler than its policy. Then it leaves out one defence after the other, and shows what for it is there.
+// Command freeze freezes and thaws sandboxes with the real extension in them hundreds of times. Meanwhile it does to their
+// connections what Lambda and the network do to idle ones, and it shows that no request fails because of that and no answer
+// is staler than its policy. Then it leaves out one defence after another, and shows what each is for.
 //
 // Start at run. plan.go says what happens in which freeze, sandbox.go makes it happen, handler.go is what is asked
 // right before and right after (lab/bot knows the right answers), and tally.go says what a first request may cost.
 //
-// A process that is stopped is not a virtual machine that is: its kernel answers, and its clocks go on. So the wire
-// breaks its connections meanwhile (testnet.Proxy), and its clocks are shifted (HEARTH_TEST_CLOCK). Freezes
-// shorter than a second cannot be noticed by any process; connections that die in silence in one are not tested.
+// The kernel of a stopped process still answers, and its clocks go on, unlike those of a stopped virtual machine. So the wire
+// breaks the connections (testnet.Proxy), and the clocks are shifted (HEARTH_TEST_CLOCK). No process can notice a freeze that
+// is shorter than a second, so no connection dies in silence in one.
 package main
 
 import (
@@ -95,7 +95,7 @@ func run(ctx context.Context, out io.Writer, dir string, freezes int, seed uint6
 	return errors.Join(faults...)
 }
 
-// defence is what the extension can be told to leave out, and what that is.
+// defence is what the extension can leave out: the key tells it so.
 type defence struct{ key, name string }
 
 // harness is what all runs have in common.

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// gap is clock.Gap: what is shorter is not noticed as a freeze.
+// gap is clock.Gap: a shorter freeze is not noticed.
 const gap = time.Second
 
-// idleLimits are those of the sandboxes, half of them each. With the least, no connection is still open after a freeze
-// that was noticed; with the other one it may be, and is unproven.
+// idleLimits are for how long connections live idle, each in half of the sandboxes. With the shorter one, no connection
+// outlives a freeze that is noticed; with the longer one it may, and is unproven then.
 func idleLimits() []time.Duration { return []time.Duration{gap, 2 * gap} }
 
 // sandboxLimits are the idle limits by the sandboxes' numbers.
@@ -34,8 +34,8 @@ const (
 	forget    fault = "forgotten" // reset once used
 )
 
-// faults are those that are drawn from. None that a pool can only meet if it knows of the freeze happens in one that
-// cannot be noticed: in truth a connection dies in silence after minutes.
+// faults are the faults that a freeze of that length may have. A connection dies in silence only if the freeze is noticed,
+// because only then can a pool meet it; outside this test such a death takes minutes.
 func faults(frozen time.Duration, moving bool) []fault {
 	list := []fault{none, fin, rst, restart}
 	if moving {
@@ -47,7 +47,7 @@ func faults(frozen time.Duration, moving bool) []fault {
 	return list
 }
 
-// shift is what the sandbox's clocks make of a freeze. One of them always tells that time has passed.
+// shift is what a freeze does to the sandbox's clocks. One of them always shows that time has passed.
 type shift string
 
 const (
@@ -57,7 +57,7 @@ const (
 	forward shift = "the wall clock is set forward"
 )
 
-// cell is a first request over connections that may have died in silence: what a defence is decided by.
+// cell is a first request over connections that have died in silence. These show whether a defence works.
 type cell struct {
 	first          string
 	fault          fault
@@ -98,9 +98,9 @@ func (r round) String() string {
 	return s
 }
 
-// plan draws the rounds of every sandbox, n in all: each length and fault in its share, in any order. With the least idle
-// limit a quarter of the freezes is shorter than it, with another one three quarters: half of all. Two thirds of those that are noticed
-// are cells, in turn: of those that outlive every connection, and of those that do not.
+// plan draws the rounds of every sandbox, n in all, in random order. Each length and fault has its share: of the freezes of a
+// sandbox, a quarter is shorter than the idle limit if that is the shorter one, else three quarters are. Of the freezes that are
+// noticed, two thirds are cells in turn, counted apart for those that outlive every connection and those that do not.
 func plan(random *rand.Rand, n int, limits []time.Duration, moving bool) [][]round {
 	decisive := cells()
 	random.Shuffle(len(decisive), func(i, j int) { decisive[i], decisive[j] = decisive[j], decisive[i] })

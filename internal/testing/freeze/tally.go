@@ -16,7 +16,7 @@ import (
 type tally struct {
 	lateness *lab.Lateness
 	out      io.Writer
-	most     int // to print of everything that is wrong
+	most     int // faults of each kind to print
 
 	mu                                        sync.Mutex // guards what follows
 	freezes, requests, failures, stale, dials int
@@ -29,7 +29,7 @@ type sample struct {
 	span
 	kind   string
 	round  round
-	queues bool // behind a refresh that froze on its way
+	queues bool // it may wait behind a refresh that the freeze interrupted
 }
 
 func (s sample) ms() float64 { return lab.MS(s.to.Sub(s.from)) }
@@ -57,7 +57,7 @@ func (t *tally) warm(r round, kind string, took span) {
 	t.warms = append(t.warms, sample{took, kind, r, false})
 }
 
-// failed prints the first failures, with what the extension has to say.
+// failed counts a failure, and prints it with the last lines of the extension's log.
 func (t *tally) failed(s *sandbox, request string, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -72,7 +72,7 @@ func (t *tally) failed(s *sandbox, request string, err error) {
 	}
 }
 
-// staler prints the first stale answers.
+// staler counts a stale answer, and prints it.
 func (t *tally) staler(s *sandbox, request string, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -87,17 +87,17 @@ func (t *tally) progress(n int) {
 	fmt.Fprintf(t.out, "%d of %d freezes, %d requests, %d failed, %d stale\n", t.freezes, n, t.requests, t.failures, t.stale)
 }
 
-// What a first request may cost more than a warm one of its kind.
+// How much longer a first request may take than a warm one of its kind.
 const (
-	fresh     = 2*rtt + 5*time.Millisecond      // a connection: TCP, TLS, and their arithmetic
+	fresh     = 2*rtt + 5*time.Millisecond      // for a new connection: TCP, TLS and the CPU they take
 	shortWait = max(50*time.Millisecond, 2*rtt) // for an answer over a connection that may be dead
 	room      = 20 * time.Millisecond           // for the other sandboxes, which work on the same CPUs
-	hard      = 200 * time.Millisecond          // beyond the bound: no machine explains that
+	hard      = 200 * time.Millisecond          // more than that beyond its bound is not the machine's fault
 )
 
-// bound is what a first request may take: a warm one's time, a fresh connection, the short wait unless the freeze
-// outlived every connection, and what the machine itself was late meanwhile. Behind a refresh that was on its way, it
-// is the refresh that waits, and then has to be answered.
+// bound is how long a first request may take: as long as a warm one, and for a new connection, and as long as the machine was
+// late. Unless the freeze outlived every connection, it may also wait for an answer over one that is dead. Behind a refresh,
+// the refresh waits for that, and then for its answer.
 func (t *tally) bound(s sample, warm float64) float64 {
 	more := fresh + room + t.lateness.Within(s.from, s.to)
 	switch {
@@ -113,8 +113,8 @@ func (t *tally) bound(s sample, warm float64) float64 {
 type result struct {
 	freezes, requests, failures, stale, dials int
 	worst, warm                               float64
-	firsts, beyond, hopeless                  int      // first requests, those beyond their bounds, and of them those far beyond
-	cold                                      []string // kinds whose warm requests were not
+	firsts, beyond, hopeless                  int      // first requests, those beyond their bounds, and those far beyond
+	cold                                      []string // kinds whose warm requests took as long as cold ones
 }
 
 func (r result) String() string {
@@ -122,23 +122,22 @@ func (r result) String() string {
 		r.freezes, r.requests, r.failures, r.stale, r.worst, r.warm, r.dials)
 }
 
-// slow says whether first requests were beyond their bounds further, or more often, than a machine with other things to
-// do explains.
+// slow says whether first requests were later, or more often late, than a busy machine explains.
 func (r result) slow() bool {
-	const few, noise = 5, 0.02 // in a short run a few are noise too
+	const few, noise = 5, 0.02 // in a short run a few are too
 	return r.hopeless > 0 || float64(r.beyond) > max(few, noise*float64(r.firsts))
 }
 
-// worse says whether requests failed or were late for want of a defence: more often than with it, under the same plan.
+// worse says whether requests failed or were late more often than in control, a run of the same plan with every defence.
 func (r result) worse(control result) bool {
 	rate := func(r result) float64 { return float64(r.failures+r.beyond) / float64(r.freezes) }
 	return (r.failures > 0 || r.slow()) && rate(r) > rate(control)
 }
 
-// mostDials is what a freeze may cost at most: the connections of both pools, and the second tries'.
+// mostDials is for each freeze: the connections of both pools, and those of second tries.
 const mostDials = 8
 
-// pooled says what shows that connections are not kept.
+// pooled is an error if connections are not reused.
 func (r result) pooled() error {
 	var errs []error
 	if len(r.cold) > 0 {

@@ -12,24 +12,23 @@ import (
 // What Hearth may cost on one whole CPU.
 const (
 	fullCPU    = 1769 // MB
-	mostRatio  = 3.0  // To the first /next, of the bare extension's time.
-	mostAdded  = 1.0  // ms after the response, p50.
+	mostRatio  = 3.0  // of the bare extension's time to the first /next
+	mostAdded  = 1.0  // ms after the response, the median
 	mostIdle   = 25.0 // MiB
-	mostLoaded = 40.0 // MiB after the invocations.
-	mostEnd    = 300  // ms from SHUTDOWN to the end.
+	mostLoaded = 40.0 // MiB after the invocations
+	mostEnd    = 300  // ms from SHUTDOWN to the end
 	mostZip    = 6_000_000
 )
 
 var errGate = errors.New("costs more than it may")
 
-// verdict holds what was measured against the limits. The way to the first /next is the same in every cell, so all pairs
-// are judged together; each cell too, unless few pairs were started: on a busy machine those are off. With provisioned
-// concurrency the first /next waits for warm upstreams on purpose, ahead of any invocation. On Managed Instances nobody
-// waits after a response.
+// verdict compares what was measured with the limits. All pairs together are judged by their time to the first /next, and
+// each cell too unless it has few: on a busy machine few pairs say little. With provisioned concurrency the first /next waits
+// for the warm-up on purpose, so it is not judged. On Managed Instances Lambda does not wait after a response.
 func verdict(out io.Writer, rows []row, zips []file, few bool) (err error) {
 	gate := func(what string, got, most float64) {
 		word := "kept"
-		if !(got <= most) { // Not a number is not enough.
+		if !(got <= most) { // nothing was measured
 			word, err = "MISSED", errGate
 		}
 		fmt.Fprintf(out, "  %s: %.2f, at most %.0f: %s\n", what, got, most, word)

@@ -1,9 +1,9 @@
-// Command lambdarun runs the layer under a double of Lambda, in every initialization type and three sizes, beside an
-// extension that only registers, and says what Hearth costs: at INIT, after the response, and in memory. It fails if
-// that is more than it may be (gates.go).
+// Command lambdarun runs the layer in a double of Lambda, with every initialization type and in three sizes, and compares it
+// with an extension that only registers. It says what Hearth costs at INIT, after the response and in memory, and fails if
+// that is more than the limits in gates.go.
 //
-// Start at run. build.go makes what is run, sandbox.go runs it, rounds.go is what is measured and how, table.go prints.
-// It says nothing about what Hearth saves: that is the demo's.
+// Start at run. build.go builds the binaries, sandbox.go starts a sandbox, rounds.go measures, table.go prints. What Hearth saves
+// is shown by the demo.
 package main
 
 import (
@@ -93,8 +93,7 @@ func run(ctx context.Context, out io.Writer, dir string, o options) (err error) 
 	return err
 }
 
-// matrix is every initialization type in every size, with the handler in Go; and in Python where that may matter: on
-// demand.
+// matrix is every initialization type in every size with the handler in Go, and on demand also with the one in Python.
 func matrix(short bool) (cells []cell) {
 	sizes := []int{1769, 512, 128}
 	for _, init := range lambdatest.InitTypes() {

@@ -12,7 +12,7 @@ import (
 // freezeEvery is how many invocations come between two freezes.
 const freezeEvery = 10
 
-// rounds is how everything is measured.
+// rounds has what all measurements need.
 type rounds struct {
 	dir, root, handler  string
 	opt                 func(elem ...string) string // a path in the unpacked layer
@@ -21,7 +21,7 @@ type rounds struct {
 	sandboxes           int // started so far
 }
 
-// row is what was measured in a cell: of the extension, and of the one beside it.
+// row is what was measured in a cell, of the extension and of the one it is compared with.
 type row struct {
 	cell
 	extension, beside cost
@@ -44,7 +44,7 @@ type side struct {
 	sandbox *lab.Sandbox // the last one started
 }
 
-// measure starts both extensions by turns, and lets the last two sandboxes answer by turns: so they share the noise.
+// measure starts both extensions in turn, and lets the last two sandboxes answer in turn, so that the noise hits both alike.
 func (r *rounds) measure(ctx context.Context, c cell, extension, beside subject) (got row, err error) {
 	got.cell = c
 	sides := []*side{{subject: extension, cost: &got.extension}, {subject: beside, cost: &got.beside}}
@@ -98,7 +98,7 @@ func (s *side) started() error {
 	return err
 }
 
-// answer makes the invocations up to the next freeze. The layer's own extension must have been of use to them.
+// answer makes the invocations up to the next freeze. With Hearth the handler must be able to save every turn.
 func (s *side) answer(ctx context.Context, c cell, from int) error {
 	for i := range freezeEvery {
 		saved, err := turn(ctx, s.sandbox, fmt.Sprintf("chat %d", (from+i)%20))

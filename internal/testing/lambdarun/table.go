@@ -7,8 +7,8 @@ import (
 	"hearth/internal/testing/lab"
 )
 
-// ratios are how much longer the extension took to its first /next than the one beside it, by pairs that were started
-// one right after the other: the machine treated them alike.
+// ratios are how many times longer the extension took to its first /next than the one it is compared with, for each pair that
+// was started one right after the other.
 func (r row) ratios() (list lab.Samples) {
 	for i := range min(len(r.extension.next), len(r.beside.next)) {
 		list = append(list, r.extension.next[i]/r.beside.next[i])
@@ -16,7 +16,7 @@ func (r row) ratios() (list lab.Samples) {
 	return list
 }
 
-// table prints what was measured. Each cell holds the extension's value and that of the one beside it.
+// table prints what was measured: in each column the value of the extension and of the one it is compared with.
 func table(out io.Writer, rows []row, extension, beside string) error {
 	fmt.Fprintf(out, "%s / %s\n\n", extension, beside)
 	w := lab.NewTable(out, "initialization\tMB\thandler\tINIT ms\texec→register ms\texec→/next ms\tratio\tadded p50 ms\tadded p99 ms\tidle MiB\tloaded MiB\tSHUTDOWN→end ms\t")

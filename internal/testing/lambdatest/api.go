@@ -18,8 +18,7 @@ const (
 	traceID      = "Root=1-5f35ae12-0c0fec141ab77a00bc047aa2;Parent=2be948a625588e32;Sampled=1"
 )
 
-// SessionToken is that of the processes' credentials: the value of AWS_SESSION_TOKEN, or with SnapStart of
-// AWS_CONTAINER_AUTHORIZATION_TOKEN.
+// SessionToken is the value of AWS_SESSION_TOKEN in the processes, or with SnapStart of AWS_CONTAINER_AUTHORIZATION_TOKEN.
 const SessionToken = "test-session-token"
 
 // routes serves the APIs. Deliveries of telemetry go on until ctx ends.
@@ -51,24 +50,24 @@ func (h *Host) routes(ctx context.Context) http.Handler {
 	return mux
 }
 
-// inbox is what lies ready for an extension or for the runtime until it asks.
+// inbox has the answers to /next that an extension, or the runtime, has not asked for yet.
 type inbox struct {
-	queue []*delivery // Not yet asked for.
-	polls int         // Calls waiting in /next.
+	queue []*delivery
+	polls int // Calls waiting in /next.
 }
 
 // delivery is one answer to /next.
 type delivery struct {
 	header map[string]string
 	body   []byte
-	taken  bool // By a call.
-	sent   bool // To the wire.
+	taken  bool // A call will send it.
+	sent   bool
 }
 
-// idle is whether a call waits that nothing lies ready for.
+// idle is whether a call to /next waits for an answer that is not there yet.
 func (i *inbox) idle() bool { return i.polls > len(i.queue) }
 
-// next answers a call to /next, when there is an answer.
+// next answers a call to /next as soon as there is an answer.
 func (h *Host) next(w http.ResponseWriter, r *http.Request, i *inbox) {
 	h.update(func() { i.polls++ })
 	var d *delivery
@@ -95,13 +94,13 @@ func (h *Host) next(w http.ResponseWriter, r *http.Request, i *inbox) {
 	h.update(func() { d.sent = true })
 }
 
-// deliver gives d to who asks for it, and returns once it is on its way.
+// deliver answers the next call to /next with d, and returns once d is sent.
 func (h *Host) deliver(ctx context.Context, to *inbox, d *delivery) error {
 	h.update(func() { to.queue = append(to.queue, d) })
 	return h.await(ctx, func() (bool, error) { return d.sent, h.failureLocked() })
 }
 
-// report keeps an error that its sender reports about itself.
+// report keeps the error that an extension or the runtime reports of itself.
 func (h *Host) report(w http.ResponseWriter, r *http.Request, from, errorType string) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {

@@ -21,17 +21,17 @@ const (
 	prefix     = "lambdatest-"
 )
 
-// cgroup holds the sandbox's processes: one folder in version 2, one for each controller in version 1.
+// cgroup is the group of the sandbox's processes: one folder in version 2, one for each controller in version 1.
 type cgroup struct {
 	dirs    []string
 	freezer freezer
 }
 
-// freezer is how processes are stopped in a cgroup: what to write into control, and what state holds once it is so.
+// freezer has the files that freeze a cgroup: what to write into control, and what state then contains.
 type freezer struct{ control, freeze, thaw, state, frozen, thawed string }
 
-// newCgroup makes what this system lets us make of a cgroup, and says what that is. What a host left behind that was
-// killed is removed first: it may be frozen, and then nothing else ends it.
+// newCgroup makes as much of a cgroup as this system allows, and says what that is. It first removes the cgroups of hosts that
+// were killed: their processes may be frozen, and then nothing else ends them.
 func newCgroup(memoryMB int) (c cgroup, l Limits) {
 	for _, controller := range []string{"freezer", "cpu", "memory"} {
 		reap(ownCgroup(controller))
@@ -62,8 +62,8 @@ func newCgroup(memoryMB int) (c cgroup, l Limits) {
 	return c, l
 }
 
-// owner names a process among all that ever ran on this machine: its PID namespace, its number in there, and when it
-// began. "": it is no more.
+// owner identifies a process among all that ever ran on this machine, by its PID namespace, its number and its start time.
+// "": the process has ended.
 func owner(pid int) string {
 	namespace, err := os.Stat("/proc/self/ns/pid")
 	stat, err2 := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -75,7 +75,7 @@ func owner(pid int) string {
 	return fmt.Sprintf("%d.%d.%s", namespace.Sys().(*syscall.Stat_t).Ino, pid, strings.Fields(fields)[began])
 }
 
-// reap removes the cgroups in a folder whose owner was in this PID namespace and is no more.
+// reap removes the cgroups in a folder whose owner was in this PID namespace and has ended.
 func reap(root string) {
 	dirs, _ := filepath.Glob(filepath.Join(root, prefix+"*.*.*-*"))
 	for _, dir := range dirs {
@@ -92,8 +92,8 @@ func reap(root string) {
 	}
 }
 
-// ownCgroup is the folder of this process's own group, which limits what is made below it. In a container it may be
-// out of sight; what is mounted is then ours.
+// ownCgroup is the folder of this process's own group, whose limits hold for the groups below it. In a container that folder
+// may not be visible: then it is the root of what is mounted.
 func ownCgroup(controller string) string {
 	root := filepath.Join(cgroupRoot, controller)
 	groups, _ := os.ReadFile("/proc/self/cgroup")
@@ -108,7 +108,7 @@ func ownCgroup(controller string) string {
 	return root
 }
 
-// add makes a folder with the settings, pairs of a file and its value. A folder that cannot be had whole is not kept.
+// add makes a folder and writes the settings: pairs of a file and its value. If it cannot write all, it removes the folder.
 func (c *cgroup) add(dir string, settings ...string) error {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
@@ -129,10 +129,10 @@ func set(dir string, settings ...string) error {
 	return nil
 }
 
-// start starts cmd in the cgroup and returns when its first instruction was. As a debugger's child it stops at exec,
-// and goes on once it is where it belongs: cloning into a cgroup would do for version 2 only.
+// start starts cmd in the cgroup and returns the time of its first instruction. The child is traced, so that it stops at exec
+// until it is in the group: the kernel can clone into a group of version 2 only.
 func (c cgroup) start(cmd *exec.Cmd) (time.Time, error) {
-	// The group is for signals to all of it; a host that is killed takes its sandbox with it.
+	// Signals go to the process group. A host that is killed takes its processes with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if len(c.dirs) == 0 {
 		began := time.Now()
@@ -161,7 +161,7 @@ func (c cgroup) start(cmd *exec.Cmd) (time.Time, error) {
 	return began, err
 }
 
-// freeze stops the cgroup's processes, or lets them go on, and returns when they have.
+// set freezes or thaws the processes of the cgroup, and returns when that is done.
 func (f freezer) set(frozen bool) error {
 	word, want := f.thaw, f.thawed
 	if frozen {
@@ -179,7 +179,7 @@ func (f freezer) set(frozen bool) error {
 	})
 }
 
-// remove kills what is still in the cgroup, which must not be frozen, and ends it.
+// remove kills the processes in the cgroup, which must not be frozen, and removes it.
 func (c cgroup) remove() error {
 	var errs error
 	for _, dir := range c.dirs {
@@ -199,7 +199,7 @@ func (c cgroup) remove() error {
 	return errs
 }
 
-// eventually asks until there is no error. Cgroups tell nobody when they change.
+// eventually repeats ask until it returns no error, for two seconds: the kernel does not announce changes of a cgroup.
 func eventually(ask func() error) error {
 	const step, most = time.Millisecond, 2 * time.Second
 	tick := time.NewTicker(step)

@@ -41,25 +41,25 @@ type Config struct {
 	Init        InitType // Default OnDemand.
 	Concurrency int      // Invocations at once on Managed Instances, default 10. Elsewhere there is one.
 
-	// MemoryMB is the function's size: where cgroups are writable, its memory and its share of the CPU, of which 1769 MB
-	// bring one. [Host.Limits] says what came of it. Default: no limit, and the processes read 128.
+	// MemoryMB is the function's size. Where cgroups are writable it limits the memory of the processes, and their CPU to one
+	// for each 1769 MB: [Host.Limits] says what is in force. Default: no limit, and the processes are told 128.
 	MemoryMB int
 
 	Timeout         time.Duration // How long an invocation has from its dispatch. Default 10s.
-	InitTimeout     time.Duration // How long INIT has from the first process's start. Default 10s, but 130s where Lambda starts ahead of need.
+	InitTimeout     time.Duration // How long INIT has from the first process's start. Default 10s on demand, 130s otherwise.
 	ShutdownTimeout time.Duration // How long the processes have from SHUTDOWN to SIGKILL. Default 2s.
 
-	// Seed is what the order is drawn by in which the extensions and the runtime learn of an invocation. 0: a new one each
-	// time, which errors of [Host.Invoke] name.
+	// Seed of the random order in which the extensions and the runtime are told of an invocation. 0: a new one each time,
+	// which the errors of [Host.Invoke] name.
 	Seed uint64
 
-	// TelemetryStatus answers a subscription to telemetry: 0 takes it, 202 says as emulators do that there is none here,
-	// anything else is an error.
+	// TelemetryStatus is the reply to a subscription to telemetry. 0: it is accepted. 202: there is no telemetry here, as
+	// emulators say. Any other status is an error.
 	TelemetryStatus int
-	// LoseEvent says which telemetry events never arrive. The request id is empty in those of INIT. nil: none.
+	// LoseEvent says which telemetry events are never delivered. Those of INIT have no request id. nil: all are.
 	LoseEvent func(eventType, requestID string) bool
 
-	// Answer stands in for the runtime: it answers every invocation. nil: a runtime calls the Runtime API.
+	// Answer is the handler, in place of a runtime that calls the Runtime API. nil: there is a runtime.
 	Answer func(ctx context.Context, payload []byte) ([]byte, error)
 }
 

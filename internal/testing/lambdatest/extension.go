@@ -36,7 +36,7 @@ func (e event) delivery() *delivery {
 	return &delivery{header: map[string]string{"Lambda-Extension-Event-Identifier": uuid.NewString()}, body: body}
 }
 
-// listenersLocked are the extensions that asked for events of a kind.
+// listenersLocked are the extensions that registered for events of a kind.
 func (h *Host) listenersLocked(kind string) (to []*extension) {
 	for _, e := range h.extensions {
 		if slices.Contains(e.events, kind) {
@@ -46,7 +46,7 @@ func (h *Host) listenersLocked(kind string) (to []*extension) {
 	return to
 }
 
-// register takes the files of /opt/extensions, by their names.
+// register accepts an extension whose name is that of a file in /opt/extensions.
 func (h *Host) register(w http.ResponseWriter, r *http.Request) {
 	now := time.Now()
 	name := r.Header.Get("Lambda-Extension-Name")

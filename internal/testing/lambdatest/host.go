@@ -1,18 +1,19 @@
 // Package lambdatest is a test double of one Lambda sandbox: the Runtime, Extensions and Telemetry APIs on a loopback
-// port, and the processes that call them, held as Lambda holds them.
+// port, and the processes that call them, limited as Lambda limits them.
 //
 // Start with [New] and a [Config], which says of what type and size the sandbox is. Give [Host.Addr] to the extension
 // and to the runtime as AWS_LAMBDA_RUNTIME_API, or let [Host.StartExtension], [Host.StartRuntime] and
-// [Host.StartBootstrap] start them, then call [Host.Invoke], [Host.Freeze], [Host.Thaw] and [Host.Shutdown]. What that
-// cost is in [Host.Init], [Host.Invocations] and [Process.Usage].
+// [Host.StartBootstrap] start them, then call [Host.Invoke], [Host.Freeze], [Host.Thaw] and [Host.Shutdown]. [Host.Init],
+// [Host.Invocations] and [Process.Usage] say what that cost.
 //
 // As in Lambda, INIT ends when the extensions and the runtime have asked for their next event, and an invocation waits
-// until they do so again. They learn of it in random order. What takes too long for INIT or for SHUTDOWN is killed. A
-// Host is one sandbox: once it has crashed it stays so, and an invocation that times out ends nothing unless its caller
-// goes on to shut the sandbox down, as Lambda would. Where cgroups are writable, they limit the processes to the
-// function's size and freeze them; elsewhere nothing limits them, and a freeze is a SIGSTOP. It does not lose what a
-// virtual machine loses when it stands still: clocks go on, and sockets stay open. It has no Logs API, no restore hooks
-// and no internal extensions, and restarts nothing.
+// until they do so again. They are told of it in random order. Processes that take too long for INIT or SHUTDOWN are
+// killed. Where cgroups are writable, they limit the processes to the function's size and freeze them; elsewhere nothing
+// limits them, and a freeze is a SIGSTOP.
+//
+// The double differs from Lambda: it does not start a crashed sandbox again, it leaves it to the caller to shut one down whose
+// invocation has timed out, and a freeze stops neither the clocks nor the kernel, which keeps sockets open. It has no Logs
+// API, no restore hooks and no internal extensions.
 //
 // The files: host.go and config.go; api.go has the routes, extension.go, runtime.go and telemetry.go what is behind them;
 // init.go, invocation.go and shutdown.go are the phases; process.go, sandbox.go, cgroup_linux.go and layer.go what runs
@@ -57,7 +58,7 @@ type Host struct {
 	cfg    Config
 	server *httptest.Server
 	opt    string        // Folder that stands for /opt. "": there is no layer.
-	turn   chan struct{} // Holds a token for each invocation under way.
+	slots  chan struct{} // Holds a token for each invocation under way.
 	close  func()        // Closes done, ends what waits and the deliveries of telemetry.
 	done   <-chan struct{}
 	once   sync.Once
@@ -70,13 +71,13 @@ type Host struct {
 	random        *rand.Rand
 	extensions    []*extension // In the order they registered.
 	runtime       inbox
-	runtimeKnown  bool // It was started, or has asked.
-	runtimeInit   bool // Its INIT is over.
-	open          []*invocation
+	runtimeKnown  bool          // It was started, or has asked for an invocation.
+	runtimeInited bool          // It has asked for its first invocation, or INIT has ended without that.
+	open          []*invocation // Those that have not ended.
 	invocations   []Invocation
 	init          struct{ began, ended time.Time }
 	events        []telemetryEvent // In the order they happened.
-	subscriptions int              // To them.
+	subscriptions int              // To the events.
 	processes     []*Process
 	reports       []Report
 	stopping      bool
@@ -109,7 +110,7 @@ func New(cfg Config) (*Host, error) {
 	h := &Host{
 		cfg:     cfg,
 		opt:     opt,
-		turn:    make(chan struct{}, cfg.Concurrency),
+		slots:   make(chan struct{}, cfg.Concurrency),
 		close:   cancel,
 		done:    ctx.Done(),
 		changed: make(chan struct{}),
@@ -194,7 +195,7 @@ func (h *Host) failureLocked() error {
 	return nil
 }
 
-// update changes the guarded state, notes what has ended with that, and wakes everyone who awaits something of it.
+// update changes the guarded state, ends INIT and invocations if the change does, and wakes every await.
 func (h *Host) update(change func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -208,7 +209,7 @@ func (h *Host) update(change func()) {
 	h.changed = make(chan struct{})
 }
 
-// await returns when cond, which is called with mu held, is true or fails.
+// await returns when cond is true or fails. It calls cond with mu held.
 func (h *Host) await(ctx context.Context, cond func() (bool, error)) error {
 	for {
 		h.mu.Lock()

@@ -13,8 +13,8 @@ type Init struct {
 	Extensions []ExtensionInit // In the order they registered.
 }
 
-// ExtensionInit is how long an extension took to get ready, from its first instruction, or from INIT's begin if it is no
-// process of the host.
+// ExtensionInit is how long an extension took to get ready, from its first instruction; from the begin of INIT if the host
+// did not start it.
 type ExtensionInit struct {
 	Name           string
 	Register, Next time.Duration // To its registration, and to its first /next. 0: not yet.
@@ -53,10 +53,10 @@ func (h *Host) beginInitLocked(at time.Time) {
 	}
 }
 
-// runtimeInitLocked notes that the runtime has asked for its first invocation, or never will.
+// runtimeInitLocked emits once that the runtime is ready, or that INIT has ended without it.
 func (h *Host) runtimeInitLocked(status string) {
-	if !h.runtimeInit {
-		h.runtimeInit = true
+	if !h.runtimeInited {
+		h.runtimeInited = true
 		h.emitInitLocked("platform.initRuntimeDone", map[string]any{"status": status})
 	}
 }
@@ -71,7 +71,7 @@ func (h *Host) endInitLocked(at time.Time, status string) {
 	}
 }
 
-// limitInit kills the sandbox if what is in it is not ready in time. A runtime that was not started is not waited for.
+// limitInit kills the sandbox if its processes are not ready in time. It does not wait for a runtime that was not started.
 func (h *Host) limitInit() {
 	ctx, cancel := context.WithTimeout(context.Background(), h.cfg.InitTimeout)
 	defer cancel()

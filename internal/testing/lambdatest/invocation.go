@@ -25,8 +25,8 @@ type Invocation struct {
 	RequestID string
 	Handler   time.Duration // From its dispatch to the runtime's response.
 
-	// Added is billed on top: from the response until the runtime and every extension that takes INVOKE have asked for
-	// the next. On Managed Instances nobody waits for that, and it is 0.
+	// Added is billed after the response: until the runtime and every extension have asked for their next event. On Managed
+	// Instances it is 0, because Lambda does not wait for that.
 	Added time.Duration
 }
 
@@ -37,13 +37,13 @@ type invocation struct {
 	deadline   time.Time
 	began      time.Time
 	answered   time.Time // By the handler.
-	dispatched bool      // To everyone.
-	reported   bool      // As done by the runtime.
+	dispatched bool      // The runtime and all extensions have been told.
+	reported   bool      // platform.runtimeDone is emitted.
 	response   []byte
 	err        error
 }
 
-func (inv *invocation) over() bool { return !inv.answered.IsZero() }
+func (inv *invocation) isAnswered() bool { return !inv.answered.IsZero() }
 
 // Invocations are those that have ended, in that order.
 func (h *Host) Invocations() []Invocation {
@@ -61,8 +61,8 @@ func (h *Host) Invoke(ctx context.Context, payload []byte) (_ []byte, err error)
 		}
 	}()
 	select {
-	case h.turn <- struct{}{}:
-		defer func() { <-h.turn }()
+	case h.slots <- struct{}{}:
+		defer func() { <-h.slots }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-h.done:
@@ -104,7 +104,7 @@ func (h *Host) Invoke(ctx context.Context, payload []byte) (_ []byte, err error)
 	})
 	if h.cfg.Answer != nil {
 		response, err := h.cfg.Answer(ctx, payload)
-		if ctx.Err() != nil { // Lambda has given it up.
+		if ctx.Err() != nil { // Lambda does not wait for it any more.
 			response, err = nil, context.Cause(ctx)
 		}
 		h.update(func() {
@@ -112,7 +112,7 @@ func (h *Host) Invoke(ctx context.Context, payload []byte) (_ []byte, err error)
 			h.runtimeDoneLocked(inv, inv.answered)
 		})
 	}
-	if err := h.await(ctx, func() (bool, error) { return inv.over(), h.failureLocked() }); err != nil {
+	if err := h.await(ctx, func() (bool, error) { return inv.isAnswered(), h.failureLocked() }); err != nil {
 		return nil, h.abandon(inv, err)
 	}
 	return inv.response, inv.err
@@ -130,12 +130,12 @@ func (h *Host) newInvocation(payload []byte) *invocation {
 	return inv
 }
 
-// orderLocked draws which extensions learn of an invocation before the runtime does, and which after it.
+// orderLocked draws which extensions are told of an invocation before the runtime is, and which after it.
 func (h *Host) orderLocked() (before, after []*extension) {
 	to := append(h.listenersLocked("INVOKE"), nil) // nil is the runtime.
 	h.random.Shuffle(len(to), func(i, j int) { to[i], to[j] = to[j], to[i] })
-	turn := slices.Index(to, nil)
-	return to[:turn], to[turn+1:]
+	runtime := slices.Index(to, nil)
+	return to[:runtime], to[runtime+1:]
 }
 
 // tell sends INVOKE to the extensions, one after another.
@@ -162,7 +162,7 @@ func (h *Host) openLocked(id string) *invocation {
 	return nil
 }
 
-// abandon ends an invocation that nobody waits for any longer. If the runtime has it, it may finish it in vain.
+// abandon ends an invocation without an answer. A runtime that works on it gets a 400 for its answer.
 func (h *Host) abandon(inv *invocation, why error) error {
 	h.update(func() {
 		h.runtime.queue = slices.DeleteFunc(h.runtime.queue, func(d *delivery) bool { return d == &inv.delivery })
@@ -172,11 +172,11 @@ func (h *Host) abandon(inv *invocation, why error) error {
 	return why
 }
 
-// endInvocationsLocked ends those that are answered and that nobody is at work for.
+// endInvocationsLocked ends the invocations that are answered, once the whole sandbox is idle.
 func (h *Host) endInvocationsLocked(now time.Time, idle bool) {
 	for _, inv := range slices.Clone(h.open) {
 		switch {
-		case !inv.over():
+		case !inv.isAnswered():
 		case h.cfg.Init == ManagedInstances:
 			h.endLocked(inv, inv.answered)
 		case idle && inv.dispatched:
@@ -194,7 +194,7 @@ func (h *Host) endLocked(inv *invocation, at time.Time) {
 	h.invocations = append(h.invocations, Invocation{inv.id, inv.answered.Sub(inv.began), at.Sub(inv.answered)})
 }
 
-// runtimeDoneLocked says once that the runtime is done with an invocation. It never is on Managed Instances.
+// runtimeDoneLocked emits platform.runtimeDone once. Managed Instances have no such event.
 func (h *Host) runtimeDoneLocked(inv *invocation, at time.Time) {
 	if inv.reported || h.cfg.Init == ManagedInstances {
 		return

@@ -30,9 +30,9 @@ type Process struct {
 	name   string // Of the extension, or "runtime".
 	host   *Host
 	began  time.Time // Its first instruction.
-	log    logBuffer
+	log    Log
 	done   chan struct{} // Closed when the process has ended and its output is complete.
-	killed string        // Why the host did. Guarded by the host's mu.
+	killed string        // Why the host killed it, if it did. Guarded by the host's mu.
 }
 
 // StartExtension runs the binary at path as Lambda runs a file of /opt/extensions, with a clean environment plus env,
@@ -52,8 +52,8 @@ func (h *Host) StartExtension(ctx context.Context, path string, env ...string) (
 	return p, nil
 }
 
-// StartRuntime runs python3 with a small runtime that calls the Config's handler, "module.function" of a file in the
-// folder taskRoot, which finds the layer's modules. It is killed when ctx ends.
+// StartRuntime runs python3 with a small runtime that calls Config.Handler, "module.function", from the folder taskRoot. The
+// handler can import the layer's modules. The process is killed when ctx ends.
 func (h *Host) StartRuntime(ctx context.Context, taskRoot string, env ...string) (*Process, error) {
 	path, err := python()
 	if err != nil {
@@ -68,8 +68,8 @@ func (h *Host) StartRuntime(ctx context.Context, taskRoot string, env ...string)
 	return h.start(cmd, "runtime", append(defaults, env...))
 }
 
-// python is the interpreter behind python3. That may be a version manager's script, which takes longer than the limit of
-// INIT in a small sandbox, and which Lambda does not have.
+// python is the interpreter behind python3, which may be the script of a version manager: Lambda has none, and in a small
+// sandbox it would take longer than INIT may.
 var python = sync.OnceValues(func() (string, error) { //nolint:gochecknoglobals // asked once
 	out, err := exec.Command("python3", "-c", "import sys; print(sys.executable)").Output()
 	if err != nil {
@@ -169,20 +169,20 @@ func (p *Process) Stop(ctx context.Context) error {
 	return err
 }
 
-// logBuffer is a bytes.Buffer that may be read while it is written.
-type logBuffer struct {
+// Log is a bytes.Buffer that may be read while it is written.
+type Log struct {
 	mu  sync.Mutex
-	buf bytes.Buffer // Guarded by mu.
+	buf bytes.Buffer // guarded by mu
 }
 
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
+func (l *Log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
 }
 
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
+func (l *Log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
 }

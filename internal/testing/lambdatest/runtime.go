@@ -14,7 +14,7 @@ func (h *Host) invocationNext(w http.ResponseWriter, r *http.Request) {
 		h.runtimeKnown = true
 		h.runtimeInitLocked("success")
 		for _, inv := range h.open {
-			if inv.over() {
+			if inv.isAnswered() {
 				h.runtimeDoneLocked(inv, now)
 			}
 		}
@@ -35,7 +35,7 @@ func (h *Host) invocationDone(w http.ResponseWriter, r *http.Request) {
 	now, known := time.Now(), false
 	h.update(func() {
 		inv := h.openLocked(r.PathValue("id"))
-		if known = inv != nil && inv.taken && !inv.over(); known {
+		if known = inv != nil && inv.taken && !inv.isAnswered(); known {
 			inv.answered, inv.response, inv.err = now, body, fault
 		}
 	})

@@ -11,20 +11,20 @@ import (
 )
 
 const (
-	vCPU      = 1769   // MB of memory that come with one.
-	cpuPeriod = 20_000 // Microseconds in which a sandbox has its share of the CPU once.
+	vCPU      = 1769   // MB of memory for each.
+	cpuPeriod = 20_000 // Microseconds over which the share of the CPU is counted.
 
-	youngestSnapshot = 1100 * time.Millisecond // In truth it takes minutes to make one.
+	youngestSnapshot = 1100 * time.Millisecond // Lambda takes minutes to make one.
 )
 
-// Limits says what holds the processes of a sandbox.
+// Limits says which limits of a sandbox are in force.
 type Limits struct {
-	CPU, Memory bool     // To what Config.MemoryMB stands for.
+	CPU, Memory bool     // Those of Config.MemoryMB.
 	Freezer     bool     // The cgroup freezer. Without it a freeze is a SIGSTOP.
-	Missing     []string // What could not be had, and why.
+	Missing     []string // Which are not in force, and why.
 }
 
-// note is whether something could be had, and keeps why not.
+// note says whether a limit is in force, and keeps the error if it is not.
 func (l *Limits) note(what string, err error) bool {
 	if err != nil {
 		l.Missing = append(l.Missing, fmt.Sprintf("no %s: %v", what, err))
@@ -60,7 +60,7 @@ func (h *Host) Freeze() error {
 	return h.setFrozen(true)
 }
 
-// Thaw lets them go on.
+// Thaw lets the processes go on.
 func (h *Host) Thaw() error { return h.setFrozen(false) }
 
 func (h *Host) setFrozen(frozen bool) (err error) {
@@ -82,7 +82,7 @@ func (h *Host) setFrozen(frozen bool) (err error) {
 	return nil
 }
 
-// restore thaws the sandbox for an invocation. SnapStart's first one comes from a snapshot.
+// restore thaws the sandbox for an invocation. Before the first one, SnapStart freezes it: that is the snapshot.
 func (h *Host) restore() error {
 	h.mu.Lock()
 	frozen, snapshot := h.frozen, h.cfg.Init == SnapStart && !h.restored
@@ -100,7 +100,7 @@ func (h *Host) restore() error {
 	return nil
 }
 
-// standStill returns once the processes have stopped, which a SIGSTOP does not wait for.
+// standStill returns once the processes have stopped: kill returns before that.
 func standStill(processes []*Process) error {
 	const step, most = time.Millisecond, 10 * time.Second
 	tick := time.NewTicker(step)
@@ -111,10 +111,10 @@ func standStill(processes []*Process) error {
 		}
 		<-tick.C
 	}
-	return fmt.Errorf("processes still move %v after SIGSTOP", most)
+	return fmt.Errorf("processes still run %v after SIGSTOP", most)
 }
 
-// signal goes to processes and to all that they started.
+// signal sends a signal to processes and to all that they started.
 func signal(sig syscall.Signal, processes []*Process) error {
 	var errs error
 	for _, p := range processes {

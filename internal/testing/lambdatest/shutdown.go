@@ -39,7 +39,7 @@ func (h *Host) Shutdown(ctx context.Context, reason string) error {
 	})
 }
 
-// limitShutdown kills what outlives SHUTDOWN.
+// limitShutdown kills the processes that still run after Config.ShutdownTimeout.
 func (h *Host) limitShutdown() {
 	timer := time.NewTimer(h.cfg.ShutdownTimeout)
 	defer timer.Stop()
@@ -59,7 +59,7 @@ func (h *Host) limitShutdown() {
 	}
 }
 
-// kill ends every process at once, and reports those for whose sake it does.
+// kill kills every process, and reports those that were late.
 func (h *Host) kill(late []string, why string) {
 	_ = h.setFrozen(false) // What is frozen in a cgroup cannot be killed.
 	running := h.running()

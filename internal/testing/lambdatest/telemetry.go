@@ -19,7 +19,7 @@ type telemetryEvent struct {
 	json            json.RawMessage
 }
 
-// emitLocked tells the subscribers what has happened, until INIT ends those to come too.
+// emitLocked records an event for the subscribers; while INIT lasts, for those that are still to come, too.
 func (h *Host) emitLocked(kind, requestID string, record map[string]any) {
 	if h.subscriptions == 0 && !h.init.ended.IsZero() {
 		return
@@ -51,7 +51,8 @@ type subscription struct {
 	Destination   struct{ Protocol, URI string }
 }
 
-// parseSubscription reads a subscription that Lambda would take, with its defaults. The URI is where it goes from here.
+// parseSubscription reads a subscription that Lambda would accept, with its defaults. In the result, the URI has an address that
+// the host can reach.
 func parseSubscription(r *http.Request, init InitType) (s subscription, err error) {
 	s.Buffering.MaxItems, s.Buffering.MaxBytes, s.Buffering.TimeoutMs = 10_000, 256<<10, 1000
 	if err := json.NewDecoder(r.Body).Decode(&s); err != nil {
@@ -90,7 +91,7 @@ func parseSubscription(r *http.Request, init InitType) (s subscription, err erro
 	return s, err
 }
 
-// subscribe takes a subscription while INIT lasts, and serves it until ctx ends.
+// subscribe accepts a subscription while INIT lasts, and serves it until ctx ends.
 func (h *Host) subscribe(ctx context.Context, w http.ResponseWriter, r *http.Request, e *extension) {
 	if status := h.cfg.TelemetryStatus; status == http.StatusAccepted {
 		fail(w, status, "Telemetry.NotSupported", "Telemetry API is not supported")
@@ -119,7 +120,7 @@ func (h *Host) subscribe(ctx context.Context, w http.ResponseWriter, r *http.Req
 	reply(w, http.StatusOK, "OK")
 }
 
-// serveTelemetry sends the events of the platform from the first one on, in batches, each again until it is taken.
+// serveTelemetry sends all events of the platform in batches, and repeats each batch until the subscriber accepts it.
 func (h *Host) serveTelemetry(ctx context.Context, s subscription) {
 	client := &http.Client{Transport: &http.Transport{Proxy: nil}}
 	defer client.CloseIdleConnections()
@@ -154,7 +155,7 @@ func (s subscription) fullLocked(events []telemetryEvent) bool {
 	return len(events) >= s.Buffering.MaxItems || bytes >= s.Buffering.MaxBytes
 }
 
-// batch is the JSON of the events that are asked for and not lost. nil: there are none.
+// batch is the JSON of the events that the subscriber wants and that are not to be lost. nil: there are none.
 func (s subscription) batch(events []telemetryEvent, lose func(kind, requestID string) bool) []byte {
 	var kept []json.RawMessage
 	for _, ev := range events {

@@ -16,7 +16,7 @@ type Usage struct {
 	CPU time.Duration // Used so far, in steps of 10ms.
 }
 
-// moves is whether a thread of the process has neither stopped nor ended. Where there is no /proc nobody knows.
+// moves is whether a thread of the process has neither stopped nor ended; false where there is no /proc.
 func (p *Process) moves() bool {
 	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.cmd.Process.Pid))
 	return slices.ContainsFunc(threads, func(thread string) bool {

@@ -58,8 +58,17 @@ func NewProxy(target string, rtt time.Duration) (*Proxy, error) {
 	return newProxy(front, target, rtt), nil
 }
 
-// listenOutside listens on a loopback port outside the range that the system takes for outgoing connections: one of
-// those could otherwise take the port during a Restart.
+// FreeAddress is a loopback address on which nobody listens. Its port is outside the range that the system takes for
+// outgoing connections: none of those takes it before a server does, or while the server is away.
+func FreeAddress() (string, error) {
+	l, err := listenOutside()
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// listenOutside listens where FreeAddress says.
 func listenOutside() (net.Listener, error) {
 	for range 100 {
 		port := strconv.Itoa(20_000 + rand.N(12_000))

@@ -1,4 +1,4 @@
-// Command bare is the least that an extension can be: it registers, and waits for SHUTDOWN.
+// Command bare is the smallest extension: it registers, and waits for SHUTDOWN.
 package main
 
 import (

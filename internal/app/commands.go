@@ -1,0 +1,127 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+
+	"hearth/internal/clock"
+	"hearth/internal/settings"
+	"hearth/pool/odoo"
+	"hearth/pool/weaviate"
+)
+
+// prepare makes what a command needs. A person is told, not a log.
+func prepare(environ []string, stderr io.Writer) (settings.Settings, *app, error) {
+	s, err := settings.Read(environ)
+	if err != nil {
+		return s, nil, fmt.Errorf("the configuration is wrong:\n%w", err)
+	}
+	if s.LogLevel == slog.LevelInfo {
+		s.LogLevel = slog.LevelError
+	}
+	a, err := newApp(s, clock.Awake(), stderr)
+	return s, a, err
+}
+
+// check asks every question that requests will ask and prints a line for each, with what to set where one fails.
+func check(ctx context.Context, environ []string, out, stderr io.Writer) error {
+	s, a, err := prepare(environ, stderr)
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	for _, name := range s.Unknown {
+		fmt.Fprintf(out, "warning: %s means nothing\n", name)
+	}
+	var failed []error
+	report := func(upstream, address string, findings []weaviate.Finding) {
+		ok := true
+		for _, f := range findings {
+			fmt.Fprintln(out, findingLine(upstream, f))
+			ok = ok && f.Verdict != weaviate.Failed
+		}
+		if ok {
+			fmt.Fprintf(out, "%s: ok (%s)\n", upstream, address)
+			return
+		}
+		failed = append(failed, fmt.Errorf("%s: see above", upstream))
+	}
+	if a.weaviate == nil {
+		fmt.Fprintln(out, "weaviate: not configured (HEARTH_WEAVIATE_URL)")
+	} else {
+		report("weaviate", s.WeaviateURL, a.weaviate.Check(ctx))
+	}
+	if a.odoo == nil {
+		fmt.Fprintln(out, "odoo: not configured (HEARTH_ODOO_URL)")
+	} else {
+		report("odoo", s.OdooURL, checkOdoo(ctx, a.odoo, s.OdooModels))
+	}
+	if a.weaviate == nil && a.odoo == nil {
+		return errors.New("nothing to check")
+	}
+	return errors.Join(failed...)
+}
+
+// findingLine is a finding for people. What Weaviate says may have several lines.
+func findingLine(upstream string, f weaviate.Finding) string {
+	detail := strings.Join(strings.Fields(f.Detail), " ")
+	switch {
+	case f.Verdict == weaviate.OK && detail != "":
+		detail = " (" + detail + ")"
+	case detail != "":
+		detail = ": " + detail
+	}
+	return fmt.Sprintf("%s: %s: %s%s", upstream, f.Question, f.Verdict, detail)
+}
+
+// checkOdoo connects, and asks for each model once.
+func checkOdoo(ctx context.Context, client *odoo.Client, models []string) (findings []weaviate.Finding) {
+	say := func(question string, v weaviate.Verdict, detail string) {
+		findings = append(findings, weaviate.Finding{Question: question, Verdict: v, Detail: detail})
+	}
+	state, err := client.Check(ctx)
+	if err != nil {
+		say("server", weaviate.Failed, strings.TrimPrefix(err.Error(), "odoo: "))
+		return findings
+	}
+	say("server", weaviate.OK, fmt.Sprintf("Odoo %s over %s, user %d, language %s", state.Version, state.Protocol, state.UID, cmp.Or(state.Lang, "en_US")))
+	for _, name := range models {
+		m, err := client.Model(ctx, name)
+		var fields map[string]json.RawMessage
+		if err == nil {
+			err = json.Unmarshal(m.Fields, &fields)
+		}
+		if err != nil {
+			say("model "+name, weaviate.Failed, strings.TrimPrefix(err.Error(), "odoo: "))
+		} else {
+			say("model "+name, weaviate.OK, fmt.Sprintf("%s, %d fields", m.Name, len(fields)))
+		}
+	}
+	return findings
+}
+
+// createSchema creates the classes that are missing.
+func createSchema(ctx context.Context, environ []string, out, stderr io.Writer) error {
+	_, a, err := prepare(environ, stderr)
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	if a.weaviate == nil {
+		return errors.New("HEARTH_WEAVIATE_URL is not set")
+	}
+	created, err := a.weaviate.CreateClasses(ctx)
+	for _, name := range created {
+		fmt.Fprintln(out, "created", name)
+	}
+	if err == nil && len(created) == 0 {
+		fmt.Fprintln(out, "every class exists")
+	}
+	return err
+}

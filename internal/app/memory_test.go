@@ -1,0 +1,66 @@
+package app
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"hearth/internal/clock"
+	"hearth/internal/settings"
+	"hearth/internal/testing/testnet"
+	"hearth/pool"
+)
+
+func TestAnUpstreamThatEndsNoAnswerLeavesTheOtherItsMemory(t *testing.T) {
+	const calls = 2 // at the same time, as many as Odoo's pool makes
+	begun, end := make(chan struct{}, calls), make(chan struct{})
+	slow, err := testnet.Serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(make([]byte, 12<<20)) // more than sockets hold: it is being read
+		_ = http.NewResponseController(w).Flush()
+		begun <- struct{}{}
+		<-end
+	}), testnet.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = slow.Close() })
+	large := bytes.Repeat([]byte("x"), 1<<20)
+	good, err := testnet.Serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(large) }), testnet.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = good.Close() })
+
+	s, err := settings.Read([]string{"HEARTH_ODOO_URL=" + slow.URL, "HEARTH_ODOO_KEY=x", "HEARTH_WEAVIATE_URL=" + good.URL, "HEARTH_WEAVIATE_TIMEOUT=3s"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := newApp(s, clock.Awake(), io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.close()
+	get := pool.Request{Method: http.MethodGet, Path: "/"}
+	rest, odoo := a.upstreams[0].Pools["rest"], a.upstreams[1].Pools[""]
+	var waiting sync.WaitGroup
+	for range calls {
+		waiting.Go(func() {
+			if _, err := odoo.Do(t.Context(), get); err != nil {
+				t.Errorf("the slow upstream: %v", err)
+			}
+		})
+	}
+	<-begun
+	select {
+	case <-begun:
+	case <-time.After(500 * time.Millisecond): // the second may have to wait for the first
+	}
+	if _, err := rest.Do(t.Context(), get); err != nil {
+		t.Errorf("the other upstream: %v", err)
+	}
+	close(end)
+	waiting.Wait()
+}

@@ -1,0 +1,423 @@
+package settings
+
+import (
+	"crypto/x509"
+	"maps"
+	"math"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"hearth/cache"
+	"hearth/pool/odoo"
+	"hearth/pool/weaviate"
+)
+
+// These are the defaults of docs/configuration.md.
+func TestDefaultsAreGood(t *testing.T) {
+	s, err := Read(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Settings{
+		Addr:                "127.0.0.1:2774",
+		WeaviateConnections: 5, WeaviateTimeout: 5 * time.Second,
+		MessageClass: "Message", MessageFields: []string{"chat_id", "role", "content", "created_at"},
+		MessageRoles: roles{[]string{"user"}, []string{"assistant"}},
+		MuteClass:    "ChatStatus", MuteFields: []string{"chat_id", "muted", "muted_until"},
+		OdooProtocol: "auto", OdooConnections: 2, OdooTimeout: 10 * time.Second,
+		OdooModels: []string{"res.partner"}, OdooRoutes: []string{"odoo_erp"},
+		TTLHistory: ttl{Fresh: 2 * time.Second}, TTLRelevant: ttl{Fresh: time.Minute}, TTLMute: ttl{Fresh: 5 * time.Second},
+		TTLOdooRead:    ttl{Fresh: 30 * time.Second},
+		TTLOdooModels:  ttl{Fresh: time.Hour, WhileRevalidate: 24 * time.Hour, IfError: 24 * time.Hour},
+		TimelineWindow: 50, HistoryPreview: 200, Workers: 5, PreprocessTimeout: 30 * time.Second, MaxBody: 1 << 20,
+		ConnMaxIdle: 50 * time.Second, DeadlineMargin: 200 * time.Millisecond,
+	}
+	if !reflect.DeepEqual(s, want) {
+		t.Errorf("%+v,\nwant %+v", s, want)
+	}
+	if n := s.CacheSize(); n != 64<<20 {
+		t.Errorf("the cache has %d bytes", n)
+	}
+}
+
+// Each variable takes the values up to its bounds, and none beyond.
+func TestTheBoundsOfEveryNumber(t *testing.T) {
+	for name, tc := range map[string]struct{ good, bad []string }{
+		"HEARTH_WEAVIATE_CONNECTIONS": {[]string{"1", "256"}, []string{"0", "257"}},
+		"HEARTH_ODOO_CONNECTIONS":     {[]string{"1", "256"}, []string{"0", "257"}},
+		"HEARTH_TIMELINE_WINDOW":      {[]string{"1", "1000"}, []string{"0", "1001"}},
+		"HEARTH_HISTORY_PREVIEW":      {[]string{"1", "100000"}, []string{"0", "100001"}},
+		"HEARTH_WORKERS":              {[]string{"1", "64"}, []string{"0", "65"}},
+		"HEARTH_WEAVIATE_TIMEOUT":     {[]string{"1ns", "15m"}, []string{"0s", "15m1ns"}},
+		"HEARTH_ODOO_TIMEOUT":         {[]string{"1ns", "15m"}, []string{"0s", "15m1ns"}},
+		"HEARTH_PREPROCESS_TIMEOUT":   {[]string{"1ns", "15m"}, []string{"0s", "15m1ns"}},
+		"HEARTH_CONN_MAX_IDLE":        {[]string{"1ns", "15m"}, []string{"0s", "15m1ns"}},
+		"HEARTH_AFTER_INVOKE_BUDGET":  {[]string{"0s", "1m"}, []string{"-1ns", "1m1ns"}},
+		"HEARTH_DEADLINE_MARGIN":      {[]string{"0s", "1m"}, []string{"-1ns", "1m1ns"}},
+		"HEARTH_CACHE_BYTES":          {[]string{"256KiB", "8GiB", "0"}, []string{"262143", "8589934593", "-1"}},
+		"HEARTH_MAX_BODY":             {[]string{"1KiB", "64MiB"}, []string{"1023", "67108865"}},
+		"HEARTH_TTL_HISTORY":          {[]string{"0s", "8760h", "0s/8760h/8760h"}, []string{"8760h1ns", "0s/8760h1ns/0s", "0s/0s/-1ns"}},
+		"HEARTH_SOCKET":               {[]string{"/" + strings.Repeat("x", 106)}, []string{"/" + strings.Repeat("x", 107)}},
+		"HEARTH_ADDR":                 {[]string{"localhost:0", "127.255.0.1:65535", "[::1]:1"}, []string{"localhost:65536", "128.0.0.1:1", "[::2]:1", ":1", "hearth:1"}},
+	} {
+		for _, value := range tc.good {
+			if _, err := Read([]string{name + "=" + value}); err != nil {
+				t.Errorf("%s=%s: %v", name, value, err)
+			}
+		}
+		for _, value := range tc.bad {
+			if _, err := Read([]string{name + "=" + value}); err == nil || !strings.HasPrefix(err.Error(), name+": ") {
+				t.Errorf("%s=%s: %v, want a fault", name, value, err)
+			}
+		}
+	}
+}
+
+func TestEveryFaultIsNamedByItsVariable(t *testing.T) {
+	odoo := "HEARTH_ODOO_URL=https://odoo\nHEARTH_ODOO_KEY=k\n"
+	for env, want := range map[string]string{
+		"HEARTH_ADDR=0.0.0.0:2774": "HEARTH_ADDR", "HEARTH_ADDR=127.0.0.1": "HEARTH_ADDR", "HEARTH_ADDR=localhost:99999": "HEARTH_ADDR",
+		"HEARTH_SOCKET=/" + strings.Repeat("x", 107): "HEARTH_SOCKET",
+		"HEARTH_TOKEN=mi\rne":                        "HEARTH_TOKEN: must hold no control characters",
+		odoo + "HEARTH_ODOO_USER=u\x00":              "HEARTH_ODOO_USER", "HEARTH_ODOO_URL=https://odoo\nHEARTH_ODOO_KEY=k\x7fk": "HEARTH_ODOO_KEY", "HEARTH_ODOO_ROUTES=a,b\tc": "HEARTH_ODOO_ROUTES",
+		"HEARTH_WORKERS=5\t5": "HEARTH_WORKERS: must hold no control characters", "HEARTH_TTL_MUTE=1s/\x0b2s/3s": "HEARTH_TTL_MUTE: must hold no control characters",
+		"HEARTH_SOCKET=/tmp/\u0085x": "HEARTH_SOCKET", "HEARTH_TLS_CA=-----BEGIN\rx": "HEARTH_TLS_CA: must hold no control characters", "HEARTH_MESSAGE_FIELDS=a,b,c\x01,d": "HEARTH_MESSAGE_FIELDS",
+		"HEARTH_WEAVIATE_URL=weaviate": "HEARTH_WEAVIATE_URL", "HEARTH_WEAVIATE_URL=ftp://x": "HEARTH_WEAVIATE_URL", "HEARTH_WEAVIATE_URL=https://u:p@w": "HEARTH_WEAVIATE_URL",
+		"HEARTH_WEAVIATE_API_KEY=k": "HEARTH_WEAVIATE_URL", "HEARTH_WEAVIATE_CONNECTIONS=0": "HEARTH_WEAVIATE_CONNECTIONS",
+		"HEARTH_WEAVIATE_CONNECTIONS=five": "HEARTH_WEAVIATE_CONNECTIONS: must be a whole number", "HEARTH_WEAVIATE_TIMEOUT=5": "HEARTH_WEAVIATE_TIMEOUT: must be a duration such as 250ms or 2s",
+		"HEARTH_WEAVIATE_TIMEOUT=-1s": "HEARTH_WEAVIATE_TIMEOUT", "HEARTH_WEAVIATE_CONSISTENCY=MOST": "HEARTH_WEAVIATE_CONSISTENCY",
+		"HEARTH_MESSAGE_CLASS=message": "HEARTH_MESSAGE_CLASS", "HEARTH_MESSAGE_FIELDS=a,b,c": "HEARTH_MESSAGE_FIELDS",
+		"HEARTH_MESSAGE_FIELDS=a,b,c,A": "HEARTH_MESSAGE_FIELDS", "HEARTH_MESSAGE_FIELDS=a,b,c,d e": "HEARTH_MESSAGE_FIELDS",
+		"HEARTH_MUTE_CLASS=x}": "HEARTH_MUTE_CLASS", "HEARTH_MUTE_FIELDS=a": "HEARTH_MUTE_FIELDS",
+		"HEARTH_MUTE_FIELDS=a,b,": "HEARTH_MUTE_FIELDS", "HEARTH_MUTE_FIELDS=a,a": "HEARTH_MUTE_FIELDS",
+		"HEARTH_MESSAGE_ROLES=user": "HEARTH_MESSAGE_ROLES", "HEARTH_MESSAGE_ROLES=user,ai,bot": "HEARTH_MESSAGE_ROLES",
+		"HEARTH_MESSAGE_ROLES=user|,ai": "HEARTH_MESSAGE_ROLES", "HEARTH_MESSAGE_ROLES=a|b,b": "HEARTH_MESSAGE_ROLES: \"b\" stands twice",
+		"HEARTH_WEAVIATE_URL=https://w\nHEARTH_WEAVIATE_GRPC_URL=w:50051":     "HEARTH_WEAVIATE_GRPC_URL",
+		"HEARTH_WEAVIATE_URL=https://w\nHEARTH_WEAVIATE_GRPC_URL=https://w/x": "HEARTH_WEAVIATE_GRPC_URL",
+		"HEARTH_WEAVIATE_GRPC_URL=https://w:1":                                "HEARTH_WEAVIATE_URL",
+		"HEARTH_WEAVIATE_HEADERS=X-Key":                                       "HEARTH_WEAVIATE_HEADERS", "HEARTH_WEAVIATE_HEADERS=X Key=a": "HEARTH_WEAVIATE_HEADERS",
+		"HEARTH_WEAVIATE_HEADERS=X-Key=%zz": "HEARTH_WEAVIATE_HEADERS", "HEARTH_WEAVIATE_HEADERS=X-Key=a,x-key=b": "HEARTH_WEAVIATE_HEADERS",
+		"HEARTH_WEAVIATE_HEADERS=X-Key=a%0Ab": "HEARTH_WEAVIATE_HEADERS: the value of X-Key must be printable ASCII",
+		"HEARTH_ODOO_KEY=k":                   "HEARTH_ODOO_URL", "HEARTH_ODOO_URL=https://odoo": "HEARTH_ODOO_KEY",
+		odoo + "HEARTH_ODOO_PROTOCOL=xmlrpc": "HEARTH_ODOO_PROTOCOL", odoo + "HEARTH_ODOO_PROTOCOL=jsonrpc\nHEARTH_ODOO_USER=u": "HEARTH_ODOO_DB",
+		odoo + "HEARTH_ODOO_PROTOCOL=jsonrpc\nHEARTH_ODOO_DB=d": "HEARTH_ODOO_USER", odoo + "HEARTH_ODOO_UID=-1": "HEARTH_ODOO_UID",
+		odoo + "HEARTH_ODOO_LANG=es-ES": "HEARTH_ODOO_LANG", odoo + "HEARTH_ODOO_LANG=Spanish": "HEARTH_ODOO_LANG",
+		"HEARTH_ODOO_USER=u": "HEARTH_ODOO_URL: is missing, but other HEARTH_ODOO_ variables are set", "HEARTH_ODOO_UID=1": "HEARTH_ODOO_URL", "HEARTH_ODOO_DB=d": "HEARTH_ODOO_URL",
+		"HEARTH_ODOO_MODELS=a,": "HEARTH_ODOO_MODELS", "HEARTH_WEAVIATE_HEADERS=X-Key=a%7Fb": "HEARTH_WEAVIATE_HEADERS: the value of X-Key must be printable ASCII",
+		"HEARTH_WEAVIATE_CONNECTIONS=\x01": "HEARTH_WEAVIATE_CONNECTIONS: must hold no control characters", "HEARTH_CACHE_BYTES=9223372036854775807GiB": "HEARTH_CACHE_BYTES: must be a size such as 32MiB",
+		"HEARTH_ODOO_MODELS=a..b": "HEARTH_ODOO_MODELS", "HEARTH_ODOO_READS=read, x y": "HEARTH_ODOO_READS",
+		"HEARTH_TTL_HISTORY=soon": "HEARTH_TTL_HISTORY", "HEARTH_TTL_MUTE=1s/2s": "HEARTH_TTL_MUTE", "HEARTH_TTL_ODOO_READ=-1s": "HEARTH_TTL_ODOO_READ",
+		"HEARTH_CACHE_BYTES=1": "HEARTH_CACHE_BYTES", "HEARTH_CACHE_BYTES=1MB": "HEARTH_CACHE_BYTES", "HEARTH_MAX_BODY=1GiB": "HEARTH_MAX_BODY",
+		"HEARTH_TIMELINE_WINDOW=0": "HEARTH_TIMELINE_WINDOW", "HEARTH_HISTORY_PREVIEW=0": "HEARTH_HISTORY_PREVIEW", "HEARTH_WORKERS=1000": "HEARTH_WORKERS",
+		"HEARTH_PREPROCESS_TIMEOUT=1h": "HEARTH_PREPROCESS_TIMEOUT", "HEARTH_CONN_MAX_IDLE=x": "HEARTH_CONN_MAX_IDLE",
+		"HEARTH_TLS_CA=/does/not/exist": "HEARTH_TLS_CA: cannot be read: no such file or directory", "HEARTH_TLS_CA=" + strings.Repeat("x", 5000): "HEARTH_TLS_CA: cannot be read: file name too long", "HEARTH_TLS_CA=/dev/null": "HEARTH_TLS_CA: must be a file with PEM certificates",
+		"HEARTH_LOG_LEVEL=loud": "HEARTH_LOG_LEVEL: must be debug, info, warn or error", "HEARTH_STRICT=perhaps": "HEARTH_STRICT: must be true or false",
+	} {
+		_, err := Read(strings.Split(env, "\n"))
+		if err == nil || strings.Count(err.Error(), "\n") != 0 || !strings.HasPrefix(err.Error()+": ", want+": ") {
+			t.Errorf("%q: %v, want one fault of %s", env, err, want)
+		}
+	}
+}
+
+func TestWhereWeaviateAnswersGRPC(t *testing.T) {
+	for url, want := range map[string]string{
+		"https://x1.c0.europe-west3.gcp.weaviate.cloud":     "https://grpc-x1.c0.europe-west3.gcp.weaviate.cloud",
+		"https://X1.c0.europe-west3.gcp.Weaviate.Cloud":     "https://grpc-x1.c0.europe-west3.gcp.weaviate.cloud",
+		"https://x1.c0.europe-west3.gcp.weaviate.cloud:443": "https://grpc-x1.c0.europe-west3.gcp.weaviate.cloud",
+		"https://old.weaviate.network/":                     "https://grpc-old.weaviate.network",
+		"http://weaviate:8080":                              "http://weaviate:50051",
+		"https://weaviate.example.com/prefix":               "https://weaviate.example.com:50051",
+		"http://[::1]:8080":                                 "http://[::1]:50051",
+		"https://notweaviate.cloud":                         "https://notweaviate.cloud:50051",
+		"":                                                  "",
+	} {
+		s, err := Read([]string{"HEARTH_WEAVIATE_URL=" + url})
+		if err != nil || s.WeaviateGRPCURL != want {
+			t.Errorf("%q: %q, want %q, %v", url, s.WeaviateGRPCURL, want, err)
+		}
+	}
+	s, err := Read([]string{"HEARTH_WEAVIATE_URL=https://x.weaviate.cloud", "HEARTH_WEAVIATE_GRPC_URL=http://proxy:443"})
+	if err != nil || s.WeaviateGRPCURL != "http://proxy:443" {
+		t.Errorf("what is set does not hold: %q, %v", s.WeaviateGRPCURL, err)
+	}
+}
+
+func TestRolesAndHeadersAreRead(t *testing.T) {
+	s, err := Read([]string{
+		"HEARTH_MESSAGE_ROLES= user | human , assistant|ai|bot ", "HEARTH_WEAVIATE_HEADERS= X-A=a%2C%20b , X-B=, ",
+		"HEARTH_MUTE_FIELDS=chat,muted", "HEARTH_MESSAGE_FIELDS=c,r,t,_creationTimeUnix",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := s.Weaviate(nil)
+	if !slices.Equal(w.Message.User, []string{"user", "human"}) || !slices.Equal(w.Message.Assistant, []string{"assistant", "ai", "bot"}) {
+		t.Errorf("the roles are %q and %q", w.Message.User, w.Message.Assistant)
+	}
+	if !maps.Equal(w.Headers, map[string]string{"X-A": "a, b", "X-B": ""}) {
+		t.Errorf("the headers are %q", w.Headers)
+	}
+	if w.Mute.Until != "" || w.Message.CreatedAt != weaviate.CreationTime {
+		t.Errorf("the classes are %+v and %+v", w.Message, w.Mute)
+	}
+}
+
+func TestAllFaultsAreListedAtOnce(t *testing.T) {
+	s, err := Read([]string{"HEARTH_ADDR=x", "HEARTH_WORKERS=no", "HEARTH_TTL_MUTE=no", "HEARTH_ODOO_DB=d", "HEARTH_WEAVIATE_URI=typo"})
+	for _, want := range []string{"HEARTH_ADDR", "HEARTH_WORKERS", "HEARTH_TTL_MUTE", "HEARTH_ODOO_URL"} {
+		if err == nil || !strings.Contains(err.Error(), want+": ") {
+			t.Errorf("%s is not in %v", want, err)
+		}
+	}
+	if !slices.Equal(s.Unknown, []string{"HEARTH_WEAVIATE_URI"}) {
+		t.Errorf("unknown: %v", s.Unknown)
+	}
+	for range 10 { // a map has no order
+		s, _ := Read([]string{"HEARTH_C=1", "HEARTH_A=1", "HEARTH_B=", "HEARTH_D=1", "AWS_E=1", "HEARTH_FETCH_ALLOW=x"})
+		if !slices.Equal(s.Unknown, []string{"HEARTH_A", "HEARTH_B", "HEARTH_C", "HEARTH_D"}) {
+			t.Fatalf("unknown: %v", s.Unknown)
+		}
+	}
+}
+
+func TestAFaultTakesAwayItsOwnUpstreamOnly(t *testing.T) {
+	good := []string{"HEARTH_WEAVIATE_URL=https://w", "HEARTH_ODOO_URL=https://o", "HEARTH_ODOO_KEY=k"}
+	for fault, left := range map[string][2]bool{
+		"HEARTH_ODOO_PROTOCOL=x": {true, false}, "HEARTH_MESSAGE_CLASS=x": {false, true}, "HEARTH_WEAVIATE_TIMEOUT=x": {false, true},
+		"HEARTH_MUTE_CLASS=x": {false, true}, "HEARTH_TLS_CA=/nowhere": {false, false}, "HEARTH_WORKERS=x": {false, false},
+	} {
+		s, err := Read(append(good, fault))
+		s = s.WithoutFaulty(err)
+		if got := [2]bool{s.WeaviateURL != "", s.OdooURL != ""}; got != left {
+			t.Errorf("%s leaves weaviate, odoo %v, want %v (%v)", fault, got, left, err)
+		}
+	}
+}
+
+func TestListsAreTrimmedAndEmptyIsUnset(t *testing.T) {
+	s, err := Read([]string{
+		"HEARTH_ODOO_READS=read,\n search_count\n", "HEARTH_ODOO_ROUTES= a\t,b b ", "HEARTH_WORKERS=", "HEARTH_TTL_MUTE=", "HEARTH_MESSAGE_CLASS= \n",
+	})
+	if err != nil || s.OdooReads[1] != "search_count" || s.OdooRoutes[0] != "a" || s.OdooRoutes[1] != "b b" || s.Workers != 5 ||
+		s.TTLMute.Fresh != 5*time.Second || s.MessageClass != "Message" {
+		t.Errorf("%+v %v", s, err)
+	}
+}
+
+// A value that came out of a file or a form with a line's end is the value without it, whatever its type.
+func TestWhiteSpaceAroundAValueIsNoPartOfIt(t *testing.T) {
+	ca := certificate(t)
+	var plain, padded []string
+	for name, value := range goodValues(ca) {
+		plain = append(plain, name+"="+value)
+		if !strings.HasPrefix(name, "AWS_") {
+			value = " \t" + value + "\r\n\u00a0"
+		}
+		padded = append(padded, name+"="+value)
+	}
+	want, err := Read(plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Read(padded)
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, %v, want %+v", got, err, want)
+	}
+	s, err := Read([]string{"AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001", "AWS_SESSION_TOKEN= a\nb\n"})
+	if err != nil || s.SessionToken != " a\nb\n" {
+		t.Errorf("Lambda's own credential is not as it stands: %q, %v", s.SessionToken, err)
+	}
+}
+
+func TestTheTokenIsDerivedInLambdaOnly(t *testing.T) {
+	lambda := "AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001"
+	// printf hearth | openssl dgst -sha256 -hmac session
+	const derived = "43aabecb02690aa817e885d91c273a4aa760a6eb592c44ecfea70b0920d98c8e"
+	for _, c := range []struct {
+		env  []string
+		want string
+		from string
+	}{
+		{[]string{"AWS_SESSION_TOKEN=session"}, "", "HEARTH_TOKEN"},
+		{[]string{"HEARTH_TOKEN=mine"}, "mine", "HEARTH_TOKEN"},
+		{[]string{lambda, "HEARTH_TOKEN=mine", "AWS_SESSION_TOKEN=session"}, "mine", "HEARTH_TOKEN"},
+		{[]string{lambda, "AWS_SESSION_TOKEN=session", "AWS_CONTAINER_AUTHORIZATION_TOKEN=other"}, derived, "AWS_SESSION_TOKEN"},
+		{[]string{lambda, "AWS_CONTAINER_AUTHORIZATION_TOKEN=session"}, derived, "AWS_CONTAINER_AUTHORIZATION_TOKEN"},
+		{[]string{lambda}, "", ""},
+	} {
+		s, err := Read(c.env)
+		if token, from := s.CallersToken(); err != nil || token != c.want || from != c.from {
+			t.Errorf("%v: %q from %q, %v", c.env, token, from, err)
+		}
+		if inLambda := s.RuntimeAPI != ""; (s.Socket == "/tmp/hearth.sock") != inLambda {
+			t.Errorf("%v: socket %q", c.env, s.Socket)
+		}
+	}
+}
+
+func TestTheCacheFollowsTheFunctionsMemory(t *testing.T) {
+	for env, want := range map[string]int64{
+		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=128": 16 << 20, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=10240": 64 << 20, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=-1": 64 << 20, "HEARTH_CACHE_BYTES=32MiB": 32 << 20,
+	} {
+		if s, err := Read([]string{env}); err != nil || s.CacheSize() != want {
+			t.Errorf("%s: %d, %v", env, s.CacheSize(), err)
+		}
+	}
+}
+
+// One answer of an upstream fits beside what is remembered, but any message that was accepted fits into it.
+func TestTheBoundOfAnAnswer(t *testing.T) {
+	for env, want := range map[string]int64{
+		"": 16 << 20, "HEARTH_CACHE_BYTES=20MiB": 5 << 20, "HEARTH_CACHE_BYTES=256KiB": 4 << 20,
+		"HEARTH_CACHE_BYTES=20MiB\nHEARTH_MAX_BODY=3MiB": 6 << 20, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=256": 8 << 20,
+	} {
+		if s, err := Read(strings.Split(env, "\n")); err != nil || s.AnswerSize() != want {
+			t.Errorf("%q: %d, want %d, %v", env, s.AnswerSize(), want, err)
+		}
+	}
+}
+
+func TestTheSizesOfThePools(t *testing.T) {
+	const managed, concurrency = "AWS_LAMBDA_INITIALIZATION_TYPE=lambda-managed-instances", "AWS_LAMBDA_MAX_CONCURRENCY="
+	for _, tc := range []struct {
+		env            []string
+		weaviate, odoo int
+	}{
+		{nil, 5, 2},
+		{[]string{concurrency + "30"}, 5, 2},
+		{[]string{"AWS_LAMBDA_INITIALIZATION_TYPE=provisioned-concurrency", concurrency + "30"}, 5, 2},
+		{[]string{managed}, 16, 8},
+		{[]string{managed, concurrency + "1"}, 5, 2},
+		{[]string{managed, concurrency + "7"}, 7, 7},
+		{[]string{managed, concurrency + "100"}, 64, 8},
+		{[]string{managed, concurrency + "100", "HEARTH_WEAVIATE_CONNECTIONS=3", "HEARTH_ODOO_CONNECTIONS=9"}, 3, 9},
+	} {
+		s, err := Read(tc.env)
+		if err != nil || s.WeaviateConnections != tc.weaviate || s.OdooConnections != tc.odoo {
+			t.Errorf("%v: %d and %d, want %d and %d, %v", tc.env, s.WeaviateConnections, s.OdooConnections, tc.weaviate, tc.odoo, err)
+		}
+	}
+}
+
+func TestOnlyASnapshotHoldsNoConnections(t *testing.T) {
+	for kind, want := range map[string]uint64{"": 0, "on-demand": 0, "snap-start": 1, "provisioned-concurrency": 0, "lambda-managed-instances": 0} {
+		if s, err := Read([]string{"AWS_LAMBDA_INITIALIZATION_TYPE=" + kind}); err != nil || s.KeepFrom() != want {
+			t.Errorf("%q: connections are kept from freeze %d on, %v", kind, s.KeepFrom(), err)
+		}
+	}
+}
+
+func TestTheRootsAreAddedToTheSystems(t *testing.T) {
+	ca := certificate(t)
+	s, err := Read([]string{"HEARTH_TLS_CA=" + ca})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pem, err := os.ReadFile(ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := x509.SystemCertPool() // TestMain has put one there
+	if err != nil || want.Equal(x509.NewCertPool()) {
+		t.Fatalf("the system has no roots: %v", err)
+	}
+	if !want.AppendCertsFromPEM(pem) || !s.Roots()().Equal(want) {
+		t.Error("the roots are not those of the system and of the file")
+	}
+	if s, _ := Read(nil); s.Roots() != nil {
+		t.Error("without a file the system's roots are read before they are needed")
+	}
+}
+
+func TestTheRoomsAreToldWhatIsSet(t *testing.T) {
+	var environ []string
+	for name, value := range goodValues(certificate(t)) {
+		environ = append(environ, name+"="+value)
+	}
+	s, err := Read(append(environ, "HEARTH_TTL_MUTE=4s/5s/6s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct{ got, want any }{
+		{s.Policies(), map[cache.Resource]cache.Policy{
+			cache.History: {}, cache.Relevant: {Fresh: time.Second, WhileRevalidate: 2 * time.Second, IfError: 3 * time.Second},
+			cache.Mute:     {Fresh: 4 * time.Second, WhileRevalidate: 5 * time.Second, IfError: 6 * time.Second},
+			cache.OdooRead: {Fresh: 1}, cache.OdooModels: {Fresh: time.Minute},
+		}},
+		{s.Weaviate(nil), weaviate.Config{
+			APIKey: "k", Headers: map[string]string{"X-Key": "a,b"}, Consistency: "QUORUM", Tenant: "t", Vector: "v",
+			Message: weaviate.MessageClass{
+				Class: "Msg", ChatID: "a", Role: "b", Content: "c", CreatedAt: "_d", User: []string{"user", "human"}, Assistant: []string{"ai"},
+			},
+			Mute: weaviate.MuteClass{Class: "M1", ChatID: "x", Muted: "y", Until: "z"},
+		}},
+		{s.Odoo(nil), odoo.Config{DB: "d", User: "u", Key: "k", UID: 7, Protocol: "jsonrpc", Lang: "sr@latin", Reads: []string{"read", "my_read"}}},
+	} {
+		if !reflect.DeepEqual(tc.got, tc.want) {
+			t.Errorf("%+v,\nwant %+v", tc.got, tc.want)
+		}
+	}
+}
+
+func TestAManagedInstanceHasMoreCallersForAShorterTime(t *testing.T) {
+	const managed = "AWS_LAMBDA_INITIALIZATION_TYPE=lambda-managed-instances\nAWS_LAMBDA_MAX_CONCURRENCY="
+	for env, want := range map[string]int{"": 0, "AWS_LAMBDA_MAX_CONCURRENCY=100": 0, managed: 256, managed + "64": 256, managed + "100": 400} {
+		s, err := Read(strings.Split(env, "\n"))
+		wantIdle := 10 * time.Minute
+		if want == 0 {
+			wantIdle = 0
+		}
+		if n, idle := s.ConnLimits(); err != nil || n != want || idle != wantIdle {
+			t.Errorf("%q: %d for %v, %v", env, n, idle, err)
+		}
+	}
+}
+
+func TestTheMemoryLimitFollowsTheFunctionsMemory(t *testing.T) {
+	for env, want := range map[string]int64{
+		"": math.MaxInt64, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=128": 52 << 20, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1024": 256 << 20,
+		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1024\nHEARTH_CACHE_BYTES=512MiB": 672 << 20,
+		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1024\nGOMEMLIMIT=1GiB":           256 << 20, // meant for the handler
+	} {
+		if s, err := Read(strings.Split(env, "\n")); err != nil || s.MemoryLimit() != want {
+			t.Errorf("%q: %d, %v", env, s.MemoryLimit(), err)
+		}
+	}
+}
+
+func FuzzSizeAndTTL(f *testing.F) {
+	for _, s := range []string{"32MiB", "1", "9223372036854775807GiB", "-1", "MiB", "1h/24h/24h", "2s", "1s/", "//"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var n size
+		if n.UnmarshalText([]byte(text)) == nil && n < 0 {
+			t.Errorf("size %q is %d", text, n)
+		}
+		var d ttl
+		if d.UnmarshalText([]byte(text)) == nil && (d.Fresh < 0 || d.WhileRevalidate < 0 || d.IfError < 0) {
+			t.Errorf("ttl %q is %v", text, d)
+		}
+	})
+}
+
+func TestWhereGRPCIsAnsweredByDefault(t *testing.T) {
+	for rest, want := range map[string]string{
+		"https://abc.c0.europe-west3.gcp.weaviate.cloud": "https://grpc-abc.c0.europe-west3.gcp.weaviate.cloud",
+		"https://ABC.Weaviate.Cloud:443/":                "https://grpc-abc.weaviate.cloud",
+		"https://abc.weaviate.network":                   "https://grpc-abc.weaviate.network",
+		"http://weaviate:8080":                           "http://weaviate:50051",
+		"https://weaviate.example/prefix":                "https://weaviate.example:50051",
+		"http://[::1]:8080":                              "http://[::1]:50051",
+		"":                                               "",
+	} {
+		if got := grpcURL(rest); got != want {
+			t.Errorf("of %q: %q, want %q", rest, got, want)
+		}
+	}
+}

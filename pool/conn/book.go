@@ -1,0 +1,431 @@
+package conn
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"hearth/internal/clock"
+)
+
+// book decides about the connections to one upstream: which request gets which, when one is dialed and when one is
+// closed. It does none of it: every event returns what is [todo]. It has no lock, no clock and no goroutine; [Conns] has
+// them, and tells the book at every event what it sees.
+//
+// The rules:
+//
+//  1. Requests wait in the order in which they came. Each gets the first connection that suits it: one that is open, one
+//     that is given back, or one that is dialed. A dial belongs to nobody.
+//  2. A connection is proven while no freeze has passed since it was dialed or since a request that it answered began.
+//     After a freeze it may be dead without a sign of it. A request may insist on a proven one.
+//  3. Proven ones are used before others, and the one used last before those used earlier: what is not needed becomes idle
+//     for too long.
+//  4. For every request that waits a dial is under way; where one connection carries many requests, one dial for all. A
+//     dial that began before the last freeze may never end: it does not count.
+//  5. A dial that fails turns away the requests for which no other dial is under way, unless a freeze has passed over it.
+//  6. A connection is given up when a request on it got no answer although the connection was unproven or the request had
+//     all its time. It is closed when nothing else is on it: that may yet be answered.
+//  7. Idle connections are closed when their other end is gone, when they were idle for too long, and when there are more
+//     than are kept.
+type book struct {
+	limits
+
+	open    []*entry  // in the order of their use, the last one last
+	retired []*entry  // given up or closed, and requests are still on them
+	waiting []*waiter // in the order in which they came
+	dials   []dial    // under way
+
+	lastConn, lastWaiter, lastDial uint64
+
+	shared   bool // the last connection dialed carries several requests: HTTP/2
+	careful  bool // an upstream has refused a request for want of a stream
+	warmed   bool // there was a warm-up
+	sweeping bool // a sweep is to come
+	closed   bool
+	peak     int // most connections that callers used at once
+
+	do todo // collected for the event under way
+}
+
+type limits struct {
+	size      int           // idle connections that are kept
+	firstWarm int           // connections that the first warm-up opens
+	keepFrom  uint64        // freezes from which on connections are kept at all
+	maxIdle   time.Duration // after which an unused connection is closed
+}
+
+// todo is what an event leads to.
+type todo struct {
+	dials  []uint64  // to be started
+	hands  []hand    // a request gets a connection
+	fails  []failure // a request gets none
+	closes []uint64  // connections to be closed
+	sweep  bool      // tick is to be called after maxIdle
+}
+
+// hand gives a waiter a connection.
+type hand struct {
+	*waiter
+	conn    uint64
+	freezes uint64 // when it was given
+	proven  bool   // then
+	reused  bool   // it was open before the request came, or has carried an answer
+}
+
+type failure struct {
+	waiter uint64
+	err    error
+}
+
+// sight is what can be seen when an event happens.
+type sight struct {
+	freezes uint64 // so far
+	at      clock.Instant
+	looks   []look // at the open connections; none: they are as at the event before
+}
+
+// look is how a connection looks from outside.
+type look struct {
+	conn   uint64
+	broken bool // it says so itself
+	lost   bool // the kernel says that its other end is gone; requests on it may still be answered
+	room   int  // requests that it takes besides those on it
+}
+
+type entry struct {
+	number uint64        // 1 is the first that was opened
+	proven uint64        // freezes up to which it was known to be alive
+	used   clock.Instant // when it was dialed, or last taken, or given back without a freeze between
+	busy   int           // requests on it
+	served bool          // it has carried an answer
+	closed bool          // it is retired, and to be closed already
+	lost   bool          // as it looked last
+	room   int           // as it looked last, less what it got since
+}
+
+type waiter struct {
+	Need
+
+	id     uint64
+	newest uint64 // number of the last connection when the request came
+}
+
+type dial struct{ id, began uint64 } // began: freezes when it was started
+
+// want is a request that comes for a connection.
+func (b *book) want(s sight, need Need) (id uint64, _ todo) {
+	b.lastWaiter++
+	w := &waiter{need, b.lastWaiter, b.lastConn}
+	if b.closed {
+		b.fail(w, ErrClosed)
+	} else {
+		b.waiting = append(b.waiting, w)
+	}
+	return w.id, b.settle(s)
+}
+
+// giveUp is a request that does not want to wait any longer. It comes too late where it has an answer already.
+func (b *book) giveUp(s sight, id uint64) (late bool, _ todo) {
+	n := len(b.waiting)
+	b.waiting = slices.DeleteFunc(b.waiting, func(w *waiter) bool { return w.id == id })
+	return len(b.waiting) == n, b.settle(s)
+}
+
+// looked is an event of which nothing is known but what can be seen: a freeze has passed, or somebody asks.
+func (b *book) looked(s sight) todo { return b.settle(s) }
+
+// tick is the time of a sweep.
+func (b *book) tick(s sight) todo {
+	b.sweeping = false
+	return b.settle(s)
+}
+
+// dialed is a dial that has brought a connection. It is known by the number that is returned, until it is to be closed.
+func (b *book) dialed(s sight, id uint64, l look) (number uint64, _ todo) {
+	began := b.endDial(id)
+	b.lastConn++
+	switch number = b.lastConn; {
+	case b.closed:
+		b.do.closes = append(b.do.closes, number)
+	case l.broken || l.room == 0:
+		b.do.closes = append(b.do.closes, number)
+		if began == s.freezes {
+			b.turnAway(s, ErrClosedAtOnce)
+		}
+	default:
+		b.shared = l.room > 1
+		b.open = append(b.open, &entry{number: number, proven: began, used: s.at, room: l.room, lost: l.lost})
+	}
+	return number, b.settle(s)
+}
+
+// dialFailed is a dial that has brought none.
+func (b *book) dialFailed(s sight, id uint64, err error) todo {
+	if b.endDial(id) == s.freezes {
+		b.turnAway(s, err)
+	}
+	return b.settle(s)
+}
+
+func (b *book) endDial(id uint64) (began uint64) {
+	i := slices.IndexFunc(b.dials, func(d dial) bool { return d.id == id })
+	began = b.dials[i].began
+	b.dials = slices.Delete(b.dials, i, i+1)
+	return began
+}
+
+// turnAway fails those for whom no dial is under way.
+func (b *book) turnAway(s sight, err error) {
+	for len(b.waiting) > 0 && b.missing(s) > 0 {
+		b.fail(b.waiting[0], err)
+		b.waiting = b.waiting[1:]
+	}
+}
+
+func (b *book) fail(w *waiter, err error) {
+	b.do.fails = append(b.do.fails, failure{w.id, err})
+}
+
+// notTaken is a connection that did not take the request that it was to get: it has ended since it was looked at. The
+// request waits again; on one that never took any the request fails, or connections that end at once would be dialed for ever.
+func (b *book) notTaken(s sight, h hand) todo {
+	c, _ := b.find(h.conn)
+	c.busy--
+	c.room = 0
+	if !c.served && c.busy == 0 {
+		b.fail(h.waiter, ErrClosedAtOnce)
+		return b.settle(s)
+	}
+	at, _ := slices.BinarySearchFunc(b.waiting, h.id, func(w *waiter, id uint64) int { return cmp.Compare(w.id, id) })
+	b.waiting = slices.Insert(b.waiting, at, h.waiter)
+	return b.settle(s)
+}
+
+// ended is a request that is no longer on its connection. Silent is one that had no answer when its time was over.
+func (b *book) ended(s sight, h hand, answered, silent bool) todo {
+	c, open := b.find(h.conn)
+	c.busy--
+	if h.freezes == s.freezes { // else it has been idle since before the freeze, whatever its kernel had in store
+		c.used = s.at
+	}
+	if answered {
+		c.served = true
+		c.proven = max(c.proven, h.freezes)
+	}
+	switch {
+	case open && (answered || c.proven == s.freezes && !silent):
+		b.open = append(slices.DeleteFunc(b.open, func(o *entry) bool { return o == c }), c)
+	case open:
+		b.remove(c)
+	case c.busy == 0:
+		b.retired = slices.DeleteFunc(b.retired, func(o *entry) bool { return o == c })
+		b.close(c)
+	}
+	return b.settle(s)
+}
+
+func (b *book) find(number uint64) (c *entry, open bool) {
+	for _, c := range b.open {
+		if c.number == number {
+			return c, true
+		}
+	}
+	for _, c := range b.retired {
+		if c.number == number {
+			return c, false
+		}
+	}
+	return nil, false
+}
+
+// remove takes a connection out of the open ones. It stays in the book until nothing is on it, and is closed then.
+func (b *book) remove(c *entry) {
+	b.open = slices.DeleteFunc(b.open, func(o *entry) bool { return o == c })
+	if c.busy > 0 {
+		b.retired = append(b.retired, c)
+	} else {
+		b.close(c)
+	}
+}
+
+func (b *book) close(c *entry) {
+	if !c.closed {
+		c.closed = true
+		b.do.closes = append(b.do.closes, c.number)
+	}
+}
+
+// warm starts dials until n connections, at most as many as are kept, are open or on their way.
+func (b *book) warm(s sight, n int) todo {
+	if b.closed || s.freezes < b.keepFrom {
+		return b.settle(s)
+	}
+	b.warmed = true
+	b.prune(s)
+	n = min(n, b.kept(s)) - len(b.open) - b.dialing(s)
+	for range n {
+		b.startDial(s)
+	}
+	return b.settle(s)
+}
+
+// usual is how many connections a warm-up is to open: as many as callers have used at once.
+func (b *book) usual() int {
+	if !b.warmed {
+		return b.firstWarm
+	}
+	return cmp.Or(b.peak, b.firstWarm)
+}
+
+// shut is the end: everything is closed, and who waits is turned away.
+func (b *book) shut(s sight) todo {
+	b.closed = true
+	for _, w := range b.waiting {
+		b.fail(w, ErrClosed)
+	}
+	for _, c := range slices.Concat(b.open, b.retired) {
+		b.close(c)
+	}
+	b.retired = slices.DeleteFunc(append(b.retired, b.open...), func(c *entry) bool { return c.busy == 0 })
+	b.waiting, b.open = nil, nil
+	return b.settle(s)
+}
+
+// settle brings the book in order at the end of every event, and returns what is to be done.
+func (b *book) settle(s sight) todo {
+	if !b.closed {
+		b.prune(s)
+		b.serve(s)
+		for range b.missing(s) {
+			b.startDial(s)
+		}
+		b.trim(s)
+		if len(b.open) > 0 && !b.sweeping {
+			b.sweeping, b.do.sweep = true, true
+		}
+	}
+	do := b.do
+	b.do = todo{}
+	return do
+}
+
+// prune takes in how the connections look, and takes out those that are broken and those that were idle for too long.
+func (b *book) prune(s sight) {
+	for _, l := range s.looks {
+		c, open := b.find(l.conn)
+		if c == nil {
+			continue
+		}
+		c.room, c.lost = l.room, l.lost
+		if !l.broken {
+			continue
+		}
+		b.close(c)
+		if open {
+			b.remove(c)
+		}
+	}
+	b.open = slices.DeleteFunc(b.open, func(c *entry) bool {
+		dead := c.busy == 0 && (c.lost || s.at.Since(c.used) > b.maxIdle)
+		if dead {
+			b.close(c)
+		}
+		return dead
+	})
+}
+
+// serve gives those who wait what suits them.
+func (b *book) serve(s sight) {
+	b.waiting = slices.DeleteFunc(b.waiting, func(w *waiter) bool {
+		c := b.pick(s, w)
+		if c != nil {
+			b.hand(s, w, c)
+		}
+		return c != nil
+	})
+}
+
+func (b *book) pick(s sight, w *waiter) *entry {
+	var unproven *entry
+	for _, c := range slices.Backward(b.open) {
+		switch {
+		case c.room == 0, c.lost, c.number <= w.After:
+		case b.careful && !c.served && c.busy > 0: // nobody knows yet how many it takes
+		case c.proven == s.freezes:
+			return c
+		case unproven == nil && !w.Proven:
+			unproven = c
+		}
+	}
+	return unproven
+}
+
+func (b *book) hand(s sight, w *waiter, c *entry) {
+	c.busy++
+	c.room--
+	c.used = s.at
+	if !w.Background {
+		inUse := 0
+		for _, o := range b.open {
+			if o.busy > 0 {
+				inUse++
+			}
+		}
+		b.peak = max(b.peak, inUse)
+	}
+	b.do.hands = append(b.do.hands, hand{w, c.number, s.freezes, c.proven == s.freezes, c.served || c.number <= w.newest})
+}
+
+// missing is how many more dials those who wait need.
+func (b *book) missing(s sight) int {
+	need := len(b.waiting)
+	if b.shared {
+		need = min(need, 1)
+	}
+	return max(0, need-b.dialing(s))
+}
+
+// dialing is how many dials are under way that began after the last freeze.
+func (b *book) dialing(s sight) (n int) {
+	for _, d := range b.dials {
+		if d.began == s.freezes {
+			n++
+		}
+	}
+	return n
+}
+
+func (b *book) startDial(s sight) {
+	b.lastDial++
+	b.dials = append(b.dials, dial{b.lastDial, s.freezes})
+	b.do.dials = append(b.do.dials, b.lastDial)
+}
+
+// kept is how many idle connections are kept.
+func (b *book) kept(s sight) int {
+	switch {
+	case s.freezes < b.keepFrom:
+		return 0
+	case b.shared:
+		return min(b.size, 1)
+	}
+	return b.size
+}
+
+// trim closes the idle connections that are too many, those first that were not used for longest.
+func (b *book) trim(s sight) {
+	surplus := -b.kept(s)
+	for _, c := range b.open {
+		if c.busy == 0 {
+			surplus++
+		}
+	}
+	b.open = slices.DeleteFunc(b.open, func(c *entry) bool {
+		if c.busy > 0 || surplus <= 0 {
+			return false
+		}
+		surplus--
+		b.close(c)
+		return true
+	})
+}

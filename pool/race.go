@@ -1,0 +1,149 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"hearth/internal/clock"
+	"hearth/internal/guard"
+)
+
+// race is the link that hides broken connections from requests that are safe to repeat.
+//
+//  1. What is not repeatable goes to the next link once.
+//  2. What is repeatable may go over an unproven connection, unless it is to be Proven. After a short wait in vain on one it
+//     is sent over a proven or new connection too, and the first answer counts.
+//  3. A freeze while a request is on its way makes its connection unproven: rule 2 holds from then on.
+//  4. Where such a second try fails while an older one still runs, another is sent after twice the wait.
+//  5. Where the only try fails on a connection that was open before, the upstream may have closed that connection: the
+//     request is replayed once, at once, over a new one. An error that would be the same again is not replayed.
+type race struct {
+	next   http.RoundTripper
+	pulse  *clock.Pulse
+	policy Policy
+	stats  *counters
+	tries  sync.WaitGroup // Add happens within RoundTrip
+}
+
+// errSlower is why a try is cancelled whose request was answered over another connection.
+var errSlower = errors.New("another connection was faster")
+
+const (
+	shortestWait = 50 * time.Millisecond
+	longestWait  = time.Second
+)
+
+// wait is what an unproven connection gets to answer: about twice as long as usual.
+func (r *race) wait() time.Duration {
+	return min(max(2*r.stats.roundTrips.median(), shortestWait), longestWait)
+}
+
+// RoundTrip sends req by the rules of [race].
+func (r *race) RoundTrip(req *http.Request) (*http.Response, error) {
+	if !optionsOf(req.Context()).Repeatable {
+		return r.next.RoundTrip(req)
+	}
+	ctx, cancel := context.WithCancelCause(req.Context())
+	defer cancel(errSlower)
+	t := &tries{race: r, ctx: ctx, req: req, results: make(chan result)}
+	first := make(chan taken, 1)
+	t.start(Options{taken: func(c taken) { first <- c }})
+
+	again := Options{Proven: true, Background: true} // a caller needs one connection
+	var pause time.Duration
+	var due <-chan time.Time // when the request is sent once more
+	sendAfter := func(d time.Duration) {
+		if !r.policy.NoRace {
+			pause, due = d, time.After(d)
+		}
+	}
+	replayed := false
+	var freezes uint64
+	var thawed <-chan struct{} // nil until the first try has its connection: taking one survives freezes by itself
+	for {
+		select {
+		case c := <-first:
+			freezes, thawed = c.freezes, r.pulse.After(c.freezes)
+			if !c.proven {
+				sendAfter(r.wait())
+			}
+		case <-thawed:
+			freezes = r.pulse.Thaws()
+			thawed = r.pulse.After(freezes)
+			sendAfter(r.wait())
+		case <-due:
+			due = nil
+			r.stats.races.Add(1)
+			t.start(again)
+		case res := <-t.results:
+			t.running--
+			switch {
+			case res.err == nil:
+				return res.resp, nil
+			case ctx.Err() != nil:
+				return nil, context.Cause(ctx)
+			case t.running > 0: // over unproven connections, if the last try has failed
+				if res.number == t.started && due == nil {
+					sendAfter(min(2*pause, longestWait))
+				}
+			case replayed, !res.reused, r.policy.NoReplay, permanent(res.err):
+				return nil, res.err
+			default:
+				replayed, first, due = true, nil, nil
+				r.stats.replays.Add(1)
+				replay := again
+				replay.fresh = true
+				t.start(replay)
+			}
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// tries are those of one request. The fields belong to RoundTrip; a try's goroutine only reports.
+type tries struct {
+	race    *race
+	ctx     context.Context //nolint:containedctx // ends with RoundTrip, and with it the tries that lost
+	req     *http.Request
+	results chan result
+	started int // so far
+	running int // of them, those without a result yet
+}
+
+type result struct {
+	resp   *http.Response
+	err    error
+	number int  // of the try, from 1
+	reused bool // its connection was open before
+}
+
+// start sends the request by further options.
+func (t *tries) start(o Options) {
+	t.started++
+	t.running++
+	r := result{number: t.started}
+	tell := o.taken
+	o.taken = func(c taken) {
+		r.reused = c.reused
+		if tell != nil {
+			tell(c)
+		}
+	}
+	t.race.tries.Go(func() {
+		r.err = guard.Do(func() (err error) {
+			r.resp, err = t.race.next.RoundTrip(t.req.WithContext(With(t.ctx, o))) //nolint:bodyclose // the next link has read it; below it is closed where nobody takes it
+			return err
+		})
+		select {
+		case t.results <- r:
+		case <-t.ctx.Done():
+			if r.resp != nil {
+				_ = r.resp.Body.Close() // it holds a share of the memory
+			}
+		}
+	})
+}

@@ -1,0 +1,88 @@
+package pool
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"hearth/internal/clock"
+	"hearth/pool/conn"
+)
+
+// sender is the last link: it sends a request over one connection and reads the whole answer, or says why there is none.
+type sender struct {
+	conns   *conn.Conns
+	answers *Answers
+	grpc    bool
+	pulse   *clock.Pulse
+	stats   *counters
+}
+
+// taken is the connection over which a request goes.
+type taken struct {
+	freezes uint64 // so far, when it was taken
+	proven  bool   // no freeze may have broken it before that
+	reused  bool   // it was open before the request came, or has carried an answer
+}
+
+// RoundTrip takes a connection as the request's [Options] say, sends the request, reads the whole answer and gives the
+// connection back. An error of which nothing was sent is a *[conn.UnsentError].
+func (s *sender) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx := req.Context()
+	o := optionsOf(ctx)
+	need := conn.Need{Proven: o.Proven || !o.Repeatable, Background: o.Background}
+	if o.fresh {
+		need.After = s.conns.Newest()
+	}
+	l, err := s.conns.Take(ctx, need)
+	if err != nil {
+		return nil, err
+	}
+	if o.taken != nil {
+		o.taken(taken{l.Freezes, l.Proven, l.Reused})
+	}
+	return s.send(ctx, l, req)
+}
+
+// send sends req over a leased connection, reads the whole answer and ends the lease.
+func (s *sender) send(ctx context.Context, l *conn.Lease, req *http.Request) (_ *http.Response, err error) {
+	out := req.Clone(ctx)
+	if req.GetBody != nil {
+		if out.Body, err = req.GetBody(); err != nil {
+			l.Drop()
+			return nil, err
+		}
+	}
+	answered, silent := false, false
+	defer func() { l.Return(answered, silent) }()
+	s.stats.requests.Add(1)
+	if l.Reused {
+		s.stats.reused.Add(1)
+	}
+	optionsOf(ctx).countSent(1)
+	began := time.Now()
+	resp, err := l.RoundTrip(out)
+	took := time.Since(began)
+	if refused(err) {
+		err = s.unsent(ctx, err)
+	}
+	if err == nil {
+		err = s.answers.read(ctx, resp, s.grpc)
+	}
+	if err != nil {
+		_, answered = errors.AsType[*TooLargeError](err)
+		err = cmp.Or(context.Cause(ctx), err)
+		silent = errors.Is(err, context.DeadlineExceeded)
+		if !errors.Is(err, errSlower) {
+			s.stats.failures.Add(1)
+		}
+		return nil, err
+	}
+	answered = true
+	if s.pulse.Thaws() == l.Freezes { // else took is the time of a freeze
+		s.stats.roundTrips.add(took)
+	}
+	return resp, nil
+}

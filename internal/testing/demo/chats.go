@@ -13,7 +13,7 @@ import (
 // seed gives a chat a past of 20 turns, and a mute every third.
 func seed(u *lab.Upstreams, n int) error {
 	const turns = 20
-	chat, begin := chatID(n), time.Now().Add(-time.Hour).UTC().Truncate(time.Second)
+	chat, begin := lab.ChatID(n), time.Now().Add(-time.Hour).UTC().Truncate(time.Second)
 	id := func(i int) string { return fmt.Sprintf("00000000-0000-4000-8000-%06d%06d", n, i) }
 	objects := []lab.Object{{Class: "ChatStatus", ID: id(0), Properties: map[string]any{"chat_id": chat, "muted": n%3 == 0}}}
 	for i := range turns {
@@ -30,8 +30,6 @@ func seed(u *lab.Upstreams, n int) error {
 	}
 	return u.Store(objects...)
 }
-
-func chatID(n int) string { return fmt.Sprintf("chat/%d", n) }
 
 // serverTime is how long the upstreams took for their slowest request: what no client can save.
 type serverTime struct {

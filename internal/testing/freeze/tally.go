@@ -18,7 +18,7 @@ type tally struct {
 	out      io.Writer
 	most     int // faults of each kind to print
 
-	mu                                        sync.Mutex // guards what follows
+	mu                                        sync.Mutex // guards what follows, and keeps what is printed apart
 	freezes, requests, failures, stale, dials int
 	firsts, warms                             []sample
 	beyond                                    []string

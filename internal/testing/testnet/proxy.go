@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -175,11 +177,15 @@ func (p *Proxy) Close() {
 }
 
 func (p *Proxy) each(do func(*link)) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for l := range p.links {
+	for _, l := range p.open() {
 		do(l)
 	}
+}
+
+func (p *Proxy) open() []*link {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Collect(maps.Keys(p.links))
 }
 
 // listen accepts on addr from now on, and nowhere else.

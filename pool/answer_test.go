@@ -35,8 +35,8 @@ func TestAnAnswerThatCameTooLateGivesItsMemoryBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &tries{race: p.race, ctx: ctx, req: req, results: make(chan result)}
-	s.start(Options{})
+	s := &tries{race: p.race, req: req, results: make(chan result)}
+	s.start(ctx, Options{})
 	eventually(t, "the answer is read", func() bool { return !answers.free(all) })
 	cancel(errSlower) // another connection has brought the answer
 	p.race.tries.Wait()

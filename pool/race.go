@@ -48,9 +48,9 @@ func (r *race) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	ctx, cancel := context.WithCancelCause(req.Context())
 	defer cancel(errSlower)
-	t := &tries{race: r, ctx: ctx, req: req, results: make(chan result)}
+	t := &tries{race: r, req: req, results: make(chan result)}
 	first := make(chan taken, 1)
-	t.start(Options{taken: func(c taken) { first <- c }})
+	t.start(ctx, Options{taken: func(c taken) { first <- c }})
 
 	again := Options{Proven: true, Background: true} // a caller needs one connection
 	var pause time.Duration
@@ -61,23 +61,21 @@ func (r *race) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 	}
 	replayed := false
-	var freezes uint64
 	var thawed <-chan struct{} // nil until the first try has its connection: taking one survives freezes by itself
 	for {
 		select {
 		case c := <-first:
-			freezes, thawed = c.freezes, r.pulse.After(c.freezes)
+			thawed = r.pulse.After(c.freezes)
 			if !c.proven {
 				sendAfter(r.wait())
 			}
 		case <-thawed:
-			freezes = r.pulse.Thaws()
-			thawed = r.pulse.After(freezes)
+			thawed = r.pulse.After(r.pulse.Thaws())
 			sendAfter(r.wait())
 		case <-due:
 			due = nil
 			r.stats.races.Add(1)
-			t.start(again)
+			t.start(ctx, again)
 		case res := <-t.results:
 			t.running--
 			switch {
@@ -96,7 +94,7 @@ func (r *race) RoundTrip(req *http.Request) (*http.Response, error) {
 				r.stats.replays.Add(1)
 				replay := again
 				replay.fresh = true
-				t.start(replay)
+				t.start(ctx, replay)
 			}
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
@@ -107,7 +105,6 @@ func (r *race) RoundTrip(req *http.Request) (*http.Response, error) {
 // tries are those of one request. The fields belong to RoundTrip; a try's goroutine only reports.
 type tries struct {
 	race    *race
-	ctx     context.Context //nolint:containedctx // ends with RoundTrip, and with it the tries that lost
 	req     *http.Request
 	results chan result
 	started int // so far
@@ -121,8 +118,8 @@ type result struct {
 	reused bool // its connection was open before
 }
 
-// start sends the request by further options.
-func (t *tries) start(o Options) {
+// start sends the request by further options. ctx ends with RoundTrip, and with it the tries that lost.
+func (t *tries) start(ctx context.Context, o Options) {
 	t.started++
 	t.running++
 	r := result{number: t.started}
@@ -135,12 +132,12 @@ func (t *tries) start(o Options) {
 	}
 	t.race.tries.Go(func() {
 		r.err = guard.Do(func() (err error) {
-			r.resp, err = t.race.next.RoundTrip(t.req.WithContext(With(t.ctx, o))) //nolint:bodyclose // the next link has read it; below it is closed where nobody takes it
+			r.resp, err = t.race.next.RoundTrip(t.req.WithContext(With(ctx, o))) //nolint:bodyclose // the next link has read it; below it is closed where nobody takes it
 			return err
 		})
 		select {
 		case t.results <- r:
-		case <-t.ctx.Done():
+		case <-ctx.Done():
 			if r.resp != nil {
 				_ = r.resp.Body.Close() // it holds a share of the memory
 			}

@@ -143,7 +143,7 @@ func (s *scan) newest(ctx context.Context, want int) (page Page, fits int, err e
 		rows, err := s.page(ctx, limit)
 		if e, ok := errors.AsType[*pool.TooLargeError](err); ok {
 			if limit == 1 {
-				return Page{}, s.room(most), nil
+				return Page{}, s.room(s.messages[:s.whole()], most), nil
 			}
 			limit = smaller(limit, e)
 			continue
@@ -163,7 +163,7 @@ func (s *scan) newest(ctx context.Context, want int) (page Page, fits int, err e
 		case s.complete, len(whole) >= s.need:
 			return s.cut(whole, most)
 		case s.bytes > most:
-			return Page{}, s.room(most), nil
+			return Page{}, s.room(whole, most), nil
 		}
 		if s.bytes < most/4 { // rows of others, or of one timestamp, fill the pages
 			limit = min(4*limit, mostRows)
@@ -257,32 +257,31 @@ func (s *scan) whole() int {
 
 // cut returns as many of the messages as have room: all that are needed, or none and how many those would be.
 func (s *scan) cut(whole []Message, most int64) (Page, int, error) {
-	n, bytes := 0, int64(0)
-	for n < len(whole) && bytes+whole[n].bytes() <= most {
-		bytes += whole[n].bytes()
-		n++
-	}
+	n, uncut := fitting(whole, most)
 	switch {
-	case n == len(whole):
-		return Page{Messages: whole, Complete: s.complete}, s.need, nil
-	case n < min(s.need, len(whole)):
-		return Page{}, n, nil
+	case n < len(whole) && uncut >= s.need:
+		return Page{Messages: whole[:uncut]}, s.need, nil
+	case n < len(whole) && n < s.need:
+		return Page{}, uncut, nil
 	}
-	for cut := n; n > 0 && whole[n-1].CreatedAt.Equal(whole[cut].CreatedAt); { // a page holds every message from its edge on
-		n--
-	}
-	if n < s.need {
-		return Page{Messages: whole, Complete: s.complete}, s.need, nil
-	}
-	return Page{Messages: whole[:n]}, s.need, nil
+	return Page{Messages: whole, Complete: s.complete}, s.need, nil // more than have room, where all of the edge are of one time
 }
 
 // room is how many of the newest messages have room, where not all that are needed have.
-func (s *scan) room(most int64) int {
-	n, bytes := 0, int64(0)
-	for n < len(s.messages) && bytes+s.messages[n].bytes() <= most {
-		bytes += s.messages[n].bytes()
-		n++
+func (s *scan) room(whole []Message, most int64) int {
+	_, uncut := fitting(whole, most)
+	return min(uncut, s.need-1)
+}
+
+// fitting returns how many of the newest messages have room, and how many of those are a page: it holds every message from
+// its edge on.
+func fitting(whole []Message, most int64) (n, uncut int) {
+	for bytes := int64(0); n < len(whole) && bytes+whole[n].bytes() <= most; n++ {
+		bytes += whole[n].bytes()
 	}
-	return min(n, s.need-1)
+	uncut = n
+	for uncut > 0 && uncut < len(whole) && whole[uncut-1].CreatedAt.Equal(whole[uncut].CreatedAt) {
+		uncut--
+	}
+	return n, uncut
 }

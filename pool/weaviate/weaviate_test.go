@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -34,6 +35,17 @@ type tester struct {
 	*Client
 	server *weaviatetest.Server
 	at     time.Time
+	mu     sync.Mutex // guards what a test takes down of searches
+}
+
+// serve sends a request of somebody else to the stand-in, which must take it.
+func (x *tester) serve(method, path, body string) {
+	x.Helper()
+	w, r := httptest.NewRecorder(), httptest.NewRequestWithContext(x.Context(), method, path, strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	if x.server.ServeHTTP(w, r); w.Code/100 != 2 {
+		x.Fatalf("%s %s: %d %s", method, path, w.Code, w.Body)
+	}
 }
 
 func testConfig() Config {

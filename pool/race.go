@@ -36,8 +36,8 @@ const (
 	longestWait  = time.Second
 )
 
-// wait is what an unproven connection gets to answer: about twice as long as usual.
-func (r *race) wait() time.Duration {
+// raceAfter is how long a request waits for its answer on an unproven connection: about twice as long as usual.
+func (r *race) raceAfter() time.Duration {
 	return min(max(2*r.stats.roundTrips.median(), shortestWait), longestWait)
 }
 
@@ -67,11 +67,11 @@ func (r *race) RoundTrip(req *http.Request) (*http.Response, error) {
 		case c := <-first:
 			thawed = r.pulse.After(c.freezes)
 			if !c.proven {
-				sendAfter(r.wait())
+				sendAfter(r.raceAfter())
 			}
 		case <-thawed:
 			thawed = r.pulse.After(r.pulse.Thaws())
-			sendAfter(r.wait())
+			sendAfter(r.raceAfter())
 		case <-due:
 			due = nil
 			r.stats.races.Add(1)

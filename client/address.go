@@ -4,20 +4,16 @@ import (
 	"bufio"
 	"cmp"
 	"context"
-	"crypto/fips140"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
-	"strconv"
 	"strings"
 	"time"
+
+	"hearth/client/wire"
 )
 
 // FromEnv reads where Hearth is from the variables that Hearth itself reads: HEARTH_SOCKET, HEARTH_ADDR,
@@ -37,13 +33,8 @@ func FromEnv(get func(name string) string) Config {
 	if cfg.Socket == "" && lambda {
 		cfg.Socket = "/tmp/hearth.sock"
 	}
-	secret := cmp.Or(ofLambda("AWS_SESSION_TOKEN"), ofLambda("AWS_CONTAINER_AUTHORIZATION_TOKEN"))
-	if cfg.Token == "" && lambda && secret != "" {
-		fips140.WithoutEnforcement(func() { // which panics over a short credential
-			mac := hmac.New(sha256.New, []byte(secret)) // the credential itself never travels
-			mac.Write([]byte("hearth"))
-			cfg.Token = hex.EncodeToString(mac.Sum(nil))
-		})
+	if cfg.Token == "" && lambda {
+		cfg.Token, _ = wire.DeriveToken(ofLambda("AWS_SESSION_TOKEN"), ofLambda("AWS_CONTAINER_AUTHORIZATION_TOKEN"))
 	}
 	return cfg
 }
@@ -67,16 +58,10 @@ const host = "localhost"
 
 // checkAddr says why nobody can be found at an address; only loopback is asked.
 func checkAddr(addr string) error {
-	host, port, err := net.SplitHostPort(addr)
-	if err == nil {
-		var n uint64
-		n, err = strconv.ParseUint(port, 10, 16)
-		ip, e := netip.ParseAddr(host)
-		if err == nil && n > 0 && (host == "localhost" || e == nil && ip.IsLoopback()) {
-			return nil
-		}
+	if port, ok := wire.LoopbackPort(addr); !ok || port == 0 {
+		return fmt.Errorf("the address must be a loopback one and a port, not %q", addr)
 	}
-	return fmt.Errorf("the address must be a loopback one and a port, not %q", addr)
+	return nil
 }
 
 // dial opens a connection to the first address where somebody listens.

@@ -18,6 +18,7 @@ import (
 	"hearth/pool/odoo"
 	"hearth/pool/weaviate"
 	"hearth/sidecar"
+	"hearth/sidecar/chat"
 )
 
 func TestMain(m *testing.M) {
@@ -67,15 +68,19 @@ func newReal(t testing.TB) *real {
 	must(t, err)
 	t.Cleanup(memory.Close)
 	oc := odoo.New(op, odoo.Config{DB: "demo", Key: "key", Protocol: odoo.JSON2})
-	s := sidecar.New(sidecar.Config{
-		Token: token, Weaviate: wc, Odoo: oc,
+	service, err := chat.New(chat.Config{
+		Weaviate: wc, Odoo: oc, Cache: memory, Policies: map[cache.Resource]cache.Policy{},
+		OdooModels: []string{"res.partner"}, OdooRoutes: []string{"odoo_erp"},
+	})
+	must(t, err)
+	s, err := sidecar.New(sidecar.Config{
+		Token: token, Chat: service, Cache: memory,
 		Upstreams: []sidecar.Upstream{
 			{Name: "weaviate", Pools: map[string]*pool.Pool{"rest": wp, "grpc": gp}, Ask: wc.Ask},
 			{Name: "odoo", Pools: map[string]*pool.Pool{"": op}, Ask: oc.Ping},
 		},
-		Cache: memory, Policies: map[cache.Resource]cache.Policy{},
-		OdooModels: []string{"res.partner"}, OdooRoutes: []string{"odoo_erp"},
 	})
+	must(t, err)
 	tcp, err := sidecar.ListenTCP(t.Context(), "127.0.0.1:0")
 	must(t, err)
 	r.addr = tcp.Addr().String()

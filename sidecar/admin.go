@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"context"
 	"maps"
 	"net/http"
 	"slices"
@@ -25,88 +26,87 @@ func (s *Server) dropCache(r *request) error {
 			refusal.Field = "chat"
 			return refusal
 		}
-		names, err := s.chatNames(r.ctx, chat)
-		if err != nil {
+		var err error
+		if n, err = s.cfg.Chat.DropChat(r.ctx, chat); err != nil {
 			return err
-		}
-		for _, name := range names {
-			n += s.cfg.Cache.DropChat(name)
 		}
 	case byModel:
 		if !odoo.ValidModel(model) {
 			return wire.BadField("model", "must be a model's name such as res.partner")
 		}
-		n = s.cfg.Cache.DropModel(model)
+		n = s.cfg.Chat.DropModel(model)
 	default:
-		n = s.cfg.Cache.DropAll()
+		n = s.cfg.Chat.DropAll()
 	}
-	return r.send(http.StatusOK, wire.Dropped{Dropped: n})
+	return r.sendJSON(http.StatusOK, wire.Dropped{Dropped: n})
 }
 
 func (s *Server) health(r *request) error {
-	return r.send(http.StatusOK, map[string]string{"status": "ok"})
-}
-
-// upstream is an upstream's state in the reply of /readyz.
-type upstream struct {
-	State  string `json:"state"` // reached, not reached, not configured
-	Detail string `json:"detail,omitempty"`
+	return r.sendJSON(http.StatusOK, wire.Health{Status: "ok"})
 }
 
 // readyTimeout bounds the questions of one call of /readyz.
 const readyTimeout = 5 * time.Second
 
-// ready answers 200 once every configured upstream has answered what requests will ask. It asks where nobody has yet; calls
-// at the same time share one question.
+// ready answers 200 once every configured upstream has answered what requests will ask. It asks those that have not answered
+// yet; calls at the same time share one question.
 func (s *Server) ready(r *request) error {
-	states := map[string]upstream{}
-	if s.cfg.Weaviate == nil {
-		states["weaviate"] = upstream{"not configured", s.cfg.NoWeaviate}
-	}
-	if s.cfg.Odoo == nil {
-		states["odoo"] = upstream{"not configured", s.cfg.NoOdoo}
-	}
-	ctx, cancel := s.cfg.Pulse.WithTimeout(r.ctx, readyTimeout)
-	defer cancel()
-	var g sync.WaitGroup
-	faults := make([]error, len(s.cfg.Upstreams))
+	errs := s.reach(r.ctx)
+	reply := wire.Readiness{Upstreams: map[string]wire.UpstreamState{}, Fault: s.cfg.Fault}
+	configured, failed := 0, 0
 	for i, u := range s.cfg.Upstreams {
-		if !s.reached[i].Load() {
-			g.Go(func() {
-				_, faults[i], _ = s.asking.Do(u.Name, func() (any, error) {
-					return nil, guard.Do(func() error { return u.Ask(ctx) })
-				})
-				if faults[i] == nil {
-					s.reached[i].Store(true)
-				}
-			})
+		state := wire.UpstreamState{State: wire.StateReached}
+		switch {
+		case u.Missing != "":
+			state = wire.UpstreamState{State: wire.StateNotConfigured, Detail: u.Missing}
+		case errs[i] != nil:
+			state = wire.UpstreamState{State: wire.StateNotReached, Detail: s.problemOf(errs[i]).Detail}
+			failed++
+			fallthrough
+		default:
+			configured++
 		}
+		reply.Upstreams[u.Name] = state
 	}
-	g.Wait()
-	ok := len(s.cfg.Upstreams) > 0
-	for i, u := range s.cfg.Upstreams {
-		states[u.Name] = upstream{State: "reached"}
-		if faults[i] != nil {
-			states[u.Name] = upstream{State: "not reached", Detail: s.problemOf(faults[i]).Detail}
-			ok = false
-		}
-	}
+	reply.Ready = configured > 0 && failed == 0
 	status := http.StatusOK
-	if !ok {
+	if !reply.Ready {
 		status = http.StatusServiceUnavailable
 	}
-	reply := map[string]any{"ready": ok, "upstreams": states}
-	if s.cfg.Fault != "" {
-		reply["fault"] = s.cfg.Fault
-	}
-	return r.send(status, reply)
+	return r.sendJSON(status, reply)
 }
 
-func (s *Server) debugCache(r *request) error { return r.send(http.StatusOK, s.cfg.Cache.Stats()) }
+// reach asks the upstreams that have not answered yet, at the same time, and returns each one's error in its place.
+func (s *Server) reach(ctx context.Context) []error {
+	ctx, cancel := s.cfg.Pulse.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	errs := make([]error, len(s.cfg.Upstreams))
+	var g sync.WaitGroup
+	for i, u := range s.cfg.Upstreams {
+		if u.Missing != "" || s.reached[i].Load() {
+			continue
+		}
+		g.Go(func() {
+			_, errs[i], _ = s.asking.Do(u.Name, func() (any, error) {
+				return nil, guard.Do(func() error { return u.Ask(ctx) })
+			})
+			if errs[i] == nil {
+				s.reached[i].Store(true)
+			}
+		})
+	}
+	g.Wait()
+	return errs
+}
+
+func (s *Server) debugCache(r *request) error { return r.sendJSON(http.StatusOK, s.cfg.Cache.Stats()) }
 
 func (s *Server) debugPools(r *request) error {
 	reply := wire.Pools{}
 	for _, u := range s.cfg.Upstreams {
+		if u.Missing != "" {
+			continue
+		}
 		stats := wire.UpstreamStats{PoolStats: pool.Together(slices.Collect(maps.Values(u.Pools))...)}
 		if p := u.Pools["grpc"]; p != nil {
 			stats.GRPC = new(p.Stats())
@@ -116,5 +116,5 @@ func (s *Server) debugPools(r *request) error {
 		}
 		reply[u.Name] = stats
 	}
-	return r.send(http.StatusOK, reply)
+	return r.sendJSON(http.StatusOK, reply)
 }

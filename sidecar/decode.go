@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"slices"
 	"strconv"
 	"time"
@@ -24,7 +23,7 @@ type object struct {
 }
 
 func badBody(detail string) *wire.Problem {
-	p := problem(http.StatusBadRequest, "bad-body", detail)
+	p := wire.NewProblem(wire.KindBadBody, detail)
 	p.Field = "body"
 	return p
 }
@@ -52,8 +51,8 @@ func (o *object) wrong(name, what string) {
 	}
 }
 
-// into decodes a field, and says whether it was there: null stands for absent.
-func (o *object) into(name string, v any, what string) bool {
+// field decodes a field, and says whether it was there: null stands for absent.
+func (o *object) field(name string, v any, what string) bool {
 	o.asked = append(o.asked, name)
 	raw, ok := o.fields[name]
 	if !ok || o.fault != nil || string(raw) == "null" {
@@ -70,9 +69,15 @@ func (o *object) into(name string, v any, what string) bool {
 	return true
 }
 
+// has says whether a field was there: null stands for absent.
+func (o *object) has(name string) bool {
+	raw, ok := o.fields[name]
+	return ok && string(raw) != "null"
+}
+
 func (o *object) requiredText(name string) string {
 	var s string
-	if !o.into(name, &s, "a string") {
+	if !o.field(name, &s, "a string") {
 		o.wrong(name, "is required")
 	}
 	return s
@@ -80,7 +85,7 @@ func (o *object) requiredText(name string) string {
 
 func (o *object) text(name, byDefault string, least, most int) string {
 	s := byDefault
-	if o.into(name, &s, "a string") && (len(s) < least || len(s) > most) {
+	if o.field(name, &s, "a string") && (len(s) < least || len(s) > most) {
 		o.wrong(name, fmt.Sprintf("must have %d to %d bytes", least, most))
 	}
 	return s
@@ -88,20 +93,20 @@ func (o *object) text(name, byDefault string, least, most int) string {
 
 func (o *object) number(name string, byDefault, least, most int) int {
 	n := byDefault
-	if o.into(name, &n, "a whole number") && (n < least || n > most) {
+	if o.field(name, &n, "a whole number") && (n < least || n > most) {
 		o.wrong(name, fmt.Sprintf("must be %d to %d", least, most))
 	}
 	return n
 }
 
 func (o *object) flag(name string) (v bool) {
-	o.into(name, &v, "true or false")
+	o.field(name, &v, "true or false")
 	return v
 }
 
 func (o *object) oneOf(name, byDefault string, options ...string) string {
 	s := byDefault
-	if o.into(name, &s, "a string") && !slices.Contains(options, s) {
+	if o.field(name, &s, "a string") && !slices.Contains(options, s) {
 		o.wrong(name, fmt.Sprintf("must be one of %v", options))
 	}
 	return s
@@ -117,7 +122,7 @@ func (o *object) vector(name string) (v []float32) {
 // list decodes an array of numbers or of words that are known, none of which is null: encoding/json would leave what was
 // in its place, a zero or a default.
 func (o *object) list(name string, v any, what string) bool {
-	ok := o.into(name, v, what)
+	ok := o.field(name, v, what)
 	if ok && bytes.Contains(o.fields[name], []byte("null")) {
 		o.wrong(name, "must be "+what+" without null")
 		return false
@@ -127,14 +132,14 @@ func (o *object) list(name string, v any, what string) bool {
 
 // instant reads a time. Weaviate counts nanoseconds in 64 bits, which end in 2262.
 func (o *object) instant(name string) (t time.Time) {
-	if o.into(name, &t, "a time as in RFC 3339") && (t.Year() < 1700 || t.Year() > 2250) {
+	if o.field(name, &t, "a time as in RFC 3339") && (t.Year() < 1700 || t.Year() > 2250) {
 		o.wrong(name, "must be between the years 1700 and 2250")
 	}
 	return t.UTC()
 }
 
-// strict refuses fields that nobody asked for.
-func (o *object) strict() {
+// rejectUnknown refuses fields that nobody asked for.
+func (o *object) rejectUnknown() {
 	for name := range o.fields {
 		if !slices.Contains(o.asked, name) {
 			o.wrong(name, "is not a field of this call")

@@ -28,7 +28,7 @@ func TestTheFirstFaultNamesItsField(t *testing.T) {
 		o.instant("t")
 		o.flag("f")
 		o.oneOf("o", "a", "a", "b")
-		o.strict()
+		o.rejectUnknown()
 		got := ""
 		if o.fault != nil {
 			got = o.fault.Field
@@ -47,7 +47,7 @@ func TestDefaultsStandInForWhatIsAbsent(t *testing.T) {
 }
 
 func TestMessagesOfAnArrayAreNamedByPlace(t *testing.T) {
-	s := New(Config{MappedProperties: []string{"chat_id", "role", "content", "created_at"}})
+	s := newServer(t, Config{MappedProperties: []string{"chat_id", "role", "content", "created_at"}})
 	good := `{"role":"user","content":"x"}`
 	for body, want := range map[string]string{
 		`[]`: "body", `[` + strings.Repeat(good+",", 100) + good + `]`: "body",
@@ -81,7 +81,7 @@ func FuzzText(f *testing.F) {
 		body := append(append([]byte(`{"s":`), raw...), '}')
 		o := decodeObject(body, "")
 		var got string
-		if !o.into("s", &got, "a string") {
+		if !o.field("s", &got, "a string") {
 			return
 		}
 		if !utf8.ValidString(got) {

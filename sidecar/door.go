@@ -8,8 +8,6 @@ import (
 	"io"
 	"mime"
 	"net"
-	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -22,48 +20,50 @@ import (
 
 const maxChatID = 512 // bytes, decoded
 
-// enter lets a request in or says why not, in this order: who asks (403, 401), for what (404, 405), how much
-// of which kind (413, 415), and whether it makes sense (400). broken says why the request could not be read.
-func (s *Server) enter(r *request, broken error) (handle func(*Server, *request) error, refusal *wire.Problem) {
+// admit finds the request's route and reads the request, or says why it is refused, in this order: who asks (403, 401), for
+// what (404, 405), how much of which kind (413, 415), and whether it makes sense (400). broken says why the request could not
+// be read.
+func (s *Server) admit(r *request, broken error) (refusal *wire.Problem) {
 	if broken != nil {
-		return nil, unreadable(broken)
+		return unreadable(broken)
 	}
 	h := &r.Request.Header
 	asked := parseTarget(string(h.RequestURI()))
-	if why := foreign(h, asked, r.socket); why != "" {
-		return nil, problem(http.StatusForbidden, "forbidden", why)
+	if why := crossOrigin(h, asked, r.socket); why != "" {
+		return wire.NewProblem(wire.KindForbidden, why)
 	}
 	if asked.path != wire.PathHealth && s.cfg.Token != "" &&
 		subtle.ConstantTimeCompare(h.Peek(wire.HeaderToken), []byte(s.cfg.Token)) != 1 {
-		return nil, problem(http.StatusUnauthorized, "token", wrongToken(s.cfg.TokenFrom))
+		return wire.NewProblem(wire.KindToken, wrongToken(s.cfg.TokenFrom))
 	}
-	found, segment, allowed := match(routes(), string(h.Method()), asked.path)
+	found, segment, allowed := match(s.routes, string(h.Method()), asked.path)
 	if len(allowed) == 0 {
-		return nil, problem(http.StatusNotFound, "no-such-call", "there is no call "+shortened(asked.path))
+		return wire.NewProblem(wire.KindNoSuchCall, "there is no call "+shortened(asked.path))
 	}
 	if found == nil {
 		r.Response.Header.Set("Allow", strings.Join(allowed, ", "))
-		return nil, problem(http.StatusMethodNotAllowed, "method", "this call takes "+strings.Join(allowed, ", "))
+		return wire.NewProblem(wire.KindMethod, "this call takes "+strings.Join(allowed, ", "))
 	}
+	r.route = found
 	if refusal = s.readBody(r); refusal != nil {
-		return nil, refusal
+		return refusal
 	}
 	if len(r.body) > 0 && !isJSON(h.ContentType()) {
-		return nil, problem(http.StatusUnsupportedMediaType, "media-type", "a body must be application/json")
+		return wire.NewProblem(wire.KindMediaType, "a body must be application/json")
 	}
-	if strings.Contains(asked.path, "/v1/chats/") {
+	if found.chat {
 		if r.chat, refusal = decodeChat(segment); refusal != nil {
-			return nil, refusal
+			return refusal
 		}
 	}
 	if refusal = r.parseQuery(asked.query, found.query); refusal != nil {
-		return nil, refusal
+		return refusal
 	}
 	r.directives, refusal = parseCacheControl(h.PeekAll("Cache-Control"))
-	return found.handle, refusal
+	return refusal
 }
 
-// wrongToken says where the token comes from, and so why a caller may have another one.
+// wrongToken says which variable the token comes from, and why a caller may have another token.
 func wrongToken(variable string) string {
 	why := "the call must carry the right " + wire.HeaderToken + ". "
 	if variable == "HEARTH_TOKEN" {
@@ -74,8 +74,9 @@ func wrongToken(variable string) string {
 		"of its own, brings another. Set HEARTH_TOKEN for the whole function"
 }
 
-// foreign says why a request is not from this sandbox's own handler.
-func foreign(h *fasthttp.RequestHeader, asked target, socket bool) string {
+// crossOrigin says why a request is not one of this machine's own, but was forwarded, or comes from a page of another site;
+// empty: it is this machine's own.
+func crossOrigin(h *fasthttp.RequestHeader, asked target, socket bool) string {
 	switch {
 	case h.Peek("X-Forwarded-For") != nil, h.Peek("Forwarded") != nil:
 		return "forwarded requests are refused"
@@ -98,16 +99,13 @@ func foreign(h *fasthttp.RequestHeader, asked target, socket bool) string {
 	return ""
 }
 
+// localHost says whether a Host names this machine; over the socket it may be hearth too.
 func localHost(host string, socket bool) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
-	host = strings.Trim(host, "[]")
-	if strings.EqualFold(host, "localhost") || socket && strings.EqualFold(host, "hearth") {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.IsLoopback()
+	host = strings.ToLower(strings.Trim(host, "[]"))
+	return wire.IsLoopback(host) || socket && host == "hearth"
 }
 
 func isJSON(contentType []byte) bool {
@@ -116,7 +114,7 @@ func isJSON(contentType []byte) bool {
 	return err == nil && kind == "application/json" && (charset == "" || strings.EqualFold(charset, "utf-8"))
 }
 
-// readBody reads what there is of a body.
+// readBody reads the body, if there is one.
 func (s *Server) readBody(r *request) (refusal *wire.Problem) {
 	stream := r.RequestBodyStream()
 	if stream == nil {
@@ -128,12 +126,13 @@ func (s *Server) readBody(r *request) (refusal *wire.Problem) {
 		return unreadable(err)
 	}
 	if len(r.body) > s.cfg.MaxBody {
-		return problem(http.StatusRequestEntityTooLarge, "too-large", fmt.Sprintf("a body may have %d bytes", s.cfg.MaxBody))
+		return wire.NewProblem(wire.KindTooLarge, fmt.Sprintf("a body may have %d bytes", s.cfg.MaxBody))
 	}
 	return nil
 }
 
-// drain reads on, within reason, what a refused caller still sends: one that is cut off never sees the answer.
+// drain reads what a refused caller still sends, up to a size and for a time: a caller whose connection is closed while it
+// sends never reads the answer.
 func (r *request) drain() {
 	const most, patience = 16 << 20, time.Second
 	stream := r.RequestBodyStream()
@@ -168,12 +167,12 @@ func checkChat(chat string) *wire.Problem {
 // unreadable answers a request that is no HTTP.
 func unreadable(err error) *wire.Problem {
 	if _, ok := errors.AsType[*fasthttp.ErrSmallBuffer](err); ok {
-		return problem(http.StatusRequestHeaderFieldsTooLarge, "headers", fmt.Sprintf("request line and headers may have %d bytes", headerBytes))
+		return wire.NewProblem(wire.KindHeaders, fmt.Sprintf("request line and headers may have %d bytes", headerBytes))
 	}
 	if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
-		return problem(http.StatusRequestTimeout, "slow-request", "the request did not come in time")
+		return wire.NewProblem(wire.KindSlowRequest, "the request did not come in time")
 	}
-	return problem(http.StatusBadRequest, "not-http", "the request cannot be read as HTTP/1.1")
+	return wire.NewProblem(wire.KindNotHTTP, "the request cannot be read as HTTP/1.1")
 }
 
 func shortened(path string) string {

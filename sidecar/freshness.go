@@ -2,18 +2,16 @@ package sidecar
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"math"
-	"net/http"
 	"strconv"
 	"time"
 
 	"hearth/cache"
 )
 
-// describe writes where a reply came from, as RFC 9211 says it.
-func (r *request) describe(o cache.Origin) {
+// setCacheStatus says where a reply came from, as RFC 9211 says it.
+func (r *request) setCacheStatus(o cache.Origin) {
 	status := "hearth; "
 	if o.Fwd == "" {
 		status += "hit; ttl=" + strconv.Itoa(seconds(o.TTL))
@@ -36,7 +34,7 @@ type timing struct {
 	took time.Duration
 }
 
-func (r *request) timings(parts ...timing) {
+func (r *request) setServerTiming(parts ...timing) {
 	parts = append(parts, timing{"total", time.Since(r.started)})
 	var b bytes.Buffer
 	for i, t := range parts {
@@ -49,46 +47,3 @@ func (r *request) timings(parts ...timing) {
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-
-// reply sends a body as it is held. A GET whose caller has it already gets a 304.
-func (r *request) reply(part string, got cache.Reply) error {
-	r.describe(got.Origin)
-	r.timings(timing{part, time.Since(r.started)})
-	if r.IsGet() || r.IsHead() {
-		r.Response.Header.Set("ETag", got.ETag)
-		if matches(r.Request.Header.PeekAll("If-None-Match"), got.ETag) {
-			r.SetStatusCode(http.StatusNotModified)
-			return nil
-		}
-	}
-	r.answer(http.StatusOK, got.Body)
-	return nil
-}
-
-// send encodes a reply that is not held.
-func (r *request) send(status int, v any) error {
-	body, err := encode(v)
-	if err != nil {
-		return err
-	}
-	r.answer(status, body)
-	return nil
-}
-
-// answer sends a body, which must not change any more.
-func (r *request) answer(status int, body []byte) {
-	r.SetStatusCode(status)
-	r.SetContentType("application/json")
-	r.Response.SetBodyRaw(body)
-}
-
-// encode writes JSON without escaping for HTML, and without a line's end.
-func encode(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
-}

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"hearth/cache"
 	"hearth/client/wire"
@@ -16,6 +15,7 @@ import (
 	"hearth/internal/testing/weaviatetest"
 	"hearth/pool"
 	"hearth/pool/weaviate"
+	"hearth/sidecar/chat"
 )
 
 // replicated is the API before a Weaviate whose classes have replicas, with as small a cache as there is.
@@ -56,10 +56,14 @@ func withWeaviate(t *testing.T, stand *weaviatetest.Server, c cache.Config) (url
 	}
 	t.Cleanup(memory.Close)
 	l := listenerFor(t)
-	end := New(Config{Cache: memory, Weaviate: weaviate.New(pools[0], pools[1], weaviate.Config{
+	service, err := chat.New(chat.Config{Cache: memory, Weaviate: weaviate.New(pools[0], pools[1], weaviate.Config{
 		Message: weaviate.MessageClass{Class: "Message", ChatID: "chat_id", Role: "role", Content: "content", CreatedAt: "created_at"},
 		Mute:    weaviate.MuteClass{Class: "ChatStatus", ChatID: "chat_id", Muted: "muted", Until: "muted_until"},
-	})}).running(t, l)
+	})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := newServer(t, Config{Cache: memory, Chat: service}).running(t, l)
 	t.Cleanup(func() { _ = end() })
 	return "http://" + l.Addr().String()
 }
@@ -108,36 +112,5 @@ func TestAHistoryThatMayMissAWriteSaysWhenToComeBack(t *testing.T) {
 	}
 	if resp, body := do(http.MethodGet, "mute", ""); resp.StatusCode != http.StatusOK {
 		t.Errorf("%d %s", resp.StatusCode, body)
-	}
-}
-
-func TestAHistoryIsEncodedMessageByMessageIntoOnePieceOfMemory(t *testing.T) {
-	s := New(Config{})
-	at := time.Date(2026, 1, 2, 3, 4, 5, 678, time.UTC)
-	message := func(id, role, content string) cache.Message {
-		return cache.Message{ID: id, Role: role, Content: content, CreatedAt: at}
-	}
-	for name, h := range map[string]wire.History{
-		"empty": s.renderHistory("a", nil, nil, 5),
-		"one":   s.renderHistory("<a>", []cache.Message{message("1", "user", "<b>&\n\"\u2028 😀")}, nil, 5),
-		"both": s.renderHistory("a", []cache.Message{message("1", "user", "x"), message("2", "user", strings.Repeat("long ", 100))},
-			[]cache.Message{message("3", "assistant", "")}, 1),
-	} {
-		want, err := encode(h)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, err := encodeHistory(h); err != nil || !bytes.Equal(got, want) {
-			t.Errorf("%s: %s %v, want %s", name, got, err, want)
-		}
-	}
-
-	var large []cache.Message
-	for i := range 20 {
-		large = append(large, message(strconv.Itoa(i), "user", strings.Repeat("x\n", 32<<10)))
-	}
-	body, err := encodeHistory(s.renderHistory("a", large, nil, 20))
-	if err != nil || cap(body) > len(body)*5/4 { // memory that had to grow would be twice as large
-		t.Errorf("%d bytes are in a piece of %d: %v", len(body), cap(body), err)
 	}
 }

@@ -23,7 +23,7 @@ func ListenTCP(ctx context.Context, addr string) (net.Listener, error) {
 // ListenSocket listens on a Unix socket that only our own user may open. A dead socket of our own user is
 // replaced; anything else at the path is left as it is.
 func ListenSocket(ctx context.Context, path string) (net.Listener, error) {
-	if err := removeDead(ctx, path); err != nil {
+	if err := removeDead(ctx, path, os.Getuid()); err != nil {
 		return nil, fmt.Errorf("sidecar: socket %s: %w", path, err)
 	}
 	// The mode must be right before anybody can connect. This runs once, before other goroutines create files.
@@ -37,7 +37,8 @@ func ListenSocket(ctx context.Context, path string) (net.Listener, error) {
 	return l, nil
 }
 
-func removeDead(ctx context.Context, path string) error {
+// removeDead removes what is at a path if it is a socket of the user that nobody serves.
+func removeDead(ctx context.Context, path string, user int) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -48,7 +49,7 @@ func removeDead(ctx context.Context, path string) error {
 	if info.Mode()&os.ModeSocket == 0 {
 		return errors.New("exists and is no socket")
 	}
-	if st, ok := info.Sys().(*syscall.Stat_t); !ok || int(st.Uid) != os.Getuid() {
+	if st, ok := info.Sys().(*syscall.Stat_t); !ok || int(st.Uid) != user {
 		return errors.New("belongs to another user")
 	}
 	d := net.Dialer{Timeout: time.Second}
@@ -61,4 +62,53 @@ func removeDead(ctx context.Context, path string) error {
 		return err
 	}
 	return os.Remove(path)
+}
+
+// retryListener accepts again after a failure, as when file descriptors have run out. fasthttp would end at the first failure.
+type retryListener struct {
+	net.Listener
+	ctx    context.Context //nolint:containedctx // until the server ends
+	server *Server
+}
+
+func (l *retryListener) Accept() (net.Conn, error) {
+	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		c, err := l.Listener.Accept()
+		if err == nil {
+			return &firstByteConn{Conn: c, server: l.server}, nil
+		}
+		if l.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+			return nil, err
+		}
+		l.server.cfg.Logger.Warn("a connection was not accepted", "error", err, "again_in", wait)
+		select {
+		case <-time.After(wait):
+		case <-l.ctx.Done():
+		}
+	}
+}
+
+// firstByteConn counts the time of its first request from the request's first byte on. fasthttp counts it from the
+// connection's beginning, and would answer 408 to a client that keeps a connection for later. Until the first byte the
+// connection may be silent for as long as between two requests.
+type firstByteConn struct {
+	net.Conn
+	server *Server
+	begun  bool // a byte has come; read and written by the goroutine that serves the connection
+}
+
+func (c *firstByteConn) SetReadDeadline(t time.Time) error {
+	if !c.begun {
+		t = time.Now().Add(c.server.cfg.IdleTimeout)
+	}
+	return c.Conn.SetReadDeadline(t)
+}
+
+func (c *firstByteConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 && !c.begun {
+		c.begun = true
+		_ = c.SetReadDeadline(time.Now().Add(c.server.readTimeout)) // fasthttp does so from the second request on
+	}
+	return n, err
 }

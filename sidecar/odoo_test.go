@@ -14,6 +14,7 @@ import (
 	"hearth/internal/testing/testnet"
 	"hearth/pool"
 	"hearth/pool/odoo"
+	"hearth/sidecar/chat"
 )
 
 // withOdoo is a running server before a stand-in of Odoo, and nothing else.
@@ -42,11 +43,15 @@ func newWithOdoo(t *testing.T, models ...string) *withOdoo {
 	}
 	t.Cleanup(memory.Close)
 	hour := cache.Policy{Fresh: time.Hour, IfError: time.Hour}
-	s := New(Config{
+	service, err := chat.New(chat.Config{
 		Odoo: odoo.New(p, odoo.Config{DB: "demo", Key: "key", Protocol: odoo.JSON2}), NoWeaviate: "none", Cache: memory,
 		Policies:   map[cache.Resource]cache.Policy{cache.OdooModels: hour, cache.OdooRead: hour},
 		OdooModels: models, OdooRoutes: []string{"odoo_erp"},
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newServer(t, Config{Cache: memory, Chat: service})
 	l := listenerFor(t)
 	end := s.running(t, l)
 	t.Cleanup(func() {

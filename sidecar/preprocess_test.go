@@ -14,20 +14,19 @@ import (
 
 	"hearth/cache"
 	"hearth/client/wire"
+	"hearth/internal/guard"
 	"hearth/internal/testing/weaviatetest"
+	"hearth/sidecar/chat"
 )
 
 func TestAPartThatPanicsFailsAlone(t *testing.T) {
 	var log bytes.Buffer
-	s := New(Config{Logger: slog.New(slog.NewJSONHandler(&log, nil))})
-	parts := []*part{
-		{name: wire.PartMute, get: func(context.Context) (json.RawMessage, cache.Origin, error) {
-			return json.RawMessage(`{"muted":true}`), cache.Origin{Served: cache.Miss}, nil
-		}},
-		{name: wire.PartRelevant, get: func(context.Context) (json.RawMessage, cache.Origin, error) { panic("on purpose") }},
+	s := newServer(t, Config{Logger: slog.New(slog.NewJSONHandler(&log, nil))})
+	parts := []chat.Part{
+		{Name: wire.PartMute, Body: []byte(`{"muted":true}`), Origin: cache.Origin{Served: cache.Miss}},
+		{Name: wire.PartRelevant, Err: guard.Do(func() error { panic("on purpose") })},
 	}
 	r := &request{RequestCtx: &fasthttp.RequestCtx{}}
-	s.runParts(t.Context(), parts)
 	if err := s.replyParts(r, "a", parts); err != nil {
 		t.Fatal(err)
 	}
@@ -52,15 +51,9 @@ func TestAPartThatPanicsFailsAlone(t *testing.T) {
 }
 
 func TestWhereNoPartComesTheProblemSaysWhy(t *testing.T) {
-	s := New(Config{})
-	fails := func(err error) func(context.Context) (json.RawMessage, cache.Origin, error) {
-		return func(context.Context) (json.RawMessage, cache.Origin, error) { return nil, cache.Origin{}, err }
-	}
-	unset := s.notConfigured("weaviate", "HEARTH_WEAVIATE_URL is not set")
-	parts := []*part{
-		{name: wire.PartMute, get: fails(unset)}, {name: wire.PartRelevant, get: fails(unset)}, {name: wire.PartOdoo, get: fails(context.DeadlineExceeded)},
-	}
-	s.runParts(t.Context(), parts)
+	s := newServer(t, Config{})
+	unset := &chat.NotConfiguredError{Upstream: "weaviate", Detail: "HEARTH_WEAVIATE_URL is not set"}
+	parts := []chat.Part{{Name: wire.PartMute, Err: unset}, {Name: wire.PartRelevant, Err: unset}, {Name: wire.PartOdoo, Err: context.DeadlineExceeded}}
 	p, ok := errors.AsType[*wire.Problem](s.replyParts(&request{RequestCtx: &fasthttp.RequestCtx{}}, "a", parts))
 	const why = "HEARTH_WEAVIATE_URL is not set; there was no answer in time"
 	if !ok || p.Status != http.StatusBadGateway || p.Retryable || len(p.Errors) != 3 ||

@@ -3,10 +3,12 @@ package sidecar
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"hearth/cache"
@@ -15,84 +17,191 @@ import (
 	"hearth/pool"
 	"hearth/pool/odoo"
 	"hearth/pool/weaviate"
+	"hearth/sidecar/chat"
 )
 
-func problem(status int, kind wire.Kind, detail string) *wire.Problem {
-	p := wire.NewProblem(kind, detail)
-	p.Status = status
-	return p
+// fail answers a request with the problem that an error is.
+func (s *Server) fail(r *request, err error) {
+	if e, ok := errors.AsType[*cache.MayMissError](err); ok {
+		r.Response.Header.Set("Retry-After", strconv.Itoa(retryAfter(e)))
+	}
+	r.refuse(s.problemOf(err))
 }
 
-func (s *Server) notConfigured(upstream, variables string) *wire.Problem {
-	p := problem(http.StatusServiceUnavailable, "not-configured", variables)
+// problemOf says in the API's words what went wrong. It logs an error that it does not know, and does not show it.
+func (s *Server) problemOf(err error) *wire.Problem {
+	if p := requestProblem(err); p != nil {
+		return p
+	}
+	if errors.Is(err, guard.ErrPanic) {
+		return s.unexpected(err)
+	}
+	if p := s.severalProblem(err); p != nil {
+		return p
+	}
+	if p := upstreamProblem(err); p != nil {
+		return p
+	}
+	return s.poolProblem(err)
+}
+
+// of is a problem of an upstream.
+func of(upstream string, kind wire.Kind, detail string) *wire.Problem {
+	p := wire.NewProblem(kind, detail)
 	p.Upstream = upstream
 	return p
 }
 
-// problemOf says in the API's words what went wrong. What it does not know is logged, and not shown.
-func (s *Server) problemOf(err error) *wire.Problem {
-	of := func(upstream string, status int, kind wire.Kind, detail string, retryable bool) *wire.Problem {
-		p := problem(status, kind, detail)
-		p.Upstream, p.Retryable = upstream, retryable
-		return p
-	}
+// requestProblem is the problem of what the caller asked for; nil: the error is of another sort.
+func requestProblem(err error) *wire.Problem {
 	if p, ok := errors.AsType[*wire.Problem](err); ok {
 		return p
 	}
 	if e, ok := errors.AsType[*odoo.ArgumentError](err); ok {
 		return wire.BadField(e.Field, e.Detail)
 	}
-	if e, ok := errors.AsType[*cache.MayMissError](err); ok {
-		return of("weaviate", http.StatusServiceUnavailable, "may-miss-writes", fmt.Sprintf(
-			"a replica may not show what was written last, and the cache has no room to remember it: ask again in %d s, or set HEARTH_CACHE_BYTES higher", retryAfter(e)), true)
-	}
 	if e, ok := errors.AsType[*weaviate.ChatIDError](err); ok {
 		return wire.BadField("chat_id", e.Detail)
 	}
+	if e, ok := errors.AsType[*chat.NotConfiguredError](err); ok {
+		return of(e.Upstream, wire.KindNotConfigured, e.Detail)
+	}
+	if e, ok := errors.AsType[*cache.MayMissError](err); ok {
+		return of("weaviate", wire.KindMayMissWrites, fmt.Sprintf(
+			"a replica may not show what was written last, and the cache has no room to remember it: ask again in %d s, or set HEARTH_CACHE_BYTES higher", retryAfter(e)))
+	}
 	switch {
-	case errors.Is(err, guard.ErrPanic):
-		return s.unexpected(err)
+	case errors.Is(err, chat.ErrNoMuteEnd):
+		return wire.BadField("until", "cannot be kept: HEARTH_MUTE_FIELDS names no property for it")
 	case errors.Is(err, cache.ErrNotCached):
-		return problem(http.StatusGatewayTimeout, "not-cached", "the request takes only what is held")
+		return wire.NewProblem(wire.KindNotCached, "the request takes only what is held")
 	case errors.Is(err, cache.ErrKeyReused):
-		p := problem(http.StatusUnprocessableEntity, "key-reused", "the same key came before with another body")
+		p := wire.NewProblem(wire.KindKeyReused, "the same key came before with another body")
 		p.Field = wire.HeaderIdempotencyKey
 		return p
+	}
+	return nil
+}
+
+// severalProblem is the problem of an error that holds others; nil: it is none.
+func (s *Server) severalProblem(err error) *wire.Problem {
+	if e, ok := errors.AsType[*chat.RepeatableError](err); ok {
+		p := *s.problemOf(e.Err)
+		p.Retryable = true
+		return &p
+	}
+	if e, ok := errors.AsType[*chat.PartialError](err); ok {
+		return partialProblem(e)
+	}
+	if e, ok := errors.AsType[*chat.ModelsError](err); ok {
+		return s.modelsProblem(e)
+	}
+	return nil
+}
+
+// partialProblem says what became of each message of a write.
+func partialProblem(e *chat.PartialError) *wire.Problem {
+	p := of("weaviate", wire.KindPartial, "not every message was stored: see items")
+	p.Retryable = e.Repeatable && e.Unknown()
+	for _, i := range e.Items {
+		item := wire.ItemOutcome{ID: i.ID, Outcome: wire.OutcomeStored}
+		switch {
+		case weaviate.Unknown(i.Err):
+			item.Outcome = wire.OutcomeUnknown
+		case i.Err != nil:
+			item.Outcome = wire.OutcomeFailed
+		}
+		if refused, ok := errors.AsType[*weaviate.Error](i.Err); ok {
+			item.Detail = refused.Message
+		}
+		p.Items = append(p.Items, item)
+	}
+	return p
+}
+
+// modelsProblem is the gravest of the models' problems, with each of them under errors.
+func (s *Server) modelsProblem(e *chat.ModelsError) *wire.Problem {
+	failed := s.problemsOf(e.Failed)
+	gravest := failed[e.Names[0]]
+	for _, name := range e.Names[1:] {
+		if p := failed[name]; p.Status > gravest.Status {
+			gravest = p
+		}
+	}
+	p := *gravest
+	p.Errors = failed
+	return &p
+}
+
+func (s *Server) problemsOf(errs map[string]error) map[string]*wire.Problem {
+	problems := make(map[string]*wire.Problem, len(errs))
+	for name, err := range errs {
+		problems[name] = s.problemOf(err)
+	}
+	return problems
+}
+
+// preprocessProblem is the problem of a call of which no part came. It says why in one line, and of each part under errors.
+func preprocessProblem(parts map[string]*wire.Problem) *wire.Problem {
+	var why []string
+	retryable := true
+	for _, p := range parts {
+		why = append(why, p.Detail)
+		retryable = retryable && p.Retryable
+	}
+	slices.Sort(why)
+	p := wire.NewProblem(wire.KindPreprocess, strings.Join(slices.Compact(why), "; "))
+	p.Errors, p.Retryable = parts, retryable
+	return p
+}
+
+// upstreamProblem is the problem of what an upstream answered, or of a write that it did not answer; nil: the error is of
+// another sort.
+func upstreamProblem(err error) *wire.Problem {
+	switch {
 	case errors.Is(err, odoo.ErrUnknownOutcome):
-		return of("odoo", http.StatusBadGateway, "unknown-outcome", "unknown outcome: Odoo may or may not have done it", false)
+		return of("odoo", wire.KindUnknownOutcome, "unknown outcome: Odoo may or may not have done it")
 	case errors.Is(err, weaviate.ErrUnknownOutcome):
-		return of("weaviate", http.StatusBadGateway, "unknown-outcome", "unknown outcome: Weaviate may or may not have it", false)
+		return of("weaviate", wire.KindUnknownOutcome, "unknown outcome: Weaviate may or may not have it")
 	}
 	if e, ok := errors.AsType[*odoo.Error](err); ok {
-		return of("odoo", e.Status, "odoo", e.Message, e.Retryable)
+		p := of("odoo", wire.KindOdoo, e.Message)
+		p.Status, p.Retryable = e.Status, e.Retryable
+		return p
 	}
 	if e, ok := errors.AsType[*weaviate.Error](err); ok {
-		status := http.StatusBadGateway
+		p := of("weaviate", cmp.Or(wire.Kind(e.Kind), wire.KindWeaviate), e.Message)
+		p.Retryable = e.Retryable()
 		if e.Status == http.StatusTooManyRequests {
-			status = http.StatusServiceUnavailable
+			p.Status = http.StatusServiceUnavailable
 		}
-		return of("weaviate", status, wire.Kind(cmp.Or(string(e.Kind), "weaviate")), e.Message, e.Retryable())
+		return p
 	}
+	return nil
+}
+
+// poolProblem is the problem of a call that brought no answer.
+func (s *Server) poolProblem(err error) *wire.Problem {
 	upstream, address := "", ""
 	if e, ok := errors.AsType[*pool.Error](err); ok {
 		upstream, address, err = e.Upstream, e.Address, e.Err
 	}
 	if e, ok := errors.AsType[*pool.RedirectError](err); ok {
-		return of(upstream, http.StatusBadGateway, "redirected", e.Error(), false)
+		return of(upstream, wire.KindRedirected, e.Error())
 	}
 	switch {
 	case errors.Is(err, pool.ErrQueueFull):
-		return of(upstream, http.StatusServiceUnavailable, "overloaded", "every connection is in use and the queue is full", true)
+		return of(upstream, wire.KindOverloaded, "every connection is in use and the queue is full")
 	case errors.Is(err, pool.ErrClosed), errors.Is(err, cache.ErrClosed), errors.Is(err, context.Canceled):
-		return of(upstream, http.StatusServiceUnavailable, "shutting-down", "the sidecar is shutting down", true)
+		return of(upstream, wire.KindShuttingDown, "the sidecar is shutting down")
 	case errors.Is(err, context.DeadlineExceeded):
-		return of(upstream, http.StatusGatewayTimeout, "timeout", "there was no answer in time", true)
+		return of(upstream, wire.KindTimeout, "there was no answer in time")
 	case errors.Is(err, pool.ErrTooLarge):
-		return of(upstream, http.StatusBadGateway, wire.KindAnswerTooLarge, "the answer has more bytes than one may have: a quarter of HEARTH_CACHE_BYTES", false)
+		return of(upstream, wire.KindAnswerTooLarge, "the answer has more bytes than one may have: a quarter of HEARTH_CACHE_BYTES")
 	case upstream != "":
 		s.cfg.Logger.Warn("upstream not reached", "upstream", upstream, "address", address, "error", err)
-		return of(upstream, http.StatusBadGateway, "unreachable",
-			fmt.Sprintf("no answer from %s at %s: %s", upstream, cmp.Or(address, "its address"), pool.Reason(err)), true)
+		return of(upstream, wire.KindUnreachable,
+			fmt.Sprintf("no answer from %s at %s: %s", upstream, cmp.Or(address, "its address"), pool.Reason(err)))
 	}
 	return s.unexpected(err)
 }
@@ -100,21 +209,10 @@ func (s *Server) problemOf(err error) *wire.Problem {
 // unexpected is an error whose text is for the log alone: a panic's has its stack.
 func (s *Server) unexpected(err error) *wire.Problem {
 	s.cfg.Logger.Error("unexpected error", "error", err)
-	return problem(http.StatusInternalServerError, "internal", "the sidecar failed: its log says why")
+	return wire.NewProblem(wire.KindInternal, "the sidecar failed: its log says why")
 }
 
 // retryAfter is in how many seconds the call may succeed.
 func retryAfter(e *cache.MayMissError) int {
 	return int(max(time.Second, e.Wait+time.Second-1) / time.Second)
-}
-
-func (s *Server) refuse(r *request, p *wire.Problem) {
-	body, err := json.Marshal(p)
-	if err != nil { // a Problem always encodes
-		panic(err)
-	}
-	r.Response.ResetBody()
-	r.SetStatusCode(p.Status)
-	r.SetContentType("application/problem+json")
-	r.SetBody(body)
 }

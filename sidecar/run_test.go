@@ -22,12 +22,13 @@ import (
 	"hearth/internal/testing/weaviatetest"
 	"hearth/pool"
 	"hearth/pool/weaviate"
+	"hearth/sidecar/chat"
 )
 
 // running is a server that runs until the test ends it.
 func running(t *testing.T, l net.Listener) (end func() error) {
 	t.Helper()
-	return New(Config{}).running(t, l)
+	return newServer(t, Config{}).running(t, l)
 }
 
 func (s *Server) running(t *testing.T, l net.Listener) (end func() error) {
@@ -56,7 +57,8 @@ func ask(t *testing.T, l net.Listener, request string) int {
 	}
 	defer c.Close()
 	fmt.Fprint(c, request)
-	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	method, _, _ := strings.Cut(request, " ")
+	resp, err := http.ReadResponse(bufio.NewReader(c), &http.Request{Method: method})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +75,7 @@ func TestRunEndsHoweverEarlyItIsTold(t *testing.T) {
 	for range 50 {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := New(Config{}).Run(ctx, listenerFor(t)); err != nil {
+		if err := newServer(t, Config{}).Run(ctx, listenerFor(t)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -89,7 +91,7 @@ type slow struct {
 	ended         chan error
 }
 
-func newSlow(t *testing.T, network string, grace, lastWords time.Duration) *slow {
+func newSlow(t *testing.T, network string, grace, cancelGrace time.Duration) *slow {
 	t.Helper()
 	s := &slow{came: make(chan struct{}, 1), release: make(chan struct{}), answer: make(chan string, 1), ended: make(chan error, 1)}
 	stand := weaviatetest.New()
@@ -137,8 +139,12 @@ func newSlow(t *testing.T, network string, grace, lastWords time.Duration) *slow
 			return true
 		}
 	})
-	s.Server = New(Config{Weaviate: w, Cache: memory, Upstreams: []Upstream{{Name: "weaviate", Pools: map[string]*pool.Pool{"rest": p, "grpc": grpc}, Ask: w.Ask}}})
-	s.grace, s.lastWords = grace, lastWords
+	service, err := chat.New(chat.Config{Weaviate: w, Cache: memory})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Server = newServer(t, Config{Chat: service, Cache: memory, Upstreams: []Upstream{{Name: "weaviate", Pools: map[string]*pool.Pool{"rest": p, "grpc": grpc}, Ask: w.Ask}}})
+	s.grace, s.cancelGrace = grace, cancelGrace
 	if s.listener = listenerFor(t); network == "unix" {
 		_ = s.listener.Close()
 		if s.listener, err = ListenSocket(t.Context(), filepath.Join(t.TempDir(), "s")); err != nil {
@@ -205,7 +211,7 @@ func TestAtTheEndAWriteUnderWayIsAnswered(t *testing.T) {
 
 func TestAtTheEndACallThatHangsIsCancelledAndToldSo(t *testing.T) {
 	for _, network := range []string{"tcp", "unix"} {
-		s := newSlow(t, network, time.Millisecond, time.Minute)
+		s := newSlow(t, network, time.Millisecond, time.Hour)
 		s.write(t)
 		s.end()
 		if got := <-s.answer; got != "503 Service Unavailable" && got != "502 Bad Gateway" {
@@ -244,7 +250,8 @@ func TestAtTheEndIdleConnectionsAreNotWaitedFor(t *testing.T) {
 func TestRunWithoutListenersEndsWhenItIsToldTo(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- New(Config{}).Run(ctx) }()
+	s := newServer(t, Config{})
+	go func() { ended <- s.Run(ctx) }()
 	select {
 	case err := <-ended:
 		t.Fatalf("it ended by itself: %v", err)
@@ -286,7 +293,7 @@ func TestWhatIsNoHTTPIsToldSo(t *testing.T) {
 	end := running(t, l)
 	for request, want := range map[string]int{
 		"nonsense\r\n\r\n": 400,
-		"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: " + strings.Repeat("x", headerBytes) + "\r\n\r\n": 431,
+		"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: " + strings.Repeat("x", 16<<10) + "\r\n\r\n": 431,
 		"GET /healthz HTTP/1.1\r\n\r\n":                                               400,
 		"POST /v1/preprocess HTTP/1.1\r\nHost: evil\r\nContent-Length: 4\r\n\r\nabcd": 403,
 		"POST /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n":      405,
@@ -302,7 +309,9 @@ func TestWhatIsNoHTTPIsToldSo(t *testing.T) {
 
 func TestAPanicIsTheFaultOfItsRequestOnly(t *testing.T) {
 	l := listenerFor(t)
-	end := running(t, l) // without a cache
+	s := newServer(t, Config{})
+	s.cfg.Cache = nil
+	end := s.running(t, l)
 	c, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -331,7 +340,7 @@ func TestAPanicIsTheFaultOfItsRequestOnly(t *testing.T) {
 
 func TestConnectionsAreBounded(t *testing.T) {
 	l := listenerFor(t)
-	end := New(Config{Connections: 2, IdleTimeout: 200 * time.Millisecond}).running(t, l)
+	end := newServer(t, Config{Connections: 2, IdleTimeout: 200 * time.Millisecond}).running(t, l)
 	var both []net.Conn
 	for _, request := range []string{"", healthy} {
 		c, err := net.Dial("tcp", l.Addr().String())
@@ -361,7 +370,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 
 // A client keeps connections that it has not used yet, also over a freeze.
 func TestTheTimeOfARequestBeginsWithItsFirstByte(t *testing.T) {
-	s, l := New(Config{}), listenerFor(t)
+	s, l := newServer(t, Config{}), listenerFor(t)
 	s.readTimeout = 100 * time.Millisecond
 	end := s.running(t, l)
 	c, err := net.Dial("tcp", l.Addr().String())

@@ -72,7 +72,7 @@ func TestAnAbsoluteTargetIsServedIfItIsThisMachine(t *testing.T) {
 		"http://localhost": 404, "http://localhost/http://localhost/healthz": 404,
 		"http://localhost/v1/chats/a%2F..%2Fb/mute": 503, // a chat's, of an upstream that is not configured
 	} {
-		resp, body := raw(t, New(Config{}), "GET "+target+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		resp, body := raw(t, newServer(t, Config{}), "GET "+target+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		if resp.StatusCode != want {
 			t.Errorf("%s: %d %s, want %d", target, resp.StatusCode, body, want)
 		}
@@ -86,7 +86,7 @@ func TestAnAbsoluteTargetIsServedIfItIsThisMachine(t *testing.T) {
 		"GET /healthz HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nOrigin: http://a\r\n\r\n":       403,
 		"GET /healthz HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: none\r\nSec-Fetch-Site: cross-site\r\n\r\n": 403,
 	} {
-		if resp, body := raw(t, New(Config{}), request); resp.StatusCode != want {
+		if resp, body := raw(t, newServer(t, Config{}), request); resp.StatusCode != want {
 			t.Errorf("%q: %d %s, want %d", request, resp.StatusCode, body, want)
 		}
 	}
@@ -102,14 +102,14 @@ func TestParametersThatACallDoesNotTakeAreRefused(t *testing.T) {
 		"/healthz?x=1": "x", "/readyz?x": "x", "/debug/cache?x=": "x", "/debug/pools?x": "x",
 		"http://localhost/healthz?x=1": "x",
 	} {
-		resp, body := raw(t, New(Config{}), "GET "+target+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		resp, body := raw(t, newServer(t, Config{}), "GET "+target+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		var p wire.Problem
 		if err := json.Unmarshal([]byte(body), &p); err != nil || resp.StatusCode != 400 || p.Field != field || !strings.HasPrefix(p.Detail, field) {
 			t.Errorf("%s: %d %s, want a problem of %s", target, resp.StatusCode, body, field)
 		}
 	}
 	for _, target := range []string{"/healthz?", "/healthz?&", "/v1/chats/a/history?&num_messages=5&&full_text_len=1&", "/v1/chats/a/history?num%5Fmessages=5"} {
-		if resp, body := raw(t, New(Config{}), "GET "+target+" HTTP/1.1\r\nHost: localhost\r\n\r\n"); resp.StatusCode == 400 {
+		if resp, body := raw(t, newServer(t, Config{}), "GET "+target+" HTTP/1.1\r\nHost: localhost\r\n\r\n"); resp.StatusCode == 400 {
 			t.Errorf("%s: %s", target, body)
 		}
 	}
@@ -122,7 +122,7 @@ func TestARefusedTokenSaysWhereTheRightOneComesFrom(t *testing.T) {
 		"AWS_CONTAINER_AUTHORIZATION_TOKEN": {"derived from the AWS_CONTAINER_AUTHORIZATION_TOKEN", "overwrites", "HEARTH_TOKEN"},
 	} {
 		for _, header := range []string{"", "X-Hearth-Token: wrong\r\n"} {
-			resp, body := raw(t, New(Config{Token: "s3cret", TokenFrom: variable}), "GET /readyz HTTP/1.1\r\nHost: localhost\r\n"+header+"\r\n")
+			resp, body := raw(t, newServer(t, Config{Token: "s3cret", TokenFrom: variable}), "GET /readyz HTTP/1.1\r\nHost: localhost\r\n"+header+"\r\n")
 			for _, w := range words {
 				if resp.StatusCode != 401 || !strings.Contains(body, w) || strings.Contains(body, "s3cret") {
 					t.Errorf("%s: %d %s, want %q in it", variable, resp.StatusCode, body, w)

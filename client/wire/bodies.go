@@ -142,14 +142,27 @@ type Dropped struct {
 	Dropped int `json:"dropped"`
 }
 
+// Health is the reply of GET healthz.
+type Health struct {
+	Status string `json:"status"` // ok
+}
+
 // Readiness is the reply of GET readyz, each upstream's state by its name.
 type Readiness struct {
 	Ready     bool                     `json:"ready"`
 	Upstreams map[string]UpstreamState `json:"upstreams"`
+	Fault     string                   `json:"fault,omitempty"` // what is wrong with the settings or the addresses
 }
 
-// UpstreamState is "reached", "not reached" or "not configured".
+// UpstreamState is how an upstream stands.
 type UpstreamState struct {
-	State  string `json:"state"`
+	State  string `json:"state"` // one of the states below
 	Detail string `json:"detail,omitempty"`
 }
+
+// The states of an upstream.
+const (
+	StateReached       = "reached"     // it has answered a question of the kind that requests ask
+	StateNotReached    = "not reached" // Detail says why
+	StateNotConfigured = "not configured"
+)

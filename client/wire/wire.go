@@ -1,8 +1,9 @@
 // Package wire is the language of the localhost API: its paths and headers (this file), the bodies of requests and replies
-// (bodies.go), and its errors (problem.go). The sidecar and the Go client share it, and a message, a role and a mute have no
-// other type anywhere in Hearth.
+// (bodies.go, poolstats.go), its errors (problem.go), and the rules that both sides keep: which addresses are this machine
+// (address.go) and what the token is (token.go). The sidecar and the Go client share it, and a message, a role and a mute have
+// no other type anywhere in Hearth.
 //
-// The package holds types and tables alone. It imports nothing but the standard library.
+// The package does no I/O. It imports nothing but the standard library.
 package wire
 
 // Paths of the API. {chat_id} stands for one percent-encoded segment.

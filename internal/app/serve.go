@@ -8,11 +8,13 @@ import (
 	"log/slog"
 	"net"
 	"runtime/debug"
+	"slices"
 
 	"hearth/cache"
 	"hearth/extension"
 	"hearth/internal/settings"
 	"hearth/sidecar"
+	"hearth/sidecar/chat"
 )
 
 // collectAt is by how many percent the heap grows before garbage is collected. It and [settings.memoryLimit] hold
@@ -45,7 +47,10 @@ func serve(ctx context.Context, program string, environ []string, stderr io.Writ
 		a.log.Warn("no token is asked for: HEARTH_TOKEN is not set")
 	}
 	listeners, unheard := listen(ctx, s, a.log)
-	api := a.api(s, memory, fault, unheard)
+	api, err := a.api(s, memory, fault, unheard)
+	if err != nil {
+		return err
+	}
 	if len(listeners) == 0 || s.Strict {
 		fault = errors.Join(fault, unheard)
 	}
@@ -98,7 +103,7 @@ func serve(ctx context.Context, program string, environ []string, stderr io.Writ
 }
 
 // api is the API over what there is. What is wrong with the settings it tells whoever asks for what is not there.
-func (a *app) api(s settings.Settings, memory *cache.Cache, fault, unheard error) *sidecar.Server {
+func (a *app) api(s settings.Settings, memory *cache.Cache, fault, unheard error) (*sidecar.Server, error) {
 	noWeaviate, noOdoo, wrong := "HEARTH_WEAVIATE_URL is not set", "HEARTH_ODOO_URL is not set", ""
 	if fault != nil {
 		noWeaviate, noOdoo = fault.Error(), fault.Error()
@@ -106,13 +111,25 @@ func (a *app) api(s settings.Settings, memory *cache.Cache, fault, unheard error
 	if e := errors.Join(fault, unheard); e != nil {
 		wrong = e.Error()
 	}
+	upstreams := slices.Clone(a.upstreams)
+	if a.weaviate == nil {
+		upstreams = append(upstreams, sidecar.Upstream{Name: "weaviate", Missing: noWeaviate})
+	}
+	if a.odoo == nil {
+		upstreams = append(upstreams, sidecar.Upstream{Name: "odoo", Missing: noOdoo})
+	}
+	service, err := chat.New(chat.Config{
+		Weaviate: a.weaviate, Odoo: a.odoo, NoWeaviate: noWeaviate, NoOdoo: noOdoo, Cache: memory, Policies: s.Policies(),
+		OdooModels: s.OdooModels, OdooRoutes: s.OdooRoutes, Preview: s.HistoryPreview, Workers: s.Workers,
+	})
+	if err != nil {
+		return nil, err
+	}
 	callers, idle := s.ConnLimits()
 	token, tokenFrom := s.CallersToken()
 	return sidecar.New(sidecar.Config{
-		Token: token, TokenFrom: tokenFrom, Weaviate: a.weaviate, Odoo: a.odoo, NoWeaviate: noWeaviate, NoOdoo: noOdoo, Fault: wrong,
-		Upstreams: a.upstreams, Cache: memory, Policies: s.Policies(), MappedProperties: s.MessageFields,
-		OdooModels: s.OdooModels, OdooRoutes: s.OdooRoutes,
-		Preview: s.HistoryPreview, Workers: s.Workers, Timeout: s.PreprocessTimeout, MaxBody: int(s.MaxBody),
+		Token: token, TokenFrom: tokenFrom, Chat: service, Cache: memory, Upstreams: upstreams, Fault: wrong,
+		MappedProperties: s.MessageFields, Timeout: s.PreprocessTimeout, MaxBody: int(s.MaxBody),
 		Connections: callers, IdleTimeout: idle, Pulse: a.pulse, Logger: a.log,
 	})
 }

@@ -2,11 +2,7 @@ package settings
 
 import (
 	"cmp"
-	"crypto/fips140"
-	"crypto/hmac"
-	"crypto/sha256"
 	"crypto/x509"
-	"encoding/hex"
 	"log/slog"
 	"math"
 	"net"
@@ -17,6 +13,7 @@ import (
 	"time"
 
 	"hearth/cache"
+	"hearth/client/wire"
 	"hearth/pool/odoo"
 	"hearth/pool/weaviate"
 )
@@ -54,20 +51,7 @@ func (s *Settings) CallersToken() (token, variable string) {
 	if s.Token != "" || s.RuntimeAPI == "" {
 		return s.Token, "HEARTH_TOKEN"
 	}
-	secret, variable := s.SessionToken, "AWS_SESSION_TOKEN"
-	if secret == "" {
-		secret, variable = s.ContainerToken, "AWS_CONTAINER_AUTHORIZATION_TOKEN"
-	}
-	if secret == "" {
-		return "", ""
-	}
-	var sum []byte
-	fips140.WithoutEnforcement(func() { // which panics over a short key; the credential is as long as AWS makes it
-		mac := hmac.New(sha256.New, []byte(secret))
-		mac.Write([]byte("hearth"))
-		sum = mac.Sum(nil)
-	})
-	return hex.EncodeToString(sum), variable
+	return wire.DeriveToken(s.SessionToken, s.ContainerToken)
 }
 
 // CacheSize is the bound given, else an eighth of the function's memory, at most 64 MiB.

@@ -4,16 +4,14 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
 	"net/url"
 	"os"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
+	"hearth/client/wire"
 	"hearth/pool/odoo"
 	"hearth/pool/weaviate"
 )
@@ -132,15 +130,8 @@ func (s Settings) WithoutFaulty(fault error) Settings {
 }
 
 func isLoopback(addr string) bool {
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return false
-	}
-	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return false
-	}
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
+	_, ok := wire.LoopbackPort(addr)
+	return ok
 }
 
 // fitsSocket says whether a path fits into a socket's address.

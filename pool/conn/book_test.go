@@ -292,6 +292,11 @@ func (s *sandbox) check() error {
 		if len(waiting) > 0 || s.open() > 0 {
 			return fmt.Errorf("after the end %d wait and %d are open", len(waiting), s.open())
 		}
+		for _, c := range s.conns {
+			if !c.closed {
+				return fmt.Errorf("after the end %+v is still open", *c)
+			}
+		}
 		return nil
 	}
 	for _, r := range waiting {

@@ -165,7 +165,7 @@ type Lease struct {
 // RoundTrip sends the request.
 func (l *Lease) RoundTrip(req *http.Request) (*http.Response, error) { return l.conn.RoundTrip(req) }
 
-// Return ends the lease of a request that was sent. Silent is one that had no answer when its time was over.
+// Return ends the lease of a request that was sent. A request is silent if it had no answer when its time was over.
 func (l *Lease) Return(answered, silent bool) {
 	l.conns.happen(func(s sight) todo { return l.conns.book.ended(s, l.hand, answered, silent) })
 }

@@ -2,7 +2,7 @@ package conn
 
 import "slices"
 
-// settle brings the book in order at the end of every event, and returns what is to be done.
+// settle applies the rules at the end of every event, and returns what is to be done.
 func (b *book) settle(s sight) todo {
 	if !b.closed {
 		b.prune(s)
@@ -20,7 +20,7 @@ func (b *book) settle(s sight) todo {
 	return do
 }
 
-// prune takes in how the connections look, and takes out those that are broken and those that were idle for too long.
+// prune notes how the connections look, and takes out those that are broken, lost, or idle for too long.
 func (b *book) prune(s sight) {
 	for _, l := range s.looks {
 		c, open := b.find(l.conn)

@@ -1,8 +1,7 @@
-package sidecar
+package chat
 
 import (
 	"context"
-	"net/http"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -12,19 +11,20 @@ import (
 	"hearth/pool/weaviate"
 )
 
-func (s *Server) mute(r *request) error {
-	m, origin, err := s.getMute(r.ctx, r.chat, r.directives)
+// Mute says whether the bot is muted in a chat now. The reply's body is a [wire.Mute].
+func (s *Service) Mute(ctx context.Context, spelled string, d cache.Directives) (cache.Reply, error) {
+	m, origin, err := s.mute(ctx, spelled, d)
 	if err != nil {
-		return err
+		return cache.Reply{}, err
 	}
-	body, err := encode(m)
+	body, err := Encode(m)
 	if err != nil {
-		return err
+		return cache.Reply{}, err
 	}
-	return r.reply("mute", cache.Reply{Body: body, ETag: cache.ETag(body), Origin: origin})
+	return cache.Reply{Body: body, ETag: cache.ETag(body), Origin: origin}, nil
 }
 
-func (s *Server) getMute(ctx context.Context, spelled string, d cache.Directives) (wire.Mute, cache.Origin, error) {
+func (s *Service) mute(ctx context.Context, spelled string, d cache.Directives) (wire.Mute, cache.Origin, error) {
 	chat, err := s.muteChat(ctx, spelled)
 	if err != nil {
 		return wire.Mute{}, cache.Origin{}, err
@@ -35,11 +35,11 @@ func (s *Server) getMute(ctx context.Context, spelled string, d cache.Directives
 			MuteState: cache.MuteState{Muted: m.Muted, Until: m.Until}, Updated: m.Updated, Replicated: s.cfg.Weaviate.MuteMayLag(),
 		}, err
 	})
-	return wireMute(m), origin, err
+	return muteNow(m), origin, err
 }
 
-// wireMute says what a mute means now: one that has ended is none.
-func wireMute(m cache.MuteState) wire.Mute {
+// muteNow says what a mute means now: one that has ended is none.
+func muteNow(m cache.MuteState) wire.Mute {
 	if !m.Muted || !m.Until.IsZero() && !time.Now().Before(m.Until) {
 		return wire.Mute{}
 	}
@@ -49,42 +49,33 @@ func wireMute(m cache.MuteState) wire.Mute {
 	return wire.Mute{Muted: true, Until: &m.Until}
 }
 
-func (s *Server) setMute(r *request) error {
-	o := decodeObject(r.body, "")
-	var m cache.MuteState
-	if !o.into("muted", &m.Muted, "true or false") {
-		o.wrong("muted", "is required")
-	}
-	m.Until = o.instant("until")
-	if !m.Muted && !m.Until.IsZero() {
-		o.wrong("until", "goes with muted: true only")
-	}
-	o.strict()
-	if err := o.err(); err != nil {
-		return err
+// SetMute writes a chat's mute, and returns what it means now. A write waits until the one before it of the same chat has ended.
+//
+// Errors: [ErrNoMuteEnd]; a [*RepeatableError], as setting it again is the same; and those of [weaviate.Client.SetMute].
+func (s *Service) SetMute(ctx context.Context, spelled string, want wire.Mute) (wire.Mute, error) {
+	m := cache.MuteState{Muted: want.Muted}
+	if want.Until != nil {
+		m.Until = *want.Until
 	}
 	if s.cfg.Weaviate != nil && !s.cfg.Weaviate.TakesUntil() && !m.Until.IsZero() {
-		return wire.BadField("until", "cannot be kept: HEARTH_MUTE_FIELDS names no property for it")
+		return wire.Mute{}, ErrNoMuteEnd
 	}
-	chat, err := s.muteChat(r.ctx, r.chat)
+	chat, err := s.muteChat(ctx, spelled)
 	if err != nil {
-		return err
+		return wire.Mute{}, err
 	}
-	unlock, err := s.muting.lock(r.ctx, chat)
+	unlock, err := s.muting.lock(ctx, chat)
 	if err != nil {
-		return err
+		return wire.Mute{}, err
 	}
 	defer unlock()
 	err = s.cfg.Cache.SetMute(chat, m, func() error {
-		return s.cfg.Weaviate.SetMute(r.ctx, chat, m.Muted, m.Until, objectID("mute", chat))
+		return s.cfg.Weaviate.SetMute(ctx, chat, m.Muted, m.Until, objectID("mute", chat))
 	})
-	if err != nil {
-		p := s.problemOf(err)
-		p.Retryable = p.Retryable || weaviate.Unknown(err) // setting it again is the same
-		return p
+	if weaviate.Unknown(err) {
+		err = &RepeatableError{err}
 	}
-	r.timings(timing{"mute", time.Since(r.started)})
-	return r.send(http.StatusOK, wireMute(m))
+	return muteNow(m), err
 }
 
 // keyedLock lets one caller per key in at a time. Keys share a bounded number of locks.

@@ -1,4 +1,4 @@
-package sidecar
+package chat
 
 import (
 	"bytes"
@@ -14,29 +14,8 @@ import (
 	"hearth/pool/weaviate"
 )
 
-// Bounds and defaults of a history.
-const (
-	defaultMessages, maxMessages = 10, 200
-	defaultFull, maxFull         = 5, 200
-)
-
-func (s *Server) history(r *request) error {
-	n, err := r.queryNumber("num_messages", defaultMessages, 1, maxMessages)
-	if err != nil {
-		return err
-	}
-	full, err := r.queryNumber("full_text_len", defaultFull, 0, maxFull)
-	if err != nil {
-		return err
-	}
-	got, err := s.getHistory(r.ctx, r.chat, cache.View{Messages: n, Full: full}, r.directives)
-	if err != nil {
-		return err
-	}
-	return r.reply("history", got)
-}
-
-func (s *Server) getHistory(ctx context.Context, spelled string, v cache.View, d cache.Directives) (cache.Reply, error) {
+// History reads a chat's newest messages. The reply's body is a [wire.History].
+func (s *Service) History(ctx context.Context, spelled string, v cache.View, d cache.Directives) (cache.Reply, error) {
 	chat, err := s.messageChat(ctx, spelled)
 	if err != nil {
 		return cache.Reply{}, err
@@ -52,7 +31,7 @@ func (s *Server) getHistory(ctx context.Context, spelled string, v cache.View, d
 	})
 }
 
-func (s *Server) loadHistory(ctx context.Context, chat string, need, want int) (cache.Loaded, error) {
+func (s *Service) loadHistory(ctx context.Context, chat string, need, want int) (cache.Loaded, error) {
 	pages, err := s.cfg.Weaviate.Recent(ctx, chat, []string{"user", "assistant"}, need, want)
 	if err != nil {
 		return cache.Loaded{}, err
@@ -67,7 +46,7 @@ func (s *Server) loadHistory(ctx context.Context, chat string, need, want int) (
 	return cache.Loaded{User: page(pages[0]), Assistant: page(pages[1]), Replicated: s.cfg.Weaviate.MayLag()}, nil
 }
 
-func (s *Server) renderHistory(chat string, user, assistant []cache.Message, full int) wire.History {
+func (s *Service) renderHistory(chat string, user, assistant []cache.Message, full int) wire.History {
 	all := slices.Concat(user, assistant)
 	slices.SortFunc(all, cache.Message.Compare)
 	prompt := make([]wire.PromptMessage, len(all))

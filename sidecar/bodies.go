@@ -1,0 +1,140 @@
+package sidecar
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"hearth/cache"
+	"hearth/client/wire"
+	"hearth/pool/odoo"
+	"hearth/pool/weaviate"
+	"hearth/sidecar/chat"
+)
+
+// Bounds and defaults of what calls take.
+const (
+	defaultMessages, maxMessages = 10, 200
+	defaultFull, maxFull         = 5, 200
+	defaultCount, maxCount       = 5, 100
+	maxModels                    = 50               // of one request
+	maxTimeout                   = 15 * time.Minute // Lambda's own
+)
+
+// decodeQuery reads the body of relevant.
+func (s *Server) decodeQuery(r *request) (weaviate.Query, error) {
+	o := decodeObject(r.body, "")
+	q := weaviate.Query{
+		Chat:   r.chat,
+		Text:   o.text("text", "", 0, s.cfg.MaxBody),
+		Count:  o.number("count", defaultCount, 1, maxCount),
+		Vector: o.vector("vector"),
+		Roles:  o.roles("roles"),
+		Mode: weaviate.Mode(o.oneOf("mode", string(weaviate.Auto), string(weaviate.Auto), string(weaviate.BM25),
+			string(weaviate.NearText), string(weaviate.NearVector), string(weaviate.Hybrid))),
+	}
+	switch {
+	case q.Mode == weaviate.NearVector && q.Vector == nil:
+		o.wrong("vector", "is required by mode near_vector")
+	case q.Mode == weaviate.Auto && q.Vector != nil:
+	case q.Mode != weaviate.NearVector && strings.TrimSpace(q.Text) == "":
+		o.wrong("text", "is required, and must not be blank")
+	}
+	return q, o.err()
+}
+
+// decodeMute reads the body of PUT mute.
+func decodeMute(body []byte) (m wire.Mute, err error) {
+	o := decodeObject(body, "")
+	if !o.field("muted", &m.Muted, "true or false") {
+		o.wrong("muted", "is required")
+	}
+	if until := o.instant("until"); !until.IsZero() {
+		m.Until = &until
+	}
+	if !m.Muted && m.Until != nil {
+		o.wrong("until", "goes with muted: true only")
+	}
+	o.rejectUnknown()
+	return m, o.err()
+}
+
+// decodePreprocess reads the body of preprocess, and how long the call may take.
+func (s *Server) decodePreprocess(body []byte) (q chat.Question, timeout time.Duration, err error) {
+	o := decodeObject(body, "")
+	q = chat.Question{
+		Chat: o.requiredText("chat_id"), Text: o.requiredText("text"), Route: o.requiredText("route_name"),
+		Count: o.number("relevant_count", defaultCount, 1, maxCount), Odoo: o.flag("enable_odoo"),
+	}
+	view := cache.View{
+		Messages: o.number("num_messages", defaultMessages, 1, maxMessages),
+		Full:     o.number("full_text_len", defaultFull, 0, maxFull),
+	}
+	if o.has("num_messages") || o.has("full_text_len") {
+		q.History = &view
+	}
+	timeout = time.Duration(o.number("timeout_ms", int(s.cfg.Timeout.Milliseconds()), 1, int(maxTimeout.Milliseconds()))) * time.Millisecond
+	q.Vector = o.vector("vector")
+	if err := o.err(); err != nil {
+		return q, 0, err
+	}
+	if refusal := checkChat(q.Chat); refusal != nil {
+		return q, 0, refusal
+	}
+	return q, timeout, nil
+}
+
+// decodeCall reads the body of odoo/call. Only of a write are fields that it does not know refused.
+func (s *Server) decodeCall(body []byte) (odoo.Call, error) {
+	o := decodeObject(body, "")
+	call := odoo.Call{Model: o.requiredText("model"), Method: o.requiredText("method")}
+	o.field("args", &call.Args, "an array")
+	o.field("kwargs", &call.Kwargs, "an object")
+	if !s.cfg.Chat.IsRead(call.Method) {
+		o.rejectUnknown()
+	}
+	return call, o.err()
+}
+
+// modelNames are those that the query names; nil: it names none.
+func (r *request) modelNames() ([]string, error) {
+	if !r.query.Has("names") {
+		return nil, nil
+	}
+	names := splitNames(string(r.query.Peek("names")))
+	if len(names) == 0 || len(names) > maxModels {
+		return nil, wire.BadField("names", "must be 1 to 50 models, separated by commas")
+	}
+	for _, n := range names {
+		if !odoo.ValidModel(n) {
+			return nil, wire.BadField("names", "must hold names of models such as res.partner")
+		}
+	}
+	return names, nil
+}
+
+func splitNames(list string) (names []string) {
+	for n := range strings.SplitSeq(list, ",") {
+		if n = strings.TrimSpace(n); n != "" && !slices.Contains(names, n) {
+			names = append(names, n)
+		}
+	}
+	return names
+}
+
+func (o *object) roles(name string) []string {
+	roles := []string{wire.RoleUser, wire.RoleAssistant}
+	if o.list(name, &roles, "an array of roles") && len(roles) == 0 {
+		o.wrong(name, "must not be empty")
+	}
+	for _, role := range roles {
+		if !isRole(role) {
+			o.wrong(name, "must hold user, assistant or system")
+		}
+	}
+	return roles
+}
+
+func isRole(s string) bool {
+	return s == wire.RoleUser || s == wire.RoleAssistant || s == wire.RoleSystem
+}

@@ -1,0 +1,74 @@
+package chat
+
+import (
+	"context"
+	"slices"
+
+	"hearth/cache"
+	"hearth/client/wire"
+	"hearth/pool/weaviate"
+)
+
+// Draft is a write of messages as a caller asks for it.
+type Draft struct {
+	Messages []wire.NewMessage
+	Key      string // an idempotency key; empty: none
+	Body     []byte // of the request: the key stands for it
+}
+
+// repeatable says whether the caller names the messages or the request. If so, sending the draft again writes the same objects.
+func (d Draft) repeatable() bool {
+	return d.Key != "" || !slices.ContainsFunc(d.Messages, func(m wire.NewMessage) bool { return m.ID == "" })
+}
+
+// Append writes messages of a chat, and returns their objects' UUIDs in order once Weaviate has them all. From then on every
+// history read through the same cache has them.
+//
+// Errors: a [*PartialError] where the messages fare differently; a [*RepeatableError]; a *[weaviate.TimeError] for a time that
+// the class cannot hold; [cache.ErrKeyReused]; and those of [weaviate.Client.Append].
+func (s *Service) Append(ctx context.Context, spelled string, draft Draft) (ids []string, err error) {
+	chat, err := s.messageChat(ctx, spelled)
+	if err != nil {
+		return nil, err
+	}
+	w := s.cfg.Cache.BeginWrite(chat)
+	defer w.End()
+	messages, err := identify(w, chat, draft)
+	if err != nil {
+		return nil, err
+	}
+	written, err := s.cfg.Weaviate.Append(ctx, chat, messages)
+	if err != nil {
+		if !weaviate.Unknown(err) {
+			w.Refused()
+			return nil, err
+		}
+		w.Unknown()
+		if draft.repeatable() {
+			err = &RepeatableError{err}
+		}
+		return nil, err
+	}
+	var stored []cache.Message
+	result := &PartialError{Items: make([]Item, len(messages)), Repeatable: draft.repeatable()}
+	for i, m := range messages {
+		result.Items[i] = Item{m.ID, written[i].Err}
+		if written[i].Err == nil {
+			m.CreatedAt = written[i].CreatedAt
+			stored = append(stored, cache.Message(m.Message))
+			ids = append(ids, m.ID)
+		}
+	}
+	unknown := result.Unknown()
+	if len(stored) == 0 && !unknown {
+		w.Refused()
+	}
+	w.Acknowledge(stored)
+	if unknown {
+		w.Unknown()
+	}
+	if len(stored) < len(messages) {
+		return nil, result
+	}
+	return ids, nil
+}

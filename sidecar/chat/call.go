@@ -1,0 +1,72 @@
+package chat
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+
+	"hearth/cache"
+	"hearth/pool/odoo"
+)
+
+// IsRead says whether a method of Odoo is one that [Service.Read] calls. Every other one may change something.
+func (s *Service) IsRead(method string) bool { return s.cfg.Odoo != nil && s.cfg.Odoo.IsRead(method) }
+
+// Read calls a method that changes nothing. The reply's body is a wire.Result.
+func (s *Service) Read(ctx context.Context, call odoo.Call, d cache.Directives) (cache.Reply, error) {
+	if s.cfg.Odoo == nil {
+		return cache.Reply{}, &NotConfiguredError{"odoo", s.cfg.NoOdoo}
+	}
+	id, err := callID(s.cfg.Odoo.Identity(), call)
+	if err != nil {
+		return cache.Reply{}, err
+	}
+	key := cache.RecordKey(call.Model, id)
+	key.LoadBytes = callBytes(call)
+	return s.cfg.Cache.Get(ctx, key, s.cfg.Policies[cache.OdooRead], d,
+		func(ctx context.Context) ([]byte, error) { return s.call(ctx, call) })
+}
+
+// Write calls a method that may change something, once. Odoo computes fields across models, so every record read
+// before is forgotten, also when the outcome is unknown. The body is a wire.Result.
+func (s *Service) Write(ctx context.Context, call odoo.Call) (body []byte, err error) {
+	if s.cfg.Odoo == nil {
+		return nil, &NotConfiguredError{"odoo", s.cfg.NoOdoo}
+	}
+	body, err = s.call(ctx, call)
+	s.cfg.Cache.DropRecords()
+	return body, err
+}
+
+func (s *Service) call(ctx context.Context, call odoo.Call) ([]byte, error) {
+	result, err := s.cfg.Odoo.Call(ctx, call)
+	if err != nil {
+		return nil, err
+	}
+	return around(`{"result":`, result, `}`)
+}
+
+// callBytes is the memory that a call takes.
+func callBytes(call odoo.Call) int64 {
+	const each = 64 // a slice header, and a map slot or a small allocation
+	n := len(call.Model) + len(call.Method)
+	for _, a := range call.Args {
+		n += each + cap(a)
+	}
+	for name, a := range call.Kwargs {
+		n += each + len(name) + cap(a)
+	}
+	return int64(n)
+}
+
+// callID holds everything that a read's result depends on, the whole context included. Nothing is reordered but
+// the names of kwargs, whose order has no meaning.
+func callID(identity string, call odoo.Call) (string, error) {
+	b, err := json.Marshal([]any{identity, call.Model, call.Method, call.Args, call.Kwargs})
+	if err != nil {
+		return "", err
+	}
+	var compact bytes.Buffer
+	err = json.Compact(&compact, b)
+	return compact.String(), err
+}

@@ -1,0 +1,109 @@
+// Package chat answers what a bot asks: a chat's history, the messages relevant to a text, whether the bot is muted, what
+// Odoo knows; and it writes messages and mutes. It is the API without HTTP.
+//
+// Start at [Service]. Each operation is one file: history.go, relevant.go, mute.go, append.go (with identity.go, the names
+// that messages are stored under), models.go, call.go, preprocess.go, drop.go. Every read goes through cache, which decides
+// whether an upstream is asked; the replies that it holds are encoded here, once.
+//
+// An error is of a type of this package (errors.go), of cache, or of pool/…. The package knows no statuses, no headers and no
+// problems: sidecar/problem.go says what an error is to a caller.
+package chat
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+
+	"hearth/cache"
+	"hearth/pool/odoo"
+	"hearth/pool/weaviate"
+)
+
+// Config of a service.
+type Config struct {
+	Weaviate *weaviate.Client // nil: what needs it fails with a NotConfiguredError
+	Odoo     *odoo.Client     // nil: likewise
+	// NoWeaviate and NoOdoo say which variables are missing.
+	NoWeaviate, NoOdoo string
+
+	Cache    *cache.Cache
+	Policies map[cache.Resource]cache.Policy // one that is missing: never fresh
+
+	OdooModels []string // asked for by default
+	OdooRoutes []string // routes of preprocess that want the models
+
+	Preview int // grapheme clusters of an older message in a prompt; default 200
+	Workers int // parts of one preprocess at the same time; default 5
+}
+
+// withDefaults replaces what is not positive too: a service with a faulty setting serves.
+func (c Config) withDefaults() Config {
+	if c.Preview <= 0 {
+		c.Preview = 200
+	}
+	if c.Workers <= 0 {
+		c.Workers = 5
+	}
+	return c
+}
+
+func (c Config) validate() error {
+	if c.Cache == nil {
+		return errors.New("chat: Config.Cache must be set")
+	}
+	return nil
+}
+
+// Service is safe for concurrent use.
+type Service struct {
+	cfg    Config
+	muting keyedLock // one write of a chat's mute at a time
+}
+
+// New makes a service. It starts nothing.
+func New(cfg Config) (*Service, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	return &Service{cfg: cfg.withDefaults(), muting: newKeyedLock()}, nil
+}
+
+// messageChat returns the one name of a chat in the class of messages, however the caller spells it.
+func (s *Service) messageChat(ctx context.Context, spelled string) (string, error) {
+	if s.cfg.Weaviate == nil {
+		return "", &NotConfiguredError{"weaviate", s.cfg.NoWeaviate}
+	}
+	return s.cfg.Weaviate.MessageChat(ctx, spelled)
+}
+
+// muteChat is messageChat of the class of mutes.
+func (s *Service) muteChat(ctx context.Context, spelled string) (string, error) {
+	if s.cfg.Weaviate == nil {
+		return "", &NotConfiguredError{"weaviate", s.cfg.NoWeaviate}
+	}
+	return s.cfg.Weaviate.MuteChat(ctx, spelled)
+}
+
+// Encode writes JSON as the API does: without escaping for HTML, and without a line's end.
+func Encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// around writes a JSON value between two texts, in one piece of memory: an answer of Odoo's may be large.
+func around(before string, value json.RawMessage, after string) ([]byte, error) {
+	var b bytes.Buffer
+	b.Grow(len(before) + len(value) + len(after))
+	b.WriteString(before)
+	if err := json.Compact(&b, value); err != nil {
+		return nil, err
+	}
+	b.WriteString(after)
+	return b.Bytes(), nil
+}

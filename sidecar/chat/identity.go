@@ -1,0 +1,76 @@
+package chat
+
+import (
+	"crypto/fips140"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/google/uuid"
+
+	"hearth/cache"
+	"hearth/pool/weaviate"
+)
+
+// namespace of the UUIDs that messages and mutes are stored under. It must never change.
+func namespace() uuid.UUID { return uuid.MustParse("6b0f6f3e-2f0b-5a1c-9a55-0c9f3c1f7d27") }
+
+// objectID derives an object's UUID from what identifies it. Each part is preceded by its length, so that no
+// two lists of parts are alike: no id of one chat can reach an object of another.
+func objectID(parts ...string) string {
+	var b []byte
+	for _, p := range parts {
+		b = strconv.AppendInt(b, int64(len(p)), 10)
+		b = append(append(b, ':'), p...)
+	}
+	var id uuid.UUID
+	fips140.WithoutEnforcement(func() { id = uuid.NewSHA1(namespace(), b) }) // a name, not a secret
+	return id.String()
+}
+
+// identify makes of a draft the messages to write: each has its object's UUID, and a time.
+func identify(w *cache.Write, chat string, draft Draft) ([]weaviate.NewMessage, error) {
+	messages, identities := make([]weaviate.NewMessage, len(draft.Messages)), make([]cache.Message, len(draft.Messages))
+	for i, d := range draft.Messages {
+		id, err := messageID(chat, i, d.ID, draft)
+		if err != nil {
+			return nil, err
+		}
+		if d.CreatedAt.IsZero() {
+			d.CreatedAt = w.Reserve(time.Now())
+		}
+		messages[i] = weaviate.NewMessage{
+			Message: weaviate.Message{ID: id, Role: d.Role, Content: d.Content, CreatedAt: d.CreatedAt},
+			Vector:  d.Vector, Properties: d.Properties,
+		}
+		identities[i] = cache.Message{ID: id, Role: d.Role, CreatedAt: d.CreatedAt}
+	}
+	if draft.Key == "" {
+		return messages, nil
+	}
+	first, err := w.Claim(draft.Key, xxhash.Sum64(draft.Body), identities)
+	if err != nil {
+		return nil, err
+	}
+	for i := range messages {
+		messages[i].CreatedAt = first[i].CreatedAt
+	}
+	return messages, nil
+}
+
+// messageID is the UUID of the message in place i of a draft: derived from its own id, else from the draft's key, else new.
+func messageID(chat string, i int, own string, draft Draft) (string, error) {
+	if own != "" {
+		return objectID("id", chat, own), nil
+	}
+	if draft.Key != "" {
+		// The body is part of it: where the key is no longer remembered, another body overwrites nothing.
+		return objectID("key", chat, draft.Key, strconv.Itoa(i), string(draft.Body)), nil
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return "", fmt.Errorf("chat: %w", err)
+	}
+	return id.String(), nil
+}

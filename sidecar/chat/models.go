@@ -1,0 +1,103 @@
+package chat
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"hearth/cache"
+	"hearth/internal/guard"
+)
+
+// Models are those of several models of Odoo that came.
+type Models struct {
+	Object []byte           // of JSON: each model, a wire.Model, by its name
+	Failed map[string]error // by name
+	Origin cache.Origin     // of what came: as old as the oldest
+}
+
+// Models brings several models at the same time; without names those of the settings. One that cannot be had leaves the others
+// alone. If none can, that is its error, or a [*ModelsError] of several.
+func (s *Service) Models(ctx context.Context, names []string, d cache.Directives) (Models, error) {
+	if s.cfg.Odoo == nil {
+		return Models{}, &NotConfiguredError{"odoo", s.cfg.NoOdoo}
+	}
+	if len(names) == 0 {
+		names = s.cfg.OdooModels
+	}
+	replies, errs := make([]cache.Reply, len(names)), make([]error, len(names))
+	var g errgroup.Group
+	for i, name := range names {
+		g.Go(func() error {
+			replies[i], errs[i] = guard.Get(func() (cache.Reply, error) { return s.model(ctx, name, d) })
+			return nil // a model's failure is its own
+		})
+	}
+	_ = g.Wait() // never an error
+	got := Models{
+		Object: []byte("{"),
+		Failed: map[string]error{},
+		Origin: cache.Origin{Served: cache.Hit, TTL: s.cfg.Policies[cache.OdooModels].Fresh},
+	}
+	for i, name := range names {
+		if errs[i] != nil {
+			got.Failed[name] = errs[i]
+			if !errors.Is(errs[i], cache.ErrNotCached) { // it was asked for
+				got.Origin = together(got.Origin, cache.Origin{Served: cache.Miss, Fwd: "miss"})
+			}
+			continue
+		}
+		got.Origin = together(got.Origin, replies[i].Origin)
+		quoted, err := json.Marshal(name)
+		if err != nil {
+			return Models{}, err
+		}
+		if len(got.Object) > 1 {
+			got.Object = append(got.Object, ',')
+		}
+		got.Object = append(append(append(got.Object, quoted...), ':'), replies[i].Body...)
+	}
+	if len(got.Failed) == len(names) && len(names) > 0 {
+		return Models{}, noModel(names, got.Failed)
+	}
+	got.Object = append(got.Object, '}')
+	return got, nil
+}
+
+func noModel(names []string, failed map[string]error) error {
+	if len(failed) == 1 {
+		return failed[names[0]]
+	}
+	return &ModelsError{names, failed}
+}
+
+func (s *Service) model(ctx context.Context, name string, d cache.Directives) (cache.Reply, error) {
+	key := cache.ModelKey(name, s.cfg.Odoo.Identity()+"\x00"+name)
+	return s.cfg.Cache.Get(ctx, key, s.cfg.Policies[cache.OdooModels], d, func(ctx context.Context) ([]byte, error) {
+		m, err := s.cfg.Odoo.Model(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		display, err := Encode(m.Name)
+		if err != nil {
+			return nil, err
+		}
+		return around(`{"name":`+string(display)+`,"fields":`, m.Fields, `}`)
+	})
+}
+
+// together is the origin of a reply made of two: as old as the older one, stale if one is, else fetched if one was.
+func together(a, b cache.Origin) cache.Origin {
+	rank := func(o cache.Origin) int {
+		return slices.Index([]cache.Served{cache.Hit, cache.Miss, cache.Stale}, o.Served)
+	}
+	o := a
+	if rank(b) > rank(a) {
+		o = b
+	}
+	o.Age, o.TTL = max(a.Age, b.Age), min(a.TTL, b.TTL)
+	return o
+}

@@ -1,0 +1,77 @@
+package sidecar
+
+import (
+	"net/http"
+	"time"
+
+	"hearth/cache"
+	"hearth/client/wire"
+	"hearth/sidecar/chat"
+)
+
+func (s *Server) history(r *request) error {
+	n, err := r.queryNumber("num_messages", defaultMessages, 1, maxMessages)
+	if err != nil {
+		return err
+	}
+	full, err := r.queryNumber("full_text_len", defaultFull, 0, maxFull)
+	if err != nil {
+		return err
+	}
+	got, err := s.cfg.Chat.History(r.ctx, r.chat, cache.View{Messages: n, Full: full}, r.directives)
+	if err != nil {
+		return err
+	}
+	return r.sendCached("history", got)
+}
+
+func (s *Server) relevant(r *request) error {
+	q, err := s.decodeQuery(r)
+	if err != nil {
+		return err
+	}
+	got, err := s.cfg.Chat.Relevant(r.ctx, q, r.directives)
+	if err != nil {
+		return err
+	}
+	return r.sendCached("relevant", got)
+}
+
+func (s *Server) mute(r *request) error {
+	got, err := s.cfg.Chat.Mute(r.ctx, r.chat, r.directives)
+	if err != nil {
+		return err
+	}
+	return r.sendCached("mute", got)
+}
+
+func (s *Server) setMute(r *request) error {
+	m, err := decodeMute(r.body)
+	if err != nil {
+		return err
+	}
+	now, err := s.cfg.Chat.SetMute(r.ctx, r.chat, m)
+	if err != nil {
+		return err
+	}
+	r.setServerTiming(timing{"mute", time.Since(r.started)})
+	return r.sendJSON(http.StatusOK, now)
+}
+
+// appendMessages answers 201 once Weaviate has all of the messages.
+func (s *Server) appendMessages(r *request) error {
+	messages, err := s.decodeMessages(r.body)
+	if err != nil {
+		return err
+	}
+	key, err := r.idempotencyKey()
+	if err != nil {
+		return err
+	}
+	ids, err := s.cfg.Chat.Append(r.ctx, r.chat, chat.Draft{Messages: messages, Key: key, Body: r.body})
+	r.setServerTiming(timing{"messages", time.Since(r.started)})
+	if err != nil {
+		return inMessages(r.body, err)
+	}
+	return r.sendJSON(http.StatusCreated, wire.Appended{IDs: ids})
+}

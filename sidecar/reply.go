@@ -1,0 +1,74 @@
+package sidecar
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"hearth/cache"
+	"hearth/client/wire"
+	"hearth/sidecar/chat"
+)
+
+// sendCached sends a reply as it is held. A GET whose caller has it already gets a 304.
+func (r *request) sendCached(part string, got cache.Reply) error {
+	r.setCacheStatus(got.Origin)
+	r.setServerTiming(timing{part, time.Since(r.started)})
+	if r.IsGet() || r.IsHead() {
+		r.Response.Header.Set("ETag", got.ETag)
+		if matches(r.Request.Header.PeekAll("If-None-Match"), got.ETag) {
+			r.SetStatusCode(http.StatusNotModified)
+			return nil
+		}
+	}
+	r.sendBody(http.StatusOK, got.Body)
+	return nil
+}
+
+// sendJSON encodes a reply that is not held.
+func (r *request) sendJSON(status int, v any) error {
+	body, err := chat.Encode(v)
+	if err != nil {
+		return err
+	}
+	r.sendBody(status, body)
+	return nil
+}
+
+// sendBody sends JSON, which must not change any more.
+func (r *request) sendBody(status int, body []byte) {
+	r.SetStatusCode(status)
+	r.SetContentType("application/json")
+	r.Response.SetBodyRaw(body)
+}
+
+// refuse sends a problem in place of whatever was written before.
+func (r *request) refuse(p *wire.Problem) {
+	body, err := json.Marshal(p)
+	if err != nil { // a Problem always encodes
+		panic(err)
+	}
+	r.Response.ResetBody()
+	r.SetStatusCode(p.Status)
+	r.SetContentType("application/problem+json")
+	r.SetBody(body)
+}
+
+// member is one field of a JSON object, encoded already.
+type member struct {
+	name string
+	body []byte
+}
+
+// withMembers adds members to a JSON object that is not empty. They may be large: all are joined in one piece of memory.
+func withMembers(object []byte, members ...member) []byte {
+	size := len(object)
+	for _, m := range members {
+		size += len(`,"":`) + len(m.name) + len(m.body)
+	}
+	body := append(make([]byte, 0, size), object[:len(object)-1]...)
+	for _, m := range members {
+		body = append(append(append(append(body, `,"`...), m.name...), `":`...), m.body...)
+	}
+	return append(body, '}')
+}

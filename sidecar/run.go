@@ -1,0 +1,134 @@
+package sidecar
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+	"golang.org/x/sync/errgroup"
+
+	"hearth/client/wire"
+)
+
+const (
+	headerBytes = 16 << 10         // request line and headers
+	readTimeout = 30 * time.Second // of one request, from its first byte
+
+	// The end takes as long as both at most.
+	grace       = 100 * time.Millisecond // for requests under way to finish
+	cancelGrace = 50 * time.Millisecond  // for cancelled requests to be answered
+)
+
+// Run serves on the listeners until ctx ends or one of them fails. Then it
+//
+//  1. accepts nobody any more, and closes the connections that are idle;
+//  2. lets the requests under way finish, for a grace;
+//  3. cancels those that have not, and gives them a moment to say so;
+//  4. returns, at the latest then: a handler that heeds no context is left behind.
+//
+// It returns as soon as the last connection is closed.
+func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
+	requests, cancelRequests := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancelRequests()
+	shutdowns, abandonShutdowns := context.WithCancel(context.WithoutCancel(ctx))
+	defer abandonShutdowns()
+
+	open := newUses() // by each listener, each connection, and Run itself until it is told to end
+	open.add()
+	g, running := errgroup.WithContext(ctx)
+	for _, l := range listeners {
+		f := s.fasthttpServer(requests, l.Addr().Network() == "unix")
+		f.ConnState = func(_ net.Conn, state fasthttp.ConnState) {
+			switch state {
+			case fasthttp.StateNew: // before Serve returns
+				open.add()
+			case fasthttp.StateClosed:
+				open.done()
+			default:
+			}
+		}
+		open.add()
+		g.Go(func() error {
+			defer open.done()
+			err := f.Serve(&retryListener{Listener: l, ctx: running, server: s})
+			if running.Err() != nil {
+				return nil // it was told to end
+			}
+			return err
+		})
+		g.Go(func() error {
+			<-running.Done()
+			_ = l.Close()                        // also where Serve has not begun: Shutdown would not know of it
+			_ = f.ShutdownWithContext(shutdowns) // it looks every 100 ms only whether all is closed: open tells at once
+			return nil
+		})
+	}
+	g.Go(func() error {
+		defer abandonShutdowns()
+		<-running.Done()
+		open.done()
+		if !open.end(s.grace) {
+			cancelRequests()
+			open.end(s.cancelGrace)
+		}
+		return nil
+	})
+	return g.Wait()
+}
+
+// uses counts what something is in use by. When the last use is done it has ended, for good.
+type uses struct {
+	n     atomic.Int64
+	ended chan struct{}
+}
+
+func newUses() *uses { return &uses{ended: make(chan struct{})} }
+
+func (u *uses) add() { u.n.Add(1) }
+
+func (u *uses) done() {
+	if u.n.Add(-1) == 0 {
+		close(u.ended)
+	}
+}
+
+// end waits for the last use to be done, and says whether it was within d.
+func (u *uses) end(d time.Duration) bool {
+	select {
+	case <-u.ended:
+		return true
+	case <-time.After(d):
+		return false
+	}
+}
+
+func (s *Server) fasthttpServer(ctx context.Context, socket bool) *fasthttp.Server {
+	return &fasthttp.Server{
+		Handler:                      func(f *fasthttp.RequestCtx) { s.serve(ctx, f, socket, nil) },
+		ErrorHandler:                 func(f *fasthttp.RequestCtx, err error) { s.serve(ctx, f, socket, err) },
+		Name:                         wire.ServerName,
+		Concurrency:                  s.cfg.Connections,
+		ReadBufferSize:               headerBytes,
+		ReadTimeout:                  s.readTimeout,
+		WriteTimeout:                 s.readTimeout,
+		IdleTimeout:                  s.cfg.IdleTimeout,
+		MaxRequestBodySize:           s.cfg.MaxBody,
+		StreamRequestBody:            true, // the door reads bodies, once it has seen who asks
+		CloseOnShutdown:              true,
+		SecureErrorLogMessage:        true,
+		NoDefaultDate:                true,
+		Logger:                       logger{s.cfg.Logger},
+		DisablePreParseMultipartForm: true,
+	}
+}
+
+// logger is what fasthttp logs to: connections that end early, mostly.
+type logger struct{ *slog.Logger }
+
+func (l logger) Printf(format string, args ...any) {
+	l.Debug("HTTP server", "message", fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,115 @@
+// Package sidecar serves the localhost API: HTTP, and nothing else.
+//
+// Start at [Server.Run] (run.go). A request passes [Server.serve] (request.go), the door (door.go: who may ask, and for what;
+// target.go), its route (routes.go, every call on one screen) and its handler: chats.go, preprocess.go, odoo.go, admin.go.
+// A handler reads the request by decode.go, which names the field at fault, asks sidecar/chat, and replies by reply.go.
+// cachecontrol.go and freshness.go translate between HTTP's caching headers and the cache. Every error becomes a problem in
+// problem.go, and only there.
+//
+// What a bot asks and how that is answered is in sidecar/chat. This package remembers nothing and asks no upstream itself.
+package sidecar
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"hearth/cache"
+	"hearth/internal/clock"
+	"hearth/pool"
+	"hearth/sidecar/chat"
+)
+
+// Config of the API.
+type Config struct {
+	Token     string // every call but /healthz must bring it; empty: none is asked for
+	TokenFrom string // the variable that Token is, or is derived from
+
+	Chat      *chat.Service
+	Cache     *cache.Cache // for its statistics
+	Upstreams []Upstream
+	Fault     string // what is wrong with the settings or the listeners, for /readyz; empty: nothing
+
+	MappedProperties []string // of the message class: a message's own properties may not name them
+
+	Timeout time.Duration // of any call; default 30s
+	MaxBody int           // bytes; default 1 MiB
+
+	Connections int           // at the same time, per listener; default 256: a function has 1024 file descriptors
+	IdleTimeout time.Duration // of a connection; default 24h: a shorter one could end just when the caller sends its next request
+
+	Pulse  *clock.Pulse // every request reads it before it does anything, so that a freeze is noticed; nil: there are no freezes
+	Logger *slog.Logger // nil discards
+}
+
+// withDefaults replaces numbers that are not positive too: a server with a faulty setting serves, and says so in /readyz.
+func (c Config) withDefaults() Config {
+	c.Timeout = positive(c.Timeout, 30*time.Second)
+	c.MaxBody = positive(c.MaxBody, 1<<20)
+	c.Connections = positive(c.Connections, 256)
+	c.IdleTimeout = positive(c.IdleTimeout, 24*time.Hour)
+	if c.Pulse == nil {
+		c.Pulse = clock.Awake()
+	}
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
+	return c
+}
+
+func positive[T cmp.Ordered](v, byDefault T) T {
+	var zero T
+	if v <= zero {
+		return byDefault
+	}
+	return v
+}
+
+func (c Config) validate() error {
+	var faults []error
+	if c.Chat == nil {
+		faults = append(faults, errors.New("sidecar: Config.Chat must be set"))
+	}
+	if c.Cache == nil {
+		faults = append(faults, errors.New("sidecar: Config.Cache must be set"))
+	}
+	for i, u := range c.Upstreams {
+		if u.Name == "" || u.Missing == "" && u.Ask == nil {
+			faults = append(faults, fmt.Errorf("sidecar: Config.Upstreams[%d] must have a Name, and Ask or Missing", i))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// Upstream is what readiness and statistics know of an upstream.
+type Upstream struct {
+	Name    string
+	Missing string                      // which variables are missing; empty: it is configured
+	Pools   map[string]*pool.Pool       // by protocol; a single one has no name
+	Ask     func(context.Context) error // asks what requests will ask
+}
+
+// Server answers the API's calls. It is safe for concurrent use.
+type Server struct {
+	cfg     Config
+	routes  []route
+	reached []atomic.Bool      // of each upstream: it has answered a real question
+	asking  singleflight.Group // questions of /readyz
+
+	readTimeout, grace, cancelGrace time.Duration
+}
+
+// New makes a server. It starts nothing: [Server.Run] does.
+func New(cfg Config) (*Server, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	return &Server{
+		cfg: cfg.withDefaults(), routes: routes(), reached: make([]atomic.Bool, len(cfg.Upstreams)),
+		readTimeout: readTimeout, grace: grace, cancelGrace: cancelGrace,
+	}, nil
+}

@@ -47,8 +47,9 @@ func (c *Client) send(ctx context.Context, p protocol, call Call, read bool) (js
 	return nil, fault
 }
 
+// unknownOutcome is the error of a write that may have been carried out.
 func unknownOutcome(err error) error {
-	return fmt.Errorf("odoo: %w of a write: %w", pool.ErrUnknownOutcome, err)
+	return &pool.Error{Upstream: "odoo", Sent: true, Err: fmt.Errorf("%w of a write: %w", pool.ErrUnknownOutcome, err)}
 }
 
 // ask sends a request and brings its answer, which is JSON where Python would take it for JSON.

@@ -62,18 +62,13 @@ func (k *check) failed(question string, err error) bool {
 	if e, ok := errors.AsType[*Error](err); ok {
 		detail = e.Message
 	} else if _, ok := errors.AsType[*pool.RedirectError](err); !ok && !errors.Is(err, pool.ErrTooLarge) {
-		detail = unreached(err)
+		detail = pool.Reason(err)
+		if e, ok := errors.AsType[*pool.Error](err); ok {
+			detail = e.Explain()
+		}
 	}
 	k.say(question, Failed, "%s", detail)
 	return true
-}
-
-// unreached names the address that does not answer, and why.
-func unreached(err error) string {
-	if e, ok := errors.AsType[*pool.Error](err); ok && e.Address != "" {
-		return e.Address + ": " + pool.Reason(e.Err)
-	}
-	return pool.Reason(err)
 }
 
 func (k *check) server(ctx context.Context) bool {

@@ -129,7 +129,11 @@ func (a *app) addWeaviate(s settings.Settings) error {
 	if err != nil {
 		return err
 	}
-	a.weaviate = weaviate.New(pools[0], pools[1], s.Weaviate(a.log))
+	client := s.Weaviate(a.log)
+	client.REST, client.GRPC = pools[0], pools[1]
+	if a.weaviate, err = weaviate.New(client); err != nil {
+		return err
+	}
 	a.upstreams = append(a.upstreams, sidecar.Upstream{
 		Name: "weaviate", Pools: map[string]*pool.Pool{"rest": pools[0], "grpc": pools[1]}, Ask: a.weaviate.Ask,
 	})
@@ -144,7 +148,11 @@ func (a *app) addOdoo(s settings.Settings) error {
 	if err != nil {
 		return err
 	}
-	a.odoo = odoo.New(pools[0], s.Odoo(a.log))
+	client := s.Odoo(a.log)
+	client.Pool = pools[0]
+	if a.odoo, err = odoo.New(client); err != nil {
+		return err
+	}
 	a.upstreams = append(a.upstreams, sidecar.Upstream{Name: "odoo", Pools: map[string]*pool.Pool{"": pools[0]}, Ask: a.odoo.Ping})
 	return nil
 }

@@ -334,7 +334,7 @@ func TestAnswersThatAreProblems(t *testing.T) {
 func TestTheProblemsOfSeveralModelsComeInTheOrderOfTheirNames(t *testing.T) {
 	var names []string
 	errs := client.ModelErrors{}
-	for _, name := range strings.SplitSeq("abcdefghij", "") {
+	for name := range strings.SplitSeq("abcdefghij", "") {
 		names = append(names, name)
 		errs[name] = &client.Problem{Title: name}
 	}

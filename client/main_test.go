@@ -102,10 +102,10 @@ func run(t testing.TB, s *sidecar.Server, listeners ...net.Listener) {
 	})
 }
 
-// shortDir makes a folder for sockets, whose paths must be short.
+// shortDir makes a folder for sockets, whose paths must be short and open to other users: TMPDIR may be neither.
 func shortDir(t testing.TB) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "hearth") //nolint:usetesting // t.TempDir has the test's name in it, which may be too long
+	dir, err := os.MkdirTemp("/tmp", "hearth") //nolint:usetesting // t.TempDir has the test's name in it, which may be too long
 	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return dir

@@ -144,7 +144,12 @@ func TestASmallAnswerWaitsForNoMemory(t *testing.T) {
 	const all = 1 << 20
 	answers := NewAnswers(all, all)
 	small := strings.Repeat("x", smallAnswer)
-	plain := start(t, testnet.Config{}, func(w http.ResponseWriter, _ *http.Request) {
+	plain := start(t, testnet.Config{}, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/unknown" {
+			_, _ = io.WriteString(w, small[1:])
+			w.(http.Flusher).Flush() // of unknown length
+			return
+		}
 		w.Header().Set("Content-Length", strconv.Itoa(len(small)))
 		_, _ = io.WriteString(w, small)
 	}, func(c *Config) { c.Answers = answers })
@@ -155,6 +160,9 @@ func TestASmallAnswerWaitsForNoMemory(t *testing.T) {
 	defer answers.all.Release(all)
 	if got := plain.get("/"); got != small {
 		t.Errorf("%d bytes came", len(got))
+	}
+	if got := plain.get("/unknown"); got != small[1:] {
+		t.Errorf("%d bytes of unknown length came", len(got))
 	}
 	if got := grpc.get("/"); len(got) != grpcPrefix+smallAnswer {
 		t.Errorf("%d bytes came over gRPC", len(got))

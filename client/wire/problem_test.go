@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"reflect"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -109,20 +107,5 @@ func TestTheKindOfAProblem(t *testing.T) {
 	var p *wire.Problem
 	if err := fmt.Errorf("asking: %w", wire.NewProblem(wire.KindOdoo, "")); !errors.As(err, &p) || p.Kind() != wire.KindOdoo {
 		t.Errorf("%v", p)
-	}
-}
-
-func TestThePythonClientHasTheSameKinds(t *testing.T) {
-	const line = `(?m)^    "(.*?)": Kind\((\d+), "(.*?)"(, retryable=True)?\),$`
-	python := map[wire.Kind]wire.Problem{}
-	for _, kind := range regexp.MustCompile(line).FindAllStringSubmatch(read(t, "../python/hearth/errors.py"), -1) {
-		status, err := strconv.Atoi(kind[2])
-		if err != nil {
-			t.Fatal(err)
-		}
-		python[wire.Kind(kind[1])] = wire.Problem{Status: status, Title: kind[3], Retryable: kind[4] != ""}
-	}
-	if !reflect.DeepEqual(python, wire.Kinds()) {
-		t.Errorf("Python has %v\nGo has     %v", python, wire.Kinds())
 	}
 }

@@ -54,11 +54,11 @@ class CacheCounts(TypedDict):
 
 
 class CacheStats(CacheCounts):
-    """The counts of the whole cache, and of each resource: history, relevant, mute, odoo and others."""
+    """The counts of the whole cache, and of each resource: history, mute, relevant, odoo_read and odoo_models."""
 
     max_bytes: int
-    evictions: int  # entries dropped for want of room
-    rejected: int  # entries not taken in
+    evictions: int  # entries removed to make room
+    rejected: int  # entries not let in
     resources: dict[str, CacheCounts]
 
 

@@ -76,6 +76,9 @@ class Executor(unittest.TestCase):
         with self.assertLogs("hearth", "ERROR"):
             self.assertEqual({"a": None, "b": 2}, runner.execute({"a": fail, "b": lambda: 2}))
         self.assertEqual(["a"], list(runner.errors))
+        self.assertEqual([{}], runner.execute([lambda: dict(runner.errors)]), "a call begins without the errors of the last one")
+        with self.assertLogs("hearth", "ERROR"):
+            runner.execute([fail])
         runner.execute([lambda: 1])
         self.assertEqual({}, runner.errors)
 

@@ -25,7 +25,7 @@ import (
 //go:embed testdata/reader.py
 var readerPy []byte
 
-// RunHandlers loads chats past Hearth and compares every reply that handlers get through the extension with what was
+// RunHandlers loads chats without Hearth and compares every reply that handlers get through the extension with what was
 // loaded: through both clients, and by both sample handlers, which write as well.
 func RunHandlers(t *testing.T, bin string, u Upstreams, chats, messages int) {
 	s := newSuite(t, bin, u)

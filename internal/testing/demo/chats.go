@@ -10,7 +10,7 @@ import (
 	"hearth/internal/testing/lab"
 )
 
-// seed gives a chat a past of 20 turns, and a mute every third.
+// seed writes 20 turns into a chat, and mutes every third chat.
 func seed(u *lab.Upstreams, n int) error {
 	const turns = 20
 	chat, begin := lab.ChatID(n), time.Now().Add(-time.Hour).UTC().Truncate(time.Second)
@@ -31,13 +31,13 @@ func seed(u *lab.Upstreams, n int) error {
 	return u.Store(objects...)
 }
 
-// serverTime is how long the upstreams took for their slowest request: what no client can save.
+// serverTime is the time of the upstreams' slowest request, which no client can save.
 type serverTime struct {
 	mu      sync.Mutex
 	longest time.Duration // guarded by mu
 }
 
-// of serves h and takes its time.
+// of wraps h and measures its requests.
 func (s *serverTime) of(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()

@@ -48,7 +48,7 @@ type Upstreams struct {
 	http *http.Client // keeps a connection to WeaviateREST
 }
 
-// StartUpstreams starts both upstreams, empty. Their file of authorities lies in dir.
+// StartUpstreams starts both upstreams without any data. It writes the file of their authorities to dir.
 func StartUpstreams(dir string, cfg UpstreamsConfig) (u *Upstreams, err error) {
 	if cfg.Movable && cfg.RTT <= 0 {
 		return nil, errors.New("lab: upstreams that are Movable need an RTT")

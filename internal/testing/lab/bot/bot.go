@@ -1,7 +1,7 @@
 // Package bot makes the calls of a chatbot and judges every answer: a message that was written must be there, once and in its
 // place, and nothing may be older than its freshness allows.
 //
-// Start at [Bot]. calls.go has its calls through Hearth, and elsewhere.go the writes of others past this Hearth. oracle.go knows
+// Start at [Bot]. calls.go has its calls through Hearth, and elsewhere.go the writes of others without this Hearth. oracle.go knows
 // what was written, and so what an answer must show. Every value is written only once, so an answer shows which writes it knows.
 package bot
 

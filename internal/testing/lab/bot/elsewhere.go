@@ -15,7 +15,7 @@ import (
 	"hearth/internal/testing/lab"
 )
 
-// AppendElsewhere writes a message of each role past this Hearth.
+// AppendElsewhere writes a message of each role without this Hearth.
 func (b *Bot) AppendElsewhere(chat string) error {
 	var errs []error
 	for _, role := range roles() {
@@ -29,7 +29,7 @@ func (b *Bot) AppendElsewhere(chat string) error {
 	return errors.Join(errs...)
 }
 
-// MuteElsewhere mutes a chat past this Hearth. It must be called before the first [Bot.Mute] or [Bot.SetMute] of the chat: then
+// MuteElsewhere mutes a chat without this Hearth. It must be called before the first [Bot.Mute] or [Bot.SetMute] of the chat: then
 // there is one object, which every later mute changes.
 func (b *Bot) MuteElsewhere(chat string) error {
 	value, until := b.mutedUntil()
@@ -41,7 +41,7 @@ func (b *Bot) MuteElsewhere(chat string) error {
 	}})
 }
 
-// CreateElsewhere creates a contact past this Hearth.
+// CreateElsewhere creates a contact without this Hearth.
 func (b *Bot) CreateElsewhere() error {
 	value, _ := b.value()
 	acknowledge := b.oracle.begin(contacts, write{value: value, elsewhere: true})

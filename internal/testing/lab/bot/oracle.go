@@ -17,7 +17,7 @@ type oracle struct {
 type write struct {
 	value        string
 	createdAt    time.Time // of a message
-	elsewhere    bool      // past this Hearth
+	elsewhere    bool      // without this Hearth
 	acknowledged time.Time // zero until it is
 }
 

@@ -114,7 +114,7 @@ func checkBinary(binary []byte, arch string) error {
 	return nil
 }
 
-// pythonEntries reads every file under root but tests, bytecode and hidden files.
+// pythonEntries reads the modules under root and the marks that they are typed, without tests.
 func pythonEntries(root string) ([]entry, error) {
 	var entries []entry
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -122,11 +122,10 @@ func pythonEntries(root string) ([]entry, error) {
 			return err
 		}
 		name := d.Name()
-		hidden := path != root && strings.HasPrefix(name, ".")
 		switch {
-		case d.IsDir() && (hidden || name == "tests" || name == "__pycache__" || strings.HasSuffix(name, ".egg-info")):
+		case d.IsDir() && path != root && (strings.HasPrefix(name, ".") || name == "tests" || name == "build"):
 			return fs.SkipDir
-		case d.IsDir() || hidden || strings.HasSuffix(name, ".pyc"):
+		case d.IsDir() || !strings.HasSuffix(name, ".py") && name != "py.typed":
 			return nil
 		case !d.Type().IsRegular():
 			return fmt.Errorf("%s: not a regular file", path)

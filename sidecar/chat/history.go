@@ -114,7 +114,12 @@ func encodeAfter(b *bytes.Buffer, e *json.Encoder, before string, v any) error {
 }
 
 // listOf is messages as a reply has them: an empty list is not null.
-func listOf(messages []wire.Message) []wire.Message { return append([]wire.Message{}, messages...) }
+func listOf(messages []wire.Message) []wire.Message {
+	if messages == nil {
+		return []wire.Message{}
+	}
+	return messages
+}
 
 // preview cuts text to its first n grapheme clusters: what a reader takes for characters.
 func preview(text string, n int) string {

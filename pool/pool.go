@@ -147,7 +147,7 @@ func (p *Pool) enter() bool {
 // and while none was used, that is Config.FirstWarm. It returns when the dials have ended, with the errors of all, or when ctx
 // ends; the dials go on then. Where one connection carries all requests, HTTP/2, it sends a ping instead.
 func (p *Pool) Warm(ctx context.Context) error {
-	n, shared := p.conns.Usual()
+	n, shared := p.conns.WarmTarget()
 	if shared {
 		_, err := p.Do(With(ctx, Options{Background: true}), p.cfg.Ping)
 		if _, ok := errors.AsType[*RedirectError](err); ok {

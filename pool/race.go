@@ -13,13 +13,13 @@ import (
 
 // race is the link that hides broken connections from requests that are safe to repeat.
 //
-//  1. What is not repeatable goes to the next link once.
-//  2. What is repeatable may go over an unproven connection, unless it is to be Proven. After a short wait in vain on one it
-//     is sent over a proven or new connection too, and the first answer counts.
-//  3. A freeze while a request is on its way makes its connection unproven: rule 2 holds from then on.
-//  4. Where such a second try fails while an older one still runs, another is sent after twice the wait.
-//  5. Where the only try fails on a connection that was open before, the upstream may have closed that connection: the
-//     request is replayed once, at once, over a new one. An error that would be the same again is not replayed.
+//  1. A request that is not repeatable goes to the next link once.
+//  2. A repeatable request may go over an unproven connection, unless its [Options] say Proven. If it has no answer after a
+//     short wait, it is sent again over a proven or new connection, and the first answer counts.
+//  3. A freeze makes the connections of the requests under way unproven: rule 2 holds for them from then on.
+//  4. If the second try of rule 2 fails while an older try still runs, there is another try after twice the wait.
+//  5. If the only try fails on a connection that was open before, the upstream may have closed that connection. The request
+//     is replayed at once over a new connection, but only once, and not if the error would be the same again.
 type race struct {
 	next   http.RoundTripper
 	pulse  *clock.Pulse
@@ -36,8 +36,8 @@ const (
 	longestWait  = time.Second
 )
 
-// wait is what an unproven connection gets to answer: about twice as long as usual.
-func (r *race) wait() time.Duration {
+// raceAfter is how long a request waits for its answer on an unproven connection: about twice as long as usual.
+func (r *race) raceAfter() time.Duration {
 	return min(max(2*r.stats.roundTrips.median(), shortestWait), longestWait)
 }
 
@@ -52,7 +52,7 @@ func (r *race) RoundTrip(req *http.Request) (*http.Response, error) {
 	first := make(chan taken, 1)
 	t.start(ctx, Options{taken: func(c taken) { first <- c }})
 
-	again := Options{Proven: true, Background: true} // a caller needs one connection
+	again := Options{Proven: true, Background: true} // the caller itself needs one connection only
 	var pause time.Duration
 	var due <-chan time.Time // when the request is sent once more
 	sendAfter := func(d time.Duration) {
@@ -67,11 +67,11 @@ func (r *race) RoundTrip(req *http.Request) (*http.Response, error) {
 		case c := <-first:
 			thawed = r.pulse.After(c.freezes)
 			if !c.proven {
-				sendAfter(r.wait())
+				sendAfter(r.raceAfter())
 			}
 		case <-thawed:
 			thawed = r.pulse.After(r.pulse.Thaws())
-			sendAfter(r.wait())
+			sendAfter(r.raceAfter())
 		case <-due:
 			due = nil
 			r.stats.races.Add(1)
@@ -83,7 +83,7 @@ func (r *race) RoundTrip(req *http.Request) (*http.Response, error) {
 				return res.resp, nil
 			case ctx.Err() != nil:
 				return nil, context.Cause(ctx)
-			case t.running > 0: // over unproven connections, if the last try has failed
+			case t.running > 0: // an older try, over an unproven connection, or a newer one
 				if res.number == t.started && due == nil {
 					sendAfter(min(2*pause, longestWait))
 				}

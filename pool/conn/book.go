@@ -38,12 +38,12 @@ type book struct {
 
 	lastConn, lastWaiter, lastDial uint64
 
-	shared   bool // the last connection dialed carries several requests: HTTP/2
-	careful  bool // an upstream has refused a request for want of a stream
-	warmed   bool // there was a warm-up
-	sweeping bool // a sweep is to come
-	closed   bool
-	peak     int // most connections that callers used at once
+	shared    bool // the last connection dialed carries several requests: HTTP/2
+	careful   bool // an upstream has refused a request for want of a stream
+	warmed    bool // there was a warm-up
+	sweeping  bool // a sweep is to come
+	closed    bool
+	peakInUse int // most connections that callers used at once
 
 	do todo // collected for the event under way
 }
@@ -270,12 +270,12 @@ func (b *book) warm(s sight, n int) todo {
 	return b.settle(s)
 }
 
-// usual is how many connections a warm-up is to open: as many as callers have used at once.
-func (b *book) usual() int {
+// warmTarget is how many connections a warm-up is to open: as many as callers have used at once.
+func (b *book) warmTarget() int {
 	if !b.warmed {
 		return b.firstWarm
 	}
-	return cmp.Or(b.peak, b.firstWarm)
+	return cmp.Or(b.peakInUse, b.firstWarm)
 }
 
 // shut is the end: everything is closed, and who waits is turned away.

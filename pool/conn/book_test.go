@@ -324,7 +324,7 @@ func (s *sandbox) check() error {
 	if s.warmed {
 		usual = cmp.Or(s.peak, usual)
 	}
-	if got := s.book.usual(); got != usual {
+	if got := s.book.warmTarget(); got != usual {
 		return fmt.Errorf("%d connections are usual, want %d", got, usual)
 	}
 	return nil
@@ -595,7 +595,7 @@ func TestTheCheckerNoticesMistakes(t *testing.T) {
 		}},
 		"it goes on after the end": {book: func(b *book) { b.closed = false }},
 		"nobody is careful":        {book: func(b *book) { b.careful = false }},
-		"the peak is forgotten":    {book: func(b *book) { b.peak = 0 }},
+		"the peak is forgotten":    {book: func(b *book) { b.peakInUse = 0 }},
 	} {
 		if err := drive(rounds, f); err == nil {
 			t.Errorf("not noticed: %s", name)

@@ -82,7 +82,7 @@ func (b *book) hand(s sight, w *waiter, c *entry) {
 				inUse++
 			}
 		}
-		b.peak = max(b.peak, inUse)
+		b.peakInUse = max(b.peakInUse, inUse)
 	}
 	b.do.hands = append(b.do.hands, hand{w, c.number, s.freezes, c.proven == s.freezes, c.served || c.number <= w.newest})
 }

@@ -30,7 +30,7 @@ func valueOf(stored any, kind timeKind) *pb.Value {
 }
 
 func timesOf(kind timeKind) *times {
-	return &times{class: &class{name: "Message", time: kind}, property: "at"}
+	return &times{class: &classInfo{name: "Message", time: kind}, property: "at"}
 }
 
 func (t *times) of(v *pb.Value) (time.Time, error) {

@@ -39,7 +39,7 @@ func identify(chat string, draft Draft) ([]weaviate.NewMessage, error) {
 			return nil, err
 		}
 		messages[i] = weaviate.NewMessage{
-			Message: weaviate.Message{ID: id, Role: d.Role, Content: d.Content, CreatedAt: d.CreatedAt},
+			Message: wire.Message{ID: id, Role: d.Role, Content: d.Content, CreatedAt: d.CreatedAt},
 			Vector:  d.Vector, Properties: d.Properties,
 		}
 	}

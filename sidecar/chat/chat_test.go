@@ -43,6 +43,9 @@ func TestDefaultsAreThoseOfTheDocs(t *testing.T) {
 			t.Errorf("%+v", c)
 		}
 	}
+	if c := newService(t, Config{Preview: 1, Workers: 1}).cfg; c.Preview != 1 || c.Workers != 1 {
+		t.Errorf("what is set becomes %+v", c)
+	}
 	if _, err := New(Config{}); err == nil {
 		t.Error("a service without a cache was made")
 	}
@@ -180,5 +183,30 @@ func TestAPartThatPanicsFailsAlone(t *testing.T) {
 	}
 	if p := parts[1]; p.Name != wire.PartRelevant || !errors.Is(p.Err, guard.ErrPanic) || p.Body != nil {
 		t.Errorf("it is %+v", p)
+	}
+}
+
+func TestWhatCannotBeEncodedIsAnError(t *testing.T) {
+	if b, err := Encode(func() {}); err == nil {
+		t.Errorf("got %q", b)
+	}
+}
+
+func TestWhatIsHeldUnderAChatsSpellingIsDropped(t *testing.T) {
+	memory, err := cache.New(cache.Config{Bytes: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(memory.Close)
+	s, err := New(Config{Cache: memory})
+	if err != nil {
+		t.Fatal(err)
+	}
+	load := func(context.Context) (cache.LoadedMute, error) { return cache.LoadedMute{}, nil }
+	if _, _, err := memory.Mute(t.Context(), "chat", cache.Policy{Fresh: time.Minute}, cache.Directives{}, load); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.DropChat(t.Context(), "chat"); n != 1 || err != nil {
+		t.Errorf("dropped %d, %v", n, err)
 	}
 }

@@ -115,10 +115,14 @@ func newSlow(t *testing.T, network string, grace, cancelGrace time.Duration) *sl
 		t.Fatal(err)
 	}
 	t.Cleanup(memory.Close)
-	w := weaviate.New(p, grpc, weaviate.Config{
+	w, err := weaviate.New(weaviate.Config{
+		REST: p, GRPC: grpc,
 		Message: weaviate.MessageClass{Class: "Message", ChatID: "chat_id", Role: "role", Content: "content", CreatedAt: "created_at"},
 		Mute:    weaviate.MuteClass{Class: "ChatStatus", ChatID: "chat_id", Muted: "muted", Until: "muted_until"},
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if _, err := w.CreateClasses(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
 
+	"hearth/client/wire"
 	"hearth/internal/clock"
 	"hearth/internal/testing/testnet"
 	"hearth/internal/testing/weaviatetest"
@@ -26,7 +27,7 @@ const messageID = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"
 func verdictOf(t *testing.T, schema, verdict string, vector []float32) (Outcome, error) {
 	t.Helper()
 	c := clientOf(t, fake{schema: schema, rest: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "["+verdict+"]") }}, testConfig())
-	outcomes, err := c.Append(t.Context(), "a", []NewMessage{{Message: Message{ID: messageID, Role: "user"}, Vector: vector}})
+	outcomes, err := c.Append(t.Context(), "a", []NewMessage{{Message: wire.Message{ID: messageID, Role: "user"}, Vector: vector}})
 	if len(outcomes) != 1 {
 		return Outcome{Err: err}, err
 	}
@@ -72,7 +73,7 @@ func TestWhatAVerdictSays(t *testing.T) {
 		o, err := verdictOf(t, c.schema, c.verdict, c.vector)
 		got := stored
 		switch {
-		case Unknown(o.Err):
+		case errors.Is(o.Err, pool.ErrUnknownOutcome):
 			got = unknown
 		case o.Err != nil:
 			got = refused
@@ -110,35 +111,41 @@ func TestWhatIsWritten(t *testing.T) {
 		at     time.Time
 	}{
 		"a message": {
-			server(own, nil), NewMessage{Message: Message{Role: "user", Content: "x"}},
+			server(own, nil),
+			NewMessage{Message: wire.Message{Role: "user", Content: "x"}},
 			`"properties":{"chat_id":"a","content":"x","created_at":"2026-01-01T12:00:00.123456789Z","role":"user"}`, at.UTC(),
 		},
 		"with further properties": {
-			server(own, nil), NewMessage{Message: Message{Role: "user", Content: "x"}, Properties: further},
+			server(own, nil),
+			NewMessage{Message: wire.Message{Role: "user", Content: "x"}, Properties: further},
 			`"properties":{"chat_id":"a","content":"x","created_at":"2026-01-01T12:00:00.123456789Z","lang":"de","role":"user"}`, at.UTC(),
 		},
 		"with a vector": {
-			server(own, nil), NewMessage{Message: Message{Role: "assistant", Content: "x"}, Vector: []float32{1, 2}},
+			server(own, nil),
+			NewMessage{Message: wire.Message{Role: "assistant", Content: "x"}, Vector: []float32{1, 2}},
 			`"role":"assistant"},"vector":[1,2]`, at.UTC(),
 		},
 		"of other words": {
 			server(own, func(c *Config) { c.Message.User, c.Message.Assistant = []string{"human", "user"}, []string{"ai"} }),
-			NewMessage{Message: Message{Role: "user", Content: "x"}}, `"role":"human"`, at.UTC(),
+			NewMessage{Message: wire.Message{Role: "user", Content: "x"}},
+			`"role":"human"`, at.UTC(),
 		},
 		"of other words, of the assistant": {
 			server(own, func(c *Config) { c.Message.User, c.Message.Assistant = []string{"human", "user"}, []string{"ai"} }),
-			NewMessage{Message: Message{Role: "assistant", Content: "x"}}, `"role":"ai"`, at.UTC(),
+			NewMessage{Message: wire.Message{Role: "assistant", Content: "x"}},
+			`"role":"ai"`, at.UTC(),
 		},
-		"of the system": {server(own, nil), NewMessage{Message: Message{Role: "system", Content: "x"}}, `"role":"system"`, at.UTC()},
+		"of the system": {server(own, nil), NewMessage{Message: wire.Message{Role: "system", Content: "x"}}, `"role":"system"`, at.UTC()},
 		"by the time of storing": {
-			server(own, func(c *Config) { c.Message.CreatedAt = CreationTime }), NewMessage{Message: Message{Role: "user", Content: "x"}},
+			server(own, func(c *Config) { c.Message.CreatedAt = CreationTime }),
+			NewMessage{Message: wire.Message{Role: "user", Content: "x"}},
 			`"properties":{"chat_id":"a","content":"x","role":"user"}`, time.UnixMilli(1790000000123).UTC(),
 		},
 		"of an empty class of ints": {
-			server(schemaWithTime("int"), nil), NewMessage{Message: Message{Role: "user", Content: "x"}}, `"created_at":1767268800123`, at.Truncate(time.Millisecond).UTC(),
+			server(schemaWithTime("int"), nil), NewMessage{Message: wire.Message{Role: "user", Content: "x"}}, `"created_at":1767268800123`, at.Truncate(time.Millisecond).UTC(),
 		},
 		"of an empty class of texts": {
-			server(schemaWithTime("text"), nil), NewMessage{Message: Message{Role: "user", Content: "x"}}, `"created_at":"2026-01-01T12:00:00.123456Z"`, at.Truncate(time.Microsecond).UTC(),
+			server(schemaWithTime("text"), nil), NewMessage{Message: wire.Message{Role: "user", Content: "x"}}, `"created_at":"2026-01-01T12:00:00.123456Z"`, at.Truncate(time.Microsecond).UTC(),
 		},
 	} {
 		c.m.ID, c.m.CreatedAt = messageID, at
@@ -168,29 +175,35 @@ func TestWhatCannotBeWrittenIsNotSent(t *testing.T) {
 	}{
 		"a class that cannot be served": {`{"class":"Message","properties":[]}`, NewMessage{}, nil, isWrongClass},
 		"a vector for one of several": {
-			strings.TrimSuffix(schemaWithTime("date"), "}") + `,"vectorConfig":{"one":{},"two":{}}}`, NewMessage{Vector: []float32{1}}, nil,
+			strings.TrimSuffix(schemaWithTime("date"), "}") + `,"vectorConfig":{"one":{},"two":{}}}`,
+			NewMessage{Vector: []float32{1}},
+			nil,
 			func(err error) bool {
 				return isWrongClass(err) && strings.Contains(err.Error(), "HEARTH_WEAVIATE_VECTOR")
 			},
 		},
 		"a time that would be another": {
-			schemaWithTime("int"), NewMessage{Message: Message{CreatedAt: time.Unix(1000, 0)}}, nil,
+			schemaWithTime("int"),
+			NewMessage{Message: wire.Message{CreatedAt: time.Unix(1000, 0)}},
+			nil,
 			func(err error) bool {
 				e, ok := errors.AsType[*TimeError](err)
 				return ok && e.Index == 1 && strings.HasPrefix(err.Error(), "weaviate: created_at of message 1 must not be")
 			},
 		},
 		"a class whose rows cannot be looked at": {
-			schemaWithTime("text"), NewMessage{}, connect.NewError(connect.CodeUnavailable, errors.New("gone")),
+			schemaWithTime("text"),
+			NewMessage{},
+			connect.NewError(connect.CodeUnavailable, errors.New("gone")),
 			func(err error) bool { e, ok := errors.AsType[*Error](err); return ok && e.Status == 503 },
 		},
 	} {
 		client := clientOf(t, fake{schema: c.schema, search: func(*pb.SearchRequest) (*pb.SearchReply, error) { return &pb.SearchReply{}, c.search }, rest: func(http.ResponseWriter, *http.Request) {
 			t.Errorf("%s: it was sent", name)
 		}}, testConfig())
-		good := NewMessage{Message: Message{ID: messageID, Role: "user", CreatedAt: time.Unix(1790000000, 0)}}
+		good := NewMessage{Message: wire.Message{ID: messageID, Role: "user", CreatedAt: time.Unix(1790000000, 0)}}
 		c.message.ID, c.message.Role = messageID, "user"
-		if outcomes, err := client.Append(t.Context(), "a", []NewMessage{good, c.message}); outcomes != nil || !c.want(err) || Unknown(err) {
+		if outcomes, err := client.Append(t.Context(), "a", []NewMessage{good, c.message}); outcomes != nil || !c.want(err) || errors.Is(err, pool.ErrUnknownOutcome) {
 			t.Errorf("%s: %v, %v", name, outcomes, err)
 		}
 	}
@@ -221,12 +234,12 @@ func TestARefusalAfterAnotherTryIsUnknown(t *testing.T) {
 					w.WriteHeader(http.StatusUnprocessableEntity)
 				},
 			}, testConfig(), nil, 1)
-			_, err := c.Append(t.Context(), "a", []NewMessage{{Message: Message{ID: messageID, Role: "user"}}})
+			_, err := c.Append(t.Context(), "a", []NewMessage{{Message: wire.Message{ID: messageID, Role: "user"}}})
 			if mute {
 				asked = 0
-				err = c.SetMute(t.Context(), "a", true, time.Time{}, messageID)
+				err = c.SetMute(t.Context(), "a", wire.Mute{Muted: true}, messageID)
 			}
-			if err == nil || Unknown(err) != unknown || asked != tries {
+			if err == nil || errors.Is(err, pool.ErrUnknownOutcome) != unknown || asked != tries {
 				t.Errorf("mute %t, after %d tries: %v", mute, asked, err)
 			}
 		}
@@ -287,7 +300,7 @@ func TestAWriteOfSomebodyElsesIsNoPartOfOurs(t *testing.T) {
 	x := newTester(t, testConfig())
 	one, two := uuid.NewString(), uuid.NewString()
 	outcomes, err := x.Append(t.Context(), "a", []NewMessage{
-		{Message: Message{ID: one, Role: "user", CreatedAt: x.at}}, {Message: Message{ID: two, Role: "assistant", CreatedAt: x.at}},
+		{Message: wire.Message{ID: one, Role: "user", CreatedAt: x.at}}, {Message: wire.Message{ID: two, Role: "assistant", CreatedAt: x.at}},
 	})
 	if err != nil || len(outcomes) != 2 || join(outcomes, nil) != nil {
 		t.Fatal(outcomes, err)
@@ -302,10 +315,10 @@ func TestAWriteOfSomebodyElsesIsNoPartOfOurs(t *testing.T) {
 func TestAWriteGoesOverNoConnectionThatAFreezeMayHaveBroken(t *testing.T) {
 	for name, write := range map[string]func(*Client) error{
 		"messages": func(c *Client) error {
-			outcomes, err := c.Append(t.Context(), "a", []NewMessage{{Message: Message{ID: messageID, Role: "user"}}})
+			outcomes, err := c.Append(t.Context(), "a", []NewMessage{{Message: wire.Message{ID: messageID, Role: "user"}}})
 			return join(outcomes, err)
 		},
-		"a mute": func(c *Client) error { return c.SetMute(t.Context(), "a", true, time.Time{}, messageID) },
+		"a mute": func(c *Client) error { return c.SetMute(t.Context(), "a", wire.Mute{Muted: true}, messageID) },
 	} {
 		var mu sync.Mutex
 		frozen, before := false, map[string]bool{} // the connections that were open when the process was frozen, and are not proven
@@ -346,8 +359,8 @@ func TestAWriteGoesOverNoConnectionThatAFreezeMayHaveBroken(t *testing.T) {
 			defer p.Close()
 			pools[i] = p
 		}
-		c := New(pools[0], pools[1], testConfig())
-		if err := errors.Join(c.Learn(t.Context()), write(c)); err != nil {
+		c := newClient(pools[0], pools[1], testConfig())
+		if err := errors.Join(c.LoadClasses(t.Context()), write(c)); err != nil {
 			t.Fatal(err)
 		}
 		mu.Lock()

@@ -8,13 +8,16 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
 
+	"hearth/client/wire"
 	"hearth/internal/testing/weaviatetest"
+	"hearth/pool"
 )
 
 const muteSchema = `{"class":"ChatStatus","properties":[{"name":"chat_id","dataType":["text"],"tokenization":"field"},
@@ -53,7 +56,7 @@ func TestOfSeveralMutesTheLastUpdatedCounts(t *testing.T) {
 		"amid":  {muteOf("a", no, nil, 3), muteOf("a", yes, nil, 9), muteOf("a", no, nil, 8)},
 	} {
 		m, err := mutesOf(t, testConfig(), rows...).Mute(t.Context(), "a")
-		if want := (Mute{ID: "a at 9", Muted: true, Updated: time.Unix(9, 0)}); err != nil || m != want {
+		if want := (Mute{ID: "a at 9", Mute: wire.Mute{Muted: true}, Updated: time.Unix(9, 0)}); err != nil || m != want {
 			t.Errorf("%s: got %+v, %v", name, m, err)
 		}
 	}
@@ -107,17 +110,17 @@ func TestWhatAMuteMayHold(t *testing.T) {
 	at := time.Date(2026, 1, 1, 11, 0, 0, 0, time.UTC)
 	for name, c := range map[string]struct {
 		muted, until *pb.Value
-		want         Mute
+		want         wire.Mute
 		wrong        string // the property that cannot be served
 	}{
-		"muted":                  {boolValue(true), nil, Mute{Muted: true}, ""},
-		"not muted":              {boolValue(false), null, Mute{}, ""},
-		"nothing":                {nil, nil, Mute{}, ""},
-		"null":                   {null, null, Mute{}, ""},
-		"an end":                 {boolValue(true), dateValue("2026-01-01T12:00:00+01:00"), Mute{Muted: true, Until: at}, ""},
-		"a text for muted":       {textValue("yes"), nil, Mute{}, `"muted" is a text, not a boolean`},
-		"a text for the end":     {boolValue(true), textValue("2026-01-01T12:00:00Z"), Mute{}, `"muted_until" is a text, not a date`},
-		"an end that is no time": {boolValue(true), dateValue("soon"), Mute{}, `"muted_until" is a date, not a date`},
+		"muted":                  {boolValue(true), nil, wire.Mute{Muted: true}, ""},
+		"not muted":              {boolValue(false), null, wire.Mute{}, ""},
+		"nothing":                {nil, nil, wire.Mute{}, ""},
+		"null":                   {null, null, wire.Mute{}, ""},
+		"an end":                 {boolValue(true), dateValue("2026-01-01T12:00:00+01:00"), wire.Mute{Muted: true, Until: &at}, ""},
+		"a text for muted":       {textValue("yes"), nil, wire.Mute{}, `"muted" is a text, not a boolean`},
+		"a text for the end":     {boolValue(true), textValue("2026-01-01T12:00:00Z"), wire.Mute{}, `"muted_until" is a text, not a date`},
+		"an end that is no time": {boolValue(true), dateValue("soon"), wire.Mute{}, `"muted_until" is a date, not a date`},
 	} {
 		m, err := mutesOf(t, testConfig(), muteOf("a", c.muted, c.until, 1)).Mute(t.Context(), "a")
 		if c.wrong != "" {
@@ -126,9 +129,9 @@ func TestWhatAMuteMayHold(t *testing.T) {
 			}
 			continue
 		}
-		c.want.ID, c.want.Updated = "a at 1", time.Unix(1, 0)
-		if err != nil || m != c.want {
-			t.Errorf("%s: got %+v, want %+v, %v", name, m, c.want, err)
+		want := Mute{Mute: c.want, ID: "a at 1", Updated: time.Unix(1, 0)}
+		if err != nil || !reflect.DeepEqual(m, want) {
+			t.Errorf("%s: got %+v, want %+v, %v", name, m, want, err)
 		}
 	}
 }
@@ -149,13 +152,13 @@ func TestAMuteClassWithoutAnEnd(t *testing.T) {
 			body = string(b)
 		},
 	}, cfg)
-	if m, err := c.Mute(t.Context(), "a"); err != nil || !m.Muted || !m.Until.IsZero() || c.TakesUntil() {
+	if m, err := c.Mute(t.Context(), "a"); err != nil || !m.Muted || m.Until != nil || c.TakesUntil() {
 		t.Errorf("got %+v, %v", m, err)
 	}
 	if got := fmt.Sprint(asked.GetProperties().GetNonRefProperties()); got != "[chat_id muted]" {
 		t.Errorf("asked for %s", got)
 	}
-	_ = c.SetMute(t.Context(), "a", true, time.Time{}, "6f9619ff-8b86-4d01-b42d-00cf4fc964ff")
+	_ = c.SetMute(t.Context(), "a", wire.Mute{Muted: true}, "6f9619ff-8b86-4d01-b42d-00cf4fc964ff")
 	if !strings.Contains(body, `"properties":{"chat_id":"a","muted":true}`) {
 		t.Errorf("written is %s", body)
 	}
@@ -217,20 +220,20 @@ func TestAMuteIsWrittenIntoItsObject(t *testing.T) {
 	store := "POST /v1/batch/objects " + newID + " "
 	for name, c := range map[string]struct {
 		rows  []*pb.SearchResult
-		until time.Time
+		until *time.Time
 		patch int
 		want  []string
 	}{
-		"the first":                      {nil, time.Time{}, 0, []string{store + `{"chat_id":"a","muted":false}`}},
-		"the first, with an end":         {nil, until, 0, []string{store + `{"chat_id":"a","muted":false,` + ends + `}`}},
-		"a further one":                  {[]*pb.SearchResult{held}, time.Time{}, 204, []string{merge + `{"chat_id":"a","muted":false,"muted_until":null}`}},
-		"a further one, with an end":     {[]*pb.SearchResult{held}, until, 204, []string{merge + `{"chat_id":"a","muted":false,` + ends + `}`}},
-		"one that is gone meanwhile":     {[]*pb.SearchResult{held}, time.Time{}, 404, []string{merge + `{"chat_id":"a","muted":false,"muted_until":null}`, store + `{"chat_id":"a","muted":false}`}},
-		"one with an end that is gone":   {[]*pb.SearchResult{held}, until, 404, []string{merge + `{"chat_id":"a","muted":false,` + ends + `}`, store + `{"chat_id":"a","muted":false,` + ends + `}`}},
-		"the first after another chat's": {[]*pb.SearchResult{muteOf("b", nil, nil, 1)}, time.Time{}, 0, []string{store + `{"chat_id":"a","muted":false}`}},
+		"the first":                      {nil, nil, 0, []string{store + `{"chat_id":"a","muted":false}`}},
+		"the first, with an end":         {nil, &until, 0, []string{store + `{"chat_id":"a","muted":false,` + ends + `}`}},
+		"a further one":                  {[]*pb.SearchResult{held}, nil, 204, []string{merge + `{"chat_id":"a","muted":false,"muted_until":null}`}},
+		"a further one, with an end":     {[]*pb.SearchResult{held}, &until, 204, []string{merge + `{"chat_id":"a","muted":false,` + ends + `}`}},
+		"one that is gone meanwhile":     {[]*pb.SearchResult{held}, nil, 404, []string{merge + `{"chat_id":"a","muted":false,"muted_until":null}`, store + `{"chat_id":"a","muted":false}`}},
+		"one with an end that is gone":   {[]*pb.SearchResult{held}, &until, 404, []string{merge + `{"chat_id":"a","muted":false,` + ends + `}`, store + `{"chat_id":"a","muted":false,` + ends + `}`}},
+		"the first after another chat's": {[]*pb.SearchResult{muteOf("b", nil, nil, 1)}, nil, 0, []string{store + `{"chat_id":"a","muted":false}`}},
 	} {
 		s := &muteServer{rows: c.rows, patch: c.patch}
-		if err := s.client(t).SetMute(t.Context(), "a", false, c.until, newID); err != nil {
+		if err := s.client(t).SetMute(t.Context(), "a", wire.Mute{Until: c.until}, newID); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		if fmt.Sprint(s.written) != fmt.Sprint(c.want) {
@@ -257,20 +260,20 @@ func TestTheOutcomeOfAMute(t *testing.T) {
 		"a refusal":                  {muteServer{batch: `[{"id":"` + id + `","result":{"status":"FAILED","errors":{"error":[{"message":"no"}]}}}]`}, false},
 		"a refusal without a reason": {muteServer{batch: `[{"id":"` + id + `","result":{"status":"FAILED","errors":{}}}]`}, false},
 	} {
-		err := c.server.client(t).SetMute(t.Context(), "a", false, time.Time{}, id)
-		if err == nil || Unknown(err) != c.unknown {
+		err := c.server.client(t).SetMute(t.Context(), "a", wire.Mute{Muted: false}, id)
+		if err == nil || errors.Is(err, pool.ErrUnknownOutcome) != c.unknown {
 			t.Errorf("%s: got %v, want an unknown outcome: %t", name, err, c.unknown)
 		}
 	}
 	s := muteServer{batch: `[{"id":"` + strings.ToUpper(id) + `","result":{}}]`}
-	if err := s.client(t).SetMute(t.Context(), "a", false, time.Time{}, id); err != nil {
+	if err := s.client(t).SetMute(t.Context(), "a", wire.Mute{Muted: false}, id); err != nil {
 		t.Errorf("an id in capitals and no status: %v", err)
 	}
 }
 
 func TestAMuteThatCannotBeReadIsNotWritten(t *testing.T) {
 	s := &muteServer{rows: []*pb.SearchResult{muteOf("a", textValue("x"), nil, 1)}}
-	if err := s.client(t).SetMute(t.Context(), "a", true, time.Time{}, "22222222-2222-2222-2222-222222222222"); err == nil || len(s.written) > 0 {
+	if err := s.client(t).SetMute(t.Context(), "a", wire.Mute{Muted: true}, "22222222-2222-2222-2222-222222222222"); err == nil || len(s.written) > 0 {
 		t.Errorf("%v, written %s", err, s.written)
 	}
 	broken := clientOf(t, fake{schema: `{"class":"ChatStatus","properties":[]}`, search: func(*pb.SearchRequest) (*pb.SearchReply, error) {
@@ -279,5 +282,27 @@ func TestAMuteThatCannotBeReadIsNotWritten(t *testing.T) {
 	}}, testConfig())
 	if m, err := broken.Mute(t.Context(), "a"); err == nil || m != (Mute{}) {
 		t.Errorf("got %+v, %v", m, err)
+	}
+}
+
+func TestAMuteIsReadAsItWasWritten(t *testing.T) {
+	x := newTester(t, testConfig())
+	until := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	for _, want := range []wire.Mute{{Muted: true, Until: &until}, {Muted: true}, {}, {Muted: true, Until: &until}} {
+		if err := x.SetMute(t.Context(), "a", want, messageID); err != nil {
+			t.Fatal(err)
+		}
+		if m, err := x.Mute(t.Context(), "a"); err != nil || m.ID != messageID || !reflect.DeepEqual(m.Mute, want) {
+			t.Errorf("got %+v, %v, want %+v", m, err, want)
+		}
+	}
+}
+
+func TestTheConfigIsCheckedAtOnce(t *testing.T) {
+	_, err := New(Config{Consistency: "TWO", Message: MessageClass{User: []string{"x"}, Assistant: []string{"x"}}})
+	for _, part := range []string{"pool", "class of messages", "class of mutes", "role", "consistency"} {
+		if err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("%v does not name the %s", err, part)
+		}
 	}
 }

@@ -13,29 +13,30 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
+	"hearth/client/wire"
 	"hearth/internal/guard"
 	"hearth/pool"
 )
 
 // Page is the newest messages of one role in one chat, newest first.
 type Page struct {
-	Messages []Message
+	Messages []wire.Message
 	Complete bool // reaches back to the first message
 }
 
-// slack is how many rows beyond those wanted are fetched, so that a run of equal timestamps at the edge
+// overfetch is how many rows beyond those wanted are fetched, so that a run of equal timestamps at the edge
 // seldom costs a second round trip.
-const slack = 8
+const overfetch = 8
 
 // Recent returns at least the need newest messages of each role, or all there are, and about want if one answer has room
 // for them: one search for each role, at the same time. The chat is named as [Client.MessageChat] does.
-func (c *Client) Recent(ctx context.Context, chat string, roles []string, need, want int) ([]Page, error) {
+func (c *Client) Recent(ctx context.Context, chat string, roles []wire.Role, need, want int) ([]Page, error) {
 	class, err := c.message.use(ctx)
 	if err != nil {
 		return nil, err
 	}
 	pages, fits := make([]Page, len(roles)), make([]int, len(roles))
-	var millis, seconds atomic.Bool // what there is of the chat's epochs
+	var millis, seconds atomic.Bool // the chat has times in milliseconds, in seconds
 	g, ctx := errgroup.WithContext(ctx)
 	if class.ranges && (class.time == intTime || class.time == numberTime) {
 		g.Go(func() error {
@@ -66,16 +67,16 @@ func (c *Client) Recent(ctx context.Context, chat string, roles []string, need, 
 		return nil, wrongClass("class %s: property %q %v", class.name, c.cfg.Message.CreatedAt, errMixedUnits)
 	}
 	if least := slices.Min(fits); least < need {
-		return nil, tooLarge("num_messages", least, c.grpc.MaxAnswer())
+		return nil, tooLarge("num_messages", least, c.cfg.GRPC.MaxAnswer())
 	}
 	return pages, nil
 }
 
-// hasSeconds says whether messages of the chat count seconds. The server takes them for older than all that count
-// milliseconds, so that no page of the newest may show them.
-func (c *Client) hasSeconds(ctx context.Context, class *class, chat string, roles []string) (bool, error) {
+// hasSeconds says whether messages of the chat have times in seconds. To the server they are older than all in milliseconds, so
+// that pages of the newest messages need not show them.
+func (c *Client) hasSeconds(ctx context.Context, class *classInfo, chat string, roles []wire.Role) (bool, error) {
 	m := c.cfg.Message
-	const some = 10 // with tokenization "word" others may be among them
+	const some = 10 // with tokenization "word" messages of other chats may be among them
 	rows, _, err := c.askUpTo(ctx, class, some, &pb.SearchRequest{
 		Filters: all(
 			class.chatID.filter(m.ChatID, chat), anyOf(m.Role, c.stored(roles...)),
@@ -95,7 +96,7 @@ func than(property string, operator pb.Filters_Operator, kind timeKind, epoch in
 	return f
 }
 
-// tooLarge is an answer for which there is no room. Up to fits of what the field counts there would be.
+// tooLarge is an answer for which there is no room. There is room for fits of what the field counts.
 func tooLarge(field string, fits int, most int64) *Error {
 	detail := "not even one message has room"
 	if fits > 0 {
@@ -112,13 +113,14 @@ func tooLarge(field string, fits int, most int64) *Error {
 // The server sorts by one criterion, so a page may cut messages with equal timestamps anywhere. The last timestamp of a
 // page that is not the last is therefore not counted until the next page has come.
 type scan struct {
-	client     *Client
-	class      *class
-	chat, role string
-	need       int
+	client *Client
+	class  *classInfo
+	chat   string
+	role   wire.Role
+	need   int
 
 	times    times           // of all pages
-	messages []Message       // newest first
+	messages []wire.Message  // newest first
 	bytes    int64           // of messages
 	seen     map[string]bool // their ids: a row written meanwhile moves others to the next page
 	rows     int             // that came, those of other chats included
@@ -132,8 +134,8 @@ type scan struct {
 // newest scans until it has what is needed. Of messages for which one answer has no room it returns none, but how many
 // there would be room for.
 func (s *scan) newest(ctx context.Context, want int) (page Page, fits int, err error) {
-	most := s.client.grpc.MaxAnswer()
-	limit := want + slack
+	most := s.client.cfg.GRPC.MaxAnswer()
+	limit := want + overfetch
 	for {
 		depth := s.client.depth.fit(s.offset + limit)
 		limit = depth - s.offset
@@ -193,7 +195,7 @@ func (s *scan) page(ctx context.Context, limit int) ([]row, error) {
 
 // add takes a page of rows in, and moves on to the next.
 func (s *scan) add(rows []row, limit int) error {
-	messages, err := s.client.messagesOf(&s.times, rows, s.chat, []string{s.role})
+	messages, err := s.client.messagesOf(&s.times, rows, s.chat, []wire.Role{s.role})
 	if err != nil {
 		return err
 	}
@@ -201,7 +203,7 @@ func (s *scan) add(rows []row, limit int) error {
 		if !s.seen[m.ID] {
 			s.seen[m.ID] = true
 			s.messages = append(s.messages, m)
-			s.bytes += m.bytes()
+			s.bytes += bytesOf(m)
 		}
 	}
 	s.rows += len(rows)
@@ -256,7 +258,7 @@ func (s *scan) whole() int {
 }
 
 // cut returns as many of the messages as have room: all that are needed, or none and how many those would be.
-func (s *scan) cut(whole []Message, most int64) (Page, int, error) {
+func (s *scan) cut(whole []wire.Message, most int64) (Page, int, error) {
 	n, uncut := fitting(whole, most)
 	switch {
 	case n < len(whole) && uncut >= s.need:
@@ -268,16 +270,16 @@ func (s *scan) cut(whole []Message, most int64) (Page, int, error) {
 }
 
 // room is how many of the newest messages have room, where not all that are needed have.
-func (s *scan) room(whole []Message, most int64) int {
+func (s *scan) room(whole []wire.Message, most int64) int {
 	_, uncut := fitting(whole, most)
 	return min(uncut, s.need-1)
 }
 
 // fitting returns how many of the newest messages have room, and how many of those are a page: it holds every message from
 // its edge on.
-func fitting(whole []Message, most int64) (n, uncut int) {
-	for bytes := int64(0); n < len(whole) && bytes+whole[n].bytes() <= most; n++ {
-		bytes += whole[n].bytes()
+func fitting(whole []wire.Message, most int64) (n, uncut int) {
+	for bytes := int64(0); n < len(whole) && bytes+bytesOf(whole[n]) <= most; n++ {
+		bytes += bytesOf(whole[n])
 	}
 	uncut = n
 	for uncut > 0 && uncut < len(whole) && whole[uncut-1].CreatedAt.Equal(whole[uncut].CreatedAt) {

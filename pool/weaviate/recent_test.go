@@ -16,6 +16,7 @@ import (
 	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
 	"pgregory.net/rapid"
 
+	"hearth/client/wire"
 	"hearth/internal/testing/weaviatetest"
 	"hearth/pool"
 )
@@ -41,18 +42,18 @@ func newPager(t *testing.T, schema string, maxResults int) *pager {
 }
 
 // newestFirst are the messages of one role in the order in which a page has them, but for those of one time.
-func newestFirst(all []Message, role string) (list []Message) {
+func newestFirst(all []wire.Message, role string) (list []wire.Message) {
 	for _, m := range all {
 		if m.Role == role {
 			list = append(list, m)
 		}
 	}
-	slices.SortStableFunc(list, func(a, b Message) int { return b.CreatedAt.Compare(a.CreatedAt) })
+	slices.SortStableFunc(list, func(a, b wire.Message) int { return b.CreatedAt.Compare(a.CreatedAt) })
 	return list
 }
 
 // check wants a page to be the newest of the messages: all that are needed, none of an edge left out.
-func (p Page) check(t *rapid.T, all []Message, need int) {
+func (p Page) check(t *rapid.T, all []wire.Message, need int) {
 	switch n := len(p.Messages); {
 	case n > len(all):
 		t.Fatalf("%d messages of %d", n, len(all))
@@ -63,9 +64,11 @@ func (p Page) check(t *rapid.T, all []Message, need int) {
 	case n < len(all) && n > 0 && all[n].CreatedAt.Equal(all[n-1].CreatedAt):
 		t.Fatalf("the run of %v is cut after %d messages", all[n].CreatedAt, n)
 	}
-	byID := func(a, b Message) int { return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), strings.Compare(a.ID, b.ID)) }
+	byID := func(a, b wire.Message) int {
+		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), strings.Compare(a.ID, b.ID))
+	}
 	got, want := slices.Clone(p.Messages), slices.Clone(all[:len(p.Messages)])
-	if !slices.IsSortedFunc(got, func(a, b Message) int { return b.CreatedAt.Compare(a.CreatedAt) }) {
+	if !slices.IsSortedFunc(got, func(a, b wire.Message) int { return b.CreatedAt.Compare(a.CreatedAt) }) {
 		t.Fatalf("not newest first: %v", got)
 	}
 	slices.SortFunc(got, byID)
@@ -106,14 +109,14 @@ func TestRecentIsTheNewestMessagesHoweverTheyArePaged(t *testing.T) {
 				p := rapid.SampledFrom(pagers).Draw(t, "class")
 				ties := rapid.Bool().Draw(t, "ties")
 				chat := uuid.NewString()
-				var all []Message
+				var all []wire.Message
 				var list []NewMessage
 				at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 				for range rapid.SampledFrom([]int{0, 1, 3, 9, 20, 55}).Draw(t, "n") {
 					if at = at.Add(time.Millisecond); ties && rapid.IntRange(0, 2).Draw(t, "tie") > 0 {
 						at = at.Add(-time.Millisecond)
 					}
-					m := Message{
+					m := wire.Message{
 						ID: uuid.NewString(), Role: rapid.SampledFrom([]string{"user", "user", "assistant"}).Draw(t, "role"),
 						Content: strings.Repeat("x", rapid.SampledFrom([]int{1, 1, 100, 700, 2_600}).Draw(t, "size")), CreatedAt: at,
 					}

@@ -15,16 +15,17 @@ import (
 	"github.com/google/uuid"
 	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
 
+	"hearth/client/wire"
 	"hearth/internal/testing/weaviatetest"
 	"hearth/pool"
 )
 
 func TestTheModeThatAutoTakes(t *testing.T) {
-	several := &class{ambiguous: "several vectors", vectorizer: true}
-	made, plain := &class{vectorizer: true}, &class{}
+	several := &classInfo{ambiguous: "several vectors", vectorizer: true}
+	made, plain := &classInfo{vectorizer: true}, &classInfo{}
 	vector := []float32{1}
 	for _, c := range []struct {
-		class  *class
+		class  *classInfo
 		vector []float32
 		text   string
 		broken bool // the vectorizer could not be used
@@ -54,20 +55,35 @@ func TestTheModeThatAutoTakes(t *testing.T) {
 }
 
 func TestSearchesThatAClassCannotDo(t *testing.T) {
-	own, noWords := &class{name: "M", searchable: true, vectorizer: true}, &class{name: "M", vectorizer: true}
-	several := &class{name: "M", searchable: true, ambiguous: "class M has several vectors", vectorizer: true}
-	noVectors, hidden := &class{name: "M", searchable: true}, &class{name: "M", searchable: true, hidden: true}
+	own, noWords := &classInfo{name: "M", searchable: true, vectorizer: true}, &classInfo{name: "M", vectorizer: true}
+	several := &classInfo{name: "M", searchable: true, ambiguous: "class M has several vectors", vectorizer: true}
+	noVectors, hidden := &classInfo{name: "M", searchable: true}, &classInfo{name: "M", searchable: true, hidden: true}
 	const words, vectorizer = `class M: property "content" is not searchable by bm25 (indexSearchable is false)`, "class M has no vectorizer: near_text needs one"
 	for _, c := range []struct {
-		class *class
+		class *classInfo
 		mode  Mode
 		want  string
 	}{
-		{own, BM25, ""}, {own, NearText, ""}, {own, NearVector, ""}, {own, Hybrid, ""},
-		{noWords, BM25, words}, {noWords, NearText, ""}, {noWords, NearVector, ""}, {noWords, Hybrid, words},
-		{several, BM25, ""}, {several, NearText, several.ambiguous}, {several, NearVector, several.ambiguous}, {several, Hybrid, several.ambiguous},
-		{noVectors, BM25, ""}, {noVectors, NearText, vectorizer}, {noVectors, NearVector, ""}, {noVectors, Hybrid, ""},
-		{hidden, BM25, ""}, {hidden, NearText, ""}, {hidden, NearVector, ""}, {hidden, Hybrid, ""},
+		{own, BM25, ""},
+		{own, NearText, ""},
+		{own, NearVector, ""},
+		{own, Hybrid, ""},
+		{noWords, BM25, words},
+		{noWords, NearText, ""},
+		{noWords, NearVector, ""},
+		{noWords, Hybrid, words},
+		{several, BM25, ""},
+		{several, NearText, several.ambiguous},
+		{several, NearVector, several.ambiguous},
+		{several, Hybrid, several.ambiguous},
+		{noVectors, BM25, ""},
+		{noVectors, NearText, vectorizer},
+		{noVectors, NearVector, ""},
+		{noVectors, Hybrid, ""},
+		{hidden, BM25, ""},
+		{hidden, NearText, ""},
+		{hidden, NearVector, ""},
+		{hidden, Hybrid, ""},
 	} {
 		err := Query{Mode: c.mode}.possible(c.class, "content")
 		e, ok := errors.AsType[*Error](err)
@@ -206,7 +222,7 @@ func TestHowManyRelevantMessagesHaveRoomIsSaid(t *testing.T) {
 		chat := uuid.NewString()
 		var list []NewMessage
 		for range 30 {
-			list = append(list, NewMessage{Message: Message{ID: uuid.NewString(), Role: "user", CreatedAt: time.Unix(1790000000, 0), Content: "ferry " + strings.Repeat("x", size)}})
+			list = append(list, NewMessage{Message: wire.Message{ID: uuid.NewString(), Role: "user", CreatedAt: time.Unix(1790000000, 0), Content: "ferry " + strings.Repeat("x", size)}})
 		}
 		outcomes, err := writer.Append(t.Context(), chat, list)
 		if err = join(outcomes, err); err != nil {
@@ -256,7 +272,7 @@ func TestAFailureWhileFindingOutWhatHasRoomIsTold(t *testing.T) {
 	c := clientWith(t, server, testConfig(), pool.NewAnswers(10_000, 40_000), -1)
 	list := []NewMessage{}
 	for range 10 {
-		list = append(list, NewMessage{Message: Message{ID: uuid.NewString(), Role: "user", CreatedAt: time.Unix(1790000000, 0), Content: "ferry " + strings.Repeat("x", 3_000)}})
+		list = append(list, NewMessage{Message: wire.Message{ID: uuid.NewString(), Role: "user", CreatedAt: time.Unix(1790000000, 0), Content: "ferry " + strings.Repeat("x", 3_000)}})
 	}
 	if outcomes, err := clientOf(t, server, testConfig()).Append(t.Context(), "a", list); join(outcomes, err) != nil {
 		t.Fatal(join(outcomes, err))
@@ -286,7 +302,7 @@ func TestTheVectorizerIsTriedAgainAfterAWhile(t *testing.T) {
 			if !f.active() {
 				t.Error("forgotten too soon")
 			}
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			if f.active() {
 				t.Error("not forgotten")
 			}

@@ -10,6 +10,8 @@ import (
 
 	"connectrpc.com/connect"
 	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
+
+	"hearth/client/wire"
 )
 
 func TestTheChatOfARow(t *testing.T) {
@@ -112,7 +114,7 @@ func TestRowsOfOtherChatsAndRolesAreLeftOutAndOnceToldOf(t *testing.T) {
 
 func TestHowManyBytesAMessageTakes(t *testing.T) {
 	for content, want := range map[string]int64{"": 100, "abc": 103, `"\`: 104, " \x1f\x00": 113, "é": 102} {
-		if got := (Message{ID: "id", Role: "r1", Content: content}).bytes(); got != want {
+		if got := bytesOf(wire.Message{ID: "id", Role: "r1", Content: content}); got != want {
 			t.Errorf("%q: %d bytes, want %d", content, got, want)
 		}
 	}

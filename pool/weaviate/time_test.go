@@ -30,7 +30,7 @@ func valueOf(stored any, kind timeKind) *pb.Value {
 }
 
 func timesOf(kind timeKind) *times {
-	return &times{class: &class{name: "Message", time: kind}, property: "at"}
+	return &times{class: &classInfo{name: "Message", time: kind}, property: "at"}
 }
 
 func (t *times) of(v *pb.Value) (time.Time, error) {
@@ -200,7 +200,7 @@ func TestTheTimeOfStoringIsReadInUTC(t *testing.T) {
 	r := row{rowOf(nil)}
 	r.Metadata.CreationTimeUnix = 1790000000123
 	at, err := timesOf(creationTime).read(r)
-	if want := time.UnixMilli(1790000000123).UTC(); err != nil || at != want { //nolint:staticcheck // its zone counts
+	if want := time.UnixMilli(1790000000123).UTC(); err != nil || at != want {
 		t.Errorf("got %v, %v", at, err)
 	}
 }

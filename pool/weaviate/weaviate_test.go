@@ -22,6 +22,7 @@ import (
 	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
 	"go.uber.org/goleak"
 
+	"hearth/client/wire"
 	"hearth/internal/testing/testnet"
 	"hearth/internal/testing/weaviatetest"
 	"hearth/pool"
@@ -87,7 +88,17 @@ func clientWith(t *testing.T, h http.Handler, cfg Config, answers *pool.Answers,
 		t.Cleanup(p.Close)
 		pools[i] = p
 	}
-	return New(pools[0], pools[1], cfg)
+	return newClient(pools[0], pools[1], cfg)
+}
+
+// newClient makes a client of a config that is right.
+func newClient(rest, grpc *pool.Pool, cfg Config) *Client {
+	cfg.REST, cfg.GRPC = rest, grpc
+	c, err := New(cfg)
+	if err != nil {
+		panic(err)
+	}
+	return c
 }
 
 // fake is a Weaviate of which a test writes the answers.
@@ -129,7 +140,7 @@ func (x *tester) write(chat, role string, n int, step time.Duration) {
 	x.Helper()
 	var list []NewMessage
 	for i := range n {
-		list = append(list, NewMessage{Message: Message{
+		list = append(list, NewMessage{Message: wire.Message{
 			ID: uuid.NewString(), Role: role, Content: fmt.Sprintf("%s %d", chat, i), CreatedAt: x.at.Add(time.Duration(i) * step),
 		}})
 	}
@@ -230,19 +241,19 @@ func TestVerdictsStandInTheirPlaces(t *testing.T) {
 		return nil
 	})
 	outcomes, err := x.Append(t.Context(), "a", []NewMessage{
-		{Message: Message{ID: uuid.NewString(), Role: "user", Content: "good"}},
-		{Message: Message{ID: uuid.NewString(), Role: "user", Content: "bad"}},
+		{Message: wire.Message{ID: uuid.NewString(), Role: "user", Content: "good"}},
+		{Message: wire.Message{ID: uuid.NewString(), Role: "user", Content: "bad"}},
 	})
 	if err != nil || outcomes[0].Err != nil {
 		t.Fatal(outcomes, err)
 	}
-	if e, ok := errors.AsType[*Error](outcomes[1].Err); !ok || !strings.Contains(e.Message, "not this one") || Unknown(e) {
+	if e, ok := errors.AsType[*Error](outcomes[1].Err); !ok || !strings.Contains(e.Message, "not this one") || errors.Is(e, pool.ErrUnknownOutcome) {
 		t.Errorf("got %v", outcomes[1].Err)
 	}
 }
 
 func TestAWriteWithoutAnAnswerIsUnknown(t *testing.T) {
-	message := []NewMessage{{Message: Message{ID: uuid.NewString(), Role: "user"}}}
+	message := []NewMessage{{Message: wire.Message{ID: uuid.NewString(), Role: "user"}}}
 	for name, c := range map[string]struct {
 		answer  http.HandlerFunc
 		unknown bool
@@ -258,8 +269,8 @@ func TestAWriteWithoutAnAnswerIsUnknown(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			outcomes, err := clientOf(t, fake{schema: ownSchema + "}", rest: c.answer}, testConfig()).Append(t.Context(), "a", message)
-			if err = join(outcomes, err); err == nil || Unknown(err) != c.unknown {
-				t.Errorf("got %v, unknown %t, want %t", err, Unknown(err), c.unknown)
+			if err = join(outcomes, err); err == nil || errors.Is(err, pool.ErrUnknownOutcome) != c.unknown {
+				t.Errorf("got %v, unknown %t, want %t", err, errors.Is(err, pool.ErrUnknownOutcome), c.unknown)
 			}
 		})
 	}
@@ -275,8 +286,8 @@ func TestARefusalOfAnObjectAfterAnotherTryIsUnknown(t *testing.T) {
 			}
 			_, _ = io.WriteString(w, `[{"id":"6f9619ff-8b86-4d01-b42d-00cf4fc964ff","result":{"errors":{"error":[{"message":"the disk is read-only"}]}}}]`)
 		}}, testConfig(), nil, 1)
-		outcomes, err := c.Append(t.Context(), "a", []NewMessage{{Message: Message{ID: "6f9619ff-8b86-4d01-b42d-00cf4fc964ff", Role: "user"}}})
-		if err != nil || Unknown(outcomes[0].Err) != unknown || outcomes[0].Err == nil || asked != tries {
+		outcomes, err := c.Append(t.Context(), "a", []NewMessage{{Message: wire.Message{ID: "6f9619ff-8b86-4d01-b42d-00cf4fc964ff", Role: "user"}}})
+		if err != nil || errors.Is(outcomes[0].Err, pool.ErrUnknownOutcome) != unknown || outcomes[0].Err == nil || asked != tries {
 			t.Errorf("after %d tries: %+v, %v", asked, outcomes, err)
 		}
 	}
@@ -288,8 +299,8 @@ func TestNoServerIsNoUnknownOutcome(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	_, err = New(p, p, testConfig()).Append(t.Context(), "a", []NewMessage{{}})
-	if e, ok := errors.AsType[*pool.Error](err); !ok || e.Sent || Unknown(err) {
+	_, err = newClient(p, p, testConfig()).Append(t.Context(), "a", []NewMessage{{}})
+	if e, ok := errors.AsType[*pool.Error](err); !ok || e.Sent || errors.Is(err, pool.ErrUnknownOutcome) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -424,7 +435,7 @@ func TestNoSecretIsRepeated(t *testing.T) {
 		_, _ = io.WriteString(w, `[{"id":"i","result":{"status":"FAILED","errors":{"error":[{"message":"`+told+`"}]}}}]`)
 	}}, cfg)
 	_, read := c.Recent(t.Context(), "a", []string{"user"}, 5, 5)
-	outcomes, err := c.Append(t.Context(), "a", []NewMessage{{Message: Message{ID: "i", Role: "user"}}})
+	outcomes, err := c.Append(t.Context(), "a", []NewMessage{{Message: wire.Message{ID: "i", Role: "user"}}})
 	for _, err := range []error{read, join(outcomes, err)} {
 		if err == nil || !strings.Contains(err.Error(), "refused: …, …") || strings.Contains(err.Error(), "key-of-") {
 			t.Errorf("got %v", err)
@@ -522,7 +533,7 @@ func TestTenantsVectorsAndConsistencyAreAskedForWhereTheyExist(t *testing.T) {
 		h.GetTargets().GetTargetVectors()[0] != "named" || string(h.GetVectorBytes()) != "\x00\x00\x80\x3f" || h.GetAlpha() != 0.75 {
 		t.Errorf("asked %v", asked)
 	}
-	if _, err := c.Append(t.Context(), "a", []NewMessage{{Message: Message{ID: "i", Role: "user"}, Vector: []float32{1}}}); err != nil {
+	if _, err := c.Append(t.Context(), "a", []NewMessage{{Message: wire.Message{ID: "i", Role: "user"}, Vector: []float32{1}}}); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(body, `"vectors":{"named":[1]}`) || !strings.Contains(body, `"tenant":"acme"`) || query != "consistency_level=QUORUM" {
@@ -541,7 +552,7 @@ func TestEachClassMayLagByItself(t *testing.T) {
 	if !c.MayLag() || !c.MuteMayLag() {
 		t.Error("nothing is known, but not to lag")
 	}
-	if err := c.Learn(t.Context()); err != nil || c.MayLag() || !c.MuteMayLag() {
+	if err := c.LoadClasses(t.Context()); err != nil || c.MayLag() || !c.MuteMayLag() {
 		t.Errorf("messages may lag: %t, mutes: %t, %v", c.MayLag(), c.MuteMayLag(), err)
 	}
 }
@@ -549,19 +560,19 @@ func TestEachClassMayLagByItself(t *testing.T) {
 func TestLearningWhereThereIsLittleToLearn(t *testing.T) {
 	s := weaviatetest.New()
 	s.MustAddClass(ownSchema + "}")
-	if err := clientOf(t, s, testConfig()).Learn(t.Context()); err != nil {
+	if err := clientOf(t, s, testConfig()).LoadClasses(t.Context()); err != nil {
 		t.Errorf("without a class of mutes, which a handler may not need: %v", err)
 	}
 	s = weaviatetest.New()
 	s.MustAddClass(`{"class":"Message","properties":[]}`)
-	if err := clientOf(t, s, testConfig()).Learn(t.Context()); err == nil || !strings.Contains(err.Error(), `no property "chat_id"`) {
+	if err := clientOf(t, s, testConfig()).LoadClasses(t.Context()); err == nil || !strings.Contains(err.Error(), `no property "chat_id"`) {
 		t.Errorf("a class that cannot be served: %v", err)
 	}
 	var log bytes.Buffer
 	cfg := testConfig()
 	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	hidden := clientOf(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }), cfg)
-	if err := hidden.Learn(t.Context()); err != nil || strings.Count(log.String(), "\n") != 2 { // one for each class
+	if err := hidden.LoadClasses(t.Context()); err != nil || strings.Count(log.String(), "\n") != 2 { // one for each class
 		t.Errorf("where the schema is hidden: %v, logged %q", err, log.String())
 	}
 }
@@ -570,11 +581,11 @@ func TestWhereAReplicaMayHaveItTheOutcomeIsUnknown(t *testing.T) {
 	c := clientOf(t, fake{schema: ownSchema + `,"replicationConfig":{"factor":3}}`, rest: func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `[{"id":"i","result":{"status":"FAILED","errors":{"error":[{"message":"cannot reach enough replicas"}]}}}]`)
 	}}, testConfig()) // without a consistency level
-	if err := c.Learn(t.Context()); err != nil {
+	if err := c.LoadClasses(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	outcomes, err := c.Append(t.Context(), "a", []NewMessage{{Message: Message{ID: "i", Role: "user"}}})
-	if err != nil || !Unknown(outcomes[0].Err) {
+	outcomes, err := c.Append(t.Context(), "a", []NewMessage{{Message: wire.Message{ID: "i", Role: "user"}}})
+	if err != nil || !errors.Is(outcomes[0].Err, pool.ErrUnknownOutcome) {
 		t.Errorf("the outcome is %v, %v", outcomes, err)
 	}
 }
@@ -590,7 +601,7 @@ func TestASearchWithoutAnAnswerIsTheTransportsFailure(t *testing.T) {
 	}
 	t.Cleanup(nobody.Close)
 	tooLarge := clientWith(t, large, testConfig(), pool.NewAnswers(5_000, 10_000), -1)
-	for cause, c := range map[error]*Client{pool.ErrTooLarge: tooLarge, syscall.ECONNREFUSED: New(tooLarge.rest, nobody, testConfig())} {
+	for cause, c := range map[error]*Client{pool.ErrTooLarge: tooLarge, syscall.ECONNREFUSED: newClient(tooLarge.cfg.REST, nobody, testConfig())} {
 		_, err := c.Mute(t.Context(), "a")
 		if _, ok := errors.AsType[*pool.Error](err); !ok || !errors.Is(err, cause) {
 			t.Errorf("got %v, want %v", err, cause)

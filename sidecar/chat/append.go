@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"hearth/client/wire"
-	"hearth/pool/weaviate"
+	"hearth/pool"
 )
 
 // Draft is a write of messages as a caller asks for it.
@@ -42,7 +42,7 @@ func (s *Service) Append(ctx context.Context, spelled string, draft Draft) (ids 
 	defer w.End()
 	written, err := s.cfg.Weaviate.Append(ctx, chat, messages)
 	if err != nil {
-		if !weaviate.Unknown(err) {
+		if !errors.Is(err, pool.ErrUnknownOutcome) {
 			return nil, err
 		}
 		unknown := w.Unknown(ctx)
@@ -57,7 +57,7 @@ func (s *Service) Append(ctx context.Context, spelled string, draft Draft) (ids 
 		result.Items[i] = Item{m.ID, written[i].Err}
 		if written[i].Err == nil {
 			m.CreatedAt = written[i].CreatedAt
-			stored = append(stored, wire.Message(m.Message))
+			stored = append(stored, m.Message)
 			ids = append(ids, m.ID)
 		}
 	}

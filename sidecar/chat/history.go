@@ -32,16 +32,12 @@ func (s *Service) History(ctx context.Context, spelled string, v cache.View, d c
 }
 
 func (s *Service) loadHistory(ctx context.Context, chat string, need, want int) (cache.Loaded, error) {
-	pages, err := s.cfg.Weaviate.Recent(ctx, chat, []string{"user", "assistant"}, need, want)
+	pages, err := s.cfg.Weaviate.Recent(ctx, chat, []wire.Role{wire.RoleUser, wire.RoleAssistant}, need, want)
 	if err != nil {
 		return cache.Loaded{}, err
 	}
 	page := func(p weaviate.Page) cache.Page {
-		out := cache.Page{Complete: p.Complete, Messages: make([]wire.Message, len(p.Messages))}
-		for i, m := range p.Messages {
-			out.Messages[i] = wire.Message(m)
-		}
-		return out
+		return cache.Page{Complete: p.Complete, Messages: slices.Clone(p.Messages)} // without the room for messages that were left out
 	}
 	return cache.Loaded{User: page(pages[0]), Assistant: page(pages[1]), MayLag: s.cfg.Weaviate.MayLag()}, nil
 }

@@ -7,7 +7,7 @@ import (
 
 	"hearth/cache"
 	"hearth/client/wire"
-	"hearth/pool/weaviate"
+	"hearth/pool"
 )
 
 // Mute says whether the bot is muted in a chat now. The reply's body is a [wire.Mute].
@@ -31,7 +31,7 @@ func (s *Service) mute(ctx context.Context, spelled string, d cache.Directives) 
 	m, origin, err := s.cfg.Cache.Mute(ctx, chat, s.cfg.Policies[cache.Mute], d, func(ctx context.Context) (cache.LoadedMute, error) {
 		m, err := s.cfg.Weaviate.Mute(ctx, chat)
 		return cache.LoadedMute{
-			Mute: wire.Mute{Muted: m.Muted, Until: timeOrNil(m.Until)}, Updated: m.Updated, MayLag: s.cfg.Weaviate.MuteMayLag(),
+			Mute: m.Mute, Updated: m.Updated, MayLag: s.cfg.Weaviate.MuteMayLag(),
 		}, err
 	})
 	return muteNow(m), origin, err
@@ -45,22 +45,14 @@ func muteNow(m wire.Mute) wire.Mute {
 	return m
 }
 
-func timeOrNil(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
-}
-
 // SetMute writes a chat's mute, and returns what it means now. A write waits until the one before it of the same chat has ended.
 //
 // Errors: [ErrNoMuteEnd]; a [*RepeatableError], as setting it again is the same; and those of [weaviate.Client.SetMute].
 func (s *Service) SetMute(ctx context.Context, spelled string, want wire.Mute) (wire.Mute, error) {
-	var until time.Time
-	if want.Until != nil {
-		until = *want.Until
+	m := want
+	if m.Until != nil && m.Until.IsZero() {
+		m.Until = nil
 	}
-	m := wire.Mute{Muted: want.Muted, Until: timeOrNil(until)}
 	if s.cfg.Weaviate != nil && !s.cfg.Weaviate.TakesUntil() && m.Until != nil {
 		return wire.Mute{}, ErrNoMuteEnd
 	}
@@ -73,9 +65,9 @@ func (s *Service) SetMute(ctx context.Context, spelled string, want wire.Mute) (
 		return wire.Mute{}, err
 	}
 	defer w.End()
-	err = s.cfg.Weaviate.SetMute(ctx, chat, m.Muted, until, objectID("mute", chat))
+	err = s.cfg.Weaviate.SetMute(ctx, chat, m, objectID("mute", chat))
 	if err != nil {
-		if weaviate.Unknown(err) {
+		if errors.Is(err, pool.ErrUnknownOutcome) {
 			err = &RepeatableError{err}
 		}
 		return muteNow(m), errors.Join(err, w.Unknown(ctx)) // whatever the failure, the mute is loaded again

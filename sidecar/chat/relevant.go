@@ -26,11 +26,7 @@ func (s *Service) Relevant(ctx context.Context, q weaviate.Query, d cache.Direct
 		if err != nil {
 			return nil, err
 		}
-		list := make([]wire.ScoredMessage, len(found))
-		for i, f := range found {
-			list[i] = wire.ScoredMessage{Message: wire.Message(f.Message), Score: f.Score}
-		}
-		return Encode(wire.Relevant{Mode: string(mode), RelevantMessages: list})
+		return Encode(wire.Relevant{Mode: string(mode), RelevantMessages: found})
 	})
 }
 

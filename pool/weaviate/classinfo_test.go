@@ -10,14 +10,14 @@ import (
 )
 
 // classOf reads a schema as that of the class of messages, or of mutes.
-func classOf(t *testing.T, cfg Config, schema string, mutes bool) *class {
+func classOf(t *testing.T, cfg Config, schema string, mutes bool) *classInfo {
 	t.Helper()
 	var parsed models.Class
 	if err := json.Unmarshal([]byte(schema), &parsed); err != nil {
 		t.Fatal(err)
 	}
 	c := &Client{cfg: cfg}
-	c.message, c.mute = newClassLearner(c, cfg.Message.Class, c.messageClass), newClassLearner(c, cfg.Mute.Class, c.muteClass)
+	c.message, c.mute = newClassLoader(c, cfg.Message.Class, c.messageClass), newClassLoader(c, cfg.Mute.Class, c.muteClass)
 	if mutes {
 		return c.muteClass(&parsed)
 	}
@@ -78,37 +78,37 @@ func TestPropertiesThatCannotBeServed(t *testing.T) {
 }
 
 func TestWhatIsLearnedOfTheClassOfMessages(t *testing.T) {
-	with := func(change func(*class)) *class {
-		k := &class{name: "Message", time: dateTime, ranges: true, searchable: true}
+	with := func(change func(*classInfo)) *classInfo {
+		k := &classInfo{name: "Message", time: dateTime, ranges: true, searchable: true}
 		change(k)
 		return k
 	}
-	plain := with(func(*class) {})
+	plain := with(func(*classInfo) {})
 	byCreation, tenant := testConfig(), testConfig()
 	byCreation.Message.CreatedAt, tenant.Tenant = CreationTime, "acme"
 	extra := func(more string) string { return strings.TrimSuffix(withProperty("", ""), "}") + "," + more + "}" }
 	for name, c := range map[string]struct {
 		cfg    Config
 		schema string
-		want   *class
+		want   *classInfo
 	}{
 		"our own":                    {testConfig(), withProperty("", ""), plain},
-		"uuids":                      {testConfig(), withProperty("chat_id", `{"name":"chat_id","dataType":["uuid"]}`), with(func(k *class) { k.chatID = uuidID })},
-		"ints":                       {testConfig(), withProperty("chat_id", `{"name":"chat_id","dataType":["int"]}`), with(func(k *class) { k.chatID = intID })},
-		"words":                      {testConfig(), withProperty("chat_id", `{"name":"chat_id","dataType":["text"],"tokenization":"word"}`), with(func(k *class) { k.mixing = "word" })},
+		"uuids":                      {testConfig(), withProperty("chat_id", `{"name":"chat_id","dataType":["uuid"]}`), with(func(k *classInfo) { k.chatID = uuidID })},
+		"ints":                       {testConfig(), withProperty("chat_id", `{"name":"chat_id","dataType":["int"]}`), with(func(k *classInfo) { k.chatID = intID })},
+		"words":                      {testConfig(), withProperty("chat_id", `{"name":"chat_id","dataType":["text"],"tokenization":"word"}`), with(func(k *classInfo) { k.mixing = "word" })},
 		"texts searchable alone":     {testConfig(), withProperty("chat_id", `{"name":"chat_id","dataType":["text"],"tokenization":"field","indexFilterable":false}`), plain},
 		"texts filterable alone":     {testConfig(), withProperty("role", `{"name":"role","dataType":["text"],"indexSearchable":false,"indexFilterable":true}`), plain},
-		"ints for time":              {testConfig(), withProperty("created_at", `{"name":"created_at","dataType":["int"]}`), with(func(k *class) { k.time = intTime })},
-		"numbers for time":           {testConfig(), withProperty("created_at", `{"name":"created_at","dataType":["number"]}`), with(func(k *class) { k.time = numberTime })},
-		"texts for time":             {testConfig(), withProperty("created_at", `{"name":"created_at","dataType":["text"]}`), with(func(k *class) { k.time, k.ranges = textTime, false })},
-		"times without an index":     {testConfig(), withProperty("created_at", `{"name":"created_at","dataType":["date"],"indexFilterable":false}`), with(func(k *class) { k.ranges = false })},
-		"times of storing":           {byCreation, withProperty("created_at", ""), with(func(k *class) { k.time, k.ranges = creationTime, false })},
-		"content not searchable":     {testConfig(), withProperty("content", `{"name":"content","dataType":["text"],"indexSearchable":false}`), with(func(k *class) { k.searchable = false })},
+		"ints for time":              {testConfig(), withProperty("created_at", `{"name":"created_at","dataType":["int"]}`), with(func(k *classInfo) { k.time = intTime })},
+		"numbers for time":           {testConfig(), withProperty("created_at", `{"name":"created_at","dataType":["number"]}`), with(func(k *classInfo) { k.time = numberTime })},
+		"texts for time":             {testConfig(), withProperty("created_at", `{"name":"created_at","dataType":["text"]}`), with(func(k *classInfo) { k.time, k.ranges = textTime, false })},
+		"times without an index":     {testConfig(), withProperty("created_at", `{"name":"created_at","dataType":["date"],"indexFilterable":false}`), with(func(k *classInfo) { k.ranges = false })},
+		"times of storing":           {byCreation, withProperty("created_at", ""), with(func(k *classInfo) { k.time, k.ranges = creationTime, false })},
+		"content not searchable":     {testConfig(), withProperty("content", `{"name":"content","dataType":["text"],"indexSearchable":false}`), with(func(k *classInfo) { k.searchable = false })},
 		"content searchable":         {testConfig(), withProperty("content", `{"name":"content","dataType":["text"],"indexSearchable":true,"indexFilterable":false}`), plain},
-		"replicas":                   {testConfig(), extra(`"replicationConfig":{"factor":3}`), with(func(k *class) { k.replicas = 3 })},
-		"one replica":                {testConfig(), extra(`"replicationConfig":{"factor":1}`), with(func(k *class) { k.replicas = 1 })},
-		"tenants":                    {tenant, extra(`"multiTenancyConfig":{"enabled":true}`), with(func(k *class) { k.tenants = true })},
-		"tenants that are made":      {tenant, extra(`"multiTenancyConfig":{"enabled":true,"autoTenantCreation":true}`), with(func(k *class) { k.tenants, k.makesTenants = true, true })},
+		"replicas":                   {testConfig(), extra(`"replicationConfig":{"factor":3}`), with(func(k *classInfo) { k.replicas = 3 })},
+		"one replica":                {testConfig(), extra(`"replicationConfig":{"factor":1}`), with(func(k *classInfo) { k.replicas = 1 })},
+		"tenants":                    {tenant, extra(`"multiTenancyConfig":{"enabled":true}`), with(func(k *classInfo) { k.tenants = true })},
+		"tenants that are made":      {tenant, extra(`"multiTenancyConfig":{"enabled":true,"autoTenantCreation":true}`), with(func(k *classInfo) { k.tenants, k.makesTenants = true, true })},
 		"tenants that are not there": {tenant, extra(`"multiTenancyConfig":{"enabled":false,"autoTenantCreation":true}`), plain},
 		"a tenant of another class":  {tenant, withProperty("", ""), plain},
 	} {
@@ -141,10 +141,10 @@ func TestAClassThatIsNotShownIsTakenForOneOfOurs(t *testing.T) {
 	if k = c.messageClass(nil); k.time != creationTime || k.ranges || k.tenants {
 		t.Errorf("messages by the time of storing: %+v", k)
 	}
-	if c.consistency(k) != "" || c.consistency(&class{replicas: 1}) != "" || c.consistency(&class{replicas: 2}) != "ALL" {
+	if c.consistency(k) != "" || c.consistency(&classInfo{replicas: 1}) != "" || c.consistency(&classInfo{replicas: 2}) != "ALL" {
 		t.Error("a consistency level is for replicas")
 	}
-	if !(*class)(nil).mayLag() {
+	if !(*classInfo)(nil).mayLag() {
 		t.Error("what is not known may lag")
 	}
 }
@@ -242,11 +242,11 @@ func TestFiltersOfChats(t *testing.T) {
 		t.Errorf("two: %v", f)
 	}
 	c := &Client{cfg: testConfig()}
-	c.message = newClassLearner(c, "Message", c.messageClass)
+	c.message = newClassLoader(c, "Message", c.messageClass)
 	if got := c.KnownMessageChat("007"); got != "007" {
 		t.Errorf("before the class is known 007 is %s", got)
 	}
-	c.message.known = &class{chatID: intID}
+	c.message.known = &classInfo{chatID: intID}
 	if got := c.KnownMessageChat("007"); got != "7" {
 		t.Errorf("007 is %s", got)
 	}

@@ -16,70 +16,81 @@ import (
 	"hearth/pool"
 )
 
-// classLearner learns what the schema says of one class, once. Callers at the same time share one request; one that
-// gives up leaves nothing behind, and the others theirs.
-type classLearner struct {
+// classLoader loads what the schema says of one class, once. Callers at the same time share one request, which goes on when
+// a caller leaves; [Client.Close] waits for it.
+//
+// Its mutex guards the fields below it. A request runs without it, and takes it at the end to keep what it brought.
+type classLoader struct {
 	client *Client
 	name   string // as configured: it may be an alias
-	read   func(*models.Class) *class
+	read   func(*models.Class) *classInfo
 
-	mu       sync.Mutex
-	known    *class    // guarded by mu; nil: nothing is known
-	until    time.Time // guarded by mu; when a class that is not settled is asked for again
-	asked    int       // guarded by mu; times in a row that it was not settled
-	underWay *lesson   // guarded by mu; nil: nobody asks
+	mu        sync.Mutex
+	known     *classInfo // nil: nothing is known
+	until     time.Time  // when a class that is not settled is asked for again
+	unsettled int        // times in a row that it was not settled
+	running   *load      // nil: no request is under way
 }
 
-// lesson is one request for the schema.
-type lesson struct {
+// load is one request for the schema.
+type load struct {
 	done  chan struct{} // closed once class and err are set
-	class *class
+	class *classInfo
 	err   error
 }
 
 // A class that is not settled is asked for again after a while, which doubles from the least to the most.
 const leastUnsettled, mostUnsettled = time.Second, time.Minute
 
-// settled says that what is known of a class holds. A role may come to show a hidden one, and its owner may mend a fault:
-// the first message that others write may add the property that is missing.
-func (c *class) settled() bool { return !c.hidden && c.fault == nil }
+// settled says that what is known of a class holds. It does not where the schema was not shown, as the user may be given the
+// right to see it, nor where the class has a fault: the next message that another program writes may add the property that
+// is missing.
+func (c *classInfo) settled() bool { return !c.hidden && c.fault == nil }
 
-func newClassLearner(c *Client, name string, read func(*models.Class) *class) *classLearner {
-	return &classLearner{client: c, name: name, read: read}
+func newClassLoader(c *Client, name string, read func(*models.Class) *classInfo) *classLoader {
+	return &classLoader{client: c, name: name, read: read}
 }
 
-// learn returns what is known of the class, and asks if nothing is. A class that cannot be served right is a *class too:
+// load returns what is known of the class, and asks if nothing is. A class that cannot be served right is a *classInfo too:
 // its fault says why.
-func (l *classLearner) learn(ctx context.Context) (*class, error) {
+func (l *classLoader) load(ctx context.Context) (*classInfo, error) {
+	known, running := l.knownOrRunning(ctx)
+	if known != nil {
+		return known, nil
+	}
+	select {
+	case <-running.done:
+		return running.class, running.err
+	case <-ctx.Done():
+		return nil, &pool.Error{Upstream: l.client.cfg.REST.Name(), Err: context.Cause(ctx)}
+	}
+}
+
+// knownOrRunning returns what is known of the class; if nothing is, the request that is under way. It starts one if there is
+// none: with the values of ctx, but not its end. The pool's timeout ends it.
+func (l *classLoader) knownOrRunning(ctx context.Context) (*classInfo, *load) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.known != nil && (l.known.settled() || time.Now().Before(l.until)) {
-		defer l.mu.Unlock()
 		return l.known, nil
 	}
-	if l.underWay == nil {
-		l.underWay = &lesson{done: make(chan struct{})}
-		into := l.underWay
-		l.client.lessons.Go(func() { l.ask(context.WithoutCancel(ctx), into) }) // the pool ends it in time
+	if l.running == nil {
+		started := &load{done: make(chan struct{})}
+		l.running = started
+		l.client.loads.Go(func() { l.run(context.WithoutCancel(ctx), started) })
 	}
-	lesson := l.underWay
-	l.mu.Unlock()
-	select {
-	case <-lesson.done:
-		return lesson.class, lesson.err
-	case <-ctx.Done():
-		return nil, &pool.Error{Upstream: l.client.rest.Name(), Err: context.Cause(ctx)}
-	}
+	return nil, l.running
 }
 
 // peek returns what is known of the class; nil: nothing.
-func (l *classLearner) peek() *class {
+func (l *classLoader) peek() *classInfo {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.known
 }
 
 // forget drops what was known of a class that is gone.
-func (l *classLearner) forget(gone *class) {
+func (l *classLoader) forget(gone *classInfo) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.known == gone {
@@ -87,8 +98,10 @@ func (l *classLearner) forget(gone *class) {
 	}
 }
 
-func (l *classLearner) ask(ctx context.Context, into *lesson) {
-	into.class, into.err = guard.Get(func() (*class, error) {
+// run asks for the schema and keeps the answer.
+func (l *classLoader) run(ctx context.Context, r *load) {
+	defer close(r.done)
+	r.class, r.err = guard.Get(func() (*classInfo, error) {
 		schema, err := l.client.schemaOf(ctx, l.name)
 		if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusForbidden {
 			l.client.cfg.Logger.Warn("weaviate does not show a class: it is taken for one that hearth schema makes", "class", l.name, "error", err)
@@ -99,22 +112,26 @@ func (l *classLearner) ask(ctx context.Context, into *lesson) {
 		}
 		return l.read(schema), nil
 	})
+	l.keep(r)
+}
+
+// keep takes in what a request has brought. Where it has brought no answer, what was known holds.
+func (l *classLoader) keep(r *load) {
 	l.mu.Lock()
-	l.underWay = nil
-	if l.known != nil && into.err != nil && !refusal(into.err) { // there was no answer: what was known holds
-		into.class, into.err = l.known, nil
+	defer l.mu.Unlock()
+	l.running = nil
+	if l.known != nil && r.err != nil && !refusal(r.err) {
+		r.class, r.err = l.known, nil
 	}
-	if into.err == nil {
-		l.known = into.class
-		if l.known.settled() {
-			l.asked = 0
-		} else {
-			l.until = time.Now().Add(min(leastUnsettled<<min(l.asked, 16), mostUnsettled))
-			l.asked++
-		}
+	if r.err != nil {
+		return
 	}
-	l.mu.Unlock()
-	close(into.done)
+	if l.known = r.class; l.known.settled() {
+		l.unsettled = 0
+		return
+	}
+	l.until = time.Now().Add(min(leastUnsettled<<min(l.unsettled, 16), mostUnsettled))
+	l.unsettled++
 }
 
 // refusal says that err is an answer which will be the same next time.
@@ -123,9 +140,9 @@ func refusal(err error) bool {
 	return ok && !e.Retryable()
 }
 
-// Learn fetches what the schema says of the classes, so that no question has to wait for it. A class that cannot be served is
-// an error. One of mutes that does not exist is none: a caller that mutes is told so.
-func (c *Client) Learn(ctx context.Context) error {
+// LoadClasses loads what the schema says of the classes, so that no question has to wait for it. A class that cannot be served
+// is an error. A class of mutes that does not exist is none: reading or writing a mute will say so.
+func (c *Client) LoadClasses(ctx context.Context) error {
 	return guard.All(func() error {
 		_, err := c.message.use(ctx)
 		return err
@@ -156,7 +173,7 @@ func (c *Client) classNamed(ctx context.Context, name string) (*models.Class, er
 	if err == nil {
 		return got, nil
 	}
-	err = c.fail(err, sent)
+	err = c.unwrapClientError(err, sent)
 	if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusNotFound && e.Message == "" {
 		e.Message = fmt.Sprintf("class %s does not exist: `hearth schema` creates it", name)
 	}
@@ -165,7 +182,7 @@ func (c *Client) classNamed(ctx context.Context, name string) (*models.Class, er
 
 // aliased is the class that an alias stands for; empty: there is no such alias, or the server knows of none.
 func (c *Client) aliased(ctx context.Context, alias string) string {
-	resp, err := c.rest.Do(ctx, pool.Request{Method: http.MethodGet, Path: "/v1/aliases/" + url.PathEscape(alias), Header: c.header})
+	resp, err := c.cfg.REST.Do(ctx, pool.Request{Method: http.MethodGet, Path: "/v1/aliases/" + url.PathEscape(alias), Header: c.header})
 	if err != nil || resp.Status != http.StatusOK {
 		return ""
 	}
@@ -187,12 +204,12 @@ func (c *Client) MuteMayLag() bool { return c.mute.peek().mayLag() }
 
 // Ready asks whether the server is up and serves.
 func (c *Client) Ready(ctx context.Context) error {
-	resp, err := c.rest.Do(ctx, pool.Request{Method: http.MethodGet, Path: "/v1/.well-known/ready", Header: c.header})
+	resp, err := c.cfg.REST.Do(ctx, pool.Request{Method: http.MethodGet, Path: "/v1/.well-known/ready", Header: c.header})
 	if err != nil || resp.Status == http.StatusOK {
 		return err
 	}
 	return &Error{
 		Status:  http.StatusServiceUnavailable,
-		Message: fmt.Sprintf("%s is not ready: its /v1/.well-known/ready answers %d", c.rest.Address(), resp.Status),
+		Message: fmt.Sprintf("%s is not ready: its /v1/.well-known/ready answers %d", c.cfg.REST.Address(), resp.Status),
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"hearth/client/wire"
 	"hearth/pool"
 )
 
@@ -74,7 +75,7 @@ func TestASchemaThatWasHiddenIsAskedForAgain(t *testing.T) {
 	}), testConfig())
 	learn := func(times int64, vectorizer bool) time.Duration {
 		t.Helper()
-		class, err := c.message.learn(t.Context())
+		class, err := c.message.load(t.Context())
 		if err != nil || class.vectorizer != vectorizer || class.hidden == vectorizer || asked.Load() != times {
 			t.Fatalf("%v: %+v, asked for %d times", err, class, asked.Load())
 		}
@@ -171,7 +172,7 @@ func TestAnAliasIsFollowedWhereItLeads(t *testing.T) {
 	x.write("a", "user", 3, time.Second)
 	mute := func(muted bool) {
 		t.Helper()
-		if err := x.SetMute(t.Context(), "a", muted, time.Time{}, "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"); err != nil {
+		if err := x.SetMute(t.Context(), "a", wire.Mute{Muted: muted}, "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -227,7 +228,7 @@ func TestTheClassOfAnAliasIsAskedForWhereTheAliasIsNotShown(t *testing.T) {
 				w.WriteHeader(http.StatusNotFound)
 			}
 		}), cfg)
-		class, err := client.message.learn(t.Context())
+		class, err := client.message.load(t.Context())
 		if c.class == "" {
 			if e, ok := errors.AsType[*Error](err); !ok || e.Status != 404 || e.Message != "class Messages does not exist: `hearth schema` creates it" || e.Retryable() {
 				t.Errorf("%s: %+v, %v", name, class, err)
@@ -242,7 +243,7 @@ func TestTheClassOfAnAliasIsAskedForWhereTheAliasIsNotShown(t *testing.T) {
 		w.WriteHeader(http.StatusNotFound)
 		_, _ = io.WriteString(w, "no such page")
 	}), testConfig())
-	if _, err := words.message.learn(t.Context()); err == nil || !strings.Contains(err.Error(), "no such page") {
+	if _, err := words.message.load(t.Context()); err == nil || !strings.Contains(err.Error(), "no such page") {
 		t.Errorf("the words of a 404 are lost: %v", err)
 	}
 }
@@ -264,7 +265,7 @@ func TestWhatWasKnownHoldsWhileThereIsNoAnswer(t *testing.T) {
 		c.message.mu.Lock()
 		c.message.until = time.Now()
 		c.message.mu.Unlock()
-		if class, err := c.message.learn(t.Context()); (err == nil) != s.holds || s.holds && !class.hidden {
+		if class, err := c.message.load(t.Context()); (err == nil) != s.holds || s.holds && !class.hidden {
 			t.Errorf("after %d: %+v, %v", s.status, class, err)
 		}
 	}
@@ -282,7 +283,7 @@ func TestAClassThatIsSettledIsAskedForAtOnceOnceItIsNot(t *testing.T) {
 	wait := func(want time.Duration) {
 		t.Helper()
 		c.message.forget(c.message.peek())
-		if _, err := c.message.learn(t.Context()); err != nil {
+		if _, err := c.message.load(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if got := time.Until(c.message.until).Round(time.Second); hidden && got != want {
@@ -303,7 +304,7 @@ func TestAClassThatIsSettledIsAskedForAtOnceOnceItIsNot(t *testing.T) {
 		wait(mostUnsettled)
 	}
 	old := c.message.peek()
-	c.message.forget(&class{})
+	c.message.forget(&classInfo{})
 	if c.message.peek() != old {
 		t.Error("a class is forgotten that another has taken the place of")
 	}
@@ -343,7 +344,7 @@ func TestLearningTellsOfAFailure(t *testing.T) {
 			}
 			_, _ = io.WriteString(w, ownSchema+"}")
 		}), testConfig())
-		if err := c.Learn(t.Context()); err == nil {
+		if err := c.LoadClasses(t.Context()); err == nil {
 			t.Errorf("%s fails, and Learn does not", path)
 		}
 	}

@@ -27,8 +27,9 @@ func (s *Service) Read(ctx context.Context, call odoo.Call, d cache.Directives) 
 		func(ctx context.Context) ([]byte, error) { return s.call(ctx, call) })
 }
 
-// Write calls a method that may change something, once. Odoo computes fields across models, so every record read
-// before is forgotten, also when the outcome is unknown. The body is a wire.Result.
+// Write calls a method that may change something. It is sent at most once. Afterwards the cache forgets every record of every
+// model, because Odoo computes fields across models; also if the call failed, because it may have been done. The body is a
+// wire.Result.
 func (s *Service) Write(ctx context.Context, call odoo.Call) (body []byte, err error) {
 	if s.cfg.Odoo == nil {
 		return nil, &NotConfiguredError{"odoo", s.cfg.NoOdoo}
@@ -46,7 +47,7 @@ func (s *Service) call(ctx context.Context, call odoo.Call) ([]byte, error) {
 	return around(`{"result":`, result, `}`)
 }
 
-// callBytes is the memory that a call takes.
+// callBytes is roughly how much memory a call holds while it is loaded.
 func callBytes(call odoo.Call) int64 {
 	const each = 64 // a slice header, and a map slot or a small allocation
 	n := len(call.Model) + len(call.Method)
@@ -59,8 +60,8 @@ func callBytes(call odoo.Call) int64 {
 	return int64(n)
 }
 
-// callID holds everything that a read's result depends on, the whole context included. Nothing is reordered but
-// the names of kwargs, whose order has no meaning.
+// callID is the same for two reads whose results are the same. It holds everything that a result depends on, and Odoo's context
+// too. Only the names of kwargs are sorted: their order has no meaning.
 func callID(identity string, call odoo.Call) (string, error) {
 	b, err := json.Marshal([]any{identity, call.Model, call.Method, call.Args, call.Kwargs})
 	if err != nil {

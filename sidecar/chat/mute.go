@@ -49,7 +49,7 @@ func muteNow(m cache.MuteState) wire.Mute {
 	return wire.Mute{Muted: true, Until: &m.Until}
 }
 
-// SetMute writes a chat's mute, and returns what it means now. A write waits until the one before it of the same chat has ended.
+// SetMute writes a chat's mute, and returns what it means now. Writes to one chat are sent one after another.
 //
 // Errors: [ErrNoMuteEnd]; a [*RepeatableError], as setting it again is the same; and those of [weaviate.Client.SetMute].
 func (s *Service) SetMute(ctx context.Context, spelled string, want wire.Mute) (wire.Mute, error) {
@@ -78,7 +78,7 @@ func (s *Service) SetMute(ctx context.Context, spelled string, want wire.Mute) (
 	return muteNow(m), err
 }
 
-// keyedLock lets one caller per key in at a time. Keys share a bounded number of locks.
+// keyedLock is a lock per key. Keys share a bounded number of locks.
 type keyedLock [64]chan struct{}
 
 func newKeyedLock() (l keyedLock) {

@@ -100,7 +100,7 @@ func newSlow(t *testing.T, network string, grace, cancelGrace time.Duration) *sl
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = upstream.Close() })
-	p, err := pool.New(pool.Config{Name: "weaviate", URL: upstream.URL})
+	p, err := pool.New(pool.Config{Name: "weaviate", URL: upstream.URL, Timeout: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,8 +214,13 @@ func TestAtTheEndACallThatHangsIsCancelledAndToldSo(t *testing.T) {
 		s := newSlow(t, network, time.Millisecond, time.Hour)
 		s.write(t)
 		s.end()
-		if got := <-s.answer; got != "503 Service Unavailable" && got != "502 Bad Gateway" {
-			t.Errorf("over %s it was answered %s", network, got)
+		select {
+		case got := <-s.answer:
+			if got != "503 Service Unavailable" && got != "502 Bad Gateway" {
+				t.Errorf("over %s it was answered %s", network, got)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("over %s it was not cancelled", network)
 		}
 		if err := <-s.ended; err != nil {
 			t.Error(err)

@@ -17,12 +17,10 @@ func (s *Service) Read(ctx context.Context, call odoo.Call, d cache.Directives) 
 	if s.cfg.Odoo == nil {
 		return cache.Reply{}, &NotConfiguredError{"odoo", s.cfg.NoOdoo}
 	}
-	id, err := callID(s.cfg.Odoo.Identity(), call)
+	key, err := recordKey(s.cfg.Odoo.Identity(), call)
 	if err != nil {
 		return cache.Reply{}, err
 	}
-	key := cache.RecordKey(call.Model, id)
-	key.LoadBytes = callBytes(call)
 	return s.cfg.Cache.Get(ctx, key, s.cfg.Policies[cache.OdooRead], d,
 		func(ctx context.Context) ([]byte, error) { return s.call(ctx, call) })
 }
@@ -45,6 +43,17 @@ func (s *Service) call(ctx context.Context, call odoo.Call) ([]byte, error) {
 		return nil, err
 	}
 	return around(`{"result":`, result, `}`)
+}
+
+// recordKey names what a read brings.
+func recordKey(identity string, call odoo.Call) (cache.Key, error) {
+	id, err := callID(identity, call)
+	if err != nil {
+		return cache.Key{}, err
+	}
+	key := cache.RecordKey(call.Model, id)
+	key.LoadBytes = callBytes(call)
+	return key, nil
 }
 
 // callBytes is roughly how much memory a call holds while it is loaded.

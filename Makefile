@@ -10,6 +10,7 @@ SEED ?= 1
 WORKERS ?= 1
 MIN ?= 90
 LINT := go tool -modfile=tools/go.mod golangci-lint
+PYRIGHT := tools/node_modules/.bin/pyright
 
 # The race detector needs a C compiler; without one Go says CGO_ENABLED=0.
 RACE = $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
@@ -36,9 +37,20 @@ test: ## run the unit tests: Go with the race detector, and Python if there is o
 	fi
 
 .PHONY: lint
-lint: ## check style, formatting and the arrows between packages
+lint: ## check style, formatting, the arrows between packages and the types of the Python client (with npm)
 	$(LINT) run
 	cd examples/go && go tool -modfile=../../tools/go.mod golangci-lint run
+	@if command -v npm >/dev/null; then \
+		$(MAKE) --silent $(PYRIGHT) && $(PYRIGHT) --project tools; \
+	elif [ -n "$${CI:-}" ]; then \
+		echo "no npm: install Node.js with npm, so that the types of the Python client are checked" >&2; exit 1; \
+	else \
+		echo "no npm: the types of the Python client are not checked"; \
+	fi
+
+$(PYRIGHT): tools/package-lock.json
+	npm ci --prefix tools --ignore-scripts --no-audit --no-fund
+	touch $@
 	cd tools && go tool golangci-lint run
 
 .PHONY: fmt
@@ -86,5 +98,5 @@ e2e: ## test against a real Weaviate (WEAVIATE=version, a folder of e2e/weaviate
 
 .PHONY: clean
 clean: ## remove what was built here
-	rm -rf dist hearth
+	rm -rf dist hearth tools/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,15 +1,24 @@
-// Package cache remembers what the handler asked for: how fresh it is, who is fetching it, what a write made of it.
+// Package cache remembers what was read from the upstreams. It decides whether that is fresh enough for a request, shares
+// loads between requests, and shows every acknowledged write in the next read.
 //
-// Start at [Cache.Get] for what can always be fetched again (relevance, Odoo reads and models): encoded replies in
-// ristretto (store.go). A chat's history and mute are not cached replies but state that writes change:
-// [Cache.History] (history.go) reads the windows of a timeline (timeline.go), [Cache.Mute] (mute.go) a flag, and
-// [Cache.BeginWrite] (write.go, claims.go) is how a write reaches both. They live in an LRU of our own (chats.go), because
-// ristretto may drop or delay a Set. Acknowledged writes that loads may miss outlive their chat (recent.go, marks.go).
-// Freshness is decided in policy.go, flights are shared in flight.go.
+// Start at read.go: there is one way to read, whatever is read. Three things are read that way:
 //
-// The package fetches nothing itself and knows no upstream: every read brings a function that loads. Lock order:
-// chats.mu and store.mu are never held together, and neither while loading, rendering or calling ristretto. flights.mu
-// may be taken under chats.mu, and ristretto's Get called under it.
+//   - [Cache.Get] (get.go): encoded replies that can always be fetched again (relevance, Odoo reads and models). They are in
+//     ristretto, behind store.go.
+//   - [Cache.History] (history.go): cut from the windows of a chat's timeline (timeline.go).
+//   - [Cache.Mute] (mute.go): a flag of a chat.
+//
+// policy.go judges freshness; flight.go shares loads. Then go on at write.go: [Cache.BeginMessages] and [Cache.BeginMute]
+// are how writes reach a chat. Chats are in an LRU of our own (chats.go), because ristretto may drop or delay a Set. The
+// acknowledged writes that loads may miss outlive their chat (recent.go, marks.go).
+//
+// The package fetches nothing itself and knows no upstream: every read brings a function that loads.
+//
+// # Locks
+//
+// A goroutine holds at most one of chats.mu, flights.mu, recentReads.mu and store.mu, and calls nothing under it but the
+// clock: no load, no rendering, no ristretto. One lock is held around calls of ristretto: store.filling. So the order is
+// store.filling, ristretto's own locks, store.mu, which ristretto takes through a callback when an entry leaves.
 package cache
 
 import (
@@ -26,13 +35,13 @@ import (
 
 // Errors of a read.
 var (
-	// ErrNotCached occurs when the request wants only what is held, and it is not.
+	// ErrNotCached occurs when the request wants only what is held, and nothing is held that it accepts.
 	ErrNotCached = errors.New("not cached")
 	// ErrClosed occurs after Close.
 	ErrClosed = errors.New("cache closed")
 )
 
-// Resource is a kind of thing remembered, for statistics and keys.
+// Resource is a kind of thing that is read, for statistics and keys.
 type Resource string
 
 // The resources.
@@ -47,13 +56,18 @@ const (
 // Resources lists them in the order in which they are reported.
 func Resources() []Resource { return []Resource{History, Mute, Relevant, OdooRead, OdooModels} }
 
+// token names the state of a chat or of a scope that loads may fill. Whatever drops that state replaces its token. A load
+// takes the token when it begins and fills only if the token is still the same when it ends; flights are shared only under
+// the same token. Tokens never repeat. Here a counter makes them.
+type token uint64
+
 // Config of a cache.
 type Config struct {
 	Bytes       int64         // of everything remembered; default 64 MiB, at least 256 KiB
-	Window      int           // messages loaded per role at least; default 50
+	Window      int           // messages per role that a load of a history asks for at least; default 50
 	LoadTimeout time.Duration // of one load, whoever waits for it; default 30s
 	Refresh     bool          // remember reads for Cache.Refresh
-	Pulse       *clock.Pulse  // tells the time and notices freezes; nil: there are none
+	Pulse       *clock.Pulse  // tells the time and notices freezes; nil: the process is never frozen
 }
 
 func (c Config) withDefaults() Config {
@@ -66,36 +80,63 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Cache is safe for concurrent use.
-type Cache struct {
-	cfg      Config
-	now      func() clock.Instant
-	flights  *flights
-	chats    *chats // half of the bytes
-	store    *store // the other half, with upcoming
-	upcoming upcoming
-	large    chan struct{} // taken while a history too large to hold is encoded, which takes several times its size
-	count    map[Resource]*counters
+func (c Config) validate() error {
+	var faults []error
+	if c.Bytes < 0 {
+		faults = append(faults, errors.New("cache: Config.Bytes must not be negative"))
+	}
+	if c.Window < 0 {
+		faults = append(faults, errors.New("cache: Config.Window must not be negative"))
+	}
+	if c.LoadTimeout < 0 {
+		faults = append(faults, errors.New("cache: Config.LoadTimeout must not be negative"))
+	}
+	return errors.Join(faults...)
 }
 
-// New makes a cache. Close ends what it starts.
+// Cache is safe for concurrent use.
+type Cache struct {
+	cfg         Config
+	now         func() clock.Instant
+	flights     *flights
+	chats       *chats // half of the bytes
+	store       *store // the other half, less what recentReads may take
+	recentReads *recentReads
+	encoding    chan struct{} // holds one value while a history too large to hold is encoded: that takes several times its size
+	counters    map[Resource]*counters
+}
+
+// New makes a cache. Close ends what it starts: the goroutines of ristretto.
 func New(cfg Config) (*Cache, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
 	cfg = cfg.withDefaults()
-	c := &Cache{cfg: cfg, now: cfg.Pulse.Now, flights: newFlights(cfg.Pulse, cfg.LoadTimeout), count: map[Resource]*counters{}, large: make(chan struct{}, 1)}
-	for _, r := range Resources() {
-		c.count[r] = &counters{}
-	}
-	var generations atomic.Uint64
-	next := func() uint64 { return generations.Add(1) }
-	rest := cfg.Bytes - cfg.Bytes/2
-	c.upcoming.bytes = map[Resource]int64{}
+	var tokens atomic.Uint64
+	newToken := func() token { return token(tokens.Add(1)) }
+	half := cfg.Bytes / 2
+	var forReads int64
 	if cfg.Refresh {
-		c.upcoming.max = rest / 8
+		forReads = (cfg.Bytes - half) / 8
 	}
-	c.chats = newChats(cfg.Bytes/2, next, c.now)
-	var err error
-	c.store, err = newStore(rest-c.upcoming.max, next)
-	return c, err
+	store, err := newStore(cfg.Bytes-half-forReads, newToken)
+	if err != nil {
+		return nil, err
+	}
+	c := &Cache{
+		cfg:         cfg,
+		now:         cfg.Pulse.Now,
+		flights:     newFlights(cfg.Pulse, cfg.LoadTimeout),
+		chats:       newChats(half, newToken, cfg.Pulse.Now),
+		store:       store,
+		recentReads: newRecentReads(forReads),
+		encoding:    make(chan struct{}, 1),
+		counters:    map[Resource]*counters{},
+	}
+	for _, r := range Resources() {
+		c.counters[r] = &counters{}
+	}
+	return c, nil
 }
 
 // Close cancels loads in flight and waits for them.
@@ -104,9 +145,9 @@ func (c *Cache) Close() {
 	c.store.close()
 }
 
-// Reply is what a read brought, and how.
+// Reply is an encoded reply and where it came from.
 type Reply struct {
-	Body []byte // encoded; not to be changed
+	Body []byte // not to be changed
 	ETag string // of Body, quoted
 	Origin
 }
@@ -114,16 +155,16 @@ type Reply struct {
 // Origin says where a reply came from.
 type Origin struct {
 	Served    Served
-	Fwd       string        // why it was fetched, or was to be: "miss", "stale", "request"; empty if it was answered from memory alone
+	Fwd       string        // why a load was needed: "miss", "stale" or "request"; empty if the reply came from memory alone
 	Age       time.Duration // since its load began; at least 0
 	TTL       time.Duration // left of its freshness; negative when stale
-	Collapsed bool          // joined another request's load
+	Collapsed bool          // the load was another request's
 }
 
 // Served is how a read was answered.
 type Served string
 
-// The ways.
+// The ways to answer a read.
 const (
 	Hit   Served = "hit"
 	Stale Served = "stale"
@@ -136,7 +177,7 @@ func (c *Cache) DropChat(chat string) int { return c.chats.drop(chat) + c.drop(c
 // DropModel forgets what was read of one Odoo model, its definition included.
 func (c *Cache) DropModel(model string) int { return c.drop(modelScope(model)) }
 
-// DropRecords forgets every record read from Odoo, which computes fields across models.
+// DropRecords forgets every record read from Odoo. A write to one model may change fields that Odoo computes in others.
 func (c *Cache) DropRecords() int { return c.drop(recordScope) }
 
 // DropRelevant forgets the relevance results of one chat.
@@ -144,21 +185,21 @@ func (c *Cache) DropRelevant(chat string) int { return c.drop(chatScope(chat)) }
 
 // DropAll forgets everything.
 func (c *Cache) DropAll() int {
-	c.upcoming.drop(func(Key) bool { return true })
+	c.recentReads.drop(func(Key) bool { return true })
 	return c.chats.dropAll() + c.store.dropAll()
 }
 
 func (c *Cache) drop(s Scope) int {
-	c.upcoming.drop(func(k Key) bool { return slices.Contains(k.Scopes, s) })
+	c.recentReads.drop(func(k Key) bool { return slices.Contains(k.Scopes, s) })
 	return c.store.drop(s)
 }
 
-// counted is a load of r for a flight: a panic is an error, and errors are counted but those that Close makes.
-func (c *Cache) counted(r Resource, load func(context.Context) (any, error)) func(context.Context) (any, error) {
+// guarded is a load of r for a flight. It turns a panic into an error, and counts errors except those that Close causes.
+func (c *Cache) guarded(r Resource, load func(context.Context) (any, error)) func(context.Context) (any, error) {
 	return func(ctx context.Context) (any, error) {
 		v, err := guard.Get(func() (any, error) { return load(ctx) })
-		if err != nil && c.flights.ctx.Err() == nil {
-			c.count[r].errors.Add(1)
+		if err != nil && !c.flights.closing() {
+			c.counters[r].errors.Add(1)
 		}
 		return v, err
 	}

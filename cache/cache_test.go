@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"hearth/client/wire"
 	"hearth/internal/clock"
 )
 
@@ -100,16 +102,16 @@ func (x *tester) askNow(ctx context.Context, g *got, p Policy, d Directives, loa
 			Chat: "a", View: View{Messages: 1}, Policy: p, Directives: d,
 			Load: func(ctx context.Context, _, _ int) (Loaded, error) {
 				body, err := load(ctx)
-				user := Page{Messages: []Message{{ID: "x", Role: "user", Content: string(body)}}, Complete: true}
+				user := Page{Messages: []wire.Message{{ID: "x", Role: "user", Content: string(body)}}, Complete: true}
 				return Loaded{User: user, Assistant: Page{Complete: true}}, err
 			},
-			Render: func(user, _ []Message) ([]byte, error) { return []byte(user[0].Content), nil },
+			Render: func(user, _ []wire.Message) ([]byte, error) { return []byte(user[0].Content), nil },
 		})
 	case Mute:
-		var m MuteState
+		var m wire.Mute
 		m, g.Origin, g.err = x.c.Mute(ctx, "a", p, d, func(ctx context.Context) (LoadedMute, error) {
 			body, err := load(ctx)
-			return LoadedMute{MuteState: MuteState{Muted: true, Until: x.until(string(body))}}, err
+			return LoadedMute{Mute: wire.Mute{Muted: true, Until: x.until(string(body))}}, err
 		})
 		if g.err == nil {
 			g.Body = []byte(x.texts[m.Until.Unix()])
@@ -120,11 +122,11 @@ func (x *tester) askNow(ctx context.Context, g *got, p Policy, d Directives, loa
 }
 
 // until is a time that stands for a text.
-func (x *tester) until(text string) time.Time {
+func (x *tester) until(text string) *time.Time {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.texts = append(x.texts, text)
-	return time.Unix(int64(len(x.texts)-1), 0)
+	return new(time.Unix(int64(len(x.texts)-1), 0))
 }
 
 // finish ends the oldest load under way.
@@ -305,23 +307,23 @@ func TestEveryReadCountsOnceAndEveryFailedLoad(t *testing.T) {
 			x.Helper()
 			x.askNow(x.Context(), &got{}, policy, Directives{}, load)
 		}
-		want := func(what string, n Counts) {
+		want := func(what string, n wire.CacheCounts) {
 			x.Helper()
-			s := x.c.Stats().Resources[x.kind]
+			s := x.c.Stats().Resources[string(x.kind)]
 			s.HitRatio, s.Entries, s.Bytes = 0, 0, 0
 			if s != n {
 				x.Errorf("after %s: %+v, want %+v", what, s, n)
 			}
 		}
 		get(func(ctx context.Context) ([]byte, error) { <-ctx.Done(); return nil, context.Cause(ctx) })
-		want("a load that took too long", Counts{Misses: 1, Errors: 1})
+		want("a load that took too long", wire.CacheCounts{Misses: 1, Errors: 1})
 		get(func(context.Context) ([]byte, error) { panic("boom") })
-		want("a panic", Counts{Misses: 2, Errors: 2})
+		want("a panic", wire.CacheCounts{Misses: 2, Errors: 2})
 		get(func(context.Context) ([]byte, error) { return []byte("x"), nil })
-		want("a good load", Counts{Misses: 3, Errors: 2})
+		want("a good load", wire.CacheCounts{Misses: 3, Errors: 2})
 		time.Sleep(30 * time.Second)
 		get(func(context.Context) ([]byte, error) { return nil, errLoad })
-		want("a failure that what is held stood in for", Counts{Misses: 3, Errors: 3, Stale: 1})
+		want("a failure that what is held stood in for", wire.CacheCounts{Misses: 3, Errors: 3, Stale: 1})
 	})
 }
 
@@ -336,11 +338,13 @@ func TestMemoryIsBounded(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			w := x.c.BeginWrite(id)
-			if _, err := w.Claim("key", 1, []Message{{ID: id}}); err != nil {
+			w, err := x.c.BeginMessages(t.Context(), id, Draft{Messages: []wire.Message{{ID: id}}, Key: "key", Body: 1})
+			if err != nil {
 				t.Fatal(err)
 			}
-			w.Acknowledge([]Message{{ID: id, Role: "user", Content: string(body)}})
+			if err := w.Commit(t.Context(), []wire.Message{{ID: id, Role: "user", Content: string(body)}}); err != nil {
+				t.Fatal(err)
+			}
 			w.End()
 			if s := x.c.Stats(); s.Bytes > bound {
 				t.Fatalf("%d bytes after %d chats", s.Bytes, i)
@@ -351,36 +355,49 @@ func TestMemoryIsBounded(t *testing.T) {
 			t.Fatal("nothing was evicted")
 		}
 		x.c.DropAll()
-		if s := x.c.Stats(); s.Resources[Relevant].Entries != 0 || s.Resources[Relevant].Bytes != 0 {
-			t.Fatalf("left: %+v", s.Resources[Relevant])
+		if s := x.c.Stats(); s.Resources[string(Relevant)].Entries != 0 || s.Resources[string(Relevant)].Bytes != 0 {
+			t.Fatalf("left: %+v", s.Resources[string(Relevant)])
 		}
 	})
 }
 
-func TestClaimsAndReservations(t *testing.T) {
+func TestMessagesWithoutATimeGetOneAfterTheNewest(t *testing.T) {
 	bubble(t, func(x *tester) {
-		w := x.c.BeginWrite("chat")
-		defer w.End()
-		now := time.Now()
-		first := w.Reserve(now)
-		if second := w.Reserve(now); second.Sub(first) != time.Millisecond {
-			t.Fatalf("%v after %v", second, first)
+		now := time.Now().UTC()
+		times := func(w *MessageWrite) (t []time.Duration) {
+			for _, m := range w.Messages() {
+				if m.Content != "" || m.CreatedAt.Location() != time.UTC || m.CreatedAt.Nanosecond()%1000 != 0 {
+					x.Errorf("got %+v", m)
+				}
+				t = append(t, m.CreatedAt.Sub(now))
+			}
+			w.End()
+			return t
 		}
-		w.Acknowledge([]Message{{ID: "late", Role: "user", CreatedAt: now.Add(time.Hour)}})
-		if third := w.Reserve(now); third.Sub(now) != time.Hour+time.Millisecond {
-			t.Fatalf("%v is before the newest message", third)
+		want := func(what string, got []time.Duration, want ...time.Duration) {
+			x.Helper()
+			if !slices.Equal(got, want) {
+				x.Errorf("%s: %v from now, want %v", what, got, want)
+			}
 		}
-		a, err := w.Claim("key", 1, []Message{{ID: "a", CreatedAt: now}})
+		const ms = time.Millisecond
+		want("two messages", times(begin(x, x.c, "a", wire.Message{ID: "1", Content: "x"}, wire.Message{ID: "2"})), 0, ms)
+		want("one with a time of its own", times(begin(x, x.c, "a", wire.Message{ID: "1", CreatedAt: now.Add(-ms)}, wire.Message{ID: "2"})), -ms, 2*ms)
+		want("another chat", times(begin(x, x.c, "b", wire.Message{ID: "1"})), 0)
+		commit(x, x.c, "a", wire.Message{ID: "late", Role: "system", CreatedAt: now.Add(time.Hour)})
+		want("after a later one that was written", times(begin(x, x.c, "a", wire.Message{ID: "1"})), time.Hour+ms)
+		_, err := x.history("c", 5, func(context.Context, int, int) (Loaded, error) {
+			return Loaded{
+				User:      Page{Messages: []wire.Message{{ID: "x", Role: "user", CreatedAt: now.Add(time.Minute)}}, Complete: true},
+				Assistant: Page{Messages: []wire.Message{{ID: "y", Role: "assistant", CreatedAt: now.Add(time.Hour)}}, Complete: true},
+			}, nil
+		})
 		if err != nil {
-			t.Fatal(err)
+			x.Fatal(err)
 		}
-		b, err := w.Claim("key", 1, []Message{{ID: "a", CreatedAt: now.Add(time.Second)}})
-		if err != nil || !b[0].CreatedAt.Equal(a[0].CreatedAt) {
-			t.Fatal(b, err)
-		}
-		if _, err := w.Claim("key", 2, nil); !errors.Is(err, ErrKeyReused) {
-			t.Fatal(err)
-		}
+		want("after a later one that was loaded", times(begin(x, x.c, "c", wire.Message{ID: "1"})), time.Hour+ms)
+		time.Sleep(2*time.Hour + 500*time.Nanosecond)
+		want("when time has passed", times(begin(x, x.c, "a", wire.Message{ID: "1"})), 2*time.Hour)
 	})
 }
 
@@ -404,7 +421,7 @@ func TestALoadThatAFreezePassedOverMissesNoWrite(t *testing.T) {
 						<-answer // as it was before both writes
 						return Loaded{User: Page{Complete: true}, Assistant: Page{Complete: true}}, nil
 					},
-					Render: func(user, _ []Message) ([]byte, error) {
+					Render: func(user, _ []wire.Message) ([]byte, error) {
 						var ids []string
 						for _, m := range user {
 							ids = append(ids, m.ID)
@@ -421,9 +438,7 @@ func TestALoadThatAFreezePassedOverMissesNoWrite(t *testing.T) {
 			return held
 		}
 		write := func(id string) {
-			w := x.c.BeginWrite("chat")
-			defer w.End()
-			w.Acknowledge([]Message{{ID: id, Role: "user", CreatedAt: time.Now()}})
+			commit(t, x.c, "chat", wire.Message{ID: id, Role: "user", CreatedAt: time.Now()})
 		}
 		before := read()
 		write("first")
@@ -446,7 +461,7 @@ func TestWhatWasUsedLongestAgoGoesFirst(t *testing.T) {
 			_, _, err := x.c.Mute(x.Context(), chat, policy, Directives{}, func(context.Context) (LoadedMute, error) { return LoadedMute{}, nil })
 			return err
 		},
-		"write": func(x *tester, chat string) error { x.c.BeginWrite(chat).End(); return nil },
+		"write": func(x *tester, chat string) error { begin(x, x.c, chat).End(); return nil },
 	}
 	for name, touch := range touches {
 		t.Run(name, func(t *testing.T) {
@@ -459,7 +474,7 @@ func TestWhatWasUsedLongestAgoGoesFirst(t *testing.T) {
 					}
 				}
 				chats(0, 1)
-				fit := int(x.c.chats.max / x.c.chats.held.bytes)
+				fit := int(x.c.chats.max / x.c.chats.usage.bytes)
 				chats(1, fit-10)
 				if err := touch(x, "0"); err != nil {
 					t.Fatal(err)

@@ -4,209 +4,140 @@ import (
 	"container/list"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"hearth/internal/clock"
 )
 
-// chats is a bounded LRU of what is known of each chat. One mutex guards it all: what it holds must be seen by
-// the very next read, and every step under it is short and costs what it touches.
+// chats is a bounded LRU of what is known of each chat.
 //
-// A chat that is evicted leaves behind what loads may miss: the writes acknowledged within the overlay. All of them
-// together take at most half of the bytes. What does not fit is lost, and known to be lost: see [recentWrites] and marks.
+// The mutex guards everything in it, the chats included: what a write leaves must be seen by the very next read. Every step
+// under it is short and costs what it touches; only the clock is called under it.
+//
+// An evicted chat leaves behind its acknowledged writes that loads may miss (recent.go). Those of all chats together take at
+// most half of the bytes. What does not fit is lost, and chats knows that it is: see [recentWrites] and marks.
 type chats struct {
-	now  func() clock.Instant
-	next func() uint64
-	max  int64
+	now      func() clock.Instant
+	newToken func() token
+	max      int64 // bytes
 
-	mu        sync.Mutex
-	byID      map[string]*chat // guarded by mu
-	lru       *list.List       // guarded by mu; of *chat, newest use first; those that were not evicted
-	kept      *list.List       // guarded by mu; of *chat, last acknowledgement last; those with recent writes
-	held      holding          // guarded by mu; of all chats
-	mayLag    [kinds]bool      // guarded by mu; loads may miss writes acknowledged before; assumed until a load says no
-	marks     [kinds]marks     // guarded by mu
-	evictions atomic.Int64
+	mu          sync.Mutex
+	byID        map[string]*chat  // guarded by mu
+	lru         *list.List        // guarded by mu; of *chat, last used first; those that were not evicted
+	unconfirmed *list.List        // guarded by mu; of *chat, last acknowledgement last; those with recent writes
+	usage       usage             // guarded by mu; of all chats
+	mayLag      [writeKinds]bool  // guarded by mu; loads may miss writes acknowledged before; true until a load says no
+	marks       [writeKinds]marks // guarded by mu
+	evictions   atomic.Int64
 }
 
-// The kinds of writes: each has a class of its own, and only its own may lag.
-const (
-	messageWrites = iota
-	muteWrites
-	kinds
-)
-
-// holding is what is held, in numbers.
-type holding struct {
-	bytes      int64
-	recent     int64 // of the bytes, what an eviction leaves behind
-	timelines  int64
-	muteStates int64
-}
-
-func (h *holding) change(from, to holding) {
-	h.bytes += to.bytes - from.bytes
-	h.recent += to.recent - from.recent
-	h.timelines += to.timelines - from.timelines
-	h.muteStates += to.muteStates - from.muteStates
-}
-
-// chat is guarded by chats.mu. A pinned chat stays where it is: a read waits for its load, or a write for its
-// acknowledgement, and must find here what happened meanwhile.
-type chat struct {
-	id     string
-	inLRU  *list.Element // nil: evicted
-	inKept *list.Element // nil: no recent writes
-	pins   int
-	held   holding
-
-	generation uint64        // of what is loaded: changes when that is dropped
-	timeline   *timeline     // nil: not held; replaced, never changed, so that readers may keep it
-	loadedAt   clock.Instant // when the load of timeline began
-	rendered   []rendered
-	most       int // messages a window may grow to by writes
-	recent     recentWrites
-	reserved   time.Time // the newest created_at given out
-	keys       []*claim
-
-	muteGeneration uint64
-	mute           *muteState // nil: not held
-	put            *muteState // last written through us
-	putLost        lost
-}
-
-// rendered is an encoded reply cut from the present timeline.
-type rendered struct {
-	view View
-	body []byte
-	etag string
-}
-
-func (r rendered) bytes() int64 { return int64(cap(r.body)) + 128 }
-
-const (
-	chatBytes = 512 // the struct, its map slot and its list elements
-	muteBytes = 64
-)
-
-func newChats(bytes int64, next func() uint64, now func() clock.Instant) *chats {
-	cs := &chats{now: now, next: next, max: bytes, byID: map[string]*chat{}, lru: list.New(), kept: list.New()}
-	for k := range kinds {
+func newChats(bytes int64, newToken func() token, now func() clock.Instant) *chats {
+	cs := &chats{now: now, newToken: newToken, max: bytes, byID: map[string]*chat{}, lru: list.New(), unconfirmed: list.New()}
+	for k := range writeKinds {
 		cs.mayLag[k], cs.marks[k] = true, newMarks(bytes/16)
 	}
 	return cs
 }
 
-// mostOfOne is how many bytes one chat's timeline may take, and as many its encoded replies.
-func (cs *chats) mostOfOne() int64 { return cs.max / 4 }
+// maxOfOne is how many bytes one chat's timeline may take, and as many its encoded replies.
+func (cs *chats) maxOfOne() int64 { return cs.max / 4 }
 
-// pinLocked returns the chat, made if need be, and keeps it until it is unpinned.
+// pin returns the chat, made if need be, and keeps it until it is unpinned.
+func (cs *chats) pin(id string) *chat {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	return cs.pinLocked(id)
+}
+
 func (cs *chats) pinLocked(id string) *chat {
 	ch := cs.byID[id]
 	if ch == nil {
 		now := cs.now()
-		ch = &chat{id: id, generation: cs.next(), muteGeneration: cs.next(), putLost: cs.marks[muteWrites].of(id, now)}
+		ch = &chat{id: id, token: cs.newToken(), muteToken: cs.newToken(), lostMuteWrite: cs.marks[muteWrites].of(id, now)}
 		if l := cs.marks[messageWrites].of(id, now); l.set {
 			ch.recent = allLost(l)
 		}
 		cs.byID[id] = ch
 		cs.countLocked(ch)
 	}
-	if ch.inLRU == nil {
-		ch.inLRU = cs.lru.PushFront(ch)
-	}
-	cs.lru.MoveToFront(ch.inLRU)
+	cs.touchLocked(ch)
 	ch.pins++
 	return ch
 }
 
-// unpin lets go of ch. With nothing under way no load can have missed a write, unless it reads a replica.
+// beginLoad returns the tokens under which a load of ch begins now, and when now is.
+func (cs *chats) beginLoad(ch *chat) (messages, mute token, at clock.Instant) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	return ch.token, ch.muteToken, cs.now()
+}
+
+// touchLocked says that ch is used.
+func (cs *chats) touchLocked(ch *chat) {
+	if ch.inLRU == nil {
+		ch.inLRU = cs.lru.PushFront(ch)
+	}
+	cs.lru.MoveToFront(ch.inLRU)
+}
+
+// unpin lets go of ch. If nothing is under way any more, no load can have missed a write, unless it reads a replica.
 func (cs *chats) unpin(ch *chat) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	ch.pins--
-	for k := range kinds {
+	for k := range writeKinds {
 		if ch.pins == 0 && !cs.mayLag[k] {
-			ch.settle(k)
+			ch.confirm(k)
 		}
 	}
 	cs.countLocked(ch)
 	cs.evictLocked()
 }
 
-// settle forgets the recent writes of a kind: every load to come sees them.
-func (ch *chat) settle(kind int) {
-	if kind == messageWrites {
-		ch.recent = recentWrites{}
-	} else {
-		ch.put, ch.putLost = nil, lost{}
-	}
-}
-
-// countLocked counts what ch holds again after a change.
+// countLocked brings the counts and the list of unconfirmed chats up to date after a change of ch.
 func (cs *chats) countLocked(ch *chat) {
-	base := int64(chatBytes + 2*len(ch.id))
-	n := holding{bytes: base}
-	if ch.timeline != nil {
-		n.timelines = 1
-		n.bytes += ch.timeline.bytes()
-	}
-	for _, r := range ch.rendered {
-		n.bytes += r.bytes()
-	}
-	for _, k := range ch.keys {
-		n.bytes += k.bytes()
-	}
-	if ch.mute != nil {
-		n.muteStates = 1
-		n.bytes += muteBytes
-	}
-	if ch.recent.count > 0 || ch.put != nil {
-		n.bytes += ch.recent.bytes + muteBytes
-		n.recent = base + ch.recent.bytes + muteBytes
-	}
-	cs.held.change(ch.held, n)
-	ch.held = n
+	u := ch.count()
+	cs.usage.change(ch.usage, u)
+	ch.usage = u
 	switch {
-	case n.recent > 0 && ch.inKept == nil:
-		ch.inKept = cs.kept.PushBack(ch)
-	case n.recent == 0 && ch.inKept != nil:
-		cs.kept.Remove(ch.inKept)
-		ch.inKept = nil
+	case u.recent > 0 && ch.inUnconfirmed == nil:
+		ch.inUnconfirmed = cs.unconfirmed.PushBack(ch)
+	case u.recent == 0 && ch.inUnconfirmed != nil:
+		cs.unconfirmed.Remove(ch.inUnconfirmed)
+		ch.inUnconfirmed = nil
 	}
 }
 
-// roomLocked is how many bytes the recent writes of ch may take, its own bookkeeping aside.
+// roomLocked is how many bytes the recent writes of ch may take, besides what keeping the chat takes.
 func (cs *chats) roomLocked(ch *chat) int64 {
-	others := cs.held.recent - ch.held.recent
-	return cs.max/2 - others - int64(chatBytes+2*len(ch.id)+muteBytes)
+	others := cs.usage.recent - ch.usage.recent
+	return cs.max/2 - others - ch.base() - muteBytes
 }
 
-// wroteLocked follows a write of ch that was acknowledged now: it makes room for it, or loses it knowingly.
+// wroteLocked follows a write of ch that was acknowledged now: it makes room for the write, or notes that it is lost.
 func (cs *chats) wroteLocked(ch *chat, now clock.Instant) {
 	cs.expireLocked(now)
 	room := cs.roomLocked(ch)
 	ch.recent.fit(room)
-	if room < 0 && ch.put != nil {
-		ch.put = nil
-		ch.putLost.add(lost{true, now})
+	if room < 0 && ch.lastMuteWrite != nil {
+		ch.lastMuteWrite = nil
+		ch.lostMuteWrite.add(lost{true, now})
 	}
 	cs.countLocked(ch)
-	if ch.inKept != nil {
-		cs.kept.MoveToBack(ch.inKept)
+	if ch.inUnconfirmed != nil {
+		cs.unconfirmed.MoveToBack(ch.inUnconfirmed)
 	}
 }
 
-// expireLocked forgets what every load to come sees, replicated or not.
+// expireLocked forgets the writes that every load to come sees, even from a replica.
 func (cs *chats) expireLocked(now clock.Instant) {
-	for e := cs.kept.Front(); e != nil; {
+	for e := cs.unconfirmed.Front(); e != nil; {
 		ch := chatOf(e)
-		if now.Since(ch.lastWrite()) < overlay {
+		if now.Since(ch.lastAcknowledged()) < replicaLag {
 			break
 		}
 		e = e.Next()
 		if ch.pins == 0 {
-			cs.settleLocked(ch, messageWrites, muteWrites)
+			cs.confirmLocked(ch, messageWrites, muteWrites)
 		}
 	}
 	for k := range cs.marks {
@@ -214,26 +145,18 @@ func (cs *chats) expireLocked(now clock.Instant) {
 	}
 }
 
-func (cs *chats) settleLocked(ch *chat, kinds ...int) {
+func (cs *chats) confirmLocked(ch *chat, kinds ...writeKind) {
 	for _, k := range kinds {
-		ch.settle(k)
+		ch.confirm(k)
 	}
 	cs.countLocked(ch)
-	if ch.inKept == nil && ch.inLRU == nil {
+	if ch.inUnconfirmed == nil && ch.inLRU == nil {
 		cs.removeLocked(ch)
 	}
 }
 
-func (ch *chat) lastWrite() clock.Instant {
-	at := ch.recent.last
-	if ch.put != nil && ch.put.acknowledged.Mono >= at.Mono {
-		at = ch.put.acknowledged
-	}
-	return at
-}
-
-// learnLocked takes in what a load says of its class.
-func (cs *chats) learnLocked(kind int, mayLag bool) {
+// learnLocked takes in what a load says of its class: whether loads may miss writes that were acknowledged before.
+func (cs *chats) learnLocked(kind writeKind, mayLag bool) {
 	if cs.mayLag[kind] == mayLag {
 		return
 	}
@@ -242,11 +165,11 @@ func (cs *chats) learnLocked(kind int, mayLag bool) {
 		return
 	}
 	cs.marks[kind] = newMarks(cs.max / 16)
-	for e := cs.kept.Front(); e != nil; {
+	for e := cs.unconfirmed.Front(); e != nil; {
 		ch := chatOf(e)
 		e = e.Next()
 		if ch.pins == 0 {
-			cs.settleLocked(ch, kind)
+			cs.confirmLocked(ch, kind)
 		}
 	}
 }
@@ -254,10 +177,10 @@ func (cs *chats) learnLocked(kind int, mayLag bool) {
 func chatOf(e *list.Element) *chat { return e.Value.(*chat) } //nolint:forcetypeassert // the lists hold nothing else
 
 func (cs *chats) bytesLocked() int64 {
-	return cs.held.bytes + cs.marks[messageWrites].bytes() + cs.marks[muteWrites].bytes()
+	return cs.usage.bytes + cs.marks[messageWrites].bytes() + cs.marks[muteWrites].bytes()
 }
 
-// evictLocked makes room: the chats used longest ago go but for their recent writes. Pinned ones stay without their windows.
+// evictLocked makes room: the chats used longest ago go, except for their recent writes. A pinned chat loses its timeline.
 func (cs *chats) evictLocked() {
 	if cs.bytesLocked() <= cs.max {
 		return
@@ -270,34 +193,34 @@ func (cs *chats) evictLocked() {
 			continue
 		}
 		cs.evictions.Add(1)
-		ch.timeline, ch.rendered = nil, nil
+		ch.dropTimeline()
 		if ch.pins > 0 {
 			cs.countLocked(ch)
 			continue
 		}
-		ch.mute, ch.keys = nil, nil
+		ch.mute, ch.claims, ch.muteTurn = nil, nil, nil
 		cs.lru.Remove(ch.inLRU)
 		ch.inLRU = nil
 		cs.countLocked(ch)
-		if ch.inKept == nil {
+		if ch.inUnconfirmed == nil {
 			cs.removeLocked(ch)
 		}
 	}
 }
 
-// removeLocked forgets a chat but for what is lost of it.
+// removeLocked forgets a chat, except that some of its writes are lost.
 func (cs *chats) removeLocked(ch *chat) {
 	now := cs.now()
-	for k, l := range [kinds]lost{messageWrites: ch.recent.lost(), muteWrites: ch.putLost} {
+	for k, l := range [writeKinds]lost{messageWrites: ch.recent.lost(), muteWrites: ch.lostMuteWrite} {
 		if cs.mayLag[k] && l.live(now) {
 			cs.marks[k].add(ch.id, l, now)
 		}
 	}
-	cs.held.change(ch.held, holding{})
+	cs.usage.change(ch.usage, usage{})
 	delete(cs.byID, ch.id)
 }
 
-// forgetLocked drops what was loaded, and keeps what loads may miss.
+// forgetLocked drops what was loaded, and keeps the writes that loads may miss. It returns how many things it dropped.
 func (cs *chats) forgetLocked(ch *chat) (n int) {
 	if ch.timeline != nil {
 		n++
@@ -305,10 +228,18 @@ func (cs *chats) forgetLocked(ch *chat) (n int) {
 	if ch.mute != nil {
 		n++
 	}
-	ch.timeline, ch.rendered, ch.mute = nil, nil, nil
-	ch.generation, ch.muteGeneration = cs.next(), cs.next()
+	ch.dropTimeline()
+	ch.mute = nil
+	ch.token, ch.muteToken = cs.newToken(), cs.newToken()
 	cs.countLocked(ch)
 	return n
+}
+
+// forget is forgetLocked for a chat that the caller has pinned.
+func (cs *chats) forget(ch *chat) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.forgetLocked(ch)
 }
 
 func (cs *chats) drop(id string) int {

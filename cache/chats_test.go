@@ -3,12 +3,14 @@ package cache
 import (
 	"maps"
 	"slices"
+
+	"hearth/client/wire"
 )
 
 // holds counts what is held of a chat, without the help of what it checks.
-func (ch *chat) holds() (h holding) {
+func (ch *chat) holds() (h usage) {
 	h.bytes = chatBytes + 2*int64(len(ch.id))
-	of := func(m Message) int64 { return 96 + int64(len(m.ID)+len(m.Role)+len(m.Content)) }
+	of := func(m wire.Message) int64 { return 96 + int64(len(m.ID)+len(m.Role)+len(m.Content)) }
 	if ch.timeline != nil {
 		h.timelines = 1
 		for _, w := range ch.timeline {
@@ -17,20 +19,20 @@ func (ch *chat) holds() (h holding) {
 			}
 		}
 	}
-	for _, r := range ch.rendered {
+	for _, r := range ch.encoded {
 		h.bytes += int64(cap(r.body)) + 128
 	}
-	for _, k := range ch.keys {
+	for _, k := range ch.claims {
 		h.bytes += 64 + int64(len(k.key))
 		for _, m := range k.messages {
 			h.bytes += of(m)
 		}
 	}
 	if ch.mute != nil {
-		h.muteStates = 1
+		h.mutes = 1
 		h.bytes += muteBytes
 	}
-	recent, any := int64(muteBytes), ch.put != nil
+	recent, any := int64(muteBytes), ch.lastMuteWrite != nil
 	for _, l := range ch.recent.roles {
 		for _, m := range l.messages {
 			any = true
@@ -48,20 +50,20 @@ func (ch *chat) holds() (h holding) {
 func (cs *chats) verify(t interface{ Fatalf(string, ...any) }) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	var total holding
-	inLRU, inKept := 0, 0
+	var total usage
+	inLRU, inUnconfirmed := 0, 0
 	for _, ch := range cs.byID {
-		if held := ch.holds(); held != ch.held {
-			t.Fatalf("chat %s is counted as %+v, and holds %+v", ch.id, ch.held, held)
+		if held := ch.holds(); held != ch.usage {
+			t.Fatalf("chat %s is counted as %+v, and holds %+v", ch.id, ch.usage, held)
 		}
-		total.change(holding{}, ch.held)
+		total.change(usage{}, ch.usage)
 		if ch.inLRU != nil {
 			inLRU++
-		} else if ch.timeline != nil || ch.inKept == nil || ch.pins > 0 {
-			t.Fatalf("chat %s was evicted, and holds %+v with %d pins", ch.id, ch.held, ch.pins)
+		} else if ch.timeline != nil || ch.inUnconfirmed == nil || ch.pins > 0 {
+			t.Fatalf("chat %s was evicted, and holds %+v with %d pins", ch.id, ch.usage, ch.pins)
 		}
-		if ch.inKept != nil {
-			inKept++
+		if ch.inUnconfirmed != nil {
+			inUnconfirmed++
 		}
 		bytes, count := int64(0), 0
 		for _, l := range ch.recent.roles {
@@ -79,18 +81,18 @@ func (cs *chats) verify(t interface{ Fatalf(string, ...any) }) {
 		for _, win := range ch.timeline {
 			bytes := int64(0)
 			for _, m := range win.messages {
-				bytes += m.bytes()
+				bytes += messageBytes(m)
 			}
-			if bytes != win.bytes || !slices.IsSortedFunc(win.messages, Message.Compare) {
+			if bytes != win.bytes || !slices.IsSortedFunc(win.messages, CompareMessages) {
 				t.Fatalf("window of %s: %d bytes counted as %d, or out of order: %v", ch.id, bytes, win.bytes, win.messages)
 			}
 		}
 	}
-	if total != cs.held || inLRU != cs.lru.Len() || inKept != cs.kept.Len() {
-		t.Fatalf("counted %+v, the chats hold %+v; %d of %d in the LRU, %d of %d kept", cs.held, total, inLRU, cs.lru.Len(), inKept, cs.kept.Len())
+	if total != cs.usage || inLRU != cs.lru.Len() || inUnconfirmed != cs.unconfirmed.Len() {
+		t.Fatalf("counted %+v, the chats hold %+v; %d of %d in the LRU, %d of %d unconfirmed", cs.usage, total, inLRU, cs.lru.Len(), inUnconfirmed, cs.unconfirmed.Len())
 	}
-	if cs.held.recent > cs.max/2 {
-		t.Fatalf("recent writes take %d of %d bytes", cs.held.recent, cs.max)
+	if cs.usage.recent > cs.max/2 {
+		t.Fatalf("recent writes take %d of %d bytes", cs.usage.recent, cs.max)
 	}
 	if pinned := slices.ContainsFunc(slices.Collect(maps.Values(cs.byID)), func(ch *chat) bool { return ch.pins > 0 }); !pinned && cs.bytesLocked() > cs.max {
 		t.Fatalf("%d bytes are held, at most %d may be", cs.bytesLocked(), cs.max)

@@ -3,7 +3,12 @@ package cache
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"hearth/client/wire"
 )
 
 // claims is one chat to which writes come with one key.
@@ -12,125 +17,153 @@ type claims struct {
 	c *Cache
 }
 
+// claim begins a write with a key and a body.
+func (x claims) claim(key string, body uint64) (*MessageWrite, error) {
+	return x.c.BeginMessages(x.Context(), "chat", Draft{Messages: []wire.Message{{ID: "a", Content: "long"}}, Key: key, Body: body})
+}
+
 // begin starts a write with a body, and wants the key to be had.
-func (x claims) begin(body uint64) *Write {
+func (x claims) begin(body uint64) *MessageWrite {
 	x.Helper()
-	w := x.c.BeginWrite("chat")
-	if _, err := w.Claim("key", body, []Message{{ID: "a"}}); err != nil {
+	w, err := x.claim("key", body)
+	if err != nil {
 		x.Fatalf("body %d: %v", body, err)
 	}
 	return w
 }
 
-func (x claims) wantTaken(body uint64) {
+func (x claims) wantTaken(key string, body uint64) {
 	x.Helper()
-	w := x.c.BeginWrite("chat")
-	defer w.End()
-	if _, err := w.Claim("key", body, nil); !errors.Is(err, ErrKeyReused) {
-		x.Errorf("body %d: %v, want %v", body, err, ErrKeyReused)
+	w, err := x.claim(key, body)
+	if !errors.Is(err, ErrKeyReused) {
+		x.Errorf("key %s, body %d: %v, want %v", key, body, err, ErrKeyReused)
+	}
+	if err == nil {
+		w.End()
 	}
 }
 
+// stored ends a write that has stored its messages.
+func (x claims) stored(w *MessageWrite) {
+	x.Helper()
+	if err := w.Commit(x.Context(), w.Messages()); err != nil {
+		x.Error(err)
+	}
+	w.End()
+}
+
 func TestAKeyIsFreeAgainOnceNothingCanHaveBeenStoredUnderIt(t *testing.T) {
-	refused := func(w *Write) { w.Refused(); w.End() }
 	for name, scenario := range map[string]func(claims){
 		"a refusal frees it": func(x claims) {
-			refused(x.begin(1))
-			x.begin(2).End()
-			x.wantTaken(1)
+			x.begin(1).End()
+			x.stored(x.begin(2))
+			x.wantTaken("key", 1)
 		},
 		"what was stored keeps it": func(x claims) {
-			x.begin(1).End()
-			x.wantTaken(2)
+			x.stored(x.begin(1))
+			x.wantTaken("key", 2)
 		},
 		"what may have been stored keeps it": func(x claims) {
 			w := x.begin(1)
-			w.Unknown()
+			if err := w.Unknown(x.Context()); err != nil {
+				x.Error(err)
+			}
 			w.End()
-			x.wantTaken(2)
+			x.wantTaken("key", 2)
 		},
 		"a write under way keeps it": func(x claims) {
 			w := x.begin(1)
-			x.wantTaken(2)
-			refused(w)
+			x.wantTaken("key", 2)
+			w.End()
 			x.begin(2).End()
 		},
 		"a refusal beside a write under way keeps it": func(x claims) {
 			first, second := x.begin(1), x.begin(1)
-			refused(first)
-			x.wantTaken(2)
-			second.End() // stored
-			x.wantTaken(2)
+			first.End()
+			x.wantTaken("key", 2)
+			x.stored(second)
+			x.wantTaken("key", 2)
 		},
 		"two refusals at the same time free it": func(x claims) {
 			first, second := x.begin(1), x.begin(1)
-			refused(second)
-			x.wantTaken(2)
-			refused(first)
+			second.End()
+			x.wantTaken("key", 2)
+			first.End()
 			x.begin(2).End()
 		},
 		"a refusal after something was stored keeps it": func(x claims) {
+			x.stored(x.begin(1))
 			x.begin(1).End()
-			refused(x.begin(1))
-			x.wantTaken(2)
+			x.wantTaken("key", 2)
 		},
 		"a refusal frees its own key alone": func(x claims) {
-			other := x.c.BeginWrite("chat")
-			if _, err := other.Claim("other", 1, nil); err != nil {
+			other, err := x.claim("other", 1)
+			if err != nil {
 				x.Fatal(err)
 			}
-			other.End()
-			refused(x.begin(1))
-			again := x.c.BeginWrite("chat")
-			defer again.End()
-			if _, err := again.Claim("other", 2, nil); !errors.Is(err, ErrKeyReused) {
-				x.Errorf("the other key: %v", err)
-			}
+			x.stored(other)
+			x.begin(1).End()
+			x.wantTaken("other", 2)
 		},
 		"a claim that gave way to newer ones frees nothing of theirs": func(x claims) {
 			w := x.begin(1)
-			for i := range mostClaims {
-				newer := x.c.BeginWrite("chat")
-				if _, err := newer.Claim(string(rune('a'+i)), 1, nil); err != nil {
+			for i := range maxClaims {
+				newer, err := x.claim(string(rune('a'+i)), 1)
+				if err != nil {
 					x.Fatal(err)
 				}
-				newer.End()
+				x.stored(newer)
 			}
-			x.begin(2).End()
-			refused(w)
-			x.wantTaken(1)
+			x.stored(x.begin(2))
+			w.End()
+			x.wantTaken("key", 1)
 		},
 	} {
 		t.Run(name, func(t *testing.T) { scenario(claims{t, newTester(t, Config{}).c}) })
 	}
 }
 
-func TestAChatRemembersItsLastKeys(t *testing.T) {
-	c := newTester(t, Config{}).c
-	taken := func(i int) bool {
-		w := c.BeginWrite("chat")
-		defer w.End()
-		_, err := w.Claim(fmt.Sprint(i), 2, nil)
-		if err == nil {
-			w.Refused()
+func TestARepeatedRequestWritesTheSameMessages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := claims{t, newTester(t, Config{}).c}
+		first := x.begin(1)
+		x.stored(first)
+		time.Sleep(time.Hour)
+		again := x.begin(1)
+		defer again.End()
+		if !slices.Equal(again.Messages(), first.Messages()) || len(first.Messages()) != 1 {
+			t.Errorf("%v, and at first %v", again.Messages(), first.Messages())
 		}
-		return errors.Is(err, ErrKeyReused)
+		other, err := x.c.BeginMessages(t.Context(), "chat", Draft{Messages: []wire.Message{{ID: "a"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer other.End()
+		if m := other.Messages()[0]; m.CreatedAt.Sub(first.Messages()[0].CreatedAt) != time.Hour {
+			t.Errorf("a request without a key: %v", m)
+		}
+	})
+}
+
+func TestAChatRemembersItsLastKeys(t *testing.T) {
+	x := claims{t, newTester(t, Config{}).c}
+	for i := range maxClaims + 2 {
+		w, err := x.claim(fmt.Sprint(i), 1)
+		if err != nil || w.Messages()[0].Content != "" {
+			t.Fatal(w, err)
+		}
+		x.c.chats.verify(t) // the key counts while the write is under way
+		x.stored(w)
+		x.c.chats.verify(t)
 	}
-	for i := range mostClaims + 2 {
-		w := c.BeginWrite("chat")
-		first, err := w.Claim(fmt.Sprint(i), 1, []Message{{ID: "a", Content: "long"}})
-		if err != nil || first[0].Content != "" {
-			t.Fatal(first, err)
+	for i := maxClaims + 1; i >= 2; i-- {
+		x.wantTaken(fmt.Sprint(i), 2)
+	}
+	for _, oldest := range []string{"0", "1"} {
+		w, err := x.claim(oldest, 2)
+		if err != nil {
+			t.Fatalf("key %s is remembered: %v", oldest, err)
 		}
 		w.End()
-		c.chats.verify(t)
-	}
-	for i := mostClaims + 1; i >= 2; i-- {
-		if !taken(i) {
-			t.Errorf("key %d of %d is free", i, mostClaims+2)
-		}
-	}
-	if taken(0) || taken(1) {
-		t.Error("the oldest keys are remembered")
 	}
 }

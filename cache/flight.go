@@ -3,25 +3,33 @@ package cache
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"hearth/internal/clock"
 )
 
-// flights runs loads, which must not panic, and lets requests share them. A load runs under the cache's own life with the
-// values of the request that started it: whoever waits may give up without ending it for the others.
+// flights runs loads, which must not panic, and lets requests share them. A load has the values of the request that
+// started it, but not its end: a caller that gives up does not end the load for the others. Close ends all loads.
 //
-// This is x/sync's singleflight with one difference: a request says how old a flight it may join. What a load
-// brings is as old as its beginning, so joining a slow one could give a reply staler than its freshness allows.
-// Nor is a flight joined that a freeze has passed over: it may hang on a connection that the freeze has broken.
+// This is x/sync's singleflight with three differences:
+//
+//  1. A request says how long ago a flight may have begun for the request to join it. What a load brings is as old as its
+//     beginning, so an answer from a slow one could be staler than the request allows.
+//  2. A flight that a freeze has interrupted is not joined: it may hang on a connection that the freeze has broken.
+//  3. No load begins in place of one that has just ended: start refuses if a load has ended since its caller looked at what
+//     is held.
+//
+// The mutex guards the map and the counts. Only the clock is called under it.
 type flights struct {
 	pulse   *clock.Pulse
 	timeout time.Duration
-	ctx     context.Context //nolint:containedctx // the owner's life: close ends it
+	ctx     context.Context //nolint:containedctx // of all loads: close ends it
 	cancel  context.CancelFunc
 
 	mu     sync.Mutex
 	latest map[string]*flight // guarded by mu; under way, the last one started of each key
+	ended  atomic.Uint64      // written under mu; loads that have ended, what they brought being kept already
 	closed bool               // guarded by mu
 	loads  sync.WaitGroup     // Add is guarded by mu
 }
@@ -30,7 +38,7 @@ type flight struct {
 	began clock.Instant
 	need  int           // how much it brings at least
 	thaws uint64        // freezes when it began
-	done  chan struct{} // closed once v and err are set and nobody can join any more
+	done  chan struct{} // closed once v and err are set and the flight is not in latest any more
 	v     any
 	err   error
 }
@@ -43,22 +51,23 @@ func newFlights(pulse *clock.Pulse, timeout time.Duration) *flights {
 
 // flightTerms say what load a request wants.
 type flightTerms struct {
-	key  string
-	join time.Duration // a load that began less than so long ago will do
-	need int           // and brings at least so much
-	// held looks again at what is held: a load may have ended since the caller found nothing. It is nil if the caller holds
-	// the lock under which loads keep what they bring.
-	held func() any
+	key    string
+	maxAge time.Duration // the load began less than so long ago
+	need   int           // and brings at least so much
+	ended  uint64        // flights.ended before the caller looked at what is held
 }
 
-// start joins the latest flight of the key if it will do, else starts one.
+// start joins the latest flight of the key if that meets the terms, or else starts one. It returns nil if a load has ended
+// since the caller looked: the caller must look again.
 func (f *flights) start(ctx context.Context, terms flightTerms, load func(context.Context) (any, error)) (_ *flight, joined bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	key := terms.key
 	thaws, now := f.pulse.Thaws(), f.pulse.Now()
-	if fl := f.latest[key]; fl != nil && fl.thaws == thaws && now.Since(fl.began) < terms.join && fl.need >= terms.need {
+	if fl := f.latest[terms.key]; fl != nil && fl.thaws == thaws && now.Since(fl.began) < terms.maxAge && fl.need >= terms.need {
 		return fl, true
+	}
+	if f.ended.Load() != terms.ended {
+		return nil, false
 	}
 	fl := &flight{began: now, need: terms.need, thaws: thaws, done: make(chan struct{})}
 	if f.closed {
@@ -66,23 +75,22 @@ func (f *flights) start(ctx context.Context, terms flightTerms, load func(contex
 		close(fl.done)
 		return fl, false
 	}
-	if terms.held != nil {
-		if fl.v = terms.held(); fl.v != nil {
-			close(fl.done)
-			return fl, true
-		}
-	}
-	f.latest[key] = fl
+	f.latest[terms.key] = fl
 	f.loads.Go(func() {
 		fl.v, fl.err = f.run(ctx, load)
-		f.mu.Lock()
-		if f.latest[key] == fl {
-			delete(f.latest, key)
-		}
-		f.mu.Unlock()
+		f.finish(terms.key, fl)
 		close(fl.done)
 	})
 	return fl, false
+}
+
+func (f *flights) finish(key string, fl *flight) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ended.Add(1)
+	if f.latest[key] == fl {
+		delete(f.latest, key)
+	}
 }
 
 // wait returns when the load is done or ctx ends.
@@ -101,6 +109,9 @@ func (f *flights) run(ctx context.Context, load func(context.Context) (any, erro
 	defer context.AfterFunc(f.ctx, cancel)() //nolint:contextcheck // the load ends with its owner too
 	return load(ctx)
 }
+
+// closing says whether close was called.
+func (f *flights) closing() bool { return f.ctx.Err() != nil }
 
 func (f *flights) close() {
 	f.mu.Lock()

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"hearth/client/wire"
 	"hearth/internal/clock"
 )
 
@@ -54,7 +55,7 @@ func TestRequestsAtTheSameTimeShareALoadThatEndsAtOnce(t *testing.T) {
 					loads.Add(1)
 					return Loaded{User: Page{Complete: true}, Assistant: Page{Complete: true}}, nil
 				},
-				Render: func(_, _ []Message) ([]byte, error) { return []byte("x"), nil },
+				Render: func(_, _ []wire.Message) ([]byte, error) { return []byte("x"), nil },
 			})
 			return err
 		},
@@ -120,18 +121,33 @@ func TestALoadThatIsNotToBeStoredIsNotShared(t *testing.T) {
 	})
 }
 
-// What is handed out without a load is as old as it is: nobody may join it as if it began now.
-func TestWhatIsHeldIsNoFlight(t *testing.T) {
-	f := newFlights(clock.Awake(), time.Minute)
-	defer f.close()
-	held, joined := f.start(t.Context(), flightTerms{key: "k", join: time.Hour, held: func() any { return "held" }}, nil)
-	if v, err := held.wait(t.Context()); v != "held" || err != nil || !joined {
-		t.Errorf("got %v %v, joined: %t", v, err, joined)
-	}
-	loaded, joined := f.start(t.Context(), flightTerms{key: "k", join: time.Hour}, func(context.Context) (any, error) { return "loaded", nil })
-	if v, err := loaded.wait(t.Context()); v != "loaded" || err != nil || joined {
-		t.Errorf("got %v %v, joined: %t", v, err, joined)
-	}
+// A caller that looked before a load ended may have missed what the load brought.
+func TestNoLoadBeginsInPlaceOfOneThatHasJustEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFlights(clock.Awake(), time.Minute)
+		defer f.close()
+		end := make(chan struct{})
+		load := func(context.Context) (any, error) { <-end; return "loaded", nil }
+		looked := f.ended.Load()
+		first, joined := f.start(t.Context(), flightTerms{key: "k", maxAge: time.Hour, ended: looked}, load)
+		if first == nil || joined {
+			t.Fatalf("the first one: %v, joined: %t", first, joined)
+		}
+		if second, joined := f.start(t.Context(), flightTerms{key: "k", maxAge: time.Hour, ended: looked}, load); second != first || !joined {
+			t.Errorf("the second one has not joined the first")
+		}
+		close(end)
+		if v, err := first.wait(t.Context()); v != "loaded" || err != nil {
+			t.Errorf("got %v %v", v, err)
+		}
+		if late, _ := f.start(t.Context(), flightTerms{key: "k", maxAge: time.Hour, ended: looked}, load); late != nil {
+			t.Error("a load began although one has ended since the look")
+		}
+		again, joined := f.start(t.Context(), flightTerms{key: "k", maxAge: time.Hour, ended: f.ended.Load()}, load)
+		if again == nil || joined {
+			t.Errorf("after another look: %v, joined: %t", again, joined)
+		}
+	})
 }
 
 func TestAPanickingLoadIsAnError(t *testing.T) {

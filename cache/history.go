@@ -4,17 +4,13 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"slices"
-	"time"
 
+	"hearth/client/wire"
 	"hearth/internal/clock"
 )
 
-// errShortLoad occurs when a load breaks its promise: a history must not be shorter than it is.
+// errShortLoad occurs when a load brings fewer messages than it must: a history must not be shorter than it is.
 var errShortLoad = errors.New("cache: the load brought fewer messages than there are")
-
-// mostRendered is how many encoded replies of one chat are held at a time.
-const mostRendered = 4
 
 // View is how much of a history a request wants.
 type View struct {
@@ -22,17 +18,16 @@ type View struct {
 	Full     int // of them in full length
 }
 
-// Page is the newest messages of one role as loaded, in any order: all of the oldest timestamp among them, unless none is left.
+// Page is the newest messages of one role as loaded, in any order. It has all messages of the oldest timestamp in it.
 type Page struct {
-	Messages []Message
+	Messages []wire.Message
 	Complete bool // reaches back to the first message
 }
 
 // Loaded is what a load of a chat's history brought.
 type Loaded struct {
 	User, Assistant Page
-	// Replicated says that the load may have missed a write acknowledged before it began.
-	Replicated bool
+	MayLag          bool // the load may have missed a write that was acknowledged before it began
 }
 
 // HistoryRequest is one read of a chat's history.
@@ -44,206 +39,138 @@ type HistoryRequest struct {
 	// Load fetches at least the newest need messages per role, or all there are. Up to want are welcome.
 	Load func(ctx context.Context, need, want int) (Loaded, error)
 	// Render encodes the reply from the newest View.Messages of each role, oldest first.
-	Render func(user, assistant []Message) ([]byte, error)
+	Render func(user, assistant []wire.Message) ([]byte, error)
 }
 
-// History returns the encoded reply: cut from the chat's windows where they are fresh and reach far enough.
-// Every message acknowledged before the call is in it.
+// History returns the encoded reply, cut from the chat's windows. Every message acknowledged before the call is in it.
 func (c *Cache) History(ctx context.Context, r HistoryRequest) (Reply, error) {
-	cs, count := c.chats, c.count[History]
-	cs.mu.Lock()
-	ch := cs.byID[r.Chat]
-	var age time.Duration
-	v, reason := fetch, "miss"
-	if ch != nil && ch.timeline != nil && ch.timeline.fits(r.View.Messages) {
-		age = c.now().Since(ch.loadedAt)
-		v, reason = r.Policy.judge(age, r.Directives)
-	}
-	if v == serve || v == lenient {
-		cs.lru.MoveToFront(ch.inLRU)
-		o := r.Policy.origin(Hit, age)
-		count.served(o.Served)
-		return c.replyLocked(ch, r, o)
-	}
-	ch = cs.pinLocked(r.Chat)
-	defer cs.unpin(ch)
-
-	name := flightName(History, r.Chat, ch.generation)
-	start := func() (*flight, bool) {
-		run := c.counted(History, func(ctx context.Context) (any, error) { return c.loadTimeline(ctx, r) })
-		return c.flights.start(ctx, flightTerms{
-			key: r.Directives.flight(name), join: r.Policy.joinable(r.Directives), need: r.View.Messages,
-		}, run)
-	}
-	switch {
-	case v == refresh:
-		if !r.Directives.OnlyIfCached {
-			start()
-		}
-		o := r.Policy.origin(Hit, age)
-		count.served(o.Served)
-		return c.replyLocked(ch, r, o)
-	case r.Directives.OnlyIfCached:
-		cs.mu.Unlock()
-		count.misses.Add(1)
-		return Reply{}, ErrNotCached
-	}
-	fl, collapsed := start()
-	cs.mu.Unlock()
-
-	got, err := fl.wait(ctx)
-	cs.mu.Lock()
-	fits := ch.timeline != nil && ch.timeline.fits(r.View.Messages)
-	var t *timeline
-	var o Origin
-	if err == nil {
-		l := got.(*loadedTimeline) //nolint:forcetypeassert // run returns nothing else
-		o = r.Policy.origin(Miss, c.now().Since(l.at))
-		o.Fwd, o.Collapsed = reason, collapsed
-		if fits && ch.loadedAt.Mono >= l.at.Mono { // what the load left, or a later one: all that was acknowledged is in it
-			count.misses.Add(1)
-			return c.replyLocked(ch, r, o)
-		}
-		t, err = ch.recent.over(l.timeline, l.sight, r.View.Messages, c.most(r.View.Messages))
-	}
-	if err != nil && fits {
-		if age := c.now().Since(ch.loadedAt); r.Policy.afterError(age, r.Directives) {
-			count.stale.Add(1)
-			return c.replyLocked(ch, r, r.Policy.standIn(age, reason, collapsed))
-		}
-	}
-	cs.mu.Unlock()
-	count.misses.Add(1)
+	q := question{resource: History, policy: r.Policy, directives: r.Directives, need: r.View.Messages}
+	w, o, err := read(ctx, c, q, &historySource{c: c, HistoryRequest: r})
 	if err != nil {
 		return Reply{}, err
 	}
-	if t.bytes() > cs.mostOfOne() {
-		select {
-		case c.large <- struct{}{}:
-			defer func() { <-c.large }()
-		case <-ctx.Done():
-			return Reply{}, context.Cause(ctx)
-		}
-	}
-	body, err := render(t, r)
-	return Reply{Body: body, ETag: ETag(body), Origin: o}, err
-}
-
-// replyLocked renders the held timeline, or finds it rendered, and unlocks chats.mu.
-func (c *Cache) replyLocked(ch *chat, r HistoryRequest, o Origin) (Reply, error) {
-	cs := c.chats
-	for _, x := range ch.rendered {
-		if x.view == r.View {
-			cs.mu.Unlock()
-			return Reply{Body: x.body, ETag: x.etag, Origin: o}, nil
-		}
-	}
-	t := ch.timeline
-	cs.mu.Unlock()
-	body, err := render(t, r)
+	e, err := c.encode(ctx, w, r)
 	if err != nil {
 		return Reply{}, err
 	}
-	x := rendered{view: r.View, body: body, etag: ETag(body)}
-	cs.mu.Lock()
-	if ch.timeline == t {
-		ch.keepRendered(x, cs.mostOfOne())
-		cs.countLocked(ch)
-		cs.evictLocked()
-	}
-	cs.mu.Unlock()
-	return Reply{Body: body, ETag: x.etag, Origin: o}, nil
+	return Reply{Body: e.body, ETag: e.etag, Origin: o}, nil
 }
 
-// keepRendered keeps x, if it fits into so many bytes, instead of older ones that do not fit beside it.
-func (ch *chat) keepRendered(x rendered, limit int64) {
-	if x.bytes() > limit {
-		return
-	}
-	bytes := x.bytes()
-	for _, r := range ch.rendered {
-		bytes += r.bytes()
-	}
-	for len(ch.rendered) == mostRendered || bytes > limit {
-		bytes -= ch.rendered[0].bytes()
-		ch.rendered = slices.Delete(ch.rendered, 0, 1)
-	}
-	ch.rendered = append(ch.rendered, x)
-}
-
-func render(t *timeline, r HistoryRequest) ([]byte, error) {
-	return r.Render(t[user].newest(r.View.Messages), t[assistant].newest(r.View.Messages))
-}
-
-// loadedTimeline is what a load brought, before any write is laid over it. It does not change.
-type loadedTimeline struct {
-	timeline *timeline
+// windows are a chat's windows, as they are held or as they were loaded.
+type windows struct {
+	*timeline
 	sight
+	chat    *chat   // that holds them; nil: they are not held
+	encoded encoded // if they are held: the reply of the view that is wanted; without a body: there is none yet
 }
 
-// loadTimeline fetches a chat's windows and keeps the newest messages that fit, unless the windows were dropped or
-// loaded again meanwhile, or the load may have missed what is lost. Writes that came meanwhile may take messages out of
-// what it brought, or be lost themselves: then it loads once more.
-func (c *Cache) loadTimeline(ctx context.Context, r HistoryRequest) (l *loadedTimeline, err error) {
-	cs := c.chats
-	cs.mu.Lock()
-	ch := cs.pinLocked(r.Chat)
-	cs.mu.Unlock()
-	defer cs.unpin(ch)
+func (w windows) began() clock.Instant { return w.at }
 
-	need := r.View.Messages
+// historySource reads one chat's windows.
+type historySource struct {
+	c *Cache
+	HistoryRequest
+
+	chat *chat // set by pin
+}
+
+func (s *historySource) look() (windows, bool) {
+	cs := s.c.chats
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	return s.heldLocked(cs.byID[s.Chat])
+}
+
+func (s *historySource) heldLocked(ch *chat) (windows, bool) {
+	if ch == nil || ch.timeline == nil || !ch.timeline.fits(s.View.Messages) {
+		return windows{}, false
+	}
+	s.c.chats.touchLocked(ch)
+	return windows{timeline: ch.timeline, sight: sight{at: ch.loadedAt}, chat: ch, encoded: ch.encodedFor(s.View)}, true
+}
+
+func (s *historySource) pin() string {
+	cs := s.c.chats
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	s.chat = cs.pinLocked(s.Chat)
+	return chatFlight(History, s.Chat, s.chat.token)
+}
+
+func (s *historySource) unpin() { s.c.chats.unpin(s.chat) }
+
+// load fetches a chat's windows and keeps the newest messages that fit. The result is what was loaded: finish lays the writes
+// over it. If writes that came meanwhile have moved messages out of what was loaded, or are lost themselves, it loads once
+// more.
+func (s *historySource) load(ctx context.Context) (w windows, err error) {
+	cs := s.c.chats
+	ch := cs.pin(s.Chat)
+	defer cs.unpin(ch)
+	need := s.View.Messages
 	for range 2 {
-		cs.mu.Lock()
-		generation, at := ch.generation, c.now()
-		cs.mu.Unlock()
-		if l, err = c.load(ctx, r, need, at); err != nil {
-			return nil, err
+		t, _, at := cs.beginLoad(ch)
+		if w, err = s.loadOnce(ctx, need, at); err != nil {
+			return windows{}, err
 		}
-		cs.mu.Lock()
-		err = c.keepLocked(ch, l, generation, r)
-		cs.mu.Unlock()
-		e, missed := errors.AsType[*MayMissError](err)
+		e, missed := errors.AsType[*MayMissError](s.keep(ch, t, w))
 		if !missed || e.Wait > 0 {
 			break
 		}
 		need += e.short
 	}
-	return l, nil
+	return w, nil
 }
 
-func (c *Cache) load(ctx context.Context, r HistoryRequest, need int, at clock.Instant) (*loadedTimeline, error) {
-	loaded, err := r.Load(ctx, need, max(need, c.cfg.Window))
+func (s *historySource) loadOnce(ctx context.Context, need int, at clock.Instant) (windows, error) {
+	loaded, err := s.Load(ctx, need, max(need, s.c.cfg.Window))
 	if err != nil {
-		return nil, err
+		return windows{}, err
 	}
-	l := &loadedTimeline{
+	w := windows{
 		timeline: &timeline{user: newWindow(loaded.User), assistant: newWindow(loaded.Assistant)},
-		sight:    sight{at: at, replicated: loaded.Replicated},
+		sight:    sight{at: at, mayLag: loaded.MayLag},
 	}
-	if !l.timeline.fits(need) {
-		return nil, errShortLoad
+	if !w.fits(need) {
+		return windows{}, errShortLoad
 	}
-	return l, nil
+	return w, nil
 }
 
-// keepLocked keeps what a load of that generation brought, or says why it may not.
-func (c *Cache) keepLocked(ch *chat, l *loadedTimeline, generation uint64, r HistoryRequest) error {
-	cs := c.chats
-	cs.learnLocked(messageWrites, l.replicated)
-	most := c.most(r.View.Messages)
-	t, err := ch.recent.over(l.timeline, l.sight, r.View.Messages, most)
-	if err == nil && ch.generation == generation && !r.Directives.NoStore && (ch.timeline == nil || ch.loadedAt.Mono < l.at.Mono) {
-		ch.timeline, ch.loadedAt, ch.rendered, ch.most = t.within(cs.mostOfOne()), l.at, nil, most
+// keep keeps what a load brought that began under the token, unless a later load was faster. It is an error if writes that
+// the load may have missed cannot be laid over it.
+func (s *historySource) keep(ch *chat, t token, w windows) error {
+	cs := s.c.chats
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.learnLocked(messageWrites, w.mayLag)
+	laid, err := ch.recent.over(w.timeline, w.sight, s.View.Messages, s.maxWindow())
+	if err == nil && ch.token == t && !s.Directives.NoStore && (ch.timeline == nil || ch.loadedAt.Mono < w.at.Mono) {
+		ch.dropTimeline()
+		ch.timeline, ch.loadedAt, ch.maxWindow = laid.within(cs.maxOfOne()), w.at, s.maxWindow()
 		cs.countLocked(ch)
 	}
 	return err
 }
 
-// most is how long a window may grow by writes that was loaded for so many messages.
-func (c *Cache) most(need int) int { return max(need, c.cfg.Window) + c.cfg.Window }
+// maxWindow is the length to which writes may lengthen a window that was loaded for this request.
+func (s *historySource) maxWindow() int { return max(s.View.Messages, s.c.cfg.Window) + s.c.cfg.Window }
 
-func flightName(r Resource, chat string, generation uint64) string {
+// finish is what is held, if it is as new as the load: every acknowledged write is in it. Otherwise the writes that the load
+// may have missed are laid over what it brought.
+func (s *historySource) finish(w windows) (windows, error) {
+	cs := s.c.chats
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if held, ok := s.heldLocked(s.chat); ok && held.at.Mono >= w.at.Mono {
+		return held, nil
+	}
+	laid, err := s.chat.recent.over(w.timeline, w.sight, s.View.Messages, s.maxWindow())
+	return windows{timeline: laid, sight: w.sight}, err
+}
+
+// chatFlight names a load of a chat under a token.
+func chatFlight(r Resource, chat string, t token) string {
 	b := append([]byte(r), 0)
-	b = binary.BigEndian.AppendUint64(b, generation)
+	b = binary.BigEndian.AppendUint64(b, uint64(t))
 	return string(append(b, chat...))
 }

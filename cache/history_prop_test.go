@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"hearth/client/wire"
 )
 
 // The histories of chats against plain lists of messages. Reads, loads, writes, failures, outside writes and deletions,
@@ -58,7 +60,7 @@ type world struct {
 
 // version is what a message was once, and when it was there.
 type version struct {
-	Message
+	wire.Message
 	applied, deleted time.Time // zero: not yet
 	acked            time.Time // zero: not by us, or not yet
 	before           *version  // that it replaced
@@ -82,7 +84,7 @@ type reading struct {
 // rendering is the encoded reply of the tests.
 type rendering struct {
 	View            View
-	User, Assistant []Message
+	User, Assistant []wire.Message
 }
 
 // asOf is the moment of which the reply tells, by its own account.
@@ -134,7 +136,7 @@ type loading struct {
 
 type writing struct {
 	chat string
-	w    *Write
+	w    *MessageWrite
 	v    *version
 }
 
@@ -327,7 +329,7 @@ func (w *world) read(chat string, v View, rendered func()) {
 					return Loaded{}, ctx.Err()
 				}
 			},
-			Render: func(user, assistant []Message) ([]byte, error) {
+			Render: func(user, assistant []wire.Message) ([]byte, error) {
 				if rendered != nil {
 					rendered()
 				}
@@ -352,13 +354,13 @@ func (w *world) look(l *loading) {
 		return
 	}
 	l.looked = true
-	l.result = Loaded{Replicated: w.replicated}
+	l.result = Loaded{MayLag: w.replicated}
 	n := rapid.IntRange(l.need, l.want).Draw(w.t, "brought")
-	pages := map[string][]Message{}
+	pages := map[string][]wire.Message{}
 	seed := rapid.Uint64().Draw(w.t, "behind")
 	for i, v := range w.upstream[l.chat] {
 		seen := v
-		for seen != nil && w.replicated && !seen.acked.IsZero() && time.Since(seen.acked) < overlay && seed>>(i%64)&1 == 1 {
+		for seen != nil && w.replicated && !seen.acked.IsZero() && time.Since(seen.acked) < replicaLag && seed>>(i%64)&1 == 1 {
 			seen = seen.before
 		}
 		if there := !v.applied.IsZero() && v.deleted.IsZero(); there && seen != nil {
@@ -367,7 +369,7 @@ func (w *world) look(l *loading) {
 	}
 	for role, page := range map[string]*Page{"user": &l.result.User, "assistant": &l.result.Assistant} {
 		all := pages[role]
-		slices.SortFunc(all, func(a, b Message) int { return b.Compare(a) })
+		slices.SortFunc(all, func(a, b wire.Message) int { return CompareMessages(b, a) })
 		cut := min(n, len(all))
 		for cut > 0 && cut < len(all) && all[cut-1].CreatedAt.Equal(all[cut].CreatedAt) {
 			cut++ // never cut equal timestamps
@@ -394,9 +396,9 @@ func (w *world) endLoad(i int, err error) {
 	synctest.Wait()
 }
 
-func (w *world) message(chat string, at time.Time) Message {
+func (w *world) message(chat string, at time.Time) wire.Message {
 	w.serial++
-	return Message{
+	return wire.Message{
 		ID: fmt.Sprintf("%s-%04d", chat, w.serial), Role: rapid.SampledFrom([]string{"user", "assistant", "system"}).Draw(w.t, "role"),
 		Content: fmt.Sprint("text ", w.serial), CreatedAt: at.UTC(),
 	}
@@ -404,20 +406,22 @@ func (w *world) message(chat string, at time.Time) Message {
 
 // begin begins a write, of a new message or of one that is there.
 func (w *world) begin(chat string) {
-	wr := &writing{chat: chat, w: w.c.BeginWrite(chat)}
-	at := wr.w.Reserve(time.Now())
+	m := w.message(chat, time.Time{})
 	list := w.upstream[chat]
 	if len(list) > 0 && rapid.Bool().Draw(w.t, "backdated") {
 		near := list[rapid.IntRange(0, len(list)-1).Draw(w.t, "near")]
-		at = near.CreatedAt.Add(time.Duration(rapid.IntRange(-2, 2).Draw(w.t, "by")) * time.Millisecond)
+		m.CreatedAt = near.CreatedAt.Add(time.Duration(rapid.IntRange(-2, 2).Draw(w.t, "by")) * time.Millisecond)
 	}
-	wr.v = &version{Message: w.message(chat, at)}
+	var before *version
 	if len(list) > 0 && rapid.IntRange(0, 3).Draw(w.t, "again") < 2 {
 		old := list[rapid.IntRange(0, len(list)-1).Draw(w.t, "which")]
 		if old.deleted.IsZero() && !w.written(old.ID) {
-			wr.v.ID, wr.v.before = old.ID, old
+			m.ID, before = old.ID, old
 		}
 	}
+	wr := &writing{chat: chat, w: begin(w.t, w.c, chat, m)}
+	m.CreatedAt = wr.w.Messages()[0].CreatedAt
+	wr.v = &version{Message: m, before: before}
 	w.writes = append(w.writes, wr)
 }
 
@@ -445,9 +449,15 @@ func (w *world) end(i int) *writing {
 func (w *world) ack(i int) {
 	wr := w.writes[i]
 	w.apply(wr)
-	wr.w.Acknowledge([]Message{wr.v.Message})
+	w.do(wr.w.Commit(w.ctx, []wire.Message{wr.v.Message}))
 	wr.v.acked = time.Now()
 	w.end(i)
+}
+
+func (w *world) do(err error) {
+	if err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 func (w *world) refuse(i int) {
@@ -458,7 +468,7 @@ func (w *world) refuse(i int) {
 }
 
 func (w *world) unknown(i int) {
-	w.writes[i].w.Unknown()
+	w.do(w.writes[i].w.Unknown(w.ctx))
 	w.dropped[w.end(i).chat] = time.Now()
 }
 
@@ -469,21 +479,21 @@ func (w *world) drop(chat string) {
 
 // bulk writes many messages at once, backdated or not.
 func (w *world) bulk(chat string) {
-	wr := w.c.BeginWrite(chat)
+	wr := begin(w.t, w.c, chat, wire.Message{})
 	defer wr.End()
-	at := wr.Reserve(time.Now())
+	at := wr.Messages()[0].CreatedAt
 	if rapid.Bool().Draw(w.t, "backdated") {
 		at = at.Add(-time.Minute)
 	}
 	role := rapid.SampledFrom([]string{"user", "assistant"}).Draw(w.t, "role")
-	var batch []Message
+	var batch []wire.Message
 	for i := range 100 {
 		w.serial++
-		m := Message{ID: fmt.Sprintf("%s-%04d", chat, w.serial), Role: role, Content: fmt.Sprint("text ", w.serial), CreatedAt: at.Add(time.Duration(i) * time.Microsecond).UTC()}
+		m := wire.Message{ID: fmt.Sprintf("%s-%04d", chat, w.serial), Role: role, Content: fmt.Sprint("text ", w.serial), CreatedAt: at.Add(time.Duration(i) * time.Microsecond).UTC()}
 		batch = append(batch, m)
 		w.upstream[chat] = append(w.upstream[chat], &version{Message: m, applied: time.Now(), acked: time.Now()})
 	}
-	wr.Acknowledge(batch)
+	w.do(wr.Commit(w.ctx, batch))
 	w.crowded = time.Now()
 }
 
@@ -514,11 +524,11 @@ func (w *world) evict() {
 			Chat: fmt.Sprintf("read-%d", i), View: View{Messages: 1}, Policy: Policy{Fresh: fresh},
 			Load: func(context.Context, int, int) (Loaded, error) {
 				return Loaded{
-					User:      Page{Messages: []Message{{ID: "x", Role: "user", Content: strings.Repeat("y", 12<<10)}}, Complete: true},
-					Assistant: Page{Complete: true}, Replicated: w.replicated,
+					User:      Page{Messages: []wire.Message{{ID: "x", Role: "user", Content: strings.Repeat("y", 12<<10)}}, Complete: true},
+					Assistant: Page{Complete: true}, MayLag: w.replicated,
 				}, nil
 			},
-			Render: func(_, _ []Message) ([]byte, error) { return nil, nil },
+			Render: func(_, _ []wire.Message) ([]byte, error) { return nil, nil },
 		})
 		w.counted++
 		if err != nil && !w.mayLose(time.Now()) {
@@ -530,16 +540,14 @@ func (w *world) evict() {
 // crowd writes to so many other chats that what loads may miss of them cannot all be held.
 func (w *world) crowd() {
 	for i := range 20 {
-		o := w.c.BeginWrite(fmt.Sprintf("written-%d", i))
-		o.Acknowledge([]Message{{ID: "x", Role: "user", Content: strings.Repeat("y", 12<<10)}})
-		o.End()
+		commit(w.t, w.c, fmt.Sprintf("written-%d", i), wire.Message{ID: "x", Role: "user", Content: strings.Repeat("y", 12<<10)})
 	}
 	w.crowded = time.Now()
 }
 
 // mayLose says whether writes that a load may miss may not be held, for want of room: a crowd takes it for as long as
 // loads may miss the crowd's own writes, and what was lost meanwhile is missed for as long again.
-func (w *world) mayLose(started time.Time) bool { return started.Sub(w.crowded) < 2*overlay }
+func (w *world) mayLose(started time.Time) bool { return started.Sub(w.crowded) < 2*replicaLag }
 
 // check looks at every read that has ended since.
 func (w *world) check() {
@@ -564,7 +572,7 @@ func (w *world) check() {
 		return true
 	})
 	w.c.chats.verify(w.t)
-	if s := w.c.Stats().Resources[History]; s.Hits+s.Misses+s.Stale != w.counted {
+	if s := w.c.Stats().Resources[string(History)]; s.Hits+s.Misses+s.Stale != w.counted {
 		w.t.Fatalf("%d reads have ended, counted are %+v", w.counted, s)
 	}
 }
@@ -592,16 +600,16 @@ func (w *world) checkRead(r *reading) {
 			}
 		}
 	}
-	for role, got := range map[string][]Message{"user": r.got.User, "assistant": r.got.Assistant} {
-		wrong := func(m Message) bool { return m.Role != role }
-		if !slices.IsSortedFunc(got, Message.Compare) || len(got) > r.view.Messages || slices.ContainsFunc(got, wrong) {
+	for role, got := range map[string][]wire.Message{"user": r.got.User, "assistant": r.got.Assistant} {
+		wrong := func(m wire.Message) bool { return m.Role != role }
+		if !slices.IsSortedFunc(got, CompareMessages) || len(got) > r.view.Messages || slices.ContainsFunc(got, wrong) {
 			w.t.Fatalf("read of %+v of %s: %v is out of order, too long or in the wrong place", r.view, r.chat, got)
 		}
 		for _, v := range w.upstream[r.chat] {
 			// Over replicas our own writes are laid for a minute, whoever else changes them.
 			settled := v.applied.Before(r.asOf()) && (!w.replicated || v.acked.IsZero() && v.before == nil)
 			mustSee := v.Role == role && v.deleted.IsZero() && (r.acked[v] || settled)
-			pushedOut := len(got) == r.view.Messages && v.Compare(got[0]) < 0
+			pushedOut := len(got) == r.view.Messages && CompareMessages(v.Message, got[0]) < 0
 			if mustSee && !pushedOut && !slices.Contains(got, v.Message) {
 				w.t.Fatalf("read of %+v of %s begun at %v, as of %v, misses %v (applied %v, acknowledged %v): %v",
 					r.view, r.chat, r.started, r.asOf(), v.Message, v.applied, v.acked, got)

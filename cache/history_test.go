@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"hearth/client/wire"
 )
 
 // asked is what a load was asked for.
@@ -18,7 +20,7 @@ type asked struct{ need, want int }
 
 // chatOfUser is a chat of the user's messages, and notes what is asked of it. A load brings as many as it needs and extra.
 type chatOfUser struct {
-	messages []Message
+	messages []wire.Message
 	extra    int
 
 	mu    sync.Mutex
@@ -28,7 +30,7 @@ type chatOfUser struct {
 func newChatOfUser(n, bytes int) *chatOfUser {
 	c := &chatOfUser{}
 	for i := range n {
-		c.messages = append(c.messages, Message{ID: fmt.Sprint(i), Role: "user", Content: strings.Repeat("x", bytes), CreatedAt: time.Unix(int64(i), 0)})
+		c.messages = append(c.messages, wire.Message{ID: fmt.Sprint(i), Role: "user", Content: strings.Repeat("x", bytes), CreatedAt: time.Unix(int64(i), 0)})
 	}
 	return c
 }
@@ -137,12 +139,10 @@ func TestAMessageMovedDuringALoadLeavesTheHistoryAsLongAsItIs(t *testing.T) {
 				moved := false
 				got, err := x.history("a", 5, func(ctx context.Context, need, want int) (Loaded, error) {
 					l, err := chat.load(ctx, need, want)
-					l.Replicated = behind
+					l.MayLag = behind
 					if !moved { // after the load has looked
 						moved = true
-						w := x.c.BeginWrite("a")
-						defer w.End()
-						w.Acknowledge([]Message{{ID: "19", Role: "system", CreatedAt: time.Unix(19, 0)}})
+						commit(x, x.c, "a", wire.Message{ID: "19", Role: "system", CreatedAt: time.Unix(19, 0)})
 						if !behind {
 							chat.messages = chat.messages[:19]
 						}
@@ -166,9 +166,9 @@ func TestTheLoadThatBeganLastIsKept(t *testing.T) {
 					Chat: "a", View: View{Messages: 1, Full: 1}, Policy: policy, Directives: Directives{NoCache: true},
 					Load: func(context.Context, int, int) (Loaded, error) {
 						<-end[id]
-						return Loaded{User: Page{Messages: []Message{{ID: id, Role: "user"}}, Complete: true}, Assistant: Page{Complete: true}}, nil
+						return Loaded{User: Page{Messages: []wire.Message{{ID: id, Role: "user"}}, Complete: true}, Assistant: Page{Complete: true}}, nil
 					},
-					Render: func(_, _ []Message) ([]byte, error) { return nil, nil },
+					Render: func(_, _ []wire.Message) ([]byte, error) { return nil, nil },
 				})
 				if err != nil {
 					x.Error(err)
@@ -199,7 +199,7 @@ func TestAHugeChatIsReadAndOnlyItsNewestMessagesAreHeld(t *testing.T) {
 				t.Fatalf("the newest %d: %v", n, err)
 			}
 			x.wantBounded()
-			if b := x.c.chats.byID["a"].timeline.bytes(); b == 0 || b > x.c.chats.mostOfOne() {
+			if b := x.c.chats.byID["a"].timeline.bytes(); b == 0 || b > x.c.chats.maxOfOne() {
 				t.Errorf("a timeline of %d bytes is held", b)
 			}
 			time.Sleep(time.Millisecond)
@@ -207,10 +207,8 @@ func TestAHugeChatIsReadAndOnlyItsNewestMessagesAreHeld(t *testing.T) {
 		if len(chat.asked) != 2 {
 			t.Errorf("asked for %v: what is held serves 4", chat.asked)
 		}
-		w := x.c.BeginWrite("a")
-		chat.messages = append(chat.messages, Message{ID: "new", Role: "user", Content: strings.Repeat("x", 500<<10), CreatedAt: time.Unix(1000, 0)})
-		w.Acknowledge(chat.messages[60:])
-		w.End()
+		chat.messages = append(chat.messages, wire.Message{ID: "new", Role: "user", Content: strings.Repeat("x", 500<<10), CreatedAt: time.Unix(1000, 0)})
+		commit(t, x.c, "a", chat.messages[60:]...)
 		x.wantBounded()
 		if got, err := x.history("a", 2, chat.load); got != chat.ids(2) || err != nil {
 			t.Errorf("after a write: %q %v", got, err)
@@ -231,7 +229,7 @@ func TestParallelReadsOfHugeChatsKeepNoMoreThanTheBound(t *testing.T) {
 				chat := newChatOfUser(60, 100<<10)
 				_, err := x.c.History(x.Context(), HistoryRequest{
 					Chat: fmt.Sprint(i / 2), View: View{Messages: 50}, Policy: policy, Directives: Directives{NoCache: true}, Load: chat.load,
-					Render: func(user, _ []Message) ([]byte, error) {
+					Render: func(user, _ []wire.Message) ([]byte, error) {
 						if len(user) != 50 {
 							return nil, fmt.Errorf("%d messages", len(user))
 						}
@@ -265,14 +263,14 @@ func TestRepliesTooLargeToKeepAreRenderedAgain(t *testing.T) {
 		read := func(full, size int) {
 			r, err := x.c.History(t.Context(), HistoryRequest{
 				Chat: "a", View: View{Messages: 1, Full: full}, Policy: policy, Load: exact,
-				Render: func(_, _ []Message) ([]byte, error) { rendered++; return make([]byte, size), nil },
+				Render: func(_, _ []wire.Message) ([]byte, error) { rendered++; return make([]byte, size), nil },
 			})
 			if err != nil || len(r.Body) != size {
 				t.Fatalf("%d bytes %v", len(r.Body), err)
 			}
 			x.wantBounded()
 		}
-		limit := int(x.c.chats.mostOfOne())
+		limit := int(x.c.chats.maxOfOne())
 		for range 2 {
 			read(0, limit+1)
 		}
@@ -292,10 +290,16 @@ func TestRepliesTooLargeToKeepAreRenderedAgain(t *testing.T) {
 // A load under way when what it read is dropped answers its own caller, and nobody after it.
 func TestALoadThatADropOvertakesIsNotKept(t *testing.T) {
 	drops := map[string]func(*tester){
-		"drop chat":     func(x *tester) { x.c.DropChat("a") },
-		"drop all":      func(x *tester) { x.c.DropAll() },
-		"unknown write": func(x *tester) { w := x.c.BeginWrite("a"); w.Unknown(); w.End() },
-		"failed mute":   func(x *tester) { _ = x.c.SetMute("a", MuteState{}, func() error { return errLoad }) },
+		"drop chat": func(x *tester) { x.c.DropChat("a") },
+		"drop all":  func(x *tester) { x.c.DropAll() },
+		"unknown write": func(x *tester) {
+			w := begin(x, x.c, "a")
+			defer w.End()
+			if err := w.Unknown(x.Context()); err != nil {
+				x.Error(err)
+			}
+		},
+		"failed mute": func(x *tester) { setMute(x, x.c, "a", wire.Mute{}, errLoad) },
 	}
 	reads := map[string]func(x *tester, loaded func()) error{
 		"history": func(x *tester, loaded func()) error {
@@ -347,11 +351,9 @@ func TestAWindowGrowsByWrites(t *testing.T) {
 		}
 		read(8)
 		for i := range 10 {
-			m := Message{ID: fmt.Sprint("new", i), Role: "user", CreatedAt: time.Unix(int64(1000+i), 0)}
+			m := wire.Message{ID: fmt.Sprint("new", i), Role: "user", CreatedAt: time.Unix(int64(1000+i), 0)}
 			chat.messages = append(chat.messages, m)
-			w := x.c.BeginWrite("a")
-			w.Acknowledge([]Message{m})
-			w.End()
+			commit(t, x.c, "a", m)
 		}
 		read(8)
 		read(13)
@@ -374,7 +376,7 @@ func TestWhatWasRenderedIsKeptByItsView(t *testing.T) {
 			rendered = 0
 			r, err := x.c.History(x.Context(), HistoryRequest{
 				Chat: "a", View: v, Policy: policy, Load: newChatOfUser(100, 1).load,
-				Render: func(user, assistant []Message) ([]byte, error) {
+				Render: func(user, assistant []wire.Message) ([]byte, error) {
 					rendered++
 					return fmt.Appendf(nil, "%d %d %d", len(user), len(assistant), v.Full), nil
 				},

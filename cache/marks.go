@@ -9,20 +9,20 @@ import (
 // markBytes is what one mark takes: a hash and an instant in a map that is at least half full.
 const markBytes = 96
 
-// marks remember chats whose acknowledged writes of the last minute could not be kept: by a hash and a time each, and
-// where even those are too many, by one time for all chats. They are not safe for concurrent use.
+// marks remember the chats whose acknowledged writes of the last minute could not be kept: a hash and a time for each chat, or
+// one time for all chats if there are too many. They are not safe for concurrent use.
 type marks struct {
-	most       int
-	young, old map[uint64]clock.Instant // what is in old has expired when young becomes old
-	begun      clock.Instant            // young
-	all        lost                     // of any chat
+	max        int
+	young, old map[uint64]clock.Instant // old is forgotten when young becomes old: its marks have expired then
+	youngSince clock.Instant
+	all        lost // of any chat
 }
 
-func newMarks(bytes int64) marks { return marks{most: int(min(bytes/markBytes, 1<<16))} }
+func newMarks(bytes int64) marks { return marks{max: int(min(bytes/markBytes, 1<<16))} }
 
 func (m *marks) add(chat string, l lost, now clock.Instant) {
 	m.expire(now)
-	if len(m.young)+len(m.old) >= m.most {
+	if len(m.young)+len(m.old) >= m.max {
 		for _, marked := range []map[uint64]clock.Instant{m.old, m.young} {
 			for _, at := range marked {
 				m.all.add(lost{true, at})
@@ -33,12 +33,12 @@ func (m *marks) add(chat string, l lost, now clock.Instant) {
 		return
 	}
 	if m.young == nil {
-		m.young, m.begun = map[uint64]clock.Instant{}, now
+		m.young, m.youngSince = map[uint64]clock.Instant{}, now
 	}
 	m.young[xxhash.Sum64String(chat)] = l.at
 }
 
-// of is what is lost of a chat that is not held.
+// of tells what was lost of a chat that is not held.
 func (m *marks) of(chat string, now clock.Instant) (l lost) {
 	hash := xxhash.Sum64String(chat)
 	for _, marked := range []map[uint64]clock.Instant{m.old, m.young} {
@@ -54,9 +54,9 @@ func (m *marks) of(chat string, now clock.Instant) (l lost) {
 }
 
 func (m *marks) expire(now clock.Instant) {
-	if now.Since(m.begun) >= overlay {
+	if now.Since(m.youngSince) >= replicaLag {
 		m.young, m.old = nil, m.young
-		m.begun = now
+		m.youngSince = now
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"hearth/client/wire"
 )
 
 // A chat's mute against the list of its values. Reads, loads, writes of ours and of others, failures and invalidations
@@ -40,7 +42,7 @@ type muteWorld struct {
 
 // muteValue is known by its end.
 type muteValue struct {
-	MuteState
+	wire.Mute
 	applied time.Time
 	acked   time.Time // zero: not by us, or not yet
 }
@@ -48,7 +50,7 @@ type muteValue struct {
 type muteRead struct {
 	reading
 	first  int // value that may be told at the earliest: the last one acknowledged before
-	answer MuteState
+	answer wire.Mute
 }
 
 type muteLoad struct {
@@ -150,11 +152,11 @@ func (w *muteWorld) look(i int) {
 	}
 	l.looked = true
 	oldest := len(w.values) - 1
-	for w.replicated && oldest > 0 && (w.values[oldest].acked.IsZero() || time.Since(w.values[oldest].acked) < overlay) {
+	for w.replicated && oldest > 0 && (w.values[oldest].acked.IsZero() || time.Since(w.values[oldest].acked) < replicaLag) {
 		oldest--
 	}
 	v := w.values[rapid.IntRange(oldest, len(w.values)-1).Draw(w.t, "seen")]
-	l.result = LoadedMute{MuteState: v.MuteState, Updated: v.applied, Replicated: w.replicated}
+	l.result = LoadedMute{Mute: v.Mute, Updated: v.applied, MayLag: w.replicated}
 }
 
 func (w *muteWorld) endLoad(i int, err error) {
@@ -169,13 +171,20 @@ func (w *muteWorld) begin() {
 		w.t.Skip("a write is under way")
 	}
 	time.Sleep(time.Millisecond) // at equal times nobody can tell which value is the newer one
-	wr := &muteWrite{value: &muteValue{MuteState: MuteState{Muted: true, Until: time.Unix(0, int64(len(w.values)))}}, answer: make(chan error)}
+	wr := &muteWrite{value: &muteValue{Mute: wire.Mute{Muted: true, Until: new(time.Unix(0, int64(len(w.values))))}}, answer: make(chan error)}
 	w.write = wr
 	go func() {
-		err := w.c.SetMute("a", wr.value.MuteState, func() error { return <-wr.answer })
-		if err == nil {
-			wr.value.acked = time.Now()
+		write, err := w.c.BeginMute(w.ctx, "a")
+		if err != nil {
+			panic(err)
 		}
+		defer write.End()
+		if err := <-wr.answer; err != nil {
+			_ = write.Unknown(w.ctx)
+			return
+		}
+		_ = write.Commit(w.ctx, wr.value.Mute)
+		wr.value.acked = time.Now()
 	}()
 	synctest.Wait()
 }
@@ -211,7 +220,7 @@ func (w *muteWorld) outside() {
 	if w.replicated || w.write != nil {
 		w.t.Skip("not now")
 	}
-	w.add(&muteValue{MuteState: MuteState{Muted: true, Until: time.Unix(0, int64(len(w.values)))}})
+	w.add(&muteValue{Mute: wire.Mute{Muted: true, Until: new(time.Unix(0, int64(len(w.values))))}})
 }
 
 func (w *muteWorld) check() {
@@ -235,7 +244,7 @@ func (w *muteWorld) checkRead(r *muteRead) {
 	if !r.mayBe() || r.loads && r.directives.OnlyIfCached {
 		w.t.Fatalf("read with %+v, %+v from %v to %v: got %+v", r.policy, r.directives, r.started, r.ended, r.origin)
 	}
-	i := slices.IndexFunc(w.values, func(v *muteValue) bool { return v.MuteState == r.answer })
+	i := slices.IndexFunc(w.values, func(v *muteValue) bool { return v.Mute == r.answer })
 	// A write that was under way at the drop is remembered, and is as old as its beginning.
 	if i >= 0 && r.asOf().Before(r.dropped) && w.values[i].acked.Before(r.dropped) {
 		w.t.Fatalf("read begun at %v: got %+v as of %v, it was dropped at %v", r.started, r.answer, r.asOf(), r.dropped)

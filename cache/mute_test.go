@@ -2,28 +2,25 @@ package cache
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"hearth/client/wire"
 )
 
 func TestAWriteOfAMuteThatFailedLeavesTheOneBeforeIt(t *testing.T) {
 	bubble(t, func(x *tester) {
 		old := time.Now()
-		behind := func(context.Context) (LoadedMute, error) { return LoadedMute{Updated: old, Replicated: true}, nil }
+		behind := func(context.Context) (LoadedMute, error) { return LoadedMute{Updated: old, MayLag: true}, nil }
 		time.Sleep(time.Second)
-		if err := x.c.SetMute("a", MuteState{Muted: true}, func() error { return nil }); err != nil {
-			t.Fatal(err)
-		}
-		if err := x.c.SetMute("a", MuteState{}, func() error { return errLoad }); !errors.Is(err, errLoad) {
-			t.Fatal(err)
-		}
+		setMute(t, x.c, "a", wire.Mute{Muted: true}, nil)
+		setMute(t, x.c, "a", wire.Mute{}, errLoad)
 		if m, _, err := x.c.Mute(x.Context(), "a", policy, Directives{}, behind); !m.Muted || err != nil {
 			t.Errorf("a replica that is behind: %+v %v", m, err)
 		}
 		done := func(context.Context) (LoadedMute, error) {
-			return LoadedMute{Updated: time.Now(), Replicated: true}, nil
+			return LoadedMute{Updated: time.Now(), MayLag: true}, nil
 		}
 		if m, _, err := x.c.Mute(x.Context(), "a", policy, Directives{NoCache: true}, done); m.Muted || err != nil {
 			t.Errorf("it was done after all: %+v %v", m, err)
@@ -34,10 +31,10 @@ func TestAWriteOfAMuteThatFailedLeavesTheOneBeforeIt(t *testing.T) {
 func TestMute(t *testing.T) {
 	muted := func(at time.Time) func(context.Context) (LoadedMute, error) {
 		return func(context.Context) (LoadedMute, error) {
-			return LoadedMute{MuteState: MuteState{Muted: true}, Updated: at}, nil
+			return LoadedMute{Mute: wire.Mute{Muted: true}, Updated: at}, nil
 		}
 	}
-	read := func(x *tester, load func(context.Context) (LoadedMute, error)) (MuteState, Served) {
+	read := func(x *tester, load func(context.Context) (LoadedMute, error)) (wire.Mute, Served) {
 		m, o, err := x.c.Mute(x.Context(), "chat", policy, Directives{}, load)
 		if err != nil {
 			x.Error(err)
@@ -47,9 +44,7 @@ func TestMute(t *testing.T) {
 	t.Run("a write is what the next read says", func(t *testing.T) {
 		bubble(t, func(x *tester) {
 			read(x, muted(time.Now()))
-			if err := x.c.SetMute("chat", MuteState{}, func() error { return nil }); err != nil {
-				t.Fatal(err)
-			}
+			setMute(t, x.c, "chat", wire.Mute{}, nil)
 			if m, s := read(x, nil); m.Muted || s != Hit {
 				t.Fatal(m, s)
 			}
@@ -60,9 +55,7 @@ func TestMute(t *testing.T) {
 			release := make(chan struct{})
 			go read(x, func(ctx context.Context) (LoadedMute, error) { <-release; return muted(time.Now())(ctx) })
 			synctest.Wait()
-			if err := x.c.SetMute("chat", MuteState{}, func() error { return nil }); err != nil {
-				t.Fatal(err)
-			}
+			setMute(t, x.c, "chat", wire.Mute{}, nil)
 			close(release)
 			synctest.Wait()
 			if m, s := read(x, nil); m.Muted || s != Hit {
@@ -73,9 +66,7 @@ func TestMute(t *testing.T) {
 	t.Run("a write that failed leaves nothing held", func(t *testing.T) {
 		bubble(t, func(x *tester) {
 			read(x, muted(time.Now()))
-			if err := x.c.SetMute("chat", MuteState{}, func() error { return errLoad }); !errors.Is(err, errLoad) {
-				t.Fatal(err)
-			}
+			setMute(t, x.c, "chat", wire.Mute{}, errLoad)
 			if m, s := read(x, muted(time.Now())); !m.Muted || s != Miss {
 				t.Fatal(m, s)
 			}
@@ -85,11 +76,9 @@ func TestMute(t *testing.T) {
 		bubble(t, func(x *tester) {
 			before := time.Now()
 			time.Sleep(time.Second)
-			if err := x.c.SetMute("chat", MuteState{}, func() error { return nil }); err != nil {
-				t.Fatal(err)
-			}
+			setMute(t, x.c, "chat", wire.Mute{}, nil)
 			behind := func(context.Context) (LoadedMute, error) {
-				return LoadedMute{MuteState: MuteState{Muted: true}, Updated: before, Replicated: true}, nil
+				return LoadedMute{Mute: wire.Mute{Muted: true}, Updated: before, MayLag: true}, nil
 			}
 			time.Sleep(20 * time.Second)
 			if m, s := read(x, behind); m.Muted || s != Miss {

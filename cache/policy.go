@@ -21,13 +21,13 @@ type Directives struct {
 type verdict int
 
 const (
-	fetch   verdict = iota // not good enough
-	serve                  // fresh
-	lenient                // stale, and the request accepts that
-	refresh                // stale, and to be fetched again meanwhile
+	fetch           verdict = iota // not good enough
+	serve                          // fresh
+	serveStale                     // stale, and the request accepts that
+	serveAndRefresh                // stale, and to be fetched again meanwhile
 )
 
-// judge decides on something held of this age. The reason says why it is not served.
+// judge decides on something held that is so old. The reason says why it is not served.
 func (p Policy) judge(age time.Duration, d Directives) (v verdict, reason string) {
 	reason = "stale"
 	if age < p.Fresh {
@@ -42,13 +42,13 @@ func (p Policy) judge(age time.Duration, d Directives) (v verdict, reason string
 		return serve, ""
 	case d.MinFresh != nil:
 		return fetch, reason
-	case d.MaxAge == nil && age < p.Fresh+p.WhileRevalidate && d.bears(age-p.Fresh):
-		if d.NoStore { // a load would be kept by nobody
-			return lenient, ""
+	case d.MaxAge == nil && age < p.Fresh+p.WhileRevalidate && d.acceptsStale(age-p.Fresh):
+		if d.OnlyIfCached || d.NoStore { // NoStore: what a load brings would not be kept
+			return serveStale, ""
 		}
-		return refresh, ""
-	case d.MaxStale != nil && d.bears(age-p.Fresh):
-		return lenient, ""
+		return serveAndRefresh, ""
+	case d.MaxStale != nil && d.acceptsStale(age-p.Fresh):
+		return serveStale, ""
 	}
 	return fetch, reason
 }
@@ -65,29 +65,29 @@ func (p Policy) freshFor(d Directives) time.Duration {
 	return limit
 }
 
-// joinable is how old a load under way may be for a request to wait for it: what it brings is as old as its
+// maxJoinAge is how long ago a load under way may have begun for a request to join it: what it brings is as old as its
 // beginning.
-func (p Policy) joinable(d Directives) time.Duration {
+func (p Policy) maxJoinAge(d Directives) time.Duration {
 	if d.NoCache || d.NoStore {
 		return 0
 	}
 	return p.freshFor(d)
 }
 
-// afterError says whether something held may stand in for a load that failed.
-func (p Policy) afterError(age time.Duration, d Directives) bool {
-	return !d.NoCache && d.MaxAge == nil && d.MinFresh == nil && age < p.Fresh+p.IfError && d.bears(age-p.Fresh)
+// mayServeOnError says whether something held that is so old may be the answer when its load has failed.
+func (p Policy) mayServeOnError(age time.Duration, d Directives) bool {
+	return !d.NoCache && d.MaxAge == nil && d.MinFresh == nil && age < p.Fresh+p.IfError && d.acceptsStale(age-p.Fresh)
 }
 
-// bears says whether the request accepts what is stale for so long.
-func (d Directives) bears(stale time.Duration) bool {
+// acceptsStale says whether the request accepts what has been stale for so long.
+func (d Directives) acceptsStale(stale time.Duration) bool {
 	return d.MaxStale == nil || *d.MaxStale < 0 || stale <= *d.MaxStale
 }
 
-// flight names a load so that nobody shares it who would want it kept.
-func (d Directives) flight(name string) string {
+// flightKey is the key of a load. Loads for no-store have keys of their own, because what they bring is not kept.
+func (d Directives) flightKey(name string) string {
 	if d.NoStore {
-		return "no-store\x00" + name // no resource is named so
+		return "no-store\x00" + name // no resource has this name
 	}
 	return name
 }
@@ -100,9 +100,8 @@ func (p Policy) origin(s Served, age time.Duration) Origin {
 	return Origin{Served: s, Age: age, TTL: p.Fresh - age}
 }
 
-// standIn is the origin of what is served because its load, made for this reason, failed.
-func (p Policy) standIn(age time.Duration, reason string, collapsed bool) Origin {
-	o := p.origin(Stale, age)
-	o.Fwd, o.Collapsed = reason, collapsed
+// fetched is the origin of an answer for which a load was needed.
+func (o Origin) fetched(because string, joined bool) Origin {
+	o.Fwd, o.Collapsed = because, joined
 	return o
 }

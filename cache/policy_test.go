@@ -19,7 +19,7 @@ func TestARequestNarrowsWhatIsFreshAndWidensOnlyWhatIsStale(t *testing.T) {
 		afterError bool
 	}{
 		{"plain, fresh", Directives{}, 9, serve, "", 10, true},
-		{"plain, stale a little", Directives{}, 12, refresh, "", 10, true},
+		{"plain, stale a little", Directives{}, 12, serveAndRefresh, "", 10, true},
 		{"plain, stale", Directives{}, 15, fetch, "stale", 10, true},
 		{"min-fresh holds", Directives{MinFresh: s(4)}, 5, serve, "", 6, false},
 		{"min-fresh does not hold", Directives{MinFresh: s(4)}, 6, fetch, "request", 6, false},
@@ -32,20 +32,20 @@ func TestARequestNarrowsWhatIsFreshAndWidensOnlyWhatIsStale(t *testing.T) {
 		{"max-age", Directives{MaxAge: s(5)}, 4, serve, "", 5, false},
 		{"max-age, older", Directives{MaxAge: s(5)}, 5, fetch, "request", 5, false},
 		{"max-age makes nothing fresh", Directives{MaxAge: s(60)}, 12, fetch, "stale", 10, false},
-		{"max-stale", Directives{MaxStale: s(7)}, 17, lenient, "", 10, true},
+		{"max-stale", Directives{MaxStale: s(7)}, 17, serveStale, "", 10, true},
 		{"max-stale, staler", Directives{MaxStale: s(7)}, 18, fetch, "stale", 10, false},
 		{"max-stale takes nothing older than max-age", Directives{MaxAge: s(5), MaxStale: s(60)}, 6, fetch, "request", 5, false},
-		{"max-stale within max-age", Directives{MaxAge: s(20), MaxStale: s(7)}, 16, lenient, "", 10, false},
+		{"max-stale within max-age", Directives{MaxAge: s(20), MaxStale: s(7)}, 16, serveStale, "", 10, false},
 		{"no-cache", Directives{NoCache: true, MaxStale: s(60)}, 0, fetch, "request", 0, false},
 	} {
 		age := time.Duration(c.age) * time.Second
 		if v, reason := p.judge(age, c.d); v != c.want || reason != c.reason {
 			t.Errorf("%s: verdict %d because of %q, want %d, %q", c.name, v, reason, c.want, c.reason)
 		}
-		if join := p.joinable(c.d); join != time.Duration(c.join)*time.Second {
+		if join := p.maxJoinAge(c.d); join != time.Duration(c.join)*time.Second {
 			t.Errorf("%s: joins loads up to %v old, want %ds", c.name, join, c.join)
 		}
-		if ok := p.afterError(age, c.d); ok != c.afterError {
+		if ok := p.mayServeOnError(age, c.d); ok != c.afterError {
 			t.Errorf("%s: after an error %t", c.name, ok)
 		}
 	}

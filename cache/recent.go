@@ -5,36 +5,37 @@ import (
 	"slices"
 	"time"
 
+	"hearth/client/wire"
 	"hearth/internal/clock"
 )
 
-// overlay is how long an acknowledged write is laid over loads from a replicated class: its searches read one
-// replica, which may be behind.
-const overlay = time.Minute
+// replicaLag is how long a load from a replicated class may miss an acknowledged write: a search reads one replica, which may
+// be behind. For so long the write is laid over what loads bring.
+const replicaLag = time.Minute
 
-// mostRecent is how many acknowledged messages of each role a chat keeps: more than a history shows.
-const mostRecent = 256
+// maxRecent is how many acknowledged messages of each role a chat keeps: more than a history shows.
+const maxRecent = 256
 
-// MayMissError occurs when a load may have missed an acknowledged write that is no longer held, for want of room.
+// MayMissError occurs when a load may have missed an acknowledged write that is no longer held, because there was no room.
 type MayMissError struct {
 	Wait time.Duration // until a load can be trusted again: 0 for one that begins now
 
-	short int // by so many messages, where some were moved out of what was loaded
+	short int // so many messages are lacking, because writes moved some out of what was loaded
 }
 
 func (e *MayMissError) Error() string {
 	return fmt.Sprintf("cache: writes of the last minute may be missing; try again in %v", e.Wait)
 }
 
-// sight is what a load can have seen.
+// sight tells which writes a load can have seen.
 type sight struct {
-	at         clock.Instant // when it began
-	replicated bool          // it may have missed writes acknowledged before
+	at     clock.Instant // when it began
+	mayLag bool          // it may have missed writes that were acknowledged before
 }
 
 // misses says whether the load may have missed what was acknowledged then. Equal instants have no order.
 func (s sight) misses(acknowledged clock.Instant) bool {
-	return acknowledged.Mono >= s.at.Mono || s.replicated && s.at.Since(acknowledged) < overlay
+	return acknowledged.Mono >= s.at.Mono || s.mayLag && s.at.Since(acknowledged) < replicaLag
 }
 
 // lost says that writes acknowledged up to then are not held any more.
@@ -49,48 +50,49 @@ func (l *lost) add(o lost) {
 	}
 }
 
-func (l lost) live(now clock.Instant) bool { return l.set && now.Since(l.at) < overlay }
+func (l lost) live(now clock.Instant) bool { return l.set && now.Since(l.at) < replicaLag }
 
-// refuse is the error of a load that may have missed what was lost, if it may.
+// refuse is the error of a load that may have missed what was lost; nil if it cannot have.
 func (l lost) refuse(s sight) error {
 	if !l.set || !s.misses(l.at) {
 		return nil
 	}
 	e := &MayMissError{}
-	if s.replicated {
-		e.Wait = max(0, overlay-s.at.Since(l.at))
+	if s.mayLag {
+		e.Wait = max(0, replicaLag-s.at.Since(l.at))
 	}
 	return e
 }
 
 // recentWrites are the messages of a chat that loads may have missed. The zero value is empty.
 type recentWrites struct {
-	roles [roleCount + 1]recentList // the last one: those of roles that are not remembered
+	roles [roleCount + 1]recentList // the last one: messages of roles that a timeline does not have
 	last  clock.Instant             // of the last acknowledgement
 	bytes int64
 	count int
 }
 
-// recentList holds messages in order, oldest first. Some before cut were dropped. If one of those had been moved, to there
-// or to another role, a load that missed that shows it where it was: only its place is known to be lost.
+// recentList holds messages in order, oldest first. Messages before cut may have been dropped. If a dropped message had been
+// moved, in time or to another role, a load that missed the move shows the message in its old place: only the new place is
+// known to be lost.
 type recentList struct {
-	messages []Message
+	messages []wire.Message
 	at       []clock.Instant // when each was acknowledged
 	cut      place
 	lost     lost // the last one dropped
 }
 
-// add takes in messages acknowledged now, instead of older ones of the same ID, and forgets what is acknowledged for
-// longer than the overlay unless loads may be under way.
-func (w *recentWrites) add(messages []Message, now clock.Instant, underWay bool) {
+// add takes in messages acknowledged now, in place of older ones of the same ID. It forgets what was acknowledged longer ago
+// than replicaLag, unless loads from before may be under way.
+func (w *recentWrites) add(messages []wire.Message, now clock.Instant, loadsUnderWay bool) {
 	last := lastOf(messages)
 	w.last, w.bytes, w.count = now, 0, 0
 	for r := range w.roles {
-		w.roles[r].keep(func(m Message, at clock.Instant) bool {
+		w.roles[r].keep(func(m wire.Message, at clock.Instant) bool {
 			_, again := last[m.ID]
-			return !again && (underWay || now.Since(at) < overlay)
+			return !again && (loadsUnderWay || now.Since(at) < replicaLag)
 		})
-		if l := &w.roles[r]; !underWay && !l.lost.live(now) {
+		if l := &w.roles[r]; !loadsUnderWay && !l.lost.live(now) {
 			l.lost, l.cut = lost{}, place{}
 		}
 	}
@@ -98,7 +100,7 @@ func (w *recentWrites) add(messages []Message, now clock.Instant, underWay bool)
 		if last[m.ID] != i {
 			continue
 		}
-		r := roleOf(m.Role)
+		r := roleOf(m)
 		if r < 0 {
 			r = roleCount
 		}
@@ -106,8 +108,8 @@ func (w *recentWrites) add(messages []Message, now clock.Instant, underWay bool)
 	}
 	for r := range w.roles {
 		l := &w.roles[r]
-		l.drop(len(l.messages) - mostRecent)
-		l.messages, l.at = snug(l.messages), snug(l.at)
+		l.drop(len(l.messages) - maxRecent)
+		l.messages, l.at = clip(l.messages), clip(l.at)
 		w.count += len(l.messages)
 		for _, m := range l.messages {
 			w.bytes += recentBytes(m)
@@ -115,10 +117,10 @@ func (w *recentWrites) add(messages []Message, now clock.Instant, underWay bool)
 	}
 }
 
-// recentBytes counts the room for a message and its instant three times, as lists that grow have it.
-func recentBytes(m Message) int64 { return m.bytes() + 192 }
+// recentBytes counts the structs of a message and its instant three times: a list that grows may have that much room.
+func recentBytes(m wire.Message) int64 { return messageBytes(m) + 192 }
 
-func (l *recentList) keep(keep func(Message, clock.Instant) bool) {
+func (l *recentList) keep(keep func(wire.Message, clock.Instant) bool) {
 	n := 0
 	for i, m := range l.messages {
 		if keep(m, l.at[i]) {
@@ -130,8 +132,8 @@ func (l *recentList) keep(keep func(Message, clock.Instant) bool) {
 	l.messages, l.at = l.messages[:n], l.at[:n]
 }
 
-func (l *recentList) insert(m Message, now clock.Instant) {
-	i, _ := slices.BinarySearchFunc(l.messages, m, func(a, b Message) int { return a.place().compare(b.place()) })
+func (l *recentList) insert(m wire.Message, now clock.Instant) {
+	i, _ := slices.BinarySearchFunc(l.messages, m, func(a, b wire.Message) int { return placeOf(a).compare(placeOf(b)) })
 	l.messages = slices.Insert(l.messages, i, m)
 	l.at = slices.Insert(l.at, i, now)
 }
@@ -144,7 +146,7 @@ func (l *recentList) drop(n int) {
 	for _, at := range l.at[:n] {
 		l.lost.add(lost{true, at})
 	}
-	if cut := l.messages[n-1].place().after(); cut.compare(l.cut) > 0 {
+	if cut := placeOf(l.messages[n-1]).after(); cut.compare(l.cut) > 0 {
 		l.cut = cut
 	}
 	l.messages, l.at = slices.Delete(l.messages, 0, n), slices.Delete(l.at, 0, n)
@@ -153,7 +155,7 @@ func (l *recentList) drop(n int) {
 // fit drops the oldest messages until the rest fits into so many bytes.
 func (w *recentWrites) fit(room int64) {
 	var drop [roleCount + 1]int
-	rest := func(r int) []Message { return w.roles[r].messages[drop[r]:] }
+	rest := func(r int) []wire.Message { return w.roles[r].messages[drop[r]:] }
 	for w.bytes > max(0, room) {
 		r := oldest(rest(user), rest(assistant), rest(roleCount))
 		w.bytes -= recentBytes(rest(r)[0])
@@ -163,12 +165,12 @@ func (w *recentWrites) fit(room int64) {
 	for r := range w.roles {
 		l := &w.roles[r]
 		l.drop(drop[r])
-		l.messages, l.at = snug(l.messages), snug(l.at)
+		l.messages, l.at = clip(l.messages), clip(l.at)
 	}
 }
 
-// snug is s without more room than it may have uncounted.
-func snug[T any](s []T) []T {
+// clip is s with room for at most three times what it holds: more is not counted.
+func clip[T any](s []T) []T {
 	if cap(s) > 3*len(s) {
 		return slices.Clone(s)
 	}
@@ -179,7 +181,7 @@ func snug[T any](s []T) []T {
 func allLost(l lost) recentWrites {
 	w := recentWrites{last: l.at}
 	for r := range w.roles {
-		w.roles[r].cut, w.roles[r].lost = end(), l
+		w.roles[r].cut, w.roles[r].lost = endOfTime(), l
 	}
 	return w
 }
@@ -202,10 +204,10 @@ func (w *recentWrites) newest() (t time.Time) {
 	return t
 }
 
-// over lays the writes that a load may have missed over what it brought. It is an error if what is held of both does not
-// reach back to the newest n messages.
-func (w *recentWrites) over(t *timeline, s sight, n, most int) (*timeline, error) {
-	var missed []Message
+// over lays the writes that a load may have missed over what it brought. It is an error if the result does not reach back to
+// the newest n messages of each role.
+func (w *recentWrites) over(t *timeline, s sight, n, maxWindow int) (*timeline, error) {
+	var missed []wire.Message
 	for _, l := range w.roles {
 		for i, m := range l.messages {
 			if s.misses(l.at[i]) {
@@ -214,7 +216,7 @@ func (w *recentWrites) over(t *timeline, s sight, n, most int) (*timeline, error
 		}
 	}
 	if len(missed) > 0 {
-		t = t.with(missed, most)
+		t = t.with(missed, maxWindow)
 	}
 	laid := *t
 	for r := range laid {

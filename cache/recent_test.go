@@ -10,11 +10,13 @@ import (
 	"testing/synctest"
 	"time"
 	"unsafe"
+
+	"hearth/client/wire"
 )
 
 // lagging loads of a class with replicas: they never see what was written through us.
 func lagging(_ context.Context, _, _ int) (Loaded, error) {
-	return Loaded{User: Page{Complete: true}, Assistant: Page{Complete: true}, Replicated: true}, nil
+	return Loaded{User: Page{Complete: true}, Assistant: Page{Complete: true}, MayLag: true}, nil
 }
 
 func exact(_ context.Context, _, _ int) (Loaded, error) {
@@ -25,7 +27,7 @@ func (x *tester) history(chat string, n int, load func(context.Context, int, int
 	x.Helper()
 	r, err := x.c.History(x.Context(), HistoryRequest{
 		Chat: chat, View: View{Messages: n}, Policy: policy, Load: load,
-		Render: func(user, assistant []Message) ([]byte, error) {
+		Render: func(user, assistant []wire.Message) ([]byte, error) {
 			var ids []string
 			for _, m := range slices.Concat(user, assistant) {
 				ids = append(ids, m.ID)
@@ -38,13 +40,18 @@ func (x *tester) history(chat string, n int, load func(context.Context, int, int
 
 func (x *tester) write(chat, content string, ids ...string) {
 	x.Helper()
-	w := x.c.BeginWrite(chat)
-	defer w.End()
-	var batch []Message
+	var batch []wire.Message
 	for _, id := range ids {
-		batch = append(batch, Message{ID: id, Role: "user", Content: content, CreatedAt: w.Reserve(time.Now())})
+		batch = append(batch, wire.Message{ID: id, Role: "user", Content: content})
 	}
-	w.Acknowledge(batch)
+	w := begin(x, x.c, chat, batch...)
+	defer w.End()
+	for i, m := range w.Messages() {
+		batch[i].CreatedAt = m.CreatedAt
+	}
+	if err := w.Commit(x.Context(), batch); err != nil {
+		x.Fatal(err)
+	}
 	x.wantBounded()
 }
 
@@ -72,7 +79,7 @@ func TestAMessageOutlivesTheEvictionOfItsChat(t *testing.T) {
 		if got, err := x.history("first", 10, lagging); got != "m1 m2" || err != nil {
 			x.Errorf("got %q %v", got, err)
 		}
-		time.Sleep(overlay)
+		time.Sleep(replicaLag)
 		if got, err := x.history("first", 10, lagging); got != "" || err != nil {
 			x.Errorf("a minute later: %q %v", got, err)
 		}
@@ -98,7 +105,7 @@ func TestWhatCannotBeKeptIsAnErrorUntilLoadsCanBeTrusted(t *testing.T) {
 			switch {
 			case got == "m" && err == nil:
 				kept++
-			case refused && e.Wait == overlay-20*time.Second:
+			case refused && e.Wait == replicaLag-20*time.Second:
 				lost++
 			default:
 				x.Fatalf("chat %d: %q %v", i, got, err)
@@ -111,18 +118,18 @@ func TestWhatCannotBeKeptIsAnErrorUntilLoadsCanBeTrusted(t *testing.T) {
 		if loads != chats {
 			x.Errorf("%d loads for %d chats: another one brings no more", loads, chats)
 		}
-		time.Sleep(overlay - 20*time.Second)
+		time.Sleep(replicaLag - 20*time.Second)
 		for i := range chats {
 			if _, err := x.history(fmt.Sprint(i), 10, lagging); err != nil {
 				x.Fatalf("a minute later, chat %d: %v", i, err)
 			}
 		}
 		for range 2 {
-			time.Sleep(overlay)
+			time.Sleep(replicaLag)
 			x.wantBounded()
 		}
-		if b := x.c.chats.marks[messageWrites].bytes(); b != 0 || x.c.chats.held.recent != 0 {
-			x.Errorf("%d bytes of marks are left, and %+v", b, x.c.chats.held)
+		if b := x.c.chats.marks[messageWrites].bytes(); b != 0 || x.c.chats.usage.recent != 0 {
+			x.Errorf("%d bytes of marks are left, and %+v", b, x.c.chats.usage)
 		}
 	})
 }
@@ -135,7 +142,7 @@ func TestAChatWhoseWritesWereLostTakesNewOnes(t *testing.T) {
 		if _, err := x.history("499", 1, lagging); err == nil {
 			x.Fatal("nothing was lost")
 		}
-		time.Sleep(overlay - time.Second)
+		time.Sleep(replicaLag - time.Second)
 		for range 30 { // the others' have expired, and this one is written all the time
 			time.Sleep(time.Second)
 			x.write("499", "x", "new")
@@ -150,9 +157,7 @@ func TestAMillionChatsAreForgottenKnowingly(t *testing.T) {
 	small(t, func(x *tester) {
 		x.write("first", "hello", "m")
 		for i := range 20_000 {
-			w := x.c.BeginWrite(fmt.Sprint(i))
-			w.Acknowledge([]Message{{ID: "m", Role: "user", CreatedAt: time.Now()}})
-			w.End()
+			commit(x, x.c, fmt.Sprint(i), wire.Message{ID: "m", Role: "user", CreatedAt: time.Now()})
 		}
 		x.wantBounded()
 		if got, err := x.history("first", 1, lagging); got != "m" || err != nil {
@@ -167,7 +172,7 @@ func TestAMillionChatsAreForgottenKnowingly(t *testing.T) {
 		if got, err := x.history("19999", 1, exact); err != nil { // a load that sees every write
 			x.Errorf("got %q %v", got, err)
 		}
-		time.Sleep(overlay)
+		time.Sleep(replicaLag)
 		if _, err := x.history("10000", 1, lagging); err != nil {
 			x.Error(err)
 		}
@@ -193,13 +198,11 @@ func TestNothingIsKeptForAClassWithoutReplicas(t *testing.T) {
 		}
 		for i := range 500 {
 			x.write(fmt.Sprint(i), strings.Repeat("x", 1000), "m")
-			if err := x.c.SetMute(fmt.Sprint(i), MuteState{Muted: true}, func() error { return nil }); err != nil {
-				x.Fatal(err)
-			}
+			setMute(x, x.c, fmt.Sprint(i), wire.Mute{Muted: true}, nil)
 		}
 		for _, m := range x.c.chats.marks {
-			if m.all.set || m.bytes() != 0 || x.c.chats.held.recent != 0 {
-				x.Errorf("kept: %+v, marks %+v", x.c.chats.held, m)
+			if m.all.set || m.bytes() != 0 || x.c.chats.usage.recent != 0 {
+				x.Errorf("kept: %+v, marks %+v", x.c.chats.usage, m)
 			}
 		}
 		if _, err := x.history("499", 1, exact); err != nil {
@@ -213,13 +216,11 @@ func TestAMuteOutlivesTheEvictionOfItsChat(t *testing.T) {
 		before := time.Now()
 		time.Sleep(time.Second)
 		mute := func(chat string) {
-			if err := x.c.SetMute(chat, MuteState{Muted: true}, func() error { return nil }); err != nil {
-				x.Fatal(err)
-			}
+			setMute(x, x.c, chat, wire.Mute{Muted: true}, nil)
 		}
 		muted := func(chat string) (bool, error) {
 			m, _, err := x.c.Mute(x.Context(), chat, policy, Directives{}, func(context.Context) (LoadedMute, error) {
-				return LoadedMute{Updated: before, Replicated: true}, nil
+				return LoadedMute{Updated: before, MayLag: true}, nil
 			})
 			return m.Muted, err
 		}
@@ -242,7 +243,7 @@ func TestAMuteOutlivesTheEvictionOfItsChat(t *testing.T) {
 		if kept == 0 || lost == 0 {
 			x.Errorf("%d kept, %d lost", kept, lost)
 		}
-		time.Sleep(overlay)
+		time.Sleep(replicaLag)
 		for i := range chats {
 			if _, err := muted(fmt.Sprint(i)); err != nil {
 				x.Fatal(err)
@@ -257,7 +258,7 @@ func TestALostMessageLeavesTheMuteAlone(t *testing.T) {
 		if _, err := x.history("a", 1, lagging); !isMayMiss(err) {
 			x.Errorf("history: %v", err)
 		}
-		_, _, err := x.c.Mute(x.Context(), "a", policy, Directives{}, func(context.Context) (LoadedMute, error) { return LoadedMute{Replicated: true}, nil })
+		_, _, err := x.c.Mute(x.Context(), "a", policy, Directives{}, func(context.Context) (LoadedMute, error) { return LoadedMute{MayLag: true}, nil })
 		if err != nil {
 			x.Errorf("mute: %v", err)
 		}
@@ -271,17 +272,15 @@ func TestAnImportLeavesTheNewestOfItInEveryHistory(t *testing.T) {
 				x := newTester(t, Config{})
 				at := time.Now()
 				for range 30 {
-					var batch []Message
+					var batch []wire.Message
 					for range 100 {
 						at = at.Add(step)
-						batch = append(batch, Message{ID: fmt.Sprint(at.UnixMilli()), Role: "user", CreatedAt: at})
+						batch = append(batch, wire.Message{ID: fmt.Sprint(at.UnixMilli()), Role: "user", CreatedAt: at})
 					}
-					w := x.c.BeginWrite("a")
-					w.Acknowledge(batch)
-					w.End()
+					commit(t, x.c, "a", batch...)
 				}
 				x.wantBounded()
-				if n := x.c.chats.byID["a"].recent.count; n != mostRecent {
+				if n := x.c.chats.byID["a"].recent.count; n != maxRecent {
 					t.Errorf("%d messages are kept", n)
 				}
 				newest := max(at.UnixMilli(), at.Add(-3000*step).UnixMilli()-1)
@@ -310,7 +309,7 @@ func TestLostWritesTakeNoMemory(t *testing.T) {
 		room := 0
 		for _, ch := range x.c.chats.byID {
 			for _, l := range ch.recent.roles {
-				room += cap(l.messages) * int(unsafe.Sizeof(Message{}))
+				room += cap(l.messages) * int(unsafe.Sizeof(wire.Message{}))
 			}
 		}
 		if limit := x.c.chats.max; int64(room) > limit {
@@ -322,16 +321,14 @@ func TestLostWritesTakeNoMemory(t *testing.T) {
 func TestALostMuteIsRememberedWhenMessagesTurnOutToBeSafe(t *testing.T) {
 	small(t, func(x *tester) {
 		mute := func(chat string) {
-			if err := x.c.SetMute(chat, MuteState{Muted: true}, func() error { return nil }); err != nil {
-				x.Fatal(err)
-			}
+			setMute(x, x.c, chat, wire.Mute{Muted: true}, nil)
 		}
 		for i := range 500 {
 			mute(fmt.Sprint(i))
 		}
-		time.Sleep(overlay / 2)
+		time.Sleep(replicaLag / 2)
 		mute("a") // for which there is no room
-		time.Sleep(overlay / 2)
+		time.Sleep(replicaLag / 2)
 		x.write("a", "x", "m") // for which there is
 		for i := range 500 {
 			if _, err := x.history(fmt.Sprint("read ", i), 1, lagging); err != nil {
@@ -345,7 +342,7 @@ func TestALostMuteIsRememberedWhenMessagesTurnOutToBeSafe(t *testing.T) {
 			x.Fatal(err)
 		}
 		x.wantBounded()
-		_, _, err := x.c.Mute(x.Context(), "a", policy, Directives{}, func(context.Context) (LoadedMute, error) { return LoadedMute{Replicated: true}, nil })
+		_, _, err := x.c.Mute(x.Context(), "a", policy, Directives{}, func(context.Context) (LoadedMute, error) { return LoadedMute{MayLag: true}, nil })
 		if !isMayMiss(err) {
 			x.Errorf("got %v", err)
 		}

@@ -6,36 +6,33 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"hearth/client/wire"
 )
 
-// The roles of a timeline, in the order in which they stand at equal timestamps. Others are not remembered.
+// The roles of a timeline, in the order in which their messages stand at equal timestamps. A timeline has no other roles.
 const (
 	user = iota
 	assistant
 	roleCount
 )
 
-func roleOf(role string) int { return slices.Index([]string{"user", "assistant"}, role) }
-
-// Message is one message of a chat.
-type Message struct {
-	ID        string
-	Role      string
-	Content   string
-	CreatedAt time.Time // UTC
+// roleOf is the index of a role, or -1.
+func roleOf(m wire.Message) int {
+	return slices.Index([]wire.Role{wire.RoleUser, wire.RoleAssistant}, m.Role)
 }
 
-// Compare orders messages: by time, then the user's before the assistant's, then by ID.
-func (m Message) Compare(o Message) int {
-	return cmp.Or(m.CreatedAt.Compare(o.CreatedAt), cmp.Compare(roleOf(m.Role), roleOf(o.Role)), strings.Compare(m.ID, o.ID))
+// CompareMessages orders messages: by time, then the user's before the assistant's, then by ID.
+func CompareMessages(a, b wire.Message) int {
+	return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(roleOf(a), roleOf(b)), strings.Compare(a.ID, b.ID))
 }
 
-func (m Message) bytes() int64 {
+func messageBytes(m wire.Message) int64 {
 	const overhead = 96 // the struct
 	return overhead + int64(len(m.ID)+len(m.Role)+len(m.Content))
 }
 
-func (m Message) place() place { return place{m.CreatedAt, m.ID} }
+func placeOf(m wire.Message) place { return place{m.CreatedAt, m.ID} }
 
 // place is a position among the messages of one role.
 type place struct {
@@ -48,22 +45,22 @@ func (p place) compare(o place) int { return cmp.Or(p.at.Compare(o.at), strings.
 // after is the next position behind p.
 func (p place) after() place { return place{p.at, p.id + "\x00"} }
 
-// end is behind every message.
-func end() place { return place{at: time.Unix(math.MaxInt32<<16, 0)} }
+// endOfTime is behind every message.
+func endOfTime() place { return place{at: time.Unix(math.MaxInt32<<16, 0)} }
 
-// window is the newest messages of one role in one chat, oldest first. It does not change.
+// window is the newest messages of one role in one chat, oldest first. It does not change: its methods return new windows.
 type window struct {
-	messages []Message
+	messages []wire.Message
 	complete bool  // reaches back to the first message
 	edge     place // unless complete: every message from here on is held, and none before
 	bytes    int64
 }
 
 func newWindow(p Page) window {
-	w := window{messages: slices.Clone(p.Messages), complete: p.Complete, edge: end()}
-	slices.SortFunc(w.messages, Message.Compare)
+	w := window{messages: slices.Clone(p.Messages), complete: p.Complete, edge: endOfTime()}
+	slices.SortFunc(w.messages, CompareMessages)
 	for _, m := range w.messages {
-		w.bytes += m.bytes()
+		w.bytes += messageBytes(m)
 	}
 	if len(w.messages) > 0 {
 		w.edge = place{at: w.messages[0].CreatedAt}
@@ -74,28 +71,28 @@ func newWindow(p Page) window {
 // fits says whether the newest n messages can be cut from w.
 func (w window) fits(n int) bool { return w.complete || len(w.messages) >= n }
 
-func (w window) newest(n int) []Message { return w.messages[max(0, len(w.messages)-n):] }
+func (w window) newest(n int) []wire.Message { return w.messages[max(0, len(w.messages)-n):] }
 
-// with is w without the messages of those ids, and with added in their places. What would stand before the edge of an
-// incomplete window is left out: what else lies there is not known, and a message alone would hide the gap.
-func (w window) with(ids map[string]int, added []Message) window {
+// with is w without the messages of those ids, and with added in their places. In an incomplete window what would stand
+// before the edge is left out: other messages may lie there, and one alone would hide the gap.
+func (w window) with(ids map[string]int, added []wire.Message) window {
 	old := w.messages
-	w.messages = make([]Message, 0, len(old)+len(added))
+	w.messages = make([]wire.Message, 0, len(old)+len(added))
 	for _, m := range old {
 		if _, again := ids[m.ID]; again {
-			w.bytes -= m.bytes()
+			w.bytes -= messageBytes(m)
 		} else {
 			w.messages = append(w.messages, m)
 		}
 	}
 	for _, m := range added {
-		if w.complete || m.place().compare(w.edge) >= 0 {
+		if w.complete || placeOf(m).compare(w.edge) >= 0 {
 			w.messages = append(w.messages, m)
-			w.bytes += m.bytes()
+			w.bytes += messageBytes(m)
 		}
 	}
-	slices.SortFunc(w.messages, func(a, b Message) int { return a.place().compare(b.place()) })
-	w.messages = snug(w.messages)
+	slices.SortFunc(w.messages, func(a, b wire.Message) int { return placeOf(a).compare(placeOf(b)) })
+	w.messages = clip(w.messages)
 	return w
 }
 
@@ -105,9 +102,9 @@ func (w window) without(n int) window {
 		return w
 	}
 	for _, m := range w.messages[:n] {
-		w.bytes -= m.bytes()
+		w.bytes -= messageBytes(m)
 	}
-	w.complete, w.edge = false, w.messages[n-1].place().after()
+	w.complete, w.edge = false, placeOf(w.messages[n-1]).after()
 	w.messages = slices.Clone(w.messages[n:])
 	return w
 }
@@ -117,7 +114,7 @@ func (w window) from(p place) window {
 	if !w.complete && w.edge.compare(p) >= 0 {
 		return w
 	}
-	n := slices.IndexFunc(w.messages, func(m Message) bool { return m.place().compare(p) >= 0 })
+	n := slices.IndexFunc(w.messages, func(m wire.Message) bool { return placeOf(m).compare(p) >= 0 })
 	if n < 0 {
 		n = len(w.messages)
 	}
@@ -126,33 +123,43 @@ func (w window) from(p place) window {
 	return w
 }
 
-// timeline is both windows of a chat. It does not change.
+// timeline is the two windows of a chat. It does not change.
 type timeline [roleCount]window
 
 func (t *timeline) fits(n int) bool { return t[user].fits(n) && t[assistant].fits(n) }
 
 func (t *timeline) bytes() int64 { return t[user].bytes + t[assistant].bytes }
 
+// newestTime is the time of the newest message; zero: there is none.
+func (t *timeline) newestTime() (newest time.Time) {
+	for _, w := range t {
+		if last := w.newest(1); len(last) == 1 && last[0].CreatedAt.After(newest) {
+			newest = last[0].CreatedAt
+		}
+	}
+	return newest
+}
+
 // with is t with the messages in the windows of their roles, and nowhere else: of the same ID the last one counts.
-// A window longer than most loses its oldest messages.
-func (t *timeline) with(messages []Message, most int) *timeline {
+// A window longer than maxWindow loses its oldest messages.
+func (t *timeline) with(messages []wire.Message, maxWindow int) *timeline {
 	last := lastOf(messages)
-	var added [roleCount][]Message
+	var added [roleCount][]wire.Message
 	for i, m := range messages {
-		if r := roleOf(m.Role); r >= 0 && last[m.ID] == i {
+		if r := roleOf(m); r >= 0 && last[m.ID] == i {
 			added[r] = append(added[r], m)
 		}
 	}
 	c := *t
 	for r := range c {
 		w := c[r].with(last, added[r])
-		c[r] = w.without(len(w.messages) - most)
+		c[r] = w.without(len(w.messages) - maxWindow)
 	}
 	return &c
 }
 
 // lastOf is the index of the last message of each ID.
-func lastOf(messages []Message) map[string]int {
+func lastOf(messages []wire.Message) map[string]int {
 	last := make(map[string]int, len(messages))
 	for i, m := range messages {
 		last[m.ID] = i
@@ -166,7 +173,7 @@ func (t *timeline) within(limit int64) *timeline {
 	var drop [roleCount]int
 	for left := t.bytes(); left > limit; {
 		r := oldest(c[user].messages[drop[user]:], c[assistant].messages[drop[assistant]:])
-		left -= c[r].messages[drop[r]].bytes()
+		left -= messageBytes(c[r].messages[drop[r]])
 		drop[r]++
 	}
 	for r := range c {
@@ -176,7 +183,7 @@ func (t *timeline) within(limit int64) *timeline {
 }
 
 // oldest is the index of the list whose first message is the oldest. Not all may be empty.
-func oldest(lists ...[]Message) int {
+func oldest(lists ...[]wire.Message) int {
 	first := -1
 	for i, l := range lists {
 		if len(l) > 0 && (first < 0 || l[0].CreatedAt.Before(lists[first][0].CreatedAt)) {

@@ -9,13 +9,15 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"hearth/client/wire"
 )
 
 // A timeline against a plain list of messages. Whatever was done to it, each window holds exactly the messages of its role
 // from its edge on, or all of them if it is complete.
 func TestAWindowHoldsWhatItSaysAndNothingElse(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		x := &windows{chat: map[string]Message{}}
+		x := &windowsTest{chat: map[string]wire.Message{}}
 		for range rapid.IntRange(0, 12).Draw(t, "messages") {
 			x.put(x.message(t))
 		}
@@ -31,18 +33,18 @@ func TestAWindowHoldsWhatItSaysAndNothingElse(t *testing.T) {
 	})
 }
 
-// windows is the timeline under test and what is true.
-type windows struct {
-	chat  map[string]Message // by ID
+// windowsTest is the timeline under test and what is true.
+type windowsTest struct {
+	chat  map[string]wire.Message // by ID
 	t     *timeline
 	edges [roleCount]place // of the messages that must be held; the zero place: all of them
 	whole [roleCount]bool
 }
 
-func (x *windows) put(m Message) { x.chat[m.ID] = m }
+func (x *windowsTest) put(m wire.Message) { x.chat[m.ID] = m }
 
-func (x *windows) message(t *rapid.T) Message {
-	return Message{
+func (x *windowsTest) message(t *rapid.T) wire.Message {
+	return wire.Message{
 		ID:        fmt.Sprint(rapid.IntRange(1, 20).Draw(t, "id")),
 		Role:      rapid.SampledFrom([]string{"user", "assistant", "system"}).Draw(t, "role"),
 		Content:   "0123456789"[:rapid.IntRange(0, 10).Draw(t, "length")],
@@ -50,15 +52,15 @@ func (x *windows) message(t *rapid.T) Message {
 	}
 }
 
-func (x *windows) moment(t *rapid.T) time.Time {
+func (x *windowsTest) moment(t *rapid.T) time.Time {
 	return time.Unix(1.8e9+int64(rapid.IntRange(1, 10).Draw(t, "at")), 0).UTC()
 }
 
 // of is what the chat has of one role, in the order of a window.
-func (x *windows) of(r int) []Message {
+func (x *windowsTest) of(r int) []wire.Message {
 	all := slices.Collect(maps.Values(x.chat))
-	all = slices.DeleteFunc(all, func(m Message) bool { return m.Role != []string{"user", "assistant"}[r] })
-	slices.SortFunc(all, func(a, b Message) int {
+	all = slices.DeleteFunc(all, func(m wire.Message) bool { return m.Role != []string{"user", "assistant"}[r] })
+	slices.SortFunc(all, func(a, b wire.Message) int {
 		if c := a.CreatedAt.Compare(b.CreatedAt); c != 0 {
 			return c
 		}
@@ -71,12 +73,12 @@ func (x *windows) of(r int) []Message {
 }
 
 // held is what a window must hold.
-func (x *windows) held(r int) []Message {
-	return slices.DeleteFunc(x.of(r), func(m Message) bool { return !x.whole[r] && m.place().compare(x.edges[r]) < 0 })
+func (x *windowsTest) held(r int) []wire.Message {
+	return slices.DeleteFunc(x.of(r), func(m wire.Message) bool { return !x.whole[r] && placeOf(m).compare(x.edges[r]) < 0 })
 }
 
 // load makes the windows anew from pages with all of their oldest timestamp, in any order.
-func (x *windows) load(t *rapid.T) {
+func (x *windowsTest) load(t *rapid.T) {
 	x.t = &timeline{}
 	for r := range x.t {
 		all := x.of(r)
@@ -85,7 +87,7 @@ func (x *windows) load(t *rapid.T) {
 			cut--
 		}
 		page := Page{Messages: slices.Clone(all[cut:]), Complete: cut == 0}
-		x.whole[r], x.edges[r] = page.Complete, end()
+		x.whole[r], x.edges[r] = page.Complete, endOfTime()
 		if len(page.Messages) > 0 {
 			x.edges[r] = place{at: page.Messages[0].CreatedAt}
 		}
@@ -99,7 +101,7 @@ func (x *windows) load(t *rapid.T) {
 }
 
 // change does something to the timeline, which must leave the one before as it was.
-func (x *windows) change(t *rapid.T, do func() *timeline) (before *timeline) {
+func (x *windowsTest) change(t *rapid.T, do func() *timeline) (before *timeline) {
 	before = x.t
 	var was timeline
 	for r, w := range before {
@@ -116,8 +118,8 @@ func (x *windows) change(t *rapid.T, do func() *timeline) (before *timeline) {
 }
 
 // write lays messages over the timeline: new ones, or again with another time or role, also twice in one write.
-func (x *windows) write(t *rapid.T) {
-	var batch []Message
+func (x *windowsTest) write(t *rapid.T) {
+	var batch []wire.Message
 	for range rapid.IntRange(1, 4).Draw(t, "messages") {
 		batch = append(batch, x.message(t))
 	}
@@ -128,12 +130,12 @@ func (x *windows) write(t *rapid.T) {
 	x.change(t, func() *timeline { return x.t.with(batch, most) })
 	for r := range x.t {
 		if held := x.held(r); len(held) > most {
-			x.whole[r], x.edges[r] = false, held[len(held)-most-1].place().after()
+			x.whole[r], x.edges[r] = false, placeOf(held[len(held)-most-1]).after()
 		}
 	}
 }
 
-func (x *windows) from(t *rapid.T) {
+func (x *windowsTest) from(t *rapid.T) {
 	r := rapid.IntRange(0, roleCount-1).Draw(t, "window")
 	p := place{x.moment(t), fmt.Sprint(rapid.IntRange(0, 20).Draw(t, "id"))}
 	x.change(t, func() *timeline {
@@ -147,34 +149,34 @@ func (x *windows) from(t *rapid.T) {
 }
 
 // within drops the oldest of both roles, and no more than it must.
-func (x *windows) within(t *rapid.T) {
+func (x *windowsTest) within(t *rapid.T) {
 	limit := rapid.Int64Range(0, x.t.bytes()+100).Draw(t, "limit")
 	before := x.change(t, func() *timeline { return x.t.within(limit) })
 	if b := x.t.bytes(); b > limit {
 		t.Fatalf("%d bytes are left, %d may be", b, limit)
 	}
-	var gone, kept []Message
+	var gone, kept []wire.Message
 	for r := range x.t {
 		n := len(before[r].messages) - len(x.t[r].messages)
 		gone, kept = append(gone, before[r].messages[:n]...), append(kept, x.t[r].messages...)
 		if n > 0 {
-			x.whole[r], x.edges[r] = false, before[r].messages[n-1].place().after()
+			x.whole[r], x.edges[r] = false, placeOf(before[r].messages[n-1]).after()
 		}
 	}
 	if len(gone) == 0 {
 		return
 	}
-	newest := slices.MaxFunc(gone, func(a, b Message) int { return a.CreatedAt.Compare(b.CreatedAt) })
-	if slices.ContainsFunc(kept, func(m Message) bool { return m.CreatedAt.Before(newest.CreatedAt) }) {
+	newest := slices.MaxFunc(gone, func(a, b wire.Message) int { return a.CreatedAt.Compare(b.CreatedAt) })
+	if slices.ContainsFunc(kept, func(m wire.Message) bool { return m.CreatedAt.Before(newest.CreatedAt) }) {
 		t.Fatalf("%v is gone, of what is left some is older: %v", newest, kept)
 	}
-	last := slices.MaxFunc(gone, func(a, b Message) int { return int(a.bytes() - b.bytes()) })
-	if x.t.bytes()+last.bytes() <= limit {
+	last := slices.MaxFunc(gone, func(a, b wire.Message) int { return int(messageBytes(a) - messageBytes(b)) })
+	if x.t.bytes()+messageBytes(last) <= limit {
 		t.Fatalf("%v is gone, and would have fitted into %d bytes", last, limit)
 	}
 }
 
-func (x *windows) check(t *rapid.T) {
+func (x *windowsTest) check(t *rapid.T) {
 	both := true
 	bytes := int64(0)
 	for r, w := range x.t {
@@ -213,7 +215,7 @@ func (x *windows) check(t *rapid.T) {
 
 func TestMessagesStandInOrderOfTimeThenRoleThenID(t *testing.T) {
 	at := time.Unix(1000, 0)
-	ordered := []Message{
+	ordered := []wire.Message{
 		{ID: "z", Role: "assistant", CreatedAt: at},
 		{ID: "y", Role: "user", CreatedAt: at.Add(1)},
 		{ID: "z", Role: "user", CreatedAt: at.Add(1)},
@@ -223,7 +225,7 @@ func TestMessagesStandInOrderOfTimeThenRoleThenID(t *testing.T) {
 	}
 	for i, a := range ordered {
 		for j, b := range ordered {
-			if got := a.Compare(b); got != cmp.Compare(i, j) {
+			if got := CompareMessages(a, b); got != cmp.Compare(i, j) {
 				t.Errorf("%v and %v: %d", a, b, got)
 			}
 		}

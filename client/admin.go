@@ -7,10 +7,10 @@ import (
 	"net/url"
 )
 
-// DropCache forgets everything that is cached, and returns how many things that were.
+// DropCache drops everything that is cached, and returns the number of entries dropped.
 func (c *Client) DropCache(ctx context.Context) (int, error) { return c.drop(ctx, "") }
 
-// DropChat forgets what is cached of one chat.
+// DropChat drops what is cached of one chat, and returns the number of entries dropped.
 func (c *Client) DropChat(ctx context.Context, chat string) (int, error) {
 	if err := checkChat(chat); err != nil {
 		return 0, err
@@ -18,7 +18,7 @@ func (c *Client) DropChat(ctx context.Context, chat string) (int, error) {
 	return c.drop(ctx, "?chat="+url.QueryEscape(chat))
 }
 
-// DropModel forgets what is cached of one Odoo model.
+// DropModel drops what is cached of one Odoo model, and returns the number of entries dropped.
 func (c *Client) DropModel(ctx context.Context, model string) (int, error) {
 	return c.drop(ctx, "?model="+url.QueryEscape(model))
 }
@@ -29,26 +29,42 @@ func (c *Client) drop(ctx context.Context, query string) (int, error) {
 	return d.Dropped, err
 }
 
-// Health says whether Hearth is alive: nil if so. It needs no token.
+// Health returns nil if Hearth answers. The call needs no token.
 func (c *Client) Health(ctx context.Context) error {
 	return c.do(ctx, newCall(http.MethodGet, PathHealth, nil), c.cfg.Timeout, nil)
 }
 
-// Ready says which upstreams Hearth has reached. It is no error if it has not reached one.
+// Ready says which upstreams Hearth has reached. An upstream that is not reached is no error here.
 func (c *Client) Ready(ctx context.Context) (Readiness, error) {
 	req := newCall(http.MethodGet, PathReady, nil)
-	req.accept = http.StatusServiceUnavailable
+	req.alsoOK = http.StatusServiceUnavailable
 	var r Readiness
 	err := c.do(ctx, req, c.cfg.Timeout, &r)
 	return r, err
 }
 
-// DebugCache returns the cache's statistics as they came: hit rates overall and per resource.
+// CacheStats says what the cache holds, and what it has done since Hearth started.
+func (c *Client) CacheStats(ctx context.Context) (*CacheStats, error) {
+	s := &CacheStats{}
+	if err := c.do(ctx, newCall(http.MethodGet, PathDebugCache, nil), c.cfg.Timeout, s); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// DebugCache returns the reply of GET debug/cache as it came. [Client.CacheStats] decodes it.
 func (c *Client) DebugCache(ctx context.Context) (json.RawMessage, error) {
 	return c.raw(ctx, PathDebugCache)
 }
 
-// DebugPools returns the connection pools' statistics as they came, per upstream.
+// PoolStats says what the connection pools of each upstream hold, and what they have done since Hearth started.
+func (c *Client) PoolStats(ctx context.Context) (Pools, error) {
+	var p Pools
+	err := c.do(ctx, newCall(http.MethodGet, PathDebugPools, nil), c.cfg.Timeout, &p)
+	return p, err
+}
+
+// DebugPools returns the reply of GET debug/pools as it came. [Client.PoolStats] decodes it.
 func (c *Client) DebugPools(ctx context.Context) (json.RawMessage, error) {
 	return c.raw(ctx, PathDebugPools)
 }

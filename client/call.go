@@ -26,12 +26,13 @@ type call struct {
 	target string // path and query, encoded
 	header http.Header
 	body   []byte // nil: none
-	write  bool   // changes something
-	once   bool   // must not be sent again once it may have arrived
-	reply  *http.Header
-	accept int // a status besides 2xx whose body is the answer
+	write  bool   // the call changes something
 
-	sent atomic.Bool // it may have arrived
+	neverRepeat bool         // the call must not be sent twice
+	headersInto *http.Header // where the caller wants the reply's headers; nil: nowhere
+	alsoOK      int          // a status besides 2xx whose body is the answer
+
+	sent atomic.Bool // a write's headers were sent, so the sidecar may have acted on it
 }
 
 func newCall(method, target string, opts []Option) *call {
@@ -54,7 +55,8 @@ func (c *call) withBody(v any) (*call, error) {
 	return c, nil
 }
 
-// unfit names the first field of a body, or of one of several, that cannot be encoded: a number that is none, say.
+// unfit makes the error that names the first field of a body that JSON cannot hold, such as a NaN. A body may be a list of
+// bodies.
 func unfit(body reflect.Value, prefix string, err error) error {
 	switch body.Kind() {
 	case reflect.Slice:
@@ -79,21 +81,21 @@ func encodes(v reflect.Value) bool {
 	return err == nil
 }
 
-// do makes a call and decodes its answer into v. A call that may be sent twice is, over a new connection, if the
-// first one broke.
+// do makes a call and decodes its answer into v. If the connection breaks, do makes the call once more over a new one,
+// unless the call must not be repeated.
 func (c *Client) do(ctx context.Context, req *call, patience time.Duration, v any) error {
-	given := ctx
+	parent := ctx
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	a, err := c.exchange(ctx, req)
-	if err != nil && !req.once && ctx.Err() == nil && !final(err) {
-		c.http.CloseIdleConnections() // what broke one has broken the others
+	if err != nil && !req.neverRepeat && ctx.Err() == nil && !final(err) {
+		c.http.CloseIdleConnections() // the second try must not take one that broke like the first
 		a, err = c.exchange(ctx, req)
 	}
 	switch {
 	case err == nil:
-	case given.Err() != nil:
-		err = fmt.Errorf("hearth: %w", context.Cause(given))
+	case parent.Err() != nil:
+		err = fmt.Errorf("hearth: %w", context.Cause(parent))
 	case ctx.Err() != nil:
 		err = fmt.Errorf("hearth: no answer within %v: %w", patience, ctx.Err())
 	default:
@@ -101,16 +103,16 @@ func (c *Client) do(ctx context.Context, req *call, patience time.Duration, v an
 	}
 	switch {
 	case errors.Is(err, ErrUnreachable) && !req.sent.Load():
-		return errors.Unwrap(err) // it names us itself
+		return errors.Unwrap(err) // its text begins with "hearth:" already
 	case err != nil && req.write && req.sent.Load():
 		return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 	case err != nil:
 		return err
 	}
-	if req.reply != nil {
-		*req.reply = a.header
+	if req.headersInto != nil {
+		*req.headersInto = a.header
 	}
-	if a.status/100 != 2 && a.status != req.accept {
+	if a.status/100 != 2 && a.status != req.alsoOK {
 		return a.problem()
 	}
 	if v == nil {
@@ -124,7 +126,7 @@ func (c *Client) do(ctx context.Context, req *call, patience time.Duration, v an
 
 var errTooLarge = errors.New("the answer is too large")
 
-// final says that trying again over a new connection would not help.
+// final says that a second try would fail as well.
 func final(err error) bool { return errors.Is(err, ErrUnreachable) || errors.Is(err, errTooLarge) }
 
 type answer struct {
@@ -133,8 +135,8 @@ type answer struct {
 	body   []byte
 }
 
-// exchange sends the call once and reads the whole answer. net/http itself sends it again if it finds a kept
-// connection dead before it has written anything, and a GET also if no byte came back.
+// exchange sends the call once and reads the whole answer. net/http itself sends a call again if a kept connection was
+// closed before anything was written, and a GET also if no byte came back.
 func (c *Client) exchange(ctx context.Context, req *call) (*answer, error) {
 	var body io.Reader
 	if req.body != nil {
@@ -152,7 +154,7 @@ func (c *Client) exchange(ctx context.Context, req *call) (*answer, error) {
 		r.Header.Set("Content-Type", "application/json")
 	}
 	if trace, ok := ctx.Value("x-amzn-trace-id").(string); ok && r.Header.Get("X-Amzn-Trace-Id") == "" {
-		r.Header.Set("X-Amzn-Trace-Id", trace) // where github.com/aws/aws-lambda-go keeps it
+		r.Header.Set("X-Amzn-Trace-Id", trace) // github.com/aws/aws-lambda-go keeps the trace there
 	}
 	if c.cfg.Token != "" {
 		r.Header.Set(HeaderToken, c.cfg.Token)
@@ -172,7 +174,7 @@ func (c *Client) exchange(ctx context.Context, req *call) (*answer, error) {
 	return &answer{resp.StatusCode, resp.Header, b}, nil
 }
 
-// problem reads the answer as a problem report. What is none becomes one.
+// problem reads the answer as a problem. An answer of another type becomes a problem whose detail is its first 300 bytes.
 func (a *answer) problem() *Problem {
 	p := &Problem{}
 	kind, _, _ := mime.ParseMediaType(a.header.Get("Content-Type"))
@@ -187,15 +189,15 @@ func (a *answer) problem() *Problem {
 	return p
 }
 
-// chatPath fills a chat's id into a path, as one segment. An id that UTF-8 cannot carry is refused here, because
-// JSON would quietly make another one of it.
+// chatPath puts a chat's id into a path, as one segment. It refuses an id that is not UTF-8, because encoding would change
+// the id.
 func chatPath(path, chat string) (string, error) {
 	if err := checkChat(chat); err != nil {
 		return "", err
 	}
 	segment := url.PathEscape(chat)
 	if chat == "." || chat == ".." {
-		segment = strings.ReplaceAll(chat, ".", "%2E") // or somebody on the way might resolve it
+		segment = strings.ReplaceAll(chat, ".", "%2E") // so that nothing between here and the sidecar resolves it
 	}
 	return strings.Replace(path, "{chat_id}", segment, 1), nil
 }

@@ -116,6 +116,8 @@ func TestWhatEachCallSends(t *testing.T) {
 		{"GET /readyz ", func(c *client.Client) error { _, err := c.Ready(ctx); return err }},
 		{"GET /debug/cache ", func(c *client.Client) error { _, err := c.DebugCache(ctx); return err }},
 		{"GET /debug/pools ", func(c *client.Client) error { _, err := c.DebugPools(ctx); return err }},
+		{"GET /debug/cache ", func(c *client.Client) error { _, err := c.CacheStats(ctx); return err }},
+		{"GET /debug/pools ", func(c *client.Client) error { _, err := c.PoolStats(ctx); return err }},
 	} {
 		f := newFake(t)
 		if err := tc.call(newClient(t, client.Config{Addr: f.addr()})); err != nil {

@@ -12,8 +12,9 @@ import (
 	"hearth/client/wire"
 )
 
-// History returns the newest numMessages messages of the user and as many of the assistant, and all of them ready
-// for a prompt, in which only the newest fullTextLen stand in full.
+// History returns the newest numMessages (1 to 200) messages of the user and as many of the assistant, oldest first. In
+// MsgHistory, which is made for a prompt, the newest fullTextLen (0 to 200) messages have their full text; the texts of older
+// ones are cut.
 func (c *Client) History(ctx context.Context, chat string, numMessages, fullTextLen int, opts ...Option) (*History, error) {
 	path, err := chatPath(PathHistory, chat)
 	if err != nil {
@@ -27,7 +28,7 @@ func (c *Client) History(ctx context.Context, chat string, numMessages, fullText
 	return h, nil
 }
 
-// Relevant returns the messages of a chat that bear on a text, best first.
+// Relevant returns the messages of a chat that are relevant to a text, best first.
 func (c *Client) Relevant(ctx context.Context, chat string, q RelevantRequest, opts ...Option) ([]ScoredMessage, error) {
 	path, err := chatPath(PathRelevant, chat)
 	if err != nil {
@@ -44,7 +45,7 @@ func (c *Client) Relevant(ctx context.Context, chat string, q RelevantRequest, o
 	return r.RelevantMessages, nil
 }
 
-// Mute says whether the bot is to be silent in a chat.
+// Mute says whether the bot must be silent in a chat.
 func (c *Client) Mute(ctx context.Context, chat string, opts ...Option) (Mute, error) {
 	path, err := chatPath(PathMute, chat)
 	if err != nil {
@@ -69,12 +70,13 @@ func (c *Client) SetMute(ctx context.Context, chat string, m Mute, opts ...Optio
 	return c.do(ctx, req, c.cfg.Timeout, nil)
 }
 
-// Append writes messages to a chat, 1 to 100 of them, and returns the ids of their objects in that order. Once it
-// has returned they are in every History. Where an ID or a CreatedAt is missing it is filled in, later in the list
-// meaning later in time.
+// Append writes 1 to 100 messages to a chat and returns the ids of their objects, in the order of the messages. When it has
+// returned, every History has the messages. Append fills in a missing ID, and a missing CreatedAt so that of two messages the
+// later in the list has the later time.
 //
-// Name the messages yourself if you may call Append with them again, after an error say: what has been written
-// already is then written over, not written twice.
+// Set the IDs yourself if you may append the same messages again, for example after an error. A message whose ID is known
+// replaces the one that was written before. If only some of the messages are not stored, the error is a [Problem] whose Items
+// say what became of each.
 func (c *Client) Append(ctx context.Context, chat string, messages []NewMessage, opts ...Option) (ids []string, err error) {
 	path, err := chatPath(PathMessages, chat)
 	if err != nil {
@@ -96,7 +98,7 @@ func (c *Client) Append(ctx context.Context, chat string, messages []NewMessage,
 	return a.IDs, nil
 }
 
-// stamped returns copies that can be sent twice: with an id and a time.
+// stamped returns copies that have an id and a time, so that they can be sent twice.
 func stamped(messages []NewMessage, now time.Time) ([]NewMessage, error) {
 	items := slices.Clone(messages)
 	now = now.UTC().Truncate(time.Microsecond)
@@ -123,15 +125,15 @@ func stamped(messages []NewMessage, now time.Time) ([]NewMessage, error) {
 }
 
 const (
-	answerMargin = time.Second // of the sidecar's time before ours
+	answerMargin = time.Second // the sidecar answers this much before the client gives up
 	mostTime     = 15 * time.Minute
 )
 
-// Preprocess asks for all that is needed before an answer: mute, relevant messages, on some routes the Odoo models,
-// and with NumMessages or FullTextLen the history. A part that failed is nil, and Errors says why; only when all
-// failed is there an error.
+// Preprocess fetches at once what a bot needs before it answers: the mute, the relevant messages, on some routes the Odoo
+// models, and with NumMessages or FullTextLen the history. A part that failed is nil, and Errors says why. Preprocess
+// returns an error only if every part failed.
 //
-// If TimeoutMS is 0, the sidecar is asked to answer with what it has before ctx ends.
+// If TimeoutMS is 0, the sidecar answers before ctx ends, with the parts that it has.
 func (c *Client) Preprocess(ctx context.Context, q PreprocessRequest, opts ...Option) (*Preprocess, error) {
 	if err := checkChat(q.ChatID); err != nil {
 		return nil, err

@@ -1,12 +1,14 @@
 // Package client calls Hearth from a Lambda handler written in Go.
 //
-// Start at [New] with [FromEnv], once per sandbox, and at [Client.Preprocess]: all that a chatbot needs before it
-// can answer, in one call to localhost. Every call of the API is a method: those of a chat are in chats.go, Odoo's
-// in odoo.go, those of the sidecar itself in admin.go. The types that travel are in the package wire; names.go has them here too.
+// Start with [New] and [FromEnv], once per sandbox, and with [Client.Preprocess]: one call to localhost fetches what a
+// chatbot needs before it can answer. Every call of the API is a method: chats.go has those of a chat, odoo.go those of
+// Odoo, admin.go those of the sidecar itself. The package wire holds the types of requests and replies; names.go gives
+// them names here too.
 //
-// What Hearth refuses or cannot do is a *[Problem]; [ErrUnreachable] says that there is no Hearth, which a handler
-// should survive. Nothing here speaks to Weaviate, to Odoo or to any other host, and nothing is cached: the sidecar
-// does that, for all handlers alike.
+// If Hearth refuses a call or cannot answer it, the error is a *[Problem], whose Kind says what went wrong: wire's
+// constants name the kinds. [ErrUnreachable] means that no Hearth listens; a handler should go on without it.
+//
+// The client talks to the sidecar alone and caches nothing. The sidecar talks to Weaviate and Odoo.
 package client
 
 import (
@@ -19,33 +21,33 @@ import (
 	"time"
 )
 
-// Errors of a call that brought no answer. A context that ended shows as its own error.
+// Errors of a call without an answer. If a context ended, its own error is wrapped.
 var (
-	// ErrUnreachable occurs when nobody listens where Hearth should, or somebody else does. Nothing was sent.
+	// ErrUnreachable occurs if nothing listens at Hearth's address, or another program does. Nothing was sent.
 	ErrUnreachable = errors.New("hearth: not reached: is its layer attached to the function, and did the extension start?")
-	// ErrUnknownOutcome occurs when a write was sent and no answer came: it may have happened or not.
+	// ErrUnknownOutcome occurs if a write was sent and no answer came. The write may have been done or not.
 	ErrUnknownOutcome = errors.New("hearth: unknown outcome")
 )
 
 const (
-	connectTimeout = time.Second     // of a connection and its greeting
-	idleTimeout    = 5 * time.Minute // less than the sidecar's, so that no connection ends under a request
-	maxIdle        = 16              // connections kept
-	maxConnections = 64              // at the same time; more calls than that wait
+	connectTimeout = time.Second     // for a connection and its greeting
+	idleTimeout    = 5 * time.Minute // less than the sidecar's, which must not close a connection that takes a request
+	maxIdle        = 16              // idle connections that are kept
+	maxConnections = 64              // connections at the same time; further calls wait
 	maxReply       = 64 << 20        // bytes of a reply's body
 )
 
 // Config says where Hearth is. [FromEnv] fills it in.
 type Config struct {
-	// Socket is the path of Hearth's Unix socket. Where Addr is set as well, it stands in for a socket that does
-	// not exist or that nobody listens on.
+	// Socket is the path of Hearth's Unix socket. Default: none.
 	Socket string
-	Addr   string // host and port, loopback only; DefaultAddr if Socket is empty too. Beside a socket a wrong one is left out
-
-	Token string // what X-Hearth-Token says; empty: the header is left out
-
-	// Timeout of a call whose context ends later or never. Default 31s: the sidecar gives up after 30s and says so.
-	// A preprocess asks the sidecar to answer with what it has a second before that.
+	// Addr is a loopback host and a port. If Socket is set too, Addr is tried only where the socket does not exist or has no
+	// listener, and a wrong Addr is an error only then. Default: DefaultAddr if Socket is empty, else none.
+	Addr string
+	// Token is the value of the header X-Hearth-Token. Default: no such header.
+	Token string
+	// Timeout bounds a call whose context ends later or never. Default 31s: the sidecar gives up after 30s and says so.
+	// A preprocess asks the sidecar to answer a second before that, with the parts that it has.
 	Timeout time.Duration
 }
 
@@ -59,7 +61,7 @@ func (c Config) withDefaults() Config {
 
 func (c Config) validate() error {
 	var faults []error
-	if c.Socket == "" { // else an Addr where nobody can be found does not stand in the socket's way
+	if c.Socket == "" { // beside a socket a wrong Addr does no harm
 		if err := checkAddr(c.Addr); err != nil {
 			faults = append(faults, fmt.Errorf("hearth: %w", err))
 		}
@@ -70,13 +72,13 @@ func (c Config) validate() error {
 	return errors.Join(faults...)
 }
 
-// Client calls one Hearth over connections that it keeps. It is safe for concurrent use.
+// Client calls one Hearth over connections that it keeps open. It is safe for concurrent use.
 type Client struct {
 	cfg  Config
 	http *http.Transport // used as a RoundTripper: no redirects, no cookies
 }
 
-// New makes a client. It opens no connection, and Hearth may start later.
+// New makes a client. It opens no connection yet, so Hearth may start later. The error names everything that is wrong with cfg.
 func New(cfg Config) (*Client, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
@@ -84,31 +86,31 @@ func New(cfg Config) (*Client, error) {
 	}
 	c := &Client{cfg: cfg}
 	c.http = &http.Transport{
-		Proxy:               nil, // whatever HTTP_PROXY says, localhost is here
+		Proxy:               nil, // calls to localhost never go through a proxy
 		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return c.dial(ctx) },
 		DisableCompression:  true,
 		MaxIdleConns:        maxIdle,
 		MaxIdleConnsPerHost: maxIdle,
 		MaxConnsPerHost:     maxConnections,
-		IdleConnTimeout:     idleTimeout, // measured by the wall clock too, so that a freeze counts
+		IdleConnTimeout:     idleTimeout, // net/http looks at the wall clock, so a freeze counts
 	}
 	return c, nil
 }
 
-// Close closes the idle connections. The client stays usable.
+// Close closes the idle connections. The client can still be used.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // Option changes one call.
 type Option func(*call)
 
-// WithHeader sends a header along: Cache-Control, such as "no-cache" or "max-stale=60", or a traceparent. With
-// If-None-Match, "nothing has changed" is a [Problem] of status 304.
+// WithHeader adds a header to the request: Cache-Control, such as "no-cache" or "max-stale=60", or a traceparent. With
+// If-None-Match a reply that has not changed is a [Problem] of status 304.
 func WithHeader(name, value string) Option {
 	return func(c *call) { c.header.Set(name, value) }
 }
 
-// WithReply stores the reply's headers in h: Cache-Status says where it came from, Age how old it is, Server-Timing
-// what took how long. If no reply came, h is left as it was.
+// WithReply stores the reply's headers in h. Cache-Status says whether the reply came from the cache, Age how old it is in
+// seconds, Server-Timing what took how many milliseconds. If no reply comes, h does not change.
 func WithReply(h *http.Header) Option {
-	return func(c *call) { c.reply = h }
+	return func(c *call) { c.headersInto = h }
 }

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -75,13 +76,21 @@ func everyCall(t *testing.T, c *client.Client, chat string) {
 	if !ready.Ready || ready.Upstreams["weaviate"].State != "reached" {
 		t.Errorf("ready: %+v", ready)
 	}
-	for _, debug := range []func() (json.RawMessage, error){
-		func() (json.RawMessage, error) { return c.DebugCache(ctx) },
-		func() (json.RawMessage, error) { return c.DebugPools(ctx) },
-	} {
-		if raw, err := debug(); err != nil || !json.Valid(raw) {
-			t.Errorf("debug: %s, %v", raw, err)
-		}
+	raw, err := c.DebugCache(ctx)
+	must(t, err)
+	strictly(t, raw, &client.CacheStats{})
+	counts, err := c.CacheStats(ctx)
+	must(t, err)
+	if counts.Misses == 0 || counts.Resources["history"].Misses == 0 || counts.MaxBytes == 0 {
+		t.Errorf("the cache's statistics: %+v", counts)
+	}
+	raw, err = c.DebugPools(ctx)
+	must(t, err)
+	strictly(t, raw, &client.Pools{})
+	pools, err := c.PoolStats(ctx)
+	must(t, err)
+	if pools["odoo"].Requests == 0 || pools["weaviate"].GRPC.Requests == 0 || pools["weaviate"].Size == 0 || pools["odoo"].RoundTrip.Count == 0 {
+		t.Errorf("the pools' statistics: %+v", pools)
 	}
 	if n, err := c.DropChat(ctx, chat); err != nil || n == 0 {
 		t.Errorf("dropped of the chat: %d, %v", n, err)
@@ -91,6 +100,16 @@ func everyCall(t *testing.T, c *client.Client, chat string) {
 	}
 	if _, err := c.DropCache(ctx); err != nil {
 		t.Error(err)
+	}
+}
+
+// strictly decodes a reply into a type that must have each of its fields.
+func strictly(t *testing.T, raw json.RawMessage, v any) {
+	t.Helper()
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		t.Errorf("%v: %s", err, raw)
 	}
 }
 

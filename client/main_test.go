@@ -58,16 +58,19 @@ func newReal(t testing.TB) *real {
 	gp := serve("grpc", g, err)
 	o, err := testnet.Serve(r.odoo, testnet.Config{})
 	op := serve("odoo", o, err)
-	wc := weaviate.New(wp, gp, weaviate.Config{
+	wc, err := weaviate.New(weaviate.Config{
+		REST: wp, GRPC: gp,
 		Message: weaviate.MessageClass{Class: "Message", ChatID: "chat_id", Role: "role", Content: "content", CreatedAt: "created_at"},
 		Mute:    weaviate.MuteClass{Class: "ChatStatus", ChatID: "chat_id", Muted: "muted", Until: "muted_until"},
 	})
+	must(t, err)
 	_, err = wc.CreateClasses(t.Context())
 	must(t, err)
 	memory, err := cache.New(cache.Config{})
 	must(t, err)
 	t.Cleanup(memory.Close)
-	oc := odoo.New(op, odoo.Config{DB: "demo", Key: "key", Protocol: odoo.JSON2})
+	oc, err := odoo.New(odoo.Config{Pool: op, DB: "demo", Key: "key", Protocol: odoo.JSON2})
+	must(t, err)
 	service, err := chat.New(chat.Config{
 		Weaviate: wc, Odoo: oc, Cache: memory, Policies: map[cache.Resource]cache.Policy{},
 		OdooModels: []string{"res.partner"}, OdooRoutes: []string{"odoo_erp"},

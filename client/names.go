@@ -72,9 +72,15 @@ type (
 	Dropped           = wire.Dropped
 	Readiness         = wire.Readiness
 	UpstreamState     = wire.UpstreamState
+	CacheStats        = wire.CacheStats
+	CacheCounts       = wire.CacheCounts
+	Pools             = wire.Pools
+	UpstreamStats     = wire.UpstreamStats
+	PoolStats         = wire.PoolStats
+	Quantiles         = wire.Quantiles
 )
 
-// What Hearth refuses or cannot do.
+// Errors of Hearth. The constants of the kinds are in the package wire.
 type (
 	Problem     = wire.Problem
 	Kind        = wire.Kind

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// OdooModels describes Odoo models by their technical names, or those of HEARTH_ODOO_MODELS if none are named. If some of
-// them could not be had, the others come together with an error that is a [ModelErrors].
+// OdooModels returns Odoo models by their technical names, or those of HEARTH_ODOO_MODELS if names is empty. If only some
+// of them could be read, it returns these together with an error that is a [ModelErrors].
 func (c *Client) OdooModels(ctx context.Context, names []string, opts ...Option) (map[string]Model, error) {
 	target := PathOdooModels
 	if len(names) > 0 {
@@ -27,7 +27,7 @@ func (c *Client) OdooModels(ctx context.Context, names []string, opts ...Option)
 	return m.Models, nil
 }
 
-// ModelErrors says of each Odoo model that could not be had why.
+// ModelErrors holds a problem for each Odoo model that could not be read.
 type ModelErrors map[string]*Problem
 
 func (e ModelErrors) Error() string {
@@ -46,14 +46,15 @@ func (e ModelErrors) Unwrap() (all []error) {
 	return all
 }
 
-// OdooCall calls a method of an Odoo model and returns its result. It is never sent twice, because most methods
-// change something: see [ErrUnknownOutcome], and a [Problem] that says the same of the sidecar's own call.
+// OdooCall calls a method of an Odoo model and returns its result. The call is sent once, because most methods change
+// something. If no answer comes, the error is [ErrUnknownOutcome], or a [Problem] of kind unknown-outcome if the sidecar
+// got no answer from Odoo.
 func (c *Client) OdooCall(ctx context.Context, q Call, opts ...Option) (json.RawMessage, error) {
 	req, err := newCall(http.MethodPost, PathOdooCall, opts).withBody(q)
 	if err != nil {
 		return nil, err
 	}
-	req.write, req.once = true, true
+	req.write, req.neverRepeat = true, true
 	var r Result
 	if err := c.do(ctx, req, c.cfg.Timeout, &r); err != nil {
 		return nil, err

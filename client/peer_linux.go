@@ -6,11 +6,11 @@ import (
 	"syscall"
 )
 
-// peerUser is the user of the process that listens at the other end of a Unix connection.
+// peerUser returns the user of the process that listens at the other end of a Unix connection.
 func peerUser(conn net.Conn) (user int, known bool, err error) {
 	unix, ok := conn.(*net.UnixConn)
 	if !ok {
-		return 0, false, errors.New("no Unix connection")
+		return 0, false, errors.New("the connection is not one of a Unix socket")
 	}
 	raw, err := unix.SyscallConn()
 	if err != nil {

@@ -4,5 +4,5 @@ package client
 
 import "net"
 
-// peerUser knows nobody here: the rights of the socket's folder have to do.
+// peerUser does not know the user on this system. Here only the permissions of the socket's folder protect the socket.
 func peerUser(net.Conn) (user int, known bool, err error) { return 0, false, nil }

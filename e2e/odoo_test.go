@@ -31,8 +31,12 @@ func (r realServers) odooClient(t *testing.T, cfg odoo.Config) *odoo.Client {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.Close)
-	cfg.DB = r.OdooDB
-	return odoo.New(p, cfg)
+	cfg.Pool, cfg.DB = p, r.OdooDB
+	c, err := odoo.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 func (r realServers) odooKnowsItsUsers(t *testing.T) {
@@ -54,7 +58,7 @@ func (r realServers) odooKnowsItsUsers(t *testing.T) {
 		t.Errorf("the employee's model is %q, %v", m.Name, err)
 	}
 	_, err = employee.Model(t.Context(), "no.such.model")
-	if e, ok := errors.AsType[*odoo.Error](err); !ok || e.Status != 404 || !strings.Contains(e.Message, "HEARTH_ODOO_MODELS") {
+	if e, ok := errors.AsType[*odoo.Error](err); !ok || e.Kind != odoo.NotFound || !strings.Contains(e.Message, "HEARTH_ODOO_MODELS") {
 		t.Errorf("a model that does not exist: %v", err)
 	}
 	_, err = r.odooClient(t, odoo.Config{User: r.OdooUser, Key: r.OdooKey, Lang: "fr_FR"}).Check(t.Context())
@@ -65,7 +69,7 @@ func (r realServers) odooKnowsItsUsers(t *testing.T) {
 		Model: "res.country", Method: "create", Kwargs: map[string]json.RawMessage{"vals_list": json.RawMessage(`{"name":"x"}`)},
 	})
 	e, ok := errors.AsType[*odoo.Error](err)
-	if !ok || e.Status != 403 || e.Name != "AccessError" || strings.Contains(e.Message, "Traceback") || strings.Contains(e.Message, `File "`) {
+	if !ok || e.Kind != odoo.Forbidden || e.Name != "AccessError" || strings.Contains(e.Message, "Traceback") || strings.Contains(e.Message, `File "`) {
 		t.Errorf("a call that an employee has no right to: %v", err)
 	}
 }

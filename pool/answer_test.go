@@ -6,8 +6,10 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"hearth/internal/testing/testnet"
 )
@@ -35,8 +37,8 @@ func TestAnAnswerThatCameTooLateGivesItsMemoryBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &tries{race: p.race, ctx: ctx, req: req, results: make(chan result)}
-	s.start(Options{})
+	s := &tries{race: p.race, req: req, results: make(chan result)}
+	s.start(ctx, Options{})
 	eventually(t, "the answer is read", func() bool { return !answers.free(all) })
 	cancel(errSlower) // another connection has brought the answer
 	p.race.tries.Wait()
@@ -90,5 +92,37 @@ func TestAnAnswerLongerThanItsPrefixSaysIsCutOff(t *testing.T) {
 	}
 	if !answers.free(1 << 20) {
 		t.Error("memory is held after the answer")
+	}
+}
+
+func TestALargeAnswerThatIsCutShortGivesItsMemoryBack(t *testing.T) {
+	const all = 1 << 20
+	answers := NewAnswers(all, all)
+	p := start(t, testnet.Config{}, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", strconv.Itoa(2*len(large())))
+		_, _ = io.WriteString(w, large())
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	}, func(c *Config) { c.Answers, c.Retries = answers, -1 })
+	_ = p.fails(t.Context(), Request{Method: http.MethodGet, Path: "/"})
+	if !answers.free(all) {
+		t.Error("its share is never given back")
+	}
+}
+
+func TestAnAnswerWaitsForMemoryNoLongerThanItsCall(t *testing.T) {
+	const all = 1 << 20
+	answers := NewAnswers(all, all)
+	p := start(t, testnet.Config{}, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, large()) },
+		func(c *Config) { c.Answers, c.Timeout = answers, 200*time.Millisecond })
+	if !answers.all.TryAcquire(all) {
+		t.Fatal("the memory is not free")
+	}
+	if err := p.fails(t.Context(), Request{Method: http.MethodGet, Path: "/"}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	answers.all.Release(all)
+	if got := p.get("/"); len(got) != len(large()) {
+		t.Errorf("%d bytes came", len(got))
 	}
 }

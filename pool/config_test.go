@@ -24,6 +24,9 @@ func TestAConfigIsRefusedWithoutShowingItsSecrets(t *testing.T) {
 		"a negative size":     {URL: "https://example.com", Size: -1},
 		"a negative queue":    {URL: "https://example.com", Queue: -1},
 		"a negative timeout":  {URL: "https://example.com", Timeout: -1},
+		"a negative dial":     {URL: "https://example.com", DialTimeout: -1},
+		"a negative idle":     {URL: "https://example.com", MaxIdle: -1},
+		"a negative warm-up":  {URL: "https://example.com", FirstWarm: -1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg.Name = "upstream"
@@ -59,10 +62,31 @@ func TestDefaults(t *testing.T) {
 		got.MaxIdle != 50*time.Second || got.Answers.Each() != 32<<20 || got.Retries != 2 || got.Ping.Path != "/" || got.Pulse == nil || got.Logger == nil {
 		t.Errorf("the defaults are %+v", got)
 	}
+	if got.FirstWarm != 5 || got.Limit.queue != 1024 || cap(got.Limit.slots) != 5 {
+		t.Errorf("%d connections are warmed first, the limit is %+v", got.FirstWarm, got.Limit)
+	}
+	if got := (Config{Size: 3, FirstWarm: 10}).withDefaults().FirstWarm; got != 3 {
+		t.Errorf("%d connections of 3 are warmed first", got)
+	}
+	if got := (Config{Policy: Policy{NoReplay: true}, Retries: 5}).withDefaults().Retries; got != 0 {
+		t.Errorf("without replays there are %d retries", got)
+	}
 	if got := (Config{Retries: -1}).withDefaults().Retries; got != 0 {
 		t.Errorf("negative retries become %d", got)
 	}
 	if got := (Config{Timeout: time.Second}).withDefaults().DialTimeout; got != time.Second {
 		t.Errorf("with 1s for a call, dialling may take %v", got)
+	}
+}
+
+func TestAllThatIsWrongWithAConfigIsSaidAtOnce(t *testing.T) {
+	_, err := New(Config{Name: "upstream", URL: "ftp://example.com", Variable: "THE_URL", Size: -1, MaxIdle: -1})
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, want := range []string{"THE_URL must be", "Size must", "MaxIdle must"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q does not say %q", err, want)
+		}
 	}
 }

@@ -228,7 +228,7 @@ func TestWhereConnectionsAreNoLongerSharedEveryoneGetsOne(t *testing.T) {
 	})
 	p.warm(1)
 	p.onDial(nil)
-	if _, shared := p.pool.conns.Usual(); !shared {
+	if _, shared := p.pool.conns.WarmTarget(); !shared {
 		t.Fatal("the first connection does not count as shared")
 	}
 	var all sync.WaitGroup
@@ -319,7 +319,7 @@ func TestARaceTellsNothingOfHowManyConnectionsAreNeeded(t *testing.T) {
 		s.hangAll.Store(false)
 	}()
 	s.get("/")
-	if n, _ := s.pool.conns.Usual(); n != 1 {
+	if n, _ := s.pool.conns.WarmTarget(); n != 1 {
 		t.Errorf("one caller at a time needs %d connections", n)
 	}
 }

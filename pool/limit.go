@@ -10,8 +10,8 @@ import (
 	"hearth/internal/clock"
 )
 
-// Limit hands out a fixed number of slots, one per call under way; a bounded number of callers may wait for one. Pools
-// of one upstream share it.
+// Limit hands out a fixed number of slots, one for each request on its way. A bounded number of requests may wait for one,
+// and get it in the order in which they came. Pools of one upstream share a Limit.
 type Limit struct {
 	slots   chan struct{} // holds one element per slot taken
 	waiting atomic.Int64
@@ -19,8 +19,8 @@ type Limit struct {
 	pulse   *clock.Pulse
 }
 
-// NewLimit makes a limit of size slots, for which at most queue callers wait, 1024 by default. A nil pulse is that of a
-// process that is never frozen.
+// NewLimit makes a limit of size slots, for which at most queue requests wait, 1024 by default. A nil pulse means that the
+// process is never frozen.
 func NewLimit(size, queue int, pulse *clock.Pulse) *Limit {
 	queue = cmp.Or(queue, 1024)
 	if pulse == nil {
@@ -57,9 +57,9 @@ func (l *Limit) acquire(ctx context.Context, s *counters) error {
 		return ErrQueueFull
 	}
 	s.waits.Add(1)
-	start, thaws := time.Now(), l.pulse.Thaws()
+	start, freezes := time.Now(), l.pulse.Thaws()
 	defer func() {
-		if l.pulse.Thaws() == thaws { // else it is the freeze's time
+		if l.pulse.Thaws() == freezes { // else what passed is the time of a freeze
 			s.waited.Add(int64(time.Since(start)))
 		}
 	}()

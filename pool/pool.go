@@ -1,33 +1,33 @@
-// Package pool keeps warm connections to one upstream and says who may use them when.
+// Package pool asks one upstream over connections that it keeps warm, and hides from its callers that some of them broke
+// while the sandbox was frozen.
 //
-// Start reading at [Pool.Do], a whole call, or [Pool.Client], the same path as an *http.Client for libraries
-// that bring their own requests. Either way a request takes a slot (limit.go), is tried again where that is
-// safe (retry.go; never a redirect, redirect.go), and each try goes over a connection (exchange.go) out of those that are open (conns.go) or are
-// opened (transport.go). What happens is counted (stats.go).
+// Start reading at [Pool.Do], a whole call, or [Pool.Client], the same path as an *http.Client for libraries that make their own
+// requests. Every request goes through [Pool.RoundTrip] and then through a chain of links, each an http.RoundTripper:
 //
-// The connections are the package's own, not net/http's pool: a sandbox freezes between invocations, and only who
-// owns a connection can know whether it has proved itself since.
+//	retry.go     sends it again, after a while, where that is safe and may help
+//	redirect.go  makes an error of a redirect
+//	limit.go     takes a slot for each try
+//	race.go      sends it over a second connection where a freeze may have broken the first
+//	send.go      sends it over one connection of package conn, and reads the whole answer (answer.go)
 //
-// The package knows nothing of what is asked: that is in pool/weaviate and pool/odoo. It never retries a
-// request that may have changed something unless the caller said that it may ([Options]).
+// What a caller may ask for is in options.go, what is counted in stats.go.
+//
+// The connections are not those of net/http's pool: only their owner can know whether one has proved itself since a freeze.
+//
+// The package knows nothing of what is asked: that is in pool/weaviate and pool/odoo. It never repeats a request that may have
+// changed something, unless the caller said that it may ([Options]).
 package pool
 
 import (
 	"cmp"
 	"context"
-	"crypto/x509"
 	"errors"
-	"fmt"
-	"log/slog"
 	"maps"
-	"math"
 	"net/http"
 	"net/url"
 	"strings"
 	"sync"
-	"time"
 
-	"hearth/internal/clock"
 	"hearth/pool/conn"
 )
 
@@ -45,94 +45,6 @@ var (
 	// ErrTooLarge is what a [TooLargeError] wraps.
 	ErrTooLarge = errors.New("answer too large")
 )
-
-// Config of one upstream.
-type Config struct {
-	Name        string                // of the upstream, in errors, logs and statistics
-	URL         string                // http or https, with an optional path prefix
-	GRPC        bool                  // speak HTTP/2 alone, without TLS too, and read answers as gRPC writes them
-	Size        int                   // requests at the same time and connections kept; default 5
-	FirstWarm   int                   // connections that the first [Pool.Warm] opens; default Size
-	Queue       int                   // callers that may wait for a slot; default as [NewLimit] has it
-	Limit       *Limit                // shared with other pools of the upstream; nil: one of its own, of Size and Queue
-	Timeout     time.Duration         // of one call, retries and waiting included; default 5s
-	DialTimeout time.Duration         // of one TCP connection, and of one TLS handshake; default 3s or Timeout
-	MaxIdle     time.Duration         // after which an unused connection is closed; default 50s
-	Answers     *Answers              // how much memory answers may take; nil: 32 MiB each
-	Retries     int                   // of a repeatable call after its first try; default 2, negative none
-	RootCAs     func() *x509.CertPool // called once, before the first dial; nil: the system's
-	Ping        Request               // a cheap request that proves a connection, whatever its answer; default GET /
-	Pulse       *clock.Pulse          // notices freezes; nil: there are none
-	KeepFrom    uint64                // freezes from which on connections are kept: before, each ends with its request
-	UserAgent   string                // of every request, whatever library made it; empty: the request's own
-	Variable    string                // that holds URL, to be named where the address is wrong
-	Logger      *slog.Logger          // nil discards
-
-	Policy Policy // what the pool does about connections that broke unseen; the zero value does all of it
-}
-
-// Policy says what a pool leaves out of that which hides broken connections from callers. Who measures what a part of it
-// is good for leaves that part out; nobody else should.
-type Policy struct {
-	NoRace   bool // after a freeze a request waits for its connection, dead or alive, until its time is over
-	NoReplay bool // a connection that breaks fails its request; there are no retries either: they would send it again, only later
-}
-
-func (c Config) withDefaults() Config {
-	c.Size = cmp.Or(c.Size, 5)
-	c.Timeout = cmp.Or(c.Timeout, 5*time.Second)
-	c.DialTimeout = cmp.Or(c.DialTimeout, min(3*time.Second, c.Timeout))
-	c.MaxIdle = cmp.Or(c.MaxIdle, 50*time.Second)
-	c.FirstWarm = min(cmp.Or(c.FirstWarm, c.Size), c.Size)
-	if c.Answers == nil {
-		c.Answers = NewAnswers(32<<20, math.MaxInt64)
-	}
-	c.Retries = max(0, cmp.Or(c.Retries, 2))
-	if c.Policy.NoReplay {
-		c.Retries = 0
-	}
-	if c.Ping.Method == "" {
-		c.Ping = Request{Method: http.MethodGet, Path: "/"}
-	}
-	if c.Pulse == nil {
-		c.Pulse = clock.Awake()
-	}
-	if c.Limit == nil {
-		c.Limit = NewLimit(c.Size, c.Queue, c.Pulse)
-	}
-	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
-	return c
-}
-
-// validate returns the URL, or all that is wrong.
-func (c Config) validate() (*url.URL, error) {
-	var faults []error
-	fault := func(format string, args ...any) {
-		faults = append(faults, fmt.Errorf("pool %s: "+format, append([]any{c.Name}, args...)...))
-	}
-	name := cmp.Or(c.Variable, "the URL")
-	u, err := url.Parse(c.URL)
-	switch {
-	case err != nil:
-		fault("%s cannot be parsed", name) // url.Error repeats the URL, and with it a password
-	case u.Scheme != "http" && u.Scheme != "https", u.Host == "":
-		fault("%s must be http://host or https://host", name)
-	case u.User != nil, u.RawQuery != "", u.ForceQuery, u.Fragment != "":
-		fault("%s must hold no user, query or fragment", name)
-	}
-	for _, n := range []struct {
-		field string
-		value int64
-	}{
-		{"Size", int64(c.Size)}, {"FirstWarm", int64(c.FirstWarm)}, {"Queue", int64(c.Queue)},
-		{"Timeout", int64(c.Timeout)}, {"DialTimeout", int64(c.DialTimeout)}, {"MaxIdle", int64(c.MaxIdle)},
-	} {
-		if n.value < 0 {
-			fault("%s must not be negative", n.field)
-		}
-	}
-	return u, errors.Join(faults...)
-}
 
 // Pool asks one upstream. It is safe for concurrent use.
 //
@@ -231,12 +143,11 @@ func (p *Pool) enter() bool {
 	return true
 }
 
-// Warm opens as many connections as callers have had in use at once so far, or Config.FirstWarm the first time and before the
-// first of them, all at the same time, and closes those that were idle for too long. It returns when the dials have ended, with
-// the errors of all, or when ctx ends; the dials go on then. An HTTP/2 connection serves all requests: it gets a
-// ping instead.
+// Warm opens connections, all at the same time, until as many are open as callers have used at once so far. The first time,
+// and while none was used, that is Config.FirstWarm. It returns when the dials have ended, with the errors of all, or when ctx
+// ends; the dials go on then. Where one connection carries all requests, HTTP/2, it sends a ping instead.
 func (p *Pool) Warm(ctx context.Context) error {
-	n, shared := p.conns.Usual()
+	n, shared := p.conns.WarmTarget()
 	if shared {
 		_, err := p.Do(With(ctx, Options{Background: true}), p.cfg.Ping)
 		if _, ok := errors.AsType[*RedirectError](err); ok {

@@ -13,13 +13,13 @@ import (
 
 // race is the link that hides broken connections from requests that are safe to repeat.
 //
-//  1. What is not repeatable goes to the next link once.
-//  2. What is repeatable may go over an unproven connection, unless it is to be Proven. After a short wait in vain on one it
-//     is sent over a proven or new connection too, and the first answer counts.
-//  3. A freeze while a request is on its way makes its connection unproven: rule 2 holds from then on.
-//  4. Where such a second try fails while an older one still runs, another is sent after twice the wait.
-//  5. Where the only try fails on a connection that was open before, the upstream may have closed that connection: the
-//     request is replayed once, at once, over a new one. An error that would be the same again is not replayed.
+//  1. A request that is not repeatable goes to the next link once.
+//  2. A repeatable request may go over an unproven connection, unless its [Options] say Proven. If it has no answer after a
+//     short wait, it is sent again over a proven or new connection, and the first answer counts.
+//  3. A freeze makes the connections of the requests under way unproven: rule 2 holds for them from then on.
+//  4. If the second try of rule 2 fails while an older try still runs, there is another try after twice the wait.
+//  5. If the only try fails on a connection that was open before, the upstream may have closed that connection. The request
+//     is replayed at once over a new connection, but only once, and not if the error would be the same again.
 type race struct {
 	next   http.RoundTripper
 	pulse  *clock.Pulse
@@ -36,8 +36,8 @@ const (
 	longestWait  = time.Second
 )
 
-// wait is what an unproven connection gets to answer: about twice as long as usual.
-func (r *race) wait() time.Duration {
+// raceAfter is how long a request waits for its answer on an unproven connection: about twice as long as usual.
+func (r *race) raceAfter() time.Duration {
 	return min(max(2*r.stats.roundTrips.median(), shortestWait), longestWait)
 }
 
@@ -48,11 +48,11 @@ func (r *race) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	ctx, cancel := context.WithCancelCause(req.Context())
 	defer cancel(errSlower)
-	t := &tries{race: r, ctx: ctx, req: req, results: make(chan result)}
+	t := &tries{race: r, req: req, results: make(chan result)}
 	first := make(chan taken, 1)
-	t.start(Options{taken: func(c taken) { first <- c }})
+	t.start(ctx, Options{taken: func(c taken) { first <- c }})
 
-	again := Options{Proven: true, Background: true} // a caller needs one connection
+	again := Options{Proven: true, Background: true} // the caller itself needs one connection only
 	var pause time.Duration
 	var due <-chan time.Time // when the request is sent once more
 	sendAfter := func(d time.Duration) {
@@ -61,23 +61,21 @@ func (r *race) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 	}
 	replayed := false
-	var freezes uint64
 	var thawed <-chan struct{} // nil until the first try has its connection: taking one survives freezes by itself
 	for {
 		select {
 		case c := <-first:
-			freezes, thawed = c.freezes, r.pulse.After(c.freezes)
+			thawed = r.pulse.After(c.freezes)
 			if !c.proven {
-				sendAfter(r.wait())
+				sendAfter(r.raceAfter())
 			}
 		case <-thawed:
-			freezes = r.pulse.Thaws()
-			thawed = r.pulse.After(freezes)
-			sendAfter(r.wait())
+			thawed = r.pulse.After(r.pulse.Thaws())
+			sendAfter(r.raceAfter())
 		case <-due:
 			due = nil
 			r.stats.races.Add(1)
-			t.start(again)
+			t.start(ctx, again)
 		case res := <-t.results:
 			t.running--
 			switch {
@@ -85,7 +83,7 @@ func (r *race) RoundTrip(req *http.Request) (*http.Response, error) {
 				return res.resp, nil
 			case ctx.Err() != nil:
 				return nil, context.Cause(ctx)
-			case t.running > 0: // over unproven connections, if the last try has failed
+			case t.running > 0: // an older try, over an unproven connection, or a newer one
 				if res.number == t.started && due == nil {
 					sendAfter(min(2*pause, longestWait))
 				}
@@ -96,7 +94,7 @@ func (r *race) RoundTrip(req *http.Request) (*http.Response, error) {
 				r.stats.replays.Add(1)
 				replay := again
 				replay.fresh = true
-				t.start(replay)
+				t.start(ctx, replay)
 			}
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
@@ -107,7 +105,6 @@ func (r *race) RoundTrip(req *http.Request) (*http.Response, error) {
 // tries are those of one request. The fields belong to RoundTrip; a try's goroutine only reports.
 type tries struct {
 	race    *race
-	ctx     context.Context //nolint:containedctx // ends with RoundTrip, and with it the tries that lost
 	req     *http.Request
 	results chan result
 	started int // so far
@@ -121,8 +118,8 @@ type result struct {
 	reused bool // its connection was open before
 }
 
-// start sends the request by further options.
-func (t *tries) start(o Options) {
+// start sends the request by further options. ctx ends with RoundTrip, and with it the tries that lost.
+func (t *tries) start(ctx context.Context, o Options) {
 	t.started++
 	t.running++
 	r := result{number: t.started}
@@ -135,12 +132,12 @@ func (t *tries) start(o Options) {
 	}
 	t.race.tries.Go(func() {
 		r.err = guard.Do(func() (err error) {
-			r.resp, err = t.race.next.RoundTrip(t.req.WithContext(With(t.ctx, o))) //nolint:bodyclose // the next link has read it; below it is closed where nobody takes it
+			r.resp, err = t.race.next.RoundTrip(t.req.WithContext(With(ctx, o))) //nolint:bodyclose // the next link has read it; below it is closed where nobody takes it
 			return err
 		})
 		select {
 		case t.results <- r:
-		case <-t.ctx.Done():
+		case <-ctx.Done():
 			if r.resp != nil {
 				_ = r.resp.Body.Close() // it holds a share of the memory
 			}

@@ -292,3 +292,18 @@ func TestARequestEndsWithItsCaller(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatAFreezeBringsForwardAFailureDoesNotPutOff(t *testing.T) {
+	const thaw = 2 * time.Second
+	broken := try{takes: thaw + 20*ms1 - shortestWait, err: errBroken} // begins after the wait, fails 20 ms after the thaw
+	raceBubble(t, Policy{}, []try{{unproven: true, takes: time.Hour}, broken, {}}, func(r *raced) {
+		go func() {
+			time.Sleep(thaw)
+			r.race.pulse.Thaws()
+		}()
+		if err := r.do(repeatable()); err != nil {
+			t.Error(err)
+		}
+		r.wantTries(0, shortestWait, thaw+shortestWait)
+	})
+}

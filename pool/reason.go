@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -20,6 +21,11 @@ func (p *Pool) Address() string {
 		return p.base
 	}
 	return fmt.Sprintf("%s (%s)", p.cfg.Variable, p.base)
+}
+
+// Explain says in plain words which upstream did not answer, where, and why.
+func (e *Error) Explain() string {
+	return fmt.Sprintf("no answer from %s at %s: %s", e.Upstream, cmp.Or(e.Address, "its address"), Reason(e.Err))
 }
 
 // Reason says in plain words why no answer came, and what is to be looked at.

@@ -438,3 +438,18 @@ func TestACallThatFindsTheQueueFullWhenItTriesAgainEnds(t *testing.T) {
 		others.Wait()
 	})
 }
+
+// So that those who failed together do not come back together.
+func TestBackoffIsSpread(t *testing.T) {
+	const least, most = 100 * time.Millisecond, time.Second
+	for attempt, d := range []time.Duration{least, 2 * least, 4 * least, 8 * least, most} {
+		low, high := most, time.Duration(0)
+		for range 300 {
+			got := backoff(least, most, attempt, nil)
+			low, high = min(low, got), max(high, got)
+		}
+		if low < d/2 || low > 6*d/10 || high < 9*d/10 || high > d {
+			t.Errorf("attempt %d waits %v to %v, want about %v to %v", attempt, low, high, d/2, d)
+		}
+	}
+}

@@ -103,13 +103,21 @@ func newAPI(t *testing.T, u upstreams, change func(*Config, *chat.Config)) *api 
 	if u.noUntil {
 		mute.Until = ""
 	}
-	w := weaviate.New(poolOf("weaviate", u.weaviate, false), poolOf("weaviate", u.weaviate, true), weaviate.Config{
+	w, err := weaviate.New(weaviate.Config{
+		REST: poolOf("weaviate", u.weaviate, false), GRPC: poolOf("weaviate", u.weaviate, true),
 		Message: weaviate.MessageClass{Class: "Message", ChatID: "chat_id", Role: "role", Content: "content", CreatedAt: "created_at"},
 		Mute:    mute,
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(w.Close)
+	o, err := odoo.New(odoo.Config{Pool: poolOf("odoo", u.odoo, false), DB: "demo", Key: "key", Protocol: odoo.JSON2})
+	if err != nil {
+		t.Fatal(err)
+	}
 	service := chat.Config{
-		Weaviate: w, Odoo: odoo.New(poolOf("odoo", u.odoo, false), odoo.Config{DB: "demo", Key: "key", Protocol: odoo.JSON2}),
+		Weaviate: w, Odoo: o,
 		Cache: memory, Policies: map[cache.Resource]cache.Policy{},
 		OdooModels: []string{"res.partner"}, OdooRoutes: []string{"odoo_erp"},
 	}

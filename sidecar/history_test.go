@@ -56,10 +56,15 @@ func withWeaviate(t *testing.T, stand *weaviatetest.Server, c cache.Config) (url
 	}
 	t.Cleanup(memory.Close)
 	l := listenerFor(t)
-	service, err := chat.New(chat.Config{Cache: memory, Weaviate: weaviate.New(pools[0], pools[1], weaviate.Config{
+	w, err := weaviate.New(weaviate.Config{
+		REST: pools[0], GRPC: pools[1],
 		Message: weaviate.MessageClass{Class: "Message", ChatID: "chat_id", Role: "role", Content: "content", CreatedAt: "created_at"},
 		Mute:    weaviate.MuteClass{Class: "ChatStatus", ChatID: "chat_id", Muted: "muted", Until: "muted_until"},
-	})})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	service, err := chat.New(chat.Config{Cache: memory, Weaviate: w})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,8 +43,12 @@ func newWithOdoo(t *testing.T, models ...string) *withOdoo {
 	}
 	t.Cleanup(memory.Close)
 	hour := cache.Policy{Fresh: time.Hour, IfError: time.Hour}
+	o, err := odoo.New(odoo.Config{Pool: p, DB: "demo", Key: "key", Protocol: odoo.JSON2})
+	if err != nil {
+		t.Fatal(err)
+	}
 	service, err := chat.New(chat.Config{
-		Odoo: odoo.New(p, odoo.Config{DB: "demo", Key: "key", Protocol: odoo.JSON2}), NoWeaviate: "none", Cache: memory,
+		Odoo: o, NoWeaviate: "none", Cache: memory,
 		Policies:   map[cache.Resource]cache.Policy{cache.OdooModels: hour, cache.OdooRead: hour},
 		OdooModels: models, OdooRoutes: []string{"odoo_erp"},
 	})

@@ -106,7 +106,7 @@ func partialProblem(e *chat.PartialError) *wire.Problem {
 	for _, i := range e.Items {
 		item := wire.ItemOutcome{ID: i.ID, Outcome: wire.OutcomeStored}
 		switch {
-		case weaviate.Unknown(i.Err):
+		case errors.Is(i.Err, pool.ErrUnknownOutcome):
 			item.Outcome = wire.OutcomeUnknown
 		case i.Err != nil:
 			item.Outcome = wire.OutcomeFailed
@@ -158,15 +158,15 @@ func preprocessProblem(parts map[string]*wire.Problem) *wire.Problem {
 
 // upstreamProblem is the problem of an upstream's answer, or of a write without an answer; nil: the error is neither.
 func upstreamProblem(err error) *wire.Problem {
-	switch {
-	case errors.Is(err, odoo.ErrUnknownOutcome):
-		return problemAt("odoo", wire.KindUnknownOutcome, "unknown outcome: Odoo may or may not have done it")
-	case errors.Is(err, weaviate.ErrUnknownOutcome):
+	if errors.Is(err, pool.ErrUnknownOutcome) {
+		if e, ok := errors.AsType[*pool.Error](err); ok && e.Upstream == "odoo" {
+			return problemAt("odoo", wire.KindUnknownOutcome, "unknown outcome: Odoo may or may not have done it")
+		}
 		return problemAt("weaviate", wire.KindUnknownOutcome, "unknown outcome: Weaviate may or may not have it")
 	}
 	if e, ok := errors.AsType[*odoo.Error](err); ok {
 		p := problemAt("odoo", wire.KindOdoo, e.Message)
-		p.Status, p.Retryable = e.Status, e.Retryable
+		p.Status, p.Retryable = odooStatus(e.Kind), e.Retryable
 		return p
 	}
 	if e, ok := errors.AsType[*weaviate.Error](err); ok {
@@ -180,11 +180,28 @@ func upstreamProblem(err error) *wire.Problem {
 	return nil
 }
 
+// odooStatus is the status of a call that Odoo refused or failed.
+func odooStatus(k odoo.Kind) int {
+	switch k {
+	case odoo.Forbidden:
+		return http.StatusForbidden
+	case odoo.NotFound:
+		return http.StatusNotFound
+	case odoo.Conflict:
+		return http.StatusConflict
+	case odoo.Rejected:
+		return http.StatusUnprocessableEntity
+	case odoo.Failed:
+	}
+	return http.StatusBadGateway
+}
+
 // poolProblem is the problem of a call that brought no answer.
 func (s *Server) poolProblem(err error) *wire.Problem {
-	upstream, address := "", ""
-	if e, ok := errors.AsType[*pool.Error](err); ok {
-		upstream, address, err = e.Upstream, e.Address, e.Err
+	upstream := ""
+	missing, ok := errors.AsType[*pool.Error](err)
+	if ok {
+		upstream, err = missing.Upstream, missing.Err
 	}
 	if e, ok := errors.AsType[*pool.RedirectError](err); ok {
 		return problemAt(upstream, wire.KindRedirected, e.Error())
@@ -199,9 +216,8 @@ func (s *Server) poolProblem(err error) *wire.Problem {
 	case errors.Is(err, pool.ErrTooLarge):
 		return problemAt(upstream, wire.KindAnswerTooLarge, "the answer has more bytes than one may have: a quarter of HEARTH_CACHE_BYTES")
 	case upstream != "":
-		s.cfg.Logger.Warn("upstream not reached", "upstream", upstream, "address", address, "error", err)
-		return problemAt(upstream, wire.KindUnreachable,
-			fmt.Sprintf("no answer from %s at %s: %s", upstream, cmp.Or(address, "its address"), pool.Reason(err)))
+		s.cfg.Logger.Warn("upstream not reached", "upstream", upstream, "address", missing.Address, "error", err)
+		return problemAt(upstream, wire.KindUnreachable, missing.Explain())
 	}
 	return s.unexpected(err)
 }

@@ -115,10 +115,14 @@ func newSlow(t *testing.T, network string, grace, cancelGrace time.Duration) *sl
 		t.Fatal(err)
 	}
 	t.Cleanup(memory.Close)
-	w := weaviate.New(p, grpc, weaviate.Config{
+	w, err := weaviate.New(weaviate.Config{
+		REST: p, GRPC: grpc,
 		Message: weaviate.MessageClass{Class: "Message", ChatID: "chat_id", Role: "role", Content: "content", CreatedAt: "created_at"},
 		Mute:    weaviate.MuteClass{Class: "ChatStatus", ChatID: "chat_id", Muted: "muted", Until: "muted_until"},
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if _, err := w.CreateClasses(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -430,6 +434,17 @@ func TestTheSocketIsOursAlone(t *testing.T) {
 		t.Fatal("a dead socket was not replaced:", err)
 	}
 	if err := second.Close(); err != nil {
+		t.Fatal(err)
+	}
+	datagrams, err := net.ListenPacket("unixgram", path) // nobody can say whether it is dead
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ListenSocket(t.Context(), path); err == nil {
+		t.Error("a socket of another kind was taken away")
+	}
+	_ = datagrams.Close()
+	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {

@@ -1,4 +1,4 @@
-"""The module name that existing handlers import; everything is in hearth."""
+"""Existing handlers import from a module of this name. All of it comes from hearth."""
 
 from hearth import (
     HearthError,

@@ -1,7 +1,7 @@
-// Command go is a chatbot behind Hearth: what came before is fetched at once, the answer is written back, and the next
-// turn sees it. Start reading at handle.
+// Command go is a chatbot that uses Hearth. It fetches what it needs at once, answers, and saves the turn for the next one.
+// Start reading at handle.
 //
-// It is a module of its own, as yours will be: see go.mod.
+// It is a module of its own, like your handler. See go.mod.
 package main
 
 import (
@@ -44,8 +44,8 @@ func (b *bot) handle(ctx context.Context, e event) (result, error) {
 	found, err := b.hearth.Preprocess(ctx, client.PreprocessRequest{
 		ChatID: e.ChatID, Text: e.Text, RouteName: cmp.Or(e.RouteName, "chat"), EnableOdoo: true, NumMessages: 10,
 	})
-	if err != nil { // a bot that forgets is better than one that is silent
-		log.Print("answering without what came before: ", err)
+	if err != nil { // answer without a history rather than not at all
+		log.Print("answering without the history: ", err)
 		found = &client.Preprocess{}
 	}
 	if found.MuteStatus != nil && found.MuteStatus.Muted {
@@ -54,7 +54,7 @@ func (b *bot) handle(ctx context.Context, e event) (result, error) {
 	history := cmp.Or(found.History, &client.History{}).MsgHistory
 	r := result{Reply: answer(e.Text, history, found.RelevantMessages), History: len(history)}
 	_, err = b.hearth.Append(ctx, e.ChatID, []client.NewMessage{
-		{Role: "user", Content: e.Text}, {Role: "assistant", Content: r.Reply},
+		{Role: client.RoleUser, Content: e.Text}, {Role: client.RoleAssistant, Content: r.Reply},
 	})
 	if r.Saved = err == nil; !r.Saved {
 		log.Print("the turn was not saved: ", err)
@@ -62,7 +62,7 @@ func (b *bot) handle(ctx context.Context, e event) (result, error) {
 	return r, nil
 }
 
-// answer is where your model goes; its prompt is the history, what is relevant, and the text.
+// answer stands for your model. Its prompt is the history, the relevant messages and the text.
 func answer(text string, history []client.PromptMessage, relevant []client.ScoredMessage) string {
 	return fmt.Sprintf("You said %q. I remember %d messages, %d of them to the point.", text, len(history), len(relevant))
 }

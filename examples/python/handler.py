@@ -1,6 +1,6 @@
-"""A chatbot behind Hearth: what came before is fetched at once, the answer is written back, and the next turn sees it.
+"""A chatbot that uses Hearth. It fetches what it needs at once, answers, and saves the turn for the next one.
 
-Attach the layer; or start Hearth beside you, put client/python on PYTHONPATH, and call
+To run it, attach the layer. Or start Hearth on this machine, put client/python on PYTHONPATH, and call
 handler({"chat_id": "42", "text": "Hello", "route_name": "chat"}, None)
 """
 
@@ -23,7 +23,7 @@ def handler(event, context):
         "history": lambda: get_message_history_parallel(chat_id, num_messages=10),
     })
     found = got["found"] or {}
-    history = got["history"][0] if got["history"] else []  # a bot that forgets is better than one that is silent
+    history = got["history"][0] if got["history"] else []  # answer without a history rather than not at all
     if found.get("mute_status", [False])[0]:
         return {"reply": None, "muted": True}
 
@@ -39,5 +39,5 @@ def handler(event, context):
 
 
 def answer(text, history, relevant):
-    """Here goes your model; its prompt is the history, what is relevant, and the text."""
+    """Put your model here. Its prompt is the history, the relevant messages and the text."""
     return f"You said {text!r}. I remember {len(history)} messages, {len(relevant)} of them to the point."

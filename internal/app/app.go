@@ -115,7 +115,11 @@ func newApp(s settings.Settings, pulse *clock.Pulse, out io.Writer) (*app, error
 		if err != nil {
 			return a, err
 		}
-		a.weaviate = weaviate.New(pools[0], pools[1], s.Weaviate(a.log))
+		client := s.Weaviate(a.log)
+		client.REST, client.GRPC = pools[0], pools[1]
+		if a.weaviate, err = weaviate.New(client); err != nil {
+			return a, err
+		}
 		a.upstreams = append(a.upstreams, sidecar.Upstream{
 			Name: "weaviate", Pools: map[string]*pool.Pool{"rest": pools[0], "grpc": pools[1]}, Ask: a.weaviate.Ask,
 		})
@@ -129,7 +133,11 @@ func newApp(s settings.Settings, pulse *clock.Pulse, out io.Writer) (*app, error
 		if err != nil {
 			return a, err
 		}
-		a.odoo = odoo.New(pools[0], s.Odoo(a.log))
+		client := s.Odoo(a.log)
+		client.Pool = pools[0]
+		if a.odoo, err = odoo.New(client); err != nil {
+			return a, err
+		}
 		a.upstreams = append(a.upstreams, sidecar.Upstream{Name: "odoo", Pools: map[string]*pool.Pool{"": pools[0]}, Ask: a.odoo.Ping})
 	}
 	return a, nil

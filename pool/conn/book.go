@@ -8,25 +8,26 @@ import (
 	"hearth/internal/clock"
 )
 
-// book decides about the connections to one upstream: which request gets which, when one is dialed and when one is
-// closed. It does none of it: every event returns what is [todo]. It has no lock, no clock and no goroutine; [Conns] has
-// them, and tells the book at every event what it sees.
+// book decides about the connections to one upstream: which request gets which connection, when one is dialed and when one is
+// closed. It does none of that. Every event returns what is [todo]. The book has no lock, no clock and no goroutine: [Conns]
+// has them, and tells the book with every event what can be seen. After the event, settle (settle.go) applies the rules.
 //
 // The rules:
 //
 //  1. Requests wait in the order in which they came. Each gets the first connection that suits it: one that is open, one
-//     that is given back, or one that is dialed. A dial belongs to nobody.
-//  2. A connection is proven while no freeze has passed since it was dialed or since a request that it answered began.
-//     After a freeze it may be dead without a sign of it. A request may insist on a proven one.
-//  3. Proven ones are used before others, and the one used last before those used earlier: what is not needed becomes idle
-//     for too long.
-//  4. For every request that waits a dial is under way; where one connection carries many requests, one dial for all. A
-//     dial that began before the last freeze may never end: it does not count.
-//  5. A dial that fails turns away the requests for which no other dial is under way, unless a freeze has passed over it.
-//  6. A connection is given up when a request on it got no answer although the connection was unproven or the request had
-//     all its time. It is closed when nothing else is on it: that may yet be answered.
-//  7. Idle connections are closed when their other end is gone, when they were idle for too long, and when there are more
-//     than are kept.
+//     that is given back, or one that is dialed. A dial belongs to no request: a request that leaves leaves its dial to others.
+//  2. A connection is proven if no freeze has passed since it was dialed, or since it was given to a request that it answered.
+//     An unproven connection may be dead without a sign of it. A request may ask for a proven one.
+//  3. Proven connections are used before others, and among them the one that was used last. So the connections that nobody
+//     needs stay idle, and are closed by rule 7.
+//  4. For every request that waits a dial is under way. Where one connection carries many requests, one dial is enough for
+//     all. A dial that began before the last freeze does not count: it may never end.
+//  5. When a dial fails, the requests for which no other dial is under way fail with it. Where a freeze has passed since the
+//     dial began, they get another dial instead.
+//  6. A connection is given up when a request on it ended without an answer and either the connection is unproven or the
+//     request had all its time. It is closed when no other request is on it: those may still be answered.
+//  7. An idle connection is closed when its other end is gone, when it was idle for too long, or when more are idle than are
+//     kept. Those that were not used for longest are closed first.
 type book struct {
 	limits
 
@@ -37,12 +38,12 @@ type book struct {
 
 	lastConn, lastWaiter, lastDial uint64
 
-	shared   bool // the last connection dialed carries several requests: HTTP/2
-	careful  bool // an upstream has refused a request for want of a stream
-	warmed   bool // there was a warm-up
-	sweeping bool // a sweep is to come
-	closed   bool
-	peak     int // most connections that callers used at once
+	shared    bool // the last connection dialed carries several requests: HTTP/2
+	careful   bool // an upstream has refused a request for want of a stream
+	warmed    bool // there was a warm-up
+	sweeping  bool // a sweep is to come
+	closed    bool
+	peakInUse int // most connections that callers used at once
 
 	do todo // collected for the event under way
 }
@@ -81,7 +82,7 @@ type failure struct {
 type sight struct {
 	freezes uint64 // so far
 	at      clock.Instant
-	looks   []look // at the open connections; none: they are as at the event before
+	looks   []look // at the connections; those that are missing are as they were
 }
 
 // look is how a connection looks from outside.
@@ -98,9 +99,9 @@ type entry struct {
 	used   clock.Instant // when it was dialed, or last taken, or given back without a freeze between
 	busy   int           // requests on it
 	served bool          // it has carried an answer
-	closed bool          // it is retired, and to be closed already
-	lost   bool          // as it looked last
-	room   int           // as it looked last, less what it got since
+	closed bool          // the order to close it was given
+	lost   bool          // its other end is gone, as it looked last
+	room   int           // requests that it takes besides, as it looked last, less those that it got since
 }
 
 type waiter struct {
@@ -186,8 +187,8 @@ func (b *book) fail(w *waiter, err error) {
 	b.do.fails = append(b.do.fails, failure{w.id, err})
 }
 
-// notTaken is a connection that did not take the request that it was to get: it has ended since it was looked at. The
-// request waits again; on one that never took any the request fails, or connections that end at once would be dialed for ever.
+// notTaken is a connection that did not take the request that it was given: it has ended since it was looked at. The request
+// waits again. Where the connection was new the request fails: else connections that end at once would be dialed for ever.
 func (b *book) notTaken(s sight, h hand) todo {
 	c, _ := b.find(h.conn)
 	c.busy--
@@ -201,7 +202,7 @@ func (b *book) notTaken(s sight, h hand) todo {
 	return b.settle(s)
 }
 
-// ended is a request that is no longer on its connection. Silent is one that had no answer when its time was over.
+// ended is a request that is no longer on its connection. It is silent if it had no answer when its time was over.
 func (b *book) ended(s sight, h hand, answered, silent bool) todo {
 	c, open := b.find(h.conn)
 	c.busy--
@@ -269,12 +270,12 @@ func (b *book) warm(s sight, n int) todo {
 	return b.settle(s)
 }
 
-// usual is how many connections a warm-up is to open: as many as callers have used at once.
-func (b *book) usual() int {
+// warmTarget is how many connections a warm-up is to open: as many as callers have used at once.
+func (b *book) warmTarget() int {
 	if !b.warmed {
 		return b.firstWarm
 	}
-	return cmp.Or(b.peak, b.firstWarm)
+	return cmp.Or(b.peakInUse, b.firstWarm)
 }
 
 // shut is the end: everything is closed, and who waits is turned away.
@@ -289,143 +290,4 @@ func (b *book) shut(s sight) todo {
 	b.retired = slices.DeleteFunc(append(b.retired, b.open...), func(c *entry) bool { return c.busy == 0 })
 	b.waiting, b.open = nil, nil
 	return b.settle(s)
-}
-
-// settle brings the book in order at the end of every event, and returns what is to be done.
-func (b *book) settle(s sight) todo {
-	if !b.closed {
-		b.prune(s)
-		b.serve(s)
-		for range b.missing(s) {
-			b.startDial(s)
-		}
-		b.trim(s)
-		if len(b.open) > 0 && !b.sweeping {
-			b.sweeping, b.do.sweep = true, true
-		}
-	}
-	do := b.do
-	b.do = todo{}
-	return do
-}
-
-// prune takes in how the connections look, and takes out those that are broken and those that were idle for too long.
-func (b *book) prune(s sight) {
-	for _, l := range s.looks {
-		c, open := b.find(l.conn)
-		if c == nil {
-			continue
-		}
-		c.room, c.lost = l.room, l.lost
-		if !l.broken {
-			continue
-		}
-		b.close(c)
-		if open {
-			b.remove(c)
-		}
-	}
-	b.open = slices.DeleteFunc(b.open, func(c *entry) bool {
-		dead := c.busy == 0 && (c.lost || s.at.Since(c.used) > b.maxIdle)
-		if dead {
-			b.close(c)
-		}
-		return dead
-	})
-}
-
-// serve gives those who wait what suits them.
-func (b *book) serve(s sight) {
-	b.waiting = slices.DeleteFunc(b.waiting, func(w *waiter) bool {
-		c := b.pick(s, w)
-		if c != nil {
-			b.hand(s, w, c)
-		}
-		return c != nil
-	})
-}
-
-func (b *book) pick(s sight, w *waiter) *entry {
-	var unproven *entry
-	for _, c := range slices.Backward(b.open) {
-		switch {
-		case c.room == 0, c.lost, c.number <= w.After:
-		case b.careful && !c.served && c.busy > 0: // nobody knows yet how many it takes
-		case c.proven == s.freezes:
-			return c
-		case unproven == nil && !w.Proven:
-			unproven = c
-		}
-	}
-	return unproven
-}
-
-func (b *book) hand(s sight, w *waiter, c *entry) {
-	c.busy++
-	c.room--
-	c.used = s.at
-	if !w.Background {
-		inUse := 0
-		for _, o := range b.open {
-			if o.busy > 0 {
-				inUse++
-			}
-		}
-		b.peak = max(b.peak, inUse)
-	}
-	b.do.hands = append(b.do.hands, hand{w, c.number, s.freezes, c.proven == s.freezes, c.served || c.number <= w.newest})
-}
-
-// missing is how many more dials those who wait need.
-func (b *book) missing(s sight) int {
-	need := len(b.waiting)
-	if b.shared {
-		need = min(need, 1)
-	}
-	return max(0, need-b.dialing(s))
-}
-
-// dialing is how many dials are under way that began after the last freeze.
-func (b *book) dialing(s sight) (n int) {
-	for _, d := range b.dials {
-		if d.began == s.freezes {
-			n++
-		}
-	}
-	return n
-}
-
-func (b *book) startDial(s sight) {
-	b.lastDial++
-	b.dials = append(b.dials, dial{b.lastDial, s.freezes})
-	b.do.dials = append(b.do.dials, b.lastDial)
-}
-
-// kept is how many idle connections are kept.
-func (b *book) kept(s sight) int {
-	switch {
-	case s.freezes < b.keepFrom:
-		return 0
-	case b.shared:
-		return min(b.size, 1)
-	}
-	return b.size
-}
-
-// trim closes the idle connections that are too many, those first that were not used for longest.
-func (b *book) trim(s sight) {
-	surplus := -b.kept(s)
-	for _, c := range b.open {
-		if c.busy == 0 {
-			surplus++
-		}
-	}
-	b.open = slices.DeleteFunc(b.open, func(c *entry) bool {
-		if c.busy > 0 || surplus <= 0 {
-			return false
-		}
-		surplus--
-		b.close(c)
-		return true
-	})
 }

@@ -35,8 +35,9 @@ type sandbox struct {
 	peak     int
 	sweeping bool
 	shut     bool
-	uses     int // of connections so far
-	reason   error
+	uses     int   // of connections so far
+	reason   error // why requests may be turned away
+	dialed   bool  // the event under way is a dial's end: what it cannot serve and turns away is not dialed for again
 }
 
 // played is a connection as the sandbox plays it.
@@ -169,7 +170,7 @@ func (s *sandbox) did(do todo) error {
 			c.broken = true
 			c.busy--
 			s.requests[h.id].hand = nil
-			s.reason = ErrClosedAtOnce
+			s.reason, s.dialed = ErrClosedAtOnce, false
 			s.now.looks = nil
 			if err := s.play(s.book.notTaken(s.now, h)); err != nil {
 				return fmt.Errorf("not taken: %w", err)
@@ -191,9 +192,12 @@ func (s *sandbox) play(do todo) error {
 		case r == nil || r.hand != nil:
 			return fmt.Errorf("request %d is turned away, but does not wait", f.waiter)
 		case s.shut && !errors.Is(f.err, ErrClosed), !s.shut && (s.reason == nil || !errors.Is(f.err, s.reason)):
-			return fmt.Errorf("request %d is turned away with %v", f.waiter, f.err)
+			return fmt.Errorf("request %d is turned away with %w", f.waiter, f.err)
 		}
 		delete(s.requests, f.waiter)
+	}
+	if s.dialed && !s.shut && len(do.fails) > 0 && s.dialing() > s.needed() {
+		return fmt.Errorf("%d are turned away, though a dial is under way", len(do.fails))
 	}
 	for _, h := range do.hands {
 		if err := s.playHand(h, do); err != nil {
@@ -216,6 +220,9 @@ func (s *sandbox) play(do todo) error {
 			return fmt.Errorf("dial %d is started twice", id)
 		}
 		s.dials[id] = s.now.freezes
+	}
+	if len(do.dials) > 0 && s.dialed && s.reason != nil {
+		return fmt.Errorf("%d dials follow one that failed", len(do.dials))
 	}
 	if most := s.needed(); len(do.dials) > 0 && !s.warming && s.dialing() > most {
 		return fmt.Errorf("%d dials are under way for %d", s.dialing(), most)
@@ -285,6 +292,11 @@ func (s *sandbox) check() error {
 		if len(waiting) > 0 || s.open() > 0 {
 			return fmt.Errorf("after the end %d wait and %d are open", len(waiting), s.open())
 		}
+		for _, c := range s.conns {
+			if !c.closed {
+				return fmt.Errorf("after the end %+v is still open", *c)
+			}
+		}
 		return nil
 	}
 	for _, r := range waiting {
@@ -312,7 +324,7 @@ func (s *sandbox) check() error {
 	if s.warmed {
 		usual = cmp.Or(s.peak, usual)
 	}
-	if got := s.book.usual(); got != usual {
+	if got := s.book.warmTarget(); got != usual {
 		return fmt.Errorf("%d connections are usual, want %d", got, usual)
 	}
 	return nil
@@ -372,7 +384,9 @@ func (s *sandbox) happens() error {
 	case 11:
 		s.now.freezes++
 		s.passes(time.Duration(1+s.pick("minutes", 3)) * 30 * time.Second)
-		return s.did(s.book.looked(s.see()))
+		if s.pick("noticed", 2) == 0 { // else with the next event
+			return s.did(s.book.looked(s.see()))
+		}
 	case 12:
 		s.passes(time.Duration(1+s.pick("seconds", 50)) * time.Second)
 		if s.sweeping {
@@ -419,7 +433,8 @@ func (s *sandbox) dialEnds(id uint64) error {
 	if began == s.now.freezes {
 		s.reason = errors.New("refused")
 	}
-	defer func() { s.reason = nil }()
+	s.dialed = true
+	defer func() { s.reason, s.dialed = nil, false }()
 	capacity := []int{1, 1, 3, 0, -1}[s.pick("what comes", 5)]
 	if capacity < 0 {
 		return s.did(s.book.dialFailed(s.see(), id, cmp.Or(s.reason, errors.New("no route"))))
@@ -580,7 +595,7 @@ func TestTheCheckerNoticesMistakes(t *testing.T) {
 		}},
 		"it goes on after the end": {book: func(b *book) { b.closed = false }},
 		"nobody is careful":        {book: func(b *book) { b.careful = false }},
-		"the peak is forgotten":    {book: func(b *book) { b.peak = 0 }},
+		"the peak is forgotten":    {book: func(b *book) { b.peakInUse = 0 }},
 	} {
 		if err := drive(rounds, f); err == nil {
 			t.Errorf("not noticed: %s", name)

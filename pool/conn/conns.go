@@ -165,7 +165,7 @@ type Lease struct {
 // RoundTrip sends the request.
 func (l *Lease) RoundTrip(req *http.Request) (*http.Response, error) { return l.conn.RoundTrip(req) }
 
-// Return ends the lease of a request that was sent. Silent is one that had no answer when its time was over.
+// Return ends the lease of a request that was sent. A request is silent if it had no answer when its time was over.
 func (l *Lease) Return(answered, silent bool) {
 	l.conns.happen(func(s sight) todo { return l.conns.book.ended(s, l.hand, answered, silent) })
 }
@@ -191,12 +191,12 @@ func (c *Conns) Careful() {
 	c.book.careful = true
 }
 
-// Usual is how many connections a warm-up is to open: as many as callers have used at once so far, or Config.FirstWarm if
+// WarmTarget is how many connections a warm-up is to open: as many as callers have used at once so far, or Config.FirstWarm if
 // none was used yet or there was no warm-up before. And whether requests share one.
-func (c *Conns) Usual() (n int, shared bool) {
+func (c *Conns) WarmTarget() (n int, shared bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.book.usual(), c.book.shared
+	return c.book.warmTarget(), c.book.shared
 }
 
 // Counts says how many connections are open, and how many of them carry no request.

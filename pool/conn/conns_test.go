@@ -166,8 +166,8 @@ func TestAnIdleConnectionIsClosedInTime(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		wantCounts(t, c, 0, 0)
-		if d.closed() != 2 {
-			t.Errorf("%d connections are closed", d.closed())
+		if d.closed() != 2 || len(c.conns) != 0 {
+			t.Errorf("%d connections are closed, %d are remembered", d.closed(), len(c.conns))
 		}
 		take(t, c, Need{}).answer() // sweeps begin again
 		time.Sleep(2*time.Minute + time.Second)
@@ -286,11 +286,13 @@ func TestClosingCancelsDialsAndTurnsAwayWhoWaits(t *testing.T) {
 
 func TestAfterAFreezeWhoWaitsHasAnotherDial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		may := make(chan struct{})
 		d := dialer{before: func(ctx context.Context, number int64) error {
 			if number == 1 {
 				<-ctx.Done() // the freeze has broken it
 				return ctx.Err()
 			}
+			<-may
 			return nil
 		}}
 		pulse := clock.NewPulse(nil) // without Run every silence of a gap is a freeze
@@ -301,6 +303,8 @@ func TestAfterAFreezeWhoWaitsHasAnotherDial(t *testing.T) {
 		synctest.Wait()
 		time.Sleep(clock.Gap)
 		pulse.Thaws()
+		synctest.Wait() // it waits again, and does not spin
+		close(may)
 		if l := <-got; l.Freezes != 1 || !l.Proven {
 			t.Errorf("it got %+v", l)
 		} else {
@@ -354,3 +358,76 @@ func (sentTo) Release()       {}
 func (sentTo) Available() int { return 1 }
 func (sentTo) Err() error     { return nil }
 func (sentTo) Close() error   { return nil }
+
+func TestNothingIsTakenAfterTheEnd(t *testing.T) {
+	var d dialer
+	ctx, end := context.WithCancel(t.Context())
+	c := New(ctx, Config{Size: 1, MaxIdle: time.Minute, Dial: func(context.Context) (*Conn, error) {
+		d.dials.Add(1)
+		return &Conn{Link: &fakeLink{capacity: 1}, Lost: func() bool { return false }}, nil
+	}})
+	defer c.Close()
+	take(t, c, Need{}).answer()
+	left, leave := context.WithCancelCause(t.Context())
+	why := errors.New("left")
+	leave(why)
+	for range 20 { // whether an idle connection or the end were seen first would be up to chance
+		if l, err := c.Take(left, Need{}); !errors.Is(err, why) {
+			t.Fatalf("a caller that has left gets %v, %v", l, err)
+		}
+	}
+	end()
+	if l, err := c.Take(t.Context(), Need{}); !errors.Is(err, ErrClosed) {
+		t.Errorf("after the end of what it belongs to: %v, %v", l, err)
+	}
+	if n := d.dials.Load(); n != 1 {
+		t.Errorf("%d dials", n)
+	}
+}
+
+func TestALeaseThatIsDroppedLeavesItsPlace(t *testing.T) {
+	var d dialer
+	c := d.conns(t, Config{})
+	first := take(t, c, Need{})
+	first.Drop()
+	if next := take(t, c, Need{}); next.conn != first.conn || !next.Reused {
+		t.Errorf("the next request got %+v", next)
+	}
+	_ = first.conn.Close()
+	wantCounts(t, c, 0, 0) // it is known to be closed before the book hears of it
+}
+
+func TestAWarmUpEndsWithItsContext(t *testing.T) {
+	ctx, leave := context.WithCancel(t.Context())
+	d := dialer{before: func(ctx context.Context, _ int64) error {
+		leave()
+		<-ctx.Done()
+		return ctx.Err()
+	}}
+	c := d.conns(t, Config{Size: 2})
+	if err := c.Warm(ctx, 2); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestWhatIsTooManyAfterAFailedReservationIsClosed(t *testing.T) {
+	d := dialer{after: func(number int64, l *fakeLink) { l.refuses = number == 2 }}
+	c := d.conns(t, Config{Size: 1})
+	take(t, c, Need{}).answer()
+	if _, err := c.Take(t.Context(), Need{After: 1}); !errors.Is(err, ErrClosedAtOnce) {
+		t.Errorf("got %v", err)
+	}
+	eventually(t, "the older one is closed", func() bool { return d.closed() == 1 })
+}
+
+func TestWhereAReservationFailsAnotherConnectionIsTaken(t *testing.T) {
+	var d dialer
+	c := d.conns(t, Config{Size: 2})
+	first, second := take(t, c, Need{}), take(t, c, Need{})
+	first.answer()
+	second.answer()
+	second.conn.Link.(*fakeLink).refuses = true
+	if l := take(t, c, Need{}); l.conn != first.conn || d.dials.Load() != 2 {
+		t.Errorf("it got %+v after %d dials", l, d.dials.Load())
+	}
+}

@@ -82,7 +82,7 @@ func newTransport(cfg DialConfig) *http.Transport {
 	t := &http.Transport{
 		TLSClientConfig: &tls.Config{
 			MinVersion:         tls.VersionTLS12,
-			ClientSessionCache: sessions{tls.NewLRUClientSessionCache(cfg.Sessions), cfg.Keep},
+			ClientSessionCache: snapshotSafeSessions{tls.NewLRUClientSessionCache(cfg.Sessions), cfg.Keep},
 		},
 		TLSHandshakeTimeout:    cfg.Timeout,
 		MaxResponseHeaderBytes: 1 << 20,
@@ -99,15 +99,15 @@ func newTransport(cfg DialConfig) *http.Transport {
 	return t
 }
 
-// sessions are the TLS sessions to resume. Like connections they are kept only once no snapshot can hold them: each copy of
+// snapshotSafeSessions are the TLS sessions to resume. Like connections they are kept only once no snapshot can hold them: each copy of
 // the snapshot would resume the same one.
-type sessions struct {
+type snapshotSafeSessions struct {
 	tls.ClientSessionCache
 
 	keep func() bool
 }
 
-func (s sessions) Put(key string, state *tls.ClientSessionState) {
+func (s snapshotSafeSessions) Put(key string, state *tls.ClientSessionState) {
 	if s.keep() {
 		s.ClientSessionCache.Put(key, state)
 	}

@@ -12,10 +12,10 @@ import (
 	"hearth/pool"
 )
 
-// told is what a caller is told of an answer: the result, or the error's status, name and message.
+// told is what a caller is told of an answer: the result, or the error's kind, name and message.
 type told struct {
 	result  string
-	status  int
+	kind    Kind
 	name    string
 	message string // what it holds
 }
@@ -29,15 +29,15 @@ func (want told) check(t *testing.T, result []byte, err error) {
 		return
 	}
 	e, ok := errors.AsType[*Error](err)
-	if !ok || e.Status != want.status || e.Name != want.name || !strings.Contains(e.Message, want.message) {
-		t.Errorf("got %s, %v, want %d %s %s", result, err, want.status, want.name, want.message)
+	if !ok || e.Kind != want.kind || e.Name != want.name || !strings.Contains(e.Message, want.message) {
+		t.Errorf("got %s, %v, want %s %s %s", result, err, want.kind, want.name, want.message)
 	}
 }
 
 func TestAnswersOverJSON2(t *testing.T) {
 	read := Call{Model: "res.partner", Method: "read", Args: raw(`[1]`)}
 	create := Call{Model: "res.partner", Method: "create", Args: raw(` {} `)}
-	noProtocol := told{status: 502, name: "NoProtocol", message: `json2 for the database "demo"`}
+	noProtocol := told{kind: Failed, name: "NoProtocol", message: `json2 for the database "demo"`}
 	for name, c := range map[string]struct {
 		call   Call
 		status int
@@ -49,13 +49,13 @@ func TestAnswersOverJSON2(t *testing.T) {
 		"an object with an error of another protocol":   {read, 200, `{"jsonrpc":"1.0","error":{}}`, told{result: `{"jsonrpc":"1.0","error":{}}`}},
 		"an object with an error":                       {read, 200, `{"error":{}}`, told{result: `{"error":{}}`}},
 		"a list of errors of JSON-RPC":                  {read, 200, `[{"jsonrpc":"2.0","error":{}}]`, told{result: `[{"jsonrpc":"2.0","error":{}}]`}},
-		"no JSON":                                       {read, 200, `{`, told{status: 502, name: "BadAnswer", message: "answered 200 with no JSON"}},
+		"no JSON":                                       {read, 200, `{`, told{kind: Failed, name: "BadAnswer", message: "answered 200 with no JSON"}},
 		"nothing there":                                 {read, 404, `<html>`, noProtocol},
 		"an error without a name":                       {read, 404, `{"message":"x"}`, noProtocol},
 		"no POST there":                                 {read, 405, `<html>`, noProtocol},
-		"no database chosen":                            {read, 404, noDB, told{status: 502, name: "UnknownDatabase", message: `"demo"`}},
-		"a page that fails with those words":            {read, 500, noDB, told{status: 502, name: "BadAnswer", message: "answered 500 with no error of Odoo's"}},
-		"a proxy that wants to know more":               {read, 401, `<html>`, told{status: 502, name: "BadAnswer", message: "answered 401"}},
+		"no database chosen":                            {read, 404, noDB, told{kind: Failed, name: "UnknownDatabase", message: `"demo"`}},
+		"a page that fails with those words":            {read, 500, noDB, told{kind: Failed, name: "BadAnswer", message: "answered 500 with no error of Odoo's"}},
+		"a proxy that wants to know more":               {read, 401, `<html>`, told{kind: Failed, name: "BadAnswer", message: "answered 401"}},
 		"one record created":                            {create, 200, ` [ 5 ] `, told{result: `5`}},
 		"two records created":                           {create, 200, `[5,6]`, told{result: `[5,6]`}},
 		"an id in a list of its own":                    {create, 200, `[[5]]`, told{result: `[[5]]`}},
@@ -65,7 +65,7 @@ func TestAnswersOverJSON2(t *testing.T) {
 		"one record of a method that is not create":     {read, 200, `[5]`, told{result: `[5]`}},
 		"one record created by name":                    {Call{Model: "m", Method: "create", Kwargs: kw(`{"vals_list":{}}`)}, 200, `[5]`, told{result: `5`}},
 		"a list of one record created by name":          {Call{Model: "m", Method: "create", Kwargs: kw(`{"vals_list":[{}]}`)}, 200, `[5]`, told{result: `[5]`}},
-		"a model that is named in an exception's place": {read, 404, `{"name":"NotFound","message":"x"}`, told{status: 404, name: "NotFound", message: "x"}},
+		"a model that is named in an exception's place": {read, 404, `{"name":"NotFound","message":"x"}`, told{kind: NotFound, name: "NotFound", message: "x"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			result, err := overJSON2(answering(c.status, c.body)).Call(t.Context(), c.call)
@@ -76,8 +76,8 @@ func TestAnswersOverJSON2(t *testing.T) {
 
 func TestAnswersOverJSONRPC(t *testing.T) {
 	const self = "Record does not exist or has been deleted.\n(Record: res.users(2,), User: 2)"
-	noJSONRPC := told{status: 502, name: "BadAnswer", message: "answered 200 with no JSON-RPC"}
-	noProtocol := told{status: 502, name: "NoProtocol", message: "nothing at Odoo's address speaks jsonrpc"}
+	noJSONRPC := told{kind: Failed, name: "BadAnswer", message: "answered 200 with no JSON-RPC"}
+	noProtocol := told{kind: Failed, name: "NoProtocol", message: "nothing at Odoo's address speaks jsonrpc"}
 	for name, c := range map[string]struct {
 		status int
 		body   string
@@ -91,10 +91,10 @@ func TestAnswersOverJSONRPC(t *testing.T) {
 		"half an answer":            {200, `{"jsonrpc":"2.0","result":5`, noJSONRPC},
 		"nothing there":             {404, `<html>`, noProtocol},
 		"no POST there":             {405, `{"jsonrpc":"2.0","result":5}`, noProtocol},
-		"a page that fails":         {500, `{"jsonrpc":"2.0","result":5}`, told{status: 502, name: "BadAnswer", message: "answered 500 with no error of Odoo's"}},
-		"our own user is missing":   {200, rpcError(exception("odoo.exceptions.MissingError", self)), told{status: 502, name: "AccessDenied", message: "refused"}},
-		"another user is missing":   {200, rpcError(exception("odoo.exceptions.MissingError", strings.Replace(self, "User: 2", "User: 3", 1))), told{status: 404, name: "MissingError"}},
-		"a word about our own user": {200, rpcError(exception("odoo.exceptions.UserError", self)), told{status: 422, name: "UserError"}},
+		"a page that fails":         {500, `{"jsonrpc":"2.0","result":5}`, told{kind: Failed, name: "BadAnswer", message: "answered 500 with no error of Odoo's"}},
+		"our own user is missing":   {200, rpcError(exception("odoo.exceptions.MissingError", self)), told{kind: Failed, name: "AccessDenied", message: "refused"}},
+		"another user is missing":   {200, rpcError(exception("odoo.exceptions.MissingError", strings.Replace(self, "User: 2", "User: 3", 1))), told{kind: NotFound, name: "MissingError"}},
+		"a word about our own user": {200, rpcError(exception("odoo.exceptions.UserError", self)), told{kind: Rejected, name: "UserError"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			result, err := overJSONRPC(answering(c.status, c.body)).Call(t.Context(), Call{Model: "m", Method: "read", Args: raw(`[1]`)})
@@ -105,7 +105,7 @@ func TestAnswersOverJSONRPC(t *testing.T) {
 
 func TestWhatJSONRPCSends(t *testing.T) {
 	f := &fake{Handler: server{common: common17, uid: uid7}}
-	if err := New(f, Config{DB: "demo", User: "admin", Key: key}).Connect(t.Context()); err != nil {
+	if err := newClient(f, Config{DB: "demo", User: "admin", Key: key}).Connect(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]bool{
@@ -153,55 +153,55 @@ func TestEveryFaultHasItsMeaning(t *testing.T) {
 		exception string
 		want      Error // its exported half
 	}{
-		{search, 0, exception("odoo.exceptions.ConcurrencyError", "x"), Error{409, "ConcurrencyError", "x", true, false, false, false}},
-		{search, 0, exception("odoo.exceptions.Warning", "x"), Error{422, "Warning", "x", false, false, false, false}},
-		{search, 0, exception("odoo.exceptions.except_orm", "x"), Error{422, "except_orm", "x", false, false, false, false}},
-		{search, 0, exception("odoo.exceptions.RedirectWarning", "a\n1\nb"), Error{422, "RedirectWarning", "a\n1\nb", false, false, false, false}},
-		{search, 0, exception("odoo.exceptions.RedirectWarning", "a\n1\nb", ""), Error{422, "RedirectWarning", "a\n1\nb", false, false, false, false}},
-		{search, 0, exception("odoo.exceptions.RedirectWarning", "a\n1\nb", 1), Error{422, "RedirectWarning", "a\n1\nb", false, false, false, false}},
-		{search, 0, exception("odoo.exceptions.UserError", "Object res.partner.bank doesn't exist"), Error{422, "UserError", "Object res.partner.bank doesn't exist", false, false, false, false}},
+		{search, 0, exception("odoo.exceptions.ConcurrencyError", "x"), Error{Conflict, "ConcurrencyError", "x", true, false, false, false}},
+		{search, 0, exception("odoo.exceptions.Warning", "x"), Error{Rejected, "Warning", "x", false, false, false, false}},
+		{search, 0, exception("odoo.exceptions.except_orm", "x"), Error{Rejected, "except_orm", "x", false, false, false, false}},
+		{search, 0, exception("odoo.exceptions.RedirectWarning", "a\n1\nb"), Error{Rejected, "RedirectWarning", "a\n1\nb", false, false, false, false}},
+		{search, 0, exception("odoo.exceptions.RedirectWarning", "a\n1\nb", ""), Error{Rejected, "RedirectWarning", "a\n1\nb", false, false, false, false}},
+		{search, 0, exception("odoo.exceptions.RedirectWarning", "a\n1\nb", 1), Error{Rejected, "RedirectWarning", "a\n1\nb", false, false, false, false}},
+		{search, 0, exception("odoo.exceptions.UserError", "Object res.partner.bank doesn't exist"), Error{Rejected, "UserError", "Object res.partner.bank doesn't exist", false, false, false, false}},
 
-		{search, 0, exception("builtins.ValueError", "Invalid operator in condition ('a', '~', 1)"), Error{422, "ValueError", "Invalid operator in condition ('a', '~', 1)", false, false, false, false}},
-		{search, 0, exception("builtins.AssertionError", "Domains to normalize must have a 'domain' form"), Error{422, "AssertionError", "Domains to normalize must have a 'domain' form", false, false, false, false}},
-		{search, 0, exception("builtins.ValueError", "Wrong value for res.partner.type: 'x'"), Error{422, "ValueError", "Wrong value for res.partner.type: 'x'", false, false, false, false}},
-		{search, 0, exception("builtins.ValueError", "not an Invalid field 'x'"), Error{502, "ValueError", "not an Invalid field 'x'", false, false, false, false}},
-		{search, 0, exception("builtins.KeyError", "'res.partner'"), Error{404, "UnknownModel", "the model res.partner does not exist", false, false, false, false}},
-		{search, 500, exception("builtins.KeyError", "'res.partner'"), Error{502, "KeyError", "'res.partner'", false, false, false, false}},
-		{write, 0, exception("builtins.KeyError", "'nope'"), Error{422, "ValueError", "Invalid field 'nope' on model 'res.partner'", false, false, false, false}},
-		{writeByName, 0, exception("builtins.KeyError", "'nope'"), Error{422, "ValueError", "Invalid field 'nope' on model 'res.partner'", false, false, false, false}},
-		{Call{Model: "res.partner", Method: "foo", Kwargs: kw(`{"vals":{"nope":1}}`)}, 0, exception("builtins.KeyError", "'nope'"), Error{502, "KeyError", "'nope'", false, false, false, false}},
-		{search, 500, exception("builtins.TypeError", "search() got an unexpected keyword argument 'foo'"), Error{502, "TypeError", "search() got an unexpected keyword argument 'foo'", false, false, false, false}},
-		{search, 404, exception("builtins.AttributeError", "type object 'x' has no attribute 'search'"), Error{502, "AttributeError", "type object 'x' has no attribute 'search'", false, false, false, false}},
-		{search, 404, exception("ZeroDivisionError", "x"), Error{404, "ZeroDivisionError", "x", false, false, false, false}},
-		{search, 500, exception("odoo.addons.x.Stop", "x"), Error{502, "Stop", "x", false, false, false, false}},
-		{search, 403, exception("odoo.addons.x.Stop", "x"), Error{403, "Stop", "x", false, false, false, false}},
-		{search, 404, exception("odoo.addons.x.Stop", "x"), Error{404, "Stop", "x", false, false, false, false}},
-		{search, 409, exception("odoo.addons.x.Stop", "x"), Error{409, "Stop", "x", true, false, false, false}},
-		{search, 422, exception("odoo.addons.x.Stop", "x"), Error{422, "Stop", "x", false, false, false, false}},
-		{search, 0, exception("x."+strings.Repeat("a", maxName), "x"), Error{502, strings.Repeat("a", maxName), "x", false, false, false, false}},
-		{search, 0, exception("x."+strings.Repeat("a", maxName+1), "x"), Error{502, "ServerError", "x", false, false, false, false}},
-		{search, 0, exception("x.", "x"), Error{502, "ServerError", "x", false, false, false, false}},
-		{search, 0, exception(".UserError", "x"), Error{422, "UserError", "x", false, false, false, false}},
+		{search, 0, exception("builtins.ValueError", "Invalid operator in condition ('a', '~', 1)"), Error{Rejected, "ValueError", "Invalid operator in condition ('a', '~', 1)", false, false, false, false}},
+		{search, 0, exception("builtins.AssertionError", "Domains to normalize must have a 'domain' form"), Error{Rejected, "AssertionError", "Domains to normalize must have a 'domain' form", false, false, false, false}},
+		{search, 0, exception("builtins.ValueError", "Wrong value for res.partner.type: 'x'"), Error{Rejected, "ValueError", "Wrong value for res.partner.type: 'x'", false, false, false, false}},
+		{search, 0, exception("builtins.ValueError", "not an Invalid field 'x'"), Error{Failed, "ValueError", "not an Invalid field 'x'", false, false, false, false}},
+		{search, 0, exception("builtins.KeyError", "'res.partner'"), Error{NotFound, "UnknownModel", "the model res.partner does not exist", false, false, false, false}},
+		{search, 500, exception("builtins.KeyError", "'res.partner'"), Error{Failed, "KeyError", "'res.partner'", false, false, false, false}},
+		{write, 0, exception("builtins.KeyError", "'nope'"), Error{Rejected, "ValueError", "Invalid field 'nope' on model 'res.partner'", false, false, false, false}},
+		{writeByName, 0, exception("builtins.KeyError", "'nope'"), Error{Rejected, "ValueError", "Invalid field 'nope' on model 'res.partner'", false, false, false, false}},
+		{Call{Model: "res.partner", Method: "foo", Kwargs: kw(`{"vals":{"nope":1}}`)}, 0, exception("builtins.KeyError", "'nope'"), Error{Failed, "KeyError", "'nope'", false, false, false, false}},
+		{search, 500, exception("builtins.TypeError", "search() got an unexpected keyword argument 'foo'"), Error{Failed, "TypeError", "search() got an unexpected keyword argument 'foo'", false, false, false, false}},
+		{search, 404, exception("builtins.AttributeError", "type object 'x' has no attribute 'search'"), Error{Failed, "AttributeError", "type object 'x' has no attribute 'search'", false, false, false, false}},
+		{search, 404, exception("ZeroDivisionError", "x"), Error{NotFound, "ZeroDivisionError", "x", false, false, false, false}},
+		{search, 500, exception("odoo.addons.x.Stop", "x"), Error{Failed, "Stop", "x", false, false, false, false}},
+		{search, 403, exception("odoo.addons.x.Stop", "x"), Error{Forbidden, "Stop", "x", false, false, false, false}},
+		{search, 404, exception("odoo.addons.x.Stop", "x"), Error{NotFound, "Stop", "x", false, false, false, false}},
+		{search, 409, exception("odoo.addons.x.Stop", "x"), Error{Conflict, "Stop", "x", true, false, false, false}},
+		{search, 422, exception("odoo.addons.x.Stop", "x"), Error{Rejected, "Stop", "x", false, false, false, false}},
+		{search, 0, exception("x."+strings.Repeat("a", maxName), "x"), Error{Failed, strings.Repeat("a", maxName), "x", false, false, false, false}},
+		{search, 0, exception("x."+strings.Repeat("a", maxName+1), "x"), Error{Failed, "ServerError", "x", false, false, false, false}},
+		{search, 0, exception("x.", "x"), Error{Failed, "ServerError", "x", false, false, false, false}},
+		{search, 0, exception(".UserError", "x"), Error{Rejected, "UserError", "x", false, false, false, false}},
 
-		{search, 0, exception("werkzeug.exceptions.Conflict", "409 Conflict: x"), Error{409, "Conflict", "x", true, false, false, false}},
-		{search, 0, exception("werkzeug.exceptions.BadRequest", "400 Bad Request: x"), Error{422, "BadRequest", "x", false, false, false, false}},
-		{search, 0, exception("werkzeug.exceptions.UnprocessableEntity", "422 Unprocessable Entity: x"), Error{422, "UnprocessableEntity", "x", false, false, false, false}},
-		{search, 0, exception("werkzeug.exceptions.NotFound", "404 Not Found: x"), Error{404, "NotFound", "x", false, false, false, false}},
-		{search, 0, exception("werkzeug.exceptions.NotFound", url), Error{502, "NoProtocol", "nothing at Odoo's address speaks jsonrpc", false, false, false, false}},
-		{search, 404, exception("werkzeug.exceptions.NotFound", url), Error{502, "NoProtocol", `nothing at Odoo's address speaks json2 for the database "demo"`, false, false, false, false}},
-		{search, 404, exception("werkzeug.exceptions.NotFound", "no: "+url), Error{404, "NotFound", "no: " + url, false, false, false, false}},
-		{search, 0, exception("werkzeug.exceptions.ImATeapot", "418 I'm a teapot: x"), Error{502, "ImATeapot", "x", false, false, false, false}},
+		{search, 0, exception("werkzeug.exceptions.Conflict", "409 Conflict: x"), Error{Conflict, "Conflict", "x", true, false, false, false}},
+		{search, 0, exception("werkzeug.exceptions.BadRequest", "400 Bad Request: x"), Error{Rejected, "BadRequest", "x", false, false, false, false}},
+		{search, 0, exception("werkzeug.exceptions.UnprocessableEntity", "422 Unprocessable Entity: x"), Error{Rejected, "UnprocessableEntity", "x", false, false, false, false}},
+		{search, 0, exception("werkzeug.exceptions.NotFound", "404 Not Found: x"), Error{NotFound, "NotFound", "x", false, false, false, false}},
+		{search, 0, exception("werkzeug.exceptions.NotFound", url), Error{Failed, "NoProtocol", "nothing at Odoo's address speaks jsonrpc", false, false, false, false}},
+		{search, 404, exception("werkzeug.exceptions.NotFound", url), Error{Failed, "NoProtocol", `nothing at Odoo's address speaks json2 for the database "demo"`, false, false, false, false}},
+		{search, 404, exception("werkzeug.exceptions.NotFound", "no: "+url), Error{NotFound, "NotFound", "no: " + url, false, false, false, false}},
+		{search, 0, exception("werkzeug.exceptions.ImATeapot", "418 I'm a teapot: x"), Error{Failed, "ImATeapot", "x", false, false, false, false}},
 
-		{search, 0, exception("psycopg2.errors.DeadlockDetected", "x"), Error{409, "ConcurrencyError", conflict, true, false, false, false}},
-		{search, 0, exception("psycopg2.errors.LockNotAvailable", "x"), Error{409, "ConcurrencyError", conflict, true, false, false, false}},
-		{search, 0, exception("psycopg2.extensions.TransactionRollbackError", "x"), Error{409, "ConcurrencyError", conflict, true, false, false, false}},
-		{search, 0, exception("psycopg2.errors.InvalidRowCountInLimitClause", "LIMIT must not be negative\nSQL"), Error{422, "ValueError", "LIMIT must not be negative", false, false, false, false}},
-		{search, 0, exception("psycopg2.errors.InvalidRowCountInResultOffsetClause", "OFFSET must not be negative"), Error{422, "ValueError", "OFFSET must not be negative", false, false, false, false}},
-		{search, 0, exception("psycopg2.InterfaceError", "connection already closed"), Error{502, "DatabaseError", lost, true, false, false, false}},
-		{search, 0, exception("psycopg2.errors.AdminShutdown", "x"), Error{502, "DatabaseError", lost, true, false, false, false}},
-		{search, 0, exception("psycopg2.errors.CrashShutdown", "x"), Error{502, "DatabaseError", lost, true, false, false, false}},
-		{search, 0, exception("psycopg2.OperationalError", `database "other" does not exist`), Error{502, "DatabaseError", lost, true, false, false, false}},
-		{search, 0, exception("odoo.psycopg2.LockNotAvailable", "x"), Error{502, "LockNotAvailable", "x", false, false, false, false}},
+		{search, 0, exception("psycopg2.errors.DeadlockDetected", "x"), Error{Conflict, "ConcurrencyError", conflict, true, false, false, false}},
+		{search, 0, exception("psycopg2.errors.LockNotAvailable", "x"), Error{Conflict, "ConcurrencyError", conflict, true, false, false, false}},
+		{search, 0, exception("psycopg2.extensions.TransactionRollbackError", "x"), Error{Conflict, "ConcurrencyError", conflict, true, false, false, false}},
+		{search, 0, exception("psycopg2.errors.InvalidRowCountInLimitClause", "LIMIT must not be negative\nSQL"), Error{Rejected, "ValueError", "LIMIT must not be negative", false, false, false, false}},
+		{search, 0, exception("psycopg2.errors.InvalidRowCountInResultOffsetClause", "OFFSET must not be negative"), Error{Rejected, "ValueError", "OFFSET must not be negative", false, false, false, false}},
+		{search, 0, exception("psycopg2.InterfaceError", "connection already closed"), Error{Failed, "DatabaseError", lost, true, false, false, false}},
+		{search, 0, exception("psycopg2.errors.AdminShutdown", "x"), Error{Failed, "DatabaseError", lost, true, false, false, false}},
+		{search, 0, exception("psycopg2.errors.CrashShutdown", "x"), Error{Failed, "DatabaseError", lost, true, false, false, false}},
+		{search, 0, exception("psycopg2.OperationalError", `database "other" does not exist`), Error{Failed, "DatabaseError", lost, true, false, false, false}},
+		{search, 0, exception("odoo.psycopg2.LockNotAvailable", "x"), Error{Failed, "LockNotAvailable", "x", false, false, false, false}},
 	} {
 		client := overJSONRPC(answering(200, rpcError(c.exception)))
 		if c.status != 0 {
@@ -209,7 +209,7 @@ func TestEveryFaultHasItsMeaning(t *testing.T) {
 		}
 		_, err := client.Call(t.Context(), c.call)
 		e, ok := errors.AsType[*Error](err)
-		if !ok || (Error{Status: e.Status, Name: e.Name, Message: e.Message, Retryable: e.Retryable}) != c.want {
+		if !ok || (Error{Kind: e.Kind, Name: e.Name, Message: e.Message, Retryable: e.Retryable}) != c.want {
 			t.Errorf("%d %s:\n got %+v\nwant %+v", c.status, c.exception, e, c.want)
 		}
 	}
@@ -237,7 +237,7 @@ func TestWithoutStatus(t *testing.T) {
 	}
 }
 
-func TestTidy(t *testing.T) {
+func TestSanitize(t *testing.T) {
 	for text, want := range map[string]string{
 		"  it broke \n": "it broke",
 		"one\ntwo":      "one\ntwo",
@@ -249,7 +249,7 @@ func TestTidy(t *testing.T) {
 		strings.Repeat("x", maxMessage):            strings.Repeat("x", maxMessage),
 		strings.Repeat(" ", maxText-1) + "xy":      "x",
 	} {
-		if got := tidy(text); got != want {
+		if got := sanitize(text); got != want {
 			t.Errorf("%.40q becomes %.40q", text, got)
 		}
 	}
@@ -257,7 +257,7 @@ func TestTidy(t *testing.T) {
 
 func TestAnErrorWithoutAReasonSaysSo(t *testing.T) {
 	_, err := overJSON2(answering(422, exception("odoo.exceptions.UserError", " \n"))).Call(t.Context(), Call{Model: "m", Method: "read"})
-	told{status: 422, name: "UserError", message: "Odoo gave no reason"}.check(t, nil, err)
+	told{kind: Rejected, name: "UserError", message: "Odoo gave no reason"}.check(t, nil, err)
 }
 
 // Not every status that Odoo does not send says something of the call.
@@ -283,26 +283,26 @@ func TestWhatAStatusSaysThatIsNotOdoos(t *testing.T) {
 		{504, true, false, true},
 		{505, false, false, true},
 	} {
-		e := strange("x", c.status)
-		if e.Retryable != c.retryable || e.refused != c.refused || e.unsure != c.unsure {
+		e := unexpectedAnswer("x", c.status)
+		if e.Retryable != c.retryable || e.refused != c.refused || e.mayHaveRun != c.unsure {
 			t.Errorf("%d: %+v", c.status, e)
 		}
 	}
-	if e := absent(JSON2, ""); strings.Contains(e.Message, "database") {
+	if e := protocolMissing(JSON2, ""); strings.Contains(e.Message, "database") {
 		t.Errorf("without a database: %v", e)
 	}
 }
 
 func TestAShortKeyDoesNotTearUpWords(t *testing.T) {
 	for secret, want := range map[string]string{"abcde": "no abcdef", "abcdef": "no [key]"} {
-		c := New(answering(422, exception("odoo.exceptions.UserError", "no abcdef")), Config{Key: secret, Protocol: JSON2, Lang: "es_ES"})
+		c := newClient(answering(422, exception("odoo.exceptions.UserError", "no abcdef")), Config{Key: secret, Protocol: JSON2, Lang: "es_ES"})
 		_, err := c.Call(t.Context(), Call{Model: "m", Method: "read"})
 		if e := wantError(t, err); e.Message != want {
 			t.Errorf("got %q, want %q", e.Message, want)
 		}
 	}
 	uid := rpcError(exception("odoo.exceptions.UserError", "no "+key))
-	_, err := New(&fake{Handler: server{uid: uid}}, Config{DB: "demo", User: "admin", Key: key, Protocol: JSONRPC}).Call(t.Context(), contextGet())
+	_, err := newClient(&fake{Handler: server{uid: uid}}, Config{DB: "demo", User: "admin", Key: key, Protocol: JSONRPC}).Call(t.Context(), contextGet())
 	if e := wantError(t, err); e.Message != "no [key]" {
 		t.Errorf("while connecting: %q", e.Message)
 	}
@@ -314,7 +314,7 @@ func TestAWriteThatFailsInAStrangeWayIsUnknown(t *testing.T) {
 	c := overJSON2(doerFunc(func(context.Context, pool.Request) (*pool.Response, error) { return nil, strange }))
 	for method, unknown := range map[string]bool{"write": true, "read": false} {
 		_, err := c.Call(t.Context(), Call{Model: "res.partner", Method: method, Args: raw(`[1]`)})
-		if !errors.Is(err, strange) || errors.Is(err, ErrUnknownOutcome) != unknown {
+		if !errors.Is(err, strange) || errors.Is(err, pool.ErrUnknownOutcome) != unknown {
 			t.Errorf("%s: %v", method, err)
 		}
 	}
@@ -335,7 +335,7 @@ func TestASessionIsKeptThroughRefusals(t *testing.T) {
 		"not to be read": {Auto, 200, true},
 	} {
 		status, body := 200, probe
-		client := New(&fake{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		client := newClient(&fake{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(status)
 			_, _ = io.WriteString(w, body)
 		})}, Config{Key: key, Protocol: c.protocol})
@@ -358,7 +358,7 @@ func TestTheLanguageGoesWithAnOddContext(t *testing.T) {
 	} {
 		f := answering(200, `1`)
 		call := Call{Model: "m", Method: "foo", Kwargs: kw(kwargs)}
-		if _, err := New(f, Config{Key: key, Protocol: JSON2, Lang: "es_ES"}).Call(t.Context(), call); err != nil {
+		if _, err := newClient(f, Config{Key: key, Protocol: JSON2, Lang: "es_ES"}).Call(t.Context(), call); err != nil {
 			t.Fatal(err)
 		}
 		if got := compact(t, f.requests()[0].Body); got != want {
@@ -425,8 +425,8 @@ func TestALanguageThatIsAskedForAndNotTold(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, `{"uid":7,"version":"19.0"}`)
 	})}
-	_, err := New(f, Config{Key: key, Protocol: JSON2, Lang: "es_ES"}).Check(t.Context())
-	told{status: 403, name: "AccessError", message: "no"}.check(t, nil, err)
+	_, err := newClient(f, Config{Key: key, Protocol: JSON2, Lang: "es_ES"}).Check(t.Context())
+	told{kind: Forbidden, name: "AccessError", message: "no"}.check(t, nil, err)
 	var body struct{ Domain [][]json.RawMessage }
 	last := f.requests()[len(f.requests())-1]
 	if err := json.Unmarshal(last.Body, &body); err != nil || string(body.Domain[0][2]) != `"es_ES"` {

@@ -84,9 +84,9 @@ func signatureOf(method string) (s signature, known bool) {
 	return s, true
 }
 
-// ordered returns the call with its ids, where it has any, in Kwargs as a list, so that both protocols find them
+// normalize returns the call with its ids, where it has any, in Kwargs as a list, so that both protocols find them
 // there. It refuses what neither protocol could carry. The call itself is left as it was.
-func (c Call) ordered() (Call, error) {
+func (c Call) normalize() (Call, error) {
 	sig, known := signatureOf(c.Method)
 	c.Args, c.Kwargs = slices.Clone(c.Args), maps.Clone(c.Kwargs)
 	if c.Kwargs == nil {
@@ -128,8 +128,8 @@ func (c Call) ordered() (Call, error) {
 	return c, nil
 }
 
-// named returns the arguments of an ordered call by name alone.
-func (c Call) named() (map[string]json.RawMessage, error) {
+// asKwargs returns the arguments of a normalized call by name alone.
+func (c Call) asKwargs() (map[string]json.RawMessage, error) {
 	sig, known := signatureOf(c.Method)
 	all := make(map[string]json.RawMessage, len(c.Kwargs)+len(c.Args))
 	maps.Copy(all, c.Kwargs)
@@ -153,10 +153,10 @@ func (c Call) named() (map[string]json.RawMessage, error) {
 	return all, nil
 }
 
-// placed returns the arguments of an ordered call as execute_kw takes them: ids first. What create makes has to be
+// asPositional returns the arguments of a normalized call as execute_kw takes them: ids first. What create makes has to be
 // its first argument as well, since execute_kw looks there to see whether it is one record or a list. So has a domain
 // that older versions call otherwise: args.
-func (c Call) placed() (args []json.RawMessage, kwargs map[string]json.RawMessage) {
+func (c Call) asPositional() (args []json.RawMessage, kwargs map[string]json.RawMessage) {
 	args, kwargs = slices.Clone(c.Args), maps.Clone(c.Kwargs)
 	place := func(name string) {
 		if v, ok := kwargs[name]; ok {

@@ -126,12 +126,12 @@ func TestAnArgumentListWithRoomIsNotWrittenTo(t *testing.T) {
 	if room := args[:4]; slices.ContainsFunc(room[1:], func(a json.RawMessage) bool { return a != nil }) || len(kwargs) != 1 {
 		t.Errorf("the caller's arguments have become %s and %s", room, kwargs)
 	}
-	ordered, err := Call{Model: "m", Method: "create", Kwargs: kw(`{"vals_list":{}}`)}.ordered()
+	normalized, err := Call{Model: "m", Method: "create", Kwargs: kw(`{"vals_list":{}}`)}.normalize()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if args, kwargs := ordered.placed(); len(args) != 1 || len(kwargs) != 0 {
+		if args, kwargs := normalized.asPositional(); len(args) != 1 || len(kwargs) != 0 {
 			t.Errorf("placed as %s and %s", args, kwargs)
 		}
 	}

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-
-	"hearth/pool"
 )
 
 const maxName = 128 // bytes of a model's or a method's name
@@ -24,10 +22,10 @@ type Call struct {
 // Call asks Odoo and returns the bare result, null where there is none. Methods on the read list may be sent more
 // than once; any other is sent at most once.
 //
-// Errors: an [*ArgumentError] if the call cannot be sent as it is; an [*Error] if Odoo (or what stands before it)
-// refused or failed; a *[pool.Error] if no answer came. An error of a write that may nevertheless have been carried
-// out is an [ErrUnknownOutcome] too, and of no other may that be said, whatever its pool.Error tells of Sent: that
-// may be of a request that went before.
+// Errors: an [*ArgumentError] if the call cannot be sent as it is; an [*Error] if Odoo, or what stands before Odoo,
+// refused or failed; a *[pool.Error] if no answer came. The error of a write that may have been carried out all the same
+// wraps [pool.ErrUnknownOutcome]: such a write is not repeated, and should not be without looking. No other error may be
+// taken for one, whatever its [pool.Error.Sent] says: that may count a request which went before.
 func (c *Client) Call(ctx context.Context, call Call) (json.RawMessage, error) {
 	return c.call(ctx, call, c.IsRead(call.Method))
 }
@@ -36,11 +34,11 @@ func (c *Client) call(ctx context.Context, call Call, read bool) (json.RawMessag
 	if err := call.validate(); err != nil {
 		return nil, err
 	}
-	call, err := call.ordered()
+	call, err := call.normalize()
 	if err != nil {
 		return nil, err
 	}
-	s, err := c.settled(ctx)
+	s, err := c.connected(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -49,45 +47,10 @@ func (c *Client) call(ctx context.Context, call Call, read bool) (json.RawMessag
 	if added {
 		err = c.refusedLanguage(err, s)
 	}
-	if e, ok := errors.AsType[*Error](err); ok && e.absent && c.cfg.Protocol == Auto {
-		c.session.CompareAndSwap(s, nil) // Odoo was changed for another version: settle anew
+	if e, ok := errors.AsType[*Error](err); ok && e.protocolMissing && c.cfg.Protocol == Auto {
+		c.session.CompareAndSwap(s, nil) // Odoo was changed for another version: connect anew
 	}
 	return result, err
-}
-
-// send makes one ordered call.
-func (c *Client) send(ctx context.Context, w wire, call Call, read bool) (json.RawMessage, error) {
-	req, err := w.encode(call)
-	if err != nil {
-		return nil, err
-	}
-	req.Repeatable = read
-	r, err := c.ask(ctx, req)
-	if err != nil {
-		if e, ok := errors.AsType[*pool.Error](err); !read && (!ok || e.Sent) {
-			return nil, fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
-		}
-		return nil, err
-	}
-	result, fault := w.decode(call, r)
-	if fault == nil {
-		return result, nil
-	}
-	fault = fault.without(c.cfg.Key)
-	if !read && fault.unsure {
-		fault.Retryable = false
-		return nil, fmt.Errorf("%w: %w", ErrUnknownOutcome, fault)
-	}
-	return nil, fault
-}
-
-// ask sends a request and brings its answer, which is JSON where Python would take it for JSON.
-func (c *Client) ask(ctx context.Context, req pool.Request) (*pool.Response, error) {
-	r, err := c.doer.Do(ctx, req)
-	if err != nil {
-		return nil, err
-	}
-	return &pool.Response{Status: r.Status, Header: r.Header, Body: clean(r.Body)}, nil
 }
 
 func (c Call) validate() error {

@@ -297,7 +297,7 @@ func TestTheOutcomeOfAWrite(t *testing.T) {
 				}))
 				_, err := c.Call(t.Context(), Call{Model: "res.partner", Method: method, Args: raw(`[1]`)})
 				unknown := tt.unknown && method == "write"
-				if err == nil || errors.Is(err, ErrUnknownOutcome) != unknown {
+				if err == nil || errors.Is(err, pool.ErrUnknownOutcome) != unknown {
 					t.Errorf("%s: got %v, want an unknown outcome: %v", method, err, unknown)
 				}
 				if tt.err != nil && !errors.Is(err, tt.err) {
@@ -344,7 +344,7 @@ func TestWhatMayWriteIsNoRead(t *testing.T) {
 			t.Errorf("%s is a read", method)
 		}
 	}
-	if own := New(neverAsked(t), Config{Key: key, Reads: []string{"default_get"}}); !own.IsRead("default_get") || own.IsRead("read") {
+	if own := newClient(neverAsked(t), Config{Key: key, Reads: []string{"default_get"}}); !own.IsRead("default_get") || own.IsRead("read") {
 		t.Error("a list of one's own does not hold alone")
 	}
 }

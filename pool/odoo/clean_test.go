@@ -113,7 +113,7 @@ func TestAnAnswerOfPythonsIsUnderstood(t *testing.T) {
 	}
 	fault := `{"name":"odoo.exceptions.UserError","message":"no` + "\xff" + `\ud800","arguments":[NaN]}`
 	_, err := overJSON2(answering(422, fault)).Call(t.Context(), call)
-	if e := wantError(t, err); e.Status != 422 || e.Message != "no��" {
-		t.Errorf("the error is %d %q", e.Status, e.Message)
+	if e := wantError(t, err); e.Kind != Rejected || e.Message != "no��" {
+		t.Errorf("the error is %s %q", e.Kind, e.Message)
 	}
 }

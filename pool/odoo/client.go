@@ -1,12 +1,12 @@
 // Package odoo is the questions Hearth asks Odoo: calls of a model's methods, and what a model looks like.
 //
-// Start reading at [Client.Call]. A call is checked and its arguments are put in order (call.go, arguments.go),
-// written for one of Odoo's two protocols (json2.go, jsonrpc.go) and its answer read back, faults turned into an
-// [*Error] that is the same whichever protocol brought it (error.go). Which protocol it is, and who we are there,
-// is settled once (connect.go).
+// Start reading at [Client.Call]. call.go checks a call, arguments.go puts its arguments in order, language.go adds the
+// user's language. transport.go sends the call and reads the answer in one of Odoo's two protocols (json2.go, jsonrpc.go);
+// fault.go turns an exception into an [*Error] that is the same whichever protocol brought it (error.go). Which protocol it
+// is, and which user we are, connect.go finds out once. HTTP is known to transport.go, connect.go and the protocols alone.
 //
-// The package keeps no connections and no replies: the first are pool's, the second cache's. It refuses to send a
-// write twice, to call private methods, and to hand on Odoo's tracebacks.
+// The package keeps no connections and no replies: the first are pool's, the second cache's. It does not send a write
+// twice, does not call private methods, and does not hand on Odoo's tracebacks.
 package odoo
 
 import (
@@ -22,13 +22,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"hearth/internal/guard"
-	"hearth/pool"
 )
-
-// Doer sends a request to Odoo and reads the whole answer; its errors are *[pool.Error]. A *[pool.Pool] is one.
-type Doer interface {
-	Do(ctx context.Context, req pool.Request) (*pool.Response, error)
-}
 
 // Protocol is how Odoo is spoken to.
 type Protocol string
@@ -42,6 +36,7 @@ const (
 
 // Config of a [Client].
 type Config struct {
+	Pool     Doer         // of Odoo's address
 	DB       string       // database; JSON2 alone can do without, where the address serves only one
 	User     string       // login; JSONRPC needs it or UID
 	Key      string       // API key or password
@@ -65,11 +60,12 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Validate says all that is wrong with the config at once. A Client made from a faulty one answers every call
-// with the same error.
-func (c Config) Validate() error {
-	c = c.withDefaults()
+// validate says all that is wrong with the config at once.
+func (c Config) validate() error {
 	var faults []error
+	if c.Pool == nil {
+		faults = append(faults, errors.New("odoo: a pool is needed"))
+	}
 	if c.Key == "" {
 		faults = append(faults, errors.New("odoo: a key is needed"))
 	}
@@ -93,50 +89,46 @@ func (c Config) Validate() error {
 
 func (c Config) canJSONRPC() bool { return c.DB != "" && (c.User != "" || c.UID != 0) }
 
-// Client asks one Odoo database as one user. It is safe for concurrent use.
+// Client asks one Odoo database as one user. It is safe for concurrent use, and has no lock: a session does not change once
+// it is made, and which one counts is a pointer.
 type Client struct {
-	doer     Doer
 	cfg      Config
-	fault    error // of the config
-	reads    map[string]bool
+	reads    map[string]bool // never changed
 	identity string
 
-	session atomic.Pointer[session] // nil until settled
-	last    atomic.Pointer[string]  // the language of the last session
-	moves   atomic.Int64            // how often a session's language was not the last one's
-	connect singleflight.Group
+	session    atomic.Pointer[session] // nil until connected
+	last       atomic.Pointer[string]  // the language of the last session
+	moves      atomic.Int64            // how often a session's language was not the last one's
+	connecting singleflight.Group
 }
 
-// session is what Connect settles. It does not change once made.
+// session is what connecting finds out. It does not change once it is made.
 type session struct {
-	wire
+	protocol
 	state State
 }
 
-// wire writes calls and reads answers in one protocol.
-type wire interface {
-	encode(c Call) (pool.Request, error)                         // an *ArgumentError if the protocol cannot say it
-	decode(c Call, r *pool.Response) (result []byte, err *Error) // result is valid JSON
-}
-
-// New makes a Client. It sends nothing: see [Client.Connect].
-func New(d Doer, cfg Config) *Client {
+// New makes a Client, or says all that is wrong with the config. It sends nothing: see [Client.Connect].
+func New(cfg Config) (*Client, error) {
 	cfg = cfg.withDefaults()
-	c := &Client{doer: d, cfg: cfg, fault: cfg.Validate(), reads: make(map[string]bool, len(cfg.Reads))}
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	c := &Client{cfg: cfg, reads: make(map[string]bool, len(cfg.Reads))}
 	for _, m := range cfg.Reads {
 		c.reads[m] = true
 	}
 	url := ""
-	if u, ok := d.(interface{ BaseURL() string }); ok {
+	if u, ok := cfg.Pool.(interface{ BaseURL() string }); ok {
 		url = u.BaseURL()
 	}
 	h := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %d %q %q", url, cfg.DB, cfg.User, cfg.UID, cfg.Key, cfg.Lang))
 	c.identity = hex.EncodeToString(h[:16])
-	return c
+	return c, nil
 }
 
-// Identity stands for what a reply depends on besides the call: Odoo's address (where the Doer has a BaseURL, as a
-// pool does), the database, the user, the key and the language. It is a hash, the same for every run, and tells none of
+// Identity stands for what a reply depends on besides the call: Odoo's address (where [Config.Pool] has a BaseURL, as
+// a pool does), the database, the user, the key and the language. It is a hash, the same for every run, and tells none of
 // them. It changes if a later session finds the user with another language.
 func (c *Client) Identity() string {
 	if n := c.moves.Load(); n > 0 {
@@ -145,9 +137,9 @@ func (c *Client) Identity() string {
 	return c.identity
 }
 
-// State is what Connect has found out.
+// State is what connecting has found out.
 type State struct {
-	Connected bool     // whether the rest has been settled
+	Connected bool     // whether the rest is known
 	Protocol  Protocol // JSON2 or JSONRPC
 	Version   string   // of Odoo, "19.0"; empty if nobody needed to ask
 	UID       int      // 0 if nobody needed to ask: under JSON2 the key says who we are
@@ -162,13 +154,13 @@ func (c *Client) State() State {
 	return State{}
 }
 
-// Connect settles the protocol and the user, unless that is done. Callers at the same time share one attempt, which
+// Connect finds out the protocol and the user, unless that is done. Callers at the same time share one attempt, which
 // goes on when a caller gives up; it ends by the pool's timeouts, or by its Close. A failure is not remembered: the
 // next call tries again.
 //
-// Errors are an [*Error], a *[pool.Error] or those of [Config.Validate].
+// Errors are an [*Error] or a *[pool.Error].
 func (c *Client) Connect(ctx context.Context) error {
-	_, err := c.settled(ctx)
+	_, err := c.connected(ctx)
 	return err
 }
 
@@ -201,19 +193,18 @@ func (c *Client) Check(ctx context.Context) (State, error) {
 	return state, err
 }
 
-func (c *Client) settled(ctx context.Context) (*session, error) {
+// connected returns the session, and connects if there is none.
+func (c *Client) connected(ctx context.Context) (*session, error) {
 	if s := c.session.Load(); s != nil {
 		return s, nil
 	}
-	if c.fault != nil {
-		return nil, c.fault
-	}
-	done := c.connect.DoChan("", func() (any, error) { // by itself it makes a panic the end of the process
+	// A panic within singleflight is raised again in a goroutine of its own, which ends the process: guard makes it an error.
+	done := c.connecting.DoChan("", func() (any, error) {
 		return guard.Get(func() (any, error) {
-			if s := c.session.Load(); s != nil { // a flight that ended between our look and our own
+			if s := c.session.Load(); s != nil { // another caller's attempt has ended since this one looked
 				return s, nil
 			}
-			s, err := c.settle(context.WithoutCancel(ctx))
+			s, err := c.connect(context.WithoutCancel(ctx))
 			if err != nil {
 				return nil, err
 			}

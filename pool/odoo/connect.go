@@ -18,24 +18,24 @@ import (
 // contextGet needs valid credentials, no rights and no table: Odoo keeps its answer in memory.
 func contextGet() Call { return Call{Model: "res.users", Method: "context_get"} }
 
-// settle finds the protocol and the uid. With Auto, JSON-2 is tried while the version is asked for; what the
-// version decides is only what a refusal means.
-func (c *Client) settle(ctx context.Context) (*session, error) {
+// connect finds the protocol and the uid. With Auto, JSON-2 is tried while the version is asked for: the version decides
+// only what a refusal means.
+func (c *Client) connect(ctx context.Context) (*session, error) {
 	switch c.cfg.Protocol {
 	case JSON2:
-		return c.settledOn(ctx, State{Protocol: JSON2}, nil)
+		return c.newSession(ctx, State{Protocol: JSON2}, nil)
 	case JSONRPC:
 		uid, err := c.uid(ctx)
 		if err != nil {
 			return nil, err
 		}
-		return c.settledOn(ctx, State{Protocol: JSONRPC, UID: uid}, nil)
+		return c.newSession(ctx, State{Protocol: JSONRPC, UID: uid}, nil)
 	default:
-		return c.settleByVersion(ctx)
+		return c.detectProtocol(ctx)
 	}
 }
 
-func (c *Client) settleByVersion(ctx context.Context) (*session, error) {
+func (c *Client) detectProtocol(ctx context.Context) (*session, error) {
 	version := ""
 	var own json.RawMessage
 	err := guard.All(func() error {
@@ -46,16 +46,16 @@ func (c *Client) settleByVersion(ctx context.Context) (*session, error) {
 		return err
 	})
 	if err == nil {
-		return c.settledOn(ctx, State{Protocol: JSON2, Version: version}, own)
+		return c.newSession(ctx, State{Protocol: JSON2, Version: version}, own)
 	}
 	refusal, ok := errors.AsType[*Error](err)
 	_, redirected := errors.AsType[*pool.RedirectError](err) // as Odoo before 19 may do with paths that it does not know
 	if !ok && !redirected || !c.cfg.canJSONRPC() {
 		return nil, err // no answer, or nobody to be under JSON-RPC
 	}
-	absent := ok && refusal.absent
-	passing := !absent && (!ok || !refusal.refused) // says nothing of JSON-2 where it is known to be
-	if passing && major(version) >= 19 {
+	missing := ok && refusal.protocolMissing
+	transient := !missing && (!ok || !refusal.refused) // a server that has JSON-2 may take the key next time
+	if transient && major(version) >= 19 {
 		return nil, err
 	}
 
@@ -72,23 +72,23 @@ func (c *Client) settleByVersion(ctx context.Context) (*session, error) {
 		return err
 	})
 	if otherErr != nil {
-		if e, ok := errors.AsType[*Error](otherErr); ok && e.absent && !absent {
+		if e, ok := errors.AsType[*Error](otherErr); ok && e.protocolMissing && !missing {
 			return nil, err // Odoo is there but has dropped JSON-RPC
 		}
 		return nil, otherErr
 	}
-	if passing && major(version) >= 19 {
+	if transient && major(version) >= 19 {
 		return nil, err
 	}
-	return c.settledOn(ctx, State{Protocol: JSONRPC, Version: version, UID: uid}, nil)
+	return c.newSession(ctx, State{Protocol: JSONRPC, Version: version, UID: uid}, nil)
 }
 
-// settledOn makes the session. own is the answer of context_get where that has been asked; else it is asked here if the
+// newSession makes the session. own is the answer of context_get where that has been asked; else it is asked here if the
 // language is to be the user's.
-func (c *Client) settledOn(ctx context.Context, state State, own json.RawMessage) (*session, error) {
-	s := &session{wire: c.json2(), state: state}
+func (c *Client) newSession(ctx context.Context, state State, own json.RawMessage) (*session, error) {
+	s := &session{protocol: c.json2(), state: state}
 	if state.Protocol == JSONRPC {
-		s.wire = jsonrpc{db: c.cfg.DB, uid: state.UID, key: c.cfg.Key}
+		s.protocol = jsonrpc{db: c.cfg.DB, uid: state.UID, key: c.cfg.Key}
 	}
 	if own == nil && c.cfg.Lang == "" {
 		var err error
@@ -133,7 +133,7 @@ func (c *Client) commonVersion(ctx context.Context) (string, error) {
 		Version string `json:"server_version"`
 	}
 	if json.Unmarshal(result, &v) != nil || major(v.Version) == 0 {
-		return "", strange("its version", http.StatusOK)
+		return "", unexpectedResult("its version")
 	}
 	return v.Version, nil
 }
@@ -167,7 +167,7 @@ func (c *Client) common(ctx context.Context, method string, args ...any) (json.R
 	}
 	result, fault := jsonrpcAnswer(Call{}, c.cfg.DB, r)
 	if fault != nil {
-		return nil, fault.without(c.cfg.Key)
+		return nil, fault.redact(c.cfg.Key)
 	}
 	return result, nil
 }

@@ -118,14 +118,14 @@ func TestConnecting(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := &fake{Handler: tt.srv}
-			c := New(f, tt.cfg)
+			c := newClient(f, tt.cfg)
 			if c.State() != (State{}) || len(f.seen) != 0 {
 				t.Fatal("New settled something")
 			}
 			err := c.Connect(t.Context())
 			if tt.fault != "" {
-				if e := wantError(t, err); !strings.HasPrefix(e.Error()+": ", "odoo: "+tt.fault+": ") || e.Status != 502 {
-					t.Errorf("got %d %v, want 502 %s", e.Status, e, tt.fault)
+				if e := wantError(t, err); !strings.HasPrefix(e.Error()+": ", "odoo: "+tt.fault+": ") || e.Kind != Failed {
+					t.Errorf("got %s %v, want %s", e.Kind, e, tt.fault)
 				}
 			} else if err != nil {
 				t.Error(err)
@@ -162,12 +162,12 @@ func unreachable(d Doer, path string) Doer {
 func TestConnectingWhereAnAnswerIsMissing(t *testing.T) {
 	probed := server{web: web19, json2: 200, body: `{"uid": 2, "lang": "fr_BE"}`}
 	user := Config{DB: "demo", User: "admin", Key: key}
-	c := New(unreachable(&fake{Handler: probed}, "/web/version"), user)
+	c := newClient(unreachable(&fake{Handler: probed}, "/web/version"), user)
 	if err := c.Connect(t.Context()); err != nil || c.State() != (State{true, JSON2, "", 2, "fr_BE"}) {
 		t.Errorf("without its version: %+v, %v", c.State(), err)
 	}
 	f := &fake{Handler: server{common: common17, uid: uid7}}
-	err := New(unreachable(f, "/json/2/"), user).Connect(t.Context())
+	err := newClient(unreachable(f, "/json/2/"), user).Connect(t.Context())
 	if _, ok := errors.AsType[*pool.Error](err); !ok || slices.Contains(f.paths(), "/jsonrpc") {
 		t.Errorf("without the answer to the probe: %v, asked %v", err, f.paths())
 	}
@@ -182,7 +182,7 @@ func TestTheVersionOfAnErrorPageCountsForNothing(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, `{"uid": 2, "lang": "fr_BE"}`)
 	})}
-	c := New(f, Config{Key: key})
+	c := newClient(f, Config{Key: key})
 	if err := c.Connect(t.Context()); err != nil || c.State().Version != "" {
 		t.Errorf("%+v, %v", c.State(), err)
 	}
@@ -200,7 +200,7 @@ func TestConnectingIsLogged(t *testing.T) {
 			}
 			return a
 		}}))
-		c := New(&fake{Handler: server{own: own}}, Config{DB: "demo", UID: 2, Key: key, Protocol: JSONRPC, Logger: logger})
+		c := newClient(&fake{Handler: server{own: own}}, Config{DB: "demo", UID: 2, Key: key, Protocol: JSONRPC, Logger: logger})
 		if err := c.Connect(t.Context()); err != nil || log.String() != want {
 			t.Errorf("%v, logged\n%s, want\n%s", err, log.String(), want)
 		}
@@ -208,30 +208,31 @@ func TestConnectingIsLogged(t *testing.T) {
 }
 
 func TestTheConfigIsCheckedAtOnce(t *testing.T) {
-	err := Config{Protocol: "xml", UID: -1, Lang: "Spanish"}.Validate()
-	for _, part := range []string{"xml", "uid", "key", "Spanish"} {
-		if err == nil || !strings.Contains(err.Error(), part) {
+	d := answering(200, "")
+	c, err := New(Config{Protocol: "xml", UID: -1, Lang: "Spanish"})
+	for _, part := range []string{"xml", "uid", "key", "Spanish", "pool"} {
+		if err == nil || c != nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("%v does not name %s", err, part)
 		}
 	}
-	if err := (Config{Protocol: JSONRPC, DB: "demo", Key: key}).Validate(); err == nil {
-		t.Error("jsonrpc passed without a user")
+	for name, cfg := range map[string]Config{
+		"a user":     {Pool: d, Protocol: JSONRPC, DB: "demo", Key: key},
+		"a database": {Pool: d, Protocol: JSONRPC, User: "admin", UID: 2, Key: key},
+		"a pool":     {Key: key},
+		"a key":      {Pool: d},
+	} {
+		if _, err := New(cfg); err == nil {
+			t.Errorf("it passes without %s", name)
+		}
 	}
-	if err := (Config{Protocol: JSONRPC, User: "admin", UID: 2, Key: key}).Validate(); err == nil {
-		t.Error("jsonrpc passed without a database")
-	}
-	if err := (Config{Key: key}).Validate(); err != nil {
+	if _, err := New(Config{Pool: d, Key: key}); err != nil {
 		t.Error(err)
-	}
-	c := New(neverAsked(t), Config{})
-	if err := c.Ping(t.Context()); err == nil {
-		t.Error("a faulty config pinged")
 	}
 }
 
 func TestAFailureToConnectIsNotRemembered(t *testing.T) {
 	srv := server{uid: uidNone}
-	c := New(&fake{Handler: &srv}, Config{DB: "demo", User: "admin", Key: key, Protocol: JSONRPC})
+	c := newClient(&fake{Handler: &srv}, Config{DB: "demo", User: "admin", Key: key, Protocol: JSONRPC})
 	if err := c.Connect(t.Context()); err == nil {
 		t.Fatal("connected")
 	}
@@ -251,7 +252,7 @@ func TestCallersShareOneConnectAndMayLeave(t *testing.T) {
 			asks int
 			gate = make(chan struct{})
 		)
-		c := New(doerFunc(func(ctx context.Context, r pool.Request) (*pool.Response, error) {
+		c := newClient(doerFunc(func(ctx context.Context, r pool.Request) (*pool.Response, error) {
 			mu.Lock()
 			asks++
 			mu.Unlock()
@@ -301,7 +302,7 @@ func connectInRounds(t *testing.T, lang string, rounds []int) {
 	var mu sync.Mutex
 	var waiting []string
 	old := &fake{Handler: server{common: common17, uid: uid7}}
-	c := New(doerFunc(func(ctx context.Context, r pool.Request) (*pool.Response, error) {
+	c := newClient(doerFunc(func(ctx context.Context, r pool.Request) (*pool.Response, error) {
 		mu.Lock()
 		waiting = append(waiting, r.Path)
 		mu.Unlock()
@@ -330,7 +331,7 @@ func connectInRounds(t *testing.T, lang string, rounds []int) {
 
 func TestAnOdooThatLostItsProtocolIsAskedAnew(t *testing.T) {
 	srv := server{common: common17, uid: uid7}
-	c := New(&fake{Handler: &srv}, Config{DB: "demo", User: "admin", Key: key})
+	c := newClient(&fake{Handler: &srv}, Config{DB: "demo", User: "admin", Key: key})
 	if err := c.Ping(t.Context()); err != nil || c.State().Protocol != JSONRPC {
 		t.Fatal(err, c.State())
 	}
@@ -355,7 +356,7 @@ func TestIdentity(t *testing.T) {
 	id := func(url string, change func(*Config)) string {
 		cfg := base
 		change(&cfg)
-		return New(addressed{url: url}, cfg).Identity()
+		return newClient(addressed{url: url}, cfg).Identity()
 	}
 	same := func(*Config) {}
 	ids := []string{
@@ -364,7 +365,7 @@ func TestIdentity(t *testing.T) {
 		id("http://a", func(c *Config) { c.UID = 1 }), id("http://a", func(c *Config) { c.Key = "x" }),
 		id("http://a", func(c *Config) { c.Lang = "es_ES" }), id("http://a", func(c *Config) { c.Lang = "fr_FR" }),
 		id("http://a", func(c *Config) { c.DB, c.User = "demo\" \"a", "dmin" }),
-		New(answering(200, ""), base).Identity(),
+		newClient(answering(200, ""), base).Identity(),
 	}
 	if id("http://a", same) != ids[0] || id("http://a", func(c *Config) { c.Protocol = JSON2 }) != ids[0] {
 		t.Error("the same user has two identities")
@@ -396,7 +397,7 @@ type panicking struct{}
 func (panicking) Do(context.Context, pool.Request) (*pool.Response, error) { panic("boom") }
 
 func TestAPanicEndsOneCallOnly(t *testing.T) {
-	c := New(panicking{}, Config{DB: "demo", User: "u", Key: "k"})
+	c := newClient(panicking{}, Config{DB: "demo", User: "u", Key: "k"})
 	_, modelErr := c.Model(t.Context(), "res.partner")
 	for _, err := range []error{c.Connect(t.Context()), modelErr} {
 		if !errors.Is(err, guard.ErrPanic) {

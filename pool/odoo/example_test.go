@@ -31,7 +31,10 @@ func Example() {
 	}
 	defer upstream.Close()
 
-	client := odoo.New(upstream, odoo.Config{DB: "demo", Key: "an API key", Protocol: odoo.JSON2})
+	client, err := odoo.New(odoo.Config{Pool: upstream, DB: "demo", Key: "an API key", Protocol: odoo.JSON2})
+	if err != nil {
+		panic(err)
+	}
 	count, err := client.Call(context.Background(), odoo.Call{
 		Model: "res.partner", Method: "search_count", Args: []json.RawMessage{[]byte(`[["is_company","=",true]]`)},
 	})
@@ -39,9 +42,9 @@ func Example() {
 
 	_, err = client.Call(context.Background(), odoo.Call{Model: "res.ghost", Method: "search_count", Args: []json.RawMessage{[]byte(`[]`)}})
 	if e, ok := errors.AsType[*odoo.Error](err); ok {
-		fmt.Println(e.Status, e.Message)
+		fmt.Println(e.Kind, e.Message)
 	}
 	// Output:
 	// 38 <nil>
-	// 404 the model res.ghost does not exist
+	// not-found the model res.ghost does not exist
 }

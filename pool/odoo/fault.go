@@ -2,7 +2,6 @@ package odoo
 
 import (
 	"encoding/json"
-	"net/http"
 	"strings"
 	"unicode/utf8"
 )
@@ -20,7 +19,8 @@ type fault struct {
 	Message   json.RawMessage `json:"message"`
 	Arguments json.RawMessage `json:"arguments"`
 
-	status int // JSON-2's word, 0 under JSON-RPC
+	json2 bool // JSON-2 told it, JSON-RPC otherwise
+	said  Kind // by JSON-2's status
 }
 
 // toError says what the exception means to the caller of c. What both protocols tell is what counts: the status is
@@ -37,7 +37,7 @@ func (f fault) toError(c Call, db string) *Error {
 	if module == "werkzeug.exceptions" {
 		text = withoutStatus(text)
 	}
-	e := &Error{Status: http.StatusBadGateway, Name: name, Message: tidy(text)}
+	e := &Error{Kind: Failed, Name: name, Message: sanitize(text)}
 
 	switch {
 	case module == "werkzeug.exceptions":
@@ -58,34 +58,34 @@ func (f fault) fromPython(e *Error, c Call) {
 	case "AccessDenied", "SessionExpiredException":
 		*e = *credentialsRefused()
 	case "AccessError":
-		e.Status = http.StatusForbidden
+		e.Kind = Forbidden
 	case "MissingError":
-		e.Status = http.StatusNotFound
+		e.Kind = NotFound
 	case "LockError", "ConcurrencyError":
-		e.Status, e.Retryable = http.StatusConflict, true
+		e.Kind, e.Retryable = Conflict, true
 	case "UserError":
-		e.Status = http.StatusUnprocessableEntity
+		e.Kind = Rejected
 		if e.Message == "Object "+c.Model+" doesn't exist" {
 			e.unknownModel(c)
 		}
 	case "ValidationError", "Warning", "except_orm":
-		e.Status = http.StatusUnprocessableEntity
+		e.Kind = Rejected
 	case "RedirectWarning": // the message lists the arguments: only the first is for people
-		e.Status = http.StatusUnprocessableEntity
+		e.Kind = Rejected
 		var args [1]json.RawMessage // the rest is passed over
 		if json.Unmarshal(f.Arguments, &args) == nil && jsonString(args[0]) != "" {
-			e.Message = tidy(jsonString(args[0]))
+			e.Message = sanitize(jsonString(args[0]))
 		}
 	case "ValueError", "AssertionError":
 		if ofTheCaller(e.Message) {
-			e.Status = http.StatusUnprocessableEntity
+			e.Kind = Rejected
 		}
 	case "KeyError":
 		switch name := strings.Trim(e.Message, `'"`); {
-		case f.status == 0 && name == c.Model:
+		case !f.json2 && name == c.Model:
 			e.unknownModel(c)
 		case c.writes(name):
-			e.Status, e.Name = http.StatusUnprocessableEntity, "ValueError" // as of create
+			e.Kind, e.Name = Rejected, "ValueError" // as of create
 			e.Message = "Invalid field '" + name + "' on model '" + c.Model + "'"
 		}
 	case "AttributeError":
@@ -93,15 +93,14 @@ func (f fault) fromPython(e *Error, c Call) {
 			e.unknownMethod(c)
 		}
 	case "TypeError":
-		if what := misfit(e.Message, c.Method); what != "" && f.status == 0 {
+		if what := misfit(e.Message, c.Method); what != "" && !f.json2 {
 			e.badArguments(c, what)
 		} else if ofTheCaller(e.Message) {
-			e.Status = http.StatusUnprocessableEntity
+			e.Kind = Rejected
 		}
 	default: // a subclass of UserError, if JSON-2 says so; JSON-RPC does not tell
-		switch f.status {
-		case http.StatusForbidden, http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity:
-			e.Status, e.Retryable = f.status, f.status == http.StatusConflict
+		if f.json2 {
+			e.Kind, e.Retryable = f.said, f.said == Conflict
 		}
 	}
 }
@@ -112,9 +111,9 @@ func (f fault) fromHTTP(e *Error, c Call, db string) {
 	case "Unauthorized":
 		*e = *credentialsRefused()
 	case "Forbidden":
-		e.Status = http.StatusForbidden
+		e.Kind = Forbidden
 	case "NotFound":
-		e.Status = http.StatusNotFound
+		e.Kind = NotFound
 		switch {
 		case e.Message == "the model '"+c.Model+"' does not exist":
 			e.unknownModel(c)
@@ -122,20 +121,20 @@ func (f fault) fromHTTP(e *Error, c Call, db string) {
 			e.unknownMethod(c)
 		case strings.HasPrefix(e.Message, "The requested URL was not found"):
 			p := JSONRPC
-			if f.status != 0 {
+			if f.json2 {
 				p = JSON2
 			}
-			*e = *absent(p, db)
+			*e = *protocolMissing(p, db)
 		}
 	case "Conflict":
-		e.Status, e.Retryable = http.StatusConflict, true
+		e.Kind, e.Retryable = Conflict, true
 	case "UnprocessableEntity":
-		e.Status = http.StatusUnprocessableEntity
-		if f.status != 0 {
+		e.Kind = Rejected
+		if f.json2 {
 			e.badArguments(c, e.Message)
 		}
 	case "BadRequest":
-		e.Status = http.StatusUnprocessableEntity
+		e.Kind = Rejected
 	}
 }
 
@@ -145,10 +144,10 @@ func (f fault) fromDatabase(e *Error, db string) {
 	e.Message, _, _ = strings.Cut(text, "\n")
 	switch e.Name {
 	case "SerializationFailure", "DeadlockDetected", "LockNotAvailable", "TransactionRollbackError":
-		e.Status, e.Retryable = http.StatusConflict, true // Odoo has tried five times and rolled back
+		e.Kind, e.Retryable = Conflict, true // Odoo has tried five times and rolled back
 		e.Name, e.Message = "ConcurrencyError", "the records were being changed by somebody else"
 	case "InvalidRowCountInLimitClause", "InvalidRowCountInResultOffsetClause", "InvalidTextRepresentation":
-		e.Status, e.Name = http.StatusUnprocessableEntity, "ValueError"
+		e.Kind, e.Name = Rejected, "ValueError"
 	case "OperationalError", "InterfaceError", "AdminShutdown", "CrashShutdown":
 		if strings.Contains(text, `database "`+db+`" does not exist`) {
 			*e = *unknownDatabase(db)
@@ -156,22 +155,22 @@ func (f fault) fromDatabase(e *Error, db string) {
 		}
 		// The connection may have been lost while committing.
 		e.Name, e.Message = "DatabaseError", "Odoo lost its database or cannot reach it"
-		e.Retryable, e.unsure = true, true
+		e.Retryable, e.mayHaveRun = true, true
 	}
 }
 
 func (e *Error) unknownModel(c Call) {
-	e.Status, e.Name, e.Message = http.StatusNotFound, "UnknownModel", "the model "+c.Model+" does not exist"
+	e.Kind, e.Name, e.Message = NotFound, "UnknownModel", "the model "+c.Model+" does not exist"
 }
 
 func (e *Error) unknownMethod(c Call) {
-	e.Status, e.Name = http.StatusNotFound, "UnknownMethod"
+	e.Kind, e.Name = NotFound, "UnknownMethod"
 	e.Message = "the method " + c.Model + "." + c.Method + " does not exist"
 }
 
 func (e *Error) badArguments(c Call, what string) {
-	e.Status, e.Name = http.StatusUnprocessableEntity, "BadArguments"
-	e.Message = tidy("the arguments do not fit " + c.Method + ": " + what)
+	e.Kind, e.Name = Rejected, "BadArguments"
+	e.Message = sanitize("the arguments do not fit " + c.Method + ": " + what)
 }
 
 // ofTheCaller says whether the text of a ValueError, an AssertionError or a TypeError is about what the caller gave.
@@ -237,8 +236,8 @@ func withoutStatus(text string) string {
 	return text
 }
 
-// tidy makes a message fit to be handed on: no traceback, no control characters but newlines, not too long.
-func tidy(text string) string {
+// sanitize makes a message fit to be handed on: no traceback, no control characters but newlines, not too long.
+func sanitize(text string) string {
 	text, _, _ = strings.Cut(text[:min(len(text), maxText)], traceback)
 	kept := make([]string, 0, 8)
 	for line := range strings.Lines(text) {

@@ -45,90 +45,90 @@ func TestBothProtocolsFailTheSame(t *testing.T) {
 		{
 			"a wrong key", read, 401, exception("werkzeug.exceptions.Unauthorized", "Invalid apikey", "Invalid apikey", 401),
 			exception("odoo.exceptions.AccessDenied", "Access Denied"),
-			Error{Status: 502, Name: "AccessDenied", Message: "Odoo refused the credentials"},
+			Error{Kind: Failed, Name: "AccessDenied", Message: "Odoo refused the credentials"},
 			"",
 		},
 		{
 			"a user who is none", read, 403, exception("odoo.http.SessionExpiredException", "Session expired"),
 			exception("odoo.exceptions.MissingError", noUser),
-			Error{Status: 502, Name: "AccessDenied", Message: "Odoo refused the credentials"},
+			Error{Kind: Failed, Name: "AccessDenied", Message: "Odoo refused the credentials"},
 			"",
 		},
 		{
 			"no access", read, 403, "", exception("odoo.exceptions.AccessError", "You are not allowed"),
-			Error{Status: 403, Name: "AccessError", Message: "You are not allowed"},
+			Error{Kind: Forbidden, Name: "AccessError", Message: "You are not allowed"},
 			"",
 		},
 		{
 			"a missing record", read, 404, "", exception("odoo.exceptions.MissingError", missing),
-			Error{Status: 404, Name: "MissingError", Message: missing},
+			Error{Kind: NotFound, Name: "MissingError", Message: missing},
 			"",
 		},
 		{
 			"an unknown model", read, 404, exception("werkzeug.exceptions.NotFound", "the model 'res.partner' does not exist"),
 			exception("odoo.exceptions.UserError", "Object res.partner doesn't exist"),
-			Error{Status: 404, Name: "UnknownModel", Message: "the model res.partner does not exist"},
+			Error{Kind: NotFound, Name: "UnknownModel", Message: "the model res.partner does not exist"},
 			"",
 		},
 		{
 			"an unknown model in an older Odoo", read, 404, exception("werkzeug.exceptions.NotFound", "the model 'res.partner' does not exist"),
 			exception("builtins.KeyError", "'res.partner'", "res.partner"),
-			Error{Status: 404, Name: "UnknownModel", Message: "the model res.partner does not exist"},
+			Error{Kind: NotFound, Name: "UnknownModel", Message: "the model res.partner does not exist"},
 			"",
 		},
 		{
 			"an unknown method", read, 404, exception("werkzeug.exceptions.NotFound", "The method 'res.partner.read' does not exist"),
 			exception("builtins.AttributeError", "The method 'res.partner.read' does not exist"),
-			Error{Status: 404, Name: "UnknownMethod", Message: "the method res.partner.read does not exist"},
+			Error{Kind: NotFound, Name: "UnknownMethod", Message: "the method res.partner.read does not exist"},
 			"",
 		},
 		{
 			"an unknown method in an older Odoo", read, 404, exception("werkzeug.exceptions.NotFound", "The method 'res.partner.read' does not exist"),
 			exception("builtins.AttributeError", "type object 'res.partner' has no attribute 'read'"),
-			Error{Status: 404, Name: "UnknownMethod", Message: "the method res.partner.read does not exist"},
+			Error{Kind: NotFound, Name: "UnknownMethod", Message: "the method res.partner.read does not exist"},
 			"",
 		},
 		{
 			"an unknown database", read, 404, noDB,
 			exception("psycopg2.OperationalError", "connection to server at \"10.0.0.5\" failed: FATAL:  database \"demo\" does not exist\n"),
-			Error{Status: 502, Name: "UnknownDatabase", Message: `nothing at Odoo's address serves the database "demo"`},
+			Error{Kind: Failed, Name: "UnknownDatabase", Message: `nothing at Odoo's address serves the database "demo"`},
 			"",
 		},
 		{
 			"no argument", search, 422, exception("werkzeug.exceptions.UnprocessableEntity", "missing a required argument: 'domain'"),
 			exception("builtins.TypeError", "BaseModel.search() missing 1 required positional argument: 'domain'"),
-			Error{Status: 422, Name: "BadArguments", Message: "the arguments do not fit search: missing a required argument: 'domain'"},
+			Error{Kind: Rejected, Name: "BadArguments", Message: "the arguments do not fit search: missing a required argument: 'domain'"},
 			"",
 		},
 		{
 			"an argument too much", search, 422, exception("werkzeug.exceptions.UnprocessableEntity", "got an unexpected keyword argument 'foo'"),
 			exception("builtins.TypeError", "search() got an unexpected keyword argument 'foo'"),
-			Error{Status: 422, Name: "BadArguments", Message: "the arguments do not fit search: got an unexpected keyword argument 'foo'"},
+			Error{Kind: Rejected, Name: "BadArguments", Message: "the arguments do not fit search: got an unexpected keyword argument 'foo'"},
 			"",
 		},
 		{
 			"a TypeError within", search, 500, "", exception("builtins.TypeError", "unsupported operand type(s) for +: 'int' and 'str'"),
-			Error{Status: 502, Name: "TypeError", Message: "unsupported operand type(s) for +: 'int' and 'str'"},
+			Error{Kind: Failed, Name: "TypeError", Message: "unsupported operand type(s) for +: 'int' and 'str'"},
 			"",
 		},
 		{
 			"a domain that is none", search, 500, "", exception("builtins.TypeError", "Domain() invalid argument type for domain: 'xx'"),
-			Error{Status: 422, Name: "TypeError", Message: "Domain() invalid argument type for domain: 'xx'"},
+			Error{Kind: Rejected, Name: "TypeError", Message: "Domain() invalid argument type for domain: 'xx'"},
 			"",
 		},
 		{
 			"a domain that is none in an older Odoo", search, 500, "", exception("builtins.ValueError", "Invalid leaf ('name', '=')"),
-			Error{Status: 422, Name: "ValueError", Message: "Invalid leaf ('name', '=')"},
+			Error{Kind: Rejected, Name: "ValueError", Message: "Invalid leaf ('name', '=')"},
 			"",
 		},
 		{
 			"a right that is none", search, 500, "", exception("builtins.AssertionError", "Invalid access mode"),
-			Error{Status: 422, Name: "AssertionError", Message: "Invalid access mode"},
+			Error{Kind: Rejected, Name: "AssertionError", Message: "Invalid access mode"},
 			"",
 		},
 		{
 			"an AssertionError within", search, 500, "", exception("builtins.AssertionError", "x is not y"),
-			Error{Status: 502, Name: "AssertionError", Message: "x is not y"},
+			Error{Kind: Failed, Name: "AssertionError", Message: "x is not y"},
 			"",
 		},
 		{
@@ -136,7 +136,7 @@ func TestBothProtocolsFailTheSame(t *testing.T) {
 			Call{Model: "res.partner", Method: "write", Args: raw(`[1]`, `{"nope":1}`)},
 			500, "",
 			exception("builtins.KeyError", "nope"),
-			Error{Status: 422, Name: "ValueError", Message: "Invalid field 'nope' on model 'res.partner'"},
+			Error{Kind: Rejected, Name: "ValueError", Message: "Invalid field 'nope' on model 'res.partner'"},
 			"",
 		},
 		{
@@ -144,100 +144,100 @@ func TestBothProtocolsFailTheSame(t *testing.T) {
 			Call{Model: "res.partner", Method: "write", Args: raw(`[1]`, `{"name":1}`)},
 			500, "",
 			exception("builtins.KeyError", "nope"),
-			Error{Status: 502, Name: "KeyError", Message: "nope"},
+			Error{Kind: Failed, Name: "KeyError", Message: "nope"},
 			"",
 		},
 		{
 			"a text for a number", search, 500, "",
 			exception("psycopg2.errors.InvalidTextRepresentation", "invalid input syntax for type integer: \"abc\"\nLINE 1: SELECT secret"),
-			Error{Status: 422, Name: "ValueError", Message: "invalid input syntax for type integer: \"abc\""},
+			Error{Kind: Rejected, Name: "ValueError", Message: "invalid input syntax for type integer: \"abc\""},
 			"",
 		},
 		{
 			"an AttributeError within", read, 500, "", exception("builtins.AttributeError", "'bool' object has no attribute 'name'"),
-			Error{Status: 502, Name: "AttributeError", Message: "'bool' object has no attribute 'name'"},
+			Error{Kind: Failed, Name: "AttributeError", Message: "'bool' object has no attribute 'name'"},
 			"",
 		},
 		{
 			"a KeyError within", read, 500, "", exception("builtins.KeyError", "'name'"),
-			Error{Status: 502, Name: "KeyError", Message: "'name'"},
+			Error{Kind: Failed, Name: "KeyError", Message: "'name'"},
 			"",
 		},
 		{
 			"an unknown field", read, 500, "", exception("builtins.ValueError", "Invalid field 'x' on 'res.partner'"),
-			Error{Status: 422, Name: "ValueError", Message: "Invalid field 'x' on 'res.partner'"},
+			Error{Kind: Rejected, Name: "ValueError", Message: "Invalid field 'x' on 'res.partner'"},
 			"",
 		},
 		{
 			"a rule broken", read, 422, "", exception("odoo.exceptions.ValidationError", "Contacts require a name"),
-			Error{Status: 422, Name: "ValidationError", Message: "Contacts require a name"},
+			Error{Kind: Rejected, Name: "ValidationError", Message: "Contacts require a name"},
 			"",
 		},
 		{
 			"a word to the user", read, 422, "", exception("odoo.exceptions.UserError", "not now"),
-			Error{Status: 422, Name: "UserError", Message: "not now"},
+			Error{Kind: Rejected, Name: "UserError", Message: "not now"},
 			"",
 		},
 		{
 			"a word with a way out", read, 500, "", exception("odoo.exceptions.RedirectWarning", "set it up\n42\nGo", "set it up", 42, "Go"),
-			Error{Status: 422, Name: "RedirectWarning", Message: "set it up"},
+			Error{Kind: Rejected, Name: "RedirectWarning", Message: "set it up"},
 			"",
 		},
 		{
 			"a lock", read, 409, "", exception("odoo.exceptions.LockError", "locked"),
-			Error{Status: 409, Name: "LockError", Message: "locked", Retryable: true},
+			Error{Kind: Conflict, Name: "LockError", Message: "locked", Retryable: true},
 			"",
 		},
 		{
 			"a race lost five times", read, 500, "", exception("psycopg2.errors.SerializationFailure", "could not serialize access\nCONTEXT: SQL"),
-			Error{Status: 409, Name: "ConcurrencyError", Message: "the records were being changed by somebody else", Retryable: true},
+			Error{Kind: Conflict, Name: "ConcurrencyError", Message: "the records were being changed by somebody else", Retryable: true},
 			"",
 		},
 		{
 			"SQL", read, 500, "", exception("psycopg2.errors.UndefinedColumn", "column x does not exist\nLINE 1: SELECT x FROM res_users"),
-			Error{Status: 502, Name: "UndefinedColumn", Message: "column x does not exist"},
+			Error{Kind: Failed, Name: "UndefinedColumn", Message: "column x does not exist"},
 			"",
 		},
 		{
 			"a lost database", read, 500, "", exception("psycopg2.OperationalError", "connection to server at \"10.0.0.5\" failed"),
-			Error{Status: 502, Name: "DatabaseError", Message: "Odoo lost its database or cannot reach it", Retryable: true},
+			Error{Kind: Failed, Name: "DatabaseError", Message: "Odoo lost its database or cannot reach it", Retryable: true},
 			"",
 		},
 		{
 			"a method made for browsers", read, 403, exception("werkzeug.exceptions.Forbidden", "not you"),
 			exception("werkzeug.exceptions.Forbidden", "403 Forbidden: not you"),
-			Error{Status: 403, Name: "Forbidden", Message: "not you"},
+			Error{Kind: Forbidden, Name: "Forbidden", Message: "not you"},
 			"",
 		},
 		{
 			"a traceback in the message", read, 500, "",
 			exception("builtins.Exception", "it broke\n"+traceback+":\n  File \"/opt/odoo/x.py\", line 3\n    y()"),
-			Error{Status: 502, Name: "Exception", Message: "it broke"},
+			Error{Kind: Failed, Name: "Exception", Message: "it broke"},
 			"",
 		},
 		{
 			"nothing but a traceback", read, 500, "", exception("builtins.Exception", traceback+":\n  File \"/opt/odoo/x.py\", line 3"),
-			Error{Status: 502, Name: "Exception", Message: "Odoo gave no reason"},
+			Error{Kind: Failed, Name: "Exception", Message: "Odoo gave no reason"},
 			"",
 		},
 		{
 			"our key repeated", read, 500, "", exception("builtins.Exception", "cannot use "+key+" here"),
-			Error{Status: 502, Name: "Exception", Message: "cannot use [key] here"},
+			Error{Kind: Failed, Name: "Exception", Message: "cannot use [key] here"},
 			"",
 		},
 		{
 			"a name that is none", read, 500, "", exception("builtins.<script>", "no"),
-			Error{Status: 502, Name: "ServerError", Message: "no"},
+			Error{Kind: Failed, Name: "ServerError", Message: "no"},
 			"",
 		},
 		{
 			"a proxy in between", read, 502, "<html>", "",
-			Error{Status: 502, Name: "BadAnswer", Message: "Odoo's address answered 502 with no error of Odoo's", Retryable: true},
+			Error{Kind: Failed, Name: "BadAnswer", Message: "Odoo's address answered 502 with no error of Odoo's", Retryable: true},
 			"",
 		},
 		{
 			"another module's UserError", read, 422, exception("odoo.addons.x.Stop", "no"), "",
-			Error{Status: 422, Name: "Stop", Message: "no"},
+			Error{Kind: Rejected, Name: "Stop", Message: "no"},
 			"json2",
 		},
 	} {
@@ -249,7 +249,7 @@ func TestBothProtocolsFailTheSame(t *testing.T) {
 			check := func(c *Client) {
 				_, err := c.Call(t.Context(), tt.call)
 				e := wantError(t, err)
-				got := Error{Status: e.Status, Name: e.Name, Message: e.Message, Retryable: e.Retryable}
+				got := Error{Kind: e.Kind, Name: e.Name, Message: e.Message, Retryable: e.Retryable}
 				if got != tt.want {
 					t.Errorf("%s: got\n %+v, want\n %+v", c.cfg.Protocol, got, tt.want)
 				}
@@ -270,12 +270,12 @@ func TestBothProtocolsFailTheSame(t *testing.T) {
 
 func TestAMessageIsBounded(t *testing.T) {
 	for _, n := range []int{maxMessage - 1, maxMessage, maxMessage + 1, 100_000} {
-		got := tidy(strings.Repeat("é", n/2) + strings.Repeat("x", n%2))
+		got := sanitize(strings.Repeat("é", n/2) + strings.Repeat("x", n%2))
 		if len(got) > maxMessage || !utf8.ValidString(got) || (len(got) < n) != strings.HasSuffix(got, "…") {
 			t.Errorf("%d bytes became %d: …%q", n, len(got), got[max(0, len(got)-9):])
 		}
 	}
-	if got := tidy("a\x00b\x1b[31m\tc\r\nd\xff"); got != "a b [31m c \nd�" {
+	if got := sanitize("a\x00b\x1b[31m\tc\r\nd\xff"); got != "a b [31m c \nd�" {
 		t.Errorf("%q", got)
 	}
 }
@@ -297,7 +297,7 @@ func FuzzAnswers(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
 		for _, call := range calls {
-			for _, w := range []wire{newJSON2("demo", key), jsonrpc{"demo", 2, key}} {
+			for _, w := range []protocol{newJSON2("demo", key), jsonrpc{"demo", 2, key}} {
 				result, e := w.decode(call, &pool.Response{Status: status, Body: slices.Clone(body)})
 				if e == nil {
 					if !json.Valid(result) {
@@ -305,8 +305,8 @@ func FuzzAnswers(f *testing.F) {
 					}
 					continue
 				}
-				if !slices.Contains([]int{403, 404, 409, 422, 502}, e.Status) {
-					t.Errorf("%T: status %d", w, e.Status)
+				if !slices.Contains([]Kind{Forbidden, NotFound, Conflict, Rejected, Failed}, e.Kind) {
+					t.Errorf("%T: kind %s", w, e.Kind)
 				}
 				if !isMethod(e.Name) {
 					t.Errorf("%T: name %q", w, e.Name)

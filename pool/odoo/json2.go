@@ -27,7 +27,7 @@ func newJSON2(db, key string) json2 {
 }
 
 func (j json2) encode(c Call) (pool.Request, error) {
-	named, err := c.named()
+	named, err := c.asKwargs()
 	if err != nil {
 		return pool.Request{}, err
 	}
@@ -47,26 +47,26 @@ func (j json2) decode(c Call, r *pool.Response) ([]byte, *Error) {
 	if r.Status == http.StatusOK {
 		switch {
 		case !json.Valid(r.Body):
-			return nil, strange("no JSON", r.Status)
+			return nil, unexpectedAnswer("no JSON", r.Status)
 		case isEnvelope(r.Body):
-			return nil, absent(JSON2, j.db) // Odoo 18 and older: its way to say 404 to any JSON
+			return nil, protocolMissing(JSON2, j.db) // Odoo 18 and older: its way to say 404 to any JSON
 		case c.Method == "create":
-			return one(c, r.Body), nil
+			return unwrapSingleID(c, r.Body), nil
 		}
 		return r.Body, nil
 	}
 	var f fault
 	if json.Unmarshal(r.Body, &f) == nil && f.Name != "" {
-		f.status = r.Status
+		f.json2, f.said = true, kindOf(r.Status)
 		return nil, f.toError(c, j.db)
 	}
 	switch {
 	case r.Status == http.StatusNotFound && bytes.Contains(r.Body, []byte("No database is selected")):
 		return nil, unknownDatabase(j.db)
 	case r.Status == http.StatusNotFound, r.Status == http.StatusMethodNotAllowed:
-		return nil, absent(JSON2, j.db)
+		return nil, protocolMissing(JSON2, j.db)
 	}
-	return nil, strange("no error of Odoo's", r.Status)
+	return nil, unexpectedAnswer("no error of Odoo's", r.Status)
 }
 
 // isEnvelope says whether body, which is valid JSON, is an error of JSON-RPC.
@@ -81,9 +81,9 @@ func isEnvelope(body []byte) bool {
 	return json.Unmarshal(body, &e) == nil && e.JSONRPC == "2.0" && e.Error != nil
 }
 
-// one makes create answer as it does under JSON-RPC: given one record's values, with one id. JSON-2 always
+// unwrapSingleID makes create answer as it does under JSON-RPC: given one record's values, with one id. JSON-2 always
 // answers with a list.
-func one(c Call, result []byte) []byte {
+func unwrapSingleID(c Call, result []byte) []byte {
 	vals := c.Kwargs["vals_list"]
 	if len(c.Args) > 0 {
 		vals = c.Args[0]

@@ -17,7 +17,7 @@ type jsonrpc struct {
 }
 
 func (j jsonrpc) encode(c Call) (pool.Request, error) {
-	args, kwargs := c.placed()
+	args, kwargs := c.asPositional()
 	req, err := jsonrpcRequest("object", "execute_kw", []any{j.db, j.uid, j.key, c.Model, c.Method, args, kwargs})
 	if err != nil {
 		return pool.Request{}, &ArgumentError{"args", "must be JSON"}
@@ -61,9 +61,9 @@ func jsonrpcAnswer(c Call, db string, r *pool.Response) (json.RawMessage, *Error
 	switch r.Status {
 	case http.StatusOK:
 	case http.StatusNotFound, http.StatusMethodNotAllowed:
-		return nil, absent(JSONRPC, db)
+		return nil, protocolMissing(JSONRPC, db)
 	default:
-		return nil, strange("no error of Odoo's", r.Status)
+		return nil, unexpectedAnswer("no error of Odoo's", r.Status)
 	}
 	var a struct {
 		JSONRPC string          `json:"jsonrpc"`
@@ -74,7 +74,7 @@ func jsonrpcAnswer(c Call, db string, r *pool.Response) (json.RawMessage, *Error
 	}
 	switch err := json.Unmarshal(r.Body, &a); {
 	case err != nil || a.JSONRPC == "":
-		return nil, strange("no JSON-RPC", r.Status)
+		return nil, unexpectedAnswer("no JSON-RPC", r.Status)
 	case a.Error != nil:
 		return nil, a.Error.Data.toError(c, db)
 	case a.Result == nil:

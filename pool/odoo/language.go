@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 	"regexp"
 )
 
@@ -53,13 +52,6 @@ func (c *Client) refusedLanguage(err error, s *session) error {
 		unknown.Retryable = true
 	}
 	return unknown
-}
-
-func unknownLanguage(lang string) *Error {
-	return &Error{
-		Status: http.StatusBadGateway, Name: "UnknownLanguage",
-		Message: "Odoo has no active language " + lang + ": set HEARTH_ODOO_LANG to one that it has, or leave it unset",
-	}
 }
 
 // languageActive asks for the language that is configured: Odoo 14 answers in English where it has not got it.

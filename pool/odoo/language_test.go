@@ -21,10 +21,10 @@ func TestACallIsInTheUsersLanguageUnlessItsContextNamesOne(t *testing.T) {
 		for _, method := range []string{"get_param", "set_param"} {
 			call := Call{Model: "ir.config_parameter", Method: method, Kwargs: kw(tt.kwargs)}
 			two, rpc := answering(200, `[]`), answering(200, `{"jsonrpc":"2.0","result":[]}`)
-			if _, err := New(two, Config{Key: key, Protocol: JSON2, Lang: "es_ES"}).Call(t.Context(), call); err != nil {
+			if _, err := newClient(two, Config{Key: key, Protocol: JSON2, Lang: "es_ES"}).Call(t.Context(), call); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := New(rpc, Config{DB: "demo", UID: 2, Key: key, Protocol: JSONRPC, Lang: "es_ES"}).Call(t.Context(), call); err != nil {
+			if _, err := newClient(rpc, Config{DB: "demo", UID: 2, Key: key, Protocol: JSONRPC, Lang: "es_ES"}).Call(t.Context(), call); err != nil {
 				t.Fatal(err)
 			}
 			if got := compact(t, two.requests()[0].Body); got != tt.sent {
@@ -53,7 +53,7 @@ func TestTheLanguageIsTheUsersOwnOrTheOneConfigured(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, p := range []Protocol{Auto, JSON2, JSONRPC} {
 				f := &fake{Handler: server{web: web19, json2: 200, body: tt.own, own: `{"jsonrpc":"2.0","result":` + tt.own + `}`}}
-				c := New(f, Config{DB: "demo", UID: 2, Key: key, Protocol: p, Lang: tt.configured})
+				c := newClient(f, Config{DB: "demo", UID: 2, Key: key, Protocol: p, Lang: tt.configured})
 				if err := c.Connect(t.Context()); err != nil {
 					t.Fatal(err)
 				}
@@ -70,7 +70,7 @@ func TestTheLanguageIsTheUsersOwnOrTheOneConfigured(t *testing.T) {
 
 func TestAUserWhoseLanguageIsNotTold(t *testing.T) {
 	own := rpcError(exception("odoo.exceptions.AccessError", "no"))
-	c := New(&fake{Handler: server{own: own}}, Config{DB: "demo", UID: 2, Key: key, Protocol: JSONRPC})
+	c := newClient(&fake{Handler: server{own: own}}, Config{DB: "demo", UID: 2, Key: key, Protocol: JSONRPC})
 	if err := c.Connect(t.Context()); err != nil || c.State().Lang != "" {
 		t.Errorf("a refusal is no reason not to go on: %v, %+v", err, c.State())
 	}
@@ -81,7 +81,7 @@ func TestAUserWhoseLanguageIsNotTold(t *testing.T) {
 		"there is no JSON-RPC":        rpcError(exception("werkzeug.exceptions.NotFound", "The requested URL was not found on the server.")),
 		"the user is locked":          rpcError(exception("odoo.exceptions.LockError", "locked")),
 	} {
-		c := New(&fake{Handler: server{own: own}}, Config{DB: "demo", UID: 2, Key: key, Protocol: JSONRPC})
+		c := newClient(&fake{Handler: server{own: own}}, Config{DB: "demo", UID: 2, Key: key, Protocol: JSONRPC})
 		if err := c.Connect(t.Context()); err == nil {
 			t.Errorf("%s, and yet it is connected: %+v", name, c.State())
 		}
@@ -90,14 +90,14 @@ func TestAUserWhoseLanguageIsNotTold(t *testing.T) {
 
 func TestALanguageThatOdooHasNot(t *testing.T) {
 	f := answering(422, exception("odoo.exceptions.UserError", "Invalid language code: es_ES"))
-	c := New(f, Config{Key: key, Protocol: JSON2, Lang: "es_ES"})
+	c := newClient(f, Config{Key: key, Protocol: JSON2, Lang: "es_ES"})
 	_, err := c.Call(t.Context(), Call{Model: "res.partner", Method: "search", Args: raw(`[]`)})
-	if e := wantError(t, err); e.Status != 502 || e.Name != "UnknownLanguage" || !strings.Contains(e.Message, "HEARTH_ODOO_LANG") {
-		t.Errorf("got %d %v", e.Status, e)
+	if e := wantError(t, err); e.Kind != Failed || e.Name != "UnknownLanguage" || !strings.Contains(e.Message, "HEARTH_ODOO_LANG") {
+		t.Errorf("got %s %v", e.Kind, e)
 	}
 	_, err = c.Call(t.Context(), Call{Model: "res.partner", Method: "search", Args: raw(`[]`), Kwargs: kw(`{"context":{"lang":"es_ES"}}`)})
-	if e := wantError(t, err); e.Status != 422 || strings.Contains(e.Message, "HEARTH_ODOO_LANG") {
-		t.Errorf("the caller's own language: got %d %v", e.Status, e)
+	if e := wantError(t, err); e.Kind != Rejected || strings.Contains(e.Message, "HEARTH_ODOO_LANG") {
+		t.Errorf("the caller's own language: got %s %v", e.Kind, e)
 	}
 }
 
@@ -114,7 +114,7 @@ func TestAUserWhoseLanguageIsNoLongerActiveIsAskedForTheNewOne(t *testing.T) {
 			_, _ = io.WriteString(w, exception("odoo.exceptions.UserError", "Invalid language code: es_ES"))
 		}
 	})}
-	c := New(f, Config{Key: key, Protocol: JSON2})
+	c := newClient(f, Config{Key: key, Protocol: JSON2})
 	write := Call{Model: "res.partner", Method: "write", Args: raw(`[1]`, `{}`)}
 	if _, err := c.Call(t.Context(), write); err != nil {
 		t.Fatal(err)
@@ -131,7 +131,7 @@ func TestAUserWhoseLanguageIsNoLongerActiveIsAskedForTheNewOne(t *testing.T) {
 
 func TestAnotherLanguageIsAnotherIdentity(t *testing.T) {
 	srv := server{web: web19, json2: 200, body: `{"lang":"en_US"}`}
-	c := New(&fake{Handler: &srv}, Config{DB: "demo", UID: 2, Key: key})
+	c := newClient(&fake{Handler: &srv}, Config{DB: "demo", UID: 2, Key: key})
 	ids := map[string]bool{c.Identity(): true}
 	for _, lang := range []string{"en_US", "en_US", "es_ES", "en_US"} {
 		srv.body = `{"lang":"` + lang + `"}`
@@ -160,7 +160,7 @@ func TestCheckTellsAllThatCanBeKnown(t *testing.T) {
 			w.WriteHeader(404)
 		}
 	})}
-	c := New(f, Config{DB: "demo", Key: key, Protocol: JSON2, Lang: "es_ES"})
+	c := newClient(f, Config{DB: "demo", Key: key, Protocol: JSON2, Lang: "es_ES"})
 	state, err := c.Check(t.Context())
 	if want := (State{true, JSON2, "19.0", 7, "es_ES"}); err != nil || state != want {
 		t.Errorf("got %+v, %v, want %+v", state, err, want)
@@ -170,15 +170,15 @@ func TestCheckTellsAllThatCanBeKnown(t *testing.T) {
 		t.Error(err)
 	}
 	languages = `1`
-	silent := New(unreachable(f, "/jsonrpc"), Config{DB: "demo", Key: key, Protocol: JSON2, Lang: "es_ES"})
+	silent := newClient(unreachable(f, "/jsonrpc"), Config{DB: "demo", Key: key, Protocol: JSON2, Lang: "es_ES"})
 	if state, err := silent.Check(t.Context()); err == nil || state.UID != 7 {
 		t.Errorf("without a version: %+v, %v", state, err)
 	}
 	told := server{web: web19, json2: 200, body: `{"uid":7,"lang":"en_US"}`}
-	if state, err := New(&fake{Handler: told}, Config{Key: key, Protocol: JSON2}).Check(t.Context()); err != nil || state.Version != "19.0" {
+	if state, err := newClient(&fake{Handler: told}, Config{Key: key, Protocol: JSON2}).Check(t.Context()); err != nil || state.Version != "19.0" {
 		t.Errorf("with a version for everybody: %+v, %v", state, err)
 	}
-	_, err = New(answering(401, badKey), Config{DB: "demo", Key: key, Protocol: JSON2}).Check(t.Context())
+	_, err = newClient(answering(401, badKey), Config{DB: "demo", Key: key, Protocol: JSON2}).Check(t.Context())
 	if e := wantError(t, err); e.Name != "AccessDenied" {
 		t.Error(e)
 	}

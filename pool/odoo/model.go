@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 
 	"hearth/internal/guard"
 )
@@ -26,7 +25,7 @@ const attributes = `["string","type","required","readonly","relation","selection
 
 // Model asks for the model of that technical name, with two requests at the same time. If only the display name
 // cannot be had, the technical one stands in. Errors are those of [Client.Call]; an unknown model is an [*Error]
-// of status 404.
+// of the kind [NotFound].
 func (c *Client) Model(ctx context.Context, name string) (Model, error) {
 	if !ValidModel(name) {
 		return Model{}, Call{Model: name}.validate()
@@ -40,7 +39,7 @@ func (c *Client) Model(ctx context.Context, name string) (Model, error) {
 			e.Message += ": install the app that brings it, or take it out of HEARTH_ODOO_MODELS"
 		}
 		if err == nil && !isObject(m.Fields) {
-			err = strange("no fields of "+name, http.StatusOK)
+			err = unexpectedResult("no fields of " + name)
 		}
 		return err
 	}, func() error {

@@ -77,7 +77,7 @@ func TestAModel(t *testing.T) {
 func TestAModelThatIsNone(t *testing.T) {
 	for _, over := range []func(Doer) *Client{overJSON2, overJSONRPC} {
 		_, err := over(partners(200, `[]`)).Model(t.Context(), "no.model")
-		if e := wantError(t, err); e.Status != 404 || e.Name != "UnknownModel" || !strings.Contains(e.Message, "HEARTH_ODOO_MODELS") {
+		if e := wantError(t, err); e.Kind != NotFound || e.Name != "UnknownModel" || !strings.Contains(e.Message, "HEARTH_ODOO_MODELS") {
 			t.Error(e)
 		}
 		_, err = over(neverAsked(t)).Model(t.Context(), "../x")

@@ -69,17 +69,27 @@ type doerFunc func(context.Context, pool.Request) (*pool.Response, error)
 
 func (f doerFunc) Do(ctx context.Context, r pool.Request) (*pool.Response, error) { return f(ctx, r) }
 
+// newClient makes a client of a config that is right.
+func newClient(d Doer, cfg Config) *Client {
+	cfg.Pool = d
+	c, err := New(cfg)
+	if err != nil {
+		panic(err)
+	}
+	return c
+}
+
 // overJSON2 is connected, as a user without a language.
 func overJSON2(d Doer) *Client {
-	c := New(d, Config{DB: "demo", Key: key, Protocol: JSON2})
-	c.keep(&session{wire: c.json2(), state: State{Connected: true, Protocol: JSON2}})
+	c := newClient(d, Config{DB: "demo", Key: key, Protocol: JSON2})
+	c.keep(&session{protocol: c.json2(), state: State{Connected: true, Protocol: JSON2}})
 	return c
 }
 
 // overJSONRPC is connected, as a user without a language.
 func overJSONRPC(d Doer) *Client {
-	c := New(d, Config{DB: "demo", UID: 2, Key: key, Protocol: JSONRPC})
-	c.keep(&session{wire: jsonrpc{db: "demo", uid: 2, key: key}, state: State{Connected: true, Protocol: JSONRPC, UID: 2}})
+	c := newClient(d, Config{DB: "demo", UID: 2, Key: key, Protocol: JSONRPC})
+	c.keep(&session{protocol: jsonrpc{db: "demo", uid: 2, key: key}, state: State{Connected: true, Protocol: JSONRPC, UID: 2}})
 	return c
 }
 

@@ -15,11 +15,11 @@ func TestAnAddressThatRedirectsEverythingIsNamed(t *testing.T) {
 			if user == "" && p == JSONRPC {
 				continue // not configured
 			}
-			c := New(doerFunc(func(context.Context, pool.Request) (*pool.Response, error) { return nil, moved }),
+			c := newClient(doerFunc(func(context.Context, pool.Request) (*pool.Response, error) { return nil, moved }),
 				Config{DB: "d", User: user, Key: "k", Protocol: p})
 			_, err := c.Call(t.Context(), Call{Model: "res.partner", Method: "write", Args: raw(`[1]`)})
 			r, ok := errors.AsType[*pool.RedirectError](err)
-			if !ok || r.Location != "https://example.com/" || errors.Is(err, ErrUnknownOutcome) {
+			if !ok || r.Location != "https://example.com/" || errors.Is(err, pool.ErrUnknownOutcome) {
 				t.Errorf("%s with user %q: %v", p, user, err)
 			}
 		}

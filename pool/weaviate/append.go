@@ -3,7 +3,6 @@ package weaviate
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -13,11 +12,14 @@ import (
 	"github.com/go-openapi/strfmt"
 	"github.com/weaviate/weaviate/entities/models"
 	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
+
+	"hearth/client/wire"
+	"hearth/pool"
 )
 
 // NewMessage is a message to write.
 type NewMessage struct {
-	Message
+	wire.Message
 	Vector     []float32      // nil: the class's vectorizer, if any
 	Properties map[string]any // further properties of the class
 }
@@ -31,8 +33,8 @@ type Outcome struct {
 // Append writes messages of one chat in one batch: an upsert by ID, so that sending it again changes nothing. The chat is
 // named as [Client.MessageChat] does.
 //
-// The outcome of each message stands in its place. When that of the whole batch is unknown or nothing was written,
-// Append returns that error alone.
+// The outcome of each message stands in its place. Where nothing was written, or the outcome of all is unknown, Append
+// returns an error alone. The error of what may have been applied wraps [pool.ErrUnknownOutcome].
 func (c *Client) Append(ctx context.Context, chat string, messages []NewMessage) ([]Outcome, error) {
 	class, err := c.message.use(ctx)
 	if err != nil {
@@ -61,13 +63,12 @@ func (c *Client) Append(ctx context.Context, chat string, messages []NewMessage)
 		return nil, err
 	}
 	if len(answers) != len(messages) {
-		return nil, fmt.Errorf("%w: %w", ErrUnknownOutcome,
-			&Error{Status: http.StatusBadGateway, Message: "the batch answer does not match the objects sent"})
+		return nil, c.unknownOutcome(&Error{Status: http.StatusBadGateway, Message: "the batch answer does not match the objects sent"})
 	}
 	for i, a := range answers {
 		outcomes[i].Err = c.verdict(a, messages[i].ID, class, class.vectorizes(messages[i].Vector != nil))
-		if err := outcomes[i].Err; err != nil && repeated && !Unknown(err) {
-			outcomes[i].Err = fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+		if err := outcomes[i].Err; err != nil && repeated && !errors.Is(err, pool.ErrUnknownOutcome) {
+			outcomes[i].Err = c.unknownOutcome(err)
 		}
 		if class.time == creationTime {
 			outcomes[i].CreatedAt = time.UnixMilli(a.CreationTimeUnix).UTC()
@@ -77,9 +78,9 @@ func (c *Client) Append(ctx context.Context, chat string, messages []NewMessage)
 }
 
 // verdict says what became of an object. vectorized: the server had to make its vector.
-func (c *Client) verdict(a models.ObjectsGetResponse, id string, class *class, vectorized bool) error {
+func (c *Client) verdict(a models.ObjectsGetResponse, id string, class *classInfo, vectorized bool) error {
 	if a.Result == nil || !strings.EqualFold(string(a.ID), id) {
-		return fmt.Errorf("%w: %w", ErrUnknownOutcome, &Error{Status: http.StatusBadGateway, Message: "no verdict for the object"})
+		return c.unknownOutcome(&Error{Status: http.StatusBadGateway, Message: "no verdict for the object"})
 	}
 	if a.Result.Errors != nil {
 		words := make([]string, 0, len(a.Result.Errors.Error))
@@ -95,12 +96,12 @@ func (c *Client) verdict(a models.ObjectsGetResponse, id string, class *class, v
 		}
 		// Of several replicas some may have it.
 		if class.replicas > 1 || slices.ContainsFunc(afterStoring(), func(part string) bool { return strings.Contains(text, part) }) {
-			return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+			return c.unknownOutcome(err)
 		}
 		return err
 	}
 	if s := a.Result.Status; s != nil && *s != models.ObjectsGetResponseAO2ResultStatusSUCCESS {
-		return fmt.Errorf("%w: %w", ErrUnknownOutcome, &Error{Status: http.StatusBadGateway, Message: "status " + *s})
+		return c.unknownOutcome(&Error{Status: http.StatusBadGateway, Message: "status " + *s})
 	}
 	return nil
 }
@@ -112,7 +113,7 @@ func afterStoring() []string {
 }
 
 // object is a message as it is written, and its time as it will be read.
-func (c *Client) object(class *class, how written, chat string, m NewMessage) (*models.Object, time.Time) {
+func (c *Client) object(class *classInfo, how written, chat string, m NewMessage) (*models.Object, time.Time) {
 	p := c.cfg.Message
 	properties := maps.Clone(m.Properties)
 	if properties == nil {
@@ -125,7 +126,7 @@ func (c *Client) object(class *class, how written, chat string, m NewMessage) (*
 	if class.time != creationTime {
 		properties[p.CreatedAt] = stored
 	}
-	o := &models.Object{Class: class.learner.name, ID: strfmt.UUID(m.ID), Tenant: c.tenant(class), Properties: properties}
+	o := &models.Object{Class: class.loader.name, ID: strfmt.UUID(m.ID), Tenant: c.tenant(class), Properties: properties}
 	switch {
 	case m.Vector == nil:
 	case class.vector != "":
@@ -138,7 +139,7 @@ func (c *Client) object(class *class, how written, chat string, m NewMessage) (*
 
 // writtenTimes finds out how the rows of a class hold their time, where that is for them to say. Where rows differ those
 // of the chat decide.
-func (c *Client) writtenTimes(ctx context.Context, class *class, chat string) (written, error) {
+func (c *Client) writtenTimes(ctx context.Context, class *classInfo, chat string) (written, error) {
 	if class.time == dateTime || class.time == creationTime {
 		return written{}, nil
 	}
@@ -156,7 +157,7 @@ func (c *Client) writtenTimes(ctx context.Context, class *class, chat string) (w
 }
 
 // sampleTimes reads the times of some rows that pass the filter; nil: of any.
-func (c *Client) sampleTimes(ctx context.Context, class *class, filter *pb.Filters) (written, error) {
+func (c *Client) sampleTimes(ctx context.Context, class *classInfo, filter *pb.Filters) (written, error) {
 	const sample = 100
 	m := c.cfg.Message
 	rows, _, err := c.askUpTo(ctx, class, sample, &pb.SearchRequest{
@@ -174,6 +175,3 @@ func (c *Client) sampleTimes(ctx context.Context, class *class, filter *pb.Filte
 	}
 	return times.written, nil
 }
-
-// Unknown says that a write may have been applied although it failed.
-func Unknown(err error) bool { return errors.Is(err, ErrUnknownOutcome) }

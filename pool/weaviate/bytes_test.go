@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+
+	"hearth/client/wire"
 )
 
 func TestAMessageCountsAsManyBytesAsItHasInJSON(t *testing.T) {
@@ -12,7 +14,7 @@ func TestAMessageCountsAsManyBytesAsItHasInJSON(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, least := (Message{Content: content}).bytes(), int64(len(encoded)-2); got < least {
+		if got, least := bytesOf(wire.Message{Content: content}), int64(len(encoded)-2); got < least {
 			t.Errorf("%.10q: counts %d bytes, has %d in JSON", content, got, least)
 		}
 	}

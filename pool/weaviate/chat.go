@@ -45,7 +45,7 @@ func (c *Client) MuteChat(ctx context.Context, chat string) (string, error) {
 	return c.mute.chat(ctx, chat)
 }
 
-func (l *classLearner) chat(ctx context.Context, chat string) (string, error) {
+func (l *classLoader) chat(ctx context.Context, chat string) (string, error) {
 	class, err := l.use(ctx)
 	if err != nil {
 		return "", err

@@ -11,6 +11,7 @@ import (
 
 	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
 
+	"hearth/client/wire"
 	"hearth/pool"
 )
 
@@ -61,43 +62,38 @@ func (k *check) failed(question string, err error) bool {
 	if e, ok := errors.AsType[*Error](err); ok {
 		detail = e.Message
 	} else if _, ok := errors.AsType[*pool.RedirectError](err); !ok && !errors.Is(err, pool.ErrTooLarge) {
-		detail = unreached(err)
+		detail = pool.Reason(err)
+		if e, ok := errors.AsType[*pool.Error](err); ok {
+			detail = e.Explain()
+		}
 	}
 	k.say(question, Failed, "%s", detail)
 	return true
-}
-
-// unreached names the address that does not answer, and why.
-func unreached(err error) string {
-	if e, ok := errors.AsType[*pool.Error](err); ok && e.Address != "" {
-		return e.Address + ": " + pool.Reason(e.Err)
-	}
-	return pool.Reason(err)
 }
 
 func (k *check) server(ctx context.Context) bool {
 	if k.failed("server", k.Ready(ctx)) {
 		return false
 	}
-	if _, err := k.grpc.Do(ctx, Ping()); k.failed("server", err) {
+	if _, err := k.cfg.GRPC.Do(ctx, Ping()); k.failed("server", err) {
 		return false
 	}
 	var meta struct {
 		Version string `json:"version"`
 	}
 	version := "of a version that it does not tell"
-	resp, err := k.rest.Do(ctx, pool.Request{Method: http.MethodGet, Path: "/v1/meta", Header: k.header})
+	resp, err := k.cfg.REST.Do(ctx, pool.Request{Method: http.MethodGet, Path: "/v1/meta", Header: k.header})
 	if err == nil && resp.Status == http.StatusOK && json.Unmarshal(resp.Body, &meta) == nil && meta.Version != "" {
 		version = meta.Version
 	}
-	k.say("server", OK, "Weaviate %s; reads over gRPC at %s, writes over REST at %s", version, k.grpc.BaseURL(), k.rest.BaseURL())
+	k.say("server", OK, "Weaviate %s; reads over gRPC at %s, writes over REST at %s", version, k.cfg.GRPC.BaseURL(), k.cfg.REST.BaseURL())
 	return true
 }
 
-// class learns a class, and reports what is wrong with it.
-func (k *check) class(ctx context.Context, l *classLearner, variable string, propose func() string) (*class, bool) {
+// class loads what is known of a class, and reports what is wrong with it.
+func (k *check) class(ctx context.Context, l *classLoader, variable string, propose func() string) (*classInfo, bool) {
 	question := "class " + l.name
-	class, err := l.learn(ctx)
+	class, err := l.load(ctx)
 	if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusNotFound {
 		k.say(question, Failed, "%s; there are: %s (%s says which)", e.Message, listed(k.classNames(ctx)), variable)
 		return nil, false
@@ -139,7 +135,7 @@ func (k *check) messages(ctx context.Context) {
 	if k.failed("history", err) {
 		return
 	}
-	pages, err := k.Recent(ctx, sample.chat, []string{"user", "assistant"}, 10, 50)
+	pages, err := k.Recent(ctx, sample.chat, []wire.Role{wire.RoleUser, wire.RoleAssistant}, 10, 50)
 	if !k.failed("history", err) {
 		k.say("history", OK, "chat %q: %d of the user's messages, %d of the assistant's", sample.chat, len(pages[0].Messages), len(pages[1].Messages))
 	}
@@ -165,7 +161,7 @@ type sample struct {
 	vector     []float32
 }
 
-func (k *check) sample(ctx context.Context, class *class) (s sample, err error) {
+func (k *check) sample(ctx context.Context, class *classInfo) (s sample, err error) {
 	m := k.cfg.Message
 	s.chat = map[idKind]string{uuidID: "00000000-0000-0000-0000-000000000000", intID: "0"}[class.chatID]
 	if s.chat == "" {
@@ -173,7 +169,7 @@ func (k *check) sample(ctx context.Context, class *class) (s sample, err error) 
 	}
 	s.text = "hello"
 	req := &pb.SearchRequest{
-		Filters: anyOf(m.Role, k.stored("user", "assistant")), Limit: 1,
+		Filters: anyOf(m.Role, k.stored(wire.RoleUser, wire.RoleAssistant)), Limit: 1,
 		Properties: &pb.PropertiesRequest{NonRefProperties: []string{m.ChatID, m.Content}},
 		Metadata:   &pb.MetadataRequest{Uuid: true, Vector: class.vector == ""},
 	}
@@ -201,8 +197,8 @@ func (k *check) sample(ctx context.Context, class *class) (s sample, err error) 
 }
 
 // relevance asks by bm25, and in the mode that auto takes where that is another.
-func (k *check) relevance(ctx context.Context, class *class, s sample) {
-	q := Query{Chat: s.chat, Text: s.text, Mode: BM25, Roles: []string{"user", "assistant"}, Count: 5}
+func (k *check) relevance(ctx context.Context, class *classInfo, s sample) {
+	q := Query{Chat: s.chat, Text: s.text, Mode: BM25, Roles: []wire.Role{wire.RoleUser, wire.RoleAssistant}, Count: 5}
 	auto := k.autoMode(class, q)
 	switch _, _, err := k.Relevant(ctx, q); {
 	case err == nil:
@@ -234,7 +230,7 @@ func (k *check) relevance(ctx context.Context, class *class, s sample) {
 
 // otherVectors asks by the vectors that the server makes of messages though Hearth does not search by them: without their
 // keys it takes no message.
-func (k *check) otherVectors(ctx context.Context, class *class) {
+func (k *check) otherVectors(ctx context.Context, class *classInfo) {
 	for _, name := range class.made {
 		if name == "" || name == class.vector {
 			continue
@@ -262,7 +258,7 @@ func (k *check) roles(rows []row) {
 	sides := map[string]bool{}
 	for _, value := range sortedKeys(counts) {
 		found = append(found, fmt.Sprintf("%s %d", shownValue(value), counts[value]))
-		if role := k.roleOf(value); role == "user" || role == "assistant" {
+		if role := k.roleOf(value); role == wire.RoleUser || role == wire.RoleAssistant {
 			sides[role] = true
 		} else {
 			others = append(others, shownValue(value))
@@ -288,7 +284,7 @@ func (k *check) roles(rows []row) {
 }
 
 // timeless looks for messages without a time, which the server may leave out of what it sorts by time.
-func (k *check) timeless(class *class, rows []row) {
+func (k *check) timeless(class *classInfo, rows []row) {
 	if class.time == creationTime {
 		return
 	}
@@ -304,7 +300,7 @@ func (k *check) timeless(class *class, rows []row) {
 }
 
 // some reads role and time of as many messages as one answer has room for.
-func (k *check) some(ctx context.Context, class *class) ([]row, error) {
+func (k *check) some(ctx context.Context, class *classInfo) ([]row, error) {
 	properties := []string{k.cfg.Message.Role}
 	if class.time != creationTime {
 		properties = append(properties, k.cfg.Message.CreatedAt)

@@ -105,7 +105,7 @@ func TestCheckTellsOfMessagesWithoutATime(t *testing.T) {
 		if i == 1 {
 			body = strings.Replace(body, `,"lang":"de"`, "", 1)
 		}
-		resp, err := x.rest.Do(t.Context(), pool.Request{
+		resp, err := x.cfg.REST.Do(t.Context(), pool.Request{
 			Method: http.MethodPost, Path: "/v1/objects", Header: http.Header{"Content-Type": {"application/json"}}, Body: []byte(body),
 		})
 		if err != nil || resp.Status != http.StatusOK {
@@ -214,7 +214,7 @@ func TestCheckNamesTheAddressThatIsWrong(t *testing.T) {
 			pools[i] = p
 		}
 		failed := 0
-		for _, f := range New(pools[0], pools[1], testConfig()).Check(t.Context()) {
+		for _, f := range newClient(pools[0], pools[1], testConfig()).Check(t.Context()) {
 			if f.Verdict == Failed {
 				failed++
 				if !strings.Contains(f.Detail, c.variable+" (") {

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"hearth/client/wire"
 	"hearth/pool"
 )
 
@@ -93,9 +94,9 @@ func TestABatchAnsweredByManySmallThingsIsUnknown(t *testing.T) {
 	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	_, err := c.Append(t.Context(), "a", []NewMessage{{Message: Message{ID: "6f9619ff-8b86-4d01-b42d-00cf4fc964ff", Role: "user"}}})
+	_, err := c.Append(t.Context(), "a", []NewMessage{{Message: wire.Message{ID: "6f9619ff-8b86-4d01-b42d-00cf4fc964ff", Role: "user"}}})
 	runtime.ReadMemStats(&after)
-	if cost := int64(after.TotalAlloc - before.TotalAlloc); !Unknown(err) || !errors.Is(err, pool.ErrTooLarge) || cost > 2*mostGrowth*size {
+	if cost := int64(after.TotalAlloc - before.TotalAlloc); !errors.Is(err, pool.ErrUnknownOutcome) || !errors.Is(err, pool.ErrTooLarge) || cost > 2*mostGrowth*size {
 		t.Errorf("it cost %d bytes: %v", cost, err)
 	}
 }

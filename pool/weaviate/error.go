@@ -1,24 +1,14 @@
 package weaviate
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
-	"sync/atomic"
 
 	"connectrpc.com/connect"
-	"github.com/weaviate/weaviate-go-client/v4/weaviate/fault"
-
-	"hearth/pool"
 )
-
-// ErrUnknownOutcome occurs when a write may or may not have been applied: it was sent, and no answer said.
-var ErrUnknownOutcome = errors.New("outcome unknown")
 
 // Kind is what is behind an [Error], where it is not a refusal in Weaviate's own words.
 type Kind string
@@ -148,57 +138,8 @@ func statusError(code connect.Code, message string) *Error {
 	return e
 }
 
-// fail turns an error of the client library, which does not unwrap, into an *Error or a *pool.Error.
-func (c *Client) fail(err error, sent func() int64) error {
-	for err != nil {
-		if e, ok := errors.AsType[*Error](err); ok {
-			return c.told(e)
-		}
-		if e, ok := errors.AsType[*pool.Error](err); ok {
-			return e
-		}
-		f, ok := errors.AsType[*fault.WeaviateClientError](err)
-		if !ok {
-			break
-		}
-		if f.IsUnexpectedStatusCode || f.DerivedFromError == nil {
-			return c.told(&Error{Status: f.StatusCode, Message: shorten(f.Msg)})
-		}
-		err = f.DerivedFromError
-	}
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		err = u.Err
-	}
-	return &pool.Error{Upstream: c.rest.Name(), Address: c.rest.Address(), Sent: sent() > 0, Err: err}
-}
-
-// countSent returns ctx with these options, and how often a request made under it may have reached the server.
-func countSent(ctx context.Context, o pool.Options) (_ context.Context, sent func() int64) {
-	n := new(atomic.Int64)
-	o.Sent = n
-	return pool.With(ctx, o), n.Load
-}
-
-// write runs one write of the client library, and says when its outcome is unknown. A refusal is the outcome, but of the
-// last try only: one before it may have been applied. Where there was one, the write was repeated.
-func (c *Client) write(ctx context.Context, do func(context.Context) error) (repeated bool, err error) {
-	ctx, sent := countSent(ctx, pool.Options{Repeatable: true, Proven: true}) // every write here is an upsert or a merge
-	err = do(ctx)
-	repeated = sent() > 1
-	if err == nil {
-		return repeated, nil
-	}
-	err = c.fail(err, sent)
-	e, refused := errors.AsType[*Error](err)
-	_, redirected := errors.AsType[*pool.RedirectError](err)
-	if (redirected || refused && e.Status < http.StatusInternalServerError) && !repeated || sent() == 0 {
-		return repeated, err
-	}
-	return repeated, fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
-}
-
-// told is what a server, or a proxy before it, says: without the key and the values of the configured headers, and where it
-// refuses the key with what to look at.
+// told is an error of what a server, or a proxy before it, says: without the key and the values of the configured headers,
+// and with what to look at where the key is refused.
 func (c *Client) told(e *Error) *Error {
 	const least = 8 // bytes: what is shorter may be any word
 	for _, secret := range append(slices.Collect(maps.Values(c.cfg.Headers)), c.cfg.APIKey) {

@@ -9,13 +9,14 @@ import (
 	"github.com/go-openapi/strfmt"
 	"github.com/weaviate/weaviate/entities/models"
 	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
+
+	"hearth/client/wire"
 )
 
-// Mute is whether the bot is to be silent in a chat.
+// Mute is a chat's mute as it is stored.
 type Mute struct {
-	ID      string // the object's UUID; empty: the chat has none
-	Muted   bool
-	Until   time.Time // zero: no end
+	wire.Mute
+	ID      string    // the object's UUID; empty: the chat has none
 	Updated time.Time // by the server's clock
 }
 
@@ -47,7 +48,7 @@ func (c *Client) Mute(ctx context.Context, chat string) (Mute, error) {
 	return last, nil
 }
 
-func (c *Client) muteRows(ctx context.Context, class *class, chat string) ([]row, error) {
+func (c *Client) muteRows(ctx context.Context, class *classInfo, chat string) ([]row, error) {
 	u := c.cfg.Mute
 	properties := []string{u.ChatID, u.Muted}
 	if u.Until != "" {
@@ -72,7 +73,7 @@ func (c *Client) muteRows(ctx context.Context, class *class, chat string) ([]row
 	}
 }
 
-func (c *Client) readMute(class *class, r row) (Mute, error) {
+func (c *Client) readMute(class *classInfo, r row) (Mute, error) {
 	u := c.cfg.Mute
 	m := Mute{ID: r.id(), Updated: time.UnixMilli(r.GetMetadata().GetLastUpdateTimeUnix())}
 	switch v := r.value(u.Muted).GetKind().(type) {
@@ -89,9 +90,8 @@ func (c *Client) readMute(class *class, r row) (Mute, error) {
 	case nil, *pb.Value_NullValue:
 		return m, nil
 	case *pb.Value_DateValue:
-		var err error
-		if m.Until, err = time.Parse(time.RFC3339Nano, v.DateValue); err == nil {
-			m.Until = m.Until.UTC()
+		if until, err := time.Parse(time.RFC3339Nano, v.DateValue); err == nil {
+			m.Until = new(until.UTC())
 			return m, nil
 		}
 	}
@@ -102,8 +102,8 @@ func (c *Client) readMute(class *class, r row) (Mute, error) {
 func (c *Client) TakesUntil() bool { return c.cfg.Mute.Until != "" }
 
 // SetMute writes a chat's mute: into its object where there is one, whoever wrote it, else into a new object
-// with the ID newID.
-func (c *Client) SetMute(ctx context.Context, chat string, muted bool, until time.Time, newID string) error {
+// with the ID newID. The error of a write that may have been applied wraps [pool.ErrUnknownOutcome].
+func (c *Client) SetMute(ctx context.Context, chat string, mute wire.Mute, newID string) error {
 	held, err := c.Mute(ctx, chat)
 	if err != nil {
 		return err
@@ -113,29 +113,29 @@ func (c *Client) SetMute(ctx context.Context, chat string, muted bool, until tim
 		return err
 	}
 	u := c.cfg.Mute
-	properties := map[string]any{u.ChatID: class.chatID.stored(chat), u.Muted: muted}
-	if !until.IsZero() {
-		properties[u.Until] = until.UTC().Format(time.RFC3339Nano)
+	properties := map[string]any{u.ChatID: class.chatID.stored(chat), u.Muted: mute.Muted}
+	if mute.Until != nil {
+		properties[u.Until] = mute.Until.UTC().Format(time.RFC3339Nano)
 	}
 	if held.ID != "" {
-		if until.IsZero() && u.Until != "" {
+		if mute.Until == nil && u.Until != "" {
 			properties[u.Until] = nil
 		}
 		_, err := c.write(ctx, func(ctx context.Context) error {
-			return c.data.Updater().WithMerge().WithClassName(class.learner.name).WithID(held.ID).WithTenant(c.tenant(class)).
+			return c.data.Updater().WithMerge().WithClassName(class.loader.name).WithID(held.ID).WithTenant(c.tenant(class)).
 				WithProperties(properties).WithConsistencyLevel(c.consistency(class)).Do(ctx)
 		})
 		if e, ok := errors.AsType[*Error](err); !ok || e.Status != http.StatusNotFound {
 			return err
 		}
-		// Somebody has deleted it meanwhile: write a new one.
-		if until.IsZero() {
+		// The object was deleted meanwhile: write a new one.
+		if mute.Until == nil {
 			delete(properties, u.Until)
 		}
 	}
 	_, err = c.write(ctx, func(ctx context.Context) error {
 		answers, err := c.batch.ObjectsBatcher().WithConsistencyLevel(c.consistency(class)).WithObjects(&models.Object{
-			Class: class.learner.name, ID: strfmt.UUID(newID), Tenant: c.tenant(class), Properties: properties,
+			Class: class.loader.name, ID: strfmt.UUID(newID), Tenant: c.tenant(class), Properties: properties,
 		}).Do(ctx)
 		if err != nil {
 			return err
@@ -148,7 +148,7 @@ func (c *Client) SetMute(ctx context.Context, chat string, muted bool, until tim
 	return err
 }
 
-func (c *Client) tenant(class *class) string {
+func (c *Client) tenant(class *classInfo) string {
 	if class.tenants {
 		return c.cfg.Tenant
 	}

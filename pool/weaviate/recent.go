@@ -13,23 +13,24 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
+	"hearth/client/wire"
 	"hearth/internal/guard"
 	"hearth/pool"
 )
 
 // Page is the newest messages of one role in one chat, newest first.
 type Page struct {
-	Messages []Message
+	Messages []wire.Message
 	Complete bool // reaches back to the first message
 }
 
-// slack is how many rows beyond those wanted are fetched, so that a run of equal timestamps at the edge
+// overfetch is how many rows beyond those wanted are fetched, so that a run of equal timestamps at the edge
 // seldom costs a second round trip.
-const slack = 8
+const overfetch = 8
 
 // Recent returns at least the need newest messages of each role, or all there are, and about want if one answer has room
 // for them: one search for each role, at the same time. The chat is named as [Client.MessageChat] does.
-func (c *Client) Recent(ctx context.Context, chat string, roles []string, need, want int) ([]Page, error) {
+func (c *Client) Recent(ctx context.Context, chat string, roles []wire.Role, need, want int) ([]Page, error) {
 	class, err := c.message.use(ctx)
 	if err != nil {
 		return nil, err
@@ -66,14 +67,14 @@ func (c *Client) Recent(ctx context.Context, chat string, roles []string, need, 
 		return nil, wrongClass("class %s: property %q %v", class.name, c.cfg.Message.CreatedAt, errMixedUnits)
 	}
 	if least := slices.Min(fits); least < need {
-		return nil, tooLarge("num_messages", least, c.grpc.MaxAnswer())
+		return nil, tooLarge("num_messages", least, c.cfg.GRPC.MaxAnswer())
 	}
 	return pages, nil
 }
 
 // hasSeconds says whether messages of the chat count seconds. The server takes them for older than all that count
 // milliseconds, so that no page of the newest may show them.
-func (c *Client) hasSeconds(ctx context.Context, class *class, chat string, roles []string) (bool, error) {
+func (c *Client) hasSeconds(ctx context.Context, class *classInfo, chat string, roles []wire.Role) (bool, error) {
 	m := c.cfg.Message
 	const some = 10 // with tokenization "word" others may be among them
 	rows, _, err := c.askUpTo(ctx, class, some, &pb.SearchRequest{
@@ -112,13 +113,14 @@ func tooLarge(field string, fits int, most int64) *Error {
 // The server sorts by one criterion, so a page may cut messages with equal timestamps anywhere. The last timestamp of a
 // page that is not the last is therefore not counted until the next page has come.
 type scan struct {
-	client     *Client
-	class      *class
-	chat, role string
-	need       int
+	client *Client
+	class  *classInfo
+	chat   string
+	role   wire.Role
+	need   int
 
 	times    times           // of all pages
-	messages []Message       // newest first
+	messages []wire.Message  // newest first
 	bytes    int64           // of messages
 	seen     map[string]bool // their ids: a row written meanwhile moves others to the next page
 	rows     int             // that came, those of other chats included
@@ -132,8 +134,8 @@ type scan struct {
 // newest scans until it has what is needed. Of messages for which one answer has no room it returns none, but how many
 // there would be room for.
 func (s *scan) newest(ctx context.Context, want int) (page Page, fits int, err error) {
-	most := s.client.grpc.MaxAnswer()
-	limit := want + slack
+	most := s.client.cfg.GRPC.MaxAnswer()
+	limit := want + overfetch
 	for {
 		depth := s.client.depth.fit(s.offset + limit)
 		limit = depth - s.offset
@@ -143,7 +145,7 @@ func (s *scan) newest(ctx context.Context, want int) (page Page, fits int, err e
 		rows, err := s.page(ctx, limit)
 		if e, ok := errors.AsType[*pool.TooLargeError](err); ok {
 			if limit == 1 {
-				return Page{}, s.room(most), nil
+				return Page{}, s.room(s.messages[:s.whole()], most), nil
 			}
 			limit = smaller(limit, e)
 			continue
@@ -163,7 +165,7 @@ func (s *scan) newest(ctx context.Context, want int) (page Page, fits int, err e
 		case s.complete, len(whole) >= s.need:
 			return s.cut(whole, most)
 		case s.bytes > most:
-			return Page{}, s.room(most), nil
+			return Page{}, s.room(whole, most), nil
 		}
 		if s.bytes < most/4 { // rows of others, or of one timestamp, fill the pages
 			limit = min(4*limit, mostRows)
@@ -193,7 +195,7 @@ func (s *scan) page(ctx context.Context, limit int) ([]row, error) {
 
 // add takes a page of rows in, and moves on to the next.
 func (s *scan) add(rows []row, limit int) error {
-	messages, err := s.client.messagesOf(&s.times, rows, s.chat, []string{s.role})
+	messages, err := s.client.messagesOf(&s.times, rows, s.chat, []wire.Role{s.role})
 	if err != nil {
 		return err
 	}
@@ -201,7 +203,7 @@ func (s *scan) add(rows []row, limit int) error {
 		if !s.seen[m.ID] {
 			s.seen[m.ID] = true
 			s.messages = append(s.messages, m)
-			s.bytes += m.bytes()
+			s.bytes += bytesOf(m)
 		}
 	}
 	s.rows += len(rows)
@@ -256,33 +258,32 @@ func (s *scan) whole() int {
 }
 
 // cut returns as many of the messages as have room: all that are needed, or none and how many those would be.
-func (s *scan) cut(whole []Message, most int64) (Page, int, error) {
-	n, bytes := 0, int64(0)
-	for n < len(whole) && bytes+whole[n].bytes() <= most {
-		bytes += whole[n].bytes()
-		n++
-	}
+func (s *scan) cut(whole []wire.Message, most int64) (Page, int, error) {
+	n, uncut := fitting(whole, most)
 	switch {
-	case n == len(whole):
-		return Page{Messages: whole, Complete: s.complete}, s.need, nil
-	case n < min(s.need, len(whole)):
-		return Page{}, n, nil
+	case n < len(whole) && uncut >= s.need:
+		return Page{Messages: whole[:uncut]}, s.need, nil
+	case n < len(whole) && n < s.need:
+		return Page{}, uncut, nil
 	}
-	for cut := n; n > 0 && whole[n-1].CreatedAt.Equal(whole[cut].CreatedAt); { // a page holds every message from its edge on
-		n--
-	}
-	if n < s.need {
-		return Page{Messages: whole, Complete: s.complete}, s.need, nil
-	}
-	return Page{Messages: whole[:n]}, s.need, nil
+	return Page{Messages: whole, Complete: s.complete}, s.need, nil // more than have room, where all of the edge are of one time
 }
 
 // room is how many of the newest messages have room, where not all that are needed have.
-func (s *scan) room(most int64) int {
-	n, bytes := 0, int64(0)
-	for n < len(s.messages) && bytes+s.messages[n].bytes() <= most {
-		bytes += s.messages[n].bytes()
-		n++
+func (s *scan) room(whole []wire.Message, most int64) int {
+	_, uncut := fitting(whole, most)
+	return min(uncut, s.need-1)
+}
+
+// fitting returns how many of the newest messages have room, and how many of those are a page: it holds every message from
+// its edge on.
+func fitting(whole []wire.Message, most int64) (n, uncut int) {
+	for bytes := int64(0); n < len(whole) && bytes+bytesOf(whole[n]) <= most; n++ {
+		bytes += bytesOf(whole[n])
 	}
-	return min(n, s.need-1)
+	uncut = n
+	for uncut > 0 && uncut < len(whole) && whole[uncut-1].CreatedAt.Equal(whole[uncut].CreatedAt) {
+		uncut--
+	}
+	return n, uncut
 }

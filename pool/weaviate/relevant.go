@@ -13,6 +13,7 @@ import (
 
 	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
 
+	"hearth/client/wire"
 	"hearth/pool"
 )
 
@@ -35,18 +36,12 @@ type Query struct {
 	Text   string
 	Mode   Mode
 	Vector []float32
-	Roles  []string
+	Roles  []wire.Role
 	Count  int // messages wanted in all
 }
 
-// Scored is a message and how relevant it is: higher is better, comparable within one answer.
-type Scored struct {
-	Message
-	Score float64
-}
-
 // Relevant returns up to q.Count messages, best first, from one search over all roles, and the mode of that search.
-func (c *Client) Relevant(ctx context.Context, q Query) ([]Scored, Mode, error) {
+func (c *Client) Relevant(ctx context.Context, q Query) ([]wire.ScoredMessage, Mode, error) {
 	class, err := c.message.use(ctx)
 	if err != nil {
 		return nil, "", err
@@ -66,7 +61,7 @@ func (c *Client) Relevant(ctx context.Context, q Query) ([]Scored, Mode, error) 
 	return found, q.Mode, err
 }
 
-func (c *Client) autoMode(class *class, q Query) Mode {
+func (c *Client) autoMode(class *classInfo, q Query) Mode {
 	switch {
 	case class.ambiguous != "":
 		return BM25
@@ -81,7 +76,7 @@ func (c *Client) autoMode(class *class, q Query) Mode {
 }
 
 // relevant asks with a larger limit where rows of other chats took the places of ours.
-func (c *Client) relevant(ctx context.Context, class *class, q Query) ([]Scored, error) {
+func (c *Client) relevant(ctx context.Context, class *classInfo, q Query) ([]wire.ScoredMessage, error) {
 	if err := q.possible(class, c.cfg.Message.Content); err != nil {
 		return nil, err
 	}
@@ -111,7 +106,7 @@ func (c *Client) relevant(ctx context.Context, class *class, q Query) ([]Scored,
 }
 
 // fewerRelevant finds out how many messages one answer has room for.
-func (c *Client) fewerRelevant(ctx context.Context, class *class, q Query, tooMany *pool.TooLargeError) error {
+func (c *Client) fewerRelevant(ctx context.Context, class *classInfo, q Query, tooMany *pool.TooLargeError) error {
 	fits, not := 0, q.Count
 	for fits+1 < not {
 		try := (fits + not) / 2
@@ -128,7 +123,7 @@ func (c *Client) fewerRelevant(ctx context.Context, class *class, q Query, tooMa
 }
 
 // possible says why a class cannot be searched so.
-func (q Query) possible(class *class, content string) error {
+func (q Query) possible(class *classInfo, content string) error {
 	if class.ambiguous != "" && q.Mode != BM25 {
 		return wrongClass("%s", class.ambiguous)
 	}
@@ -141,7 +136,7 @@ func (q Query) possible(class *class, content string) error {
 	return nil
 }
 
-func (c *Client) scored(class *class, rows []row, q Query) ([]Scored, error) {
+func (c *Client) scored(class *classInfo, rows []row, q Query) ([]wire.ScoredMessage, error) {
 	messages, err := c.messagesOf(&times{class: class, property: c.cfg.Message.CreatedAt}, rows, q.Chat, q.Roles)
 	if err != nil {
 		return nil, err
@@ -153,14 +148,14 @@ func (c *Client) scored(class *class, rows []row, q Query) ([]Scored, error) {
 			scores[r.id()] = 1 - float64(r.GetMetadata().GetDistance())
 		}
 	}
-	found := make([]Scored, len(messages))
+	found := make([]wire.ScoredMessage, len(messages))
 	for i, m := range messages {
-		found[i] = Scored{Message: m, Score: scores[m.ID]}
+		found[i] = wire.ScoredMessage{Message: m, Score: scores[m.ID]}
 	}
 	return found, nil
 }
 
-func (c *Client) relevantRequest(class *class, q Query) *pb.SearchRequest {
+func (c *Client) relevantRequest(class *classInfo, q Query) *pb.SearchRequest {
 	m := c.cfg.Message
 	req := &pb.SearchRequest{
 		Filters:    all(class.chatID.filter(m.ChatID, q.Chat), anyOf(m.Role, c.stored(q.Roles...))),
@@ -205,10 +200,10 @@ func fromLittleEndian(b []byte) []float32 {
 	return vector
 }
 
-// fallback remembers for a while that the vectorizer could not be used.
+// fallback remembers for a while that the vectorizer could not be used. Its mutex guards until.
 type fallback struct {
 	mu    sync.Mutex
-	until time.Time // guarded by mu
+	until time.Time
 	told  sync.Once
 }
 

@@ -4,9 +4,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
+
+	"hearth/client/wire"
 )
 
 // row is one object of an answer.
@@ -64,16 +65,8 @@ func (r row) kind(property string) string {
 	return "an object"
 }
 
-// Message is one message of a chat.
-type Message struct {
-	ID        string // the object's UUID
-	Role      string // user, assistant or system
-	Content   string
-	CreatedAt time.Time // UTC
-}
-
-// bytes is about what a message takes in memory, written as JSON too: a control character has six bytes there.
-func (m Message) bytes() int64 {
+// bytesOf is about what a message takes in memory, and written as JSON: a control character has six bytes there.
+func bytesOf(m wire.Message) int64 {
 	const overhead = 96
 	escaped := 0
 	for i := range len(m.Content) {
@@ -88,7 +81,7 @@ func (m Message) bytes() int64 {
 }
 
 // messageProperties are what is read of a message.
-func (c *Client) messageProperties(class *class) *pb.PropertiesRequest {
+func (c *Client) messageProperties(class *classInfo) *pb.PropertiesRequest {
 	m := c.cfg.Message
 	list := []string{m.ChatID, m.Role, m.Content}
 	if class.time != creationTime {
@@ -97,11 +90,12 @@ func (c *Client) messageProperties(class *class) *pb.PropertiesRequest {
 	return &pb.PropertiesRequest{NonRefProperties: list}
 }
 
-// messagesOf reads rows, whose times must go with those of earlier pages, and leaves out those of another chat or role: with tokenization "word" the chat 1-1
-// also matches 1-12, and even "field" matches a chat_id that differs in the white space around it.
-func (c *Client) messagesOf(times *times, rows []row, chat string, roles []string) ([]Message, error) {
+// messagesOf reads rows, whose times must be of one form with those of earlier pages. It leaves out rows of another chat or
+// role: with tokenization "word" the chat 1-1 also matches 1-12, and even "field" matches a chat_id that differs in the
+// white space around it.
+func (c *Client) messagesOf(times *times, rows []row, chat string, roles []wire.Role) ([]wire.Message, error) {
 	m, class := c.cfg.Message, times.class
-	out := make([]Message, 0, len(rows))
+	out := make([]wire.Message, 0, len(rows))
 	for _, r := range rows {
 		at, err := times.read(r) // of all rows: those of other chats were sorted with them
 		if err != nil {
@@ -117,31 +111,31 @@ func (c *Client) messagesOf(times *times, rows []row, chat string, roles []strin
 		if !isText {
 			return nil, wrongClass("class %s: property %q is %s, not a text", class.name, m.Content, r.kind(m.Content))
 		}
-		out = append(out, Message{ID: r.id(), Role: role, Content: content, CreatedAt: at})
+		out = append(out, wire.Message{ID: r.id(), Role: role, Content: content, CreatedAt: at})
 	}
 	return out, nil
 }
 
 // roleOf is the role that a stored value stands for; empty: none.
-func (c *Client) roleOf(stored string) string {
+func (c *Client) roleOf(stored string) wire.Role {
 	switch m := c.cfg.Message; {
 	case slices.Contains(m.User, stored):
-		return "user"
+		return wire.RoleUser
 	case slices.Contains(m.Assistant, stored):
-		return "assistant"
-	case stored == "system":
-		return "system"
+		return wire.RoleAssistant
+	case stored == wire.RoleSystem: // stands as it is: no setting names it
+		return wire.RoleSystem
 	}
 	return ""
 }
 
 // stored are the values that stand for the roles; a message is written with the first.
-func (c *Client) stored(roles ...string) (values []string) {
+func (c *Client) stored(roles ...wire.Role) (values []string) {
 	for _, role := range roles {
 		switch role {
-		case "user":
+		case wire.RoleUser:
 			values = append(values, c.cfg.Message.User...)
-		case "assistant":
+		case wire.RoleAssistant:
 			values = append(values, c.cfg.Message.Assistant...)
 		default:
 			values = append(values, role)

@@ -34,7 +34,7 @@ func (c *Client) CreateClasses(ctx context.Context) (created []string, err error
 			err = c.schema.TenantsCreator().WithClassName(got.Class).WithTenants(models.Tenant{Name: c.cfg.Tenant}).Do(ctx)
 		}
 		if err != nil {
-			return created, c.fail(err, sent)
+			return created, c.unwrapClientError(err, sent)
 		}
 		if !ok {
 			created = append(created, "tenant "+c.cfg.Tenant+" of "+got.Class)
@@ -50,7 +50,7 @@ func (c *Client) createClass(ctx context.Context, class *models.Class) error {
 	if err == nil {
 		return nil
 	}
-	err = c.fail(err, sent)
+	err = c.unwrapClientError(err, sent)
 	if e, ok := errors.AsType[*Error](err); !ok || !strings.Contains(e.Message, "vectorIndexType") || len(class.VectorConfig) == 0 {
 		return err
 	}
@@ -59,7 +59,7 @@ func (c *Client) createClass(ctx context.Context, class *models.Class) error {
 		class.VectorConfig[name] = v
 	}
 	if err := c.schema.ClassCreator().WithClass(class).Do(ctx); err != nil {
-		return c.fail(err, sent)
+		return c.unwrapClientError(err, sent)
 	}
 	return nil
 }

@@ -28,7 +28,7 @@ const firstYear, lastYear = 1678, 2261
 // times reads the times of rows that the server has sorted, which must all be written in one way: only then is their order, which
 // the server takes for the order of numbers or of texts, that of time.
 type times struct {
-	class    *class
+	class    *classInfo
 	property string
 	written  // by the rows so far
 }

@@ -30,7 +30,7 @@ func valueOf(stored any, kind timeKind) *pb.Value {
 }
 
 func timesOf(kind timeKind) *times {
-	return &times{class: &class{name: "Message", time: kind}, property: "at"}
+	return &times{class: &classInfo{name: "Message", time: kind}, property: "at"}
 }
 
 func (t *times) of(v *pb.Value) (time.Time, error) {
@@ -150,6 +150,16 @@ func TestTimesOfOnePage(t *testing.T) {
 		"microseconds":                       {numberTime, numbers(1709208000250000), ""},
 		"not a number":                       {numberTime, numbers(math.NaN()), ""},
 		"infinity":                           {numberTime, numbers(math.Inf(1)), ""},
+		"the first year":                     {textTime, text("1678-01-01T00:00:00Z"), "1678-01-01T00:00:00Z"},
+		"the last year":                      {textTime, text("2261-12-31T23:59:59Z"), "2261-12-31T23:59:59Z"},
+		"the year before":                    {textTime, text("1677-12-31T23:59:59Z"), ""},
+		"the year after":                     {textTime, text("2262-01-01T00:00:00Z"), ""},
+		"another separator":                  {textTime, text("2024-02-29_12:00:00Z"), ""},
+		"hours of a zone of hours":           {textTime, text("2024-02-29T12:00:00+14"), "2024-02-28T22:00:00Z"},
+		"parts of a millisecond":             {numberTime, numbers(1709208000250.4567), "2024-02-29T12:00:00.250457Z"},
+		"parts of a microsecond":             {numberTime, numbers(1709208000.2567897), "2024-02-29T12:00:00.25679Z"},
+		"a text of an older server":          {textTime, []*pb.Value{{Kind: &pb.Value_StringValue{StringValue: "2024-02-29T12:00:00Z"}}}, "2024-02-29T12:00:00Z"},
+		"no text of an older server":         {textTime, []*pb.Value{{Kind: &pb.Value_StringValue{StringValue: "x"}}}, ""},
 		"a boolean":                          {numberTime, []*pb.Value{{Kind: &pb.Value_BoolValue{BoolValue: true}}}, ""},
 	} {
 		reader := timesOf(c.kind)
@@ -172,6 +182,62 @@ func TestTimesOfOnePage(t *testing.T) {
 	}
 }
 
+func TestWhatIsWrongWithATimeIsSaid(t *testing.T) {
+	for want, v := range map[string]*pb.Value{
+		"is a boolean, not a time": {Kind: &pb.Value_BoolValue{BoolValue: true}},
+		`holds "soon", which is no time as in ISO 8601 (such as 2006-01-02T15:04:05.000Z)`:                 textValue("soon"),
+		`holds "2024-02-30T12:00:00Z", which is no time as in ISO 8601 (such as 2006-01-02T15:04:05.000Z)`: textValue("2024-02-30T12:00:00Z"),
+		"holds a time in the year 9999": dateValue("9999-01-01T00:00:00Z"),
+	} {
+		_, err := timesOf(textTime).of(v)
+		if e, ok := errors.AsType[*Error](err); !ok || e.Message != `class Message: property "at" `+want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
+func TestTheTimeOfStoringIsReadInUTC(t *testing.T) {
+	r := row{rowOf(nil)}
+	r.Metadata.CreationTimeUnix = 1790000000123
+	at, err := timesOf(creationTime).read(r)
+	if want := time.UnixMilli(1790000000123).UTC(); err != nil || at != want { //nolint:staticcheck // its zone counts
+		t.Errorf("got %v, %v", at, err)
+	}
+}
+
+// Times go into the cache and into replies: all of them are in UTC.
+func TestEveryTimeIsInUTC(t *testing.T) {
+	east := time.FixedZone("", 7200)
+	for kind, w := range map[timeKind]written{
+		dateTime: {}, intTime: {}, numberTime: {unit: time.Second}, textTime: {form: &textForm{separator: " ", zone: "+02:00", digits: 3}},
+	} {
+		at := time.Date(2026, 1, 1, 12, 0, 0, 250_000_000, east)
+		stored, read := kind.write(at, w)
+		if kind == numberTime || kind == textTime {
+			if read.Location() != time.UTC {
+				t.Errorf("kind %v: to be read as %v", kind, read)
+			}
+		}
+		if got, err := timesOf(kind).of(valueOf(stored, kind)); err != nil || got.Location() != time.UTC || !got.Equal(at) {
+			t.Errorf("kind %v: %v is read as %v, %v", kind, stored, got, err)
+		}
+	}
+	if stored, _ := dateTime.write(time.Date(2026, 1, 1, 12, 0, 0, 0, east), written{}); stored != "2026-01-01T10:00:00Z" {
+		t.Errorf("a date is stored as %v", stored)
+	}
+}
+
+func TestTextsOfAFormWithoutAFraction(t *testing.T) {
+	at := time.Date(2026, 1, 1, 12, 0, 0, 250_000_000, time.UTC)
+	for zone, want := range map[string]string{
+		"Z": "2026-01-01T12:00:00Z", "": "2026-01-01T12:00:00.250000", "+02": "2026-01-01T14:00:00.250000+02", "-0330": "2026-01-01T08:30:00.250000-0330",
+	} {
+		if got := (&textForm{separator: "T", zone: zone}).write(at); got != want {
+			t.Errorf("in zone %q it is written as %s, want %s", zone, got, want)
+		}
+	}
+}
+
 func TestATimeThatWouldBeReadAsAnotherIsRefused(t *testing.T) {
 	for _, c := range []struct {
 		kind  timeKind
@@ -183,6 +249,8 @@ func TestATimeThatWouldBeReadAsAnotherIsRefused(t *testing.T) {
 		{intTime, time.Millisecond, "1973-03-03T09:46:39.999Z", false},
 		{intTime, time.Millisecond, "1973-03-03T09:46:40Z", true},
 		{numberTime, time.Millisecond, "1966-11-01T00:00:00Z", false},
+		{intTime, time.Millisecond, "1966-10-31T14:13:20Z", true},
+		{intTime, time.Millisecond, "1966-10-31T14:13:20.001Z", false},
 		{numberTime, time.Millisecond, "1966-10-31T00:00:00Z", true},
 		{intTime, time.Millisecond, "1970-01-01T00:00:00Z", true},
 		{intTime, time.Second, "1970-01-02T00:00:00Z", true},

@@ -1,9 +1,10 @@
 // Package weaviate asks a Weaviate what a chatbot needs to know: a chat's newest messages, those relevant to a
 // text, whether the bot is muted; and writes messages and mutes.
 //
-// Start at [Client]. Each question is one file: recent.go, relevant.go, mute.go, append.go. Reads go over gRPC (ask.go),
-// writes and the schema over REST. What the user's classes look like is learned once (class.go, learn.go), and decides how
-// chat ids (chat.go) and times (time.go) are written and read (row.go). check.go says what is wrong with the classes.
+// Start at [Client]. Each question is one file: recent.go, relevant.go, mute.go, append.go. Reads go over gRPC (search.go),
+// writes and the schema over REST (rest.go). What the user's classes look like is loaded once (classinfo.go, load.go), and
+// decides how chat ids (chat.go) and times (time.go) are written and read (row.go). The files check*.go, propose.go and
+// schema.go are for the commands `hearth check` and `hearth schema` alone: no request comes there.
 //
 // Whatever the class's tokenization, no row of another chat is returned: each row's chat is compared with the
 // one asked for. The package caches nothing but what the schema says.
@@ -11,9 +12,11 @@ package weaviate
 
 import (
 	"cmp"
+	"errors"
 	"log/slog"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
@@ -25,11 +28,13 @@ import (
 	"github.com/weaviate/weaviate-go-client/v4/weaviate/schema"
 	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
 
+	"hearth/client/wire"
 	"hearth/pool"
 )
 
-// Config names the classes and their properties.
+// Config of a [Client]. It names the classes and their properties.
 type Config struct {
+	REST, GRPC  *pool.Pool // to the two addresses of the server
 	APIKey      string
 	Headers     map[string]string // sent with every call: the keys of vectorizers
 	Consistency string            // ONE, QUORUM or ALL, used where a class has replicas; empty: the server's default
@@ -55,36 +60,63 @@ type MuteClass struct{ Class, ChatID, Muted, Until string }
 // CreationTime stands for the time at which the server first stored an object, for classes without a time of their own.
 const CreationTime = "_creationTimeUnix"
 
-// Client asks one Weaviate through its pools. It is safe for concurrent use.
+func (c Config) withDefaults() Config {
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
+	if len(c.Message.User) == 0 {
+		c.Message.User = []string{wire.RoleUser}
+	}
+	if len(c.Message.Assistant) == 0 {
+		c.Message.Assistant = []string{wire.RoleAssistant}
+	}
+	return c
+}
+
+// validate says all that is wrong with the config at once.
+func (c Config) validate() error {
+	var faults []error
+	needs := func(ok bool, what string) {
+		if !ok {
+			faults = append(faults, errors.New("weaviate: "+what))
+		}
+	}
+	m, u := c.Message, c.Mute
+	needs(c.REST != nil && c.GRPC != nil, "a pool for REST and one for gRPC are needed")
+	needs(m.Class != "" && m.ChatID != "" && m.Role != "" && m.Content != "" && m.CreatedAt != "",
+		"the class of messages and its properties of the chat, the role, the content and the time are needed")
+	needs(u.Class != "" && u.ChatID != "" && u.Muted != "", "the class of mutes and its properties of the chat and of muted are needed")
+	needs(!slices.ContainsFunc(m.User, func(value string) bool { return slices.Contains(m.Assistant, value) }),
+		"a role is the user's and the assistant's")
+	needs(slices.Contains([]string{"", "ONE", "QUORUM", "ALL"}, c.Consistency), "the consistency must be ONE, QUORUM or ALL")
+	return errors.Join(faults...)
+}
+
+// Client asks one Weaviate through its pools. It is safe for concurrent use. It has no lock of its own: each part that
+// changes has one (classLoader, depth, fallback), and none of them is taken under another.
 type Client struct {
 	cfg    Config
-	rest   *pool.Pool
-	grpc   *pool.Pool
 	search *connect.Client[pb.SearchRequest, pb.SearchReply]
-	header http.Header // of requests that the library cannot make
+	header http.Header // of requests that the library cannot make; never changed
 	batch  *batch.API
 	data   *data.API
 	schema *schema.API
 
-	message, mute *classLearner
-	lessons       sync.WaitGroup // requests for the schema
+	message, mute *classLoader
+	loads         sync.WaitGroup // requests for the schema; Close waits for them
 	depth         depth
 	warnedForeign sync.Once
 	noVectorizer  fallback
 }
 
-// New makes a client over the pools for REST and for gRPC. It sends nothing.
+// New makes a client, or says all that is wrong with the config. It sends nothing.
 //
 // It joins the library's API groups itself: the library's own constructor asks the server for its version,
 // under no context, before it returns.
-func New(rest, grpc *pool.Pool, cfg Config) *Client {
-	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
-	if len(cfg.Message.User) == 0 {
-		cfg.Message.User = []string{"user"}
+func New(cfg Config) (*Client, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
 	}
-	if len(cfg.Message.Assistant) == 0 {
-		cfg.Message.Assistant = []string{"assistant"}
-	}
+	rest := cfg.REST
 	header := http.Header{}
 	for name, value := range cfg.Headers {
 		header.Set(name, value)
@@ -103,13 +135,13 @@ func New(rest, grpc *pool.Pool, cfg Config) *Client {
 	version := db.NewVersionProvider(func() string { return "1.14.0" })
 	support := db.NewDBVersionSupport(version)
 	c := &Client{
-		cfg: cfg, rest: rest, grpc: grpc, search: newSearch(grpc, header), header: header,
+		cfg: cfg, search: newSearch(cfg.GRPC, header), header: header,
 		batch: batch.New(con, nil, support), data: data.New(con, support), schema: schema.New(con),
 	}
-	c.message = newClassLearner(c, cfg.Message.Class, c.messageClass)
-	c.mute = newClassLearner(c, cfg.Mute.Class, c.muteClass)
-	return c
+	c.message = newClassLoader(c, cfg.Message.Class, c.messageClass)
+	c.mute = newClassLoader(c, cfg.Mute.Class, c.muteClass)
+	return c, nil
 }
 
-// Close returns when nothing is under way that a caller may have given up. Its pools are to be closed before.
-func (c *Client) Close() { c.lessons.Wait() }
+// Close waits for the requests for the schema whose callers may have left. Close the pools first: that ends them.
+func (c *Client) Close() { c.loads.Wait() }

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ import (
 	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
 	"go.uber.org/goleak"
 
+	"hearth/client/wire"
 	"hearth/internal/testing/testnet"
 	"hearth/internal/testing/weaviatetest"
 	"hearth/pool"
@@ -34,6 +36,17 @@ type tester struct {
 	*Client
 	server *weaviatetest.Server
 	at     time.Time
+	mu     sync.Mutex // guards what a test takes down of searches
+}
+
+// serve sends a request of somebody else to the stand-in, which must take it.
+func (x *tester) serve(method, path, body string) {
+	x.Helper()
+	w, r := httptest.NewRecorder(), httptest.NewRequestWithContext(x.Context(), method, path, strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	if x.server.ServeHTTP(w, r); w.Code/100 != 2 {
+		x.Fatalf("%s %s: %d %s", method, path, w.Code, w.Body)
+	}
 }
 
 func testConfig() Config {
@@ -75,7 +88,17 @@ func clientWith(t *testing.T, h http.Handler, cfg Config, answers *pool.Answers,
 		t.Cleanup(p.Close)
 		pools[i] = p
 	}
-	return New(pools[0], pools[1], cfg)
+	return newClient(pools[0], pools[1], cfg)
+}
+
+// newClient makes a client of a config that is right.
+func newClient(rest, grpc *pool.Pool, cfg Config) *Client {
+	cfg.REST, cfg.GRPC = rest, grpc
+	c, err := New(cfg)
+	if err != nil {
+		panic(err)
+	}
+	return c
 }
 
 // fake is a Weaviate of which a test writes the answers.
@@ -117,7 +140,7 @@ func (x *tester) write(chat, role string, n int, step time.Duration) {
 	x.Helper()
 	var list []NewMessage
 	for i := range n {
-		list = append(list, NewMessage{Message: Message{
+		list = append(list, NewMessage{Message: wire.Message{
 			ID: uuid.NewString(), Role: role, Content: fmt.Sprintf("%s %d", chat, i), CreatedAt: x.at.Add(time.Duration(i) * step),
 		}})
 	}
@@ -218,19 +241,19 @@ func TestVerdictsStandInTheirPlaces(t *testing.T) {
 		return nil
 	})
 	outcomes, err := x.Append(t.Context(), "a", []NewMessage{
-		{Message: Message{ID: uuid.NewString(), Role: "user", Content: "good"}},
-		{Message: Message{ID: uuid.NewString(), Role: "user", Content: "bad"}},
+		{Message: wire.Message{ID: uuid.NewString(), Role: "user", Content: "good"}},
+		{Message: wire.Message{ID: uuid.NewString(), Role: "user", Content: "bad"}},
 	})
 	if err != nil || outcomes[0].Err != nil {
 		t.Fatal(outcomes, err)
 	}
-	if e, ok := errors.AsType[*Error](outcomes[1].Err); !ok || !strings.Contains(e.Message, "not this one") || Unknown(e) {
+	if e, ok := errors.AsType[*Error](outcomes[1].Err); !ok || !strings.Contains(e.Message, "not this one") || errors.Is(e, pool.ErrUnknownOutcome) {
 		t.Errorf("got %v", outcomes[1].Err)
 	}
 }
 
 func TestAWriteWithoutAnAnswerIsUnknown(t *testing.T) {
-	message := []NewMessage{{Message: Message{ID: uuid.NewString(), Role: "user"}}}
+	message := []NewMessage{{Message: wire.Message{ID: uuid.NewString(), Role: "user"}}}
 	for name, c := range map[string]struct {
 		answer  http.HandlerFunc
 		unknown bool
@@ -246,8 +269,8 @@ func TestAWriteWithoutAnAnswerIsUnknown(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			outcomes, err := clientOf(t, fake{schema: ownSchema + "}", rest: c.answer}, testConfig()).Append(t.Context(), "a", message)
-			if err = join(outcomes, err); err == nil || Unknown(err) != c.unknown {
-				t.Errorf("got %v, unknown %t, want %t", err, Unknown(err), c.unknown)
+			if err = join(outcomes, err); err == nil || errors.Is(err, pool.ErrUnknownOutcome) != c.unknown {
+				t.Errorf("got %v, unknown %t, want %t", err, errors.Is(err, pool.ErrUnknownOutcome), c.unknown)
 			}
 		})
 	}
@@ -263,8 +286,8 @@ func TestARefusalOfAnObjectAfterAnotherTryIsUnknown(t *testing.T) {
 			}
 			_, _ = io.WriteString(w, `[{"id":"6f9619ff-8b86-4d01-b42d-00cf4fc964ff","result":{"errors":{"error":[{"message":"the disk is read-only"}]}}}]`)
 		}}, testConfig(), nil, 1)
-		outcomes, err := c.Append(t.Context(), "a", []NewMessage{{Message: Message{ID: "6f9619ff-8b86-4d01-b42d-00cf4fc964ff", Role: "user"}}})
-		if err != nil || Unknown(outcomes[0].Err) != unknown || outcomes[0].Err == nil || asked != tries {
+		outcomes, err := c.Append(t.Context(), "a", []NewMessage{{Message: wire.Message{ID: "6f9619ff-8b86-4d01-b42d-00cf4fc964ff", Role: "user"}}})
+		if err != nil || errors.Is(outcomes[0].Err, pool.ErrUnknownOutcome) != unknown || outcomes[0].Err == nil || asked != tries {
 			t.Errorf("after %d tries: %+v, %v", asked, outcomes, err)
 		}
 	}
@@ -276,8 +299,8 @@ func TestNoServerIsNoUnknownOutcome(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	_, err = New(p, p, testConfig()).Append(t.Context(), "a", []NewMessage{{}})
-	if e, ok := errors.AsType[*pool.Error](err); !ok || e.Sent || Unknown(err) {
+	_, err = newClient(p, p, testConfig()).Append(t.Context(), "a", []NewMessage{{}})
+	if e, ok := errors.AsType[*pool.Error](err); !ok || e.Sent || errors.Is(err, pool.ErrUnknownOutcome) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -412,7 +435,7 @@ func TestNoSecretIsRepeated(t *testing.T) {
 		_, _ = io.WriteString(w, `[{"id":"i","result":{"status":"FAILED","errors":{"error":[{"message":"`+told+`"}]}}}]`)
 	}}, cfg)
 	_, read := c.Recent(t.Context(), "a", []string{"user"}, 5, 5)
-	outcomes, err := c.Append(t.Context(), "a", []NewMessage{{Message: Message{ID: "i", Role: "user"}}})
+	outcomes, err := c.Append(t.Context(), "a", []NewMessage{{Message: wire.Message{ID: "i", Role: "user"}}})
 	for _, err := range []error{read, join(outcomes, err)} {
 		if err == nil || !strings.Contains(err.Error(), "refused: …, …") || strings.Contains(err.Error(), "key-of-") {
 			t.Errorf("got %v", err)
@@ -510,7 +533,7 @@ func TestTenantsVectorsAndConsistencyAreAskedForWhereTheyExist(t *testing.T) {
 		h.GetTargets().GetTargetVectors()[0] != "named" || string(h.GetVectorBytes()) != "\x00\x00\x80\x3f" || h.GetAlpha() != 0.75 {
 		t.Errorf("asked %v", asked)
 	}
-	if _, err := c.Append(t.Context(), "a", []NewMessage{{Message: Message{ID: "i", Role: "user"}, Vector: []float32{1}}}); err != nil {
+	if _, err := c.Append(t.Context(), "a", []NewMessage{{Message: wire.Message{ID: "i", Role: "user"}, Vector: []float32{1}}}); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(body, `"vectors":{"named":[1]}`) || !strings.Contains(body, `"tenant":"acme"`) || query != "consistency_level=QUORUM" {
@@ -561,8 +584,8 @@ func TestWhereAReplicaMayHaveItTheOutcomeIsUnknown(t *testing.T) {
 	if err := c.Learn(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	outcomes, err := c.Append(t.Context(), "a", []NewMessage{{Message: Message{ID: "i", Role: "user"}}})
-	if err != nil || !Unknown(outcomes[0].Err) {
+	outcomes, err := c.Append(t.Context(), "a", []NewMessage{{Message: wire.Message{ID: "i", Role: "user"}}})
+	if err != nil || !errors.Is(outcomes[0].Err, pool.ErrUnknownOutcome) {
 		t.Errorf("the outcome is %v, %v", outcomes, err)
 	}
 }
@@ -578,7 +601,7 @@ func TestASearchWithoutAnAnswerIsTheTransportsFailure(t *testing.T) {
 	}
 	t.Cleanup(nobody.Close)
 	tooLarge := clientWith(t, large, testConfig(), pool.NewAnswers(5_000, 10_000), -1)
-	for cause, c := range map[error]*Client{pool.ErrTooLarge: tooLarge, syscall.ECONNREFUSED: New(tooLarge.rest, nobody, testConfig())} {
+	for cause, c := range map[error]*Client{pool.ErrTooLarge: tooLarge, syscall.ECONNREFUSED: newClient(tooLarge.cfg.REST, nobody, testConfig())} {
 		_, err := c.Mute(t.Context(), "a")
 		if _, ok := errors.AsType[*pool.Error](err); !ok || !errors.Is(err, cause) {
 			t.Errorf("got %v, want %v", err, cause)

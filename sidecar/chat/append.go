@@ -2,11 +2,11 @@ package chat
 
 import (
 	"context"
+	"errors"
 	"slices"
 
-	"hearth/cache"
 	"hearth/client/wire"
-	"hearth/pool/weaviate"
+	"hearth/pool"
 )
 
 // Draft is a write of messages as a caller asks for it.
@@ -31,41 +31,44 @@ func (s *Service) Append(ctx context.Context, spelled string, draft Draft) (ids 
 	if err != nil {
 		return nil, err
 	}
-	w := s.cfg.Cache.BeginWrite(chat)
-	defer w.End()
-	messages, err := identify(w, chat, draft)
+	messages, err := identify(chat, draft)
 	if err != nil {
 		return nil, err
 	}
+	w, err := s.begin(ctx, chat, draft, messages)
+	if err != nil {
+		return nil, err
+	}
+	defer w.End()
 	written, err := s.cfg.Weaviate.Append(ctx, chat, messages)
 	if err != nil {
-		if !weaviate.Unknown(err) {
-			w.Refused()
+		if !errors.Is(err, pool.ErrUnknownOutcome) {
 			return nil, err
 		}
-		w.Unknown()
+		unknown := w.Unknown(ctx)
 		if draft.repeatable() {
 			err = &RepeatableError{err}
 		}
-		return nil, err
+		return nil, errors.Join(err, unknown)
 	}
-	var stored []cache.Message
+	var stored []wire.Message
 	result := &PartialError{Items: make([]Item, len(messages)), Repeatable: draft.repeatable()}
 	for i, m := range messages {
 		result.Items[i] = Item{m.ID, written[i].Err}
 		if written[i].Err == nil {
 			m.CreatedAt = written[i].CreatedAt
-			stored = append(stored, cache.Message(m.Message))
+			stored = append(stored, m.Message)
 			ids = append(ids, m.ID)
 		}
 	}
-	unknown := result.Unknown()
-	if len(stored) == 0 && !unknown {
-		w.Refused()
+	if len(stored) > 0 {
+		err = w.Commit(ctx, stored)
 	}
-	w.Acknowledge(stored)
-	if unknown {
-		w.Unknown()
+	if result.Unknown() {
+		err = errors.Join(err, w.Unknown(ctx))
+	}
+	if err != nil {
+		return nil, err
 	}
 	if len(stored) < len(messages) {
 		return nil, result

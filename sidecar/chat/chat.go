@@ -57,8 +57,7 @@ func (c Config) validate() error {
 
 // Service is safe for concurrent use.
 type Service struct {
-	cfg    Config
-	muting keyedLock // one write of a chat's mute at a time
+	cfg Config
 }
 
 // New makes a service. It starts nothing.
@@ -66,7 +65,7 @@ func New(cfg Config) (*Service, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	return &Service{cfg: cfg.withDefaults(), muting: newKeyedLock()}, nil
+	return &Service{cfg: cfg.withDefaults()}, nil
 }
 
 // messageChat returns the name of a chat in the class of messages, which is the same for every spelling.

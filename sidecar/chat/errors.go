@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"hearth/pool/weaviate"
+	"hearth/pool"
 )
 
 // ErrNoMuteEnd occurs when a mute is to end and the class of mutes has no property for that.
@@ -52,7 +52,7 @@ func (e *PartialError) Error() string {
 
 // Unknown says that some message may or may not be stored.
 func (e *PartialError) Unknown() bool {
-	return slices.ContainsFunc(e.Items, func(i Item) bool { return weaviate.Unknown(i.Err) })
+	return slices.ContainsFunc(e.Items, func(i Item) bool { return errors.Is(i.Err, pool.ErrUnknownOutcome) })
 }
 
 // ModelsError occurs when of several models none came.

@@ -25,30 +25,26 @@ func (s *Service) History(ctx context.Context, spelled string, v cache.View, d c
 		Load: func(ctx context.Context, need, want int) (cache.Loaded, error) {
 			return s.loadHistory(ctx, chat, need, want)
 		},
-		Render: func(user, assistant []cache.Message) ([]byte, error) {
+		Render: func(user, assistant []wire.Message) ([]byte, error) {
 			return encodeHistory(s.renderHistory(chat, user, assistant, v.Full))
 		},
 	})
 }
 
 func (s *Service) loadHistory(ctx context.Context, chat string, need, want int) (cache.Loaded, error) {
-	pages, err := s.cfg.Weaviate.Recent(ctx, chat, []string{wire.RoleUser, wire.RoleAssistant}, need, want)
+	pages, err := s.cfg.Weaviate.Recent(ctx, chat, []wire.Role{wire.RoleUser, wire.RoleAssistant}, need, want)
 	if err != nil {
 		return cache.Loaded{}, err
 	}
 	page := func(p weaviate.Page) cache.Page {
-		out := cache.Page{Complete: p.Complete, Messages: make([]cache.Message, len(p.Messages))}
-		for i, m := range p.Messages {
-			out.Messages[i] = cache.Message(m)
-		}
-		return out
+		return cache.Page{Complete: p.Complete, Messages: slices.Clone(p.Messages)} // without the room for messages that were left out
 	}
-	return cache.Loaded{User: page(pages[0]), Assistant: page(pages[1]), Replicated: s.cfg.Weaviate.MayLag()}, nil
+	return cache.Loaded{User: page(pages[0]), Assistant: page(pages[1]), MayLag: s.cfg.Weaviate.MayLag()}, nil
 }
 
-func (s *Service) renderHistory(chat string, user, assistant []cache.Message, full int) wire.History {
+func (s *Service) renderHistory(chat string, user, assistant []wire.Message, full int) wire.History {
 	all := slices.Concat(user, assistant)
-	slices.SortFunc(all, cache.Message.Compare)
+	slices.SortFunc(all, cache.CompareMessages)
 	prompt := make([]wire.PromptMessage, len(all))
 	for i, m := range all {
 		prompt[i] = wire.PromptMessage{Role: m.Role, Content: m.Content}
@@ -58,7 +54,7 @@ func (s *Service) renderHistory(chat string, user, assistant []cache.Message, fu
 	}
 	return wire.History{
 		ChatID: chat, MsgHistory: prompt,
-		AllMessages: messagesOf(all), UserMessages: messagesOf(user), AssistantMessages: messagesOf(assistant),
+		AllMessages: listOf(all), UserMessages: listOf(user), AssistantMessages: listOf(assistant),
 	}
 }
 
@@ -117,13 +113,8 @@ func encodeAfter(b *bytes.Buffer, e *json.Encoder, before string, v any) error {
 	return err
 }
 
-func messagesOf(messages []cache.Message) []wire.Message {
-	out := make([]wire.Message, len(messages))
-	for i, m := range messages {
-		out[i] = wire.Message(m)
-	}
-	return out
-}
+// listOf is messages as a reply has them: an empty list is not null.
+func listOf(messages []wire.Message) []wire.Message { return append([]wire.Message{}, messages...) }
 
 // preview cuts a text after n grapheme clusters, which are what a reader takes for characters.
 func preview(text string, n int) string {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/rivo/uniseg"
 
-	"hearth/cache"
 	"hearth/client/wire"
 )
 
@@ -38,14 +37,14 @@ func FuzzPreview(f *testing.F) {
 func TestAHistoryIsEncodedMessageByMessageIntoOnePieceOfMemory(t *testing.T) {
 	s := newService(t, Config{})
 	at := time.Date(2026, 1, 2, 3, 4, 5, 678, time.UTC)
-	message := func(id, role, content string) cache.Message {
-		return cache.Message{ID: id, Role: role, Content: content, CreatedAt: at}
+	message := func(id, role, content string) wire.Message {
+		return wire.Message{ID: id, Role: role, Content: content, CreatedAt: at}
 	}
 	for name, h := range map[string]wire.History{
 		"empty": s.renderHistory("a", nil, nil, 5),
-		"one":   s.renderHistory("<a>", []cache.Message{message("1", "user", "<b>&\n\"\u2028 😀")}, nil, 5),
-		"both": s.renderHistory("a", []cache.Message{message("1", "user", "x"), message("2", "user", strings.Repeat("long ", 100))},
-			[]cache.Message{message("3", "assistant", "")}, 1),
+		"one":   s.renderHistory("<a>", []wire.Message{message("1", "user", "<b>&\n\"\u2028 😀")}, nil, 5),
+		"both": s.renderHistory("a", []wire.Message{message("1", "user", "x"), message("2", "user", strings.Repeat("long ", 100))},
+			[]wire.Message{message("3", "assistant", "")}, 1),
 	} {
 		want, err := Encode(h)
 		if err != nil {
@@ -56,7 +55,7 @@ func TestAHistoryIsEncodedMessageByMessageIntoOnePieceOfMemory(t *testing.T) {
 		}
 	}
 
-	var large []cache.Message
+	var large []wire.Message
 	for i := range 20 {
 		large = append(large, message(strconv.Itoa(i), "user", strings.Repeat("x\n", 32<<10)))
 	}

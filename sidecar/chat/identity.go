@@ -1,15 +1,16 @@
 package chat
 
 import (
+	"context"
 	"crypto/fips140"
 	"fmt"
 	"strconv"
-	"time"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/google/uuid"
 
 	"hearth/cache"
+	"hearth/client/wire"
 	"hearth/pool/weaviate"
 )
 
@@ -29,34 +30,36 @@ func objectID(parts ...string) string {
 	return id.String()
 }
 
-// identify makes of a draft the messages to write: each has its object's UUID, and a time.
-func identify(w *cache.Write, chat string, draft Draft) ([]weaviate.NewMessage, error) {
-	messages, identities := make([]weaviate.NewMessage, len(draft.Messages)), make([]cache.Message, len(draft.Messages))
+// identify makes of a draft the messages to write: each has its object's UUID.
+func identify(chat string, draft Draft) ([]weaviate.NewMessage, error) {
+	messages := make([]weaviate.NewMessage, len(draft.Messages))
 	for i, d := range draft.Messages {
 		id, err := messageID(chat, i, d.ID, draft)
 		if err != nil {
 			return nil, err
 		}
-		if d.CreatedAt.IsZero() {
-			d.CreatedAt = w.Reserve(time.Now())
-		}
 		messages[i] = weaviate.NewMessage{
-			Message: weaviate.Message{ID: id, Role: d.Role, Content: d.Content, CreatedAt: d.CreatedAt},
+			Message: wire.Message{ID: id, Role: d.Role, Content: d.Content, CreatedAt: d.CreatedAt},
 			Vector:  d.Vector, Properties: d.Properties,
 		}
-		identities[i] = cache.Message{ID: id, Role: d.Role, CreatedAt: d.CreatedAt}
 	}
-	if draft.Key == "" {
-		return messages, nil
+	return messages, nil
+}
+
+// begin begins the write of messages, and gives a time to those that have none.
+func (s *Service) begin(ctx context.Context, chat string, draft Draft, messages []weaviate.NewMessage) (*cache.MessageWrite, error) {
+	d := cache.Draft{Messages: make([]wire.Message, len(messages)), Key: draft.Key, Body: xxhash.Sum64(draft.Body)}
+	for i, m := range messages {
+		d.Messages[i] = m.Message
 	}
-	first, err := w.Claim(draft.Key, xxhash.Sum64(draft.Body), identities)
+	w, err := s.cfg.Cache.BeginMessages(ctx, chat, d)
 	if err != nil {
 		return nil, err
 	}
-	for i := range messages {
-		messages[i].CreatedAt = first[i].CreatedAt
+	for i, m := range w.Messages() {
+		messages[i].CreatedAt = m.CreatedAt
 	}
-	return messages, nil
+	return w, nil
 }
 
 // messageID is the UUID of the message in place i of a draft: derived from its own id, else from the draft's key, else new.

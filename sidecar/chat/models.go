@@ -5,8 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
-
-	"golang.org/x/sync/errgroup"
+	"sync"
 
 	"hearth/cache"
 	"hearth/internal/guard"
@@ -29,14 +28,13 @@ func (s *Service) Models(ctx context.Context, names []string, d cache.Directives
 		names = s.cfg.OdooModels
 	}
 	replies, errs := make([]cache.Reply, len(names)), make([]error, len(names))
-	var g errgroup.Group
+	var g sync.WaitGroup
 	for i, name := range names {
-		g.Go(func() error {
+		g.Go(func() {
 			replies[i], errs[i] = guard.Get(func() (cache.Reply, error) { return s.model(ctx, name, d) })
-			return nil // a model's failure is its own
 		})
 	}
-	_ = g.Wait() // never an error
+	g.Wait()
 	got := Models{
 		Object: []byte("{"),
 		Failed: map[string]error{},

@@ -26,13 +26,9 @@ func (s *Service) Relevant(ctx context.Context, q weaviate.Query, d cache.Direct
 		if err != nil {
 			return nil, err
 		}
-		list := make([]wire.ScoredMessage, len(found))
-		for i, f := range found {
-			list[i] = wire.ScoredMessage{Message: wire.Message(f.Message), Score: f.Score}
-		}
-		return Encode(wire.Relevant{Mode: string(mode), RelevantMessages: list})
+		return Encode(wire.Relevant{Mode: string(mode), RelevantMessages: found})
 	})
 }
 
-// relevantList is the list within a reply of Relevant, its last field; a mode's name has no bracket.
+// relevantList cuts the list out of a reply of Relevant. The list is the reply's last field, and no mode has a bracket in its name.
 func relevantList(reply []byte) []byte { return reply[bytes.IndexByte(reply, '[') : len(reply)-1] }

@@ -1,7 +1,7 @@
-"""Hearth: a caching sidecar for AWS Lambda. This is its client for Python handlers.
+"""The client of Hearth, a caching sidecar for AWS Lambda, for handlers in Python.
 
-Start with parallel_preprocessing: everything a chatbot needs before it can answer, in one call to localhost. Client
-offers every call of the sidecar. Nothing here speaks to Weaviate, to Odoo or to any other host: the sidecar does.
+Start with parallel_preprocessing: one call to localhost fetches what a chatbot needs before it can answer. Client has a
+method for every call of the sidecar. The client talks to the sidecar alone; the sidecar talks to Weaviate and Odoo.
 """
 
 from .client import Client

@@ -1,4 +1,4 @@
-"""Where the sidecar is and what it asks for, read from the environment."""
+"""Reads from the environment where the sidecar is and which token it wants."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEFAULT_SOCKET_IN_LAMBDA = "/tmp/hearth.sock"
 class Address(NamedTuple):
     where: Union[str, tuple[str, int]]  # a Unix socket's path, or host and port
     host: str  # for the Host header
-    fault: str = ""  # why nobody can be found there
+    fault: str = ""  # what is wrong with the address, if anything is
 
     @property
     def is_unix(self) -> bool:
@@ -26,8 +26,8 @@ class Address(NamedTuple):
         return self.where if isinstance(self.where, str) else self.host
 
 
-# Lambda's variables as they were when this was imported. Handlers that take on another role overwrite the credential,
-# and Hearth, a process of its own, goes on with the first one.
+# Lambda's variables at the time of the import. A handler that assumes another role overwrites the credential in its own
+# environment. The sidecar is another process and keeps the first credential.
 _AT_IMPORT = {
     name: os.environ.get(name, "")
     for name in ("AWS_LAMBDA_RUNTIME_API", "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN")
@@ -35,7 +35,7 @@ _AT_IMPORT = {
 
 
 def addresses(env: Mapping[str, str]) -> list[Address]:
-    """Where to look for the sidecar, in this order. A wrong HEARTH_ADDR does not stand in a socket's way."""
+    """The addresses to try, in this order. Where there is a socket, a wrong HEARTH_ADDR is no reason to fail."""
     tcp = _tcp(_setting(env, "HEARTH_ADDR") or DEFAULT_ADDR)
     path = _setting(env, "HEARTH_SOCKET") or (_of_lambda(env).get("AWS_LAMBDA_RUNTIME_API") and DEFAULT_SOCKET_IN_LAMBDA)
     if path:
@@ -46,7 +46,7 @@ def addresses(env: Mapping[str, str]) -> list[Address]:
 
 
 def token(env: Mapping[str, str]) -> Optional[str]:
-    """What X-Hearth-Token has to say. Lambda's own credential is the key it is made with, and never travels."""
+    """The value of X-Hearth-Token. Lambda's credential is the key that the value is derived with; it is never sent."""
     given = _setting(env, "HEARTH_TOKEN")
     if given:
         if any(mark < " " or "\x7f" <= mark < "\xa0" for mark in given):
@@ -56,13 +56,13 @@ def token(env: Mapping[str, str]) -> Optional[str]:
     secret = env.get("AWS_SESSION_TOKEN") or env.get("AWS_CONTAINER_AUTHORIZATION_TOKEN")
     if not secret or not env.get("AWS_LAMBDA_RUNTIME_API"):
         return None
-    import hmac  # brings OpenSSL along: 3 ms, spared where no token is asked for
+    import hmac  # imported here because it loads OpenSSL, which takes 3 ms
 
     return hmac.new(os.fsencode(secret), b"hearth", "sha256").hexdigest()
 
 
 def _setting(env: Mapping[str, str], name: str) -> str:
-    return env.get(name, "").strip()  # as the sidecar reads it
+    return env.get(name, "").strip()  # the sidecar trims its settings too
 
 
 def _of_lambda(env: Mapping[str, str]) -> Mapping[str, str]:

@@ -1,4 +1,4 @@
-"""What callers give, made ready to be sent. What is of no use is refused here, with the argument's name."""
+"""Checks arguments and encodes them. An argument that cannot be sent is refused with its name."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ import math
 import operator
 from collections.abc import Iterable, Mapping
 from itertools import islice
-from typing import Any, Optional, Union
+from typing import Any, Optional, SupportsIndex, Union, cast
 
 from .errors import HearthError, bad_argument
 
 MAX_DIMENSIONS = 65535  # of a vector in Weaviate
-MAX_SECONDS = 86400.0  # longer than any function runs, and short enough for every system call
+MAX_SECONDS = 86400.0  # longer than any function runs; system calls refuse much longer times
 
-ChatID = Union[str, int]
+ChatID = Union[str, SupportsIndex]
 
 
 def chat(chat_id: ChatID) -> str:
-    """A chat_id that reaches the sidecar as it is. What UTF-8 cannot carry might become another chat on the way."""
+    """The chat_id as text. Text that UTF-8 cannot carry is refused, because it might name another chat after encoding."""
     try:
         text = chat_id if isinstance(chat_id, str) else str(int(operator.index(chat_id)))
         if 1 <= len(text.encode()) <= 512 and not isinstance(chat_id, bool):
             return text
-    except Exception:  # no whole number, half an emoji …
+    except Exception:  # neither text nor a whole number, or half an emoji
         pass
     raise bad_argument("chat_id", "must be a string of 1 to 512 bytes of UTF-8, or an int")
 
 
 def floats(name: str, vector: Optional[Iterable[float]]) -> Optional[list[float]]:
-    """Also from an array whose numbers JSON does not know."""
+    """The vector as a list of floats. It may be an array whose numbers JSON does not know, such as numpy's."""
     if vector is None:
         return None
     try:
@@ -50,11 +50,11 @@ def _finite(number: Any) -> float:
 
 
 def texts(name: str, values: Union[str, Iterable[str], None]) -> Union[str, list[str], None]:
-    """A list of texts from what holds several, such as a tuple. A single text is left to the call."""
+    """The texts as a list. A single text stays as it is."""
     if values is None or isinstance(values, str):
         return values
     try:
-        listed = list(values)
+        listed: list[Any] = list(values)
     except Exception:
         listed = [None]
     if not all(isinstance(value, str) for value in listed):
@@ -62,7 +62,8 @@ def texts(name: str, values: Union[str, Iterable[str], None]) -> Union[str, list
     return listed
 
 
-def seconds(name: str, value: float, unit: float = 1.0) -> float:
+def seconds(name: str, value: Any, unit: float = 1.0) -> float:
+    """A time in seconds, of a number in units of so many seconds."""
     try:
         number = float(value) * unit
     except Exception:
@@ -72,13 +73,13 @@ def seconds(name: str, value: float, unit: float = 1.0) -> float:
     return min(number, MAX_SECONDS)
 
 
-def at_least_one(name: str, value: int) -> int:
+def at_least_one(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise bad_argument(name, "must be a whole number of at least 1")
     return value
 
 
-def header(name: str, value: str) -> str:
+def header(name: str, value: Any) -> str:
     if not isinstance(value, str) or not is_header(value):
         raise bad_argument(name, "must be one line of ASCII")
     return value
@@ -97,7 +98,7 @@ def is_utf8(text: str) -> bool:
 
 
 def parameter(name: str, value: Any) -> str:
-    """The value of a parameter in a query: text as it is, all else as JSON."""
+    """The value of a query parameter: text as it is, anything else as JSON."""
     if isinstance(value, str):
         return value
     try:
@@ -107,12 +108,12 @@ def parameter(name: str, value: Any) -> str:
 
 
 def body(content: Any) -> bytes:
-    """The body of a call: an object, or an array of objects."""
+    """The body of a call, which is an object or an array of objects, as JSON."""
     try:
         text = _json(content)
     except Exception as problem:
         raise _at_fault(content) or _unfit("body", problem) from None
-    return text.encode(errors="replace")  # half an emoji, left by slicing elsewhere, is no UTF-8
+    return text.encode(errors="replace")  # UTF-8 has no half emojis, which slicing leaves
 
 
 def _json(value: Any) -> str:
@@ -120,7 +121,7 @@ def _json(value: Any) -> str:
 
 
 def _whole(value: Any) -> int:
-    """Whole numbers that are no int, such as numpy's."""
+    """The int of a whole number of another type, such as numpy's."""
     try:
         return operator.index(value)
     except TypeError:
@@ -128,9 +129,9 @@ def _whole(value: Any) -> int:
 
 
 def _at_fault(content: Any, prefix: str = "") -> Optional[HearthError]:
-    """An error that names the first field that cannot be written."""
+    """The error that names the first field that cannot be written as JSON."""
     if isinstance(content, list):
-        found = (_at_fault(item, f"[{place}].") for place, item in enumerate(content))
+        found = (_at_fault(item, f"[{place}].") for place, item in enumerate(cast("list[Any]", content)))
         return next(filter(None, found), None)
     for name, value in content.items():
         try:

@@ -1,7 +1,7 @@
-"""HTTP/1.1 over one open socket, one exchange at a time: no redirects, no proxies, no path rewritten on the way.
+"""HTTP/1.1 over one open socket, one exchange at a time. It follows no redirects, uses no proxies and rewrites no paths.
 
-The standard library's http.client would do, but importing it costs a cold start 12 ms on top of the 9 ms that all of
-this package takes, and every exchange takes it two to three times as long.
+The standard library's http.client could do this too. But its import adds 12 ms to a cold start, where this whole package
+takes 9 ms, and its exchanges take two to three times as long.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ MAX_BODY = 64 << 20
 
 
 class BadReply(Exception):
-    """What came back is not a reply in HTTP/1.1, or is larger than we take."""
+    """The reply is not HTTP/1.1, or is larger than MAX_HEAD or MAX_BODY."""
 
 
 class Reply(NamedTuple):
@@ -27,7 +27,7 @@ class Reply(NamedTuple):
 
 
 def left(deadline: float) -> float:
-    """The seconds until a deadline of time.monotonic; socket.timeout when it has passed."""
+    """The seconds until a deadline, which is a time of time.monotonic. Raises socket.timeout if it has passed."""
     seconds = deadline - time.monotonic()
     if seconds <= 0:
         raise socket.timeout("timed out")
@@ -35,20 +35,20 @@ def left(deadline: float) -> float:
 
 
 class Connection:
-    """An open keep-alive connection. Not safe for threads: whoever took it from the pool has it alone."""
+    """An open keep-alive connection. Not safe for threads: the request that took it from the pool has it alone."""
 
     def __init__(self, sock: socket.socket, host: str) -> None:
         self._sock = sock
         self._host = host
         self._unread = bytearray()
-        self.touched = False  # whether any byte of the last request went out
-        self.reusable = True  # whether the last exchange left the connection ready for another
+        self.touched = False  # True once a byte of the last request was sent
+        self.reusable = True  # True if the last exchange left the connection ready for another one
 
     def close(self) -> None:
         self._sock.close()
 
     def is_open(self) -> bool:
-        """Whether the other side has neither hung up nor said anything unasked while the connection lay idle."""
+        """True if the server has neither closed the idle connection nor sent anything on it."""
         try:
             self._sock.settimeout(0)
             self._sock.recv(1, socket.MSG_PEEK)
@@ -63,7 +63,7 @@ class Connection:
     ) -> Reply:
         self.touched = self.reusable = False
         complete = self._send(_request(method, target, {"Host": self._host, **fields}, body), deadline)
-        status = 100
+        version, status, reason, got = self._head(deadline)
         while 100 <= status < 200:
             version, status, reason, got = self._head(deadline)
         content, whole = self._body(status, got, deadline)
@@ -82,7 +82,7 @@ class Connection:
         except ConnectionError:
             if not self.touched:
                 raise
-            # A server may refuse a body and hang up before it has read all of it: its answer is there to be read.
+            # The server may have refused the body and closed before it read all of it. Its reply can still be read.
         return not rest
 
     def _head(self, deadline: float) -> tuple[str, int, str, dict[str, str]]:
@@ -103,7 +103,7 @@ class Connection:
         return version, int(code), reason, fields
 
     def _body(self, status: int, fields: Mapping[str, str], deadline: float) -> tuple[bytes, bool]:
-        """The body, and whether its end was marked by anything else than the end of the connection."""
+        """The body, and True unless only the end of the connection marked the body's end."""
         if status in (204, 304):
             return b"", True
         if "transfer-encoding" in fields:

@@ -1,4 +1,4 @@
-"""Messages made ready for writing, so that writing them once more changes nothing."""
+"""Completes messages, so that writing them again changes nothing."""
 
 from __future__ import annotations
 
@@ -6,37 +6,37 @@ import os
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta, timezone
 from itertools import islice
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, Optional, Union, cast
 
 from ._arguments import floats, is_utf8
 from .errors import bad_argument
 
 
-MAX_MESSAGES = 100  # of one call; the sidecar refuses more
+MAX_MESSAGES = 100  # in one call; the sidecar refuses more
 
 
 def stamped(messages: Union[Mapping[str, Any], Iterable[Mapping[str, Any]]]) -> Union[dict[str, Any], list[dict[str, Any]]]:
-    """Copies with id and created_at filled in, later in the list meaning later in time."""
+    """Copies with id and created_at filled in. Of two times that are filled in, the later in the list is the later time."""
     if isinstance(messages, Mapping):
-        return _stamped([messages], lambda place: "")[0]
+        return _stamped([cast("Mapping[str, Any]", messages)], lambda place: "")[0]
     try:
-        given = list(islice(messages, MAX_MESSAGES + 1))
+        given: list[Any] = list(islice(messages, MAX_MESSAGES + 1))
     except TypeError:
         raise bad_argument("messages", "must be a message or a list of messages") from None
     return _stamped(given, "[{}].".format)
 
 
-def _stamped(messages: list[Mapping[str, Any]], prefix: Callable[[int], str]) -> list[dict[str, Any]]:
-    items = []
+def _stamped(messages: list[Any], prefix: Callable[[int], str]) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = []
     last: Optional[datetime] = None
     now = datetime.now(timezone.utc)
     for place, message in enumerate(messages):
         if not isinstance(message, Mapping):
             raise bad_argument(f"messages[{place}]", f"must be a dict, not {type(message).__name__}")
-        item = dict(message)
+        item = dict(cast("Mapping[str, Any]", message))
         if item.get("id") is None:
             item["id"] = _uuid4()
-        elif isinstance(item["id"], str) and not is_utf8(item["id"]):  # or it would become another message's
+        elif isinstance(item["id"], str) and not is_utf8(item["id"]):  # after encoding it might name another message
             raise bad_argument(f"{prefix(place)}id", "must be UTF-8")
         if item.get("created_at") is None:
             last = now if last is None else max(now, _next(last))
@@ -51,7 +51,7 @@ def _stamped(messages: list[Mapping[str, Any]], prefix: Callable[[int], str]) ->
 
 
 def rfc3339(name: str, when: Any) -> Any:
-    """A time as the API takes it. Text goes as it is; a datetime without a zone is local time, as in all of Python."""
+    """A time as the API takes it. Text stays as it is. A datetime without a zone is local time, as elsewhere in Python."""
     if not isinstance(when, datetime):
         return when
     try:
@@ -64,19 +64,19 @@ def _next(when: datetime) -> datetime:
     try:
         return when + timedelta(microseconds=1)
     except OverflowError:
-        return when  # the last moment there is: the sidecar will refuse it
+        return when  # there is no later time, and the sidecar refuses this one
 
 
 def _parsed(when: Any) -> Optional[datetime]:
     try:
         parsed = datetime.fromisoformat(when.replace("Z", "+00:00"))
     except (ValueError, AttributeError, TypeError):
-        return None  # the sidecar will say what is wrong with it, if anything is
+        return None  # the sidecar says what is wrong with it
     return parsed if parsed.tzinfo else None
 
 
 def _uuid4() -> str:
-    """As uuid.uuid4().hex, whose import takes up to 10 ms on older Pythons."""
+    """The same as uuid.uuid4().hex. The import of uuid takes up to 10 ms on older Pythons."""
     octets = bytearray(os.urandom(16))
     octets[6] = octets[6] & 0x0F | 0x40
     octets[8] = octets[8] & 0x3F | 0x80

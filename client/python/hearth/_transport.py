@@ -1,4 +1,4 @@
-"""Connections to the sidecar, kept warm and given out one per request."""
+"""Keeps connections to the sidecar open and gives each request one of its own."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from .errors import HearthError
 
 
 class Transport:
-    """A bounded pool, last in first out: what is not needed goes cold, and the server hangs up on it.
+    """A bounded pool of connections, last in first out, so that the server closes those that are not needed.
 
     A connection is either in _idle or held by the one request that took it. Each request holds a slot for as long as
-    it runs, so there are never more connections than slots.
+    it runs, so there are never more connections than slots. _lock guards _idle.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Transport:
 
     def _start_empty(self) -> None:
         self._slots = threading.BoundedSemaphore(self._max_connections)
-        self._lock = threading.Lock()  # guards _idle; nothing blocks under it
+        self._lock = threading.Lock()
         self._idle: list[Connection] = []
 
     def request(
@@ -47,12 +47,13 @@ class Transport:
         timeout: float,
         repeatable: bool,
     ) -> Reply:
-        """One exchange, over a warm connection if there is one.
+        """Makes one exchange, over an idle connection if there is one.
 
-        If the connection breaks, the request goes out once more over a new one, provided that it is repeatable or
-        nothing of it was sent.
+        If the connection breaks, the request is sent again over a new connection: once, and only if it is repeatable or
+        nothing of it was sent. The timeout, in seconds, is for all of this together.
         """
         deadline = time.monotonic() + timeout
+        connection: Optional[Connection] = None
         slots = self._slots
         if not slots.acquire(timeout=max(0, timeout)):
             raise HearthError(0, "Busy", f"all {self._max_connections} connections are in use", retryable=True)
@@ -66,7 +67,7 @@ class Transport:
             connection = self._dial(deadline)
             return self._exchange(connection, method, target, fields, body, deadline)
         except (OSError, BadReply) as problem:
-            unknown = connection.touched and not repeatable
+            unknown = connection is not None and connection.touched and not repeatable
             if isinstance(problem, socket.timeout):
                 title, detail = "No reply in time", f"Hearth has not answered within {timeout:g} s"
             elif isinstance(problem, BadReply):
@@ -108,9 +109,9 @@ class Transport:
             connection.close()
 
     def _dial(self, deadline: float) -> Connection:
-        """A new connection to the first address where somebody listens; on TCP, once that is known to be Hearth."""
+        """A new connection to the first address that takes one. On TCP, Hearth must answer there."""
         deadline = min(deadline, time.monotonic() + self._connect_timeout)
-        missing = []
+        missing: list[str] = []
         for address in self._addresses:
             if address.fault:
                 missing.append(address.fault)
@@ -120,7 +121,7 @@ class Transport:
             except OSError as problem:
                 missing.append(f"{address}: {problem.strerror or problem}")
                 if isinstance(problem, (socket.timeout, BlockingIOError)):
-                    break  # somebody is there, with a full queue
+                    break  # a process listens there, and its queue is full
                 continue
             if not address.is_unix:
                 _greet(connection, address, deadline, missing)
@@ -133,15 +134,23 @@ class Transport:
         )
 
     def close(self) -> None:
-        """Closes what is idle. A later request dials again."""
+        """Closes the idle connections. A later request opens a new one."""
         with self._lock:
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
 
+    def begin_anew_in_child(self) -> None:
+        """To be called after a fork, in the child. The parent goes on using its connections, so they are closed here without
+        a word to the server. The parent's other threads, which may hold a lock, do not exist here."""
+        inherited = self._idle
+        self._start_empty()
+        for connection in inherited:
+            connection.close()
+
 
 def _connect(address: Address, timeout: float) -> socket.socket:
-    if not address.is_unix:
+    if not isinstance(address.where, str):
         sock = socket.create_connection(address.where, timeout)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return sock
@@ -157,19 +166,19 @@ def _connect(address: Address, timeout: float) -> socket.socket:
 
 
 def _check_owner(sock: socket.socket) -> None:
-    """Another user's process may hold the path: the token, and what is said in the chats, are not for it."""
+    """Refuses a socket on which another user's process listens. Such a process must not see the token or the chats."""
     if not hasattr(socket, "SO_PEERCRED"):
-        return  # not Linux
-    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)  # the process, user and group that listen
+        return  # only Linux tells who listens
+    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)  # process, user and group of the listener
     owner, own = int.from_bytes(credentials[4:8], sys.byteorder), os.geteuid()
     if owner not in (0, own):
         raise PermissionError(f"a process of user {owner} listens there, not of user {own} or root, so it was told nothing")
 
 
 def _greet(connection: Connection, address: Address, deadline: float, missing: Sequence[str]) -> None:
-    """Any process may hold a port. The token, and what is said in the chats, go only to one that says it is Hearth.
+    """Asks over a new connection, without a token, whether Hearth listens at its other end: any process may hold a port.
 
-    missing is what was wrong elsewhere, for the error.
+    missing says what was wrong with the addresses before, for the error.
     """
     try:
         reply = connection.exchange("GET", "/healthz", {}, None, deadline)
@@ -187,12 +196,8 @@ _transports: weakref.WeakSet[Transport] = weakref.WeakSet()
 
 
 def _after_fork_in_child() -> None:
-    """The parent goes on using its connections, and its other threads, which might hold a lock, are not here."""
     for transport in list(_transports):
-        inherited = transport._idle
-        transport._start_empty()
-        for connection in inherited:
-            connection.close()
+        transport.begin_anew_in_child()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

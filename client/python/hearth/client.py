@@ -1,42 +1,46 @@
-"""Every call of the sidecar, as a method."""
+"""Client, which has a method for each call of the sidecar."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Union, cast
 
 from . import _address, _arguments
 from ._arguments import ChatID, floats, seconds, texts
 from ._transport import Transport
-from .errors import HearthError, decoded
+from .errors import HearthError, as_object, decoded
 from .timing import logger, quietly
 
-DEFAULT_TIMEOUT = 30.0
 if TYPE_CHECKING:
     from datetime import datetime
 
-MAX_TIMEOUT_MS = 900_000  # of a preprocess
+    from .types import CacheStats, UpstreamStats
 
+DEFAULT_TIMEOUT = 30.0  # seconds
+MAX_TIMEOUT_MS = 900_000  # of a preprocess, in the API
+
+_ABSENT = object()
+_MAY_BE_NULL: frozenset[type[Any]] = frozenset({list, dict})
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
 class Models(dict[str, Any]):
-    """Odoo models by name: {name: {name, fields}}. errors has a HearthError for each one that could not be had."""
+    """Odoo models by their technical names: {name: {name, fields}}. errors has a HearthError for each model that is missing."""
 
     errors: dict[str, HearthError]
 
 
 class Client:
-    """A client of the sidecar. Safe for threads and across fork; make one and keep it, for its connections.
+    """A client of the sidecar. It is safe for threads and across fork. Make one and keep it: it keeps connections open.
 
-    Where the sidecar is and what token it wants are read from the environment here and now; only Lambda's own variables
-    are taken as they were when this package was imported. So import it before the handler overwrites AWS_SESSION_TOKEN:
-    the token is derived from the one that the sandbox began with.
+    The constructor reads from the environment where the sidecar is and which token it wants. It takes Lambda's variables
+    as they were when this package was imported. So import the package before the handler overwrites AWS_SESSION_TOKEN,
+    because the sidecar derives its token from the first value.
 
-    Methods return what the reply holds, decoded from JSON, and raise HearthError when there is no answer, or when an
-    argument is of no use: its field names the argument. A chat_id that is an int is its decimal string. Times are seconds
-    unless the name says otherwise; cache_control is the request's Cache-Control, such as "no-cache" or "max-stale=60".
+    Methods return what the reply holds, decoded from JSON. They raise HearthError if no answer comes, or if an argument
+    cannot be sent: its field names the argument. A chat_id that is an int means its decimal string. Times are in seconds
+    unless the name says otherwise. cache_control is the request's Cache-Control, such as "no-cache" or "max-stale=60".
     """
 
     def __init__(
@@ -61,7 +65,11 @@ class Client:
         *,
         timeout: Optional[float] = None,
     ) -> dict[str, Any]:
-        """{chat_id, msg_history, all_messages, user_messages, assistant_messages}, oldest first."""
+        """{chat_id, msg_history, all_messages, user_messages, assistant_messages}, oldest first.
+
+        num_messages (1 to 200) is the number of messages per role. In msg_history the newest full_text_len (0 to 200)
+        messages have their full text; the texts of older ones are cut.
+        """
         query = {"num_messages": num_messages, "full_text_len": full_text_len}
         return self._call(
             "GET", _chat(chat_id, "history"), query=query, cache_control=cache_control, timeout=timeout
@@ -79,9 +87,9 @@ class Client:
         *,
         timeout: Optional[float] = None,
     ) -> list[dict[str, Any]]:
-        """The messages of the chat that bear on text, best first. Modes: auto, bm25, near_text, near_vector, hybrid.
+        """The messages of the chat that are relevant to text, best first; count is 1 to 100.
 
-        The list has an attribute, mode: the one that was used.
+        mode is auto, bm25, near_text, near_vector or hybrid. The list's attribute mode is the mode that was used.
         """
         body = _given(
             text=text, count=count, mode=mode, vector=floats("vector", vector), roles=texts("roles", roles)
@@ -94,7 +102,7 @@ class Client:
     def mute(
         self, chat_id: ChatID, cache_control: Optional[str] = None, *, timeout: Optional[float] = None
     ) -> dict[str, Any]:
-        """{muted, until?}: whether the bot is muted in this chat, under "muted"."""
+        """{muted, until?}: muted is True if the bot must be silent in this chat."""
         return self._call("GET", _chat(chat_id, "mute"), cache_control=cache_control, timeout=timeout)
 
     def set_mute(
@@ -105,8 +113,8 @@ class Client:
         *,
         timeout: Optional[float] = None,
     ) -> dict[str, Any]:
-        """Mutes the chat, until then if a time is given, or unmutes it."""
-        from ._message import rfc3339  # brings datetime along, spared until something is written
+        """Mutes the bot in a chat, for ever or until a time, or unmutes it. Returns {muted, until?}."""
+        from ._message import rfc3339  # imported here because it loads datetime
 
         body = _given(muted=muted, until=rfc3339("until", until))
         return self._call("PUT", _chat(chat_id, "mute"), body, timeout=timeout)
@@ -114,16 +122,17 @@ class Client:
     def append(
         self,
         chat_id: ChatID,
-        messages: Union[Mapping[str, Any], Sequence[Mapping[str, Any]]],
+        messages: Union[Mapping[str, Any], Iterable[Mapping[str, Any]]],
         *,
         timeout: Optional[float] = None,
     ) -> list[str]:
-        """Writes a message {role, content, id?, created_at?, vector?, properties?}, or several; their ids, in order.
+        """Writes a message {role, content, id?, created_at?, vector?, properties?}, or 1 to 100 of them.
 
-        id and created_at are filled in where they are missing. Give the ids yourself if you may write the same
-        messages again: what has been written already is then written over, not written twice.
+        Returns the ids of the objects, in the order of the messages. id and created_at are filled in where they are
+        missing. Give the ids yourself if you may write the same messages again: a message whose id is known replaces the
+        one that was written before.
         """
-        from ._message import stamped  # brings datetime along, spared until something is written
+        from ._message import stamped  # imported here because it loads datetime
 
         body = stamped(messages)
         reply = self._call("POST", _chat(chat_id, "messages"), body, timeout=timeout)
@@ -143,14 +152,16 @@ class Client:
         vector: Optional[Iterable[float]] = None,
         cache_control: Optional[str] = None,
     ) -> dict[str, Any]:
-        """Mute status, relevant messages, on some routes the Odoo models, and with num_messages the history, at once.
+        """Fetches at once what a bot needs before it answers.
 
-        {chat_id, mute_status, relevant_messages, odoo_models, history?, errors?, cache, timings}. A part that failed is
-        missing, and errors says why. After timeout_ms the sidecar answers with the parts that it has.
+        {chat_id, mute_status, relevant_messages, odoo_models, history?, errors?, cache, timings}. The history comes if
+        num_messages or full_text_len is given, the Odoo models if enable_odoo is True and the route is one of
+        HEARTH_ODOO_ROUTES. A part that failed is missing, and errors says why. If every part failed, this raises
+        HearthError. After timeout_ms the sidecar answers with the parts that it has.
         """
         if timeout_ms is None and self._timeout is not None:
             timeout_ms = min(max(1, int(self._timeout * 1000)), MAX_TIMEOUT_MS)
-        # The parts that are there in time are worth more than a timeout here: leave the sidecar the time to say so.
+        # The sidecar must answer before this client gives up, or else the parts that came in time are lost.
         patience = (seconds("timeout_ms", timeout_ms, 0.001) if timeout_ms else DEFAULT_TIMEOUT) + 1
         body = _given(
             chat_id=_arguments.chat(chat_id),
@@ -174,16 +185,16 @@ class Client:
         *,
         timeout: Optional[float] = None,
     ) -> Models:
-        """{name: {name, fields}} of these models, or of those in HEARTH_ODOO_MODELS.
+        """{name: {name, fields}} of the models with these technical names, or of those in HEARTH_ODOO_MODELS.
 
-        Those that could not be had are missing, and the result's errors says why; if none could, it is a HearthError.
+        The result's errors says why a model is missing. If every model is missing, this raises HearthError.
         """
         listed = texts("names", names)
         query = _given(names=",".join(listed) if isinstance(listed, list) else listed)
         reply = self._call("GET", "/v1/odoo/models", query=query, cache_control=cache_control, timeout=timeout)
         models = Models(field(reply, "models", dict))
-        errors = reply.get("errors")
-        models.errors = {n: HearthError.of_problem(p) for n, p in errors.items()} if isinstance(errors, dict) else {}
+        errors = as_object(reply.get("errors")) or {}
+        models.errors = {name: HearthError.of_problem(problem) for name, problem in errors.items()}
         if models.errors:
             quietly(logger.warning, "odoo_models goes on without %s", reasons(reply))
         return models
@@ -198,7 +209,7 @@ class Client:
         *,
         timeout: Optional[float] = None,
     ) -> Any:
-        """What the model's method returns. Never sent twice: most methods change something."""
+        """Calls a method of an Odoo model and returns its result. The call is sent once, because most methods change something."""
         body = _given(model=model, method=method, args=args, kwargs=kwargs)
         reply = self._call(
             "POST", "/v1/odoo/call", body, cache_control=cache_control, timeout=timeout, repeatable=False
@@ -208,25 +219,28 @@ class Client:
     # The sidecar itself
 
     def drop_cache(self, chat: Optional[ChatID] = None, model: Optional[str] = None) -> int:
-        """Forgets what is cached of one chat, of one model, or everything; how many entries that were."""
+        """Drops what is cached of one chat, of one model, or everything. Returns the number of entries dropped."""
         query = _given(chat=chat if chat is None else _arguments.chat(chat), model=model)
         return field(self._call("DELETE", "/v1/cache", query=query), "dropped", int)
 
     def healthz(self) -> dict[str, Any]:
+        """{status}: "ok". HearthError if the sidecar does not answer."""
         return self._call("GET", "/healthz")
 
     def readyz(self) -> dict[str, Any]:
-        """Each upstream's state; HearthError while one has not been reached, with the states in its problem."""
+        """{ready, upstreams: {name: {state, detail?}}}. HearthError while an upstream is not reached; the same is in its problem."""
         return self._call("GET", "/readyz")
 
-    def debug_cache(self) -> dict[str, Any]:
-        return self._call("GET", "/debug/cache")
+    def debug_cache(self) -> CacheStats:
+        """What the cache has done since the sidecar started, and what it holds: hit ratios of all and of each resource."""
+        return cast("CacheStats", self._call("GET", "/debug/cache"))
 
-    def debug_pools(self) -> dict[str, Any]:
-        return self._call("GET", "/debug/pools")
+    def debug_pools(self) -> dict[str, UpstreamStats]:
+        """What each upstream's connection pools hold, and have done since the sidecar started."""
+        return cast("dict[str, UpstreamStats]", self._call("GET", "/debug/pools"))
 
     def close(self) -> None:
-        """Closes the idle connections. The client stays usable."""
+        """Closes the idle connections. The client can still be used."""
         self._transport.close()
 
     def _call(
@@ -243,7 +257,7 @@ class Client:
         if query:
             path += "?" + "&".join(f"{name}={_quoted(_arguments.parameter(name, value))}" for name, value in query.items())
         content = None if body is None else _arguments.body(body)
-        fields = {}
+        fields: dict[str, str] = {}
         if cache_control is not None:
             fields["Cache-Control"] = _arguments.header("cache_control", cache_control)
         trace = os.environ.get("_X_AMZN_TRACE_ID")
@@ -254,49 +268,48 @@ class Client:
         reply = self._transport.request(method, path, fields, content, seconds("timeout", timeout), repeatable)
         if not 200 <= reply.status < 300:
             raise HearthError.of_reply(reply.status, reply.reason, reply.body)
-        content = decoded(reply.body or b"{}")
-        if not isinstance(content, dict):
+        answer = as_object(decoded(reply.body or b"{}"))
+        if answer is None:
             raise HearthError(0, "Unreadable reply", "the reply is not a JSON object")
-        return content
+        return answer
 
 
-class RelevantMessages(list):
-    """A list of messages, and the mode of the search that found them."""
+class RelevantMessages(list[dict[str, Any]]):
+    """A list of messages, best first, and the mode of the search that found them."""
 
     def __init__(self, messages: Iterable[dict[str, Any]] = (), mode: Optional[str] = None) -> None:
         super().__init__(messages)
         self.mode = mode
 
 
-def field(reply: Mapping[str, Any], name: str, kind: type) -> Any:
-    """What a reply must hold. An empty list or dict may come as null."""
-    if kind in (list, dict) and reply.get(name, False) is None:
+def field(reply: Mapping[str, Any], name: str, kind: type[Any]) -> Any:
+    """A field that a reply must have, of this type. An empty list or dict may come as null."""
+    value: Any = reply.get(name, _ABSENT)
+    if value is None and kind in _MAY_BE_NULL:
         return kind()
-    if name not in reply or not isinstance(reply[name], kind):
+    if value is _ABSENT or not isinstance(value, kind):
         raise HearthError(0, "Unreadable reply", f"{name} is missing from the reply or not as expected")
-    return reply[name]
+    return value
 
 
 def reasons(reply: Mapping[str, Any]) -> dict[str, str]:
-    """The reply's errors, each problem report as one line."""
-    errors = reply.get("errors")
-    if not isinstance(errors, dict):
-        return {}
-    return {
-        part: str(HearthError.of_problem(problem) if isinstance(problem, dict) else problem)
-        for part, problem in errors.items()
-    }
+    """A reply's errors, each as one line."""
+    lines: dict[str, str] = {}
+    for part, value in (as_object(reply.get("errors")) or {}).items():
+        problem = as_object(value)
+        lines[part] = str(value if problem is None else HearthError.of_problem(problem))
+    return lines
 
 
 def _chat(chat_id: ChatID, what: str) -> str:
     segment = _quoted(_arguments.chat(chat_id))
     if segment in (".", ".."):
-        segment = segment.replace(".", "%2E")  # or a proxy or a library on the way might resolve it
+        segment = segment.replace(".", "%2E")  # so that nothing between here and the sidecar resolves it
     return f"/v1/chats/{segment}/{what}"
 
 
 def _quoted(text: str) -> str:
-    """As urllib.parse.quote(text, safe="") does it, without the 1 to 7 ms that its import takes."""
+    """The same as urllib.parse.quote(text, safe=""). The import of urllib.parse takes 1 to 7 ms."""
     return "".join(chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in text.encode(errors="replace"))
 
 

@@ -1,4 +1,4 @@
-"""The functions that handlers call already, with the arguments and results they know, over one shared client."""
+"""The functions that existing handlers call, with the same arguments and results. They share one client."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Optional
 
 from ._arguments import ChatID
 from .client import Client, field, reasons
-from .errors import HearthError
+from .errors import HearthError, as_object
 from .timing import logger, quietly, time_operation_with_metrics
 
 _client: Optional[Client] = None
@@ -16,7 +16,7 @@ _making = threading.Lock()  # guards _client
 
 
 def default_client() -> Client:
-    """The client that the functions here share, made when it is first asked for."""
+    """The client that the functions of this module share. The first call makes it."""
     global _client
     with _making:
         if _client is None:
@@ -28,7 +28,7 @@ def default_client() -> Client:
 def get_message_history_parallel(
     chat_id: ChatID, num_messages: int = 10, full_text_len: int = 5
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
-    """(msg_history, all_messages, user_messages, assistant_messages), oldest first; HearthError when it cannot."""
+    """(msg_history, all_messages, user_messages, assistant_messages), oldest first. Raises HearthError if it fails."""
     reply = default_client().history(chat_id, num_messages, full_text_len)
     msg_history, all_messages, user_messages, assistant_messages = (
         field(reply, name, list) for name in ("msg_history", "all_messages", "user_messages", "assistant_messages")
@@ -38,7 +38,7 @@ def get_message_history_parallel(
 
 @time_operation_with_metrics("parallel_relevance_search")
 def get_relevant_messages_parallel(chat_id: ChatID, text: str, count: int = 5) -> list[dict[str, Any]]:
-    """The messages of the chat that bear on text, best first; HearthError when it cannot."""
+    """The messages of the chat that are relevant to text, best first. Raises HearthError if it fails."""
     return list(default_client().relevant(chat_id, text, count))
 
 
@@ -46,10 +46,12 @@ def get_relevant_messages_parallel(chat_id: ChatID, text: str, count: int = 5) -
 def parallel_preprocessing(
     chat_id: ChatID, text: str, route_name: str, relevant_count: int = 5, enable_odoo: bool = False
 ) -> dict[str, Any]:
-    """{'mute_status': [bool], 'odoo_models': {...}, 'relevant_messages': [...]}, all fetched at once.
+    """{'mute_status': [bool], 'odoo_models': {...}, 'relevant_messages': [...], 'errors': {part: reason}}, fetched at once.
 
-    A part that failed is left out, and 'errors' says why: {part: reason}. Of odoo_models single models may be left out:
-    the reason stands under 'odoo_models.<name>'. Where Odoo was not to be asked, odoo_models is empty. Without a working sidecar there are only 'errors'; HearthError comes only for a call that is itself wrong.
+    A part that failed is left out, and 'errors', which is there only if something failed, says why. If single models
+    failed, 'odoo_models' holds the others, and the reasons are under 'odoo_models.<name>'. If Odoo is not to be asked,
+    'odoo_models' is empty. If the sidecar does not work, the result has 'errors' alone. Only a call that is itself wrong
+    raises HearthError.
     """
     try:
         reply = default_client().preprocess(chat_id, text, route_name, relevant_count, enable_odoo)
@@ -63,14 +65,15 @@ def parallel_preprocessing(
 
     errors = reasons(reply)
     result: dict[str, Any] = {}
-    mute_status = reply.get("mute_status")
-    if isinstance(mute_status, dict):
+    mute_status = as_object(reply.get("mute_status"))
+    if mute_status is not None:
         result["mute_status"] = [mute_status.get("muted") is True]
     elif "mute_status" not in errors:
         errors["mute_status"] = "missing from the reply"
-    for part, nothing in (("odoo_models", {}), ("relevant_messages", [])):
-        lost = part in errors or (part not in reply and any(name.startswith(f"{part}.") for name in errors))
-        if not lost:  # what is empty, or was not asked for, may be left out of the reply
+    empty: dict[str, Any] = {"odoo_models": {}, "relevant_messages": []}
+    for part, nothing in empty.items():
+        failed = part in errors or (part not in reply and any(name.startswith(f"{part}.") for name in errors))
+        if not failed:  # a reply may leave out a part that is empty or was not asked for
             result[part] = reply.get(part) or nothing
     if errors:
         result["errors"] = errors

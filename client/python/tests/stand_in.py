@@ -8,8 +8,9 @@ import socketserver
 import tempfile
 import threading
 import unittest
+from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import NamedTuple, Union
+from typing import Any, Callable, NamedTuple, Union
 from unittest import mock
 
 import hearth
@@ -34,11 +35,17 @@ class Answer(NamedTuple):
     content_type: str = "application/json"
 
 
+def wrong(*values: Any) -> Sequence[Any]:
+    """Values that a type checker lets pass, although their types are wrong on purpose."""
+    return values
+
+
 class Raw(bytes):
     """These bytes and then the end of the connection; none at all for a connection that just drops."""
 
 
 DROP = Raw()
+Reply = Union[Answer, Raw, Callable[[Seen], Union[Answer, Raw]]]
 
 
 def problem(status, title, **more):
@@ -53,8 +60,10 @@ class StandIn:
     """
 
     def __init__(self, path=None, server="hearth"):
-        self.seen, self.greetings, self.answers = [], [], []
-        self.default = Answer()
+        self.seen: list[Seen] = []
+        self.greetings: list[Seen] = []
+        self.answers: list[Reply] = []
+        self.default: Reply = Answer()
         self.opened = self.peak = 0
         self._open = {}
         self._lock = threading.Lock()
@@ -108,7 +117,7 @@ class StandIn:
             def version_string(self):
                 return server
 
-            def log_message(self, *args):
+            def log_message(self, format, *args):
                 pass
 
         class Server(socketserver.ThreadingMixIn, HTTPServer):

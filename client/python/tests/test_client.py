@@ -9,11 +9,14 @@ import pickle
 import re
 import urllib.parse
 from datetime import datetime, timedelta, timezone
+from typing import get_args
 from unittest import mock
 
 from hearth import Client, HearthError
+from hearth.errors import KINDS
+from hearth.types import KindName
 
-from .stand_in import Answer, TestCase, problem
+from .stand_in import Answer, TestCase, problem, wrong
 
 MESSAGES = [{"id": "1", "role": "user", "content": "hi", "score": 0.5}]
 AWKWARD = {
@@ -187,7 +190,9 @@ class Calls(TestCase):
             self.assertEqual(f"/v1/chats/{segment}/mute", self.hearth.seen[-1].target)
 
     def test_a_chat_id_that_would_become_another_is_not_sent(self):
-        for chat_id in ("", None, True, False, 1.0, b"c", [], {}, object(), "half an emoji \ud83d", "ä" * 257, 10**600, 10**5000):
+        for chat_id in wrong(
+            "", None, True, False, 1.0, b"c", [], {}, object(), "half an emoji \ud83d", "ä" * 257, 10**600, 10**5000
+        ):
             for call in ("history", "mute"):
                 with self.subTest(chat_id=chat_id, call=call), self.assertRaises(HearthError) as caught:
                     getattr(self.client(), call)(chat_id)
@@ -227,7 +232,7 @@ class Calls(TestCase):
         self.assertEqual("ok 👍 ?", seen.json["text"])
 
     def test_a_header_cannot_be_smuggled_in(self):
-        for header in ("no-cache\r\nX-Evil: 1", "\n", "\t", "no\0", "\x7f", "\ud83d", "ä", 5, b"no-cache"):
+        for header in wrong("no-cache\r\nX-Evil: 1", "\n", "\t", "no\0", "\x7f", "\ud83d", "ä", 5, b"no-cache"):
             with self.assertRaises(HearthError) as caught:
                 self.client().history("c", cache_control=header)
             self.assertEqual("cache_control", caught.exception.field)
@@ -291,7 +296,7 @@ class Append(TestCase):
 
     def test_keeps_what_is_given(self):
         given = {"role": "user", "content": "hi", "id": "mine", "created_at": "2020-01-01T00:00:00Z"}
-        given.update(vector=[1], properties={"a": 1})
+        given = {**given, "vector": [1], "properties": {"a": 1}}
         self.client().append("c", given)
         self.assertEqual(given, self.hearth.seen[-1].json)
         self.client().append("c", {**given, "created_at": datetime(2020, 1, 1, tzinfo=timezone.utc)})
@@ -336,6 +341,17 @@ class Errors(TestCase):
         self.assertEqual((503, "503 Busy", False), (error.status, str(error), error.retryable))
         error = HearthError.of_problem({"status": 404, "detail": "d"})
         self.assertEqual((404, "404 Error: d"), (error.status, str(error)))
+
+    def test_its_kind(self):
+        self.assertEqual(set(get_args(KindName)), set(KINDS))
+        for kind, (status, title, retryable) in KINDS.items():
+            error = self.fails(problem(status, title, type=f"/docs/errors.md#{kind}", retryable=retryable))
+            self.assertEqual((kind, retryable), (error.kind, error.retryable))
+        for other in ("about:blank", "", "https://example.com/docs/errors.md#timeout"):
+            self.assertEqual("", self.fails(problem(500, "Error", type=other)).kind)
+        with self.assertRaises(HearthError) as caught:
+            self.client().mute("")
+        self.assertEqual(("bad-field", 400, "A field is wrong"), (caught.exception.kind, *caught.exception.args[:2]))
 
     def test_what_is_no_problem_report(self):
         for answer, expected in (
@@ -475,12 +491,14 @@ class Body(TestCase):
             self.refused("until", lambda c: c.set_mute("c", True, early))
             self.refused("created_at", lambda c: c.append("c", {"role": "user", "created_at": early}))
             self.refused("[0].created_at", lambda c: c.append("c", [{"role": "user", "created_at": early}]))
-        for timeout in ("soon", None, float("nan"), [], object()):
-            self.refused("timeout", lambda c: c.mute("c", timeout=[] if timeout is None else timeout))
-            self.refused("timeout_ms", lambda c: c.preprocess("c", "t", "r", timeout_ms=timeout or "soon"))
-            self.refused("timeout", lambda c: Client(timeout=timeout or "soon"))
+        for timeout in wrong("soon", float("nan"), [], object()):
+            self.refused("timeout", lambda c: c.mute("c", timeout=timeout))
+            self.refused("timeout_ms", lambda c: c.preprocess("c", "t", "r", timeout_ms=timeout or [1]))
+            self.refused("timeout", lambda c: Client(timeout=timeout))
             self.refused("connect_timeout", lambda c: Client(connect_timeout=timeout))
-        for count in (0, -1, 1.5, None, True):
+        (none,) = wrong(None)
+        self.refused("connect_timeout", lambda c: Client(connect_timeout=none))
+        for count in wrong(0, -1, 1.5, None, True):
             self.refused("max_connections", lambda c: Client(max_connections=count))
 
     def test_times_without_end_are_long_ones(self):
@@ -507,9 +525,10 @@ class Body(TestCase):
                 return 3
 
         self.hearth.default = Answer({"relevant_messages": [], "result": 1})
-        self.client().relevant("c", "t", Number())
+        (three,) = wrong(Number())
+        self.client().relevant("c", "t", three)
         self.assertEqual(3, self.hearth.seen[-1].json["count"])
-        self.client().history("c", Number())
+        self.client().history("c", three)
         self.assertIn("num_messages=3&", self.hearth.seen[-1].target)
         self.client().odoo_call("m", "read", [[Number()]])
         self.assertEqual([[3]], self.hearth.seen[-1].json["args"])

@@ -13,6 +13,8 @@ from unittest import mock
 import hearth
 from hearth import HearthError, ParallelExecutor, executor
 
+from .stand_in import wrong
+
 
 def fail():
     raise ValueError("no")
@@ -54,7 +56,7 @@ class Executor(unittest.TestCase):
         self.assertEqual({"a": 3, "b": 5}, runner.execute({"a": (max, 1, 3), "b": lambda: 5}))
         self.assertEqual([3], runner.execute_with_timeout([(max, 1, 3)], 10))
         with self.assertLogs("hearth", "ERROR"):
-            self.assertEqual([None, None, None, 1], runner.execute([(), (7, 8), "no function", lambda: 1]))
+            self.assertEqual([None, None, None, 1], runner.execute(wrong((), (7, 8), "no function", lambda: 1)))
         self.assertEqual([0, 1, 2], sorted(runner.errors))
 
     def test_nothing_to_do(self):
@@ -74,6 +76,9 @@ class Executor(unittest.TestCase):
         with self.assertLogs("hearth", "ERROR"):
             self.assertEqual({"a": None, "b": 2}, runner.execute({"a": fail, "b": lambda: 2}))
         self.assertEqual(["a"], list(runner.errors))
+        self.assertEqual([{}], runner.execute([lambda: dict(runner.errors)]), "a call begins without the errors of the last one")
+        with self.assertLogs("hearth", "ERROR"):
+            runner.execute([fail])
         runner.execute([lambda: 1])
         self.assertEqual({}, runner.errors)
 
@@ -122,7 +127,7 @@ class Executor(unittest.TestCase):
         class Results(queue.Queue):
             def get(self, block=True, timeout=None):
                 result = super().get(timeout=10)
-                if timeout < 8:
+                if timeout is not None and timeout < 8:
                     raise queue.Empty
                 clock.monotonic.return_value += 8
                 return result
@@ -242,25 +247,27 @@ class Executor(unittest.TestCase):
             self.assertEqual([1.0, None, 0.5, None, 0.25], runner.execute_batch(lambda n: 1 / n, [1, 0, 2, 0, 4], batch_size=2))
         self.assertEqual({1, 3}, set(runner.errors))
         self.assertEqual(["1", "2"], runner.execute_batch(str, iter([1, 2]), 10))
+        (none,) = wrong(None)
         with self.assertLogs("hearth", "ERROR"):
-            self.assertEqual([None, None], runner.execute_batch(None, [1, 2], 10))
+            self.assertEqual([None, None], runner.execute_batch(none, [1, 2], 10))
         self.assertEqual([TypeError, TypeError], [type(problem) for problem in runner.errors.values()])
 
     def test_arguments(self):
-        for bad in (0, -1, 1.5, "3", None, True):
+        for bad in wrong(0, -1, 1.5, "3", None, True):
             with self.subTest(bad), self.assertRaises(ValueError):
                 ParallelExecutor(bad)
             with self.subTest(bad), self.assertRaises(ValueError):
                 ParallelExecutor().execute_batch(str, [1], bad)
         ParallelExecutor(max_workers=1)
-        for timeout in ("soon", float("nan"), [], object()):
+        for timeout in wrong("soon", float("nan"), [], object()):
             with self.subTest(timeout), self.assertRaisesRegex(HearthError, "timeout must be a number"):
                 ParallelExecutor().execute_with_timeout([lambda: 1], timeout)
         for call in (lambda r: r.execute(None), lambda r: r.execute(7)):
             with self.assertRaisesRegex(HearthError, "tasks must be a list"):
                 call(ParallelExecutor())
+        (none,) = wrong(None)
         with self.assertRaisesRegex(HearthError, "items must be a list"):
-            ParallelExecutor().execute_batch(str, None, 1)
+            ParallelExecutor().execute_batch(str, none, 1)
         self.assertEqual([1], ParallelExecutor().execute_with_timeout([lambda: 1], float("inf")))
 
     def test_no_thread_is_left_after_a_normal_call(self):

@@ -8,6 +8,7 @@ import threading
 import time
 import unittest
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import hearth
@@ -301,7 +302,7 @@ class Example(TestCase):
         folder = Path(hearth.__file__).parents[3] / "examples" / "python"
         if not folder.exists():
             self.skipTest("the example is not here")
-        scope = {"__name__": "handler"}
+        scope: dict[str, Any] = {"__name__": "handler"}
         exec(compile((folder / "handler.py").read_text(), "handler.py", "exec"), scope)
         self.handler = scope["handler"]
         self.muted = False

@@ -158,11 +158,13 @@ class AnythingAtAll(unittest.TestCase):
     def logged(self, *arguments, **fields):
         stream = io.TextIOWrapper(io.BytesIO(), "utf-8")
         handler = logging.StreamHandler(stream)
-        with mock.patch.multiple(logging.getLogger("hearth"), handlers=[handler], level=logging.INFO, propagate=False):
-            logging.getLogger("hearth")._cache.clear()
+        logger = logging.getLogger("hearth")
+        level = logger.level
+        with mock.patch.multiple(logger, handlers=[handler], propagate=False):
+            logger.setLevel(logging.INFO)
             with mock.patch.object(handler, "handleError", side_effect=AssertionError("the line could not be written")):
                 self.assertIsNone(log_performance_data(*arguments, **fields))
-            logging.getLogger("hearth")._cache.clear()
+            logger.setLevel(level)
         stream.flush()
         lines = stream.buffer.getvalue().decode().split("\n")[:-1]
 
@@ -265,7 +267,8 @@ class AnythingAtAll(unittest.TestCase):
 
         self.assertEqual((1, (Thing, 2), 3), (Thing.static(1), Thing().of_class(2), Thing().value))
         with self.assertLogs("hearth", "INFO") as logs:
-            Thing.static(1), Thing.of_class(2)
+            Thing.static(1)
+            Thing.of_class(2)
         self.assertEqual(["static", "class"], [json.loads(record.getMessage())["operation"] for record in logs.records])
 
     def test_what_is_raised_passes_through_untouched(self):

@@ -12,7 +12,7 @@ from pathlib import Path
 from unittest import mock
 
 import hearth
-from hearth import HearthError
+from hearth import HearthError, _address, _http, _transport
 
 from .stand_in import DROP, Answer, Raw, TestCase
 
@@ -117,6 +117,8 @@ class Token(TestCase):
                     with sock:
                         heard.append(sock.recv(65536))
                         sock.sendall(greeting)
+                        sock.shutdown(socket.SHUT_WR)
+                        heard.append(sock.recv(65536))
 
                 thread = threading.Thread(target=speak)
                 thread.start()
@@ -125,6 +127,7 @@ class Token(TestCase):
                 thread.join()
                 self.assertTrue(heard[0].startswith(b"GET /healthz HTTP/1.1\r\n"))
                 self.assertNotIn(b"s3cret", heard[0])
+                self.assertEqual(b"", heard[1])
 
     def test_a_port_that_says_nothing_is_given_up_soon(self):
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -197,7 +200,7 @@ class Places(TestCase):
     def test_the_default_address_where_none_is_given(self):
         del os.environ["HEARTH_ADDR"]
         os.environ["HEARTH_SOCKET"] = self.path
-        self.patch(mock.patch.object(hearth._address, "DEFAULT_ADDR", self.hearth.addr))
+        self.patch(mock.patch.object(_address, "DEFAULT_ADDR", self.hearth.addr))
         self.client().mute("c")
         self.assertEqual(1, len(self.hearth.seen))
 
@@ -363,10 +366,10 @@ class Owners(TestCase):
             sock.getsockopt.return_value = b"".join(n.to_bytes(4, sys.byteorder) for n in (7, owner, 0))
             with self.subTest(owner=owner, own=own), mock.patch("os.geteuid", return_value=own):
                 if fine:
-                    hearth._transport._check_owner(sock)
+                    _transport._check_owner(sock)
                 else:
                     with self.assertRaises(PermissionError):
-                        hearth._transport._check_owner(sock)
+                        _transport._check_owner(sock)
 
 
 def in_threads(count, call):
@@ -530,16 +533,15 @@ class Timeouts(TestCase):
             clock.monotonic.return_value += 3
             if len(deadlines) == 1:
                 raise ConnectionResetError
-            return hearth._http.Reply(200, "OK", {}, b"{}")
+            return _http.Reply(200, "OK", {}, b"{}")
 
         def dial(deadline):
             deadlines.append(deadline)
             return mock.Mock(touched=True)
 
-        transport = hearth._transport.Transport([], None, 1.0, 1)
-        transport._slots, transport._exchange, transport._dial = Slots(), exchange, dial
-        transport._take = lambda: mock.Mock(touched=True)
-        with mock.patch.object(hearth._transport, "time", clock):
+        transport = _transport.Transport([], None, 1.0, 1)
+        replaced = {"_slots": Slots(), "_exchange": exchange, "_dial": dial, "_take": lambda: mock.Mock(touched=True)}
+        with mock.patch.object(_transport, "time", clock), mock.patch.multiple(transport, **replaced):
             transport.request("GET", "/", {}, None, 10.0, True)
         self.assertEqual([110.0] * 3, deadlines)
 
@@ -550,7 +552,7 @@ class Timeouts(TestCase):
 
         def send():
             try:
-                connection = hearth._http.Connection(left, "localhost")
+                connection = _http.Connection(left, "localhost")
                 connection.exchange("POST", "/", {}, bytes(64 << 20), time.monotonic() + 0.1)
             except OSError as problem:
                 outcome.append(type(problem))
@@ -577,7 +579,7 @@ class Timeouts(TestCase):
         thread.start()
         start = time.monotonic()
         with self.assertRaises(socket.timeout):
-            hearth._http.Connection(left, "localhost").exchange("GET", "/", {}, None, start + 0.2)
+            _http.Connection(left, "localhost").exchange("GET", "/", {}, None, start + 0.2)
         self.assertLess(time.monotonic() - start, 5)
         over.set()
         thread.join()

@@ -1,7 +1,7 @@
 // Package contract holds what Hearth promises, as tests of the real binary over its localhost API.
 //
 // Start at [Run]: one suite for the stand-ins and for real servers, so that the stand-ins cannot drift from what they
-// stand for. Each theme is a file; hearth.go starts the binary, call.go asks it, direct.go goes past it to Weaviate.
+// stand for. Each theme is a file; hearth.go starts the binary, call.go asks it, direct.go talks to Weaviate without it.
 //
 // The suite asks over raw HTTP. It shares nothing with the product but the wire types, and never looks inside.
 package contract
@@ -25,10 +25,10 @@ import (
 // Upstreams are the servers that the binary under test talks to.
 type Upstreams struct {
 	WeaviateURL  string
-	WeaviateGRPC string // base URL for gRPC; empty: where Hearth looks for it by itself
+	WeaviateGRPC string // base URL for gRPC
 
-	// WeaviateKey is Hearth's, with rights for [MessageClasses] and [MuteClasses]. The suite makes classes and goes past
-	// Hearth with WeaviateAdminKey. Both are empty for anonymous access.
+	// WeaviateKey is Hearth's, with rights for [MessageClasses] and [MuteClasses]. The suite itself uses WeaviateAdminKey. Both
+	// are empty for anonymous access.
 	WeaviateKey, WeaviateAdminKey string
 
 	OdooURL      string
@@ -40,7 +40,7 @@ type Upstreams struct {
 	OdooKey      string // an API key
 	OdooUID      int
 
-	CAFile string // PEM of the authorities that vouch for the servers; empty: none of them speaks TLS
+	CAFile string // PEM file of the servers' authorities; empty: no server has TLS
 
 	// Weaviate and Odoo are the knobs of stand-ins; nil for real servers, and what needs them is skipped.
 	Weaviate, Odoo *testnet.Knobs
@@ -150,17 +150,13 @@ func (s *suite) schemaIsMadeOnce(t *testing.T) {
 
 // env are the settings under which a sidecar reaches the servers.
 func (s *suite) env() []string {
-	env := []string{
-		"HEARTH_WEAVIATE_URL=" + s.WeaviateURL, "HEARTH_WEAVIATE_API_KEY=" + s.WeaviateKey,
+	return []string{
+		"HEARTH_WEAVIATE_URL=" + s.WeaviateURL, "HEARTH_WEAVIATE_GRPC_URL=" + s.WeaviateGRPC, "HEARTH_WEAVIATE_API_KEY=" + s.WeaviateKey,
 		"HEARTH_MESSAGE_CLASS=" + s.messageClass, "HEARTH_MUTE_CLASS=" + s.muteClass,
 		"HEARTH_ODOO_URL=" + s.OdooURL, "HEARTH_ODOO_DB=" + s.OdooDB, "HEARTH_ODOO_USER=" + s.OdooUser,
 		"HEARTH_ODOO_KEY=" + s.OdooKey, "HEARTH_TLS_CA=" + s.CAFile, "HEARTH_LOG_LEVEL=warn",
-		"GORACE=atexit_sleep_ms=0", // a second otherwise, of every process
+		"GORACE=atexit_sleep_ms=0", // otherwise every process ends a second later
 	}
-	if s.WeaviateGRPC != "" {
-		env = append(env, "HEARTH_WEAVIATE_GRPC_URL="+s.WeaviateGRPC)
-	}
-	return env
 }
 
 // weaviateAt are the settings of a sidecar whose Weaviate is elsewhere, with REST and gRPC at one address.

@@ -84,10 +84,7 @@ func (f *function) turn() (saved bool) {
 	if took := time.Since(began); err != nil || took > longest {
 		f.t.Fatalf("invocation %d: %v after %v\n%s", f.turns, err, took, f.extension.Log())
 	}
-	var got struct {
-		Reply string
-		Saved bool
-	}
+	var got sampleReply
 	if err := json.Unmarshal(answer, &got); err != nil || !strings.Contains(got.Reply, fmt.Sprintf("turn %d", f.turns)) {
 		f.t.Fatalf("invocation %d: %s, %v", f.turns, answer, err)
 	}

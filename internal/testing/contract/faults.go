@@ -91,7 +91,7 @@ func (s *suite) brokenReads(t *testing.T) {
 	s.Odoo.SetHook(once)
 	want[client.Models](t, h.get(t, "/v1/odoo/models", "Cache-Control", "no-cache"), http.StatusOK)
 	s.Odoo.SetHook(nil)
-	if retries := mustField(t, mustField(t, h.get(t, "/debug/pools").body, "odoo"), "retries"); string(retries) == "0" && !first.Load() {
+	if retries := fieldsOf(t, fieldsOf(t, h.get(t, "/debug/pools").body)["odoo"])["retries"]; string(retries) == "0" && !first.Load() {
 		t.Errorf("Odoo's retries are %s", retries)
 	}
 }

@@ -25,7 +25,7 @@ import (
 //go:embed testdata/reader.py
 var readerPy []byte
 
-// RunHandlers loads chats past Hearth and compares every reply that handlers get through the extension with what was
+// RunHandlers loads chats without Hearth and compares every reply that handlers get through the extension with what was
 // loaded: through both clients, and by both sample handlers, which write as well.
 func RunHandlers(t *testing.T, bin string, u Upstreams, chats, messages int) {
 	s := newSuite(t, bin, u)
@@ -202,6 +202,14 @@ func (s *suite) goReads(t *testing.T, loaded []chat) {
 	}
 }
 
+// sampleReply is the result of the sample handlers.
+type sampleReply struct {
+	Reply   string
+	Muted   bool
+	History int
+	Saved   bool
+}
+
 // talkToSample has two turns in every chat with a sample handler, which answers how many messages it remembers. said is how
 // many turns there were before. The word that it searches for is in the text and in its answer.
 func (s *suite) talkToSample(t *testing.T, host *lambdatest.Host, loaded []chat, said int, quote func(string) string) {
@@ -210,12 +218,7 @@ func (s *suite) talkToSample(t *testing.T, host *lambdatest.Host, loaded []chat,
 		for turn := said; turn < said+2; turn++ {
 			text := "needle"
 			answer := string(invoke(t, host, map[string]any{"chat_id": c.id, "text": text, "route_name": "odoo_erp"}))
-			var got struct {
-				Reply   string
-				Muted   bool
-				History int
-				Saved   bool
-			}
+			var got sampleReply
 			if err := json.Unmarshal([]byte(answer), &got); err != nil {
 				t.Fatalf("%v: %s", err, answer)
 			}

@@ -14,7 +14,7 @@ import (
 	"hearth/client"
 )
 
-// writesInItsForm writes through Hearth, and looks at the objects past it.
+// writesInItsForm writes through Hearth, and reads the objects without it.
 func (f *foreign) writesInItsForm(t *testing.T, h *hearth) {
 	t.Helper()
 	if f.time.kind == "" {
@@ -71,7 +71,7 @@ func (f *foreign) writesWithoutTimes(t *testing.T, h *hearth) {
 	}
 }
 
-// refusesVectors writes a message with a vector where nobody says which of several it is.
+// refusesVectors writes a message with a vector where the class has several and no setting names one.
 func (f *foreign) refusesVectors(t *testing.T, h *hearth) {
 	t.Helper()
 	if !f.vectors.ambiguous {

@@ -11,24 +11,23 @@ import (
 	"hearth/client"
 )
 
-// keys of a JSON object, sorted.
-func keys(t testing.TB, raw json.RawMessage) []string {
+// fieldsOf are the fields of a JSON object.
+func fieldsOf(t testing.TB, raw json.RawMessage) (fields map[string]json.RawMessage) {
 	t.Helper()
-	var o map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &o); err != nil {
+	if err := json.Unmarshal(raw, &fields); err != nil {
 		t.Fatalf("not an object: %s", raw)
 	}
-	return slices.Sorted(maps.Keys(o))
+	return fields
 }
 
+// wantKeys returns the fields of a JSON object, which must be these, in their order.
 func wantKeys(t testing.TB, what string, raw json.RawMessage, want ...string) map[string]json.RawMessage {
 	t.Helper()
-	if got := keys(t, raw); !slices.Equal(got, want) {
+	fields := fieldsOf(t, raw)
+	if got := slices.Sorted(maps.Keys(fields)); !slices.Equal(got, want) {
 		t.Errorf("%s has %v, want %v: %.500s", what, got, want, raw)
 	}
-	var o map[string]json.RawMessage
-	_ = json.Unmarshal(raw, &o) // keys has decoded it
-	return o
+	return fields
 }
 
 func (s *suite) preprocess(t *testing.T) {
@@ -115,11 +114,7 @@ func (s *suite) preprocess(t *testing.T) {
 			}
 			body := string(r.body)
 			if pair[1] != "" {
-				var o map[string]json.RawMessage
-				if err := json.Unmarshal(r.body, &o); err != nil {
-					t.Fatal(err)
-				}
-				body = string(o[pair[1]])
+				body = string(fieldsOf(t, r.body)[pair[1]])
 			}
 			if body != string(raw[pair[0]]) {
 				t.Errorf("%s is %.300s, alone %.300s", pair[0], raw[pair[0]], body)
@@ -150,8 +145,8 @@ func (s *suite) preprocess(t *testing.T) {
 			t.Errorf("the other parts are missing: %v", r)
 		}
 		wantKeys(t, "the reply", r.body, "cache", "chat_id", "errors", "history", "mute_status", "relevant_messages", "timings")
-		wantKeys(t, "cache", mustField(t, r.body, "cache"), "history", "mute_status", "relevant_messages")
-		wantKeys(t, "timings", mustField(t, r.body, "timings"), "history", "mute_status", "odoo_models", "relevant_messages")
+		wantKeys(t, "cache", fieldsOf(t, r.body)["cache"], "history", "mute_status", "relevant_messages")
+		wantKeys(t, "timings", fieldsOf(t, r.body)["timings"], "history", "mute_status", "odoo_models", "relevant_messages")
 	})
 	t.Run("without Weaviate the models still come", func(t *testing.T) {
 		h := s.start(t, weaviateAt("http://"+freeAddress(t))...)
@@ -179,13 +174,4 @@ func allAre(parts map[string]string, want string, n int) bool {
 		}
 	}
 	return len(parts) == n
-}
-
-func mustField(t testing.TB, raw json.RawMessage, name string) json.RawMessage {
-	t.Helper()
-	var o map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &o); err != nil {
-		t.Fatal(err)
-	}
-	return o[name]
 }

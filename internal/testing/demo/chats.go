@@ -10,10 +10,10 @@ import (
 	"hearth/internal/testing/lab"
 )
 
-// seed gives a chat a past of 20 turns, and a mute every third.
+// seed writes 20 turns into a chat, and mutes every third chat.
 func seed(u *lab.Upstreams, n int) error {
 	const turns = 20
-	chat, begin := chatID(n), time.Now().Add(-time.Hour).UTC().Truncate(time.Second)
+	chat, begin := lab.ChatID(n), time.Now().Add(-time.Hour).UTC().Truncate(time.Second)
 	id := func(i int) string { return fmt.Sprintf("00000000-0000-4000-8000-%06d%06d", n, i) }
 	objects := []lab.Object{{Class: "ChatStatus", ID: id(0), Properties: map[string]any{"chat_id": chat, "muted": n%3 == 0}}}
 	for i := range turns {
@@ -31,15 +31,13 @@ func seed(u *lab.Upstreams, n int) error {
 	return u.Store(objects...)
 }
 
-func chatID(n int) string { return fmt.Sprintf("chat/%d", n) }
-
-// serverTime is how long the upstreams took for their slowest request: what no client can save.
+// serverTime is the time of the upstreams' slowest request, which no client can save.
 type serverTime struct {
 	mu      sync.Mutex
 	longest time.Duration // guarded by mu
 }
 
-// of serves h and takes its time.
+// of wraps h and measures its requests.
 func (s *serverTime) of(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()

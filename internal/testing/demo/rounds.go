@@ -94,7 +94,7 @@ func (d *demo) chat(ctx context.Context, n int, all bool) error {
 	}
 	rotate := n / chatsPerRound % len(ways) // so that none is always first
 	ways = append(ways[rotate:], ways[:rotate]...)
-	chat, text := chatID(n), fmt.Sprintf("What of parcel number %d?", n+3)
+	chat, text := lab.ChatID(n), fmt.Sprintf("What of parcel number %d?", n+3)
 	if err := d.same(ctx, ways, chat, text); err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ func (d *demo) table(out io.Writer) error {
 				below[i] = fmt.Sprintf("%.2f %%", less(v, base))
 			}
 		}
-		name := v.name // padded: the first column is the only one that stands left
+		name := v.name // padded, so that the first column is aligned left
 		for len(name) < len(d.a.name) {
 			name += " "
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"hearth/client"
+	"hearth/internal/testing/lab"
 	"hearth/internal/testing/lab/bot"
 )
 
@@ -22,7 +23,7 @@ type kind struct {
 
 // kinds are requests that the cache never answers.
 func kinds() []kind {
-	fetch, chat := client.WithHeader("Cache-Control", "no-cache"), chatID(0)
+	fetch, chat := client.WithHeader("Cache-Control", "no-cache"), lab.ChatID(0)
 	return []kind{
 		{"preprocess", 1, true, func(b *bot.Bot, ctx context.Context) error { return b.Preprocess(ctx, chat, fetch) }},
 		{"history", 1, false, func(b *bot.Bot, ctx context.Context) error { return b.History(ctx, chat, fetch) }},
@@ -54,14 +55,14 @@ func (s *sandbox) handle(ctx context.Context, _ []byte) ([]byte, error) {
 	}
 	read := call{"odoo read", func(ctx context.Context) error { return s.bot.OdooRead(ctx) }}
 	create := call{"odoo write", s.bot.OdooCreate}
-	chat := chatID(s.round.chat)
+	chat := lab.ChatID(s.round.chat)
 	preprocess := call{"preprocess", func(ctx context.Context) error { return s.bot.Preprocess(ctx, chat) }}
 	write := call{"messages", func(ctx context.Context) error { return s.bot.Append(ctx, chat) }}
 	setMute := call{"set mute", func(ctx context.Context) error { return s.bot.SetMute(ctx, chat) }}
 
 	all := []call{read, preprocess}
 	for n := range chats {
-		all = append(all, history(chatID(n)), mute(chatID(n)))
+		all = append(all, history(lab.ChatID(n)), mute(lab.ChatID(n)))
 	}
 	s.together(ctx, all...)
 	s.together(ctx, write, setMute, history(chat), create, read)
@@ -71,8 +72,6 @@ func (s *sandbox) handle(ctx context.Context, _ []byte) ([]byte, error) {
 	s.try(ctx, call{"odoo models", s.bot.OdooModels}) // answered at once with what is stale: the refresh behind it freezes on its way
 	return nil, nil
 }
-
-func chatID(n int) string { return fmt.Sprintf("chat/%d", n) }
 
 func (s *sandbox) together(ctx context.Context, calls ...call) {
 	var all sync.WaitGroup

@@ -75,7 +75,7 @@ func start(ctx context.Context, dir, binary, without string, n int, t *tally) (s
 		return nil, err
 	}
 	for n := range chats {
-		if err := s.bot.MuteElsewhere(chatID(n)); err != nil {
+		if err := s.bot.MuteElsewhere(lab.ChatID(n)); err != nil {
 			return nil, err
 		}
 	}
@@ -179,10 +179,10 @@ func (s *sandbox) elsewhere(r round) error {
 	s.bot.Relabel()
 	var errs []error
 	if r.message {
-		errs = append(errs, s.bot.AppendElsewhere(chatID(r.chat)))
+		errs = append(errs, s.bot.AppendElsewhere(lab.ChatID(r.chat)))
 	}
 	if r.mute {
-		errs = append(errs, s.bot.MuteElsewhere(chatID(r.chat)))
+		errs = append(errs, s.bot.MuteElsewhere(lab.ChatID(r.chat)))
 	}
 	if r.contact {
 		errs = append(errs, s.bot.CreateElsewhere())

@@ -18,7 +18,7 @@ type tally struct {
 	out      io.Writer
 	most     int // faults of each kind to print
 
-	mu                                        sync.Mutex // guards what follows
+	mu                                        sync.Mutex // guards what follows, and keeps what is printed apart
 	freezes, requests, failures, stale, dials int
 	firsts, warms                             []sample
 	beyond                                    []string
@@ -166,7 +166,7 @@ func (t *tally) result() (result, error) {
 		other := func(s sample) bool { return s.kind != k.name }
 		firsts, warms := slices.DeleteFunc(slices.Clone(t.firsts), other), times(slices.DeleteFunc(slices.Clone(t.warms), other))
 		warm, beyond := warms.Median(), 0
-		if most := lab.MS(time.Duration(k.calls) * (rtt*3/2 + 5*time.Millisecond)); !(warm <= most) { // none is too much, too
+		if most := lab.MS(time.Duration(k.calls) * (rtt*3/2 + 5*time.Millisecond)); !(warm <= most) { // not a number: there was none
 			r.cold = append(r.cold, fmt.Sprintf("%s %.1f ms, not %.1f", k.name, warm, most))
 		}
 		for _, s := range firsts {

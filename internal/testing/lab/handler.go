@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"strings"
 
@@ -24,28 +25,30 @@ type Turn struct {
 	Route  string `json:"route_name"`
 }
 
-// Reply is their result.
+// Reply is the result of the sample handlers.
 type Reply struct {
 	Text    string `json:"reply"`
 	History int    `json:"history"` // messages that the handler was given
 	Saved   bool   `json:"saved"`   // Hearth took the turn
 }
 
-// OdooRoute is a route whose handlers want Odoo's models.
+// ChatID names a chat by its number.
+func ChatID(n int) string { return fmt.Sprintf("chat/%d", n) }
+
+// OdooRoute is a route for which Hearth asks Odoo for its models.
 const OdooRoute = "odoo_erp"
 
 // Runtime starts the process of a handler in a sandbox. env says where Hearth is.
 type Runtime func(ctx context.Context, host *lambdatest.Host, env ...string) (*lambdatest.Process, error)
 
-// GoRuntime is a handler in Go, built to a bootstrap.
+// GoRuntime is a handler in Go: the binary bootstrap.
 func GoRuntime(bootstrap string) Runtime {
 	return func(ctx context.Context, host *lambdatest.Host, env ...string) (*lambdatest.Process, error) {
 		return host.StartBootstrap(ctx, bootstrap, env...)
 	}
 }
 
-// PythonRuntime is the handler in Python of the sandbox's configuration, from the folder taskRoot; folders are where its
-// modules are.
+// PythonRuntime is the handler in Python that [lambdatest.Config] names, in the folder taskRoot. It imports modules from folders.
 func PythonRuntime(taskRoot string, folders ...string) Runtime {
 	path := "PYTHONPATH=" + strings.Join(folders, string(os.PathListSeparator))
 	return func(ctx context.Context, host *lambdatest.Host, env ...string) (*lambdatest.Process, error) {

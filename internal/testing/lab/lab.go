@@ -1,12 +1,12 @@
-// Package lab has what the harnesses share: programs that run the real extension in a sandbox beside stand-ins of its
-// upstreams, and measure or judge it. They are demo, freeze and lambdarun.
+// Package lab has what the harnesses share. A harness is a program that runs the real extension in a sandbox, beside stand-ins
+// of its upstreams, and measures or judges it: demo, freeze and lambdarun are.
 //
-// A harness starts at [Main]. [StartUpstreams] makes Weaviate and Odoo, as far away as it likes and with wires that it
-// can break; [Start] makes a sandbox with the extension and a handler in it; [Samples] and [Table] print what was
-// measured, and [Lateness] says what of it the machine itself is to blame for. The package bot asks Hearth what a chatbot asks,
-// and knows the right answers.
+// Start at the example, which is a whole harness. [Main] runs it. [StartUpstreams] starts Weaviate and Odoo, as far away as the
+// harness wants and with wires that it can break. [Start] starts a sandbox with the extension and a handler in it. [Samples]
+// and [Table] print what was measured, and [Lateness] tells how much of it was the machine's own delay. The package bot makes
+// the calls of a chatbot and knows the right answers.
 //
-// The lab judges nothing and knows no limits: each harness has its own.
+// The lab itself has no limits and judges nothing: each harness does.
 package lab
 
 import (

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Lateness records how late the machine itself is: how much later than it asked for a goroutine that does nothing else
-// is woken. The zero value is ready.
+// Lateness records the machine's own delays: how much later a goroutine that does nothing else is woken than it asked for. The
+// zero value is ready.
 type Lateness struct {
 	mu     sync.Mutex
 	delays []delay // guarded by mu; those worth keeping, oldest first
@@ -15,7 +15,7 @@ type Lateness struct {
 
 type delay struct{ from, to time.Time }
 
-// Record goes on until ctx ends.
+// Record records until ctx ends.
 func (l *Lateness) Record(ctx context.Context) {
 	const every, least = 2 * time.Millisecond, time.Millisecond
 	timer := time.NewTimer(every)
@@ -40,7 +40,7 @@ func (l *Lateness) add(d delay) {
 	l.delays = append(l.delays, d)
 }
 
-// Within is how long the machine was late, in all, in the time between.
+// Within is the sum of all delays between two times.
 func (l *Lateness) Within(from, to time.Time) (sum time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

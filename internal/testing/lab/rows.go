@@ -15,7 +15,7 @@ type Object struct {
 	Properties map[string]any `json:"properties"`
 }
 
-// Store puts objects into Weaviate, past Hearth and without the wire. An object replaces one with its id.
+// Store puts objects into Weaviate directly. An object replaces one that has its id.
 func (u *Upstreams) Store(objects ...Object) error {
 	answer, err := ask(u.Weaviate, "/v1/batch/objects", map[string]any{"objects": objects})
 	if err == nil && strings.Contains(string(answer), `"errors":{`) {
@@ -24,7 +24,7 @@ func (u *Upstreams) Store(objects ...Object) error {
 	return err
 }
 
-// CallOdoo calls a method of a model, past Hearth and without the wire.
+// CallOdoo calls a method of a model directly.
 func (u *Upstreams) CallOdoo(model, method string, kwargs map[string]any) ([]byte, error) {
 	return ask(u.Odoo, "/json/2/"+model+"/"+method, kwargs)
 }

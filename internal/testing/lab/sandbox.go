@@ -25,12 +25,12 @@ type SandboxConfig struct {
 	Runtime   Runtime  // the handler's process; nil: Host.Answer is the handler
 }
 
-// Sandbox is one of Lambda's, with the real extension in it and a handler. Close it.
+// Sandbox is a Lambda sandbox with the real extension and a handler in it. Close it.
 type Sandbox struct {
 	Host      *lambdatest.Host
 	Extension *lambdatest.Process
 	Runtime   *lambdatest.Process // nil where Host.Answer is the handler
-	Hearth    *client.Client      // as a handler has it, but out here
+	Hearth    *client.Client      // like that of a handler in the sandbox
 }
 
 // Start starts a sandbox and returns when its INIT has ended. The classes must exist: see [MakeClasses].
@@ -49,7 +49,7 @@ func Start(ctx context.Context, cfg SandboxConfig) (s *Sandbox, err error) {
 		}
 	}()
 	socket := "HEARTH_SOCKET=" + cfg.Socket
-	env := append([]string{socket, "HEARTH_ADDR=127.0.0.1:0"}, cfg.Settings...) // the handler uses the socket
+	env := append([]string{socket, "HEARTH_ADDR=127.0.0.1:0"}, cfg.Settings...)
 	if s.Extension, err = s.Host.StartExtension(ctx, cfg.Extension, env...); err != nil {
 		return nil, err
 	}
@@ -110,8 +110,8 @@ func (s *Sandbox) Logs() string {
 	return text.String()
 }
 
-// Close shuts the sandbox down as Lambda does, and says how long the extension took from SHUTDOWN to its end. It is an
-// error if something went wrong in the sandbox before; not if ctx has ended, which kills the processes.
+// Close shuts the sandbox down as Lambda does, and says how long the extension took from SHUTDOWN to its end. It returns an error
+// if anything has failed in the sandbox, unless ctx has ended: that kills the processes.
 func (s *Sandbox) Close(ctx context.Context) (took time.Duration, err error) {
 	defer s.Host.Close()
 	s.Hearth.Close()

@@ -16,7 +16,7 @@ import (
 	"hearth/internal/testing/weaviatetest"
 )
 
-// How Odoo is entered.
+// Odoo's database, and the key to it.
 const (
 	OdooDB  = "lab"
 	OdooKey = "lab-key"
@@ -24,17 +24,17 @@ const (
 
 // UpstreamsConfig says how the upstreams are reached.
 type UpstreamsConfig struct {
-	// RTT is what a round trip to them takes. 0: they are as near as can be, and have no wires to break.
+	// RTT is how long a round trip to them takes. 0: they are as near as can be, and have no wires to break.
 	RTT time.Duration
-	// Movable makes Hearth know them as localhost, so that [testnet.Proxy.Move] does not lose them. It needs an RTT.
+	// Movable has the settings call them localhost, so that Hearth finds them after a [testnet.Proxy.Move]. It needs an RTT.
 	Movable bool
-	// PublicCA has Hearth find their authorities where it finds the public ones, instead of by HEARTH_TLS_CA.
+	// PublicCA has the settings put their authorities where Hearth finds the public ones, and not into HEARTH_TLS_CA.
 	PublicCA bool
-	// Wrap stands before the handlers of both doubles. nil: nothing does.
+	// Wrap wraps the handler of each server. nil: none is.
 	Wrap func(http.Handler) http.Handler
 }
 
-// Upstreams are doubles of Weaviate and Odoo, and the servers by which they are reached, behind TLS. Close them.
+// Upstreams are doubles of Weaviate and Odoo, and the servers with TLS that serve them. Close them.
 type Upstreams struct {
 	Weaviate *weaviatetest.Server
 	Odoo     *odootest.Server
@@ -45,11 +45,14 @@ type Upstreams struct {
 	TLS    *tls.Config // of a client that trusts them
 
 	cfg  UpstreamsConfig
-	near *http.Client // keeps a connection to WeaviateREST
+	http *http.Client // keeps a connection to WeaviateREST
 }
 
-// StartUpstreams starts both upstreams, empty. Their file of authorities lies in dir.
+// StartUpstreams starts both upstreams without any data. It writes the file of their authorities to dir.
 func StartUpstreams(dir string, cfg UpstreamsConfig) (u *Upstreams, err error) {
+	if cfg.Movable && cfg.RTT <= 0 {
+		return nil, errors.New("lab: upstreams that are Movable need an RTT")
+	}
 	u = &Upstreams{
 		Weaviate: weaviatetest.New(), Odoo: odootest.New(odootest.Config{DB: OdooDB, Key: OdooKey}),
 		CAFile: filepath.Join(dir, "ca.pem"), cfg: cfg,
@@ -78,7 +81,7 @@ func StartUpstreams(dir string, cfg UpstreamsConfig) (u *Upstreams, err error) {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(authorities)
 	u.TLS = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
-	u.near = &http.Client{Transport: &http.Transport{TLSClientConfig: u.TLS}}
+	u.http = &http.Client{Transport: &http.Transport{TLSClientConfig: u.TLS}}
 	return u, os.WriteFile(u.CAFile, authorities, 0o600)
 }
 
@@ -90,8 +93,8 @@ func (u *Upstreams) Servers() []*testnet.Server {
 
 // Close ends every connection, and returns when no request is under way.
 func (u *Upstreams) Close() (err error) {
-	if u.near != nil {
-		u.near.CloseIdleConnections()
+	if u.http != nil {
+		u.http.CloseIdleConnections()
 	}
 	for _, s := range u.Servers() {
 		err = errors.Join(err, s.Close())
@@ -127,7 +130,7 @@ func (u *Upstreams) Requests() (n int) {
 	return n
 }
 
-// Connections is how many connections have come to both by wires.
+// Connections is how many connections have come to both by their wires.
 func (u *Upstreams) Connections() (n int) {
 	for _, s := range u.Servers() {
 		if s.Wire != nil {
@@ -137,14 +140,14 @@ func (u *Upstreams) Connections() (n int) {
 	return n
 }
 
-// RoundTrip measures one, over a connection that is open unless this is the first time: a request whose answer is empty.
+// RoundTrip measures a request with an empty answer. After the first call it uses an open connection.
 func (u *Upstreams) RoundTrip(ctx context.Context) (time.Duration, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.WeaviateREST.URL+"/v1/.well-known/live", http.NoBody)
 	if err != nil {
 		return 0, err
 	}
 	began := time.Now()
-	resp, err := u.near.Do(req)
+	resp, err := u.http.Do(req)
 	if err != nil {
 		return 0, err
 	}

@@ -79,6 +79,12 @@ func TestSettingsNameWhatTheUpstreamsAre(t *testing.T) {
 	}
 }
 
+func TestUpstreamsWithoutADistanceCannotMove(t *testing.T) {
+	if _, err := StartUpstreams(t.TempDir(), UpstreamsConfig{Movable: true}); err == nil {
+		t.Error("they were started")
+	}
+}
+
 func TestTheWrapperStandsBeforeEveryServer(t *testing.T) {
 	var seen int
 	u := startUpstreams(t, UpstreamsConfig{Wrap: func(h http.Handler) http.Handler { seen++; return h }})

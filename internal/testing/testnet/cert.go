@@ -28,7 +28,7 @@ func newCertificate() (cert tls.Certificate, ca []byte, err error) {
 	if err != nil {
 		return fail(err)
 	}
-	// A day back, because clocks differ; ten years on, because nobody keeps it.
+	// From a day ago, because clocks differ; for ten years, which is longer than any test.
 	from, to := time.Now().AddDate(0, 0, -1), time.Now().AddDate(10, 0, 0)
 	authority := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Hearth test authority"},

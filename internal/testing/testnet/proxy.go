@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -17,15 +19,15 @@ type Cut int
 
 // The ways.
 const (
-	FIN Cut = iota // as an upstream closes what was idle for long
-	RST            // as one that crashed, or that never heard of the connection
+	FIN Cut = iota // as an upstream closes an idle connection
+	RST            // as an upstream that crashed, or that does not know the connection
 )
 
 // ErrClosed is returned by a Proxy's commands after Close.
 var ErrClosed = errors.New("testnet: proxy closed")
 
-// Proxy is a TCP proxy in which every byte is on its way for half a round trip, and whose connections break when they
-// are told to. TLS runs through it from end to end.
+// Proxy is a TCP proxy in which every byte takes half a round trip, and whose connections can be broken. It does not terminate
+// TLS.
 //
 // The kernel answers a loopback connect at once, so the round trip that a far connect takes is charged to the first
 // bytes the client sends: they count as sent one round trip after the accept. A new TLS 1.3 connection with one
@@ -146,8 +148,8 @@ func (p *Proxy) Restart(down time.Duration) error {
 	return p.listen(front.Addr().String())
 }
 
-// Move leaves 127.0.0.1 for ::1 or the other way round, and closes every connection to the old address. Who dials
-// Addr gets there if "localhost" means both.
+// Move leaves 127.0.0.1 for ::1 or the other way round, and closes every connection to the old address. A dial
+// to Addr still reaches the proxy if "localhost" means both addresses.
 func (p *Proxy) Move() error {
 	host, port, _ := net.SplitHostPort(p.address())
 	to := "::1"
@@ -175,11 +177,15 @@ func (p *Proxy) Close() {
 }
 
 func (p *Proxy) each(do func(*link)) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for l := range p.links {
+	for _, l := range p.open() {
 		do(l)
 	}
+}
+
+func (p *Proxy) open() []*link {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Collect(maps.Keys(p.links))
 }
 
 // listen accepts on addr from now on, and nowhere else.
@@ -316,7 +322,7 @@ func (p *Proxy) deliver(l *link, dst *net.TCPConn, q <-chan chunk) {
 		switch {
 		case l.dark.Load():
 			if c.b == nil && dst == l.server {
-				l.cut(FIN) // the client has left, and nobody else knows
+				l.cut(FIN) // the client has left, and the server does not hear of it
 			}
 		case c.b == nil:
 			dst.CloseWrite() //nolint:errcheck // the other side may be gone already

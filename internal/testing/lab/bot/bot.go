@@ -1,9 +1,8 @@
-// Package bot asks Hearth what a chatbot asks, and judges every answer: a message that was written must be there, once
-// and in its place, and nothing may be older than its freshness allows.
+// Package bot makes the calls of a chatbot and judges every answer: a message that was written must be there, once and in its
+// place, and nothing may be older than its freshness allows.
 //
-// Start at [Bot]: calls.go has its calls through Hearth, elsewhere.go what another sandbox writes past this Hearth, and
-// oracle.go what was written and what an answer must therefore show. Every value is written once only, so that an answer
-// says which writes it knows.
+// Start at [Bot]. calls.go has its calls through Hearth, and elsewhere.go the writes of others without this Hearth. oracle.go knows
+// what was written, and so what an answer must show. Every value is written only once, so an answer shows which writes it knows.
 package bot
 
 import (
@@ -23,22 +22,23 @@ var (
 	ErrWrong = errors.New("wrong")
 )
 
-// Freshness is for how long Hearth may answer with what it holds while others write.
+// Freshness is for how long Hearth may answer from its cache after others have written.
 type Freshness struct {
 	History, Relevant, Mute, OdooRead time.Duration
 
-	// OdooModels counts calls of [Bot.Relabel] instead: how many of the last ones an answer may not know.
+	// OdooModels is counted in calls of [Bot.Relabel]: so many of the last ones an answer need not know.
 	OdooModels int64
 }
 
-// DefaultFreshness is that of a Hearth with no settings; it says nothing of Odoo's models.
+// DefaultFreshness is that of Hearth's default settings, without Odoo's models.
 func DefaultFreshness() Freshness {
 	return Freshness{History: 2 * time.Second, Relevant: time.Minute, Mute: 5 * time.Second, OdooRead: 30 * time.Second}
 }
 
-// Bot is safe for concurrent use, but for two calls that set the mute of one chat. Its fields are set before the first call.
+// Bot is safe for concurrent use, except that only one call at a time may set the mute of a chat. Set its fields before the first
+// call.
 type Bot struct {
-	Name      string         // part of every value
+	Name      string         // a part of every value
 	Hearth    *client.Client // whose answers are judged
 	Upstreams *lab.Upstreams // to write past it
 	Freshness Freshness
@@ -48,7 +48,7 @@ type Bot struct {
 	written atomic.Int64 // numbers the values
 }
 
-// What is asked for.
+// How many messages it asks for.
 const (
 	messages = 10  // of a history, per role
 	relevant = 100 // at most: more than a chat has
@@ -64,13 +64,13 @@ const (
 
 func roles() []string { return []string{wire.RoleUser, wire.RoleAssistant} }
 
-// value is one that was never written before, and a time later than all before.
+// value is a value that was never written before, and a time later than all before.
 func (b *Bot) value() (string, time.Time) {
 	n := b.written.Add(1)
 	return fmt.Sprintf("value %d of %s", n, b.Name), time.Unix(1_700_000_000, 0).UTC().Add(time.Duration(n) * time.Millisecond)
 }
 
-// mutedUntil is the end of a mute that no other has.
+// mutedUntil is an end that no other mute has.
 func (b *Bot) mutedUntil() (value string, until time.Time) {
 	until = time.Unix(4_000_000_000, 0).UTC().Add(time.Duration(b.written.Add(1)) * time.Second)
 	return until.Format(time.RFC3339), until

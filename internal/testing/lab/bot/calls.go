@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"hearth/client"
@@ -30,7 +31,7 @@ func (b *Bot) Preprocess(ctx context.Context, chat string, opts ...client.Option
 	return errors.Join(
 		b.judgeModels(p.OdooModels),
 		b.judgeHistory(chat, p.History, asked),
-		b.oracle.latestOf(logOf(chat, "mute"), mayBe, asked, b.Freshness.Mute),
+		b.judgeMute(chat, mayBe, asked),
 		b.judgeRelevant(chat, p.RelevantMessages, asked),
 	)
 }
@@ -104,7 +105,16 @@ func (b *Bot) Mute(ctx context.Context, chat string, opts ...client.Option) erro
 	if m.Muted && m.Until != nil {
 		got = m.Until.Format(time.RFC3339)
 	}
-	return b.oracle.latest(logOf(chat, "mute"), got, asked, b.Freshness.Mute)
+	return b.judgeMute(chat, func(value string) bool { return value == got }, asked)
+}
+
+// judgeMute judges an answer that mayBe compares with the values of mutes.
+func (b *Bot) judgeMute(chat string, mayBe func(value string) bool, asked time.Time) error {
+	values, otherwise := b.oracle.latest(logOf(chat, "mute"), asked, b.Freshness.Mute)
+	if slices.ContainsFunc(values, mayBe) {
+		return nil
+	}
+	return otherwise
 }
 
 // SetMute mutes and unmutes in turn.

@@ -15,7 +15,7 @@ import (
 	"hearth/internal/testing/lab"
 )
 
-// AppendElsewhere writes a message of each role past this Hearth.
+// AppendElsewhere writes a message of each role without this Hearth.
 func (b *Bot) AppendElsewhere(chat string) error {
 	var errs []error
 	for _, role := range roles() {
@@ -29,8 +29,8 @@ func (b *Bot) AppendElsewhere(chat string) error {
 	return errors.Join(errs...)
 }
 
-// MuteElsewhere mutes a chat past this Hearth. Before the first call of [Bot.Mute] or [Bot.SetMute] it must have: that
-// makes the object that every later mute changes.
+// MuteElsewhere mutes a chat without this Hearth. It must be called before the first [Bot.Mute] or [Bot.SetMute] of the chat: then
+// there is one object, which every later mute changes.
 func (b *Bot) MuteElsewhere(chat string) error {
 	value, until := b.mutedUntil()
 	acknowledge := b.oracle.begin(logOf(chat, "mute"), write{value: value, elsewhere: true})
@@ -41,7 +41,7 @@ func (b *Bot) MuteElsewhere(chat string) error {
 	}})
 }
 
-// CreateElsewhere creates a contact past this Hearth.
+// CreateElsewhere creates a contact without this Hearth.
 func (b *Bot) CreateElsewhere() error {
 	value, _ := b.value()
 	acknowledge := b.oracle.begin(contacts, write{value: value, elsewhere: true})
@@ -50,10 +50,10 @@ func (b *Bot) CreateElsewhere() error {
 	return err
 }
 
-// Relabel changes the label of a field in Odoo's models. It needs [Bot.Relabeled] before Odoo.
+// Relabel changes the label of a field in Odoo's models, if Odoo is [Bot.Relabeled].
 func (b *Bot) Relabel() { b.label.Add(1) }
 
-// Relabeled is Odoo with the label that the field has at that time; other upstreams it leaves as they are.
+// Relabeled wraps Odoo: the label of the field phone is the number of calls of Relabel. Other upstreams stay as they are.
 func (b *Bot) Relabeled(upstream http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !strings.HasSuffix(r.URL.Path, "/fields_get") {
@@ -70,7 +70,7 @@ func (b *Bot) Relabeled(upstream http.Handler) http.Handler {
 	})
 }
 
-// WrittenOnce looks into Odoo itself: every contact that was acknowledged must be there once, any other at most once.
+// WrittenOnce asks Odoo itself: every contact that was acknowledged must be there once, and any other at most once.
 func (b *Bot) WrittenOnce() []error {
 	answer, err := b.Upstreams.CallOdoo("res.partner", "search_read", map[string]any{"fields": []string{"name"}})
 	if err != nil {

@@ -2,6 +2,7 @@ package bot
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -16,12 +17,12 @@ type oracle struct {
 type write struct {
 	value        string
 	createdAt    time.Time // of a message
-	elsewhere    bool      // past this Hearth
+	elsewhere    bool      // without this Hearth
 	acknowledged time.Time // zero until it is
 }
 
-// due says whether the answer to a request must know of the write: of one through this Hearth at once, of another when
-// what was held before it is no longer fresh.
+// due says whether the answer to a request must show the write: one through this Hearth at once, and one from elsewhere when
+// what was cached before it is no longer fresh.
 func (w *write) due(asked time.Time, fresh time.Duration) bool {
 	if w.elsewhere {
 		asked = asked.Add(-fresh)
@@ -29,7 +30,7 @@ func (w *write) due(asked time.Time, fresh time.Duration) bool {
 	return !w.acknowledged.IsZero() && w.acknowledged.Before(asked)
 }
 
-// begin is called before a write is sent, and acknowledge once it was. A write that failed may be seen or not.
+// begin is called before a write is sent, and acknowledge after it succeeded. An answer may show a write that failed, or not.
 func (o *oracle) begin(log string, w write) (acknowledge func()) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -44,7 +45,7 @@ func (o *oracle) begin(log string, w write) (acknowledge func()) {
 	}
 }
 
-// newest judges a list of the newest values, at most so many, in their order. most 0: the list has all.
+// newest judges a list of the newest values in their order. It has at most so many; with most 0 it has all.
 func (o *oracle) newest(log string, got []write, most int, asked time.Time, fresh time.Duration) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -72,25 +73,18 @@ func (o *oracle) newest(log string, got []write, most int, asked time.Time, fres
 	return nil
 }
 
-// latest judges a value that every write replaces.
-func (o *oracle) latest(log, got string, asked time.Time, fresh time.Duration) error {
-	return o.latestOf(log, func(value string) bool { return value == got }, asked, fresh)
-}
-
-// latestOf judges an answer that tells only something of the value.
-func (o *oracle) latestOf(log string, mayBe func(value string) bool, asked time.Time, fresh time.Duration) error {
+// latest are the values that an answer may show of a log whose writes replace each other: the newest, and back to the newest that
+// is due. The error is for an answer that shows another.
+func (o *oracle) latest(log string, asked time.Time, fresh time.Duration) (values []string, otherwise error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	writes := o.logs[log]
-	for i := range writes {
-		switch w := writes[len(writes)-1-i]; {
-		case mayBe(w.value):
-			return nil
-		case w.due(asked, fresh):
-			return w.missing(log, asked)
+	for _, w := range slices.Backward(o.logs[log]) {
+		values = append(values, w.value)
+		if w.due(asked, fresh) {
+			return values, w.missing(log, asked)
 		}
 	}
-	return fmt.Errorf("%w: %s shows what was never written", ErrWrong, log)
+	return values, fmt.Errorf("%w: %s shows what was never written", ErrWrong, log)
 }
 
 func (w *write) missing(log string, asked time.Time) error {

@@ -13,12 +13,12 @@ import (
 	"github.com/weaviate/weaviate/entities/models"
 )
 
-// class is what is known of a class, as far as questions depend on it. It does not change, but for written.
-type class struct {
-	learner *classLearner
-	name    string // its own; the server is asked by the configured one, an alias that may come to stand for another class
-	hidden  bool   // the schema may not be read: the class is taken for one of Hearth's own
-	fault   *Error // why it cannot be served right; nil: it can
+// classInfo is what is known of a class, as far as questions depend on it. It does not change, but for written.
+type classInfo struct {
+	loader *classLoader
+	name   string // its own; the server is asked by the configured one, an alias that may come to stand for another class
+	hidden bool   // the schema may not be read: the class is taken for one of Hearth's own
+	fault  *Error // why it cannot be served right; nil: it can
 
 	chatID       idKind
 	mixing       string // a tokenization by which a search for one chat may find others; empty: it finds none
@@ -36,9 +36,9 @@ type class struct {
 	made       []string // all vectors that the server makes; empty: the unnamed one
 }
 
-func (c *class) mayLag() bool { return c == nil || c.hidden || c.replicas > 1 }
+func (c *classInfo) mayLag() bool { return c == nil || c.hidden || c.replicas > 1 }
 
-func (c *Client) consistency(class *class) string {
+func (c *Client) consistency(class *classInfo) string {
 	if class.replicas > 1 {
 		return c.cfg.Consistency
 	}
@@ -46,8 +46,8 @@ func (c *Client) consistency(class *class) string {
 }
 
 // use returns the class of a question that is about to be asked, or why it cannot be asked.
-func (l *classLearner) use(ctx context.Context) (*class, error) {
-	class, err := l.learn(ctx)
+func (l *classLoader) use(ctx context.Context) (*classInfo, error) {
+	class, err := l.load(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func (l *classLearner) use(ctx context.Context) (*class, error) {
 }
 
 // messageClass reads the schema of the class of messages; nil: it is hidden.
-func (c *Client) messageClass(schema *models.Class) *class {
+func (c *Client) messageClass(schema *models.Class) *classInfo {
 	m := c.cfg.Message
 	k := c.anyClass(c.message, m.Class, schema)
 	k.searchable = true
@@ -88,7 +88,7 @@ func (c *Client) messageClass(schema *models.Class) *class {
 }
 
 // muteClass reads the schema of the class of mutes; nil: it is hidden.
-func (c *Client) muteClass(schema *models.Class) *class {
+func (c *Client) muteClass(schema *models.Class) *classInfo {
 	u := c.cfg.Mute
 	k := c.anyClass(c.mute, u.Class, schema)
 	if schema == nil {
@@ -104,8 +104,8 @@ func (c *Client) muteClass(schema *models.Class) *class {
 	return k
 }
 
-func (c *Client) anyClass(l *classLearner, name string, schema *models.Class) *class {
-	k := &class{learner: l, name: name, hidden: schema == nil, tenants: c.cfg.Tenant != ""}
+func (c *Client) anyClass(l *classLoader, name string, schema *models.Class) *classInfo {
+	k := &classInfo{loader: l, name: name, hidden: schema == nil, tenants: c.cfg.Tenant != ""}
 	if schema == nil {
 		return k
 	}
@@ -118,7 +118,7 @@ func (c *Client) anyClass(l *classLearner, name string, schema *models.Class) *c
 	return k
 }
 
-func (c *Client) tenantFault(k *class) *Error {
+func (c *Client) tenantFault(k *classInfo) *Error {
 	if k.tenants && c.cfg.Tenant == "" {
 		return &Error{Status: http.StatusUnprocessableEntity, Message: fmt.Sprintf("class %s has multi-tenancy: set HEARTH_WEAVIATE_TENANT", k.name)}
 	}
@@ -126,7 +126,7 @@ func (c *Client) tenantFault(k *class) *Error {
 }
 
 // readVectors chooses the vector to search by: the configured one, or the only one.
-func (c *Client) readVectors(k *class, schema *models.Class) {
+func (c *Client) readVectors(k *classInfo, schema *models.Class) {
 	named := slices.Sorted(maps.Keys(schema.VectorConfig))
 	if schema.Vectorizer != "" && schema.Vectorizer != "none" {
 		k.made = append(k.made, "")
@@ -150,7 +150,7 @@ func (c *Client) readVectors(k *class, schema *models.Class) {
 }
 
 // vectorizes says whether the server has to make a vector of a message, which may bring the one to search by.
-func (c *class) vectorizes(brought bool) bool {
+func (c *classInfo) vectorizes(brought bool) bool {
 	return slices.ContainsFunc(c.made, func(name string) bool { return !brought || name != c.vector })
 }
 

@@ -13,7 +13,7 @@ import (
 // write looks at the user's own roles: nothing less than a write would prove that it may write.
 func (k *check) write(ctx context.Context) {
 	const notProven = "not proven: "
-	resp, err := k.rest.Do(ctx, pool.Request{Method: http.MethodGet, Path: "/v1/users/own-info", Header: k.header})
+	resp, err := k.cfg.REST.Do(ctx, pool.Request{Method: http.MethodGet, Path: "/v1/users/own-info", Header: k.header})
 	var user struct {
 		Username string `json:"username"`
 		Roles    []struct {
@@ -40,7 +40,7 @@ func (k *check) write(ctx context.Context) {
 		permissions = append(permissions, role.Permissions...)
 	}
 	var missing []string
-	for _, l := range []*classLearner{k.message, k.mute} {
+	for _, l := range []*classLoader{k.message, k.mute} {
 		name := l.name
 		if class := l.peek(); class != nil {
 			name = class.name

@@ -55,7 +55,7 @@ type transportError struct{ error }
 func (e *transportError) Unwrap() error { return e.error }
 
 // ask sends one search of a class and returns its rows.
-func (c *Client) ask(ctx context.Context, class *class, req *pb.SearchRequest) ([]row, error) {
+func (c *Client) ask(ctx context.Context, class *classInfo, req *pb.SearchRequest) ([]row, error) {
 	reply, err := c.send(ctx, class, req)
 	if e, ok := errors.AsType[*Error](err); ok && e.noClass {
 		// A server that starts says so of every class. One that is ready is right, if it still says so.
@@ -63,7 +63,7 @@ func (c *Client) ask(ctx context.Context, class *class, req *pb.SearchRequest) (
 			reply, err = c.send(ctx, class, req)
 		}
 		if e, ok := errors.AsType[*Error](err); ok && e.noClass {
-			class.learner.forget(class)
+			class.loader.forget(class)
 		}
 	}
 	if err != nil {
@@ -77,7 +77,7 @@ func (c *Client) ask(ctx context.Context, class *class, req *pb.SearchRequest) (
 }
 
 // askUpTo asks for up to limit rows, or as many as the server allows, and says how many it has asked for.
-func (c *Client) askUpTo(ctx context.Context, class *class, limit int, req *pb.SearchRequest) (rows []row, asked int, err error) {
+func (c *Client) askUpTo(ctx context.Context, class *classInfo, limit int, req *pb.SearchRequest) (rows []row, asked int, err error) {
 	for {
 		limit = c.depth.fit(limit)
 		req.Limit = uint32(limit) //nolint:gosec // at most mostRows
@@ -92,8 +92,8 @@ func (c *Client) askUpTo(ctx context.Context, class *class, limit int, req *pb.S
 	}
 }
 
-func (c *Client) send(ctx context.Context, class *class, req *pb.SearchRequest) (*pb.SearchReply, error) {
-	req.Collection = class.learner.name
+func (c *Client) send(ctx context.Context, class *classInfo, req *pb.SearchRequest) (*pb.SearchReply, error) {
+	req.Collection = class.loader.name
 	if class.tenants {
 		req.Tenant = c.cfg.Tenant
 	}
@@ -126,9 +126,9 @@ func (c *Client) searchFailed(ctx context.Context, err error, sent func() int64)
 	case ok && connect.IsWireError(err):
 		return c.told(statusError(e.Code(), e.Message()))
 	case ok:
-		return &Error{Status: http.StatusNotImplemented, Message: shorten(c.grpc.Address() + " does not answer as gRPC does: " + e.Message())}
+		return &Error{Status: http.StatusNotImplemented, Message: shorten(c.cfg.GRPC.Address() + " does not answer as gRPC does: " + e.Message())}
 	}
-	return &pool.Error{Upstream: c.grpc.Name(), Address: c.grpc.Address(), Sent: sent() > 0, Err: err}
+	return &pool.Error{Upstream: c.cfg.GRPC.Name(), Address: c.cfg.GRPC.Address(), Sent: sent() > 0, Err: err}
 }
 
 // depth is how deep searches may go: a page's offset and limit together. It is the server's setting
@@ -185,7 +185,7 @@ func (c *Client) Ask(ctx context.Context) error {
 	return errors.Join(c.message.search(ctx), c.mute.search(ctx))
 }
 
-func (l *classLearner) search(ctx context.Context) error {
+func (l *classLoader) search(ctx context.Context) error {
 	class, err := l.use(ctx)
 	if err != nil {
 		return err

@@ -69,11 +69,11 @@ func TestRefreshEndsWithItsBudget(t *testing.T) {
 func TestRefreshRemembersOnlyTheLastReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newTester(t, Config{Refresh: true})
-		for i := range mostUpcoming + 5 {
+		for i := range maxRecentReads + 5 {
 			x.get(ModelKey("m", fmt.Sprint(i)), policy, Directives{})
 			x.finish("x")
 		}
-		if n := len(x.c.upcoming.reads); n != mostUpcoming {
+		if n := len(x.c.recentReads.reads); n != maxRecentReads {
 			t.Errorf("%d reads are remembered", n)
 		}
 	})
@@ -108,7 +108,7 @@ func TestALoadThatAFreezeHasPassedOverIsNotJoined(t *testing.T) {
 func TestRefreshLeavesLittleBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newTester(t, Config{Refresh: true})
-		for i := range mostUpcoming {
+		for i := range maxRecentReads {
 			x.get(ModelKey("m", fmt.Sprint(i)), policy, Directives{})
 			x.finish("x")
 		}
@@ -116,10 +116,10 @@ func TestRefreshLeavesLittleBehind(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		n := x.refresh(ctx)
-		x.wantLoads(refreshing)
+		x.wantLoads(refreshParallel)
 		<-n
 		synctest.Wait()
-		x.wantLoads(refreshing)
+		x.wantLoads(refreshParallel)
 	})
 }
 
@@ -134,7 +134,7 @@ func TestRememberedReadsCountAndAreBounded(t *testing.T) {
 			x.finish("small")
 		}
 		read(0, size)
-		if s := x.c.Stats(); s.Bytes < 4*size || s.Resources[OdooRead].Bytes != s.Bytes-s.Resources[History].Bytes {
+		if s := x.c.Stats(); s.Bytes < 4*size || s.Resources[string(OdooRead)].Bytes != s.Bytes-s.Resources[string(History)].Bytes {
 			t.Errorf("one read of %d bytes of arguments is counted as %d", size, s.Bytes)
 		}
 		for i := 1; i < 40; i++ {
@@ -143,16 +143,16 @@ func TestRememberedReadsCountAndAreBounded(t *testing.T) {
 				t.Fatalf("%d bytes are held after %d reads", s.Bytes, i)
 			}
 		}
-		few := len(x.c.upcoming.reads)
-		if few < 2 || few == mostUpcoming || x.c.upcoming.reads[few-1].key.ID[:2] != "39" {
+		few := len(x.c.recentReads.reads)
+		if few < 2 || few == maxRecentReads || x.c.recentReads.reads[few-1].key.ID[:2] != "39" {
 			t.Errorf("%d reads are remembered", few)
 		}
 		read(100, 1<<20)
-		if n := len(x.c.upcoming.reads); n != few {
+		if n := len(x.c.recentReads.reads); n != few {
 			t.Errorf("%d reads are remembered after one that is too large, before it %d", n, few)
 		}
 		x.c.DropRecords()
-		if s := x.c.Stats(); s.Bytes != 0 || len(x.c.upcoming.reads) != 0 {
+		if s := x.c.Stats(); s.Bytes != 0 || len(x.c.recentReads.reads) != 0 {
 			t.Errorf("%d bytes are left of dropped reads", s.Bytes)
 		}
 	})

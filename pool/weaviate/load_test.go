@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"hearth/client/wire"
 	"hearth/pool"
 )
 
@@ -74,7 +75,7 @@ func TestASchemaThatWasHiddenIsAskedForAgain(t *testing.T) {
 	}), testConfig())
 	learn := func(times int64, vectorizer bool) time.Duration {
 		t.Helper()
-		class, err := c.message.learn(t.Context())
+		class, err := c.message.load(t.Context())
 		if err != nil || class.vectorizer != vectorizer || class.hidden == vectorizer || asked.Load() != times {
 			t.Fatalf("%v: %+v, asked for %d times", err, class, asked.Load())
 		}
@@ -171,7 +172,7 @@ func TestAnAliasIsFollowedWhereItLeads(t *testing.T) {
 	x.write("a", "user", 3, time.Second)
 	mute := func(muted bool) {
 		t.Helper()
-		if err := x.SetMute(t.Context(), "a", muted, time.Time{}, "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"); err != nil {
+		if err := x.SetMute(t.Context(), "a", wire.Mute{Muted: muted}, "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -195,5 +196,156 @@ func TestAnAliasIsFollowedWhereItLeads(t *testing.T) {
 	}
 	if m, err := x.Mute(t.Context(), "a"); err != nil || m.ID == "" || m.Muted {
 		t.Errorf("and its mute is %+v, %v", m, err)
+	}
+}
+
+// A server before 1.36 shows a class under its own name only.
+func TestTheClassOfAnAliasIsAskedForWhereTheAliasIsNotShown(t *testing.T) {
+	for name, c := range map[string]struct {
+		status int    // of the question what the alias stands for
+		answer string // to it
+		class  string // of what is learned; empty: there is none
+	}{
+		"an alias":             {http.StatusOK, `{"alias":"Messages","class":"Message"}`, "Message"},
+		"none":                 {http.StatusNotFound, `{"class":"Message"}`, ""},
+		"a server without any": {http.StatusOK, `<html>`, ""},
+		"an alias of nothing":  {http.StatusOK, `{}`, ""},
+		"no answer":            {0, "", ""},
+	} {
+		cfg := testConfig()
+		cfg.Message.Class = "Messages"
+		client := clientOf(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch r.URL.Path {
+			case "/v1/schema/Message":
+				_, _ = io.WriteString(w, ownSchema+"}")
+			case "/v1/aliases/Messages":
+				if c.status == 0 {
+					panic(http.ErrAbortHandler)
+				}
+				w.WriteHeader(c.status)
+				_, _ = io.WriteString(w, c.answer)
+			default:
+				w.WriteHeader(http.StatusNotFound)
+			}
+		}), cfg)
+		class, err := client.message.load(t.Context())
+		if c.class == "" {
+			if e, ok := errors.AsType[*Error](err); !ok || e.Status != 404 || e.Message != "class Messages does not exist: `hearth schema` creates it" || e.Retryable() {
+				t.Errorf("%s: %+v, %v", name, class, err)
+			}
+			continue
+		}
+		if err != nil || class.name != c.class {
+			t.Errorf("%s: %+v, %v", name, class, err)
+		}
+	}
+	words := clientOf(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = io.WriteString(w, "no such page")
+	}), testConfig())
+	if _, err := words.message.load(t.Context()); err == nil || !strings.Contains(err.Error(), "no such page") {
+		t.Errorf("the words of a 404 are lost: %v", err)
+	}
+}
+
+// What a class was known to be holds while there is no answer, and not against one.
+func TestWhatWasKnownHoldsWhileThereIsNoAnswer(t *testing.T) {
+	status := http.StatusForbidden
+	c := clientOf(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if status == 0 {
+			panic(http.ErrAbortHandler)
+		}
+		w.WriteHeader(status)
+	}), testConfig())
+	for _, s := range []struct {
+		status int
+		holds  bool
+	}{{403, true}, {0, true}, {500, true}, {503, true}, {429, true}, {400, false}, {501, false}, {422, false}} {
+		status = s.status
+		c.message.mu.Lock()
+		c.message.until = time.Now()
+		c.message.mu.Unlock()
+		if class, err := c.message.load(t.Context()); (err == nil) != s.holds || s.holds && !class.hidden {
+			t.Errorf("after %d: %+v, %v", s.status, class, err)
+		}
+	}
+}
+
+func TestAClassThatIsSettledIsAskedForAtOnceOnceItIsNot(t *testing.T) {
+	hidden := false
+	c := clientOf(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if hidden {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		_, _ = io.WriteString(w, ownSchema+"}")
+	}), testConfig())
+	wait := func(want time.Duration) {
+		t.Helper()
+		c.message.forget(c.message.peek())
+		if _, err := c.message.load(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := time.Until(c.message.until).Round(time.Second); hidden && got != want {
+			t.Errorf("it is asked for again after %v, want %v", got, want)
+		}
+	}
+	hidden = true
+	wait(time.Second)
+	wait(2 * time.Second)
+	hidden = false
+	wait(0)
+	hidden = true
+	wait(time.Second)
+	for _, want := range []time.Duration{2, 4, 8, 16, 32, 60, 60} {
+		wait(want * time.Second)
+	}
+	for range 70 { // no shift is too far
+		wait(mostUnsettled)
+	}
+	old := c.message.peek()
+	c.message.forget(&classInfo{})
+	if c.message.peek() != old {
+		t.Error("a class is forgotten that another has taken the place of")
+	}
+}
+
+func TestTheSchemaIsLearnedThoughItsCallerLeaves(t *testing.T) {
+	began, answer := make(chan struct{}), make(chan struct{})
+	c := clientOf(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		close(began)
+		<-answer
+		_, _ = io.WriteString(w, ownSchema+"}")
+	}), testConfig())
+	ctx, leave := context.WithCancel(t.Context())
+	left := make(chan error, 1)
+	go func() {
+		_, err := c.MessageChat(ctx, "a")
+		left <- err
+	}()
+	<-began
+	leave()
+	if err := <-left; !errors.Is(err, context.Canceled) {
+		t.Errorf("the caller that left is told %v", err)
+	}
+	close(answer)
+	c.Close()
+	if c.message.peek() == nil {
+		t.Error("nothing was learned")
+	}
+}
+
+func TestLearningTellsOfAFailure(t *testing.T) {
+	for _, path := range []string{"/v1/schema/Message", "/v1/schema/ChatStatus"} {
+		c := clientOf(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == path {
+				w.WriteHeader(http.StatusInternalServerError)
+				return
+			}
+			_, _ = io.WriteString(w, ownSchema+"}")
+		}), testConfig())
+		if err := c.Learn(t.Context()); err == nil {
+			t.Errorf("%s fails, and Learn does not", path)
+		}
 	}
 }

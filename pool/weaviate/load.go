@@ -16,24 +16,24 @@ import (
 	"hearth/pool"
 )
 
-// classLearner learns what the schema says of one class, once. Callers at the same time share one request; one that
+// classLoader learns what the schema says of one class, once. Callers at the same time share one request; one that
 // gives up leaves nothing behind, and the others theirs.
-type classLearner struct {
+type classLoader struct {
 	client *Client
 	name   string // as configured: it may be an alias
-	read   func(*models.Class) *class
+	read   func(*models.Class) *classInfo
 
 	mu       sync.Mutex
-	known    *class    // guarded by mu; nil: nothing is known
-	until    time.Time // guarded by mu; when a class that is not settled is asked for again
-	asked    int       // guarded by mu; times in a row that it was not settled
-	underWay *lesson   // guarded by mu; nil: nobody asks
+	known    *classInfo // guarded by mu; nil: nothing is known
+	until    time.Time  // guarded by mu; when a class that is not settled is asked for again
+	asked    int        // guarded by mu; times in a row that it was not settled
+	underWay *load      // guarded by mu; nil: nobody asks
 }
 
-// lesson is one request for the schema.
-type lesson struct {
+// load is one request for the schema.
+type load struct {
 	done  chan struct{} // closed once class and err are set
-	class *class
+	class *classInfo
 	err   error
 }
 
@@ -42,44 +42,44 @@ const leastUnsettled, mostUnsettled = time.Second, time.Minute
 
 // settled says that what is known of a class holds. A role may come to show a hidden one, and its owner may mend a fault:
 // the first message that others write may add the property that is missing.
-func (c *class) settled() bool { return !c.hidden && c.fault == nil }
+func (c *classInfo) settled() bool { return !c.hidden && c.fault == nil }
 
-func newClassLearner(c *Client, name string, read func(*models.Class) *class) *classLearner {
-	return &classLearner{client: c, name: name, read: read}
+func newClassLoader(c *Client, name string, read func(*models.Class) *classInfo) *classLoader {
+	return &classLoader{client: c, name: name, read: read}
 }
 
-// learn returns what is known of the class, and asks if nothing is. A class that cannot be served right is a *class too:
+// load returns what is known of the class, and asks if nothing is. A class that cannot be served right is a *classInfo too:
 // its fault says why.
-func (l *classLearner) learn(ctx context.Context) (*class, error) {
+func (l *classLoader) load(ctx context.Context) (*classInfo, error) {
 	l.mu.Lock()
 	if l.known != nil && (l.known.settled() || time.Now().Before(l.until)) {
 		defer l.mu.Unlock()
 		return l.known, nil
 	}
 	if l.underWay == nil {
-		l.underWay = &lesson{done: make(chan struct{})}
+		l.underWay = &load{done: make(chan struct{})}
 		into := l.underWay
-		l.client.lessons.Go(func() { l.ask(context.WithoutCancel(ctx), into) }) // the pool ends it in time
+		l.client.loads.Go(func() { l.ask(context.WithoutCancel(ctx), into) }) // the pool ends it in time
 	}
-	lesson := l.underWay
+	running := l.underWay
 	l.mu.Unlock()
 	select {
-	case <-lesson.done:
-		return lesson.class, lesson.err
+	case <-running.done:
+		return running.class, running.err
 	case <-ctx.Done():
-		return nil, &pool.Error{Upstream: l.client.rest.Name(), Err: context.Cause(ctx)}
+		return nil, &pool.Error{Upstream: l.client.cfg.REST.Name(), Err: context.Cause(ctx)}
 	}
 }
 
 // peek returns what is known of the class; nil: nothing.
-func (l *classLearner) peek() *class {
+func (l *classLoader) peek() *classInfo {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.known
 }
 
 // forget drops what was known of a class that is gone.
-func (l *classLearner) forget(gone *class) {
+func (l *classLoader) forget(gone *classInfo) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.known == gone {
@@ -87,8 +87,8 @@ func (l *classLearner) forget(gone *class) {
 	}
 }
 
-func (l *classLearner) ask(ctx context.Context, into *lesson) {
-	into.class, into.err = guard.Get(func() (*class, error) {
+func (l *classLoader) ask(ctx context.Context, into *load) {
+	into.class, into.err = guard.Get(func() (*classInfo, error) {
 		schema, err := l.client.schemaOf(ctx, l.name)
 		if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusForbidden {
 			l.client.cfg.Logger.Warn("weaviate does not show a class: it is taken for one that hearth schema makes", "class", l.name, "error", err)
@@ -156,7 +156,7 @@ func (c *Client) classNamed(ctx context.Context, name string) (*models.Class, er
 	if err == nil {
 		return got, nil
 	}
-	err = c.fail(err, sent)
+	err = c.unwrapClientError(err, sent)
 	if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusNotFound && e.Message == "" {
 		e.Message = fmt.Sprintf("class %s does not exist: `hearth schema` creates it", name)
 	}
@@ -165,7 +165,7 @@ func (c *Client) classNamed(ctx context.Context, name string) (*models.Class, er
 
 // aliased is the class that an alias stands for; empty: there is no such alias, or the server knows of none.
 func (c *Client) aliased(ctx context.Context, alias string) string {
-	resp, err := c.rest.Do(ctx, pool.Request{Method: http.MethodGet, Path: "/v1/aliases/" + url.PathEscape(alias), Header: c.header})
+	resp, err := c.cfg.REST.Do(ctx, pool.Request{Method: http.MethodGet, Path: "/v1/aliases/" + url.PathEscape(alias), Header: c.header})
 	if err != nil || resp.Status != http.StatusOK {
 		return ""
 	}
@@ -187,12 +187,12 @@ func (c *Client) MuteMayLag() bool { return c.mute.peek().mayLag() }
 
 // Ready asks whether the server is up and serves.
 func (c *Client) Ready(ctx context.Context) error {
-	resp, err := c.rest.Do(ctx, pool.Request{Method: http.MethodGet, Path: "/v1/.well-known/ready", Header: c.header})
+	resp, err := c.cfg.REST.Do(ctx, pool.Request{Method: http.MethodGet, Path: "/v1/.well-known/ready", Header: c.header})
 	if err != nil || resp.Status == http.StatusOK {
 		return err
 	}
 	return &Error{
 		Status:  http.StatusServiceUnavailable,
-		Message: fmt.Sprintf("%s is not ready: its /v1/.well-known/ready answers %d", c.rest.Address(), resp.Status),
+		Message: fmt.Sprintf("%s is not ready: its /v1/.well-known/ready answers %d", c.cfg.REST.Address(), resp.Status),
 	}
 }

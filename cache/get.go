@@ -1,0 +1,137 @@
+package cache
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/cespare/xxhash/v2"
+
+	"hearth/internal/clock"
+)
+
+// Key names something that can always be fetched again.
+type Key struct {
+	Resource Resource
+	Scopes   []Scope // dropping one of them forgets it
+	ID       string  // everything that its content depends on
+	// LoadBytes is the memory that its load function holds, its arguments above all: Config.Refresh keeps load functions.
+	LoadBytes int64
+}
+
+func (k Key) bytes() int64 {
+	n := len(k.ID)
+	for _, s := range k.Scopes {
+		n += 16 + len(s)
+	}
+	return int64(n)
+}
+
+// Scope is a set of keys that are forgotten together.
+type Scope string
+
+// recordScope holds every record read from Odoo.
+const recordScope Scope = "records"
+
+func chatScope(chat string) Scope   { return Scope("chat\x00" + chat) }
+func modelScope(model string) Scope { return Scope("model\x00" + model) }
+
+// RelevantKey is the key of a relevance search in a chat.
+func RelevantKey(chat, id string) Key {
+	return Key{Resource: Relevant, Scopes: []Scope{chatScope(chat)}, ID: id}
+}
+
+// RecordKey is the key of a read from an Odoo model.
+func RecordKey(model, id string) Key {
+	return Key{Resource: OdooRead, Scopes: []Scope{recordScope, modelScope(model)}, ID: id}
+}
+
+// ModelKey is the key of an Odoo model's definition.
+func ModelKey(model, id string) Key {
+	return Key{Resource: OdooModels, Scopes: []Scope{modelScope(model)}, ID: id}
+}
+
+// Get returns what key stands for: held, or from load, which returns it encoded.
+func (c *Cache) Get(ctx context.Context, key Key, p Policy, d Directives, load func(context.Context) ([]byte, error)) (Reply, error) {
+	s := &entrySource{c: c, key: key, noStore: d.NoStore, fetch: load}
+	e, o, err := read(ctx, c, question{resource: key.Resource, policy: p, directives: d}, s)
+	if c.cfg.Refresh && !d.NoStore && key.Resource != Relevant { // the same text is seldom asked about twice
+		again := &entrySource{c: c, key: key, fetch: load}
+		c.recentReads.add(recentRead{key: key, name: s.name, policy: p, load: c.guarded(key.Resource, func(ctx context.Context) (any, error) { return again.load(ctx) })})
+	}
+	if err != nil {
+		return Reply{}, err
+	}
+	return Reply{Body: e.body, ETag: e.etag, Origin: o}, nil
+}
+
+// ETag of a body: strong, quoted.
+func ETag(body []byte) string { return `"` + strconv.FormatUint(xxhash.Sum64(body), 36) + `"` }
+
+// entrySource reads one entry of the store.
+type entrySource struct {
+	c       *Cache
+	key     Key
+	noStore bool
+	fetch   func(context.Context) ([]byte, error)
+
+	name   string  // in the store; empty until it is known
+	tokens []token // of the scopes; set by pin
+}
+
+func (s *entrySource) look() (*entry, bool) {
+	name := s.c.store.nameOf(s.key)
+	if name == "" {
+		return nil, false
+	}
+	s.name = name
+	e := s.c.store.get(name)
+	return e, e != nil
+}
+
+func (s *entrySource) pin() string {
+	s.tokens = s.c.store.pin(s.key.Scopes)
+	s.name = entryName(s.key, s.tokens)
+	return s.name
+}
+
+func (s *entrySource) unpin() { s.c.store.unpin(s.key.Scopes, s.tokens) }
+
+func (s *entrySource) load(ctx context.Context) (*entry, error) {
+	st := s.c.store
+	tokens := st.pin(s.key.Scopes)
+	defer st.unpin(s.key.Scopes, tokens)
+	at := s.c.now()
+	body, err := s.fetch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	e := &entry{name: entryName(s.key, tokens), resource: s.key.Resource, scopes: s.key.Scopes, body: body, etag: ETag(body), at: at}
+	if !s.noStore {
+		st.put(e, tokens)
+	}
+	return e, nil
+}
+
+func (s *entrySource) finish(e *entry) (*entry, error) { return e, nil }
+
+// entry is one thing held in the store. It does not change.
+type entry struct {
+	name     string // its whole key: a hash alone could be another's
+	hash     uint64 // of name
+	resource Resource
+	scopes   []Scope
+	body     []byte
+	etag     string
+	at       clock.Instant // when its load began
+}
+
+func (e *entry) began() clock.Instant { return e.at }
+
+func (e *entry) cost() int64 {
+	const overhead = 256 // the struct, the map slots here and in ristretto
+	n := cap(e.body) + len(e.name)
+	for _, s := range e.scopes {
+		n += 16 + 2*len(s) // here and in the map of scopes
+	}
+	return int64(n) + overhead
+}

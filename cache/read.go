@@ -1,0 +1,105 @@
+package cache
+
+import (
+	"context"
+	"time"
+
+	"hearth/internal/clock"
+)
+
+// source is one thing to read: what is held of it and how it is loaded. V is a value with the time of its load; it does not
+// change. Every method takes the locks that it needs. Only load may run on another goroutine, and after the read has ended.
+type source[V aged] interface {
+	// look returns what is held, if that is as much as the request wants.
+	look() (V, bool)
+	// pin keeps in place, until unpin, what the caller of a load needs. It names the load: by the token, so that a request
+	// after a drop does not join a load from before.
+	pin() (name string)
+	unpin()
+	// load fetches, and keeps what it brings unless that was dropped meanwhile.
+	load(ctx context.Context) (V, error)
+	// finish makes the caller's answer from what a load brought.
+	finish(loaded V) (V, error)
+}
+
+type aged interface {
+	began() clock.Instant // when the load of it began
+}
+
+// question is what is asked of a source.
+type question struct {
+	resource   Resource
+	policy     Policy
+	directives Directives
+	need       int // how much a load must bring
+}
+
+// read answers a question, in five steps:
+//
+//  1. Judge whether what is held is good enough. If so, that is the answer; if it is stale, a load may begin beside it.
+//  2. Join a load under way that began late enough and brings enough, or begin one.
+//  3. Wait for the load, as long as ctx lets it.
+//  4. If the load failed, answer with what is held then, if the policy allows it.
+//  5. Count the read, once: a hit, a miss or a stale answer.
+//
+// A load begins after step 1 and ends before the answer.
+func read[V aged](ctx context.Context, c *Cache, q question, s source[V]) (v V, o Origin, err error) {
+	p, d, count := q.policy, q.directives, c.counters[q.resource]
+	var fl *flight
+	var flightKey, reason string
+	var joined bool
+	for fl == nil {
+		ended := c.flights.ended.Load()
+		held, ok := s.look()
+		verdict, age := fetch, time.Duration(0)
+		reason = "miss"
+		if ok {
+			age = c.now().Since(held.began())
+			verdict, reason = p.judge(age, d)
+		}
+		if verdict == fetch && d.OnlyIfCached {
+			count.misses.Add(1)
+			return v, Origin{}, ErrNotCached
+		}
+		if verdict == fetch || verdict == serveAndRefresh {
+			if flightKey == "" {
+				flightKey = d.flightKey(s.pin())
+				defer s.unpin() // once: the key is not empty any more
+			}
+			terms := flightTerms{key: flightKey, maxAge: p.maxJoinAge(d), need: q.need, ended: ended}
+			fl, joined = c.flights.start(ctx, terms, c.guarded(q.resource, func(ctx context.Context) (any, error) { return s.load(ctx) }))
+		}
+		if verdict != fetch {
+			o = p.origin(Hit, age)
+			count.served(o.Served)
+			return held, o, nil
+		}
+	}
+
+	v, err = wait[V](ctx, fl)
+	if err == nil {
+		v, err = s.finish(v)
+	}
+	if err != nil {
+		if held, ok := s.look(); ok {
+			if age := c.now().Since(held.began()); p.mayServeOnError(age, d) {
+				count.stale.Add(1)
+				return held, p.origin(Stale, age).fetched(reason, joined), nil
+			}
+		}
+	}
+	count.misses.Add(1)
+	if err != nil {
+		var none V
+		return none, Origin{}, err
+	}
+	return v, p.origin(Miss, c.now().Since(v.began())).fetched(reason, joined), nil
+}
+
+func wait[V any](ctx context.Context, fl *flight) (v V, err error) {
+	got, err := fl.wait(ctx)
+	if err == nil {
+		v = got.(V) //nolint:forcetypeassert // the load of this source brought it
+	}
+	return v, err
+}

@@ -1,0 +1,103 @@
+"""The shapes of replies, for type checkers. Nothing here is needed at run time.
+
+The package client/wire has the same shapes for Go. A time is text as RFC 3339 writes it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypedDict
+
+# The kinds of problems: the keys of hearth.errors.KINDS.
+KindName = Literal[
+    "answer-too-large",
+    "bad-body",
+    "bad-field",
+    "forbidden",
+    "headers",
+    "internal",
+    "key-reused",
+    "may-miss-writes",
+    "media-type",
+    "method",
+    "no-such-call",
+    "not-cached",
+    "not-configured",
+    "not-http",
+    "odoo",
+    "overloaded",
+    "partial",
+    "preprocess",
+    "redirected",
+    "search-cut-short",
+    "shutting-down",
+    "slow-request",
+    "timeout",
+    "token",
+    "too-large",
+    "unknown-outcome",
+    "unreachable",
+    "weaviate",
+    "wrong-class",
+]
+
+
+class CacheCounts(TypedDict):
+    """What the cache did with requests since the sidecar started, and what it holds now."""
+
+    hits: int  # answered fresh from memory
+    misses: int  # had to be loaded; requests that shared a load count
+    stale: int  # answered from memory although no longer fresh
+    errors: int  # loads that failed
+    hit_ratio: float  # (hits + stale) / (hits + stale + misses)
+    entries: int  # held now
+    bytes: int  # held now, overhead included
+
+
+class CacheStats(CacheCounts):
+    """The counts of the whole cache, and of each resource: history, mute, relevant, odoo_read and odoo_models."""
+
+    max_bytes: int
+    evictions: int  # entries removed to make room
+    rejected: int  # entries not let in
+    resources: dict[str, CacheCounts]
+
+
+class Quantiles(TypedDict):
+    """Quantiles of the last 512 observations, in milliseconds. count is of all observations."""
+
+    count: int
+    p50: float
+    p90: float
+    p99: float
+    max: float
+
+
+class PoolStats(TypedDict):
+    """What a connection pool holds now, and what it has done since the sidecar started."""
+
+    size: int  # requests at the same time, and connections kept
+    open: int  # connections open now
+    idle: int  # of them, those that no request uses
+    in_use: int  # requests that hold a slot now
+    queue: int  # requests that wait for a slot now
+    requests: int  # tries sent, retries included
+    failures: int  # tries without an answer
+    retries: int  # tries after a first one
+    dials: int  # connections begun
+    dial_errors: int  # of them, those that failed
+    reused: int  # tries over a connection that was open before they came
+    races: int  # tries sent over a second connection because a freeze may have broken the first
+    replays: int  # tries sent again at once because the connection broke
+    handshakes: int  # TLS handshakes finished
+    resumed: int  # of them, those that resumed a session
+    waits: int  # requests that had to wait for a slot
+    rejected: int  # requests refused because the queue was full
+    wait_ms: float  # time waited for slots in all
+    round_trip_ms: Quantiles  # from the connection in hand to the first byte of the answer
+
+
+class UpstreamStats(PoolStats, total=False):
+    """The sums over an upstream's pools, and each pool where there are several."""
+
+    grpc: PoolStats
+    rest: PoolStats

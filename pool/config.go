@@ -1,0 +1,107 @@
+package pool
+
+import (
+	"cmp"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/http"
+	"net/url"
+	"time"
+
+	"hearth/internal/clock"
+)
+
+// Config of one upstream.
+type Config struct {
+	Name        string                // of the upstream, in errors, logs and statistics
+	URL         string                // http or https, with an optional path prefix
+	GRPC        bool                  // speak HTTP/2 alone, without TLS too, and read answers as gRPC writes them
+	Size        int                   // requests at the same time and connections kept; default 5
+	FirstWarm   int                   // connections that the first [Pool.Warm] opens; default Size
+	Queue       int                   // callers that may wait for a slot; default as [NewLimit] has it
+	Limit       *Limit                // shared with other pools of the upstream; nil: one of its own, of Size and Queue
+	Timeout     time.Duration         // of one call, retries and waiting included; default 5s
+	DialTimeout time.Duration         // of one TCP connection, and of one TLS handshake; default 3s or Timeout
+	MaxIdle     time.Duration         // after which an unused connection is closed; default 50s
+	Answers     *Answers              // how much memory answers may take; nil: 32 MiB each
+	Retries     int                   // of a repeatable call after its first try; default 2, negative none
+	RootCAs     func() *x509.CertPool // called once, before the first dial; nil: the system's
+	Ping        Request               // a cheap request that proves a connection, whatever its answer; default GET /
+	Pulse       *clock.Pulse          // notices freezes; nil: there are none
+	KeepFrom    uint64                // freezes that must have passed before connections are kept; until then each is closed after its request
+	UserAgent   string                // of every request, whatever library made it; empty: the request's own
+	Variable    string                // environment variable that holds URL; it is named where the address is wrong
+	Logger      *slog.Logger          // nil discards
+
+	Policy Policy // towards connections that broke unseen
+}
+
+// Policy says how far a pool goes to hide broken connections from callers. The zero Policy goes all the way. The fields leave
+// out one part each: they are for measurements of what that part is good for.
+type Policy struct {
+	NoRace   bool // after a freeze a request waits for its connection, dead or alive, until its time is over
+	NoReplay bool // a connection that breaks fails its request; there are no retries either, which would replay it later
+}
+
+func (c Config) withDefaults() Config {
+	c.Size = cmp.Or(c.Size, 5)
+	c.Timeout = cmp.Or(c.Timeout, 5*time.Second)
+	c.DialTimeout = cmp.Or(c.DialTimeout, min(3*time.Second, c.Timeout))
+	c.MaxIdle = cmp.Or(c.MaxIdle, 50*time.Second)
+	c.FirstWarm = min(cmp.Or(c.FirstWarm, c.Size), c.Size)
+	if c.Answers == nil {
+		c.Answers = NewAnswers(32<<20, math.MaxInt64)
+	}
+	c.Retries = max(0, cmp.Or(c.Retries, 2))
+	if c.Policy.NoReplay {
+		c.Retries = 0
+	}
+	if c.Ping.Method == "" {
+		c.Ping = Request{Method: http.MethodGet, Path: "/"}
+	}
+	if c.Pulse == nil {
+		c.Pulse = clock.Awake()
+	}
+	if c.Limit == nil {
+		c.Limit = NewLimit(c.Size, c.Queue, c.Pulse)
+	}
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
+	return c
+}
+
+// validate returns the URL, or all that is wrong.
+func (c Config) validate() (*url.URL, error) {
+	var faults []error
+	fault := func(format string, args ...any) {
+		faults = append(faults, fmt.Errorf("pool %s: "+format, append([]any{c.Name}, args...)...))
+	}
+	name := cmp.Or(c.Variable, "the URL")
+	u, err := url.Parse(c.URL)
+	switch {
+	case err != nil:
+		fault("%s cannot be parsed", name) // url.Error repeats the URL, and with it a password
+	case u.Scheme != "http" && u.Scheme != "https", u.Host == "":
+		fault("%s must be http://host or https://host", name)
+	case u.User != nil, u.RawQuery != "", u.ForceQuery, u.Fragment != "":
+		fault("%s must hold no user, query or fragment", name)
+	}
+	for _, n := range []struct {
+		field string
+		value int64
+	}{
+		{"Size", int64(c.Size)},
+		{"FirstWarm", int64(c.FirstWarm)},
+		{"Queue", int64(c.Queue)},
+		{"Timeout", int64(c.Timeout)},
+		{"DialTimeout", int64(c.DialTimeout)},
+		{"MaxIdle", int64(c.MaxIdle)},
+	} {
+		if n.value < 0 {
+			fault("%s must not be negative", n.field)
+		}
+	}
+	return u, errors.Join(faults...)
+}

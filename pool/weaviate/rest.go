@@ -1,0 +1,70 @@
+package weaviate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+
+	"github.com/weaviate/weaviate-go-client/v4/weaviate/fault"
+
+	"hearth/pool"
+)
+
+// unwrapClientError turns an error of the client library, which does not unwrap, into an *Error or a *pool.Error.
+func (c *Client) unwrapClientError(err error, sent func() int64) error {
+	for err != nil {
+		if e, ok := errors.AsType[*Error](err); ok {
+			return c.told(e)
+		}
+		if e, ok := errors.AsType[*pool.Error](err); ok {
+			return e
+		}
+		f, ok := errors.AsType[*fault.WeaviateClientError](err)
+		if !ok {
+			break
+		}
+		if f.IsUnexpectedStatusCode || f.DerivedFromError == nil {
+			return c.told(&Error{Status: f.StatusCode, Message: shorten(f.Msg)})
+		}
+		err = f.DerivedFromError
+	}
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err
+	}
+	return &pool.Error{Upstream: c.cfg.REST.Name(), Address: c.cfg.REST.Address(), Sent: sent() > 0, Err: err}
+}
+
+// countSent returns ctx with these options, and how often a request made under it may have reached the server.
+func countSent(ctx context.Context, o pool.Options) (_ context.Context, sent func() int64) {
+	n := new(atomic.Int64)
+	o.Sent = n
+	return pool.With(ctx, o), n.Load
+}
+
+// write runs one write of the client library, and says when its outcome is unknown. A refusal is the outcome of the last try
+// alone: a try before it may have been applied. repeated says that there was one.
+func (c *Client) write(ctx context.Context, do func(context.Context) error) (repeated bool, err error) {
+	ctx, sent := countSent(ctx, pool.Options{Repeatable: true, Proven: true}) // every write here is an upsert or a merge
+	err = do(ctx)
+	repeated = sent() > 1
+	if err == nil {
+		return repeated, nil
+	}
+	err = c.unwrapClientError(err, sent)
+	e, refused := errors.AsType[*Error](err)
+	_, redirected := errors.AsType[*pool.RedirectError](err)
+	if (redirected || refused && e.Status < http.StatusInternalServerError) && !repeated || sent() == 0 {
+		return repeated, err
+	}
+	return repeated, c.unknownOutcome(err)
+}
+
+// unknownOutcome is the error of a write that may have been applied.
+func (c *Client) unknownOutcome(err error) error {
+	return &pool.Error{
+		Upstream: c.cfg.REST.Name(), Address: c.cfg.REST.Address(), Sent: true, Err: fmt.Errorf("%w: %w", pool.ErrUnknownOutcome, err),
+	}
+}

@@ -273,6 +273,9 @@ func TestAMutesWritesWaitForEachOther(t *testing.T) {
 
 func TestAMuteOfUnknownOutcomeMayBeSetAgain(t *testing.T) {
 	a := newAPI(t, newUpstreams().withClasses("text", "text"), nil)
+	if a.do(http.MethodGet, "/v1/chats/a/mute", ""); !a.do(http.MethodGet, "/v1/chats/a/mute", "").hit() {
+		t.Fatal("the mute is not held")
+	}
 	a.weaviate.SetHook(func(_ http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Path == batchPath {
 			panic(http.ErrAbortHandler)
@@ -281,5 +284,8 @@ func TestAMuteOfUnknownOutcomeMayBeSetAgain(t *testing.T) {
 	})
 	if p := a.want(http.StatusBadGateway, http.MethodPut, "/v1/chats/a/mute", `{"muted":true}`).problem(t); p.Kind() != wire.KindUnknownOutcome || !p.Retryable {
 		t.Errorf("it is %+v", p)
+	}
+	if got := a.want(http.StatusOK, http.MethodGet, "/v1/chats/a/mute", ""); got.hit() {
+		t.Errorf("what may be wrong is still held: %s", got.body)
 	}
 }

@@ -297,6 +297,18 @@ func TestWhereAReplyCameFrom(t *testing.T) {
 	})
 }
 
+func TestACallerThatHasTheReplyIsToldSo(t *testing.T) {
+	a := newAPI(t, newUpstreams().withClasses("text", "text"), nil)
+	tag := a.want(http.StatusOK, http.MethodGet, chatHistory, "").header.Get("ETag")
+	for held, want := range map[string]int{tag: 304, "W/" + tag: 304, `"other"`: 200, "": 200} {
+		got := a.want(want, http.MethodGet, chatHistory, "", "If-None-Match", held)
+		if (got.body == "") != (want == 304) || got.header.Get("ETag") != tag || !got.hit() {
+			t.Errorf("%s: %s %v", held, got.body, got.header)
+		}
+	}
+	a.want(http.StatusOK, http.MethodPost, "/v1/chats/a/relevant", `{"text":"x"}`, "If-None-Match", "*") // conditions are for GET
+}
+
 func TestTextIsNotEscapedForHTML(t *testing.T) {
 	a := newAPI(t, newUpstreams().withClasses("text", "text"), nil)
 	a.want(http.StatusCreated, http.MethodPost, chatMessages, `{"role":"user","content":"<b>&"}`)

@@ -31,7 +31,7 @@ func TestTheDoorAsksInItsOrder(t *testing.T) {
 		"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n":                              200,
 		"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n":                               401,
 		"GET /debug/pools HTTP/1.1\r\nHost: localhost\r\n\r\n":                          401,
-		"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n":                              401, // who is no caller learns nothing
+		"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n":                              401, // a caller without the token learns nothing
 		"PUT /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n":                               401,
 		"GET /readyz HTTP/1.1\r\nHost: localhost\r\nX-Hearth-Token: s3cre\r\n\r\n":      401,
 		"GET /readyz HTTP/1.1\r\nHost: localhost\r\nX-Hearth-Token: s3crets\r\n\r\n":    401,

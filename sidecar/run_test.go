@@ -380,7 +380,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 // A client keeps connections that it has not used yet, also over a freeze.
 func TestTheTimeOfARequestBeginsWithItsFirstByte(t *testing.T) {
 	s, l := newServer(t, Config{}), listenerFor(t)
-	s.readTimeout = 100 * time.Millisecond
+	s.readTimeout = 250 * time.Millisecond
 	end := s.running(t, l)
 	c, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {

@@ -21,7 +21,7 @@ help: ## list the targets
 
 .PHONY: build
 build: ## build the extension for this machine: ./hearth
-	CGO_ENABLED=0 go build -tags "$$(<internal/buildtags/tags)" -trimpath -buildvcs=false -o hearth .
+	CGO_ENABLED=0 go build -tags "$$(<internal/buildtags/tags)" -trimpath -buildvcs=false -ldflags "$$(internal/buildtags/stamp.sh)" -o hearth .
 
 .PHONY: test
 test: ## run the unit tests: Go with the race detector, and Python if there is one

@@ -9,14 +9,15 @@ usage: ./layer.zip.sh
 Builds dist/hearth-layer-x86_64.zip and dist/hearth-layer-arm64.zip: one Lambda
 layer for each architecture, with
 
-  extensions/hearth   the extension, static
-  python/...          the Python client: client/python without its tests
+  extensions/hearth     the extension, static
+  python/...            the Python client: client/python without its tests
+  licenses/hearth/...   our license, and those of the modules in the extension
 
 and prints the SHA-256 and the size of each. One tree and one Go release give
 the same bytes, wherever and whenever this runs. It needs Go, and no zip.
 
-The version that the extension reports is HEARTH_VERSION, else the commit, with
-"-dirty" if tracked files have changed since, else "unknown".
+"hearth version" says HEARTH_VERSION, else "dev", and HEARTH_COMMIT, else what git
+says, with "-dirty" if tracked files have changed since, else "unknown".
 EOF
 }
 
@@ -33,9 +34,6 @@ esac
 
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-# No tags and a fixed length: a shallow clone says the same as a full one.
-version=${HEARTH_VERSION:-$(git --no-optional-locks describe --always --dirty --exclude='*' --abbrev=12 2>/dev/null || echo unknown)}
-
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -45,10 +43,18 @@ unset GOOS GOARCH
 
 go build -o "$work/layerzip" ./internal/layerzip
 
+tags=$(<internal/buildtags/tags)
+stamp=$(internal/buildtags/stamp.sh)
+
 layer() { # <Lambda's name of the architecture> <Go's>
-	GOOS=linux GOARCH=$2 GOAMD64=v1 GOARM64=v8.0 go build -tags "$(<internal/buildtags/tags)" -trimpath \
-		-ldflags "-s -w -buildid= -X hearth/internal/app.version=$version" -o "$work/$1/hearth" .
-	"$work/layerzip" -o "dist/hearth-layer-$1.zip" -arch "$1" -extension "$work/$1/hearth" -python client/python
+	export GOOS=linux GOARCH=$2 GOAMD64=v1 GOARM64=v8.0
+	go build -tags "$tags" -trimpath -ldflags "-s -w -buildid= $stamp" -o "$work/$1/hearth" .
+	{
+		printf 'Go and its standard library\t%s\t%s\t%s\n' "$(go env GOVERSION)" "$(go env GOROOT)" "$(go env GOROOT)"
+		go list -deps -tags "$tags" -f '{{with .Module}}{{if not .Main}}{{.Path}}	{{.Version}}	{{.Dir}}	{{$.Dir}}{{end}}{{end}}' . | sed '/^$/d'
+	} >"$work/$1/packages"
+	"$work/layerzip" -o "dist/hearth-layer-$1.zip" -arch "$1" -extension "$work/$1/hearth" -python client/python \
+		-license LICENSE -packages "$work/$1/packages"
 }
 
 layer x86_64 amd64

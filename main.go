@@ -8,4 +8,4 @@ import (
 	"hearth/internal/app"
 )
 
-func main() { os.Exit(app.Main(os.Args, os.Environ(), os.Stdout, os.Stderr)) }
+func main() { os.Exit(app.Main(os.Args, os.Environ(), os.Stdout, os.Stderr, app.Options{})) }

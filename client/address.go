@@ -16,14 +16,13 @@ import (
 	"hearth/client/wire"
 )
 
-// FromEnv reads where Hearth is from the variables that Hearth itself reads: HEARTH_SOCKET, HEARTH_ADDR,
-// HEARTH_TOKEN, and in Lambda the credential that both sides derive the token from. Its argument is [os.Getenv],
-// or what stands in for it.
+// FromEnv makes a Config of the variables that Hearth itself reads: HEARTH_SOCKET, HEARTH_ADDR, HEARTH_TOKEN, and in Lambda
+// the credential that both sides derive the token from. get is [os.Getenv], or a function like it.
 //
-// A process that Lambda started is asked for Lambda's own variables as it was started with them, on Linux: a handler
-// that takes on another role may have overwritten AWS_SESSION_TOKEN, and Hearth goes on with the first one.
+// If Lambda started this process and the system is Linux, FromEnv reads Lambda's variables as they were at the start of the
+// process. A handler that assumes another role may overwrite AWS_SESSION_TOKEN, while Hearth keeps the first value.
 func FromEnv(get func(name string) string) Config {
-	setting := func(name string) string { return strings.TrimSpace(get(name)) } // as Hearth reads it
+	setting := func(name string) string { return strings.TrimSpace(get(name)) } // Hearth trims its settings too
 	cfg := Config{Socket: setting("HEARTH_SOCKET"), Addr: cmp.Or(setting("HEARTH_ADDR"), DefaultAddr), Token: setting("HEARTH_TOKEN")}
 	ofLambda := get
 	if start := startEnv(); start["AWS_LAMBDA_RUNTIME_API"] != "" {
@@ -39,7 +38,7 @@ func FromEnv(get func(name string) string) Config {
 	return cfg
 }
 
-// startEnv is the environment that this process was started with; nil where the system does not tell.
+// startEnv returns the environment that this process was started with. It is nil if the system does not tell.
 func startEnv() map[string]string {
 	block, err := os.ReadFile("/proc/self/environ")
 	if err != nil {
@@ -53,10 +52,10 @@ func startEnv() map[string]string {
 	return env
 }
 
-// host is what the Host header says: the port is of no interest to the sidecar.
+// host is the Host header. The sidecar ignores the port.
 const host = "localhost"
 
-// checkAddr says why nobody can be found at an address; only loopback is asked.
+// checkAddr returns an error if an address is not a loopback one or has no port.
 func checkAddr(addr string) error {
 	if port, ok := wire.LoopbackPort(addr); !ok || port == 0 {
 		return fmt.Errorf("the address must be a loopback one and a port, not %q", addr)
@@ -64,7 +63,7 @@ func checkAddr(addr string) error {
 	return nil
 }
 
-// dial opens a connection to the first address where somebody listens.
+// dial opens a connection to the first address that takes one.
 func (c *Client) dial(ctx context.Context) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
@@ -75,13 +74,13 @@ func (c *Client) dial(ctx context.Context) (net.Conn, error) {
 	return conn, nil
 }
 
-// dialFirst is dial. Its error says of each address what is wrong with it.
+// dialFirst does the work of dial. Its error says for each address what is wrong with it.
 func (c *Client) dialFirst(ctx context.Context) (net.Conn, error) {
 	if c.cfg.Socket == "" {
 		return dialTCP(ctx, c.cfg.Addr)
 	}
 	conn, missing := dialSocket(ctx, c.cfg.Socket)
-	if missing == nil || busy(missing) || ctx.Err() != nil || c.cfg.Addr == "" {
+	if missing == nil || listenerBusy(missing) || ctx.Err() != nil || c.cfg.Addr == "" {
 		return conn, missing
 	}
 	conn, err := dialTCP(ctx, c.cfg.Addr)
@@ -91,8 +90,8 @@ func (c *Client) dialFirst(ctx context.Context) (net.Conn, error) {
 	return conn, nil
 }
 
-// dialSocket opens a connection to a process of our own user or of root. Another user's may hold the path: the token,
-// and what is said in the chats, are not for it.
+// dialSocket opens a connection to a process of our own user or of root. A process of another user may listen on the path;
+// it must not see the token or the chats.
 func dialSocket(ctx context.Context, path string) (net.Conn, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
 	if err != nil {
@@ -102,23 +101,23 @@ func dialSocket(ctx context.Context, path string) (net.Conn, error) {
 	own := os.Geteuid()
 	switch {
 	case err != nil:
-		err = fmt.Errorf("who listens on %s: %w", path, err)
+		err = fmt.Errorf("cannot tell which user listens on %s: %w", path, err)
 	case known && owner != 0 && owner != own:
-		err = fmt.Errorf("a process of user %d listens on %s, not of user %d or root, and was told nothing", owner, path, own)
+		err = fmt.Errorf("a process of user %d listens on %s, and not one of user %d or root; nothing was sent to it", owner, path, own)
 	default:
 		return conn, nil
 	}
-	_ = conn.Close() // nothing was said on it
+	_ = conn.Close() // nothing was sent on it
 	return nil, err
 }
 
-// busy says that somebody serves the socket, but has not answered yet.
-func busy(err error) bool {
+// listenerBusy says that a process listens on the socket, but has not taken the connection yet.
+func listenerBusy(err error) bool {
 	e, ok := errors.AsType[net.Error](err)
 	return ok && e.Timeout() // EAGAIN too: the queue is full
 }
 
-// dialTCP opens a connection to Hearth, and to nobody else.
+// dialTCP opens a connection to Hearth. If another program listens, it returns an error.
 func dialTCP(ctx context.Context, addr string) (net.Conn, error) {
 	if err := checkAddr(addr); err != nil {
 		return nil, err
@@ -128,14 +127,14 @@ func dialTCP(ctx context.Context, addr string) (net.Conn, error) {
 		return nil, err
 	}
 	if err := greet(ctx, conn); err != nil {
-		_ = conn.Close() // nothing was said on it that matters
-		return nil, fmt.Errorf("what listens on %s does not answer as Hearth does, and was told nothing: %w", addr, err)
+		_ = conn.Close() // only the greeting was sent on it
+		return nil, fmt.Errorf("the program that listens on %s does not answer as Hearth does, and no call was sent to it: %w", addr, err)
 	}
 	return conn, nil
 }
 
-// greet asks who is there, without a token. Any process may take a free port, also one that was Hearth's a moment
-// ago. But a connection stays with whom it was made to: so each new one is asked, once.
+// greet asks over a new connection, without a token, whether Hearth is at its other end. Any process may take a free port, even
+// one that Hearth had a moment ago. One greeting per connection is enough, because a connection never changes its ends.
 func greet(ctx context.Context, conn net.Conn) error {
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()

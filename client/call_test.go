@@ -135,7 +135,7 @@ func TestWhatEachCallSends(t *testing.T) {
 		if got.body != "" {
 			want["Content-Type"], want["Content-Length"] = []string{"application/json"}, []string{strconv.Itoa(len(got.body))}
 		}
-		if !reflect.DeepEqual(got.header, want) { // neither a token that is none nor an encoding that nothing here reads
+		if !reflect.DeepEqual(got.header, want) { // no empty token, and no encoding that the client cannot read
 			t.Errorf("%s: headers %v, want %v", tc.want, got.header, want)
 		}
 	}
@@ -175,7 +175,7 @@ func TestTheSecondTryHasAConnectionOfItsOwn(t *testing.T) {
 	f := newFake(t, both, both, hangUp)
 	c := newClient(t, client.Config{Addr: f.addr()})
 	call := func(ctx context.Context) error { return c.SetMute(ctx, "a", client.Mute{}) }
-	together(t, 2, call) // and then two connections are kept
+	together(t, 2, call) // so that two connections are kept
 	must(t, call(t.Context()))
 	calls := f.calls()
 	if len(calls) != 4 {
@@ -216,7 +216,7 @@ func TestAWriteThatIsGivenUpWithinItsBodyHasAnUnknownOutcome(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Server", client.ServerName)
 		if r.URL.Path != client.PathHealth {
-			cancel() // without a look at the body
+			cancel() // the body is not read
 			<-over
 		}
 	}))
@@ -257,7 +257,7 @@ func TestConnectionsAreBoundedAndSomeAreKept(t *testing.T) {
 	}
 }
 
-// connections is how many have been opened.
+// connections returns the number of connections that were opened.
 func (f *fake) connections() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -334,7 +334,7 @@ func TestAnswersThatAreProblems(t *testing.T) {
 func TestTheProblemsOfSeveralModelsComeInTheOrderOfTheirNames(t *testing.T) {
 	var names []string
 	errs := client.ModelErrors{}
-	for _, name := range strings.Split("abcdefghij", "") {
+	for name := range strings.SplitSeq("abcdefghij", "") {
 		names = append(names, name)
 		errs[name] = &client.Problem{Title: name}
 	}

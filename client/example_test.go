@@ -10,7 +10,7 @@ import (
 	"hearth/client"
 )
 
-// A stand-in, so that the example runs anywhere. In Lambda, and beside a Hearth of your own, say client.FromEnv(os.Getenv).
+// exampleConfig starts a double of Hearth, so that the example runs anywhere. A handler uses client.FromEnv(os.Getenv).
 func exampleConfig() (cfg client.Config, end func()) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Server", client.ServerName)
@@ -34,13 +34,13 @@ func Example() {
 		ChatID: "42", Text: "Where is my parcel?", RouteName: "odoo_erp", EnableOdoo: true, NumMessages: 10,
 	})
 	if errors.Is(err, client.ErrUnreachable) {
-		fmt.Println("go on without")
+		fmt.Println("there is no Hearth")
 		return
 	}
 	if err != nil {
 		panic(err)
 	}
-	for part, problem := range got.Errors { // the other parts are there all the same
+	for part, problem := range got.Errors { // the other parts are there
 		fmt.Println(part, "is missing:", problem)
 	}
 	fmt.Println("muted:", got.MuteStatus != nil && got.MuteStatus.Muted)

@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 
 const token = "open sesame"
 
-// real is the sidecar's own server over stand-ins of the upstreams.
+// real is the sidecar's own server over doubles of the upstreams.
 type real struct {
 	addr, socket string
 	weaviate     *weaviatetest.Server
@@ -105,10 +105,10 @@ func run(t testing.TB, s *sidecar.Server, listeners ...net.Listener) {
 	})
 }
 
-// shortDir is a folder for sockets, whose paths are bounded.
+// shortDir makes a folder for sockets, whose paths must be short and open to other users: TMPDIR may be neither.
 func shortDir(t testing.TB) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "hearth") //nolint:usetesting // t.TempDir has the test's name in it, which may be too long
+	dir, err := os.MkdirTemp("/tmp", "hearth") //nolint:usetesting // t.TempDir has the test's name in it, which may be too long
 	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return dir

@@ -24,7 +24,7 @@ import (
 
 const nobody = 65534
 
-// roles are what this test program does instead of testing where HEARTH_TEST_ROLE names one: in processes that tests start.
+// roles are what processes that tests start do. Such a process is this test program with HEARTH_TEST_ROLE set.
 func roles() map[string]func() {
 	return map[string]func(){
 		"listener": func() {
@@ -165,7 +165,7 @@ func TestASocketOfRootsProcessIsUsed(t *testing.T) {
 	wantLine(t, start(t, "caller", nobody, "HEARTH_SOCKET="+path), "called <nil>")
 }
 
-// Lambda starts the process; the handler has taken on another role since, and has hidden that it runs in Lambda.
+// Lambda starts the process. After that the handler assumes another role, and unsets the variable that Lambda sets.
 func TestTheTokenIsOfTheCredentialThatTheProcessWasStartedWith(t *testing.T) {
 	for _, name := range []string{"AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN"} {
 		for _, mode := range []string{"GODEBUG=", "GODEBUG=fips140=only"} {

@@ -21,7 +21,7 @@ import (
 	"hearth/client"
 )
 
-// fake answers on a loopback port, as Hearth unless server says otherwise, and remembers what it was asked.
+// fake is a double of Hearth on a loopback port that remembers what it was asked. With another server name it is another program.
 type fake struct {
 	*httptest.Server
 
@@ -59,7 +59,7 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer(w, r)
 }
 
-// calls are what came besides the greetings.
+// calls returns what came besides the greetings.
 func (f *fake) calls() (calls []seen) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -107,13 +107,13 @@ func TestTheAddressStandsInForASocketThatNobodyServes(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "d", "s")
 	must(t, os.WriteFile(filepath.Dir(file), nil, 0o600))
 	closed := closedPort(t)
-	for _, path := range []string{file, filepath.Dir(file), "/tmp/" + strings.Repeat("x", 108)} { // those that are none
+	for _, path := range []string{file, filepath.Dir(file), "/tmp/" + strings.Repeat("x", 108)} { // paths that cannot be sockets
 		must(t, newClient(t, client.Config{Socket: path, Addr: f.addr()}).Health(t.Context()))
 		wantBoth(t, newClient(t, client.Config{Socket: path, Addr: closed}).Health(t.Context()), path, closed)
 	}
 }
 
-// A socket whose queue is full has somebody who serves it.
+// If a socket's queue is full, a process listens on it.
 func TestTheAddressDoesNotStandInForASocketThatIsBusy(t *testing.T) {
 	f := newFake(t)
 	path := filepath.Join(shortDir(t), "s")
@@ -167,7 +167,7 @@ func TestWhereBothFailTheErrorSaysBoth(t *testing.T) {
 	c := newClient(t, client.Config{Socket: dead, Addr: other.addr(), Token: token})
 	wantBoth(t, c.SetMute(t.Context(), "a", client.Mute{}), dead, other.addr())
 	if len(other.calls()) > 0 {
-		t.Error("who is not Hearth was told something")
+		t.Error("a program that is not Hearth was sent a call")
 	}
 }
 
@@ -185,7 +185,7 @@ func TestTheTokenIsForHearthOnly(t *testing.T) {
 	c := newClient(t, client.Config{Addr: f.addr(), Token: token})
 	must(t, c.SetMute(t.Context(), "a", client.Mute{}))
 	f.mu.Lock()
-	f.server = "nginx" // somebody else takes the port: whoever connected before is not affected
+	f.server = "nginx" // another program takes the port; open connections stay with the first
 	f.mu.Unlock()
 	f.CloseClientConnections()
 	err := c.SetMute(t.Context(), "a", client.Mute{})
@@ -229,7 +229,7 @@ func TestWhatListensSaysNothingOfUse(t *testing.T) {
 					}
 					serving.Go(func() {
 						_, _ = conn.Write([]byte(answer))
-						_, _ = io.Copy(io.Discard, conn) // until the client has had enough
+						_, _ = io.Copy(io.Discard, conn) // until the client closes
 						_ = conn.Close()
 					})
 				}
@@ -254,7 +254,7 @@ func TestWhatListensSaysNothingOfUse(t *testing.T) {
 func TestAPortThatSaysNothingIsGivenUpSoon(t *testing.T) {
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	must(t, err)
-	defer l.Close() // the kernel takes the connection; nobody reads what comes on it
+	defer l.Close() // the kernel takes the connection, and no process reads from it
 	begin := time.Now()
 	err = newClient(t, client.Config{Addr: l.Addr().String()}).Health(t.Context())
 	if took := time.Since(begin); !errors.Is(err, client.ErrUnreachable) || took < time.Second || took > 10*time.Second {

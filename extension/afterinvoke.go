@@ -9,41 +9,41 @@ import (
 )
 
 const (
-	firstBound = 5 * time.Second // for an end of which nothing is known yet
-	leastBound = time.Second
-	mostLost   = 3 // ends in a row
+	firstBound = 5 * time.Second // of the wait for an end, while no handler's duration is known
+	leastBound = time.Second     // of every other wait
+	maxMissed  = 3               // ends in a row after which nothing is waited for
 )
 
 // AfterInvokeConfig of an [AfterInvoke].
 type AfterInvokeConfig struct {
 	Telemetry *Telemetry            // tells when the handler has ended; nil: nothing is done
-	Budget    time.Duration         // what Refresh may take, which the user pays for; 0: nothing is done
-	Refresh   func(context.Context) // is done after an invocation; it ends with its context
+	Budget    time.Duration         // how long Refresh may take, which the user pays for; 0: nothing is done
+	Refresh   func(context.Context) // is called after an invocation; it must end with its context
 	Logger    *slog.Logger          // nil discards
 }
 
-// AfterInvoke refreshes after each invocation, before the sandbox may freeze. To learn when that is it waits for the
-// event that the handler has ended, which may never come: the wait is bounded by what handlers took so far.
+// AfterInvoke refreshes after each invocation, before the sandbox may freeze. It waits for the event that tells the end of the handler. That
+// event may be lost, so the wait is bounded: by twice the duration of the slowest handler that is remembered.
 type AfterInvoke struct {
-	cfg  AfterInvokeConfig
-	lost int // ends in a row that were waited for in vain
-	seen int // ends in all, when the last one was lost
+	cfg    AfterInvokeConfig
+	missed int // ends in a row that were not told in time
+	seen   int // ends told in all, when the last one was missed
 }
 
-// NewAfterInvoke makes the policy.
+// NewAfterInvoke makes an AfterInvoke. Its zero config is valid, and does nothing.
 func NewAfterInvoke(cfg AfterInvokeConfig) *AfterInvoke {
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
 	return &AfterInvoke{cfg: cfg}
 }
 
-// OnInvoke is for [Config]: it takes one event at a time, and ends with ctx.
+// OnInvoke is for [Config]. It takes one event at a time, and ends with ctx.
 func (a *AfterInvoke) OnInvoke(ctx context.Context, event Event) {
 	if a.cfg.Telemetry == nil || a.cfg.Budget <= 0 {
 		return
 	}
 	slowest, seen := a.cfg.Telemetry.slowest()
-	if a.lost >= mostLost && seen == a.seen {
-		return // nothing comes anymore: until something does, no invocation pays for the wait
+	if a.missed >= maxMissed && seen == a.seen {
+		return // no event comes any more: until one does, no invocation pays for a wait
 	}
 	bound := firstBound
 	if slowest > 0 {
@@ -54,27 +54,27 @@ func (a *AfterInvoke) OnInvoke(ctx context.Context, event Event) {
 	done, err := a.cfg.Telemetry.Wait(wait, event.RequestID)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		a.lose(ctx, bound)
+		a.noteMissed(ctx, bound)
 		return
-	case err != nil: // there is no telemetry, or we are to end
+	case err != nil: // there is no telemetry, or ctx has ended
 		return
 	}
-	a.lost = 0
+	a.missed = 0
 	if done.Status != "success" || ctx.Err() != nil {
-		return // what failed may have the sandbox reset
+		return // Lambda may reset the sandbox after a failure
 	}
 	refresh, cancel := context.WithTimeout(ctx, a.cfg.Budget)
 	defer cancel()
 	a.cfg.Refresh(refresh)
 }
 
-// lose notes that the end of an invocation was not seen in time: it is lost, or the handler takes longer than ever.
-func (a *AfterInvoke) lose(ctx context.Context, bound time.Duration) {
-	a.lost++
+// noteMissed notes that the end of an invocation was not told in time: the event is lost, or the handler takes longer than any before.
+func (a *AfterInvoke) noteMissed(ctx context.Context, bound time.Duration) {
+	a.missed++
 	_, a.seen = a.cfg.Telemetry.slowest()
 	level := slog.LevelDebug
-	if a.lost == mostLost {
+	if a.missed == maxMissed {
 		level = slog.LevelWarn
 	}
-	a.cfg.Logger.Log(ctx, level, "telemetry is lost: nothing is refreshed", "in_a_row", a.lost, "bound", bound)
+	a.cfg.Logger.Log(ctx, level, "the end of an invocation was not told in time: nothing is refreshed", "in_a_row", a.missed, "bound", bound)
 }

@@ -33,7 +33,7 @@ type sandbox struct {
 
 func newSandbox() *sandbox {
 	s := &sandbox{refresh: func(context.Context) {}}
-	s.telemetry.turn(true)
+	s.telemetry.setOn(true)
 	logger := slog.New(slog.NewTextHandler(&s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	after := NewAfterInvoke(AfterInvokeConfig{
 		Telemetry: &s.telemetry, Budget: budget, Logger: logger,
@@ -56,10 +56,10 @@ func (s *sandbox) invoke(t *testing.T, timeout, handler, lag time.Duration) (kep
 	if lag != never {
 		go func() {
 			time.Sleep(handler + lag)
-			s.telemetry.see([]RuntimeDone{{RequestID: id, Status: "success", Duration: handler}})
+			s.telemetry.record([]RuntimeDone{{RequestID: id, Status: "success", Duration: handler}})
 		}()
 	}
-	s.invoked(t.Context(), Event{Type: "INVOKE", RequestID: id, DeadlineMS: begun.Add(timeout).UnixMilli()})
+	s.runOnInvoke(t.Context(), Event{Type: "INVOKE", RequestID: id, DeadlineMS: begun.Add(timeout).UnixMilli()})
 	return time.Since(begun), s.refreshes > before
 }
 
@@ -89,6 +89,7 @@ func TestARefreshEndsWithTheBudgetOrBeforeTheDeadline(t *testing.T) {
 		"the deadline comes first":   {time.Second + 300*time.Millisecond, time.Second, time.Second + 100*time.Millisecond, true},
 		"no time is left":            {time.Second + 100*time.Millisecond, time.Second, 900 * time.Millisecond, false},
 		"a deadline that has passed": {-time.Hour, time.Second, time.Second + budget, true},
+		"not with the wait's bound":  {time.Minute, firstBound - budget/2, firstBound + budget/2, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -121,7 +122,7 @@ func TestALostEndCostsTheBoundAtMost(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newSandbox()
 				for i, handler := range tc.handlers {
-					s.telemetry.see([]RuntimeDone{{RequestID: fmt.Sprintf("before %d", i), Status: "success", Duration: handler}})
+					s.telemetry.record([]RuntimeDone{{RequestID: fmt.Sprintf("before %d", i), Status: "success", Duration: handler}})
 				}
 				kept, refreshed := s.invoke(t, tc.timeout, time.Second, never)
 				s.expect(t, name, kept, refreshed, tc.want, false)
@@ -175,6 +176,16 @@ func TestAfterThreeLostEndsItWaitsNoMoreUntilOneComes(t *testing.T) {
 		if n := strings.Count(s.log.String(), "level=WARN"); n != 1 {
 			t.Errorf("warned %d times", n)
 		}
+		kept, refreshed = s.invoke(t, time.Minute, time.Second, never)
+		s.expect(t, "the third in a row", kept, refreshed, 2*time.Second, false)
+		kept, refreshed = s.invoke(t, time.Minute, time.Second, never)
+		s.expect(t, "given up again", kept, refreshed, 0, false)
+		s.telemetry.record([]RuntimeDone{{RequestID: "late", Status: "success", Duration: time.Second}})
+		kept, refreshed = s.invoke(t, time.Minute, time.Second, never)
+		s.expect(t, "lost though another was told", kept, refreshed, 2*time.Second, false)
+		if n := strings.Count(s.log.String(), "level=WARN"); n != 2 {
+			t.Errorf("warned %d times", n)
+		}
 	})
 }
 
@@ -197,10 +208,13 @@ func TestNothingIsRefreshedWhen(t *testing.T) {
 	for name, set := range map[string]func(*sandbox, *AfterInvokeConfig){
 		"there is no budget":               func(_ *sandbox, cfg *AfterInvokeConfig) { cfg.Budget = 0 },
 		"there is no telemetry":            func(_ *sandbox, cfg *AfterInvokeConfig) { cfg.Telemetry = nil },
-		"telemetry was refused":            func(s *sandbox, _ *AfterInvokeConfig) { s.telemetry.turn(false) },
-		"the sandbox is about to be reset": func(s *sandbox, _ *AfterInvokeConfig) { s.telemetry.see([]RuntimeDone{{"1", "failure", 0}}) },
+		"telemetry was refused":            func(s *sandbox, _ *AfterInvokeConfig) { s.telemetry.setOn(false) },
+		"the sandbox is about to be reset": func(s *sandbox, _ *AfterInvokeConfig) { s.telemetry.record([]RuntimeDone{{"1", "failure", 0}}) },
+		"the handler ran out of time":      func(s *sandbox, _ *AfterInvokeConfig) { s.telemetry.record([]RuntimeDone{{"1", "timeout", 0}}) },
+		"the handler failed":               func(s *sandbox, _ *AfterInvokeConfig) { s.telemetry.record([]RuntimeDone{{"1", "error", 0}}) },
+		"how it ended is not told":         func(s *sandbox, _ *AfterInvokeConfig) { s.telemetry.record([]RuntimeDone{{"1", "", 0}}) },
 		"no time is left": func(s *sandbox, _ *AfterInvokeConfig) {
-			s.telemetry.see([]RuntimeDone{{"1", "success", 0}})
+			s.telemetry.record([]RuntimeDone{{"1", "success", 0}})
 			s.cfg.DeadlineMargin = time.Minute
 		},
 	} {
@@ -223,11 +237,11 @@ func TestItEndsAtOnceWithItsContext(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSandbox()
 			s.refresh = func(ctx context.Context) { <-ctx.Done() }
-			s.telemetry.see(ends)
+			s.telemetry.record(ends)
 			ctx, cancel := context.WithCancel(t.Context())
 			begun := time.Now()
 			time.AfterFunc(budget/2, cancel)
-			s.invoked(ctx, Event{Type: "INVOKE", RequestID: "1"})
+			s.runOnInvoke(ctx, Event{Type: "INVOKE", RequestID: "1"})
 			if took := time.Since(begun); took != budget/2 || s.refreshes != len(ends) || s.log.Len() != 0 {
 				t.Errorf("%s: ended after %v and %d refreshes, logged %q", name, took, s.refreshes, s.log.String())
 			}
@@ -269,7 +283,7 @@ func TestASandboxIsRefreshedAfterEachInvocationWhoseEndIsTold(t *testing.T) {
 			after := NewAfterInvoke(AfterInvokeConfig{
 				Telemetry: &telemetry, Budget: budget, Refresh: func(context.Context) { refreshes++ },
 			})
-			e, err := Register(t.Context(), Config{
+			e, err := registered(t.Context(), Config{
 				RuntimeAPI: host.Addr(), Name: "hearth", Events: []string{"INVOKE"},
 				Telemetry: &telemetry, OnInvoke: after.OnInvoke, DeadlineMargin: margin,
 			})

@@ -1,8 +1,8 @@
-// Package extension is Hearth's life inside Lambda: it registers, waits for events, and ends when Lambda says so.
+// Package extension is a process's life as an external extension of Lambda: it registers, waits for events, and ends when Lambda says so.
 //
-// Start at [Extension.Run]. Telemetry tells when an invocation has ended (telemetry.go), and [AfterInvoke] uses what
-// time the user grants after it (afterinvoke.go). The package knows nothing of what runs meanwhile; it refuses to
-// outlive SHUTDOWN, and to end before it: to Lambda an extension that exits is a crash.
+// Start with [New], then call [Extension.Register] and [Extension.Run]. [Telemetry] tells when an invocation has ended (telemetry.go), and
+// [AfterInvoke] works after it for as long as the user pays (afterinvoke.go). The package knows nothing of what the process does meanwhile.
+// An extension that exits before SHUTDOWN is a crash to Lambda: Run retries whatever fails, and ends at SHUTDOWN alone.
 package extension
 
 import (
@@ -35,15 +35,33 @@ const (
 type Config struct {
 	RuntimeAPI string // host and port, as AWS_LAMBDA_RUNTIME_API has it
 	Name       string // of the file in /opt/extensions
-	// Events registered for besides SHUTDOWN: none, so that no invocation waits for us.
+	// Events to register for besides SHUTDOWN. With INVOKE every invocation waits until the extension asks for its next event.
 	Events []string
-	// OnInvoke is called for each INVOKE before the next event is asked for: until it returns the invocation goes
-	// on and is billed, and SHUTDOWN cannot come. So it ends with its context. nil does nothing.
+	// OnInvoke is called for each INVOKE before the next event is asked for. Until it returns, the invocation goes on and is billed, and
+	// SHUTDOWN cannot come: it must end with its context. nil does nothing.
 	OnInvoke       func(context.Context, Event)
-	OnWaiting      func()        // is called once, when the first event has been asked for; nil does nothing
+	OnWaiting      func()        // is called once, when the first event is asked for; nil does nothing
 	DeadlineMargin time.Duration // how long before the event's deadline OnInvoke's context ends
 	Telemetry      *Telemetry    // receives while Run runs; nil asks for no telemetry
 	Logger         *slog.Logger  // nil discards
+}
+
+func (c Config) withDefaults() Config {
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
+	return c
+}
+
+func (c Config) validate() error {
+	var faults []error
+	fault := func(ok bool, what string) {
+		if !ok {
+			faults = append(faults, errors.New("extension: "+what))
+		}
+	}
+	fault(c.RuntimeAPI != "", "Config.RuntimeAPI is empty: set it to AWS_LAMBDA_RUNTIME_API")
+	fault(c.Name != "", "Config.Name is empty: set it to the name of the file in /opt/extensions")
+	fault(c.DeadlineMargin >= 0, "Config.DeadlineMargin is negative")
+	return errors.Join(faults...)
 }
 
 // Event is what Lambda tells an extension.
@@ -57,33 +75,40 @@ type Event struct {
 // Deadline is when the invocation, or the shutdown, must have ended, by the wall clock.
 func (e Event) Deadline() time.Time { return time.UnixMilli(e.DeadlineMS) }
 
-// Extension is one registered extension.
+// Extension is one extension of one sandbox. Its methods are for one goroutine: Register, then Run or InitError.
 type Extension struct {
 	cfg        Config
 	http       *http.Client
-	identifier string
+	identifier string // given by Register
 }
 
-// Register announces the extension. Lambda starts the runtime once all extensions have registered.
-func Register(ctx context.Context, cfg Config) (*Extension, error) {
-	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
-	e := &Extension{cfg: cfg, http: &http.Client{Transport: &http.Transport{Proxy: nil}}} // no timeout: /next waits for as long as Lambda likes
-	body, err := json.Marshal(map[string][]string{"events": append([]string{"SHUTDOWN"}, cfg.Events...)})
-	if err != nil {
-		return nil, fmt.Errorf("extension: %w", err)
-	}
-	resp, err := e.call(ctx, http.MethodPost, extensionPath+"/register", http.Header{headerName: {cfg.Name}}, body)
-	if err != nil {
+// New makes an extension. The error says all that is wrong with cfg.
+func New(cfg Config) (*Extension, error) {
+	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	if e.identifier = resp.header.Get(headerIdentifier); e.identifier == "" {
-		return nil, errors.New("extension: /register gave no identifier")
-	}
-	return e, nil
+	transport := &http.Transport{Proxy: nil}                                                  // a function's proxy is for its handler
+	return &Extension{cfg: cfg.withDefaults(), http: &http.Client{Transport: transport}}, nil // without a timeout: Lambda may take hours to answer /next
 }
 
-// Run asks for events until Lambda shuts the sandbox down or ctx ends. A failed /next is asked again, less and
-// less often: giving up would end the sandbox.
+// Register announces the extension to Lambda, which starts the runtime once all extensions have registered.
+func (e *Extension) Register(ctx context.Context) error {
+	body, err := json.Marshal(map[string][]string{"events": append([]string{"SHUTDOWN"}, e.cfg.Events...)})
+	if err != nil {
+		return fmt.Errorf("extension: %w", err)
+	}
+	resp, err := e.call(ctx, http.MethodPost, extensionPath+"/register", http.Header{headerName: {e.cfg.Name}}, body)
+	if err != nil {
+		return err
+	}
+	if e.identifier = resp.header.Get(headerIdentifier); e.identifier == "" {
+		return errors.New("extension: /register gave no identifier")
+	}
+	return nil
+}
+
+// Run asks for events until Lambda shuts the sandbox down or ctx ends. It retries a failed /next, less and less often: if it gave up,
+// the sandbox would end.
 func (e *Extension) Run(ctx context.Context) error {
 	if e.cfg.Telemetry != nil {
 		defer e.receive(ctx, e.cfg.Telemetry)() // before /next: once INIT has ended it is too late to subscribe
@@ -100,7 +125,7 @@ func (e *Extension) Run(ctx context.Context) error {
 			return context.Cause(ctx)
 		case err != nil:
 			wait = min(max(2*wait, 10*time.Millisecond), 5*time.Second)
-			e.cfg.Logger.Error("no event", "error", err, "again_in", wait)
+			e.cfg.Logger.Error("GET /event/next failed, retrying", "error", err, "again_in", wait)
 			select {
 			case <-time.After(wait):
 			case <-ctx.Done():
@@ -112,20 +137,20 @@ func (e *Extension) Run(ctx context.Context) error {
 		default:
 			wait = 0
 			if event.Type == "INVOKE" && e.cfg.OnInvoke != nil {
-				e.invoked(ctx, event)
+				e.runOnInvoke(ctx, event)
 			}
 		}
 	}
 }
 
-func (e *Extension) invoked(ctx context.Context, event Event) {
-	if deadline := event.Deadline(); time.Until(deadline) > 0 { // else a clock is wrong, or we are late: it says nothing
+func (e *Extension) runOnInvoke(ctx context.Context, event Event) {
+	if deadline := event.Deadline(); time.Until(deadline) > 0 { // a deadline in the past says nothing: a clock is wrong, or the event came late
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-e.cfg.DeadlineMargin))
 		defer cancel()
 	}
 	if err := guard.Do(func() error { e.cfg.OnInvoke(ctx, event); return nil }); err != nil {
-		e.cfg.Logger.Error("after an invocation", "error", err)
+		e.cfg.Logger.Error("OnInvoke failed", "error", err)
 	}
 }
 
@@ -135,11 +160,11 @@ func (e *Extension) next(ctx context.Context) (event Event, err error) {
 		return event, err
 	}
 	err = json.Unmarshal(resp.body, &event)
-	if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && event.Type != "" {
-		err = nil // the rest was read: an end must not go by for a field that is not as we know it
+	if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		err = nil // the other fields were read: a SHUTDOWN must be obeyed though one of its fields has another type
 	}
 	if err == nil && event.Type == "" {
-		err = errors.New("no event")
+		err = errors.New("the answer is no event")
 	}
 	if err != nil {
 		return event, fmt.Errorf("extension: /event/next: %w", err)

@@ -76,10 +76,19 @@ func newLambda(t *testing.T, next ...string) *lambda {
 	return l
 }
 
+// registered makes an extension and announces it.
+func registered(ctx context.Context, cfg Config) (*Extension, error) {
+	e, err := New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return e, e.Register(ctx)
+}
+
 func (l *lambda) register(t *testing.T, cfg Config) *Extension {
 	t.Helper()
 	cfg.RuntimeAPI, cfg.Name = strings.TrimPrefix(l.URL, "http://"), "hearth"
-	e, err := Register(t.Context(), cfg)
+	e, err := registered(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,6 +103,14 @@ func TestItRunsUntilShutdownAndAsksAgainAfterAFailure(t *testing.T) {
 	}
 	if !slices.Equal(l.registered, []string{"SHUTDOWN"}) || len(l.next) != 0 {
 		t.Errorf("registered for %v, %d events left", l.registered, len(l.next))
+	}
+}
+
+// A function's proxy is for its handler.
+func TestNoProxyStandsBetweenItAndLambda(t *testing.T) {
+	l := newLambda(t)
+	if e := l.register(t, Config{}); e.http.Transport.(*http.Transport).Proxy != nil || e.http.Timeout != 0 {
+		t.Error("it would ask a proxy, or not for as long as Lambda likes")
 	}
 }
 
@@ -161,9 +178,18 @@ func TestOnInvokeEndsBeforeADeadlineThatLiesAhead(t *testing.T) {
 					t.Errorf("%s: ends at %v, want %v", name, got, tc.want)
 				}
 			}
-			e.invoked(t.Context(), event)
+			e.runOnInvoke(t.Context(), event)
 		}
 	})
+}
+
+func TestAllThatIsWrongWithAConfigIsSaidAtOnce(t *testing.T) {
+	_, err := New(Config{DeadlineMargin: -1})
+	for _, want := range []string{"RuntimeAPI", "Name", "DeadlineMargin"} {
+		if err == nil || !strings.Contains(err.Error(), "extension: Config."+want+" is ") {
+			t.Errorf("%s is not in %v", want, err)
+		}
+	}
 }
 
 func TestARefusedRegistrationIsAnError(t *testing.T) {
@@ -174,13 +200,13 @@ func TestARefusedRegistrationIsAnError(t *testing.T) {
 		"no identifier": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{}`) },
 	} {
 		s := httptest.NewServer(answer)
-		if _, err := Register(t.Context(), Config{RuntimeAPI: s.Listener.Addr().String(), Name: "hearth"}); err == nil {
+		if _, err := registered(t.Context(), Config{RuntimeAPI: s.Listener.Addr().String(), Name: "hearth"}); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 		s.CloseClientConnections()
 		s.Close()
 	}
-	if _, err := Register(t.Context(), Config{RuntimeAPI: "127.0.0.1:1", Name: "hearth"}); err == nil {
+	if _, err := registered(t.Context(), Config{RuntimeAPI: "127.0.0.1:1", Name: "hearth"}); err == nil {
 		t.Error("nobody there: no error")
 	}
 }

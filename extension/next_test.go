@@ -21,7 +21,7 @@ import (
 
 // script is an Extensions API without a wire: its answers to /next one after another, and when they were asked for.
 type script struct {
-	answers []string // a body; "": no connection; "500": that status
+	answers []string // a body; "": no connection; "300", "500": that status
 	asked   []time.Time
 }
 
@@ -37,6 +37,8 @@ func (s *script) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, errors.New("connection refused")
 	case "500":
 		body, status = invoke, http.StatusInternalServerError // whatever it says, it is no event
+	case "300":
+		body, status = invoke, http.StatusMultipleChoices
 	}
 	return &http.Response{StatusCode: status, Body: io.NopCloser(strings.NewReader(body))}, nil
 }
@@ -68,7 +70,7 @@ func TestAFailingNextIsAskedLessAndLessOften(t *testing.T) {
 		want    []time.Duration // in milliseconds
 	}{
 		"nobody answers":                  {[]string{"", "", "", "", shutdown}, []time.Duration{10, 20, 40, 80}},
-		"whatever fails":                  {[]string{"500", "no JSON", "", "500", shutdown}, []time.Duration{10, 20, 40, 80}},
+		"whatever fails":                  {[]string{"500", "no JSON", "", "300", shutdown}, []time.Duration{10, 20, 40, 80}},
 		"up to 5s":                        {[]string{"", "", "", "", "", "", "", "", "", "", "", shutdown}, []time.Duration{10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5000, 5000}},
 		"an event without a type is none": {[]string{"{}", `{"eventType":""}`, "null", `{"eventType":7}`, `[]`, shutdown}, []time.Duration{10, 20, 40, 80, 160}},
 		"an event is a new beginning": {
@@ -124,7 +126,7 @@ func TestItEndsAtOnceWhereverItIsWhenItsContextEnds(t *testing.T) {
 						failures++
 					}
 				}
-				if got := strings.Count(log.String(), "no event"); got != failures {
+				if got := strings.Count(log.String(), "GET /event/next failed, retrying"); got != failures {
 					t.Errorf("%d failures are logged, want %d", got, failures)
 				}
 			})
@@ -180,6 +182,28 @@ func TestAnEventIsReadWhole(t *testing.T) {
 	}
 }
 
+func TestAnAnswerIsReadUpToABound(t *testing.T) {
+	padding := strings.Repeat("x", 1<<20)
+	e, _ := scripted(`{"eventType":"INVOKE","padding":"`+padding[:len(padding)-100]+`"}`, `{"eventType":"INVOKE","padding":"`+padding+`"}`)
+	if event, err := e.next(t.Context()); err != nil || event.Type != "INVOKE" {
+		t.Errorf("a large event brings %+v, %v", event, err)
+	}
+	if event, err := e.next(t.Context()); err == nil {
+		t.Errorf("one without an end brings %+v", event)
+	}
+	e.http.Transport = refusing{padding}
+	if err := e.InitError(t.Context(), "Hearth.Config", errors.New("reason")); err == nil || len(err.Error()) > 300 || !strings.Contains(err.Error(), "403: xxx") {
+		t.Errorf("a refusal is %.400v", err)
+	}
+}
+
+// refusing answers 403 with a body.
+type refusing struct{ body string }
+
+func (r refusing) RoundTrip(*http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusForbidden, Body: io.NopCloser(strings.NewReader(r.body))}, nil
+}
+
 func TestWhatElseAnEventSaysDoesNotHideIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, s := scripted(
@@ -222,7 +246,7 @@ func TestASandboxShutsItDownForAnyReason(t *testing.T) {
 			}
 			t.Cleanup(host.Close)
 			var log bytes.Buffer // read once Run has returned
-			e, err := Register(t.Context(), Config{
+			e, err := registered(t.Context(), Config{
 				RuntimeAPI: host.Addr(), Name: "hearth", Events: tc.events, Logger: slog.New(slog.NewTextHandler(&log, nil)),
 			})
 			if err != nil {
@@ -262,7 +286,7 @@ func TestAReportReachesLambdaWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(host.Close)
-	e, err := Register(t.Context(), Config{RuntimeAPI: host.Addr(), Name: "hearth"})
+	e, err := registered(t.Context(), Config{RuntimeAPI: host.Addr(), Name: "hearth"})
 	if err != nil {
 		t.Fatal(err)
 	}

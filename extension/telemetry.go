@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// ErrNoTelemetry is returned where no events will come: none were asked for, Lambda refused (as local emulators do),
-// or the receiver has ended.
+// ErrNoTelemetry occurs where no events will come: none were asked for, Lambda refused (as local emulators do), or the receiver
+// has ended.
 var ErrNoTelemetry = errors.New("extension: no telemetry")
 
 const (
@@ -43,38 +43,44 @@ type RuntimeDone struct {
 // Telemetry receives the platform's events while the [Extension] that has it in its [Config] runs, and remembers the
 // last 16 invocations that ended. The zero value is ready for use; it is safe for concurrent use.
 type Telemetry struct {
+	// mu guards all fields. The receiver's handlers write them, Wait and slowest read them.
 	mu      sync.Mutex
-	on      bool          // guarded by mu
-	last    []RuntimeDone // oldest first; guarded by mu
-	seen    int           // in all; guarded by mu
-	changed chan struct{} // closed by the next change; nil: nobody waits; guarded by mu
+	on      bool          // events may come
+	last    []RuntimeDone // oldest first
+	seen    int           // in all
+	changed chan struct{} // closed by the next change; nil: nobody waits
 }
 
-// Wait returns when the handler of that request has ended, at once if it has before, or when ctx has. Lambda may try
-// a request again under the same id: it then passes for one that has ended.
+// Wait returns when the handler of that request has ended, at once if it has before, or when ctx has ended. Lambda may send a request
+// again under the same id: the second time it counts as ended at once.
 func (t *Telemetry) Wait(ctx context.Context, requestID string) (RuntimeDone, error) {
 	for {
-		t.mu.Lock()
-		if i := t.indexLocked(requestID); i >= 0 {
-			done := t.last[i]
-			t.mu.Unlock()
-			return done, nil
+		done, changed, err := t.look(requestID)
+		if changed == nil {
+			return done, err
 		}
-		if !t.on {
-			t.mu.Unlock()
-			return RuntimeDone{}, ErrNoTelemetry
-		}
-		if t.changed == nil {
-			t.changed = make(chan struct{})
-		}
-		changed := t.changed
-		t.mu.Unlock()
 		select {
 		case <-changed:
 		case <-ctx.Done():
 			return RuntimeDone{}, context.Cause(ctx)
 		}
 	}
+}
+
+// look returns how a request has ended, or an error if that will not be told, or else a channel that the next change closes.
+func (t *Telemetry) look(requestID string) (done RuntimeDone, changed <-chan struct{}, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if i := t.indexLocked(requestID); i >= 0 {
+		return t.last[i], nil, nil
+	}
+	if !t.on {
+		return RuntimeDone{}, nil, ErrNoTelemetry
+	}
+	if t.changed == nil {
+		t.changed = make(chan struct{})
+	}
+	return RuntimeDone{}, t.changed, nil
 }
 
 // slowest is the longest that a remembered handler took, 0 if that is unknown, and how many have ended in all.
@@ -87,12 +93,12 @@ func (t *Telemetry) slowest() (slowest time.Duration, seen int) {
 	return slowest, t.seen
 }
 
-func (t *Telemetry) see(dones []RuntimeDone) {
+func (t *Telemetry) record(dones []RuntimeDone) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, done := range dones {
 		if t.indexLocked(done.RequestID) >= 0 {
-			continue // sent again: our answer was lost
+			continue // Lambda sends a batch again if our answer was lost
 		}
 		if len(t.last) == remembered {
 			t.last = slices.Delete(t.last, 0, 1)
@@ -103,7 +109,7 @@ func (t *Telemetry) see(dones []RuntimeDone) {
 	t.wakeLocked()
 }
 
-func (t *Telemetry) turn(on bool) {
+func (t *Telemetry) setOn(on bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.on = on
@@ -121,19 +127,19 @@ func (t *Telemetry) wakeLocked() {
 	}
 }
 
-// receive subscribes, and receives until stop is called, which returns once all of it has ended. Where that cannot be
-// nothing is received.
+// receive subscribes to telemetry and receives it until stop is called. stop returns when all that receive started has ended. If Lambda refuses
+// the subscription, receive logs that and starts nothing.
 func (e *Extension) receive(ctx context.Context, t *Telemetry) (stop func()) {
 	listener, err := e.subscribe(ctx)
 	if err != nil {
 		e.cfg.Logger.Warn("no telemetry", "error", err)
 		return func() {}
 	}
-	t.turn(true)
+	t.setOn(true)
 	ctx, cancel := context.WithCancel(ctx)
 	var receiver sync.WaitGroup
 	receiver.Go(func() {
-		defer t.turn(false)
+		defer t.setOn(false)
 		if err := t.serve(ctx, listener, e.cfg.Logger); ctx.Err() == nil {
 			e.cfg.Logger.Warn("telemetry has ended", "error", err)
 		}
@@ -167,8 +173,8 @@ func (e *Extension) subscribe(ctx context.Context) (net.Listener, error) {
 	return listener, nil
 }
 
-// listenSandbox listens on the address that Lambda delivers to and on no other: who else can reach us could tell us
-// anything. Where its name is unknown, this is not Lambda.
+// listenSandbox listens on the address that Lambda delivers to and on no other: nobody else may send us events. Where that address has no
+// name, this is not Lambda, and it listens on this machine's own.
 func listenSandbox(ctx context.Context) (net.Listener, error) {
 	lookup, cancel := context.WithTimeout(ctx, lookupTime)
 	defer cancel()
@@ -180,7 +186,7 @@ func listenSandbox(ctx context.Context) (net.Listener, error) {
 	return listener, err
 }
 
-// serve receives batches until ctx ends, and returns once every connection has.
+// serve receives batches until ctx ends. It returns when every connection has ended.
 func (t *Telemetry) serve(ctx context.Context, listener net.Listener, log *slog.Logger) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var work sync.WaitGroup
@@ -202,7 +208,7 @@ func (t *Telemetry) serve(ctx context.Context, listener net.Listener, log *slog.
 			}
 		},
 	}
-	server.SetKeepAlivesEnabled(false) // no connection lives through a freeze
+	server.SetKeepAlivesEnabled(false) // a freeze would break a connection that is kept
 	work.Go(func() {
 		<-ctx.Done()
 		_ = server.Close()
@@ -213,12 +219,12 @@ func (t *Telemetry) serve(ctx context.Context, listener net.Listener, log *slog.
 	return err
 }
 
-// batch takes one delivery. The answer is 200 whatever it was: else Lambda would send the same again.
+// batch takes one delivery. It answers 200 whatever came: after another status Lambda would send the same again.
 func (t *Telemetry) batch(w http.ResponseWriter, r *http.Request) {
-	t.see(runtimeDones(http.MaxBytesReader(w, r.Body, mostBody)))
+	t.record(runtimeDones(http.MaxBytesReader(w, r.Body, mostBody)))
 }
 
-// runtimeDones picks out of a JSON array of events what it needs, as far as it can be read.
+// runtimeDones picks the ends of invocations out of a JSON array of events. It stops where the array cannot be read.
 func runtimeDones(body io.Reader) (dones []RuntimeDone) {
 	decoder := json.NewDecoder(body)
 	if start, err := decoder.Token(); err != nil || start != json.Delim('[') {

@@ -52,6 +52,7 @@ func TestABatchIsReadAsFarAsItGoes(t *testing.T) {
 		"a duration before the start":    {`[` + done(`{"requestId":"a","metrics":{"durationMs":-5}}`) + `]`, []RuntimeDone{{"a", "", 0}}},
 		"a duration that no handler has": {`[` + done(`{"requestId":"a","metrics":{"durationMs":1e300}}`) + `]`, []RuntimeDone{{"a", "", 15 * time.Minute}}},
 		"no request":                     {`[` + done(`{"status":"success"}`) + `,` + done(`"x"`) + `,` + done(`null`) + `]`, nil},
+		"the longest id":                 {`[` + done(`{"requestId":"`+strings.Repeat("x", 128)+`"}`) + `]`, []RuntimeDone{{RequestID: strings.Repeat("x", 128)}}},
 		"an id that is none":             {`[` + done(`{"requestId":"`+strings.Repeat("x", 129)+`"}`) + `]`, nil},
 	} {
 		if got := runtimeDones(strings.NewReader(tc.body)); !slices.Equal(got, tc.want) {
@@ -101,16 +102,16 @@ func FuzzTelemetryBatch(f *testing.F) {
 func TestAnEndIsToldWheneverItIsAskedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var telemetry Telemetry
-		telemetry.turn(true)
-		telemetry.see([]RuntimeDone{endOf("before")})
+		telemetry.setOn(true)
+		telemetry.record([]RuntimeDone{endOf("before")})
 		if got, err := telemetry.Wait(t.Context(), "before"); got != endOf("before") || err != nil {
 			t.Errorf("one before: %+v, %v", got, err)
 		}
 		go func() {
 			time.Sleep(time.Second)
-			telemetry.see([]RuntimeDone{endOf("another")})
+			telemetry.record([]RuntimeDone{endOf("another")})
 			time.Sleep(time.Second)
-			telemetry.see([]RuntimeDone{endOf("yet another"), endOf("meanwhile")})
+			telemetry.record([]RuntimeDone{endOf("yet another"), endOf("meanwhile")})
 		}()
 		begun := time.Now()
 		if got, err := telemetry.Wait(t.Context(), "meanwhile"); got != endOf("meanwhile") || err != nil || time.Since(begun) != 2*time.Second {
@@ -128,8 +129,8 @@ func TestOnlyTheLastEndsAreRememberedAndEachOnce(t *testing.T) {
 	var telemetry Telemetry
 	for i := range 20 {
 		done := RuntimeDone{RequestID: fmt.Sprint(i), Duration: time.Duration(20-i) * time.Second}
-		telemetry.see([]RuntimeDone{done})
-		telemetry.see([]RuntimeDone{done, done})
+		telemetry.record([]RuntimeDone{done})
+		telemetry.record([]RuntimeDone{done, done})
 	}
 	if slowest, seen := telemetry.slowest(); slowest != 16*time.Second || seen != 20 || len(telemetry.last) != 16 {
 		t.Errorf("the slowest of %d took %v, %d seen", len(telemetry.last), slowest, seen)
@@ -145,14 +146,14 @@ func TestOnlyTheLastEndsAreRememberedAndEachOnce(t *testing.T) {
 func TestWhoWaitsHearsThatTelemetryHasEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var telemetry Telemetry
-		telemetry.turn(true)
+		telemetry.setOn(true)
 		waited := make(chan error, 1)
 		go func() {
 			_, err := telemetry.Wait(t.Context(), "never")
 			waited <- err
 		}()
 		synctest.Wait()
-		telemetry.turn(false)
+		telemetry.setOn(false)
 		if err := <-waited; !errors.Is(err, ErrNoTelemetry) {
 			t.Error(err)
 		}
@@ -278,6 +279,51 @@ func TestOnlyAFewMayDeliverAtATimeAndShutdownWaitsForNone(t *testing.T) {
 	if _, err := telemetry.Wait(t.Context(), "x"); !errors.Is(err, ErrNoTelemetry) {
 		t.Error(err)
 	}
+}
+
+func TestNobodyOutsideTheSandboxCanDeliver(t *testing.T) {
+	listener, err := listenSandbox(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	if ip := listener.Addr().(*net.TCPAddr).IP; ip.IsUnspecified() {
+		t.Errorf("it listens on %v", ip)
+	}
+}
+
+func TestADeliveryHasTwoSecondsAndAHeaderOfAFewKilobytes(t *testing.T) {
+	t.Parallel()
+	_, addr, stop := receiving(t)
+	defer stop()
+	for name, tc := range map[string]struct{ sent, want string }{
+		"silence":        {"", ""},
+		"a large header": {"POST / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 64<<10) + "\r\n\r\n", "HTTP/1.1 431"},
+	} {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if err := conn.SetDeadline(time.Now().Add(5 * requestTime)); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(conn, tc.sent) // it may be refused before all of it is written
+		answer := make([]byte, len(tc.want)+1)
+		if n, err := io.ReadAtLeast(conn, answer, max(1, len(tc.want))); errors.Is(err, os.ErrDeadlineExceeded) || !strings.HasPrefix(string(answer[:n]), tc.want) {
+			t.Errorf("%s: got %q, %v", name, answer[:n], err)
+		}
+	}
+}
+
+func TestASubscriptionThatHangsIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, _ := scripted() // answers nothing
+		begun := time.Now()
+		if _, err := e.subscribe(t.Context()); !errors.Is(err, ErrNoTelemetry) || time.Since(begun) != requestTime {
+			t.Errorf("it ended after %v: %v", time.Since(begun), err)
+		}
+	})
 }
 
 func TestWithoutTelemetryItGoesOn(t *testing.T) {

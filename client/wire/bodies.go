@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// Role says whose a message is. It is a plain string, so that programs can compare it with their own.
+// Role says who wrote a message. It is a plain string, so that programs can compare it with strings of their own.
 type Role = string
 
-// The roles. A history holds those of the user and the assistant.
+// The roles. A history has messages of the user and of the assistant.
 const (
 	RoleUser      Role = "user"
 	RoleAssistant Role = "assistant"
@@ -23,19 +23,20 @@ type Message struct {
 	CreatedAt time.Time `json:"created_at"`
 }
 
-// ScoredMessage is a relevant message. A higher score is better; scores compare within one reply only.
+// ScoredMessage is a relevant message. A higher score is better. Scores of different replies cannot be compared.
 type ScoredMessage struct {
 	Message
 	Score float64 `json:"score"`
 }
 
-// PromptMessage is a message as a prompt wants it.
+// PromptMessage is a message in the form that prompts use.
 type PromptMessage struct {
 	Role    Role   `json:"role"`
 	Content string `json:"content"`
 }
 
-// History is the reply of GET history: whole messages oldest first, and MsgHistory ready for a prompt.
+// History is the reply of GET history. The lists of messages are whole and oldest first. MsgHistory is made for a prompt: it
+// has only the beginnings of older messages.
 type History struct {
 	ChatID            string          `json:"chat_id"`
 	MsgHistory        []PromptMessage `json:"msg_history"`
@@ -44,7 +45,7 @@ type History struct {
 	AssistantMessages []Message       `json:"assistant_messages"`
 }
 
-// RelevantRequest is the body of POST relevant. Absent fields take the API's defaults.
+// RelevantRequest is the body of POST relevant. A field that is left out has the API's default.
 type RelevantRequest struct {
 	Text   string    `json:"text,omitempty"`
 	Count  int       `json:"count,omitempty"`
@@ -53,7 +54,7 @@ type RelevantRequest struct {
 	Roles  []Role    `json:"roles,omitempty"`
 }
 
-// Relevant is the reply of POST relevant, best first. Mode is the one that was used, never auto.
+// Relevant is the reply of POST relevant, best first. Mode is the mode that was used, never auto.
 type Relevant struct {
 	Mode             string          `json:"mode"`
 	RelevantMessages []ScoredMessage `json:"relevant_messages"`
@@ -65,13 +66,13 @@ type Mute struct {
 	Until *time.Time `json:"until,omitempty"`
 }
 
-// MuteStatus is a chat's mute in a preprocess reply.
+// MuteStatus says in a preprocess reply whether the bot is muted in the chat.
 type MuteStatus struct {
 	Muted bool `json:"muted"`
 }
 
-// NewMessage is a message to write. ID is any string of up to 128 bytes that names the message within its
-// chat; with it, sending the message again changes nothing.
+// NewMessage is a message to write. ID is any string of up to 128 bytes that names the message within its chat. A message with
+// an ID can be sent again and changes nothing.
 type NewMessage struct {
 	Role       Role           `json:"role"`
 	Content    string         `json:"content"`
@@ -86,7 +87,7 @@ type Appended struct {
 	IDs []string `json:"ids"`
 }
 
-// PreprocessRequest is the body of POST preprocess. Absent fields take the API's defaults.
+// PreprocessRequest is the body of POST preprocess. A field that is left out has the API's default.
 type PreprocessRequest struct {
 	ChatID        string    `json:"chat_id"`
 	Text          string    `json:"text"`
@@ -99,8 +100,8 @@ type PreprocessRequest struct {
 	Vector        []float32 `json:"vector,omitempty"`
 }
 
-// Preprocess is the reply of POST preprocess. A part that failed is nil, and Errors says why. Under "odoo_models." and its
-// name Errors says it of a model that OdooModels lacks.
+// Preprocess is the reply of POST preprocess. A part that failed is nil, and Errors says why. Errors says under "odoo_models."
+// and a model's name why OdooModels has no such model.
 type Preprocess struct {
 	ChatID           string              `json:"chat_id"`
 	MuteStatus       *MuteStatus         `json:"mute_status,omitempty"`
@@ -118,7 +119,7 @@ type Model struct {
 	Fields map[string]json.RawMessage `json:"fields"`
 }
 
-// Models is the reply of GET odoo/models. A model that could not be had is missing, and Errors says why.
+// Models is the reply of GET odoo/models. A model that could not be read is missing, and Errors says why.
 type Models struct {
 	Models map[string]Model    `json:"models"`
 	Errors map[string]*Problem `json:"errors,omitempty"`
@@ -137,7 +138,7 @@ type Result struct {
 	Result json.RawMessage `json:"result"`
 }
 
-// Dropped is the reply of DELETE cache: how many things were forgotten.
+// Dropped is the reply of DELETE cache: the number of entries dropped.
 type Dropped struct {
 	Dropped int `json:"dropped"`
 }

@@ -9,17 +9,17 @@ import (
 // Problem is an error as application/problem+json (RFC 9457), with fields of Hearth's own: Field, Upstream, Retryable,
 // Items and Errors.
 type Problem struct {
-	Type     string `json:"type"` // leads to the documentation of its [Kind]
+	Type     string `json:"type"` // the address of its [Kind] in the documentation
 	Title    string `json:"title"`
 	Status   int    `json:"status"`
 	Detail   string `json:"detail,omitempty"`
 	Field    string `json:"field,omitempty"`    // the field or parameter at fault
 	Upstream string `json:"upstream,omitempty"` // weaviate or odoo
-	// Retryable says that the same request may succeed later and does no harm when sent again.
+	// Retryable is true if the same request may succeed later and does no harm when it is sent again.
 	Retryable bool `json:"retryable"`
-	// Items are the outcomes of a write's messages, where they differ.
+	// Items are the outcomes of a write's messages, if they differ.
 	Items []ItemOutcome `json:"items,omitempty"`
-	// Errors are those of a preprocess of which every part failed, or of several models.
+	// Errors are the problems of the parts of a preprocess, if every part failed, or those of several models.
 	Errors map[string]*Problem `json:"errors,omitempty"`
 }
 
@@ -59,7 +59,8 @@ const (
 	KindWrongClass     Kind = "wrong-class"
 )
 
-// kinds says for each kind what its problems have unless a case of it says otherwise.
+// kinds has for each kind what its problems have, unless a case of the kind says otherwise. client/python/hearth/errors.py has
+// the same table.
 func kinds() map[Kind]Problem {
 	return map[Kind]Problem{
 		KindAnswerTooLarge: {Status: 502, Title: "Answer too large"},
@@ -94,7 +95,7 @@ func kinds() map[Kind]Problem {
 	}
 }
 
-// docs is where the documentation explains each kind, under its own heading.
+// docs is the page that explains each kind under its own heading.
 const docs = "/docs/errors.md#"
 
 // NewProblem makes a problem of a kind, with the kind's status, title and retryability.
@@ -104,14 +105,14 @@ func NewProblem(kind Kind, detail string) *Problem {
 	return &p
 }
 
-// BadField makes the problem of a field that is wrong; what follows its name, as in "must be a number".
+// BadField makes the problem of a field that is wrong. The detail is the field's name and what, which is like "must be a number".
 func BadField(field, what string) *Problem {
 	p := NewProblem(KindBadField, field+" "+what)
 	p.Field = field
 	return p
 }
 
-// Kind is the problem's kind; empty if it is none of Hearth's.
+// Kind returns the problem's kind. It is empty if the problem did not come from Hearth.
 func (p *Problem) Kind() Kind {
 	kind, ours := strings.CutPrefix(p.Type, docs)
 	if !ours {
@@ -128,7 +129,7 @@ func (p *Problem) Error() string {
 	return s
 }
 
-// firstFailure says which of a write's messages is the first that is not known to be stored, and why.
+// firstFailure names the first of a write's messages that may not be stored, and says why.
 func (p *Problem) firstFailure() string {
 	for i, item := range p.Items {
 		if item.Outcome == OutcomeStored {
@@ -147,7 +148,7 @@ func (p *Problem) firstFailure() string {
 type ItemOutcome struct {
 	ID      string  `json:"id"`
 	Outcome Outcome `json:"outcome"`
-	Detail  string  `json:"detail,omitempty"` // why it is not stored
+	Detail  string  `json:"detail,omitempty"` // why the message is not stored
 }
 
 // Outcome is what became of a write. It is a plain string.
@@ -156,6 +157,6 @@ type Outcome = string
 // The outcomes.
 const (
 	OutcomeStored  Outcome = "stored"
-	OutcomeFailed  Outcome = "failed"  // it was not stored
-	OutcomeUnknown Outcome = "unknown" // no answer came: it may have been stored or not
+	OutcomeFailed  Outcome = "failed"  // the message was not stored
+	OutcomeUnknown Outcome = "unknown" // no answer came, so the message may be stored or not
 )

@@ -1,5 +1,5 @@
 // Package wire is the language of the localhost API: its paths and headers (this file), the bodies of requests and replies
-// (bodies.go, poolstats.go), its errors (problem.go), and the rules that both sides keep: which addresses are this machine
+// (bodies.go, cachestats.go, poolstats.go), its errors (problem.go), and the rules that both sides keep: which addresses are this machine
 // (address.go) and what the token is (token.go). The sidecar and the Go client share it, and a message, a role and a mute have
 // no other type anywhere in Hearth.
 //

@@ -1,12 +1,13 @@
 // Package app is the command: it makes the rooms out of the settings, runs them, and ends them in order.
 //
 // Start at [Main]. app.go makes the pools and clients, serve.go runs them beside the API, and lambda.go has what is different inside Lambda;
-// warm.go warms the upstreams, running.go joins all that runs, commands.go has check and schema, logqueue.go keeps a log that nobody
-// reads from holding anything up.
+// warm.go warms the upstreams, lifecycle.go joins all that runs, check.go and schema.go are commands, and logqueue.go keeps a log that nobody
+// reads from holding anything up. The package has no rules of its own: what a setting means is in internal/settings.
 package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -25,31 +26,41 @@ import (
 	"hearth/sidecar"
 )
 
-// version is set by the linker.
-var version = "dev"
+// The linker sets both: see internal/buildtags/stamp.sh.
+var (
+	version = "dev"
+	commit  = "unknown" //nolint:gochecknoglobals // the linker can set nothing else
+)
 
 const usage = `hearth          serve; in Lambda as an extension
 hearth check    say what is wrong with the configuration, the upstreams and the classes
 hearth schema   create the classes that are missing
-hearth version  print the version
+hearth version  print the version and the commit
 `
 
+// Options are what a program other than hearth may change. The zero value is what hearth itself has.
+type Options struct {
+	Clock       func() clock.Instant // default the machine's clocks
+	Events      []string             // that the extension registers for besides those it needs
+	Policy      pool.Policy          // of the pools: which defences they leave out
+	NoIdleLimit bool                 // keep idle connections for a day, whatever HEARTH_CONN_MAX_IDLE says
+}
+
 // Main runs the command that args name, args[0] being the program, and returns the exit code.
-func Main(args, environ []string, stdout, stderr io.Writer) (code int) {
-	keepHTTP2()
+func Main(args, environ []string, stdout, stderr io.Writer, options Options) (code int) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	var err error
 	switch command := strings.Join(args[1:], " "); command {
 	case "":
 		signal.Ignore(syscall.SIGPIPE) // else a log that nobody reads any more ends the process
-		err = serve(ctx, args[0], environ, stderr)
+		err = serve(ctx, args[0], environ, stderr, options)
 	case "check":
-		err = check(ctx, environ, stdout, stderr)
+		err = check(ctx, environ, stdout, stderr, options)
 	case "schema":
-		err = createSchema(ctx, environ, stdout, stderr)
+		err = createSchema(ctx, environ, stdout, stderr, options)
 	case "version", "--version":
-		fmt.Fprintln(stdout, "hearth", version)
+		fmt.Fprintf(stdout, "hearth %s (commit %s)\n", version, commit)
 	case "help", "-h", "--help":
 		fmt.Fprint(stdout, usage)
 	default:
@@ -64,95 +75,110 @@ func Main(args, environ []string, stdout, stderr io.Writer) (code int) {
 	return 0
 }
 
-// keepHTTP2 overrules a function's GODEBUG=http2client=0, which is meant for its handler: without HTTP/2 there is no gRPC.
-func keepHTTP2() {
-	if inherited := os.Getenv("GODEBUG"); inherited != "" {
-		_ = os.Setenv("GODEBUG", inherited+",http2client=1") // of two the last one counts; it cannot fail
+// readSettings reads the settings, and overrules a function's GODEBUG=http2client=0, which is meant for its handler: without HTTP/2
+// there is no gRPC.
+func readSettings(environ []string) (settings.Settings, error) {
+	s, err := settings.Read(environ)
+	if s.GoDebug != "" {
+		_ = os.Setenv("GODEBUG", s.GoDebug+",http2client=1") // of two the last one counts; it cannot fail
 	}
+	return s, err
 }
 
-// app is what the settings make. An upstream that is not configured is nil.
+// app is what the settings make: the upstreams that are configured.
 type app struct {
-	log      *slog.Logger
-	lab      lab
-	pulse    *clock.Pulse
-	pools    []*pool.Pool
-	weaviate *weaviate.Client
-	odoo     *odoo.Client
+	log     *slog.Logger
+	options Options
+	pulse   *clock.Pulse
 
+	pools     []*pool.Pool
+	weaviate  *weaviate.Client // nil: not configured
+	odoo      *odoo.Client     // nil: not configured
 	upstreams []sidecar.Upstream
 }
 
-// newApp makes the pools and clients that the settings name. A nil pulse means a new one, which the caller must run. They log to out.
-func newApp(s settings.Settings, pulse *clock.Pulse, out io.Writer) (*app, error) {
-	a := &app{log: newLogger(out, s.LogLevel)}
-	l, err := newLab()
-	if err != nil {
-		return a, err
-	}
+// newApp makes the pools and clients that the settings name. They log to out. A nil pulse means a new one; the caller must run it. After an
+// error the app has what could be made, and must be closed all the same.
+func newApp(s settings.Settings, pulse *clock.Pulse, out io.Writer, options Options) (*app, error) {
 	if pulse == nil {
-		pulse = clock.NewPulse(l.now)
+		pulse = clock.NewPulse(options.Clock)
 	}
-	a.lab, a.pulse = l, pulse
-	shared := pool.Config{
-		MaxIdle: s.ConnMaxIdle, RootCAs: s.Roots(), Pulse: a.pulse, Logger: a.log,
-		KeepFrom: s.KeepFrom(), Policy: pool.Policy{NoRace: l.noRace, NoReplay: l.noReplay}, UserAgent: "hearth/" + version,
-	}
-	if l.noIdleLimit {
-		shared.MaxIdle = 24 * time.Hour
-	}
+	a := &app{log: newLogger(out, s.LogLevel), options: options, pulse: pulse}
+	var faults []error
 	if s.WeaviateURL != "" {
-		c := shared
-		c.Name, c.Size, c.Timeout = "weaviate", s.WeaviateConnections, s.WeaviateTimeout
-		c.Limit, c.Answers = pool.NewLimit(c.Size, 0, a.pulse), pool.NewAnswers(s.AnswerSize(), s.AnswerSize())
-		rest, grpc := c, c
-		rest.URL, rest.Variable = s.WeaviateURL, "HEARTH_WEAVIATE_URL"
-		rest.FirstWarm = 2 // one for each class that is learned
-		rest.Ping = pool.Request{Method: http.MethodGet, Path: "/v1/.well-known/live"}
-		grpc.URL, grpc.Variable, grpc.GRPC = s.WeaviateGRPCURL, "HEARTH_WEAVIATE_GRPC_URL", true
-		grpc.Ping = weaviate.Ping()
-		pools, err := a.open(rest, grpc)
-		if err != nil {
-			return a, err
-		}
-		client := s.Weaviate(a.log)
-		client.REST, client.GRPC = pools[0], pools[1]
-		if a.weaviate, err = weaviate.New(client); err != nil {
-			return a, err
-		}
-		a.upstreams = append(a.upstreams, sidecar.Upstream{
-			Name: "weaviate", Pools: map[string]*pool.Pool{"rest": pools[0], "grpc": pools[1]}, Ask: a.weaviate.Ask,
-		})
+		faults = append(faults, a.addWeaviate(s))
 	}
 	if s.OdooURL != "" {
-		c := shared
-		c.Name, c.URL, c.Size, c.Timeout = "odoo", s.OdooURL, s.OdooConnections, s.OdooTimeout
-		c.Variable, c.Answers = "HEARTH_ODOO_URL", pool.NewAnswers(s.AnswerSize(), s.AnswerSize())
-		c.Ping = pool.Request{Method: http.MethodGet, Path: "/web/version"}
-		pools, err := a.open(c)
-		if err != nil {
-			return a, err
-		}
-		client := s.Odoo(a.log)
-		client.Pool = pools[0]
-		if a.odoo, err = odoo.New(client); err != nil {
-			return a, err
-		}
-		a.upstreams = append(a.upstreams, sidecar.Upstream{Name: "odoo", Pools: map[string]*pool.Pool{"": pools[0]}, Ask: a.odoo.Ping})
+		faults = append(faults, a.addOdoo(s))
 	}
-	return a, nil
+	return a, errors.Join(faults...)
 }
 
-// open makes pools, and keeps them to be closed.
+// addWeaviate makes Weaviate's two pools, one for each protocol, which share a limit.
+func (a *app) addWeaviate(s settings.Settings) error {
+	shared := a.poolConfig(s)
+	shared.Name, shared.Size, shared.Timeout = "weaviate", s.WeaviateConnections, s.WeaviateTimeout
+	shared.Limit = pool.NewLimit(shared.Size, 0, a.pulse)
+	rest, grpc := shared, shared
+	rest.URL, rest.Variable = s.WeaviateURL, "HEARTH_WEAVIATE_URL"
+	rest.FirstWarm = 2 // one for each class that is learned
+	rest.Ping = pool.Request{Method: http.MethodGet, Path: "/v1/.well-known/live"}
+	grpc.URL, grpc.Variable, grpc.GRPC = s.WeaviateGRPCURL, "HEARTH_WEAVIATE_GRPC_URL", true
+	grpc.Ping = weaviate.Ping()
+	pools, err := a.open(rest, grpc)
+	if err != nil {
+		return err
+	}
+	client := s.Weaviate(a.log)
+	client.REST, client.GRPC = pools[0], pools[1]
+	if a.weaviate, err = weaviate.New(client); err != nil {
+		return err
+	}
+	a.upstreams = append(a.upstreams, sidecar.Upstream{
+		Name: "weaviate", Pools: map[string]*pool.Pool{"rest": pools[0], "grpc": pools[1]}, Ask: a.weaviate.Ask,
+	})
+	return nil
+}
+
+func (a *app) addOdoo(s settings.Settings) error {
+	cfg := a.poolConfig(s)
+	cfg.Name, cfg.URL, cfg.Size, cfg.Timeout, cfg.Variable = "odoo", s.OdooURL, s.OdooConnections, s.OdooTimeout, "HEARTH_ODOO_URL"
+	cfg.Ping = pool.Request{Method: http.MethodGet, Path: "/web/version"}
+	pools, err := a.open(cfg)
+	if err != nil {
+		return err
+	}
+	client := s.Odoo(a.log)
+	client.Pool = pools[0]
+	if a.odoo, err = odoo.New(client); err != nil {
+		return err
+	}
+	a.upstreams = append(a.upstreams, sidecar.Upstream{Name: "odoo", Pools: map[string]*pool.Pool{"": pools[0]}, Ask: a.odoo.Ping})
+	return nil
+}
+
+// poolConfig is what the pools of all upstreams have in common. Each call makes answers of its own: one upstream does not use up the
+// memory that another needs.
+func (a *app) poolConfig(s settings.Settings) pool.Config {
+	cfg := pool.Config{
+		MaxIdle: s.ConnMaxIdle, RootCAs: s.Roots(), Pulse: a.pulse, Logger: a.log, Answers: pool.NewAnswers(s.AnswerSize(), s.AnswerSize()),
+		KeepFrom: s.KeepFrom(), Policy: a.options.Policy, UserAgent: "hearth/" + version,
+	}
+	if a.options.NoIdleLimit {
+		cfg.MaxIdle = 24 * time.Hour
+	}
+	return cfg
+}
+
+// open makes the pools of one upstream. They are closed by [app.close].
 func (a *app) open(configs ...pool.Config) (pools []*pool.Pool, err error) {
 	for _, cfg := range configs {
 		made, err := pool.New(cfg)
 		if err != nil {
 			return nil, err
 		}
-		pools = append(pools, made)
+		pools, a.pools = append(pools, made), append(a.pools, made)
 	}
-	a.pools = append(a.pools, pools...)
 	return pools, nil
 }
 

@@ -62,12 +62,12 @@ func TestCommands(t *testing.T) {
 		stdout []string
 		stderr []string
 	}{
-		{"the version", nil, []string{"version"}, 0, []string{"hearth dev\n"}, nil},
+		{"the version", nil, []string{"version"}, 0, []string{"hearth dev (commit unknown)\n"}, nil},
 		{"a command and a word too many", nil, []string{"check", "weaviate"}, 1, nil, []string{`no command "check weaviate"`}},
 		{"how to use it", nil, []string{"--help"}, 0, []string{"hearth check ", "hearth schema "}, nil},
 		{"a command that is none", nil, []string{"serve"}, 1, nil, []string{`no command "serve"`, "check, schema or version"}},
 		{"a check of nothing", []string{"HEARTH_TYPO=1"}, []string{"check"}, 1, []string{
-			"warning: HEARTH_TYPO means nothing\n", "weaviate: not configured (HEARTH_WEAVIATE_URL)\n", "odoo: not configured (HEARTH_ODOO_URL)\n",
+			"warning: unknown variable HEARTH_TYPO\n", "weaviate: not configured (HEARTH_WEAVIATE_URL)\n", "odoo: not configured (HEARTH_ODOO_URL)\n",
 		}, []string{"nothing to check"}},
 		{
 			"a check of servers that are not there",
@@ -148,12 +148,12 @@ func TestGarbageIsCollectedAsUsualOnceItServes(t *testing.T) {
 	ctx, end := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- serve(ctx, "hearth", []string{"HEARTH_ADDR=127.0.0.1:0", "HEARTH_LOG_LEVEL=error", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1024"}, io.Discard)
+		ended <- serve(ctx, "hearth", []string{"HEARTH_ADDR=127.0.0.1:0", "HEARTH_LOG_LEVEL=error", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1024"}, io.Discard, Options{})
 	}()
 	at := []metrics.Sample{{Name: "/gc/gogc:percent"}, {Name: "/gc/gomemlimit:bytes"}}
 	eventually(t, "both are ours", func() bool {
 		metrics.Read(at)
-		return at[0].Value.Uint64() == collectAt && at[1].Value.Uint64() == 256<<20
+		return at[0].Value.Uint64() == gcPercent && at[1].Value.Uint64() == 256<<20
 	})
 	end()
 	if err := <-ended; err != nil {
@@ -263,7 +263,7 @@ func TestInLambdaWrongSettingsFailCallsNotTheFunction(t *testing.T) {
 		}
 	}
 	stop(t, host, p) // then its log is whole
-	wantAll(t, "the log", p.Log(), "serving without what cannot work")
+	wantAll(t, "the log", p.Log(), "serving degraded")
 }
 
 func TestInLambdaWithoutAnyWayInTheFunctionLives(t *testing.T) {

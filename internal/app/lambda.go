@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"path/filepath"
 	"time"
@@ -12,57 +13,74 @@ import (
 )
 
 const (
-	// provisionedWait is how long INIT waits for warm upstreams under provisioned concurrency; Lambda allows 10 s in all.
-	provisionedWait = 5 * time.Second
-	// waitingWait is how long warming waits for INIT to need no more of us.
-	waitingWait = time.Second
+	// warmTimeout is how long INIT waits for warm upstreams under provisioned concurrency. Lambda allows INIT 10 s in all.
+	warmTimeout = 5 * time.Second
+	// warmStartTimeout is how long warming waits until the extension has asked for its first event.
+	warmStartTimeout = time.Second
 )
 
-// register makes the process an extension. Between invocations nothing runs unless the user pays for it, and there is
-// something to fetch again, which only Odoo has: only then it takes INVOKE.
-func register(ctx context.Context, program string, s settings.Settings, a *app, memory *cache.Cache, onWaiting func()) (*extension.Extension, error) {
+// extensionConfig is what the extension is given. It asks for INVOKE, and refreshes after each invocation, only if the user pays for
+// that and there is something to refresh, which only Odoo has. A managed instance is never frozen, and Lambda tells it of no end.
+func (a *app) extensionConfig(program string, s settings.Settings, memory *cache.Cache, onWaiting func()) extension.Config {
 	cfg := extension.Config{
-		RuntimeAPI: s.RuntimeAPI, Name: filepath.Base(program), Events: a.lab.events,
+		RuntimeAPI: s.RuntimeAPI, Name: filepath.Base(program), Events: a.options.Events,
 		DeadlineMargin: s.DeadlineMargin, OnWaiting: onWaiting, Logger: a.log,
 	}
-	if s.AfterInvokeBudget > 0 && a.odoo != nil && s.InitType != settings.InitManaged { // managed instances are never frozen and tell of no end
+	if s.AfterInvokeBudget > 0 && a.odoo != nil && s.InitType != settings.InitManaged {
 		cfg.Events = []string{"INVOKE"}
 		cfg.Telemetry = new(extension.Telemetry)
 		cfg.OnInvoke = extension.NewAfterInvoke(extension.AfterInvokeConfig{
 			Telemetry: cfg.Telemetry, Budget: s.AfterInvokeBudget, Refresh: func(ctx context.Context) { memory.Refresh(ctx) }, Logger: a.log,
 		}).OnInvoke
 	}
-	return extension.Register(ctx, cfg)
+	return cfg
 }
 
-// apiError is what the end of the API means for the process. In Lambda it is no reason to end: the function can do without the
+// register makes the process an extension. With HEARTH_STRICT a fault ends INIT: Lambda is told of it.
+func (a *app) register(ctx context.Context, cfg extension.Config, strict bool, fault error) (*extension.Extension, error) {
+	ext, err := extension.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := ext.Register(ctx); err != nil {
+		return nil, err
+	}
+	if strict && fault != nil {
+		return nil, errors.Join(fault, ext.InitError(ctx, "Hearth.Config", fault))
+	}
+	return ext, nil
+}
+
+// apiError is what the end of the API means for the process. In Lambda the process goes on: the function can do without the
 // API, but not without its extension.
 func apiError(ctx context.Context, inLambda bool, err error, log *slog.Logger) error {
 	if inLambda && ctx.Err() == nil {
-		log.Error("the API has ended", "error", err)
+		log.Error("the API has ended; the extension goes on without it", "error", err)
 		return nil
 	}
 	return err
 }
 
-// untilWarming returns when the upstreams may be warmed. INIT is billed, so on demand it ends first: waiting is closed.
-func untilWarming(ctx context.Context, s settings.Settings, waiting <-chan struct{}) {
-	if s.InLambda() && s.InitType != settings.InitProvisioned { // which nobody waits for
-		wait(ctx, waiting, waitingWait)
+// waitBeforeWarming returns when the upstreams may be warmed. The user pays for INIT, so on demand INIT ends first: asked is closed when
+// the extension has asked for its first event. Nobody waits for INIT under provisioned concurrency, so warming is part of it.
+func waitBeforeWarming(ctx context.Context, s settings.Settings, asked <-chan struct{}) {
+	if s.InLambda() && s.InitType != settings.InitProvisioned {
+		wait(ctx, asked, warmStartTimeout)
 	}
 }
 
-// untilNext returns when INIT may end: under provisioned concurrency once the upstreams are warm, which nobody waits for.
-func untilNext(ctx context.Context, s settings.Settings, warmed <-chan struct{}) {
+// waitBeforeNext returns when INIT may end: under provisioned concurrency once the upstreams are warm, else at once.
+func waitBeforeNext(ctx context.Context, s settings.Settings, warmed <-chan struct{}) {
 	if s.InitType == settings.InitProvisioned {
-		wait(ctx, warmed, provisionedWait)
+		wait(ctx, warmed, warmTimeout)
 	}
 }
 
-func wait(ctx context.Context, happened <-chan struct{}, most time.Duration) {
+// wait returns when something has happened, when it has taken too long, or when ctx has ended.
+func wait(ctx context.Context, happened <-chan struct{}, timeout time.Duration) {
 	select {
 	case <-happened:
-	case <-time.After(most):
+	case <-time.After(timeout):
 	case <-ctx.Done():
 	}
 }

@@ -9,22 +9,23 @@ import (
 )
 
 const (
-	mostPending = 64 << 10               // bytes of lines that wait to be written
-	lastLines   = 100 * time.Millisecond // for them at the end
+	maxPending = 64 << 10               // bytes of lines that wait to be written
+	flushTime  = 100 * time.Millisecond // for them at the end
 )
 
-// logQueue writes log lines to where they may not be read: a full pipe blocks its writer. Whoever logs does not wait.
-// Lines for which there is no room are dropped, and the log says how many once it is read again.
+// logQueue writes log lines in a goroutine of its own, so that nobody who logs waits for a pipe that nobody reads. Lines for which
+// there is no room are dropped, and the log says how many once it is read again.
 type logQueue struct {
 	to               io.Writer
 	wake, quit, done chan struct{} // wake holds an element while something is pending
 
+	// mu guards what follows. It is not held while the lines are written.
 	mu      sync.Mutex
-	pending []byte // guarded by mu
-	dropped int    // guarded by mu; lines since the last write began
+	pending []byte
+	dropped int // lines since the last write began
 }
 
-// newLogQueue starts a goroutine, which close ends.
+// newLogQueue starts the goroutine that close ends.
 func newLogQueue(to io.Writer) *logQueue {
 	q := &logQueue{to: to, wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
 	go q.run()
@@ -33,18 +34,31 @@ func newLogQueue(to io.Writer) *logQueue {
 
 // Write takes one line, and never fails.
 func (q *logQueue) Write(line []byte) (int, error) {
-	q.mu.Lock()
-	if len(q.pending)+len(line) <= mostPending {
-		q.pending = append(q.pending, line...)
-	} else {
-		q.dropped++
-	}
-	q.mu.Unlock()
+	q.add(line)
 	select {
 	case q.wake <- struct{}{}:
 	default:
 	}
 	return len(line), nil
+}
+
+func (q *logQueue) add(line []byte) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.pending)+len(line) <= maxPending {
+		q.pending = append(q.pending, line...)
+	} else {
+		q.dropped++
+	}
+}
+
+// take returns the lines that are to be written, and how many are missing after them.
+func (q *logQueue) take() (lines []byte, dropped int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	lines, dropped = q.pending, q.dropped
+	q.pending, q.dropped = nil, 0
+	return lines, dropped
 }
 
 func (q *logQueue) run() {
@@ -61,24 +75,21 @@ func (q *logQueue) run() {
 }
 
 func (q *logQueue) flush() {
-	q.mu.Lock()
-	lines, dropped := q.pending, q.dropped
-	q.pending, q.dropped = nil, 0
-	q.mu.Unlock()
+	lines, dropped := q.take()
 	if dropped > 0 {
 		b := bytes.NewBuffer(lines)
 		newLogger(b, slog.LevelInfo).Warn("log lines were dropped: the log was not read", "lines", dropped)
 		lines = b.Bytes()
 	}
-	_, _ = q.to.Write(lines) // there is nowhere to tell that it failed
+	_, _ = q.to.Write(lines) // a log that cannot be written cannot tell so
 }
 
-// close writes what is pending. If that takes too long, it leaves the goroutine to the end of the process.
+// close writes what is pending, and waits for the goroutine. If that takes too long, the end of the process ends it.
 func (q *logQueue) close() {
 	close(q.quit)
 	select {
 	case <-q.done:
-	case <-time.After(lastLines):
+	case <-time.After(flushTime):
 	}
 }
 

@@ -38,7 +38,7 @@ func TestAnUpstreamThatEndsNoAnswerLeavesTheOtherItsMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := newApp(s, clock.Awake(), io.Discard)
+	a, err := newApp(s, clock.Awake(), io.Discard, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

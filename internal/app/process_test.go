@@ -32,7 +32,7 @@ const asHearth = "TEST_BINARY_IS_HEARTH=1"
 func TestMain(m *testing.M) {
 	name, value, _ := strings.Cut(asHearth, "=")
 	if os.Getenv(name) == value {
-		os.Exit(Main(os.Args, os.Environ(), os.Stdout, os.Stderr))
+		os.Exit(Main(os.Args, os.Environ(), os.Stdout, os.Stderr, Options{}))
 	}
 	goleak.VerifyTestMain(m,
 		// After a shutdown fasthttp's cleaner sleeps on for up to ten seconds.

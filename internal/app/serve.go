@@ -17,51 +17,50 @@ import (
 	"hearth/sidecar/chat"
 )
 
-// collectAt is by how many percent the heap grows before garbage is collected. It and [settings.memoryLimit] hold
+// gcPercent is by how many percent the heap grows before garbage is collected. This and [settings.Settings.MemoryLimit] hold
 // whatever GOGC and GOMEMLIMIT say: those of a function are meant for its handler.
-const collectAt = 100
+const gcPercent = 100
 
-// serve listens, registers where there is a Lambda, warms the upstreams while the runtime starts, and runs
-// until it is told to end. In Lambda a fault does not end it, unless HEARTH_STRICT is set: the API answers 503 with
-// the reason, and the function lives. To HEARTH_STRICT it is a fault too if one of two ways in cannot be opened.
-func serve(ctx context.Context, program string, environ []string, stderr io.Writer) error {
-	debug.SetGCPercent(-1) // INIT is billed, and there is no garbage worth collecting yet
-	s, fault := settings.Read(environ)
+// serve listens, registers the extension if this is Lambda, and runs until it is told to end. In Lambda a fault does not end it, unless
+// HEARTH_STRICT is set: the API answers 503 with the reason, and the function lives. With HEARTH_STRICT, failing to open either
+// listener is a fault too.
+func serve(ctx context.Context, program string, environ []string, stderr io.Writer, options Options) error {
+	debug.SetGCPercent(-1) // until INIT has ended, which the user pays for: there is no garbage worth collecting yet
+	s, fault := readSettings(environ)
 	debug.SetMemoryLimit(s.MemoryLimit())
 	out := newLogQueue(stderr)
 	defer out.close()
 	log.SetOutput(out) // net/http's
 	defer log.SetOutput(stderr)
-	a, err := newApp(s.WithoutFaulty(fault), nil, out)
+	a, err := newApp(s.DropFaultyUpstreams(fault), nil, out, options)
 	if fault = errors.Join(fault, err); fault != nil && !s.InLambda() {
 		return fault
 	}
-	memory, err := cache.New(cache.Config{Bytes: s.CacheSize(), Window: s.TimelineWindow, LoadTimeout: s.PreprocessTimeout, Refresh: s.AfterInvokeBudget > 0, Pulse: a.pulse})
+	memory, err := cache.New(cache.Config{
+		Bytes: s.CacheSize(), Window: s.TimelineWindow, LoadTimeout: s.PreprocessTimeout, Refresh: s.AfterInvokeBudget > 0, Pulse: a.pulse,
+	})
 	if err != nil {
 		return err
 	}
 	for _, name := range s.Unknown {
-		a.log.Warn("this variable means nothing", "variable", name)
+		a.log.Warn("unknown variable", "variable", name)
 	}
 	if token, _ := s.CallersToken(); token == "" {
-		a.log.Warn("no token is asked for: HEARTH_TOKEN is not set")
+		a.log.Warn("authentication is off: HEARTH_TOKEN is not set")
 	}
-	listeners, unheard := listen(ctx, s, a.log)
-	api, err := a.api(s, memory, fault, unheard)
+	listeners, listenErr := listen(ctx, s, a.log)
+	api, err := a.api(s, memory, fault, listenErr)
 	if err != nil {
 		return err
 	}
 	if len(listeners) == 0 || s.Strict {
-		fault = errors.Join(fault, unheard)
+		fault = errors.Join(fault, listenErr)
 	}
-	var e *extension.Extension
-	waiting, warmed := make(chan struct{}), make(chan struct{}) // closed when INIT may end, and when the upstreams are warm
+	initMayEnd := make(chan struct{}) // closed when the extension has asked for its first event
+	var ext *extension.Extension      // nil: this is not Lambda
 	switch {
 	case s.InLambda():
-		e, err = register(ctx, program, s, a, memory, func() { close(waiting) })
-		if err == nil && fault != nil && s.Strict {
-			err = errors.Join(fault, e.InitError(ctx, "Hearth.Config", fault))
-		}
+		ext, err = a.register(ctx, a.extensionConfig(program, s, memory, func() { close(initMayEnd) }), s.Strict, fault)
 		if err != nil {
 			return err
 		}
@@ -69,54 +68,55 @@ func serve(ctx context.Context, program string, environ []string, stderr io.Writ
 		return fault
 	}
 	if fault != nil {
-		a.log.Error("serving without what cannot work", "error", fault)
+		a.log.Error("serving degraded", "error", fault)
 	}
+	return a.run(ctx, s, ext, initMayEnd, listeners, api, memory)
+}
 
+// run runs all parts until ctx or the extension ends, and closes the rooms after them.
+func (a *app) run(
+	ctx context.Context, s settings.Settings, ext *extension.Extension, initMayEnd <-chan struct{},
+	listeners []net.Listener, api *sidecar.Server, memory *cache.Cache,
+) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	r, ctx := newRunning(ctx)
-	r.start("API", func() error { return apiError(ctx, s.InLambda(), api.Run(ctx, listeners...), a.log) })
-	r.start("warming", func() error {
-		defer close(warmed)
-		untilWarming(ctx, s, waiting)
-		debug.SetGCPercent(collectAt)
+	parts, ctx := newLifecycle(ctx)
+	parts.start("API", func() error { return apiError(ctx, s.InLambda(), api.Run(ctx, listeners...), a.log) })
+	warmDone := make(chan struct{})
+	parts.start("warming", func() error {
+		defer close(warmDone)
+		waitBeforeWarming(ctx, s, initMayEnd)
+		debug.SetGCPercent(gcPercent)
 		if s.InitType != settings.InitSnapStart { // a snapshot must hold no connection
 			a.warm(ctx)
 		}
 		return nil
 	})
-	r.start("warming after freezes", func() error { // the restore of a snapshot is the end of one too
-		thawed, stop := oneAtATime(ctx, a.warm)
+	parts.start("warming after freezes", func() error { // the restore of a snapshot is the end of a freeze too
+		restart, stop := restartable(ctx, a.warm)
 		defer stop()
-		a.pulse.Run(ctx, thawed)
+		a.pulse.Run(ctx, restart)
 		return nil
 	})
-	if e != nil {
-		r.start("extension", func() error {
+	if ext != nil {
+		parts.start("extension", func() error {
 			defer end()
-			untilNext(ctx, s, warmed)
-			return e.Run(ctx)
+			waitBeforeNext(ctx, s, warmDone)
+			return ext.Run(ctx)
 		})
 	}
-	a.log.Info("serving", "version", version, "addrs", addresses(listeners), "weaviate", a.weaviate != nil, "odoo", a.odoo != nil)
-	return r.wait(ctx, a.log, step{"cache", memory.Close}, step{"pools", a.close})
+	a.log.Info("serving", "version", version, "commit", commit, "addrs", addresses(listeners), "weaviate", a.weaviate != nil, "odoo", a.odoo != nil)
+	return parts.wait(ctx, a.log, closer{"cache", memory.Close}, closer{"pools", a.close})
 }
 
-// api is the API over what there is. What is wrong with the settings it tells whoever asks for what is not there.
-func (a *app) api(s settings.Settings, memory *cache.Cache, fault, unheard error) (*sidecar.Server, error) {
-	noWeaviate, noOdoo, wrong := "HEARTH_WEAVIATE_URL is not set", "HEARTH_ODOO_URL is not set", ""
+// api makes the API. Calls to an upstream that is not there answer with the configuration error.
+func (a *app) api(s settings.Settings, memory *cache.Cache, fault, listenErr error) (*sidecar.Server, error) {
+	noWeaviate, noOdoo, reasons := "HEARTH_WEAVIATE_URL is not set", "HEARTH_ODOO_URL is not set", ""
 	if fault != nil {
 		noWeaviate, noOdoo = fault.Error(), fault.Error()
 	}
-	if e := errors.Join(fault, unheard); e != nil {
-		wrong = e.Error()
-	}
-	upstreams := slices.Clone(a.upstreams)
-	if a.weaviate == nil {
-		upstreams = append(upstreams, sidecar.Upstream{Name: "weaviate", Missing: noWeaviate})
-	}
-	if a.odoo == nil {
-		upstreams = append(upstreams, sidecar.Upstream{Name: "odoo", Missing: noOdoo})
+	if err := errors.Join(fault, listenErr); err != nil {
+		reasons = err.Error()
 	}
 	service, err := chat.New(chat.Config{
 		Weaviate: a.weaviate, Odoo: a.odoo, NoWeaviate: noWeaviate, NoOdoo: noOdoo, Cache: memory, Policies: s.Policies(),
@@ -125,16 +125,29 @@ func (a *app) api(s settings.Settings, memory *cache.Cache, fault, unheard error
 	if err != nil {
 		return nil, err
 	}
-	callers, idle := s.ConnLimits()
-	token, tokenFrom := s.CallersToken()
-	return sidecar.New(sidecar.Config{
-		Token: token, TokenFrom: tokenFrom, Chat: service, Cache: memory, Upstreams: upstreams, Fault: wrong,
-		MappedProperties: s.MessageFields, Timeout: s.PreprocessTimeout, MaxBody: int(s.MaxBody),
-		Connections: callers, IdleTimeout: idle, Pulse: a.pulse, Logger: a.log,
-	})
+	cfg := a.apiConfig(s)
+	cfg.Chat, cfg.Cache, cfg.Fault, cfg.Upstreams = service, memory, reasons, slices.Clone(a.upstreams)
+	if a.weaviate == nil {
+		cfg.Upstreams = append(cfg.Upstreams, sidecar.Upstream{Name: "weaviate", Missing: noWeaviate})
+	}
+	if a.odoo == nil {
+		cfg.Upstreams = append(cfg.Upstreams, sidecar.Upstream{Name: "odoo", Missing: noOdoo})
+	}
+	return sidecar.New(cfg)
 }
 
-// listen opens both ways in. One is enough to serve; the error says what is wrong with the other.
+// apiConfig is what the settings alone say about the API.
+func (a *app) apiConfig(s settings.Settings) sidecar.Config {
+	connections, idle := s.ConnLimits()
+	token, tokenFrom := s.CallersToken()
+	return sidecar.Config{
+		Token: token, TokenFrom: tokenFrom, MappedProperties: s.MessageFields,
+		Timeout: s.PreprocessTimeout, MaxBody: int(s.MaxBody), Connections: connections, IdleTimeout: idle,
+		Pulse: a.pulse, Logger: a.log,
+	}
+}
+
+// listen opens the TCP port and the socket. One of them is enough to serve; the error says what is wrong with the other.
 func listen(ctx context.Context, s settings.Settings, log *slog.Logger) (open []net.Listener, err error) {
 	var faults []error
 	add := func(l net.Listener, err error) {

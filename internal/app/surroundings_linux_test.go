@@ -296,7 +296,7 @@ func TestALogQueueDropsWhatNobodyReadsAndSaysSo(t *testing.T) {
 	line := slices.Concat(bytes.Repeat([]byte("x"), 999), []byte("\n"))
 	fmt.Fprintln(q, "first")
 	<-out.entered // and stays there
-	const lines = mostPending/1000 + 10
+	const lines = maxPending/1000 + 10
 	for range lines {
 		if n, err := q.Write(line); n != len(line) || err != nil {
 			t.Fatal(n, err)

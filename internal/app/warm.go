@@ -9,19 +9,19 @@ import (
 	"hearth/pool"
 )
 
-// warm opens the pools' connections and asks what the first requests would have to ask, unless it is known. What
-// fails is asked again by them.
+// warm opens connections and asks the upstreams what the first requests would have to ask, unless that is known. It returns when all of that
+// has ended. If something fails, the first request that needs it asks again.
 func (a *app) warm(ctx context.Context) {
 	ctx = pool.With(ctx, pool.Options{Background: true})
-	var wg sync.WaitGroup
+	var steps sync.WaitGroup
 	step := func(what string, do func(context.Context) error) {
-		wg.Go(func() {
+		steps.Go(func() {
 			err := guard.Do(func() error { return do(ctx) })
 			switch {
 			case errors.Is(err, guard.ErrPanic):
-				a.log.Error("not warm", "what", what, "error", err)
+				a.log.Error("warm-up failed", "what", what, "error", err)
 			case err != nil && ctx.Err() == nil:
-				a.log.Warn("not warm", "what", what, "error", err)
+				a.log.Warn("warm-up failed", "what", what, "error", err)
 			}
 		})
 	}
@@ -29,28 +29,29 @@ func (a *app) warm(ctx context.Context) {
 		step(upstream.Name()+" connections", upstream.Warm)
 	}
 	if a.weaviate != nil {
-		step("weaviate schema", a.weaviate.Learn)
+		step("weaviate schema", a.weaviate.LoadClasses)
 	}
 	if a.odoo != nil {
 		step("odoo session", a.odoo.Connect)
 	}
-	wg.Wait()
+	steps.Wait()
 }
 
-// oneAtATime lets do run beside the caller of again, who calls it again after each freeze: what is still under way then
-// may wait for what the freeze has broken, so it ends first. stop ends the last one.
-func oneAtATime(ctx context.Context, do func(context.Context)) (again, stop func()) {
+// restartable returns two functions for one caller. restart cancels the call of do that still runs, waits for its end, and starts the next one in
+// the background: after a freeze the old call may wait for connections that the freeze has broken. stop cancels the last call and
+// waits for its end.
+func restartable(ctx context.Context, do func(context.Context)) (restart, stop func()) {
 	var running sync.WaitGroup
 	cancel := func() {}
 	stop = func() {
 		cancel()
 		running.Wait()
 	}
-	again = func() {
+	restart = func() {
 		stop()
-		var doing context.Context
-		doing, cancel = context.WithCancel(ctx)
-		running.Go(func() { do(doing) })
+		var current context.Context
+		current, cancel = context.WithCancel(ctx)
+		running.Go(func() { do(current) })
 	}
-	return again, stop
+	return restart, stop
 }

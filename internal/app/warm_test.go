@@ -8,14 +8,14 @@ import (
 
 func TestWarmUpsDoNotPileUp(t *testing.T) {
 	var running, most, begun atomic.Int64
-	again, stop := oneAtATime(t.Context(), func(ctx context.Context) {
+	restart, stop := restartable(t.Context(), func(ctx context.Context) {
 		begun.Add(1)
 		most.Store(max(most.Load(), running.Add(1)))
 		<-ctx.Done() // an upstream that never answers
 		running.Add(-1)
 	})
 	for range 100 {
-		again()
+		restart()
 	}
 	stop()
 	if most.Load() > 1 || begun.Load() != 100 || running.Load() != 0 {

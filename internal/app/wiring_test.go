@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,6 +17,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"hearth/internal/clock"
 	"hearth/internal/settings"
 	"hearth/internal/testing/odootest"
 	"hearth/internal/testing/testnet"
@@ -161,7 +163,78 @@ func TestEverySettingOfTheAPIHolds(t *testing.T) {
 			return pools["weaviate"].Open == 0 && pools["odoo"].Open == 0
 		})
 	})
-	t.Run("whoever asks", func(t *testing.T) { wantAll(t, "the log", p.log.String(), "no token is asked for") })
+	t.Run("whoever asks", func(t *testing.T) {
+		wantAll(t, "the log", p.log.String(), "authentication is off: HEARTH_TOKEN is not set")
+	})
+}
+
+func TestTheIdleTimeOfAManagedInstancesCallers(t *testing.T) {
+	for kind, want := range map[string]time.Duration{"": 0, "lambda-managed-instances": 10 * time.Minute} {
+		s, err := settings.Read([]string{"AWS_LAMBDA_INITIALIZATION_TYPE=" + kind})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := new(app).apiConfig(s).IdleTimeout; got != want {
+			t.Errorf("%q: %v, want %v", kind, got, want)
+		}
+	}
+}
+
+func TestOptionsReachTheRooms(t *testing.T) {
+	s, err := settings.Read([]string{"HEARTH_CONN_MAX_IDLE=7s"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var now clock.Instant
+	a, err := newApp(s, nil, io.Discard, Options{
+		Clock: func() clock.Instant { return now }, Policy: pool.Policy{NoRace: true}, NoIdleLimit: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now.Mono = time.Hour
+	if n := a.pulse.Thaws(); n != 1 {
+		t.Errorf("by the clock given there are %d freezes", n)
+	}
+	defer a.close()
+	if cfg := a.poolConfig(s); cfg.Policy != (pool.Policy{NoRace: true}) || cfg.MaxIdle != 24*time.Hour {
+		t.Errorf("the pools are given %+v", cfg)
+	}
+	if cfg := new(app).poolConfig(s); cfg.Policy != (pool.Policy{}) || cfg.MaxIdle != 7*time.Second {
+		t.Errorf("without options the pools are given %+v", cfg)
+	}
+	if got := a.extensionConfig("/opt/extensions/hearth", s, nil, nil).Events; got != nil {
+		t.Errorf("without options the extension asks for %v", got)
+	}
+	a.options.Events = []string{"INVOKE"}
+	if got := a.extensionConfig("/opt/extensions/hearth", s, nil, nil).Events; !slices.Equal(got, []string{"INVOKE"}) {
+		t.Errorf("the extension asks for %v", got)
+	}
+}
+
+// Whoever registers for INVOKE makes every invocation wait: only a budget is worth that.
+func TestWhenTheExtensionTakesPartInInvocations(t *testing.T) {
+	const budget, odoo, managed = "HEARTH_AFTER_INVOKE_BUDGET=1s", "HEARTH_ODOO_URL=http://127.0.0.1:1\nHEARTH_ODOO_KEY=x", "AWS_LAMBDA_INITIALIZATION_TYPE=lambda-managed-instances"
+	for env, want := range map[string]bool{
+		"": false, budget: false, odoo: false, budget + "\n" + odoo: true, budget + "\n" + odoo + "\n" + managed: false,
+	} {
+		s, err := settings.Read(strings.Split(env+"\nHEARTH_DEADLINE_MARGIN=123ms\nAWS_LAMBDA_RUNTIME_API=127.0.0.1:9001", "\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := newApp(s, nil, io.Discard, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg := a.extensionConfig("/opt/extensions/hearth", s, nil, nil)
+		if got := slices.Equal(cfg.Events, []string{"INVOKE"}); got != want || !got && cfg.Events != nil || (cfg.OnInvoke != nil) != want || (cfg.Telemetry != nil) != want {
+			t.Errorf("%q: the extension is %+v", env, cfg)
+		}
+		if cfg.DeadlineMargin != 123*time.Millisecond || cfg.Name != "hearth" || cfg.RuntimeAPI != "127.0.0.1:9001" {
+			t.Errorf("%q: the extension is %+v", env, cfg)
+		}
+		a.close()
+	}
 }
 
 // The timeout of each upstream, and that of a call, hold where the others are longer.
@@ -302,7 +375,7 @@ func TestHowLongInitAndWarmingWaitForEachOther(t *testing.T) {
 		for name, wait := range map[string]struct {
 			until func(context.Context, settings.Settings, <-chan struct{})
 			most  time.Duration
-		}{"warming": {untilWarming, tc.warming}, "INIT": {untilNext, tc.initEnd}} {
+		}{"warming": {waitBeforeWarming, tc.warming}, "INIT": {waitBeforeNext, tc.initEnd}} {
 			synctest.Test(t, func(t *testing.T) {
 				took := func(ctx context.Context, happens <-chan struct{}) time.Duration {
 					begun := time.Now()

@@ -13,7 +13,7 @@ import (
 //go:embed tags
 var tags string
 
-// Flag is the flag of go build with the extension's tags and more.
-func Flag(more ...string) string {
-	return "-tags=" + strings.Join(append(strings.Fields(tags), more...), ",")
+// Flag is the flag of go build with the extension's tags.
+func Flag() string {
+	return "-tags=" + strings.Join(strings.Fields(tags), ",")
 }

@@ -1,7 +1,7 @@
-// Package clock tells the time on both clocks and notices when the process stood still.
+// Package clock tells the time by both clocks and notices when the process stood still.
 //
-// Lambda freezes a sandbox between invocations, and a snapshot may be restored years later. Over that the monotonic
-// clock may stand still and the wall clock may be set, so neither is to be trusted alone. Start at [Pulse].
+// Lambda freezes a sandbox between invocations, and a snapshot may be restored years later. Meanwhile the monotonic
+// clock may stand still, and the wall clock may be set: neither can be trusted alone. Start at [Pulse].
 package clock
 
 import (
@@ -24,7 +24,7 @@ type Instant struct {
 	Mono time.Duration // since an arbitrary beginning; never goes back
 }
 
-// Since is the time that passed, by the clock that says more.
+// Since is the time that passed since then, by the clock that says more.
 func (i Instant) Since(then Instant) time.Duration {
 	return max(i.Mono-then.Mono, i.Wall.Sub(then.Wall))
 }
@@ -38,21 +38,22 @@ func System() func() Instant {
 	}
 }
 
-// Pulse counts the freezes that the process has lived through: the gaps between one beat and the next. While
-// [Pulse.Run] runs it beats by itself; without it only who asks it beats, and a long silence passes for a freeze.
-// It is safe for concurrent use.
+// Pulse counts the freezes of the process: the gaps between one beat and the next. [Pulse.Run] beats regularly. Every call
+// of another method is a beat too; without Run a long time between two calls counts as a freeze. A Pulse is safe for
+// concurrent use.
 type Pulse struct {
 	now func() Instant
 	gap time.Duration
 
-	mu     sync.Mutex
-	last   Instant       // guarded by mu; what the clocks said last
-	passed time.Duration // guarded by mu; in all, by the clock that said more at each reading
-	thaws  uint64        // guarded by mu
-	thawed chan struct{} // guarded by mu; closed by the next freeze noticed
+	// mu guards what follows. Every method reads the clocks under it, so that the readings have an order.
+	mu      sync.Mutex
+	last    Instant       // what the clocks said last
+	elapsed time.Duration // in all, by the clock that said more from each reading to the next
+	thaws   uint64        // freezes noticed
+	thawed  chan struct{} // closed when the next freeze is noticed
 }
 
-// NewPulse makes a pulse by the clocks of now; nil: those of the machine.
+// NewPulse makes a pulse by the given clocks. nil means those of the machine.
 func NewPulse(now func() Instant) *Pulse {
 	if now == nil {
 		now = System()
@@ -60,15 +61,15 @@ func NewPulse(now func() Instant) *Pulse {
 	return &Pulse{now: now, gap: Gap, last: now(), thawed: make(chan struct{})}
 }
 
-// Awake makes a pulse of a process that is never frozen.
+// Awake makes a pulse for a process that is never frozen: it counts no freeze.
 func Awake() *Pulse {
 	p := NewPulse(nil)
 	p.gap = math.MaxInt64
 	return p
 }
 
-// Now is the moment by the wall clock, and how much time has passed by whichever clock said more from one reading to
-// the next. So a clock set back, and later the other one standing still, make nothing younger than it is.
+// Now is the moment by the wall clock, and the time that has passed since the pulse was made. From each reading to the next
+// the clock counts that says more: nothing seems younger than it is if one clock is set back and the other stands still later.
 func (p *Pulse) Now() Instant {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -83,7 +84,8 @@ func (p *Pulse) Thaws() uint64 {
 	return p.thaws
 }
 
-// After is closed once more than so many freezes were noticed, by whomever: by itself only while [Pulse.Run] runs.
+// After returns a channel that is closed when there have been more freezes than the number that Thaws has returned. A freeze is
+// noticed by the next call of any method, so at once only while [Pulse.Run] runs.
 func (p *Pulse) After(thaws uint64) <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -104,12 +106,12 @@ func (p *Pulse) readLocked() Instant {
 		p.thawed = make(chan struct{})
 	}
 	p.last = now
-	p.passed += since
-	return Instant{Wall: now.Wall, Mono: p.passed}
+	p.elapsed += since
+	return Instant{Wall: now.Wall, Mono: p.elapsed}
 }
 
-// Run beats until ctx ends and calls thawed, one call at a time, after each freeze since the pulse was made, whoever
-// noticed it. Freezes during a call are told once.
+// Run beats until ctx ends. It calls thawed after each freeze since the pulse was made, whichever call noticed it. There is one call
+// at a time: several freezes during a call bring one more call.
 func (p *Pulse) Run(ctx context.Context, thawed func()) {
 	beat := time.NewTicker(Beat)
 	defer beat.Stop()
@@ -127,18 +129,18 @@ func (p *Pulse) Run(ctx context.Context, thawed func()) {
 	}
 }
 
-// WithTimeout is context.WithTimeout for a process that freezes: the context ends after d without a freeze. What is left
-// of the time when a freeze began says nothing afterwards, so the whole time begins again, but not more often than
-// mostBeginnings in all: what never ends would go on for ever.
+// WithTimeout is context.WithTimeout for a process that freezes: the context ends after d without a freeze. A freeze breaks what
+// was under way, so the whole time begins again after it. It begins at most three times in all: else work that never
+// ends would go on for ever.
 func (p *Pulse) WithTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
-	const mostBeginnings = 3
+	const maxBeginnings = 3
 	ctx, cancel := context.WithCancelCause(ctx)
 	thaws, begun := p.Thaws(), 1
 	var timer *time.Timer
 	ready := make(chan struct{})
 	timer = time.AfterFunc(d, func() {
 		<-ready
-		if now := p.Thaws(); now != thaws && begun < mostBeginnings {
+		if now := p.Thaws(); now != thaws && begun < maxBeginnings {
 			thaws = now
 			begun++
 			timer.Reset(d)

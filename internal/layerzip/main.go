@@ -1,4 +1,5 @@
-// Command layerzip writes the zip of a Lambda layer: an extension's binary and the Python modules beside it.
+// Command layerzip writes the zip of a Lambda layer: an extension's binary, the Python modules beside it, and the terms that both
+// are under (notices.go).
 //
 // The same input gives the same bytes: entries are sorted, and times and modes are fixed. It refuses a binary that would
 // not start on Lambda: for another processor, or one that needs a dynamic loader. [main] is the place to start reading.
@@ -42,12 +43,14 @@ func run(args []string, stdout io.Writer) error {
 	extension := flags.String("extension", "", "the binary that becomes extensions/<its name>")
 	arch := flags.String("arch", "", "what the binary must be for: x86_64 or arm64")
 	python := flags.String("python", "", "the folder whose files go to python/")
+	license := flags.String("license", "", "our license, which becomes licenses/<the extension's name>/LICENSE")
+	packages := flags.String("packages", "", "a list of the packages in the binary: module, version, the module's folder and the package's, by tabs")
 	limit := flags.Int("max", 6_000_000, "refuse a zip of more bytes")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if *out == "" || *extension == "" || *python == "" || flags.NArg() > 0 {
-		return errors.New("wants -o, -extension and -python, and no arguments")
+	if *out == "" || *extension == "" || *python == "" || *license == "" || *packages == "" || flags.NArg() > 0 {
+		return errors.New("wants -o, -extension, -python, -license and -packages, and no arguments")
 	}
 
 	binary, err := os.ReadFile(*extension)
@@ -61,7 +64,23 @@ func run(args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	entries = append(entries, entry{"extensions/" + filepath.Base(*extension), 0o755, binary})
+	ours, err := os.ReadFile(*license)
+	if err != nil {
+		return err
+	}
+	linked, err := os.ReadFile(*packages)
+	if err != nil {
+		return err
+	}
+	others, err := notices(linked)
+	if err != nil {
+		return err
+	}
+	name := filepath.Base(*extension)
+	entries = append(entries,
+		entry{"extensions/" + name, 0o755, binary},
+		entry{"licenses/" + name + "/LICENSE", 0o644, ours},
+		entry{"licenses/" + name + "/THIRD-PARTY-NOTICES", 0o644, others})
 	archive, err := pack(entries)
 	if err != nil {
 		return err

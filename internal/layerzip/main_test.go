@@ -3,8 +3,10 @@ package main
 import (
 	"archive/zip"
 	"bytes"
+	"crypto/sha256"
 	"debug/elf"
 	"encoding/binary"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -50,6 +52,18 @@ func build(t *testing.T, goarch string) string {
 	return filepath.Join(dir, "hearth")
 }
 
+// module is a module with terms, and the list that names its package.
+func module(t *testing.T) (packages string) {
+	t.Helper()
+	root := tree(t, []string{"LICENSE", "deep/package.go"}, time.Unix(1e9, 0))
+	packages = filepath.Join(t.TempDir(), "packages")
+	line := strings.Join([]string{"example.com/m", "v1.0.0", root, filepath.Join(root, "deep")}, "\t") + "\n"
+	if err := os.WriteFile(packages, []byte(line), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return packages
+}
+
 func TestALayerDependsOnNamesAndContentsOnly(t *testing.T) {
 	files := []string{
 		"parallel_utils.py", "hearth/__init__.py", "hearth/client.py", "hearth/py.typed", "hearth/z/deep.py",
@@ -57,11 +71,14 @@ func TestALayerDependsOnNamesAndContentsOnly(t *testing.T) {
 		"hearth.egg-info/PKG-INFO",
 	}
 	extension := build(t, "amd64")
+	license := filepath.Join(tree(t, []string{"LICENSE.ours"}, time.Unix(1e9, 0)), "LICENSE.ours")
 	var archives [][]byte
 	for _, date := range []time.Time{time.Unix(1e9, 0), time.Unix(2e9, 0)} {
 		out := filepath.Join(t.TempDir(), "new", "layer.zip")
 		var printed strings.Builder
-		err := run([]string{"-o", out, "-arch", "x86_64", "-extension", extension, "-python", tree(t, files, date)}, &printed)
+		err := run([]string{
+			"-o", out, "-arch", "x86_64", "-extension", extension, "-python", tree(t, files, date), "-license", license, "-packages", module(t),
+		}, &printed)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,6 +87,9 @@ func TestALayerDependsOnNamesAndContentsOnly(t *testing.T) {
 			t.Fatal(err)
 		}
 		archives = append(archives, body)
+		if want := fmt.Sprintf("%x  %s  %d bytes\n", sha256.Sum256(body), out, len(body)); printed.String() != want {
+			t.Errorf("printed %q, want %q", printed.String(), want)
+		}
 	}
 	if !bytes.Equal(archives[0], archives[1]) {
 		t.Error("two runs differ")
@@ -91,7 +111,7 @@ func TestALayerDependsOnNamesAndContentsOnly(t *testing.T) {
 		}
 	}
 	want := []string{
-		"extensions/hearth", "python/hearth/__init__.py", "python/hearth/client.py", "python/hearth/py.typed",
+		"extensions/hearth", "licenses/hearth/LICENSE", "licenses/hearth/THIRD-PARTY-NOTICES", "python/hearth/__init__.py", "python/hearth/client.py", "python/hearth/py.typed",
 		"python/hearth/z/deep.py", "python/parallel_utils.py",
 	}
 	if !reflect.DeepEqual(names, want) {
@@ -122,19 +142,22 @@ func TestALayerIsRefused(t *testing.T) {
 	if err := os.Symlink("a.py", filepath.Join(linked, "b.py")); err != nil {
 		t.Fatal(err)
 	}
+	terms := []string{"-license", filepath.Join(linked, "a.py"), "-packages", module(t)}
 	for _, tc := range []struct {
 		want string
 		args []string
 	}{
 		{"wants -o", []string{"-extension", amd64, "-python", python}},
-		{"unknown architecture", []string{"-o", "x", "-arch", "amd64", "-extension", amd64, "-python", python}},
-		{"is for EM_AARCH64", []string{"-o", "x", "-arch", "x86_64", "-extension", arm64, "-python", python}},
-		{"is dynamically linked", []string{"-o", "x", "-arch", "x86_64", "-extension", dynamic(t, amd64), "-python", python}},
-		{"no arguments", []string{"-o", "x", "-arch", "x86_64", "-extension", amd64, "-python", python, "more"}},
-		{"bad magic number", []string{"-o", "x", "-arch", "arm64", "-extension", filepath.Join(python, "hearth/__init__.py"), "-python", python}},
-		{"no files", []string{"-o", "x", "-arch", "arm64", "-extension", arm64, "-python", t.TempDir()}},
-		{"not a regular file", []string{"-o", "x", "-arch", "arm64", "-extension", arm64, "-python", linked}},
-		{"more than 10", []string{"-o", "x", "-arch", "arm64", "-extension", arm64, "-python", python, "-max", "10"}},
+		{"wants -o", []string{"-o", "x", "-arch", "x86_64", "-extension", amd64, "-python", python}},
+		{"unknown architecture", append([]string{"-o", "x", "-arch", "amd64", "-extension", amd64, "-python", python}, terms...)},
+		{"is for EM_AARCH64", append([]string{"-o", "x", "-arch", "x86_64", "-extension", arm64, "-python", python}, terms...)},
+		{"is dynamically linked", append([]string{"-o", "x", "-arch", "x86_64", "-extension", dynamic(t, amd64), "-python", python}, terms...)},
+		{"no arguments", append([]string{"-o", "x", "-arch", "x86_64", "-extension", amd64, "-python", python, "more"}, terms...)},
+		{"bad magic number", append([]string{"-o", "x", "-arch", "arm64", "-extension", filepath.Join(python, "hearth/__init__.py"), "-python", python}, terms...)},
+		{"no files", append([]string{"-o", "x", "-arch", "arm64", "-extension", arm64, "-python", t.TempDir()}, terms...)},
+		{"not a regular file", append([]string{"-o", "x", "-arch", "arm64", "-extension", arm64, "-python", linked}, terms...)},
+		{"no such file", []string{"-o", "x", "-arch", "arm64", "-extension", arm64, "-python", python, "-license", "LICENSE", "-packages", terms[3]}},
+		{"more than 10", append([]string{"-o", "x", "-arch", "arm64", "-extension", arm64, "-python", python, "-max", "10"}, terms...)},
 	} {
 		t.Chdir(t.TempDir())
 		if err := run(tc.args, new(strings.Builder)); err == nil || !strings.Contains(err.Error(), tc.want) {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"debug/buildinfo"
 	"debug/elf"
+	"fmt"
 	"io"
 	"io/fs"
 	"maps"
@@ -12,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -98,10 +100,10 @@ func entries(t *testing.T, archive []byte) map[string][]byte {
 
 func TestTheLayersAreWhatLambdaRuns(t *testing.T) {
 	first, second := copyTree(t), copyTree(t)
-	const version = "v1.2.3-test"
+	const version, commit = "v1.2.3-test", "0123456789ab-test"
 	// What a developer has set must change nothing.
-	zips := layers(t, first, "HEARTH_VERSION="+version, "CGO_ENABLED=1", "GOFLAGS=-v", "GOAMD64=v3", "GOARCH=riscv64", "GOFIPS140=latest")
-	again := layers(t, second, "HEARTH_VERSION="+version)
+	zips := layers(t, first, "HEARTH_VERSION="+version, "HEARTH_COMMIT="+commit, "CGO_ENABLED=1", "GOFLAGS=-v", "GOAMD64=v3", "GOARCH=riscv64", "GOFIPS140=latest")
+	again := layers(t, second, "HEARTH_VERSION="+version, "HEARTH_COMMIT="+commit)
 	if !maps.EqualFunc(zips, again, bytes.Equal) {
 		t.Error("the same tree in another place gives other bytes")
 	}
@@ -152,22 +154,36 @@ func TestTheLayersAreWhatLambdaRuns(t *testing.T) {
 					t.Errorf("it tells where it was built: %s", place)
 				}
 			}
-			if !bytes.Contains(binary, []byte(version)) {
+			if !bytes.Contains(binary, []byte(version)) || !bytes.Contains(binary, []byte(commit)) {
 				t.Error("it does not know its version")
 			}
 			if want.goarch == runtime.GOARCH && runtime.GOOS == "linux" {
-				if got := say(t, binary, "version"); !strings.Contains(got, version) {
+				if got := say(t, binary, "version"); got != "hearth "+version+" (commit "+commit+")\n" {
 					t.Errorf("it says %q", got)
 				}
 			}
 			for file := range files {
-				if file != "extensions/hearth" && !strings.HasPrefix(file, "python/") || strings.Contains(file, "test") {
+				if file != "extensions/hearth" && !strings.HasPrefix(file, "licenses/hearth/") && !strings.HasPrefix(file, "python/") || strings.Contains(file, "test") {
 					t.Errorf("it holds %s", file)
 				}
 			}
 			for _, module := range []string{"hearth/__init__.py", "parallel_utils.py", "parallel_storage.py"} { // as a handler imports them
 				if len(files["python/"+module]) == 0 {
 					t.Errorf("it lacks %s", module)
+				}
+			}
+			if ours, err := os.ReadFile(filepath.Join("..", "..", "LICENSE")); err != nil || !bytes.Equal(files["licenses/hearth/LICENSE"], ours) {
+				t.Errorf("our license is not there: %v", err)
+			}
+			terms := string(files["licenses/hearth/THIRD-PARTY-NOTICES"])
+			for _, m := range append(info.Deps, &debug.Module{Path: "Go and its standard library", Version: runtime.Version()}) {
+				if !strings.Contains(terms, "\n"+m.Path+" "+m.Version+": ") {
+					t.Errorf("the terms of %s %s are not there", m.Path, m.Version)
+				}
+			}
+			for _, place := range []string{first, os.Getenv("HOME") + "/"} {
+				if strings.Contains(terms, place) {
+					t.Errorf("the terms tell where they were found: %s", place)
 				}
 			}
 			if len(zips[name]) > 8_000_000 {
@@ -191,6 +207,57 @@ func say(t *testing.T, binary []byte, args ...string) string {
 		t.Fatalf("%v: %s", err, out)
 	}
 	return string(out)
+}
+
+// What a build says of itself, with git and without.
+func TestTheStamp(t *testing.T) {
+	git := func(dir string, args ...string) string {
+		cmd := exec.CommandContext(t.Context(), "git", args...)
+		cmd.Dir = dir
+		cmd.Env = append(cmd.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_AUTHOR_NAME=x", "GIT_AUTHOR_EMAIL=x", "GIT_COMMITTER_NAME=x", "GIT_COMMITTER_EMAIL=x")
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("git %v: %v\n%s", args, err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	script, err := os.ReadFile(filepath.Join("..", "buildtags", "stamp.sh"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	outer := t.TempDir()
+	for _, dir := range []string{outer, filepath.Join(outer, "inner")} {
+		if err := os.MkdirAll(filepath.Join(dir, "internal", "buildtags"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "internal", "buildtags", "stamp.sh"), script, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := func(what, dir, version, commit string, env ...string) {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), filepath.Join(dir, "internal", "buildtags", "stamp.sh"))
+		cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "HEARTH_") }), env...)
+		out, err := cmd.Output()
+		if line := fmt.Sprintf("-X hearth/internal/app.version=%s -X hearth/internal/app.commit=%s\n", version, commit); err != nil || string(out) != line {
+			t.Errorf("%s: %q, %v, want %q", what, out, err, line)
+		}
+	}
+	want("without git", outer, "dev", "unknown")
+	want("told", outer, "v1", "c", "HEARTH_VERSION=v1", "HEARTH_COMMIT=c")
+	git(outer, "init", "-q")
+	want("before the first commit", outer, "dev", "unknown")
+	git(outer, "add", "internal")
+	git(outer, "commit", "-q", "-m", "x")
+	git(outer, "tag", "v9")
+	head := git(outer, "rev-parse", "--short=12", "HEAD")
+	want("a clean tree", outer, "dev", head)
+	want("a tree in another's repository", filepath.Join(outer, "inner"), "dev", "unknown")
+	want("told otherwise", outer, "v1", "c", "HEARTH_VERSION=v1", "HEARTH_COMMIT=c")
+	if err := os.WriteFile(filepath.Join(outer, "internal", "buildtags", "stamp.sh"), append(script, '\n'), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	want("a changed tree", outer, "dev", head+"-dirty")
 }
 
 func TestTheScriptTakesNoArguments(t *testing.T) {

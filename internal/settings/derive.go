@@ -21,7 +21,7 @@ import (
 // InLambda says whether this process is an extension.
 func (s *Settings) InLambda() bool { return s.RuntimeAPI != "" }
 
-// Listen is where to listen: an address and a socket. Either is empty where it is not set, or is faulty.
+// Listen is where to listen: an address and a socket. Either is empty if it is not set, or is faulty.
 func (s *Settings) Listen() (addr, socket string) {
 	if isLoopback(s.Addr) {
 		addr = s.Addr
@@ -30,6 +30,22 @@ func (s *Settings) Listen() (addr, socket string) {
 		socket = s.Socket
 	}
 	return addr, socket
+}
+
+// setDefaults sets what is not set, and whose default depends on other variables.
+func (s *Settings) setDefaults(values map[string]string) {
+	if s.Socket == "" && s.InLambda() {
+		s.Socket = "/tmp/hearth.sock"
+	}
+	if s.WeaviateGRPCURL == "" && isURL(s.WeaviateURL) {
+		s.WeaviateGRPCURL = grpcURL(s.WeaviateURL)
+	}
+	if values["HEARTH_WEAVIATE_CONNECTIONS"] == "" {
+		s.WeaviateConnections = s.defaultPoolSize(5, 64)
+	}
+	if values["HEARTH_ODOO_CONNECTIONS"] == "" {
+		s.OdooConnections = s.defaultPoolSize(2, 8)
+	}
 }
 
 // grpcURL is where Weaviate answers gRPC by default: in Weaviate's cloud on a host of its own, elsewhere on port 50051.
@@ -45,8 +61,8 @@ func grpcURL(rest string) string {
 	return u.Scheme + "://" + net.JoinHostPort(host, "50051")
 }
 
-// CallersToken is what callers must bring, and the variable that it comes from: the one given, else in Lambda one that both
-// sides derive from the credentials that only this sandbox has. The credentials themselves never travel.
+// CallersToken is what callers must bring, and the variable that it comes from: HEARTH_TOKEN, else in Lambda a token that
+// both sides derive from the credentials of this sandbox. The credentials themselves never travel. Empty: no token is asked for.
 func (s *Settings) CallersToken() (token, variable string) {
 	if s.Token != "" || s.RuntimeAPI == "" {
 		return s.Token, "HEARTH_TOKEN"
@@ -54,37 +70,37 @@ func (s *Settings) CallersToken() (token, variable string) {
 	return wire.DeriveToken(s.SessionToken, s.ContainerToken)
 }
 
-// CacheSize is the bound given, else an eighth of the function's memory, at most 64 MiB.
+// CacheSize is how many bytes the cache may have: HEARTH_CACHE_BYTES, else an eighth of the function's memory, at most 64 MiB.
 func (s *Settings) CacheSize() int64 {
-	const most = 64 << 20
+	const ceiling = 64 << 20
 	switch {
 	case s.CacheBytes != 0:
 		return int64(s.CacheBytes)
 	case s.MemoryMB > 0:
-		return min(s.MemoryMB<<20/8, most)
+		return min(s.MemoryMB<<20/8, ceiling)
 	}
-	return most
+	return ceiling
 }
 
-// AnswerSize is how many bytes one answer of an upstream may have: a quarter of the cache's, at least 4 MiB, and room for
-// any message that Hearth accepts. Those of one upstream under way may have as many together: it does not use up what the
-// other needs.
+// AnswerSize is how many bytes one answer of an upstream may have: a quarter of the cache's, at least 4 MiB, and at least
+// the largest message that Hearth accepts. The answers of one upstream that are under way may have as many bytes together.
 func (s *Settings) AnswerSize() int64 {
 	return max(s.CacheSize()/4, 4<<20, 2*int64(s.MaxBody))
 }
 
-// defaultPoolSize is the default size of a pool: that of one invocation at a time, or one of them for each of the
-// invocations that a managed instance runs at once, up to the most.
-func (s *Settings) defaultPoolSize(one, most int) int {
+// defaultPoolSize is how many connections an upstream has by default: single where a sandbox runs one invocation at a time,
+// and on a managed instance one for each invocation that it runs at once, from single to ceiling.
+func (s *Settings) defaultPoolSize(single, ceiling int) int {
 	if s.InitType != InitManaged {
-		return one
+		return single
 	}
-	const usual = 16 // per CPU, as Lambda's Python runtime has it
-	return min(max(one, cmp.Or(s.Concurrency, usual)), most)
+	const perCPU = 16 // invocations at once, as Lambda's Python runtime has it
+	return min(max(single, cmp.Or(s.Concurrency, perCPU)), ceiling)
 }
 
-// ConnLimits are the bounds of the handlers' connections, zero where they are those of one invocation at a time. A managed
-// instance is never frozen: nothing speaks for keeping a connection longer than the clients do, which is 5 minutes.
+// ConnLimits are how many connections handlers may have, and how long an idle one is kept. Zero means the API's own default, which
+// fits one invocation at a time. A managed instance is never frozen, so it need not keep a connection for longer than clients
+// do, which is 5 minutes.
 func (s *Settings) ConnLimits() (connections int, idle time.Duration) {
 	if s.InitType != InitManaged {
 		return 0, 0
@@ -92,8 +108,8 @@ func (s *Settings) ConnLimits() (connections int, idle time.Duration) {
 	return max(256, 4*s.Concurrency), 10 * time.Minute
 }
 
-// KeepFrom is the number of freezes from which on connections are kept: a snapshot must hold none, whoever asked for
-// something before it, and its restore is the end of the first freeze.
+// KeepFrom is how many freezes must have passed before connections are kept. A snapshot must hold no connection, and its
+// restore counts as a freeze.
 func (s *Settings) KeepFrom() uint64 {
 	if s.InitType == InitSnapStart {
 		return 1
@@ -101,8 +117,8 @@ func (s *Settings) KeepFrom() uint64 {
 	return 0
 }
 
-// MemoryLimit is the soft limit of the Go runtime: a quarter of the function's memory, or what the cache needs if
-// that is more. Outside Lambda there is none.
+// MemoryLimit is the soft limit of the Go runtime: a quarter of the function's memory, or what the cache needs if that is
+// more. Outside Lambda there is no limit.
 func (s *Settings) MemoryLimit() int64 {
 	if s.MemoryMB <= 0 {
 		return math.MaxInt64
@@ -111,6 +127,7 @@ func (s *Settings) MemoryLimit() int64 {
 	return max(s.MemoryMB<<20/4, s.CacheSize()+s.CacheSize()/4+rest)
 }
 
+// Policies are how long each resource is fresh, and may be served stale.
 func (s *Settings) Policies() map[cache.Resource]cache.Policy {
 	return map[cache.Resource]cache.Policy{
 		cache.History: cache.Policy(s.TTLHistory), cache.Relevant: cache.Policy(s.TTLRelevant), cache.Mute: cache.Policy(s.TTLMute),
@@ -118,6 +135,7 @@ func (s *Settings) Policies() map[cache.Resource]cache.Policy {
 	}
 }
 
+// Weaviate is the config of Weaviate's client.
 func (s *Settings) Weaviate(log *slog.Logger) weaviate.Config {
 	m, u := s.MessageFields, append(slices.Clip(s.MuteFields), "")
 	return weaviate.Config{
@@ -132,6 +150,7 @@ func (s *Settings) Weaviate(log *slog.Logger) weaviate.Config {
 	}
 }
 
+// Odoo is the config of Odoo's client.
 func (s *Settings) Odoo(log *slog.Logger) odoo.Config {
 	return odoo.Config{
 		DB: s.OdooDB, User: s.OdooUser, Key: s.OdooKey, UID: s.OdooUID, Protocol: odoo.Protocol(s.OdooProtocol),
@@ -139,7 +158,8 @@ func (s *Settings) Odoo(log *slog.Logger) odoo.Config {
 	}
 }
 
-// Roots are those of the system and of HEARTH_TLS_CA; nil: those of the system, which TLS reads when it needs them.
+// Roots are the root certificates: those of the system, and those of HEARTH_TLS_CA. nil means the system's alone, which TLS
+// reads when it needs them.
 func (s *Settings) Roots() func() *x509.CertPool {
 	if s.ca == nil {
 		return nil

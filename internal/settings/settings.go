@@ -1,13 +1,14 @@
-// Package settings reads the environment: the variables, their defaults, what is wrong with them, and what follows from them.
+// Package settings reads the environment: the variables, their defaults, what is wrong with them, and what follows.
 //
-// Start at [Read]: nothing else in Hearth reads the environment. settings.go has the variables, validate.go their faults, derive.go what
-// the rooms are given, types.go the types of variables that are Hearth's own. The package opens no connection and starts nothing.
+// Start at [Read]: nothing else in Hearth reads the environment. settings.go has the variables, validate.go their faults,
+// derive.go what the rooms are given, types.go the types of values that are Hearth's own. The package opens no
+// connection and starts nothing.
 package settings
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -17,8 +18,8 @@ import (
 	"github.com/caarlos0/env/v11"
 )
 
-// Settings are the environment variables, each with its default, and what [Read] found besides. Durations are as Go writes them, sizes as
-// 32MiB, and lists have commas. docs/configuration.md says what each is for.
+// Settings are the environment variables with their defaults, and what [Read] found besides. docs/configuration.md says
+// what each variable is for.
 type Settings struct {
 	Addr   string `env:"HEARTH_ADDR" envDefault:"127.0.0.1:2774"`
 	Socket string `env:"HEARTH_SOCKET"`
@@ -81,9 +82,10 @@ type Settings struct {
 	MemoryMB       int64  `env:"AWS_LAMBDA_FUNCTION_MEMORY_SIZE"`
 	InitType       string `env:"AWS_LAMBDA_INITIALIZATION_TYPE"` // see initType…
 	Concurrency    int    `env:"AWS_LAMBDA_MAX_CONCURRENCY"`     // of Managed Instances; 0: not told
+	GoDebug        string `env:"GODEBUG"`                        // of the Go runtime, and so of the function's handler too
 
-	ca      []byte   // what TLSCA holds
-	Unknown []string // variables that start with HEARTH_ and mean nothing
+	Unknown []string // variables that start with HEARTH_ and are none of these
+	ca      []byte   // the file that TLSCA names
 }
 
 // Initialization types in which Hearth lives differently than on demand.
@@ -93,76 +95,47 @@ const (
 	InitManaged     = "lambda-managed-instances" // never frozen, many invocations at once
 )
 
-// reserved are variables of features to come: set already, they do no harm.
+// reserved are variables of later versions. Hearth does not warn of them.
 var reserved = []string{"HEARTH_FETCH_ALLOW"} //nolint:gochecknoglobals // a constant list
 
-// Read reads the environment, and joins all faults, each with its variable's name. The settings are
-// usable as far as they go even then.
+// Read reads the environment. The error joins all faults, each with the name of its variable. Even then the settings
+// hold whatever could be read.
 func Read(environ []string) (Settings, error) {
 	var s Settings
-	values := env.ToMap(environ)
-	variables := map[string]string{} // field → variable
-	var faults []error
-	unread := map[string]bool{} // variables whose faults are known already
-	for f := range reflect.TypeFor[Settings]().Fields() {
-		name := f.Tag.Get("env")
+	var f faults
+	values, names := env.ToMap(environ), map[string]string{} // by field
+	for field := range reflect.TypeFor[Settings]().Fields() {
+		name := field.Tag.Get("env")
 		if name == "" {
 			continue
 		}
-		variables[f.Name] = name
-		if !strings.HasPrefix(name, "AWS_") { // those of Lambda hold as they stand
-			values[name] = trimmed(values[name], f.Type.Kind() == reflect.Slice)
+		names[field.Name] = name
+		if strings.HasPrefix(name, "HEARTH_") { // the others are not ours to tidy
+			values[name] = trimmed(values[name], field.Type.Kind() == reflect.Slice)
 			if strings.ContainsFunc(values[name], unicode.IsControl) {
-				faults = append(faults, fmt.Errorf("%s: must hold no control characters: no line may end within it", name))
-				unread[name] = true
+				f.unreadable(name, "must hold no control characters: no line may end within it")
 			}
 		}
 		if values[name] == "" {
-			delete(values, name) // empty is unset
+			delete(values, name) // an empty variable is an unset one
 		}
 	}
-	err := env.ParseWithOptions(&s, env.Options{Environment: values})
-	if all, ok := errors.AsType[env.AggregateError](err); ok {
-		for _, e := range all.Errors {
-			p, ok := errors.AsType[env.ParseError](e)
-			switch name := variables[p.Name]; {
-			case !ok:
-				faults = append(faults, e)
-			case !unread[name]:
-				faults = append(faults, fmt.Errorf("%s: %s", name, expectedFormat(p)))
-				unread[name] = true
-			}
-		}
-	} else if err != nil {
-		faults = append(faults, err)
-	}
-	known := slices.Collect(func(yield func(string) bool) {
-		for _, name := range variables {
-			if !yield(name) {
-				return
-			}
-		}
-	})
+	f.parseErrors(env.ParseWithOptions(&s, env.Options{Environment: values}), names)
+	s.Unknown = unknown(values, slices.Collect(maps.Values(names)))
+	s.setDefaults(values)
+	s.validate(&f)
+	return s, errors.Join(f.list...)
+}
+
+// unknown lists the variables that start with HEARTH_ and are neither known nor reserved.
+func unknown(values map[string]string, known []string) (names []string) {
 	for name := range values {
 		if strings.HasPrefix(name, "HEARTH_") && !slices.Contains(known, name) && !slices.Contains(reserved, name) {
-			s.Unknown = append(s.Unknown, name)
+			names = append(names, name)
 		}
 	}
-	slices.Sort(s.Unknown)
-	if s.Socket == "" && s.RuntimeAPI != "" {
-		s.Socket = "/tmp/hearth.sock"
-	}
-	if s.WeaviateGRPCURL == "" && isURL(s.WeaviateURL) {
-		s.WeaviateGRPCURL = grpcURL(s.WeaviateURL)
-	}
-	if values["HEARTH_WEAVIATE_CONNECTIONS"] == "" {
-		s.WeaviateConnections = s.defaultPoolSize(5, 64)
-	}
-	if values["HEARTH_ODOO_CONNECTIONS"] == "" {
-		s.OdooConnections = s.defaultPoolSize(2, 8)
-	}
-	faults = append(faults, s.validate(unread)...)
-	return s, errors.Join(faults...)
+	slices.Sort(names)
+	return names
 }
 
 // trimmed drops white space around a value, and around each element of a list.
@@ -175,19 +148,4 @@ func trimmed(value string, list bool) string {
 		elements[i] = strings.TrimSpace(e)
 	}
 	return strings.Join(elements, ",")
-}
-
-// expectedFormat says what a variable must be that could not be read.
-func expectedFormat(e env.ParseError) string {
-	switch e.Type {
-	case reflect.TypeFor[int](), reflect.TypeFor[int64]():
-		return "must be a whole number"
-	case reflect.TypeFor[bool]():
-		return "must be true or false"
-	case reflect.TypeFor[time.Duration]():
-		return "must be a duration such as 250ms or 2s"
-	case reflect.TypeFor[slog.Level]():
-		return "must be debug, info, warn or error"
-	}
-	return e.Err.Error() // of a type of ours
 }

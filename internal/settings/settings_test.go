@@ -147,6 +147,15 @@ func TestWhereWeaviateAnswersGRPC(t *testing.T) {
 	}
 }
 
+func TestJSONRPCNeedsADatabaseAndAUser(t *testing.T) {
+	rpc := []string{"HEARTH_ODOO_URL=https://odoo", "HEARTH_ODOO_KEY=k", "HEARTH_ODOO_PROTOCOL=jsonrpc", "HEARTH_ODOO_DB=d"}
+	for _, user := range []string{"HEARTH_ODOO_USER=u", "HEARTH_ODOO_UID=2"} {
+		if _, err := Read(append(rpc, user)); err != nil {
+			t.Errorf("%s is not enough: %v", user, err)
+		}
+	}
+}
+
 func TestRolesAndHeadersAreRead(t *testing.T) {
 	s, err := Read([]string{
 		"HEARTH_MESSAGE_ROLES= user | human , assistant|ai|bot ", "HEARTH_WEAVIATE_HEADERS= X-A=a%2C%20b , X-B=, ",
@@ -192,7 +201,7 @@ func TestAFaultTakesAwayItsOwnUpstreamOnly(t *testing.T) {
 		"HEARTH_MUTE_CLASS=x": {false, true}, "HEARTH_TLS_CA=/nowhere": {false, false}, "HEARTH_WORKERS=x": {false, false},
 	} {
 		s, err := Read(append(good, fault))
-		s = s.WithoutFaulty(err)
+		s = s.DropFaultyUpstreams(err)
 		if got := [2]bool{s.WeaviateURL != "", s.OdooURL != ""}; got != left {
 			t.Errorf("%s leaves weaviate, odoo %v, want %v (%v)", fault, got, left, err)
 		}
@@ -215,7 +224,7 @@ func TestWhiteSpaceAroundAValueIsNoPartOfIt(t *testing.T) {
 	var plain, padded []string
 	for name, value := range goodValues(ca) {
 		plain = append(plain, name+"="+value)
-		if !strings.HasPrefix(name, "AWS_") {
+		if strings.HasPrefix(name, "HEARTH_") {
 			value = " \t" + value + "\r\n\u00a0"
 		}
 		padded = append(padded, name+"="+value)

@@ -4,73 +4,143 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"os"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/caarlos0/env/v11"
 
 	"hearth/client/wire"
 	"hearth/pool/odoo"
 	"hearth/pool/weaviate"
 )
 
-// validate returns every fault but those of the variables that could not be read, and reads what the settings
-// point to.
-func (s *Settings) validate(unread map[string]bool) (faults []error) {
-	fault := func(ok bool, name, format string, args ...any) {
-		if !ok && !unread[name] {
-			faults = append(faults, fmt.Errorf("%s: %s", name, fmt.Sprintf(format, args...)))
+// graphQLName is the form of a property's name.
+const graphQLName = `^[_A-Za-z][_0-9A-Za-z]*$`
+
+// faults are what is wrong with the environment, at most one fault of a variable that could not be read.
+type faults struct {
+	list []error
+	bad  map[string]bool // variables that could not be read
+}
+
+func (f *faults) unreadable(name, what string) {
+	if f.bad[name] {
+		return
+	}
+	if f.bad == nil {
+		f.bad = map[string]bool{}
+	}
+	f.bad[name] = true
+	f.list = append(f.list, fmt.Errorf("%s: %s", name, what))
+}
+
+func (f *faults) check(ok bool, name, format string, args ...any) {
+	if !ok && !f.bad[name] {
+		f.list = append(f.list, fmt.Errorf("%s: %s", name, fmt.Sprintf(format, args...)))
+	}
+}
+
+// parseErrors adds what the parser could not read. names are the variables by field.
+func (f *faults) parseErrors(err error, names map[string]string) {
+	all, ok := errors.AsType[env.AggregateError](err)
+	if !ok {
+		if err != nil {
+			f.list = append(f.list, err)
+		}
+		return
+	}
+	for _, e := range all.Errors {
+		if p, ok := errors.AsType[env.ParseError](e); ok {
+			f.unreadable(names[p.Name], expectedFormat(p))
+		} else {
+			f.list = append(f.list, e)
 		}
 	}
-	fault(isLoopback(s.Addr), "HEARTH_ADDR", "must be a loopback address and a port, such as 127.0.0.1:2774")
-	fault(fitsSocket(s.Socket), "HEARTH_SOCKET", "must have 107 bytes at most")
+}
 
-	fault(s.WeaviateURL == "" || isURL(s.WeaviateURL), "HEARTH_WEAVIATE_URL", "must be http://host or https://host, without user or query")
-	fault(s.WeaviateGRPCURL == "" || isOrigin(s.WeaviateGRPCURL), "HEARTH_WEAVIATE_GRPC_URL", "must be http://host:port or https://host:port")
-	fault(s.WeaviateURL != "" || s.WeaviateGRPCURL == "", "HEARTH_WEAVIATE_URL", "is missing, but HEARTH_WEAVIATE_GRPC_URL is set")
-	fault(s.WeaviateURL != "" || s.WeaviateKey == "", "HEARTH_WEAVIATE_URL", "is missing, but HEARTH_WEAVIATE_API_KEY is set")
-	fault(slices.Contains([]string{"", "ONE", "QUORUM", "ALL"}, s.WeaviateConsistency), "HEARTH_WEAVIATE_CONSISTENCY", "must be ONE, QUORUM or ALL")
-	name := regexp.MustCompile(`^[_A-Za-z][_0-9A-Za-z]*$`)
+// expectedFormat says what the value of a variable must be that could not be read.
+func expectedFormat(e env.ParseError) string {
+	switch e.Type {
+	case reflect.TypeFor[int](), reflect.TypeFor[int64]():
+		return "must be a whole number"
+	case reflect.TypeFor[bool]():
+		return "must be true or false"
+	case reflect.TypeFor[time.Duration]():
+		return "must be a duration such as 250ms or 2s"
+	case reflect.TypeFor[slog.Level]():
+		return "must be debug, info, warn or error"
+	}
+	return e.Err.Error() // one of the types in types.go says it
+}
+
+// validate adds every fault of the variables that could be read, and reads the files that they name.
+func (s *Settings) validate(f *faults) {
+	f.check(isLoopback(s.Addr), "HEARTH_ADDR", "must be a loopback address and a port, such as 127.0.0.1:2774")
+	f.check(fitsSocket(s.Socket), "HEARTH_SOCKET", "must have 107 bytes at most")
+	s.validateWeaviate(f)
+	s.validateClasses(f)
+	s.validateOdoo(f)
+	s.validateBounds(f)
+	s.readCA(f)
+}
+
+func (s *Settings) validateWeaviate(f *faults) {
+	f.check(s.WeaviateURL == "" || isURL(s.WeaviateURL), "HEARTH_WEAVIATE_URL", "must be http://host or https://host, without user or query")
+	f.check(s.WeaviateGRPCURL == "" || isOrigin(s.WeaviateGRPCURL), "HEARTH_WEAVIATE_GRPC_URL", "must be http://host:port or https://host:port")
+	f.check(s.WeaviateURL != "" || s.WeaviateGRPCURL == "", "HEARTH_WEAVIATE_URL", "is missing, but HEARTH_WEAVIATE_GRPC_URL is set")
+	f.check(s.WeaviateURL != "" || s.WeaviateKey == "", "HEARTH_WEAVIATE_URL", "is missing, but HEARTH_WEAVIATE_API_KEY is set")
+	f.check(slices.Contains([]string{"", "ONE", "QUORUM", "ALL"}, s.WeaviateConsistency), "HEARTH_WEAVIATE_CONSISTENCY", "must be ONE, QUORUM or ALL")
+}
+
+func (s *Settings) validateClasses(f *faults) {
+	property := regexp.MustCompile(graphQLName)
 	className := regexp.MustCompile(`^[A-Z][_0-9A-Za-z]*$`)
 	const noClass = "must be a class's name: a capital letter, then letters, digits and _"
-	fault(className.MatchString(s.MessageClass), "HEARTH_MESSAGE_CLASS", noClass)
-	fault(className.MatchString(s.MuteClass), "HEARTH_MUTE_CLASS", noClass)
+	f.check(className.MatchString(s.MessageClass), "HEARTH_MESSAGE_CLASS", noClass)
+	f.check(className.MatchString(s.MuteClass), "HEARTH_MUTE_CLASS", noClass)
 	different := func(fields []string) bool {
 		for i, f := range fields { // Weaviate takes Role for role
-			if !name.MatchString(f) || slices.ContainsFunc(fields[:i], func(g string) bool { return strings.EqualFold(f, g) }) {
+			if !property.MatchString(f) || slices.ContainsFunc(fields[:i], func(g string) bool { return strings.EqualFold(f, g) }) {
 				return false
 			}
 		}
 		return true
 	}
-	fault(len(s.MessageFields) == 4 && different(s.MessageFields), "HEARTH_MESSAGE_FIELDS",
+	f.check(len(s.MessageFields) == 4 && different(s.MessageFields), "HEARTH_MESSAGE_FIELDS",
 		"must be 4 different properties, separated by commas: of the chat, the role, the content and the time (or %s)", weaviate.CreationTime)
-	fault((len(s.MuteFields) == 2 || len(s.MuteFields) == 3) && different(s.MuteFields), "HEARTH_MUTE_FIELDS",
+	f.check((len(s.MuteFields) == 2 || len(s.MuteFields) == 3) && different(s.MuteFields), "HEARTH_MUTE_FIELDS",
 		"must be 2 or 3 different properties, separated by commas: of the chat, whether it is muted, and until when")
+}
 
-	fault(s.OdooURL == "" || isURL(s.OdooURL), "HEARTH_ODOO_URL", "must be http://host or https://host, without user or query")
+func (s *Settings) validateOdoo(f *faults) {
+	f.check(s.OdooURL == "" || isURL(s.OdooURL), "HEARTH_ODOO_URL", "must be http://host or https://host, without user or query")
 	odooSet := s.OdooDB != "" || s.OdooUser != "" || s.OdooKey != "" || s.OdooUID != 0
-	fault(s.OdooURL != "" || !odooSet, "HEARTH_ODOO_URL", "is missing, but other HEARTH_ODOO_ variables are set")
-	fault(slices.Contains([]string{"auto", "json2", "jsonrpc"}, s.OdooProtocol), "HEARTH_ODOO_PROTOCOL", "must be auto, json2 or jsonrpc")
-	fault(s.OdooLang == "" || odoo.ValidLang(s.OdooLang), "HEARTH_ODOO_LANG", "must be the code of a language, such as es or es_ES")
-	fault(s.OdooUID >= 0, "HEARTH_ODOO_UID", "must not be negative")
+	f.check(s.OdooURL != "" || !odooSet, "HEARTH_ODOO_URL", "is missing, but other HEARTH_ODOO_ variables are set")
+	f.check(slices.Contains([]string{"auto", "json2", "jsonrpc"}, s.OdooProtocol), "HEARTH_ODOO_PROTOCOL", "must be auto, json2 or jsonrpc")
+	f.check(s.OdooLang == "" || odoo.ValidLang(s.OdooLang), "HEARTH_ODOO_LANG", "must be the code of a language, such as es or es_ES")
+	f.check(s.OdooUID >= 0, "HEARTH_ODOO_UID", "must not be negative")
 	if s.OdooURL != "" {
-		fault(s.OdooKey != "", "HEARTH_ODOO_KEY", "is missing: an API key or a password")
+		f.check(s.OdooKey != "", "HEARTH_ODOO_KEY", "is missing: an API key or a password")
 		if s.OdooProtocol == "jsonrpc" {
-			fault(s.OdooDB != "", "HEARTH_ODOO_DB", "is missing: jsonrpc needs it")
-			fault(s.OdooUser != "" || s.OdooUID != 0, "HEARTH_ODOO_USER", "is missing, and HEARTH_ODOO_UID too: jsonrpc needs one of them")
+			f.check(s.OdooDB != "", "HEARTH_ODOO_DB", "is missing: jsonrpc needs it")
+			f.check(s.OdooUser != "" || s.OdooUID != 0, "HEARTH_ODOO_USER", "is missing, and HEARTH_ODOO_UID too: jsonrpc needs one of them")
 		}
 	}
 	for _, m := range s.OdooModels {
-		fault(odoo.ValidModel(m), "HEARTH_ODOO_MODELS", "%q is no model's name", m)
+		f.check(odoo.ValidModel(m), "HEARTH_ODOO_MODELS", "%q is no model's name", m)
 	}
 	for _, m := range s.OdooReads {
-		fault(name.MatchString(m), "HEARTH_ODOO_READS", "%q is no method's name", m)
+		f.check(regexp.MustCompile(graphQLName).MatchString(m), "HEARTH_ODOO_READS", "%q is no method's name", m)
 	}
-	fault(len(s.OdooModels) > 0, "HEARTH_ODOO_MODELS", "must name at least one model")
+}
 
+func (s *Settings) validateBounds(f *faults) {
 	for _, n := range []struct {
 		name       string
 		value      int
@@ -82,7 +152,7 @@ func (s *Settings) validate(unread map[string]bool) (faults []error) {
 		{"HEARTH_HISTORY_PREVIEW", s.HistoryPreview, 1, 100_000},
 		{"HEARTH_WORKERS", s.Workers, 1, 64},
 	} {
-		fault(n.value >= n.least && n.value <= n.top, n.name, "must be %d to %d", n.least, n.top)
+		f.check(n.value >= n.least && n.value <= n.top, n.name, "must be %d to %d", n.least, n.top)
 	}
 	for _, d := range []struct {
 		name  string
@@ -93,26 +163,31 @@ func (s *Settings) validate(unread map[string]bool) (faults []error) {
 		{"HEARTH_PREPROCESS_TIMEOUT", s.PreprocessTimeout},
 		{"HEARTH_CONN_MAX_IDLE", s.ConnMaxIdle},
 	} {
-		fault(d.value > 0 && d.value <= 15*time.Minute, d.name, "must be more than 0 and at most 15m")
+		f.check(d.value > 0 && d.value <= 15*time.Minute, d.name, "must be more than 0 and at most 15m")
 	}
-	fault(s.AfterInvokeBudget >= 0 && s.AfterInvokeBudget <= time.Minute, "HEARTH_AFTER_INVOKE_BUDGET", "must be 0 to 1m")
-	fault(s.DeadlineMargin >= 0 && s.DeadlineMargin <= time.Minute, "HEARTH_DEADLINE_MARGIN", "must be 0 to 1m")
-	fault(s.CacheBytes == 0 || s.CacheBytes >= 256<<10 && s.CacheBytes <= 8<<30, "HEARTH_CACHE_BYTES", "must be 256KiB to 8GiB")
-	fault(s.MaxBody >= 1<<10 && s.MaxBody <= 64<<20, "HEARTH_MAX_BODY", "must be 1KiB to 64MiB")
-
-	if s.TLSCA != "" {
-		var err error
-		s.ca, err = os.ReadFile(s.TLSCA)
-		if p, ok := errors.AsType[*os.PathError](err); ok { // the path stays out of it: it may be the PEM itself
-			fault(false, "HEARTH_TLS_CA", "cannot be read: %v", p.Err)
-		}
-		fault(err != nil || x509.NewCertPool().AppendCertsFromPEM(s.ca), "HEARTH_TLS_CA", "must be a file with PEM certificates")
-	}
-	return faults
+	f.check(s.AfterInvokeBudget >= 0 && s.AfterInvokeBudget <= time.Minute, "HEARTH_AFTER_INVOKE_BUDGET", "must be 0 to 1m")
+	f.check(s.DeadlineMargin >= 0 && s.DeadlineMargin <= time.Minute, "HEARTH_DEADLINE_MARGIN", "must be 0 to 1m")
+	f.check(s.CacheBytes == 0 || s.CacheBytes >= 256<<10 && s.CacheBytes <= 8<<30, "HEARTH_CACHE_BYTES", "must be 256KiB to 8GiB")
+	f.check(s.MaxBody >= 1<<10 && s.MaxBody <= 64<<20, "HEARTH_MAX_BODY", "must be 1KiB to 64MiB")
 }
 
-// WithoutFaulty leaves out the upstreams that a fault concerns: both, unless it is clearly one's own.
-func (s Settings) WithoutFaulty(fault error) Settings {
+// readCA reads the file of HEARTH_TLS_CA. No fault tells its path, which may be the certificate itself.
+func (s *Settings) readCA(f *faults) {
+	if s.TLSCA == "" {
+		return
+	}
+	var err error
+	s.ca, err = os.ReadFile(s.TLSCA)
+	if p, ok := errors.AsType[*os.PathError](err); ok {
+		err = p.Err
+	}
+	f.check(err == nil, "HEARTH_TLS_CA", "cannot be read: %v", err)
+	f.check(err != nil || x509.NewCertPool().AppendCertsFromPEM(s.ca), "HEARTH_TLS_CA", "must be a file with PEM certificates")
+}
+
+// DropFaultyUpstreams returns the settings without the upstreams that a fault concerns: without both, unless the fault is of a variable
+// that only one of them has.
+func (s Settings) DropFaultyUpstreams(fault error) Settings {
 	if fault == nil {
 		return s
 	}
@@ -134,7 +209,7 @@ func isLoopback(addr string) bool {
 	return ok
 }
 
-// fitsSocket says whether a path fits into a socket's address.
+// fitsSocket says whether a path fits into the address of a Unix socket.
 func fitsSocket(path string) bool { return len(path) <= 107 }
 
 func isURL(s string) bool {

@@ -10,6 +10,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -90,12 +91,12 @@ func run(ctx context.Context, out io.Writer, cfg config) error {
 		if len(mistakes) == 0 {
 			continue
 		}
-		t := &trial{cfg: cfg, pkg: p, out: out, stages: stages(p, users[p.dir]), reasons: reasons[p.dir], files: map[string]*tally{}}
+		t := &trial{cfg: cfg, pkg: p, out: out, stages: stages(p, users[p.dir]), reasons: reasons[p.dir], files: map[string]tally{}}
 		if err := t.run(ctx, mistakes); err != nil {
 			return err
 		}
-		if all := t.all; all.noticed*100 < cfg.min*all.planted() {
-			faults = append(faults, fmt.Errorf("%s: tests notice %d of %d mistakes, which is less than %d %%", p.dir, all.noticed, all.planted(), cfg.min))
+		if all := t.all; all[noticed]*100 < cfg.min*all.planted() {
+			faults = append(faults, fmt.Errorf("%s: tests notice %d of %d mistakes, which is less than %d %%", p.dir, all[noticed], all.planted(), cfg.min))
 		}
 	}
 	return errors.Join(faults...)
@@ -115,15 +116,12 @@ func list(ctx context.Context, cfg config) ([]pkg, error) {
 	}
 	cmd := exec.CommandContext(ctx, "go", append([]string{"list", "-json=Dir,GoFiles,TestImports,XTestImports"}, cfg.patterns...)...)
 	cmd.Dir, cmd.Stderr = root, os.Stderr
-	out, err := cmd.StdoutPipe()
+	out, err := cmd.Output()
 	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("go list: %w", err)
 	}
 	var packages []pkg
-	for decoder := json.NewDecoder(out); decoder.More(); {
+	for decoder := json.NewDecoder(bytes.NewReader(out)); decoder.More(); {
 		var p pkg
 		if err := decoder.Decode(&p); err != nil {
 			return nil, err
@@ -135,5 +133,5 @@ func list(ctx context.Context, cfg config) ([]pkg, error) {
 		p.dir = filepath.ToSlash(dir)
 		packages = append(packages, p)
 	}
-	return packages, cmd.Wait()
+	return packages, nil
 }

@@ -21,7 +21,7 @@ const (
 	noticed    outcome = iota
 	missed             // no test noticed it
 	explained          // accepted.txt says why no test can
-	impossible         // does not compile
+	impossible         // does not compile; the last one: it is not tallied
 )
 
 // stage is one call of go test. What one stage misses the next one may notice.

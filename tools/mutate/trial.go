@@ -11,13 +11,13 @@ import (
 	"sync"
 )
 
-// tally counts planted mistakes.
-type tally struct{ noticed, missed, explained int }
+// tally counts planted mistakes by their outcome.
+type tally [impossible]int
 
-func (t tally) planted() int { return t.noticed + t.missed + t.explained }
+func (t tally) planted() int { return t[noticed] + t[missed] + t[explained] }
 
 func (t tally) String() string {
-	return fmt.Sprintf("%d of %d noticed, %d not noticed, %d explained", t.noticed, t.planted(), t.missed, t.explained)
+	return fmt.Sprintf("%d of %d noticed, %d not noticed, %d explained", t[noticed], t.planted(), t[missed], t[explained])
 }
 
 // trial plants mistakes in one package.
@@ -27,14 +27,14 @@ type trial struct {
 	stages  []stage
 	reasons map[string]string // why nothing can notice a mistake, by its key
 
-	mu                sync.Mutex // guards what follows; released by the function that takes it
-	out               io.Writer
-	mistakes          []mistake // not planted yet
-	busy              int       // planted, not tallied yet
-	all               tally
-	files             map[string]*tally
-	missed, explained []string // their texts
-	err               error
+	mu       sync.Mutex // guards what follows; released by the function that takes it
+	out      io.Writer
+	mistakes []mistake // not planted yet
+	busy     int       // planted, not tallied yet
+	all      tally
+	files    map[string]tally
+	texts    [impossible][]string // of those to show at the end
+	err      error
 }
 
 // run plants as many of the mistakes as the config says. The seed chooses them.
@@ -66,14 +66,15 @@ func (t *trial) run(ctx context.Context, mistakes []mistake) error {
 	}
 	fmt.Fprintf(t.out, "\n## %s: %v\n", t.dir, t.all)
 	for _, name := range t.GoFiles {
-		if f := t.files[name]; f != nil {
+		if f := t.files[name]; f.planted() > 0 {
 			fmt.Fprintf(t.out, "%s/%s: %v\n", t.dir, name, f)
 		}
 	}
-	slices.Sort(t.missed)
-	slices.Sort(t.explained)
-	for _, text := range slices.Concat(t.missed, t.explained) {
-		fmt.Fprintf(t.out, "\n%s\n", text)
+	for _, texts := range t.texts {
+		slices.Sort(texts)
+		for _, text := range texts {
+			fmt.Fprintf(t.out, "\n%s\n", text)
+		}
 	}
 	fmt.Fprintln(t.out)
 	return nil
@@ -110,20 +111,16 @@ func (t *trial) add(m mistake, o outcome, how string, err error) {
 		return
 	}
 	f := t.files[m.file]
-	if f == nil {
-		f = new(tally)
-		t.files[m.file] = f
-	}
+	f[o]++
+	t.files[m.file] = f
+	t.all[o]++
 	switch o {
 	case noticed:
-		t.all.noticed, f.noticed = t.all.noticed+1, f.noticed+1
 		fmt.Fprintf(t.out, "noticed: %s: %s\n", m.where(), how)
 	case missed:
-		t.all.missed, f.missed = t.all.missed+1, f.missed+1
 		fmt.Fprintf(t.out, "NOT NOTICED: %s\n", m)
-		t.missed = append(t.missed, m.String())
+		t.texts[o] = append(t.texts[o], m.String())
 	case explained:
-		t.all.explained, f.explained = t.all.explained+1, f.explained+1
-		t.explained = append(t.explained, m.String()+"\n  "+how)
+		t.texts[o] = append(t.texts[o], m.String()+"\n  "+how)
 	}
 }

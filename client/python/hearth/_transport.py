@@ -172,7 +172,7 @@ def _check_owner(sock: socket.socket) -> None:
     credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)  # process, user and group of the listener
     owner, own = int.from_bytes(credentials[4:8], sys.byteorder), os.geteuid()
     if owner not in (0, own):
-        raise PermissionError(f"a process of user {owner} listens there, not of user {own} or root, so it was told nothing")
+        raise PermissionError(f"a process of user {owner} listens there, and not one of user {own} or root; nothing was sent to it")
 
 
 def _greet(connection: Connection, address: Address, deadline: float, missing: Sequence[str]) -> None:
@@ -188,7 +188,7 @@ def _greet(connection: Connection, address: Address, deadline: float, missing: S
     except (OSError, BadReply) as problem:
         answer = str(problem)
     connection.close()
-    other = f"what listens on {address} does not answer as Hearth does ({answer}), so it was told nothing"
+    other = f"the program that listens on {address} does not answer as Hearth does ({answer}), and no call was sent to it"
     raise HearthError(0, "Hearth cannot be reached", "; ".join([*missing, other]), retryable=True)
 
 

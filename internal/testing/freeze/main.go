@@ -51,7 +51,7 @@ func run(ctx context.Context, out io.Writer, dir string, freezes int, seed uint6
 		return err
 	}
 	binary := filepath.Join(dir, "hearth")
-	if err := lab.Build(ctx, root, binary, "hearthtest"); err != nil {
+	if err := lab.BuildVariant(ctx, root, binary); err != nil {
 		return err
 	}
 	immobile := twoAddresses(ctx, dir)

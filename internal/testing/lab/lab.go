@@ -54,10 +54,9 @@ func Root(ctx context.Context) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// Build compiles the command in a folder to the file out, as layer.zip.sh compiles the extension. The tags are added to
-// the extension's own.
-func Build(ctx context.Context, folder, out string, tags ...string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", buildtags.Flag(tags...), "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", out, ".")
+// Build compiles the command in a folder to the file out, as layer.zip.sh compiles the extension.
+func Build(ctx context.Context, folder, out string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", buildtags.Flag(), "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", out, ".")
 	cmd.Dir = folder
 	cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0")
 	if text, err := cmd.CombinedOutput(); err != nil {
@@ -69,6 +68,11 @@ func Build(ctx context.Context, folder, out string, tags ...string) error {
 // BuildGoHandler compiles the sample handler in Go to the file out.
 func BuildGoHandler(ctx context.Context, root, out string) error {
 	return Build(ctx, filepath.Join(root, "examples", "go"), out)
+}
+
+// BuildVariant compiles the extension that takes options from its environment (internal/testing/lab/hearth) to the file out.
+func BuildVariant(ctx context.Context, root, out string) error {
+	return Build(ctx, filepath.Join(root, "internal", "testing", "lab", "hearth"), out)
 }
 
 // MakeClasses runs "hearth schema" with the settings.

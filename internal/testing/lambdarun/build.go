@@ -33,7 +33,7 @@ func build(ctx context.Context, dir string, o options) (b builds, err error) {
 	}
 	if o.variants {
 		b.variant = filepath.Join(dir, "hearth")
-		if err := lab.Build(ctx, b.root, b.variant, "hearthtest"); err != nil {
+		if err := lab.BuildVariant(ctx, b.root, b.variant); err != nil {
 			return b, err
 		}
 	}

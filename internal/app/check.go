@@ -16,28 +16,31 @@ import (
 	"hearth/pool/weaviate"
 )
 
-// prepare makes what a command needs. A person is told, not a log.
-func prepare(environ []string, stderr io.Writer) (settings.Settings, *app, error) {
-	s, err := settings.Read(environ)
+// loadForCommand makes what a command needs. Faults and warnings are for a person at a terminal, so the log says errors alone.
+func loadForCommand(environ []string, stderr io.Writer, options Options) (settings.Settings, *app, error) {
+	s, err := readSettings(environ)
 	if err != nil {
 		return s, nil, fmt.Errorf("the configuration is wrong:\n%w", err)
 	}
 	if s.LogLevel == slog.LevelInfo {
 		s.LogLevel = slog.LevelError
 	}
-	a, err := newApp(s, clock.Awake(), stderr)
+	a, err := newApp(s, clock.Awake(), stderr, options)
+	if err != nil {
+		a.close()
+	}
 	return s, a, err
 }
 
 // check asks every question that requests will ask and prints a line for each, with what to set where one fails.
-func check(ctx context.Context, environ []string, out, stderr io.Writer) error {
-	s, a, err := prepare(environ, stderr)
+func check(ctx context.Context, environ []string, out, stderr io.Writer, options Options) error {
+	s, a, err := loadForCommand(environ, stderr, options)
 	if err != nil {
 		return err
 	}
 	defer a.close()
 	for _, name := range s.Unknown {
-		fmt.Fprintf(out, "warning: %s means nothing\n", name)
+		fmt.Fprintf(out, "warning: unknown variable %s\n", name)
 	}
 	var failed []error
 	report := func(upstream, address string, findings []weaviate.Finding) {
@@ -68,7 +71,7 @@ func check(ctx context.Context, environ []string, out, stderr io.Writer) error {
 	return errors.Join(failed...)
 }
 
-// findingLine is a finding for people. What Weaviate says may have several lines.
+// findingLine is a finding in one line for people. What Weaviate says may have several.
 func findingLine(upstream string, f weaviate.Finding) string {
 	detail := strings.Join(strings.Fields(f.Detail), " ")
 	switch {
@@ -80,7 +83,7 @@ func findingLine(upstream string, f weaviate.Finding) string {
 	return fmt.Sprintf("%s: %s: %s%s", upstream, f.Question, f.Verdict, detail)
 }
 
-// checkOdoo connects, and asks for each model once.
+// checkOdoo connects to Odoo and asks for each model once.
 func checkOdoo(ctx context.Context, client *odoo.Client, models []string) (findings []weaviate.Finding) {
 	say := func(question string, v weaviate.Verdict, detail string) {
 		findings = append(findings, weaviate.Finding{Question: question, Verdict: v, Detail: detail})
@@ -104,24 +107,4 @@ func checkOdoo(ctx context.Context, client *odoo.Client, models []string) (findi
 		}
 	}
 	return findings
-}
-
-// createSchema creates the classes that are missing.
-func createSchema(ctx context.Context, environ []string, out, stderr io.Writer) error {
-	_, a, err := prepare(environ, stderr)
-	if err != nil {
-		return err
-	}
-	defer a.close()
-	if a.weaviate == nil {
-		return errors.New("HEARTH_WEAVIATE_URL is not set")
-	}
-	created, err := a.weaviate.CreateClasses(ctx)
-	for _, name := range created {
-		fmt.Fprintln(out, "created", name)
-	}
-	if err == nil && len(created) == 0 {
-		fmt.Fprintln(out, "every class exists")
-	}
-	return err
 }

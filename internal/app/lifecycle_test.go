@@ -12,7 +12,7 @@ import (
 func TestTheEndWaitsForWhatEndsInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, end := context.WithCancel(t.Context())
-		r, ctx := newRunning(ctx)
+		r, ctx := newLifecycle(ctx)
 		var log logBuffer
 		var order []string
 		r.start("part", func() error {
@@ -23,7 +23,7 @@ func TestTheEndWaitsForWhatEndsInTime(t *testing.T) {
 		})
 		begun := time.Now()
 		end()
-		note := func(s string) step { return step{s, func() { order = append(order, s) }} }
+		note := func(s string) closer { return closer{s, func() { order = append(order, s) }} }
 		err := r.wait(ctx, slog.New(slog.NewTextHandler(&log, nil)), note("cache"), note("pools"))
 		if err != nil || time.Since(begun) != endBound/2 || log.String() != "" {
 			t.Errorf("ended after %v with %v, logged %q", time.Since(begun), err, log.String())
@@ -42,14 +42,14 @@ func TestAnEndThatTakesTooLongSaysWhatItWaitsFor(t *testing.T) {
 		err  error
 		log  []string
 	}{
-		"a part":     {func(context.Context) error { return nil }, nil, nil, []string{"level=ERROR", `waited_for="[stuck stuck]"`}},
-		"after all":  {func(context.Context) error { return nil }, func(never chan struct{}) { <-never }, nil, []string{"level=ERROR", "waited_for=[cache]"}},
-		"with error": {func(context.Context) error { return fault }, nil, fault, []string{"level=ERROR", `waited_for="[stuck stuck]"`}},
+		"a part":     {func(context.Context) error { return nil }, nil, nil, []string{"level=ERROR", `unfinished="[stuck stuck]"`}},
+		"after all":  {func(context.Context) error { return nil }, func(never chan struct{}) { <-never }, nil, []string{"level=ERROR", "unfinished=[cache]"}},
+		"with error": {func(context.Context) error { return fault }, nil, fault, []string{"level=ERROR", `unfinished="[stuck stuck]"`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, end := context.WithCancel(t.Context())
-				r, ctx := newRunning(ctx)
+				r, ctx := newLifecycle(ctx)
 				never := make(chan struct{})
 				if tc.last == nil {
 					for range 2 {
@@ -62,7 +62,7 @@ func TestAnEndThatTakesTooLongSaysWhatItWaitsFor(t *testing.T) {
 				}
 				var log logBuffer
 				begun := time.Now()
-				err := r.wait(ctx, slog.New(slog.NewTextHandler(&log, nil)), step{"cache", func() {
+				err := r.wait(ctx, slog.New(slog.NewTextHandler(&log, nil)), closer{"cache", func() {
 					if tc.last != nil {
 						tc.last(never)
 					}
@@ -80,7 +80,7 @@ func TestAnEndThatTakesTooLongSaysWhatItWaitsFor(t *testing.T) {
 
 func TestTheFirstPartThatFailsEndsTheOthers(t *testing.T) {
 	fault := errors.New("no more")
-	r, ctx := newRunning(t.Context())
+	r, ctx := newLifecycle(t.Context())
 	r.start("one", func() error { <-ctx.Done(); return nil })
 	r.start("other", func() error { return fault })
 	if err := r.wait(ctx, slog.New(slog.DiscardHandler)); !errors.Is(err, fault) {

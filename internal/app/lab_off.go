@@ -1,5 +1,0 @@
-//go:build !hearthtest
-
-package app
-
-func newLab() (lab, error) { return lab{}, nil }

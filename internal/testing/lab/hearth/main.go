@@ -1,0 +1,75 @@
+// Command hearth is the extension with options that only harnesses may set, from its environment:
+//
+//	HEARTH_TEST_WITHOUT  defences to leave out, separated by commas: race, replay, idle_limit
+//	HEARTH_TEST_EVENTS   events to register for besides SHUTDOWN: INVOKE
+//	HEARTH_TEST_CLOCK    a file of two little-endian int64 in nanoseconds: what to add to the wall clock, and to the
+//	                     monotonic one; it may change at any time
+package main
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"hearth/internal/app"
+	"hearth/internal/clock"
+)
+
+func main() {
+	options, err := read(os.Getenv)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	environ := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "HEARTH_TEST_") })
+	os.Exit(app.Main(os.Args, environ, os.Stdout, os.Stderr, options))
+}
+
+func read(getenv func(string) string) (o app.Options, err error) {
+	list := func(name string) []string {
+		return strings.FieldsFunc(getenv(name), func(r rune) bool { return r == ',' })
+	}
+	for _, defence := range list("HEARTH_TEST_WITHOUT") {
+		switch defence {
+		case "race":
+			o.Policy.NoRace = true
+		case "replay":
+			o.Policy.NoReplay = true
+		case "idle_limit":
+			o.NoIdleLimit = true
+		default:
+			return o, fmt.Errorf("HEARTH_TEST_WITHOUT: there is no defence %q", defence)
+		}
+	}
+	o.Events = list("HEARTH_TEST_EVENTS")
+	if path := getenv("HEARTH_TEST_CLOCK"); path != "" {
+		if o.Clock, err = shiftedClock(path); err != nil {
+			return o, fmt.Errorf("HEARTH_TEST_CLOCK: %w", err)
+		}
+	}
+	return o, nil
+}
+
+// shiftedClock reads the machine's clocks and adds what the file says at that moment.
+func shiftedClock(path string) (func() clock.Instant, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	offsets, err := syscall.Mmap(int(f.Fd()), 0, 16, syscall.PROT_READ, syscall.MAP_SHARED)
+	if err != nil {
+		return nil, err
+	}
+	system := clock.System()
+	return func() clock.Instant {
+		now := system()
+		now.Wall = now.Wall.Add(time.Duration(binary.LittleEndian.Uint64(offsets)))
+		now.Mono += time.Duration(binary.LittleEndian.Uint64(offsets[8:]))
+		return now
+	}, nil
+}

@@ -362,9 +362,9 @@ func TestALostMuteIsRememberedWhenMessagesTurnOutToBeSafe(t *testing.T) {
 
 func TestWritesOfMoreThanAMinuteAgoGiveWay(t *testing.T) {
 	small(t, func(x *tester) {
-		x.write("a", "x", "m1")
+		x.write("a", "x", strings.Fields("1 2 3 4 5 6 7 8 9 10")...)
 		time.Sleep(replicaLag)
-		x.write("a", "x", "m2")
+		x.write("a", "x", "11") // and their room, see verify
 		if n := x.c.chats.byID["a"].recent.count; n != 1 {
 			x.Errorf("%d messages are kept", n)
 		}

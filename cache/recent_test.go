@@ -184,6 +184,17 @@ func isMayMiss(err error) bool {
 	return ok
 }
 
+func TestAWriteForgetsThoseThatEveryLoadSees(t *testing.T) {
+	small(t, func(x *tester) {
+		x.write("chat", "hello", "m1")
+		time.Sleep(replicaLag)
+		x.write("chat", "hello", "m2")
+		if n := x.c.chats.byID["chat"].recent.count; n != 1 {
+			x.Errorf("%d messages are kept for loads that may have missed them, want the last one", n)
+		}
+	})
+}
+
 func TestNothingIsKeptForAClassWithoutReplicas(t *testing.T) {
 	small(t, func(x *tester) {
 		for i := range 500 { // before it is known
@@ -351,9 +362,9 @@ func TestALostMuteIsRememberedWhenMessagesTurnOutToBeSafe(t *testing.T) {
 
 func TestWritesOfMoreThanAMinuteAgoGiveWay(t *testing.T) {
 	small(t, func(x *tester) {
-		x.write("a", "x", "m1")
+		x.write("a", "x", strings.Fields("1 2 3 4 5 6 7 8 9 10")...)
 		time.Sleep(replicaLag)
-		x.write("a", "x", "m2")
+		x.write("a", "x", "11") // and their room, see verify
 		if n := x.c.chats.byID["a"].recent.count; n != 1 {
 			x.Errorf("%d messages are kept", n)
 		}

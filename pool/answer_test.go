@@ -126,3 +126,45 @@ func TestAnAnswerWaitsForMemoryNoLongerThanItsCall(t *testing.T) {
 		t.Errorf("%d bytes came", len(got))
 	}
 }
+
+func TestAnAnswerThatSaysHowLongItIsIsRefusedUnread(t *testing.T) {
+	p := start(t, testnet.Config{}, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "1001")
+		w.WriteHeader(http.StatusOK)
+		w.(http.Flusher).Flush()
+		<-r.Context().Done() // its body never comes
+	}, func(c *Config) { c.Answers = NewAnswers(1000, 1000) })
+	err := p.fails(t.Context(), Request{Method: http.MethodGet, Path: "/"})
+	if e, ok := errors.AsType[*TooLargeError](err); !ok || e.Bytes != 1001 || e.Most != 1000 {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestASmallAnswerWaitsForNoMemory(t *testing.T) {
+	const all = 1 << 20
+	answers := NewAnswers(all, all)
+	small := strings.Repeat("x", smallAnswer)
+	plain := start(t, testnet.Config{}, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/unknown" {
+			_, _ = io.WriteString(w, small[1:])
+			w.(http.Flusher).Flush() // of unknown length
+			return
+		}
+		w.Header().Set("Content-Length", strconv.Itoa(len(small)))
+		_, _ = io.WriteString(w, small)
+	}, func(c *Config) { c.Answers = answers })
+	grpc := grpcServer(t, "application/grpc", string(binary.BigEndian.AppendUint32([]byte{0}, smallAnswer))+small, answers)
+	if !answers.all.TryAcquire(all) {
+		t.Fatal("the memory is not free")
+	}
+	defer answers.all.Release(all)
+	if got := plain.get("/"); got != small {
+		t.Errorf("%d bytes came", len(got))
+	}
+	if got := plain.get("/unknown"); got != small[1:] {
+		t.Errorf("%d bytes of unknown length came", len(got))
+	}
+	if got := grpc.get("/"); len(got) != grpcPrefix+smallAnswer {
+		t.Errorf("%d bytes came over gRPC", len(got))
+	}
+}

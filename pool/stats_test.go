@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -84,4 +85,50 @@ func nearest(sorted []time.Duration, percent int) float64 {
 		i++
 	}
 	return ms(sorted[i])
+}
+
+// The sums of an upstream must not leave out what one of its pools has done.
+func TestTheStatisticsOfPoolsTogether(t *testing.T) {
+	limit := NewLimit(7, 3, nil)
+	pools := make([]*Pool, 2)
+	observed := []time.Duration{time.Second, 3 * time.Second, 2 * time.Second, 4 * time.Second}
+	for i := range pools {
+		s := start(t, testnet.Config{}, func(http.ResponseWriter, *http.Request) {}, func(c *Config) { c.Size, c.Limit = 7, limit })
+		s.warm(i + 1)
+		pools[i] = s.pool
+		c := &s.pool.stats
+		for n, counter := range []*atomic.Int64{
+			&c.requests, &c.failures, &c.retries, &c.reused, &c.races, &c.replays, &c.dials.Errors, &c.dials.Handshakes, &c.dials.Resumed, &c.waits, &c.rejected,
+		} {
+			counter.Add(int64(n+1) * []int64{1, 100}[i])
+		}
+		c.waited.Add(int64(time.Duration(i+1) * time.Millisecond))
+		for _, d := range observed[2*i:][:2] {
+			c.roundTrips.add(d)
+		}
+	}
+	limit.slots <- struct{}{}
+	limit.waiting.Add(2)
+	want := Stats{
+		Size: 7, InUse: 1, Queue: 2, Open: 3, Idle: 3, Dials: 3,
+		Requests: 101, Failures: 202, Retries: 303, Reused: 404, Races: 505, Replays: 606, DialErrors: 707, Handshakes: 808, Resumed: 909,
+		Waits: 1010, Rejected: 1111, WaitMS: 3,
+		RoundTrip: wire.Quantiles{Count: 4, P50: 3000, P90: 4000, P99: 4000, Max: 4000},
+	}
+	if got := Together(pools...); got != want {
+		t.Errorf("together\n got %+v\nwant %+v", got, want)
+	}
+}
+
+func TestTheMedianIsInTheMiddle(t *testing.T) {
+	var r ring
+	if r.median() != 0 {
+		t.Error("nothing has a median")
+	}
+	for _, d := range []time.Duration{9, 1, 5} {
+		r.add(d)
+	}
+	if got := r.median(); got != 5 {
+		t.Errorf("of 9, 1 and 5 it is %d", got)
+	}
 }

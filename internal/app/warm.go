@@ -29,7 +29,7 @@ func (a *app) warm(ctx context.Context) {
 		step(upstream.Name()+" connections", upstream.Warm)
 	}
 	if a.weaviate != nil {
-		step("weaviate schema", a.weaviate.Learn)
+		step("weaviate schema", a.weaviate.LoadClasses)
 	}
 	if a.odoo != nil {
 		step("odoo session", a.odoo.Connect)

@@ -106,8 +106,8 @@ func (c *Client) verdict(a models.ObjectsGetResponse, id string, class *classInf
 	return nil
 }
 
-// afterStoring are parts of the texts of failures that may come when the object is stored already. Of two vectors of different
-// lengths in the first batch of a class, the server finds out only while it puts them into the index.
+// afterStoring are parts of the texts of failures that may come after the object was stored. An example: where the first batch
+// of a class has vectors of different lengths, the server notices only while it puts them into the index.
 func afterStoring() []string {
 	return []string{"insert to vector index", "panic occurred", "context deadline exceeded", "context canceled"}
 }
@@ -137,7 +137,7 @@ func (c *Client) object(class *classInfo, how written, chat string, m NewMessage
 	return o, at
 }
 
-// writtenTimes finds out how the rows of a class hold their time, where that is for them to say. Where rows differ those
+// writtenTimes finds out how the rows of a class hold their time, where the schema does not say it. Where the rows differ, those
 // of the chat decide.
 func (c *Client) writtenTimes(ctx context.Context, class *classInfo, chat string) (written, error) {
 	if class.time == dateTime || class.time == creationTime {

@@ -360,7 +360,7 @@ func TestAWriteGoesOverNoConnectionThatAFreezeMayHaveBroken(t *testing.T) {
 			pools[i] = p
 		}
 		c := newClient(pools[0], pools[1], testConfig())
-		if err := errors.Join(c.Learn(t.Context()), write(c)); err != nil {
+		if err := errors.Join(c.LoadClasses(t.Context()), write(c)); err != nil {
 			t.Fatal(err)
 		}
 		mu.Lock()

@@ -30,7 +30,8 @@ func (c *Client) MessageChat(ctx context.Context, chat string) (string, error) {
 	return c.message.chat(ctx, chat)
 }
 
-// KnownMessageChat is [Client.MessageChat] without asking Weaviate: a name that cannot be told yet is as the caller spells it.
+// KnownMessageChat is [Client.MessageChat] without a request. As long as the class is not known, and for what cannot be an id
+// there, it returns the caller's spelling.
 func (c *Client) KnownMessageChat(chat string) string {
 	if class := c.message.peek(); class != nil {
 		if name, err := class.chatID.name(chat); err == nil {

@@ -10,7 +10,7 @@ import (
 	"hearth/pool"
 )
 
-// write looks at the user's own roles: nothing less than a write would prove that it may write.
+// write looks at the roles of the user whose key is used. Only a write would prove that it may write.
 func (k *check) write(ctx context.Context) {
 	const notProven = "not proven: "
 	resp, err := k.cfg.REST.Do(ctx, pool.Request{Method: http.MethodGet, Path: "/v1/users/own-info", Header: k.header})

@@ -287,8 +287,15 @@ func TestWhatCheckSaysOfRights(t *testing.T) {
 		k.message.known = &classInfo{name: "Message", makesTenants: c.makes}
 		k.write(t.Context())
 		f := k.findings
-		if len(f) != 1 || f[0].Question != "write" || string(f[0].Verdict)+": "+f[0].Detail != c.want && !(c.status == 0 && strings.HasPrefix(f[0].Detail, "not proven: ")) {
-			t.Errorf("%s: %+v, want %s", name, f, c.want)
+		if len(f) != 1 || f[0].Question != "write" {
+			t.Fatalf("%s: %+v", name, f)
+		}
+		got := string(f[0].Verdict) + ": " + f[0].Detail
+		if c.status == 0 {
+			got = got[:min(len(got), len(c.want))] // and why there was no answer
+		}
+		if got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
 	}
 }

@@ -13,10 +13,10 @@ import (
 	"github.com/weaviate/weaviate/entities/models"
 )
 
-// classInfo is what is known of a class, as far as questions depend on it. It does not change, but for written.
+// classInfo is what is known of a class, as far as questions depend on it. Only written changes once it is made.
 type classInfo struct {
 	loader *classLoader
-	name   string // its own; the server is asked by the configured one, an alias that may come to stand for another class
+	name   string // its own; questions name the configured one, which may be an alias that is moved to another class
 	hidden bool   // the schema may not be read: the class is taken for one of Hearth's own
 	fault  *Error // why it cannot be served right; nil: it can
 

@@ -16,7 +16,7 @@ import (
 // mostGrowth is how many times the bytes that one answer may have its messages may take in memory.
 const mostGrowth = 6
 
-// codec is that of gRPC. It refuses an answer of so many small things that they would take far more memory than its bytes.
+// codec is the codec of gRPC, which refuses an answer of so many small fields that they would take far more memory than its bytes.
 type codec struct {
 	most int64 // bytes of one answer
 }

@@ -16,18 +16,20 @@ import (
 	"hearth/pool"
 )
 
-// classLoader learns what the schema says of one class, once. Callers at the same time share one request; one that
-// gives up leaves nothing behind, and the others theirs.
+// classLoader loads what the schema says of one class, once. Callers at the same time share one request, which goes on when
+// a caller leaves; [Client.Close] waits for it.
+//
+// Its mutex guards the fields below it. A request runs without it, and takes it at the end to keep what it brought.
 type classLoader struct {
 	client *Client
 	name   string // as configured: it may be an alias
 	read   func(*models.Class) *classInfo
 
-	mu       sync.Mutex
-	known    *classInfo // guarded by mu; nil: nothing is known
-	until    time.Time  // guarded by mu; when a class that is not settled is asked for again
-	asked    int        // guarded by mu; times in a row that it was not settled
-	underWay *load      // guarded by mu; nil: nobody asks
+	mu        sync.Mutex
+	known     *classInfo // nil: nothing is known
+	until     time.Time  // when a class that is not settled is asked for again
+	unsettled int        // times in a row that it was not settled
+	running   *load      // nil: no request is under way
 }
 
 // load is one request for the schema.
@@ -40,8 +42,9 @@ type load struct {
 // A class that is not settled is asked for again after a while, which doubles from the least to the most.
 const leastUnsettled, mostUnsettled = time.Second, time.Minute
 
-// settled says that what is known of a class holds. A role may come to show a hidden one, and its owner may mend a fault:
-// the first message that others write may add the property that is missing.
+// settled says that what is known of a class holds. It does not where the schema was not shown, as the user may be given the
+// right to see it, nor where the class has a fault: the next message that another program writes may add the property that
+// is missing.
 func (c *classInfo) settled() bool { return !c.hidden && c.fault == nil }
 
 func newClassLoader(c *Client, name string, read func(*models.Class) *classInfo) *classLoader {
@@ -51,24 +54,32 @@ func newClassLoader(c *Client, name string, read func(*models.Class) *classInfo)
 // load returns what is known of the class, and asks if nothing is. A class that cannot be served right is a *classInfo too:
 // its fault says why.
 func (l *classLoader) load(ctx context.Context) (*classInfo, error) {
-	l.mu.Lock()
-	if l.known != nil && (l.known.settled() || time.Now().Before(l.until)) {
-		defer l.mu.Unlock()
-		return l.known, nil
+	known, running := l.knownOrRunning(ctx)
+	if known != nil {
+		return known, nil
 	}
-	if l.underWay == nil {
-		l.underWay = &load{done: make(chan struct{})}
-		into := l.underWay
-		l.client.loads.Go(func() { l.ask(context.WithoutCancel(ctx), into) }) // the pool ends it in time
-	}
-	running := l.underWay
-	l.mu.Unlock()
 	select {
 	case <-running.done:
 		return running.class, running.err
 	case <-ctx.Done():
 		return nil, &pool.Error{Upstream: l.client.cfg.REST.Name(), Err: context.Cause(ctx)}
 	}
+}
+
+// knownOrRunning returns what is known of the class; if nothing is, the request that is under way. It starts one if there is
+// none: with the values of ctx, but not its end. The pool's timeout ends it.
+func (l *classLoader) knownOrRunning(ctx context.Context) (*classInfo, *load) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.known != nil && (l.known.settled() || time.Now().Before(l.until)) {
+		return l.known, nil
+	}
+	if l.running == nil {
+		started := &load{done: make(chan struct{})}
+		l.running = started
+		l.client.loads.Go(func() { l.run(context.WithoutCancel(ctx), started) })
+	}
+	return nil, l.running
 }
 
 // peek returns what is known of the class; nil: nothing.
@@ -87,8 +98,10 @@ func (l *classLoader) forget(gone *classInfo) {
 	}
 }
 
-func (l *classLoader) ask(ctx context.Context, into *load) {
-	into.class, into.err = guard.Get(func() (*classInfo, error) {
+// run asks for the schema and keeps the answer.
+func (l *classLoader) run(ctx context.Context, r *load) {
+	defer close(r.done)
+	r.class, r.err = guard.Get(func() (*classInfo, error) {
 		schema, err := l.client.schemaOf(ctx, l.name)
 		if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusForbidden {
 			l.client.cfg.Logger.Warn("weaviate does not show a class: it is taken for one that hearth schema makes", "class", l.name, "error", err)
@@ -99,22 +112,26 @@ func (l *classLoader) ask(ctx context.Context, into *load) {
 		}
 		return l.read(schema), nil
 	})
+	l.keep(r)
+}
+
+// keep takes in what a request has brought. Where it has brought no answer, what was known holds.
+func (l *classLoader) keep(r *load) {
 	l.mu.Lock()
-	l.underWay = nil
-	if l.known != nil && into.err != nil && !refusal(into.err) { // there was no answer: what was known holds
-		into.class, into.err = l.known, nil
+	defer l.mu.Unlock()
+	l.running = nil
+	if l.known != nil && r.err != nil && !refusal(r.err) {
+		r.class, r.err = l.known, nil
 	}
-	if into.err == nil {
-		l.known = into.class
-		if l.known.settled() {
-			l.asked = 0
-		} else {
-			l.until = time.Now().Add(min(leastUnsettled<<min(l.asked, 16), mostUnsettled))
-			l.asked++
-		}
+	if r.err != nil {
+		return
 	}
-	l.mu.Unlock()
-	close(into.done)
+	if l.known = r.class; l.known.settled() {
+		l.unsettled = 0
+		return
+	}
+	l.until = time.Now().Add(min(leastUnsettled<<min(l.unsettled, 16), mostUnsettled))
+	l.unsettled++
 }
 
 // refusal says that err is an answer which will be the same next time.
@@ -123,9 +140,9 @@ func refusal(err error) bool {
 	return ok && !e.Retryable()
 }
 
-// Learn fetches what the schema says of the classes, so that no question has to wait for it. A class that cannot be served is
-// an error. One of mutes that does not exist is none: a caller that mutes is told so.
-func (c *Client) Learn(ctx context.Context) error {
+// LoadClasses loads what the schema says of the classes, so that no question has to wait for it. A class that cannot be served
+// is an error. A class of mutes that does not exist is none: reading or writing a mute will say so.
+func (c *Client) LoadClasses(ctx context.Context) error {
 	return guard.All(func() error {
 		_, err := c.message.use(ctx)
 		return err

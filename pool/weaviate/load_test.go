@@ -344,7 +344,7 @@ func TestLearningTellsOfAFailure(t *testing.T) {
 			}
 			_, _ = io.WriteString(w, ownSchema+"}")
 		}), testConfig())
-		if err := c.Learn(t.Context()); err == nil {
+		if err := c.LoadClasses(t.Context()); err == nil {
 			t.Errorf("%s fails, and Learn does not", path)
 		}
 	}

@@ -284,3 +284,25 @@ func TestAMuteThatCannotBeReadIsNotWritten(t *testing.T) {
 		t.Errorf("got %+v, %v", m, err)
 	}
 }
+
+func TestAMuteIsReadAsItWasWritten(t *testing.T) {
+	x := newTester(t, testConfig())
+	until := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	for _, want := range []wire.Mute{{Muted: true, Until: &until}, {Muted: true}, {}, {Muted: true, Until: &until}} {
+		if err := x.SetMute(t.Context(), "a", want, messageID); err != nil {
+			t.Fatal(err)
+		}
+		if m, err := x.Mute(t.Context(), "a"); err != nil || m.ID != messageID || !reflect.DeepEqual(m.Mute, want) {
+			t.Errorf("got %+v, %v, want %+v", m, err, want)
+		}
+	}
+}
+
+func TestTheConfigIsCheckedAtOnce(t *testing.T) {
+	_, err := New(Config{Consistency: "TWO", Message: MessageClass{User: []string{"x"}, Assistant: []string{"x"}}})
+	for _, part := range []string{"pool", "class of messages", "class of mutes", "role", "consistency"} {
+		if err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("%v does not name the %s", err, part)
+		}
+	}
+}

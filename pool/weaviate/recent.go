@@ -36,7 +36,7 @@ func (c *Client) Recent(ctx context.Context, chat string, roles []wire.Role, nee
 		return nil, err
 	}
 	pages, fits := make([]Page, len(roles)), make([]int, len(roles))
-	var millis, seconds atomic.Bool // what there is of the chat's epochs
+	var millis, seconds atomic.Bool // the chat has times in milliseconds, in seconds
 	g, ctx := errgroup.WithContext(ctx)
 	if class.ranges && (class.time == intTime || class.time == numberTime) {
 		g.Go(func() error {
@@ -72,11 +72,11 @@ func (c *Client) Recent(ctx context.Context, chat string, roles []wire.Role, nee
 	return pages, nil
 }
 
-// hasSeconds says whether messages of the chat count seconds. The server takes them for older than all that count
-// milliseconds, so that no page of the newest may show them.
+// hasSeconds says whether messages of the chat have times in seconds. To the server they are older than all in milliseconds, so
+// that pages of the newest messages need not show them.
 func (c *Client) hasSeconds(ctx context.Context, class *classInfo, chat string, roles []wire.Role) (bool, error) {
 	m := c.cfg.Message
-	const some = 10 // with tokenization "word" others may be among them
+	const some = 10 // with tokenization "word" messages of other chats may be among them
 	rows, _, err := c.askUpTo(ctx, class, some, &pb.SearchRequest{
 		Filters: all(
 			class.chatID.filter(m.ChatID, chat), anyOf(m.Role, c.stored(roles...)),
@@ -96,7 +96,7 @@ func than(property string, operator pb.Filters_Operator, kind timeKind, epoch in
 	return f
 }
 
-// tooLarge is an answer for which there is no room. Up to fits of what the field counts there would be.
+// tooLarge is an answer for which there is no room. There is room for fits of what the field counts.
 func tooLarge(field string, fits int, most int64) *Error {
 	detail := "not even one message has room"
 	if fits > 0 {

@@ -21,7 +21,7 @@ import (
 type Mode string
 
 // The modes. Auto is Hybrid with a vector, else NearText where the class has a vectorizer, else BM25; and BM25 where the
-// vectorizer cannot be used, or nobody says which of several vectors is meant.
+// vectorizer cannot be used, or no setting says which of several vectors is meant.
 const (
 	Auto       Mode = "auto"
 	BM25       Mode = "bm25"
@@ -122,7 +122,7 @@ func (c *Client) fewerRelevant(ctx context.Context, class *classInfo, q Query, t
 	return tooLarge("count", fits, tooMany.Most)
 }
 
-// possible says why a class cannot be searched so.
+// possible says why a class cannot be searched in this mode.
 func (q Query) possible(class *classInfo, content string) error {
 	if class.ambiguous != "" && q.Mode != BM25 {
 		return wrongClass("%s", class.ambiguous)

@@ -18,7 +18,7 @@ import (
 
 const searchProcedure = "/weaviate.v1.Weaviate/Search"
 
-// newSearch makes the call Search. Its answers are not compressed: their size is to be known before they are read.
+// newSearch makes the call Search. Answers must not be compressed: their size has to be known before they are read.
 func newSearch(grpc *pool.Pool, header http.Header) *connect.Client[pb.SearchRequest, pb.SearchReply] {
 	withHeader := connect.UnaryInterceptorFunc(func(next connect.UnaryFunc) connect.UnaryFunc {
 		return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
@@ -30,7 +30,7 @@ func newSearch(grpc *pool.Pool, header http.Header) *connect.Client[pb.SearchReq
 		connect.WithGRPC(), connect.WithCodec(codec{grpc.MaxAnswer()}), connect.WithAcceptCompression("gzip", nil, nil), connect.WithInterceptors(withHeader))
 }
 
-// httpDoer sends gRPC's requests through a pool. An answer that is not gRPC's, such as a proxy's, is an *Error.
+// httpDoer sends the requests of gRPC through a pool. An answer that is not of gRPC, such as a proxy's page, is an *Error.
 type httpDoer struct{ pool *pool.Pool }
 
 func (d httpDoer) Do(req *http.Request) (*http.Response, error) {
@@ -49,7 +49,7 @@ func (d httpDoer) Do(req *http.Request) (*http.Response, error) {
 	return nil, &Error{Status: resp.StatusCode, Message: shorten(fmt.Sprintf("%s answers %s: %s", d.pool.Address(), resp.Status, text))}
 }
 
-// transportError is the failure of a request that has no answer. connect takes it for one of several codes.
+// transportError is the failure of a request that has no answer. Package connect would hide it behind a code.
 type transportError struct{ error }
 
 func (e *transportError) Unwrap() error { return e.error }
@@ -58,7 +58,7 @@ func (e *transportError) Unwrap() error { return e.error }
 func (c *Client) ask(ctx context.Context, class *classInfo, req *pb.SearchRequest) ([]row, error) {
 	reply, err := c.send(ctx, class, req)
 	if e, ok := errors.AsType[*Error](err); ok && e.noClass {
-		// A server that starts says so of every class. One that is ready is right, if it still says so.
+		// A server that is starting says so of every class. Only where a ready server says it again is the class gone.
 		if err = c.Ready(ctx); err == nil {
 			reply, err = c.send(ctx, class, req)
 		}
@@ -131,15 +131,15 @@ func (c *Client) searchFailed(ctx context.Context, err error, sent func() int64)
 	return &pool.Error{Upstream: c.cfg.GRPC.Name(), Address: c.cfg.GRPC.Address(), Sent: sent() > 0, Err: err}
 }
 
-// depth is how deep searches may go: a page's offset and limit together. It is the server's setting
-// QUERY_MAXIMUM_RESULTS, which only a refusal tells of.
+// depth is how deep searches may go: a page's offset and limit together. That is the server's setting
+// QUERY_MAXIMUM_RESULTS, which only a refusal tells. Its mutex guards both fields.
 type depth struct {
 	mu      sync.Mutex
-	allowed int // guarded by mu; was taken
-	refused int // guarded by mu; was not taken; 0: nothing was refused yet
+	allowed int // the deepest search that was answered since the last refusal
+	refused int // the least deep search that was refused; 0: none was yet
 }
 
-// most is the server's QUERY_MAXIMUM_RESULTS by default.
+// mostRows is the server's QUERY_MAXIMUM_RESULTS by default.
 const mostRows = 10_000
 
 // fit returns how deep a search that wants to go n deep may try to go.

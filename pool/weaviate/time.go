@@ -25,15 +25,15 @@ const (
 // Times that Hearth can serve: JSON's years have four digits, and Weaviate counts nanoseconds in 64 bits.
 const firstYear, lastYear = 1678, 2261
 
-// times reads the times of rows that the server has sorted, which must all be written in one way: only then is their order, which
-// the server takes for the order of numbers or of texts, that of time.
+// times reads the times of rows that the server has sorted. The server sorts numbers as numbers and texts as texts: only where
+// all rows write their times in one way is that the order of time.
 type times struct {
 	class    *classInfo
 	property string
 	written  // by the rows so far
 }
 
-// written is how rows write their time. It is empty where no row has told.
+// written is how rows write their time. It is empty as long as no row with a time was seen.
 type written struct {
 	unit time.Duration // of epochs
 	form *textForm     // of texts
@@ -149,8 +149,8 @@ func notATime(s string) error {
 	return fmt.Errorf("holds %s, which is no time as in ISO 8601 (such as 2006-01-02T15:04:05.000Z)", strconv.Quote(shorten(s)))
 }
 
-// join takes another row's form into f, and says whether both are one. The end of a text without a fraction sorts before
-// the point of one with it, and so does the sign of a zone, but not a Z.
+// join takes another row's form into f, and says whether both are one form. A fraction may be left out only where such a text
+// sorts before one with a fraction: its end and the sign of a zone come before the point, a Z comes after it.
 func (f *textForm) join(o textForm) bool {
 	if f.separator != o.separator || f.zone != o.zone {
 		return false
@@ -172,7 +172,8 @@ func (e *TimeError) Error() string {
 	return fmt.Sprintf("weaviate: created_at of message %d %s", e.Index, e.Detail)
 }
 
-// holds says why a class cannot hold a time, empty if it can: the epoch of one so early is taken for seconds.
+// holds says why a class cannot hold a time; empty: it can. An epoch in milliseconds from the years around 1970 would be read as
+// one in seconds.
 func (k timeKind) holds(t time.Time, w written) (fault string) {
 	if millis := t.UnixMilli(); (k == intTime || k == numberTime) && w.unit != time.Second && millis != 0 && millis > -mostSeconds && millis < mostSeconds {
 		return "must not be from 1966-11-01 to 1973-03-03: the class holds milliseconds since 1970, which are taken for seconds there"
@@ -180,8 +181,8 @@ func (k timeKind) holds(t time.Time, w written) (fault string) {
 	return ""
 }
 
-// write returns t as the rows of a class hold it, of which w tells, and t as it is read from there: shortened to what the
-// form can say. Where no row has told, epochs are milliseconds and texts are as Hearth writes them.
+// write returns t as the rows of a class hold it, and t as it is read from there: shortened to what that form can say. w is how
+// the rows hold it; where that is not known, epochs are in milliseconds and texts are as Hearth writes them.
 func (k timeKind) write(t time.Time, w written) (stored any, read time.Time) {
 	switch k {
 	case intTime, numberTime:

@@ -200,7 +200,7 @@ func TestTheTimeOfStoringIsReadInUTC(t *testing.T) {
 	r := row{rowOf(nil)}
 	r.Metadata.CreationTimeUnix = 1790000000123
 	at, err := timesOf(creationTime).read(r)
-	if want := time.UnixMilli(1790000000123).UTC(); err != nil || at != want { //nolint:staticcheck // its zone counts
+	if want := time.UnixMilli(1790000000123).UTC(); err != nil || at != want {
 		t.Errorf("got %v, %v", at, err)
 	}
 }

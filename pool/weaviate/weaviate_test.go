@@ -552,7 +552,7 @@ func TestEachClassMayLagByItself(t *testing.T) {
 	if !c.MayLag() || !c.MuteMayLag() {
 		t.Error("nothing is known, but not to lag")
 	}
-	if err := c.Learn(t.Context()); err != nil || c.MayLag() || !c.MuteMayLag() {
+	if err := c.LoadClasses(t.Context()); err != nil || c.MayLag() || !c.MuteMayLag() {
 		t.Errorf("messages may lag: %t, mutes: %t, %v", c.MayLag(), c.MuteMayLag(), err)
 	}
 }
@@ -560,19 +560,19 @@ func TestEachClassMayLagByItself(t *testing.T) {
 func TestLearningWhereThereIsLittleToLearn(t *testing.T) {
 	s := weaviatetest.New()
 	s.MustAddClass(ownSchema + "}")
-	if err := clientOf(t, s, testConfig()).Learn(t.Context()); err != nil {
+	if err := clientOf(t, s, testConfig()).LoadClasses(t.Context()); err != nil {
 		t.Errorf("without a class of mutes, which a handler may not need: %v", err)
 	}
 	s = weaviatetest.New()
 	s.MustAddClass(`{"class":"Message","properties":[]}`)
-	if err := clientOf(t, s, testConfig()).Learn(t.Context()); err == nil || !strings.Contains(err.Error(), `no property "chat_id"`) {
+	if err := clientOf(t, s, testConfig()).LoadClasses(t.Context()); err == nil || !strings.Contains(err.Error(), `no property "chat_id"`) {
 		t.Errorf("a class that cannot be served: %v", err)
 	}
 	var log bytes.Buffer
 	cfg := testConfig()
 	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	hidden := clientOf(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }), cfg)
-	if err := hidden.Learn(t.Context()); err != nil || strings.Count(log.String(), "\n") != 2 { // one for each class
+	if err := hidden.LoadClasses(t.Context()); err != nil || strings.Count(log.String(), "\n") != 2 { // one for each class
 		t.Errorf("where the schema is hidden: %v, logged %q", err, log.String())
 	}
 }
@@ -581,7 +581,7 @@ func TestWhereAReplicaMayHaveItTheOutcomeIsUnknown(t *testing.T) {
 	c := clientOf(t, fake{schema: ownSchema + `,"replicationConfig":{"factor":3}}`, rest: func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `[{"id":"i","result":{"status":"FAILED","errors":{"error":[{"message":"cannot reach enough replicas"}]}}}]`)
 	}}, testConfig()) // without a consistency level
-	if err := c.Learn(t.Context()); err != nil {
+	if err := c.LoadClasses(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	outcomes, err := c.Append(t.Context(), "a", []NewMessage{{Message: wire.Message{ID: "i", Role: "user"}}})

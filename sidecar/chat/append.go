@@ -57,7 +57,7 @@ func (s *Service) Append(ctx context.Context, spelled string, draft Draft) (ids 
 		result.Items[i] = Item{m.ID, written[i].Err}
 		if written[i].Err == nil {
 			m.CreatedAt = written[i].CreatedAt
-			stored = append(stored, wire.Message(m.Message))
+			stored = append(stored, m.Message)
 			ids = append(ids, m.ID)
 		}
 	}

@@ -50,7 +50,7 @@ func identify(chat string, draft Draft) ([]weaviate.NewMessage, error) {
 func (s *Service) begin(ctx context.Context, chat string, draft Draft, messages []weaviate.NewMessage) (*cache.MessageWrite, error) {
 	d := cache.Draft{Messages: make([]wire.Message, len(messages)), Key: draft.Key, Body: xxhash.Sum64(draft.Body)}
 	for i, m := range messages {
-		d.Messages[i] = wire.Message(m.Message)
+		d.Messages[i] = m.Message
 	}
 	w, err := s.cfg.Cache.BeginMessages(ctx, chat, d)
 	if err != nil {

@@ -12,21 +12,6 @@ import (
 	"hearth/client/wire"
 )
 
-// cacheNumbers is /debug/cache, or one resource of it.
-type cacheNumbers struct {
-	Hits      int64                   `json:"hits"`
-	Misses    int64                   `json:"misses"`
-	Stale     int64                   `json:"stale"`
-	Errors    int64                   `json:"errors"`
-	HitRatio  float64                 `json:"hit_ratio"`
-	Entries   int64                   `json:"entries"`
-	Bytes     int64                   `json:"bytes"`
-	MaxBytes  int64                   `json:"max_bytes"`
-	Evictions int64                   `json:"evictions"`
-	Rejected  int64                   `json:"rejected"`
-	Resources map[string]cacheNumbers `json:"resources"`
-}
-
 func (s *suite) administration(t *testing.T) {
 	t.Run("DELETE /v1/cache drops a chat, a model, or everything", s.dropping)
 	t.Run("/debug/cache adds up", s.numbers)
@@ -114,7 +99,7 @@ func (s *suite) dropping(t *testing.T) {
 
 func (s *suite) numbers(t *testing.T) {
 	h := s.start(t, append(longLived(), "HEARTH_CACHE_BYTES=8MiB")...)
-	ask := func() cacheNumbers { return want[cacheNumbers](t, h.get(t, "/debug/cache"), http.StatusOK) }
+	ask := func() wire.CacheStats { return want[wire.CacheStats](t, h.get(t, "/debug/cache"), http.StatusOK) }
 	zero := ask()
 	resources := []string{"history", "mute", "odoo_models", "odoo_read", "relevant"}
 	wantKeys(t, "/debug/cache", h.get(t, "/debug/cache").body,
@@ -136,7 +121,7 @@ func (s *suite) numbers(t *testing.T) {
 	expected := map[string][4]int64{ // hits, misses, errors, entries
 		"history": {6, 3, 0, 2}, "mute": {2, 2, 0, 2}, "relevant": {4, 6, 1, 5}, "odoo_models": {2, 2, 0, 2}, "odoo_read": {2, 2, 0, 2},
 	}
-	var sum cacheNumbers
+	var sum wire.CacheStats
 	for name, e := range expected {
 		r := got.Resources[name]
 		if have := [4]int64{r.Hits, r.Misses, r.Errors, r.Entries}; have != e {

@@ -143,6 +143,26 @@ func wantProblem(t testing.TB, r reply, status int) client.Problem {
 	return p
 }
 
+// wantFinal wants a problem of an upstream that is not retryable, with the words in its detail.
+func wantFinal(t testing.TB, r reply, status int, upstream string, words ...string) client.Problem {
+	t.Helper()
+	p := wantProblem(t, r, status)
+	checkFinal(t, p, upstream, words...)
+	return p
+}
+
+func checkFinal(t testing.TB, p client.Problem, upstream string, words ...string) {
+	t.Helper()
+	if p.Upstream != upstream || p.Retryable {
+		t.Errorf("the problem is %+v, want one of %s that is not retryable", p, upstream)
+	}
+	for _, word := range words {
+		if !strings.Contains(p.Detail, word) {
+			t.Errorf("the problem does not say %q: %s", word, p.Detail)
+		}
+	}
+}
+
 // chatPath is a call of a chat, its id as one segment.
 func chatPath(chat, call string) string { return "/v1/chats/" + url.PathEscape(chat) + "/" + call }
 

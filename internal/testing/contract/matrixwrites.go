@@ -146,16 +146,3 @@ func (f *foreign) wantMute(t *testing.T, h *hearth, id string, muted bool) {
 		}
 	}
 }
-
-// wantWrongClass wants the problem of a class that cannot be served right, which says what is wrong.
-func wantWrongClass(t testing.TB, p client.Problem, names ...string) {
-	t.Helper()
-	if p.Type != "/docs/errors.md#wrong-class" || p.Retryable || p.Upstream != "weaviate" {
-		t.Errorf("the problem is %+v", p)
-	}
-	for _, name := range names {
-		if !strings.Contains(p.Detail, name) {
-			t.Errorf("the problem does not name %q: %s", name, p.Detail)
-		}
-	}
-}

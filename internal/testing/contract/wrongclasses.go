@@ -298,7 +298,16 @@ func upTo(n int) func(func(int) bool) {
 
 func wantCutShort(t *testing.T, r reply) {
 	t.Helper()
-	if p := wantProblem(t, r, http.StatusBadGateway); p.Type != "/docs/errors.md#search-cut-short" || p.Retryable || p.Upstream != "weaviate" {
+	if p := wantFinal(t, r, http.StatusBadGateway, "weaviate"); p.Type != "/docs/errors.md#search-cut-short" {
+		t.Errorf("the problem is %+v", p)
+	}
+}
+
+// wantWrongClass wants the problem of a class that cannot be served right, which names what is wrong.
+func wantWrongClass(t testing.TB, p client.Problem, names ...string) {
+	t.Helper()
+	checkFinal(t, p, "weaviate", names...)
+	if p.Type != "/docs/errors.md#wrong-class" {
 		t.Errorf("the problem is %+v", p)
 	}
 }

@@ -47,11 +47,14 @@ func TestVerdict(t *testing.T) {
 
 func TestConnectionsAreThoseOfEachPool(t *testing.T) {
 	var out strings.Builder
-	err := connections(&out, json.RawMessage(`{"weaviate":{"dials":3,"rest":{"dials":1},"grpc":{"dials":2}},"odoo":{"dials":4}}`))
+	dials := func(n int64) client.PoolStats { return client.PoolStats{Dials: n} }
+	weaviate := client.UpstreamStats{PoolStats: dials(3), REST: new(dials(1)), GRPC: new(dials(2))}
+	odoo := client.UpstreamStats{PoolStats: dials(4)}
+	err := connections(&out, client.Pools{"weaviate": weaviate, "odoo": odoo})
 	if want := "opened 7 connections: 1 to Weaviate over REST, 2 over gRPC, 4 to Odoo"; err != nil || !strings.Contains(out.String(), want) {
 		t.Errorf("%q, %v", out.String(), err)
 	}
-	if err := connections(&out, json.RawMessage(`{"weaviate":{"dials":3},"odoo":{"dials":4}}`)); err == nil {
+	if err := connections(&out, client.Pools{"weaviate": {PoolStats: dials(3)}, "odoo": odoo}); err == nil {
 		t.Error("pools that are not there were counted")
 	}
 }

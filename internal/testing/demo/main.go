@@ -78,7 +78,7 @@ func run(ctx context.Context, out, progress io.Writer, dir string, rounds int, r
 
 /debug/cache over all of it (how this demo asks, not a forecast):
 `)
-	stats, err := s.Hearth.DebugCache(ctx)
+	stats, err := s.Hearth.CacheStats(ctx)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -46,8 +45,8 @@ type demo struct {
 	progress  io.Writer
 
 	a, b, c, d, e, f *variant
-	trips            lab.Samples     // ms of a round trip beside each chat
-	opened           json.RawMessage // /debug/pools after the first preprocess
+	trips            lab.Samples  // ms of a round trip beside each chat
+	opened           client.Pools // /debug/pools after the first preprocess
 }
 
 const (
@@ -99,7 +98,7 @@ func (d *demo) chat(ctx context.Context, n int, all bool) error {
 		return err
 	}
 	if n == 0 {
-		if d.opened, err = d.hearth.DebugPools(ctx); err != nil {
+		if d.opened, err = d.hearth.PoolStats(ctx); err != nil {
 			return err
 		}
 	}

@@ -1,12 +1,11 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 
-	"hearth/client/wire"
+	"hearth/client"
 	"hearth/internal/testing/lab"
 )
 
@@ -34,43 +33,26 @@ func (d *demo) table(out io.Writer) error {
 }
 
 // hitRates prints what /debug/cache says.
-func hitRates(out io.Writer, stats json.RawMessage) error {
-	type counts struct {
-		Hits   int64   `json:"hits"`
-		Misses int64   `json:"misses"`
-		Stale  int64   `json:"stale"`
-		Ratio  float64 `json:"hit_ratio"`
-	}
-	var s struct {
-		counts
-		Resources map[string]counts `json:"resources"`
-	}
-	if err := json.Unmarshal(stats, &s); err != nil {
-		return fmt.Errorf("/debug/cache: %w", err)
-	}
+func hitRates(out io.Writer, s *client.CacheStats) error {
 	w := lab.NewTable(out, "hits\tmisses\thit rate\t")
-	row := func(name string, c counts) {
+	row := func(name string, c client.CacheCounts) {
 		if c.Hits+c.Stale+c.Misses > 0 {
-			w.Row("%d\t%d\t%.1f %%\t  %s", c.Hits+c.Stale, c.Misses, 100*c.Ratio, name)
+			w.Row("%d\t%d\t%.1f %%\t  %s", c.Hits+c.Stale, c.Misses, 100*c.HitRatio, name)
 		}
 	}
 	for _, name := range []string{"history", "mute", "relevant", "odoo_models", "odoo_read"} {
 		row(name, s.Resources[name])
 	}
-	row("all", s.counts)
+	row("all", s.CacheCounts)
 	return w.Flush()
 }
 
 // connections prints how many connections /debug/pools says were opened.
-func connections(out io.Writer, stats json.RawMessage) error {
-	var pools wire.Pools
-	if err := json.Unmarshal(stats, &pools); err != nil {
-		return fmt.Errorf("/debug/pools: %w", err)
-	}
+func connections(out io.Writer, pools client.Pools) error {
 	rest, grpc := pools["weaviate"].REST, pools["weaviate"].GRPC
 	odoo, configured := pools["odoo"]
 	if rest == nil || grpc == nil || !configured {
-		return fmt.Errorf("/debug/pools: not all pools are there: %s", stats)
+		return fmt.Errorf("/debug/pools: not all pools are there: %+v", pools)
 	}
 	_, err := fmt.Fprintf(out, "The cold start and the first preprocess opened %d connections: %d to Weaviate over REST, %d over gRPC, %d to Odoo.\n",
 		rest.Dials+grpc.Dials+odoo.Dials, rest.Dials, grpc.Dials, odoo.Dials)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"hearth/client"
+	"hearth/client/wire"
 	"hearth/internal/testing/lambdatest"
 )
 
@@ -58,25 +59,11 @@ func Start(ctx context.Context, cfg SandboxConfig) (s *Sandbox, err error) {
 			return nil, err
 		}
 	}
-	if s.Hearth, err = newClient(socket); err != nil {
+	token, _ := wire.DeriveToken(lambdatest.SessionToken, "")
+	if s.Hearth, err = client.New(client.Config{Socket: cfg.Socket, Token: token, Timeout: callTimeout}); err != nil {
 		return nil, err
 	}
 	return s, s.Host.WaitReady(ctx)
-}
-
-// newClient makes a client that finds Hearth as a handler in the sandbox does.
-func newClient(env ...string) (*client.Client, error) {
-	env = append(env, "AWS_LAMBDA_RUNTIME_API=the double's", "AWS_SESSION_TOKEN="+lambdatest.SessionToken)
-	cfg := client.FromEnv(func(name string) string {
-		for _, variable := range env {
-			if value, ok := strings.CutPrefix(variable, name+"="); ok {
-				return value
-			}
-		}
-		return ""
-	})
-	cfg.Timeout = callTimeout
-	return client.New(cfg)
 }
 
 // Invoke makes an invocation with the event as JSON, and reads the handler's result.

@@ -153,6 +153,20 @@ func TestAChatWhoseWritesWereLostTakesNewOnes(t *testing.T) {
 	})
 }
 
+func TestAWriteThatIsLostIsLostOfItsChatAlone(t *testing.T) {
+	small(t, func(x *tester) {
+		for i := range 150 {
+			x.write(fmt.Sprint(i), strings.Repeat("x", 1000), "m")
+		}
+		if _, err := x.history("0", 10, lagging); !isMayMiss(err) {
+			x.Fatalf("the first chat: %v", err)
+		}
+		if _, err := x.history("another", 10, lagging); err != nil {
+			x.Errorf("a chat without writes: %v", err)
+		}
+	})
+}
+
 func TestAMillionChatsAreForgottenKnowingly(t *testing.T) {
 	small(t, func(x *tester) {
 		x.write("first", "hello", "m")

@@ -40,6 +40,7 @@ test: ## run the unit tests: Go with the race detector, and Python if there is o
 lint: ## check style, formatting, the arrows between packages and the types of the Python client (with npm)
 	$(LINT) run
 	cd examples/go && go tool -modfile=../../tools/go.mod golangci-lint run
+	cd tools && go tool golangci-lint run
 	@if command -v npm >/dev/null; then \
 		$(MAKE) --silent $(PYRIGHT) && $(PYRIGHT) --project tools; \
 	elif [ -n "$${CI:-}" ]; then \
@@ -51,7 +52,6 @@ lint: ## check style, formatting, the arrows between packages and the types of t
 $(PYRIGHT): tools/package-lock.json
 	npm ci --prefix tools --ignore-scripts --no-audit --no-fund
 	touch $@
-	cd tools && go tool golangci-lint run
 
 .PHONY: fmt
 fmt: ## format the Go files

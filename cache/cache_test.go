@@ -541,9 +541,10 @@ func TestCloseEndsLoadsAndRefusesNewOnes(t *testing.T) {
 			read <- err
 		}()
 		synctest.Wait()
+		begun := time.Now()
 		c.Close()
-		if !ended {
-			t.Error("Close has not waited for the load")
+		if took := time.Since(begun); !ended || took != time.Second {
+			t.Errorf("Close took %v, the load has ended: %t", took, ended)
 		}
 		if err := <-read; !errors.Is(err, context.Canceled) {
 			t.Errorf("the read under way: %v", err)
@@ -555,4 +556,13 @@ func TestCloseEndsLoadsAndRefusesNewOnes(t *testing.T) {
 			t.Errorf("%d errors are counted, that Close made", n)
 		}
 	})
+}
+
+func TestEveryFaultOfAConfigIsTold(t *testing.T) {
+	_, err := New(Config{Bytes: -1, Window: -1, LoadTimeout: -1})
+	for _, field := range []string{"Bytes", "Window", "LoadTimeout"} {
+		if err == nil || !strings.Contains(err.Error(), "Config."+field) {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
 }

@@ -71,6 +71,9 @@ func (cs *chats) verify(t interface{ Fatalf(string, ...any) }) {
 			for _, m := range l.messages {
 				bytes += recentBytes(m)
 			}
+			if max(cap(l.messages), cap(l.at)) > 3*len(l.messages) {
+				t.Fatalf("%d recent writes of %s have room for %d and %d", len(l.messages), ch.id, cap(l.messages), cap(l.at))
+			}
 		}
 		if bytes != ch.recent.bytes || count != ch.recent.count {
 			t.Fatalf("recent writes of %s: counted %d of %d bytes, there are %d of %d", ch.id, ch.recent.count, ch.recent.bytes, count, bytes)
@@ -79,6 +82,9 @@ func (cs *chats) verify(t interface{ Fatalf(string, ...any) }) {
 			continue
 		}
 		for _, win := range ch.timeline {
+			if len(win.messages) > ch.maxWindow {
+				t.Fatalf("a window of %s has %d messages, at most %d may be", ch.id, len(win.messages), ch.maxWindow)
+			}
 			bytes := int64(0)
 			for _, m := range win.messages {
 				bytes += messageBytes(m)

@@ -46,13 +46,12 @@ func (ch *chat) claimOf(key string) *claim {
 }
 
 // remember adds a claim, in place of the oldest one if there are too many.
-func (ch *chat) remember(c *claim) *claim {
+func (ch *chat) remember(c *claim) {
 	claims := ch.claims
 	if len(claims) >= maxClaims {
 		claims = claims[1:]
 	}
 	ch.claims = append(slices.Clip(claims), c)
-	return c
 }
 
 // release ends a write under the claim, and forgets the claim if no write has stored anything.

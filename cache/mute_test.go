@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -89,5 +90,74 @@ func TestMute(t *testing.T) {
 				t.Fatal("our own write is laid over loads for good")
 			}
 		})
+	})
+}
+
+func TestMuteWritesOfAChatComeOneAfterAnother(t *testing.T) {
+	bubble(t, func(x *tester) {
+		write := func(ctx context.Context, chat string) (_ *MuteWrite, begun <-chan *MuteWrite) {
+			c := make(chan *MuteWrite, 1)
+			go func() {
+				w, err := x.c.BeginMute(ctx, chat)
+				if err != nil && !errors.Is(err, errLoad) {
+					x.Error(err)
+				}
+				c <- w
+			}()
+			synctest.Wait()
+			select {
+			case w := <-c:
+				return w, nil
+			default:
+				return nil, c
+			}
+		}
+		first, _ := write(x.Context(), "a")
+		other, _ := write(x.Context(), "b")
+		if first == nil || other == nil {
+			x.Fatal("a write waits although none is under way")
+		}
+		ctx, giveUp := context.WithCancelCause(x.Context())
+		_, second := write(ctx, "a")
+		time.Sleep(time.Second)
+		_, third := write(x.Context(), "a")
+		if second == nil || third == nil {
+			x.Fatal("a write began beside another of the same chat")
+		}
+		giveUp(errLoad)
+		if w := <-second; w != nil {
+			x.Fatal("a write began although its caller has left")
+		}
+		if err := first.Commit(x.Context(), wire.Mute{Muted: true}); err != nil {
+			x.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		first.End()
+		last := <-third
+		time.Sleep(time.Second)
+		if err := last.Commit(x.Context(), wire.Mute{}); err != nil {
+			x.Fatal(err)
+		}
+		last.End()
+		other.End()
+		m, o, err := x.c.Mute(x.Context(), "a", policy, Directives{}, nil)
+		if m.Muted || o.Served != Hit || o.Age != time.Second || err != nil { // as old as the beginning of its write
+			x.Errorf("got %+v %+v %v", m, o, err)
+		}
+		x.wantBounded()
+	})
+}
+
+func TestAMuteThatWasRefusedChangesNothing(t *testing.T) {
+	bubble(t, func(x *tester) {
+		setMute(x, x.c, "a", wire.Mute{Muted: true}, nil)
+		w, err := x.c.BeginMute(x.Context(), "a")
+		if err != nil {
+			x.Fatal(err)
+		}
+		w.End()
+		if m, o, err := x.c.Mute(x.Context(), "a", policy, Directives{}, nil); !m.Muted || o.Served != Hit || err != nil {
+			x.Errorf("got %+v %+v %v", m, o, err)
+		}
 	})
 }

@@ -69,7 +69,7 @@ func read[V aged](ctx context.Context, c *Cache, q question, s source[V]) (v V, 
 			terms := flightTerms{key: flightKey, maxAge: p.maxJoinAge(d), need: q.need, ended: ended}
 			fl, joined = c.flights.start(ctx, terms, c.guarded(q.resource, func(ctx context.Context) (any, error) { return s.load(ctx) }))
 		}
-		if verdict != fetch {
+		if verdict != fetch { // no answer from memory waits for a load
 			o = p.origin(Hit, age)
 			count.served(o.Served)
 			return held, o, nil

@@ -374,3 +374,112 @@ func TestALostMuteIsRememberedWhenMessagesTurnOutToBeSafe(t *testing.T) {
 		}
 	})
 }
+
+func TestWritesOfMoreThanAMinuteAgoGiveWay(t *testing.T) {
+	small(t, func(x *tester) {
+		x.write("a", "x", strings.Fields("1 2 3 4 5 6 7 8 9 10")...)
+		time.Sleep(replicaLag)
+		x.write("a", "x", "11") // and their room, see verify
+		if n := x.c.chats.byID["a"].recent.count; n != 1 {
+			x.Errorf("%d messages are kept", n)
+		}
+	})
+}
+
+// Where not all writes fit, the oldest go, whatever their roles.
+func TestTheNewestWritesAreKept(t *testing.T) {
+	small(t, func(x *tester) {
+		at := time.Now()
+		var batch []wire.Message
+		for i := range 150 {
+			role := []string{"user", "assistant", "system"}[i%3]
+			batch = append(batch, wire.Message{ID: fmt.Sprint(i), Role: role, Content: strings.Repeat("x", 1000), CreatedAt: at.Add(time.Duration(i) * time.Second)})
+		}
+		commit(x, x.c, "a", batch...)
+		x.wantBounded()
+		kept := map[string]bool{}
+		for _, l := range x.c.chats.byID["a"].recent.roles {
+			for _, m := range l.messages {
+				kept[m.ID] = true
+			}
+		}
+		for i := range len(kept) {
+			if !kept[fmt.Sprint(149-i)] {
+				x.Errorf("%d of 150 are kept, and number %d is not", len(kept), 149-i)
+			}
+		}
+		if room := x.c.chats.max / 2; len(kept) < 40 || x.c.chats.usage.recent < room-2000 {
+			x.Errorf("%d are kept in %d of %d bytes", len(kept), x.c.chats.usage.recent, room)
+		}
+	})
+}
+
+// What was lost of a chat long ago says nothing of what is lost of it now.
+func TestWhatWasLostIsForgottenAfterAMinute(t *testing.T) {
+	small(t, func(x *tester) {
+		for i := range 500 {
+			x.write(fmt.Sprint(i), strings.Repeat("x", 1000), "old")
+		}
+		if _, err := x.history("499", 1, lagging); !isMayMiss(err) { // it was evicted: all that it had may be lost
+			x.Fatal(err)
+		}
+		time.Sleep(replicaLag)
+		at := time.Now()
+		for i := range maxRecent + 10 {
+			commit(x, x.c, "499", wire.Message{ID: fmt.Sprint(i), Role: "user", CreatedAt: at.Add(time.Duration(i) * time.Second)})
+		}
+		if got, err := x.history("499", 2, lagging); got != fmt.Sprint(maxRecent+8, " ", maxRecent+9) || err != nil {
+			x.Errorf("got %q %v", got, err)
+		}
+	})
+}
+
+// A load that began before a write was lost misses it, however long the load takes.
+func TestASlowLoadMissesWhatWasLostMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newTester(t, Config{Bytes: 256 << 10, Window: 5, LoadTimeout: time.Hour})
+		end, read := make(chan struct{}), make(chan error)
+		loads := 0
+		go func() {
+			_, err := x.history("a", 2, func(ctx context.Context, need, want int) (Loaded, error) {
+				if loads++; loads > 1 {
+					return Loaded{}, errLoad // the second one could be trusted
+				}
+				l, err := exact(ctx, need, want)
+				<-end
+				return l, err
+			})
+			read <- err
+		}()
+		synctest.Wait()
+		x.write("a", strings.Repeat("x", 100<<10), "too large")
+		time.Sleep(2 * replicaLag)
+		x.write("a", "x", "small")
+		close(end)
+		if err := <-read; !errors.Is(err, errLoad) || loads != 2 {
+			t.Errorf("after %d loads: %v", loads, err)
+		}
+	})
+}
+
+func TestAMuteWrittenAgainIsLostNoMore(t *testing.T) {
+	small(t, func(x *tester) {
+		for i := range 500 {
+			setMute(x, x.c, fmt.Sprint(i), wire.Mute{Muted: true}, nil)
+		}
+		time.Sleep(replicaLag / 2)
+		muted := func() (bool, error) {
+			m, _, err := x.c.Mute(x.Context(), "a", policy, Directives{NoCache: true}, func(context.Context) (LoadedMute, error) { return LoadedMute{MayLag: true}, nil })
+			return m.Muted, err
+		}
+		setMute(x, x.c, "a", wire.Mute{Muted: true}, nil)
+		if _, err := muted(); !isMayMiss(err) {
+			x.Fatalf("there was no room: %v", err)
+		}
+		time.Sleep(replicaLag / 2)
+		setMute(x, x.c, "a", wire.Mute{Muted: true}, nil)
+		if m, err := muted(); !m || err != nil {
+			x.Errorf("muted: %t, %v", m, err)
+		}
+	})
+}

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"hearth/client/wire"
-	"hearth/internal/clock"
 )
 
 // A write goes through the cache in three steps, whatever it writes:
@@ -49,24 +48,23 @@ func (w *MessageWrite) begin(d Draft) error {
 	cs := w.cache.chats
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	if k := w.chat.claimOf(d.Key); k != nil {
-		if k.body != d.Body {
-			return ErrKeyReused
-		}
-		w.claim = k
-	}
-	if w.claim != nil {
-		w.messages = w.claim.messages
-	} else {
+	k := w.chat.claimOf(d.Key)
+	switch {
+	case k != nil && k.body != d.Body:
+		return ErrKeyReused
+	case k != nil:
+		w.messages = k.messages
+	default:
 		w.messages = w.chat.identify(d.Messages, cs.now().Wall)
-		if d.Key != "" {
-			w.claim = w.chat.remember(newClaim(d.Key, d.Body, w.messages))
-			cs.countLocked(w.chat)
+		if d.Key == "" {
+			return nil
 		}
+		k = newClaim(d.Key, d.Body, w.messages)
+		w.chat.remember(k)
+		cs.countLocked(w.chat)
 	}
-	if w.claim != nil {
-		w.claim.writes++
-	}
+	k.writes++
+	w.claim = k
 	return nil
 }
 
@@ -99,8 +97,8 @@ func (ch *chat) nextCreatedAt(now time.Time) time.Time {
 	return at
 }
 
-// Messages are the ID, role and time of each message to write. If the key came before, they are those of the first request
-// with it: so a repeated request writes the very same messages.
+// Messages are the ID, role and time of each message to write; they must not be changed. If the key came before, they are those
+// of the first request with it: so a repeated request writes the very same messages.
 func (w *MessageWrite) Messages() []wire.Message { return w.messages }
 
 // Commit puts messages that the upstream has into the chat's windows, and keeps them for loads that may have missed them.
@@ -151,68 +149,4 @@ func (w *MessageWrite) releaseClaim() {
 	if w.claim != nil {
 		w.chat.release(w.claim, w.stored)
 	}
-}
-
-// MuteWrite is one write of a chat's mute. It is for one goroutine.
-type MuteWrite struct {
-	cache *Cache
-	chat  *chat
-	turn  chan struct{} // the chat's
-	at    clock.Instant // when it began
-}
-
-// BeginMute starts a write of a chat's mute. It waits until the chat's mute write before it has ended: the last one
-// remembered must be the last one written.
-func (c *Cache) BeginMute(ctx context.Context, chat string) (*MuteWrite, error) {
-	ch, turn := c.chats.pinForMute(chat)
-	select {
-	case turn <- struct{}{}:
-		return &MuteWrite{cache: c, chat: ch, turn: turn, at: c.now()}, nil
-	case <-ctx.Done():
-		c.chats.unpin(ch)
-		return nil, context.Cause(ctx)
-	}
-}
-
-func (cs *chats) pinForMute(id string) (*chat, chan struct{}) {
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	ch := cs.pinLocked(id)
-	if ch.muteTurn == nil {
-		ch.muteTurn = make(chan struct{}, 1)
-	}
-	return ch, ch.muteTurn
-}
-
-// Commit remembers the mute that the upstream has. A load that began before does not replace it.
-func (w *MuteWrite) Commit(_ context.Context, m wire.Mute) error {
-	cs, ch := w.cache.chats, w.chat
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	now := cs.now()
-	ch.muteToken = cs.newToken()
-	ch.mute = &heldMute{Mute: m, at: w.at, acknowledged: now}
-	if cs.mayLag[muteWrites] {
-		ch.lastMuteWrite, ch.lostMuteWrite = ch.mute, lost{}
-	}
-	cs.wroteLocked(ch, now)
-	return nil
-}
-
-// Unknown says that the mute may have been stored: it is loaded again. A load that may lag can miss it. Then the last
-// acknowledged write counts, unless the load shows a change that the upstream made later than that write began.
-func (w *MuteWrite) Unknown(_ context.Context) error {
-	cs, ch := w.cache.chats, w.chat
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	ch.muteToken = cs.newToken()
-	ch.mute = nil
-	cs.countLocked(ch)
-	return nil
-}
-
-// End ends the write, and lets the next one begin.
-func (w *MuteWrite) End() {
-	<-w.turn
-	w.cache.chats.unpin(w.chat)
 }

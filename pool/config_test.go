@@ -65,6 +65,9 @@ func TestDefaults(t *testing.T) {
 	if got.FirstWarm != 5 || got.Limit.queue != 1024 || cap(got.Limit.slots) != 5 {
 		t.Errorf("%d connections are warmed first, the limit is %+v", got.FirstWarm, got.Limit)
 	}
+	if got := (Config{FirstWarm: 2}).withDefaults().FirstWarm; got != 2 {
+		t.Errorf("%d connections are warmed first, want 2", got)
+	}
 	if got := (Config{Size: 3, FirstWarm: 10}).withDefaults().FirstWarm; got != 3 {
 		t.Errorf("%d connections of 3 are warmed first", got)
 	}

@@ -129,7 +129,7 @@ func TestDialsFromBeforeAFreezeAreNoWarmth(t *testing.T) {
 	s.wantDefences(Stats{Dials: 5, Open: 5})
 }
 
-func TestOwnRequestsDoNotTellHowManyConnectionsAreNeeded(t *testing.T) {
+func TestABackgroundRequestIsNoFirstUse(t *testing.T) {
 	s := newSandbox(t, testnet.Config{}, func(c *Config) { c.MaxIdle = time.Minute })
 	if _, err := s.pool.Do(With(t.Context(), Options{Background: true}), Request{Method: http.MethodGet, Path: "/"}); err != nil {
 		t.Fatal(err)
@@ -139,6 +139,27 @@ func TestOwnRequestsDoNotTellHowManyConnectionsAreNeeded(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.wantDefences(Stats{Dials: 6, Open: 5}) // as before the first request of a caller
+}
+
+func TestBackgroundRequestsDoNotTellHowManyConnectionsAreNeeded(t *testing.T) {
+	s := newSandbox(t, testnet.Config{}, func(c *Config) { c.MaxIdle = time.Minute })
+	if err := s.pool.Warm(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.pool.Do(With(t.Context(), Options{Background: true}), Request{Method: http.MethodGet, Path: "/"}); err != nil {
+		t.Fatal(err)
+	}
+	s.freeze(time.Hour)
+	if err := s.pool.Warm(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.wantDefences(Stats{Dials: 10, Open: 5}) // as before the first request of a caller
+	s.get("/")
+	s.freeze(time.Hour)
+	if err := s.pool.Warm(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.wantDefences(Stats{Dials: 11, Open: 1}) // now a caller has used one at a time
 }
 
 func TestBeforeASnapshotNoConnectionIsKept(t *testing.T) {

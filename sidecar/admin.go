@@ -45,7 +45,7 @@ func (s *Server) health(r *request) error {
 	return r.sendJSON(http.StatusOK, wire.Health{Status: "ok"})
 }
 
-// readyTimeout bounds the questions of one call of /readyz.
+// readyTimeout is how long one call of /readyz waits for the upstreams.
 const readyTimeout = 5 * time.Second
 
 // ready answers 200 once every configured upstream has answered what requests will ask. It asks those that have not answered

@@ -58,7 +58,8 @@ func TestReadyzSaysOfEachUpstreamHowItStands(t *testing.T) {
 		var asked atomic.Int64
 		fault := errors.New("down")
 		s := newServer(t, Config{Fault: "the socket is taken", Upstreams: []Upstream{
-			{Name: "weaviate", Missing: "no Weaviate"}, {Name: "odoo", Missing: "no Odoo"},
+			{Name: "weaviate", Missing: "no Weaviate"},
+			{Name: "odoo", Missing: "no Odoo"},
 			{Name: "one", Ask: func(context.Context) error { asked.Add(1); return nil }},
 			{Name: "two", Ask: func(context.Context) error {
 				if fault != nil {
@@ -114,7 +115,8 @@ func TestStatisticsOfPoolsStandBesideTheirSums(t *testing.T) {
 	a := newAPI(t, newUpstreams(), func(c *Config, _ *chat.Config) {
 		c.Upstreams = []Upstream{
 			{Name: "elsewhere", Missing: "not set"},
-			{Name: "weaviate", Pools: map[string]*pool.Pool{"rest": pools[0], "grpc": pools[1]}, Ask: ask}, {Name: "odoo", Pools: map[string]*pool.Pool{"": pools[2]}, Ask: ask},
+			{Name: "weaviate", Pools: map[string]*pool.Pool{"rest": pools[0], "grpc": pools[1]}, Ask: ask},
+			{Name: "odoo", Pools: map[string]*pool.Pool{"": pools[2]}, Ask: ask},
 		}
 	})
 	var got map[string]map[string]any

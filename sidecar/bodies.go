@@ -84,7 +84,7 @@ func (s *Server) decodePreprocess(body []byte) (q chat.Question, timeout time.Du
 	return q, timeout, nil
 }
 
-// decodeCall reads the body of odoo/call. Only of a write are fields that it does not know refused.
+// decodeCall reads the body of odoo/call. Unknown fields are refused on writes, and ignored on reads.
 func (s *Server) decodeCall(body []byte) (odoo.Call, error) {
 	o := decodeObject(body, "")
 	call := odoo.Call{Model: o.requiredText("model"), Method: o.requiredText("method")}
@@ -96,7 +96,7 @@ func (s *Server) decodeCall(body []byte) (odoo.Call, error) {
 	return call, o.err()
 }
 
-// modelNames are those that the query names; nil: it names none.
+// modelNames are the models that the query names; nil: it names none.
 func (r *request) modelNames() ([]string, error) {
 	if !r.query.Has("names") {
 		return nil, nil
@@ -113,6 +113,7 @@ func (r *request) modelNames() ([]string, error) {
 	return names, nil
 }
 
+// splitNames splits at commas, and leaves out blanks and repetitions.
 func splitNames(list string) (names []string) {
 	for n := range strings.SplitSeq(list, ",") {
 		if n = strings.TrimSpace(n); n != "" && !slices.Contains(names, n) {
@@ -122,6 +123,7 @@ func splitNames(list string) (names []string) {
 	return names
 }
 
+// roles reads an array of roles; by default those of the two sides of a chat.
 func (o *object) roles(name string) []string {
 	roles := []string{wire.RoleUser, wire.RoleAssistant}
 	if o.list(name, &roles, "an array of roles") && len(roles) == 0 {

@@ -11,8 +11,8 @@ import (
 	"hearth/client/wire"
 )
 
-// parseCacheControl reads what the request says of freshness. Unknown directives are ignored, as RFC 9111 wants; of one
-// that is given more than once the strictest counts.
+// parseCacheControl reads the request's Cache-Control lines. Unknown directives are ignored (RFC 9111). If a directive is given
+// more than once, the strictest value counts.
 func parseCacheControl(headers [][]byte) (d cache.Directives, refusal *wire.Problem) {
 	for _, h := range headers {
 		for name, value := range directives(string(h)) {
@@ -48,7 +48,7 @@ func parseCacheControl(headers [][]byte) (d cache.Directives, refusal *wire.Prob
 	return d, nil
 }
 
-// deltaSeconds reads a number of seconds. RFC 9111: an overflow counts as 2^31.
+// deltaSeconds reads a number of seconds. A number that is too large counts as 2^31 - 1, the largest (RFC 9111).
 func deltaSeconds(value *string) (time.Duration, bool) {
 	if value == nil {
 		return 0, false
@@ -60,8 +60,8 @@ func deltaSeconds(value *string) (time.Duration, bool) {
 	return time.Duration(min(n, math.MaxInt32)) * time.Second, true //nolint:gosec // bounded
 }
 
-// directives are the names, in lower case, and values of a Cache-Control line; a value is nil if there is none. Values may
-// be quoted, and hold commas then.
+// directives yields the directives of a Cache-Control line: the name in lower case, and the value or nil. A value may be quoted,
+// and then hold commas.
 func directives(line string) func(yield func(name string, value *string) bool) {
 	return func(yield func(string, *string) bool) {
 		for line != "" {
@@ -107,13 +107,13 @@ func directiveValue(text string) (value, rest string) {
 		next = len(rest)
 	}
 	if after := strings.TrimSpace(rest[:next]); after != "" {
-		b.WriteString(`"` + after) // is no part of a quoted string: no number may come of it
+		b.WriteString(`"` + after) // text behind the closing quote makes the value invalid, so it must not pass for a number
 	}
 	return b.String(), rest[next:]
 }
 
-// matches says whether If-None-Match, of all its lines, names an ETag, weakly compared as RFC 9110 wants.
-func matches(lines [][]byte, etag string) bool {
+// matchesETag says whether one of the If-None-Match lines names the ETag. The comparison is weak (RFC 9110).
+func matchesETag(lines [][]byte, etag string) bool {
 	for _, line := range lines {
 		if len(lines) == 1 && strings.TrimSpace(string(line)) == "*" {
 			return true

@@ -2,7 +2,6 @@ package sidecar
 
 import (
 	"net/http"
-	"time"
 
 	"hearth/cache"
 	"hearth/client/wire"
@@ -54,7 +53,7 @@ func (s *Server) setMute(r *request) error {
 	if err != nil {
 		return err
 	}
-	r.setServerTiming(timing{"mute", time.Since(r.started)})
+	r.timed("mute")
 	return r.sendJSON(http.StatusOK, now)
 }
 
@@ -69,7 +68,7 @@ func (s *Server) appendMessages(r *request) error {
 		return err
 	}
 	ids, err := s.cfg.Chat.Append(r.ctx, r.chat, chat.Draft{Messages: messages, Key: key, Body: r.body})
-	r.setServerTiming(timing{"messages", time.Since(r.started)})
+	r.timed("messages")
 	if err != nil {
 		return inMessages(r.body, err)
 	}

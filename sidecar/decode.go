@@ -13,8 +13,8 @@ import (
 	"hearth/client/wire"
 )
 
-// object reads the fields of a JSON object one by one. The first fault is kept and names its field; reads
-// after it return zero values.
+// object reads the fields of a JSON object one by one. It keeps the first fault, which names its field. Reads after a fault
+// return zero values.
 type object struct {
 	prefix string // of field names: "[2]." in an array
 	fields map[string]json.RawMessage
@@ -22,12 +22,14 @@ type object struct {
 	fault  *wire.Problem
 }
 
+// badBody is the problem of a body of which no field can be named.
 func badBody(detail string) *wire.Problem {
 	p := wire.NewProblem(wire.KindBadBody, detail)
 	p.Field = "body"
 	return p
 }
 
+// decodeObject begins to read a body, or one element of an array, whose fields are then named with a prefix.
 func decodeObject(body []byte, prefix string) *object {
 	o := &object{prefix: prefix}
 	switch b := bytes.TrimSpace(body); {
@@ -51,7 +53,7 @@ func (o *object) wrong(name, what string) {
 	}
 }
 
-// field decodes a field, and says whether it was there: null stands for absent.
+// field decodes a field into v, and says whether the field was there. A null counts as absent.
 func (o *object) field(name string, v any, what string) bool {
 	o.asked = append(o.asked, name)
 	raw, ok := o.fields[name]
@@ -69,7 +71,7 @@ func (o *object) field(name string, v any, what string) bool {
 	return true
 }
 
-// has says whether a field was there: null stands for absent.
+// has says whether a field is there. A null counts as absent.
 func (o *object) has(name string) bool {
 	raw, ok := o.fields[name]
 	return ok && string(raw) != "null"
@@ -119,8 +121,8 @@ func (o *object) vector(name string) (v []float32) {
 	return v
 }
 
-// list decodes an array of numbers or of words that are known, none of which is null: encoding/json would leave what was
-// in its place, a zero or a default.
+// list decodes an array, and refuses one that holds a null: encoding/json would leave the element as it was, a zero or a
+// default. It is for arrays of numbers and of known words, in which null can be nothing else.
 func (o *object) list(name string, v any, what string) bool {
 	ok := o.field(name, v, what)
 	if ok && bytes.Contains(o.fields[name], []byte("null")) {
@@ -138,7 +140,7 @@ func (o *object) instant(name string) (t time.Time) {
 	return t.UTC()
 }
 
-// rejectUnknown refuses fields that nobody asked for.
+// rejectUnknown refuses fields that were not asked for.
 func (o *object) rejectUnknown() {
 	for name := range o.fields {
 		if !slices.Contains(o.asked, name) {
@@ -147,7 +149,7 @@ func (o *object) rejectUnknown() {
 	}
 }
 
-// err is the first fault found. (A nil *Problem would be an error that is not nil.)
+// err is the first fault. It is not o.fault itself, because a nil *Problem would be an error that is not nil.
 func (o *object) err() error {
 	if o.fault != nil {
 		return o.fault
@@ -155,7 +157,7 @@ func (o *object) err() error {
 	return nil
 }
 
-// loneSurrogate finds a \u escape that is half a character: encoding/json would quietly replace it.
+// loneSurrogate finds a \u escape that is half a character. encoding/json would replace it without an error.
 func loneSurrogate(raw []byte) bool {
 	unit := func(i int) rune { // of the escape at i, or -1
 		if i+6 > len(raw) || raw[i] != '\\' || raw[i+1] != 'u' {

@@ -82,7 +82,7 @@ func crossOrigin(h *fasthttp.RequestHeader, asked target, socket bool) string {
 		return "forwarded requests are refused"
 	case !localHost(string(h.Host()), socket):
 		return "the Host must be this machine"
-	case !asked.local(socket):
+	case !asked.isLocal(socket):
 		return "an absolute target must be http:// and this machine"
 	}
 	for _, site := range h.PeekAll("Sec-Fetch-Site") {
@@ -108,6 +108,7 @@ func localHost(host string, socket bool) bool {
 	return wire.IsLoopback(host) || socket && host == "hearth"
 }
 
+// isJSON says whether a Content-Type is JSON in UTF-8.
 func isJSON(contentType []byte) bool {
 	kind, params, err := mime.ParseMediaType(string(contentType))
 	charset := params["charset"]
@@ -145,7 +146,7 @@ func (r *request) drain() {
 	}
 }
 
-// decodeChat decodes a chat's segment of the path, once.
+// decodeChat decodes the path's segment that holds a chat's id. It is decoded once only: an id may hold percent signs.
 func decodeChat(segment string) (string, *wire.Problem) {
 	chat, err := url.PathUnescape(segment)
 	if err != nil {
@@ -154,6 +155,7 @@ func decodeChat(segment string) (string, *wire.Problem) {
 	return chat, checkChat(chat)
 }
 
+// checkChat says what is wrong with a chat's id, whatever the classes are like; nil: nothing.
 func checkChat(chat string) *wire.Problem {
 	switch {
 	case chat == "" || len(chat) > maxChatID:
@@ -164,7 +166,7 @@ func checkChat(chat string) *wire.Problem {
 	return nil
 }
 
-// unreadable answers a request that is no HTTP.
+// unreadable is the problem of a request that could not be read.
 func unreadable(err error) *wire.Problem {
 	if _, ok := errors.AsType[*fasthttp.ErrSmallBuffer](err); ok {
 		return wire.NewProblem(wire.KindHeaders, fmt.Sprintf("request line and headers may have %d bytes", headerBytes))
@@ -175,6 +177,7 @@ func unreadable(err error) *wire.Problem {
 	return wire.NewProblem(wire.KindNotHTTP, "the request cannot be read as HTTP/1.1")
 }
 
+// shortened cuts a path for a message, and replaces what is not UTF-8.
 func shortened(path string) string {
 	const most = 100
 	if len(path) > most {

@@ -31,7 +31,7 @@ func TestTheDoorAsksInItsOrder(t *testing.T) {
 		"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n":                              200,
 		"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n":                               401,
 		"GET /debug/pools HTTP/1.1\r\nHost: localhost\r\n\r\n":                          401,
-		"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n":                              401, // who is no caller learns nothing
+		"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n":                              401, // a caller without the token learns nothing
 		"PUT /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n":                               401,
 		"GET /readyz HTTP/1.1\r\nHost: localhost\r\nX-Hearth-Token: s3cre\r\n\r\n":      401,
 		"GET /readyz HTTP/1.1\r\nHost: localhost\r\nX-Hearth-Token: s3crets\r\n\r\n":    401,
@@ -295,6 +295,18 @@ func TestWhereAReplyCameFrom(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestACallerThatHasTheReplyIsToldSo(t *testing.T) {
+	a := newAPI(t, newUpstreams().withClasses("text", "text"), nil)
+	tag := a.want(http.StatusOK, http.MethodGet, chatHistory, "").header.Get("ETag")
+	for held, want := range map[string]int{tag: 304, "W/" + tag: 304, `"other"`: 200, "": 200} {
+		got := a.want(want, http.MethodGet, chatHistory, "", "If-None-Match", held)
+		if (got.body == "") != (want == 304) || got.header.Get("ETag") != tag || !got.hit() {
+			t.Errorf("%s: %s %v", held, got.body, got.header)
+		}
+	}
+	a.want(http.StatusOK, http.MethodPost, "/v1/chats/a/relevant", `{"text":"x"}`, "If-None-Match", "*") // conditions are for GET
 }
 
 func TestTextIsNotEscapedForHTML(t *testing.T) {

@@ -126,7 +126,7 @@ func TestETagsMatch(t *testing.T) {
 		`"b, "a`: false, `"b,"a""`: false, `"x\", "a"`: true, `w/"a"`: false, `W/ "a"`: false, `"a`: false, `b "a"`: false,
 		"*\n\"b\"": false, `"b", *`: false, `*"a"`: false,
 	} {
-		if got := matches(bytes.Split([]byte(header), []byte("\n")), `"a"`); got != want {
+		if got := matchesETag(bytes.Split([]byte(header), []byte("\n")), `"a"`); got != want {
 			t.Errorf("%q: %t", header, got)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"hearth/cache"
 )
 
-// setCacheStatus says where a reply came from, as RFC 9211 says it.
+// setCacheStatus writes Cache-Status (RFC 9211) and Age: where a reply came from, and how old it is.
 func (r *request) setCacheStatus(o cache.Origin) {
 	status := "hearth; "
 	if o.Fwd == "" {
@@ -25,7 +25,7 @@ func (r *request) setCacheStatus(o cache.Origin) {
 	r.Response.Header.Set("Age", strconv.Itoa(int(o.Age/time.Second)))
 }
 
-// seconds rounds down, so that whatever is stale has a negative ttl.
+// seconds rounds down, so that every stale reply has a negative ttl.
 func seconds(d time.Duration) int { return int(math.Floor(d.Seconds())) }
 
 // timing is how long one part of a reply took.
@@ -34,6 +34,7 @@ type timing struct {
 	took time.Duration
 }
 
+// setServerTiming writes Server-Timing: how long the parts took, and the request as a whole until now.
 func (r *request) setServerTiming(parts ...timing) {
 	parts = append(parts, timing{"total", time.Since(r.started)})
 	var b bytes.Buffer
@@ -46,4 +47,8 @@ func (r *request) setServerTiming(parts ...timing) {
 	r.Response.Header.SetBytesV("Server-Timing", b.Bytes())
 }
 
+// timed writes Server-Timing of a reply with one part.
+func (r *request) timed(part string) { r.setServerTiming(timing{part, time.Since(r.started)}) }
+
+// milliseconds keeps three places behind the point.
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -18,6 +18,7 @@ const (
 	maxKey   = 255 // bytes of an idempotency key
 )
 
+// idempotencyKey is the request's key; empty: it has none.
 func (r *request) idempotencyKey() (string, error) {
 	keys := r.Request.Header.PeekAll(wire.HeaderIdempotencyKey)
 	if len(keys) > 1 {
@@ -32,7 +33,7 @@ func (r *request) idempotencyKey() (string, error) {
 
 func isArray(body []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(body), []byte("[")) }
 
-// prefixOf is what the names of a message's fields begin with: nothing where it is the only one of a body.
+// prefixOf is what the fields of message i are named with: its place in an array, or nothing if the body is one message.
 func prefixOf(body []byte, i int) string {
 	if isArray(body) {
 		return fmt.Sprintf("[%d].", i)
@@ -40,7 +41,7 @@ func prefixOf(body []byte, i int) string {
 	return ""
 }
 
-// inMessages names the field of a body that an error of its write is about.
+// inMessages turns an error about one message of a body into one that names the field.
 func inMessages(body []byte, err error) error {
 	if e, ok := errors.AsType[*weaviate.TimeError](err); ok {
 		return wire.BadField(prefixOf(body, e.Index)+"created_at", e.Detail)

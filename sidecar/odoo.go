@@ -2,7 +2,6 @@ package sidecar
 
 import (
 	"net/http"
-	"time"
 
 	"hearth/cache"
 	"hearth/sidecar/chat"
@@ -44,7 +43,7 @@ func (s *Server) odooCall(r *request) error {
 	if err != nil {
 		return err
 	}
-	r.setServerTiming(timing{"odoo", time.Since(r.started)})
+	r.timed("odoo")
 	r.sendBody(http.StatusOK, body)
 	return nil
 }

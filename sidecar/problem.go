@@ -20,7 +20,7 @@ import (
 	"hearth/sidecar/chat"
 )
 
-// fail answers a request with the problem that an error is.
+// fail answers a request with the problem of an error.
 func (s *Server) fail(r *request, err error) {
 	if e, ok := errors.AsType[*cache.MayMissError](err); ok {
 		r.Response.Header.Set("Retry-After", strconv.Itoa(retryAfter(e)))
@@ -28,7 +28,7 @@ func (s *Server) fail(r *request, err error) {
 	r.refuse(s.problemOf(err))
 }
 
-// problemOf says in the API's words what went wrong. It logs an error that it does not know, and does not show it.
+// problemOf returns the problem of an error. It logs an error that it does not know, and does not show its text to the caller.
 func (s *Server) problemOf(err error) *wire.Problem {
 	if p := requestProblem(err); p != nil {
 		return p
@@ -45,14 +45,14 @@ func (s *Server) problemOf(err error) *wire.Problem {
 	return s.poolProblem(err)
 }
 
-// of is a problem of an upstream.
-func of(upstream string, kind wire.Kind, detail string) *wire.Problem {
+// problemAt makes a problem of a kind that names its upstream.
+func problemAt(upstream string, kind wire.Kind, detail string) *wire.Problem {
 	p := wire.NewProblem(kind, detail)
 	p.Upstream = upstream
 	return p
 }
 
-// requestProblem is the problem of what the caller asked for; nil: the error is of another sort.
+// requestProblem is the problem of an error that is about the request; nil: the error is about something else.
 func requestProblem(err error) *wire.Problem {
 	if p, ok := errors.AsType[*wire.Problem](err); ok {
 		return p
@@ -64,10 +64,10 @@ func requestProblem(err error) *wire.Problem {
 		return wire.BadField("chat_id", e.Detail)
 	}
 	if e, ok := errors.AsType[*chat.NotConfiguredError](err); ok {
-		return of(e.Upstream, wire.KindNotConfigured, e.Detail)
+		return problemAt(e.Upstream, wire.KindNotConfigured, e.Detail)
 	}
 	if e, ok := errors.AsType[*cache.MayMissError](err); ok {
-		return of("weaviate", wire.KindMayMissWrites, fmt.Sprintf(
+		return problemAt("weaviate", wire.KindMayMissWrites, fmt.Sprintf(
 			"a replica may not show what was written last, and the cache has no room to remember it: ask again in %d s, or set HEARTH_CACHE_BYTES higher", retryAfter(e)))
 	}
 	switch {
@@ -83,7 +83,7 @@ func requestProblem(err error) *wire.Problem {
 	return nil
 }
 
-// severalProblem is the problem of an error that holds others; nil: it is none.
+// severalProblem is the problem of an error that holds other errors; nil: the error holds none.
 func (s *Server) severalProblem(err error) *wire.Problem {
 	if e, ok := errors.AsType[*chat.RepeatableError](err); ok {
 		p := *s.problemOf(e.Err)
@@ -99,9 +99,9 @@ func (s *Server) severalProblem(err error) *wire.Problem {
 	return nil
 }
 
-// partialProblem says what became of each message of a write.
+// partialProblem lists what became of each message of a write.
 func partialProblem(e *chat.PartialError) *wire.Problem {
-	p := of("weaviate", wire.KindPartial, "not every message was stored: see items")
+	p := problemAt("weaviate", wire.KindPartial, "not every message was stored: see items")
 	p.Retryable = e.Repeatable && e.Unknown()
 	for _, i := range e.Items {
 		item := wire.ItemOutcome{ID: i.ID, Outcome: wire.OutcomeStored}
@@ -119,7 +119,7 @@ func partialProblem(e *chat.PartialError) *wire.Problem {
 	return p
 }
 
-// modelsProblem is the gravest of the models' problems, with each of them under errors.
+// modelsProblem is the problem with the highest status among the models', and holds all of them under errors.
 func (s *Server) modelsProblem(e *chat.ModelsError) *wire.Problem {
 	failed := s.problemsOf(e.Failed)
 	gravest := failed[e.Names[0]]
@@ -141,7 +141,8 @@ func (s *Server) problemsOf(errs map[string]error) map[string]*wire.Problem {
 	return problems
 }
 
-// preprocessProblem is the problem of a call of which no part came. It says why in one line, and of each part under errors.
+// preprocessProblem is the problem of a preprocess of which no part came. Its detail joins the reasons, its errors hold each
+// part's problem.
 func preprocessProblem(parts map[string]*wire.Problem) *wire.Problem {
 	var why []string
 	retryable := true
@@ -155,22 +156,21 @@ func preprocessProblem(parts map[string]*wire.Problem) *wire.Problem {
 	return p
 }
 
-// upstreamProblem is the problem of what an upstream answered, or of a write that it did not answer; nil: the error is of
-// another sort.
+// upstreamProblem is the problem of an upstream's answer, or of a write without an answer; nil: the error is neither.
 func upstreamProblem(err error) *wire.Problem {
 	if errors.Is(err, pool.ErrUnknownOutcome) {
 		if e, ok := errors.AsType[*pool.Error](err); ok && e.Upstream == "odoo" {
-			return of("odoo", wire.KindUnknownOutcome, "unknown outcome: Odoo may or may not have done it")
+			return problemAt("odoo", wire.KindUnknownOutcome, "unknown outcome: Odoo may or may not have done it")
 		}
-		return of("weaviate", wire.KindUnknownOutcome, "unknown outcome: Weaviate may or may not have it")
+		return problemAt("weaviate", wire.KindUnknownOutcome, "unknown outcome: Weaviate may or may not have it")
 	}
 	if e, ok := errors.AsType[*odoo.Error](err); ok {
-		p := of("odoo", wire.KindOdoo, e.Message)
+		p := problemAt("odoo", wire.KindOdoo, e.Message)
 		p.Status, p.Retryable = odooStatus(e.Kind), e.Retryable
 		return p
 	}
 	if e, ok := errors.AsType[*weaviate.Error](err); ok {
-		p := of("weaviate", cmp.Or(wire.Kind(e.Kind), wire.KindWeaviate), e.Message)
+		p := problemAt("weaviate", cmp.Or(wire.Kind(e.Kind), wire.KindWeaviate), e.Message)
 		p.Retryable = e.Retryable()
 		if e.Status == http.StatusTooManyRequests {
 			p.Status = http.StatusServiceUnavailable
@@ -204,31 +204,31 @@ func (s *Server) poolProblem(err error) *wire.Problem {
 		upstream, err = missing.Upstream, missing.Err
 	}
 	if e, ok := errors.AsType[*pool.RedirectError](err); ok {
-		return of(upstream, wire.KindRedirected, e.Error())
+		return problemAt(upstream, wire.KindRedirected, e.Error())
 	}
 	switch {
 	case errors.Is(err, pool.ErrQueueFull):
-		return of(upstream, wire.KindOverloaded, "every connection is in use and the queue is full")
+		return problemAt(upstream, wire.KindOverloaded, "every connection is in use and the queue is full")
 	case errors.Is(err, pool.ErrClosed), errors.Is(err, cache.ErrClosed), errors.Is(err, context.Canceled):
-		return of(upstream, wire.KindShuttingDown, "the sidecar is shutting down")
+		return problemAt(upstream, wire.KindShuttingDown, "the sidecar is shutting down")
 	case errors.Is(err, context.DeadlineExceeded):
-		return of(upstream, wire.KindTimeout, "there was no answer in time")
+		return problemAt(upstream, wire.KindTimeout, "there was no answer in time")
 	case errors.Is(err, pool.ErrTooLarge):
-		return of(upstream, wire.KindAnswerTooLarge, "the answer has more bytes than one may have: a quarter of HEARTH_CACHE_BYTES")
+		return problemAt(upstream, wire.KindAnswerTooLarge, "the answer has more bytes than one may have: a quarter of HEARTH_CACHE_BYTES")
 	case upstream != "":
 		s.cfg.Logger.Warn("upstream not reached", "upstream", upstream, "address", missing.Address, "error", err)
-		return of(upstream, wire.KindUnreachable, missing.Explain())
+		return problemAt(upstream, wire.KindUnreachable, missing.Explain())
 	}
 	return s.unexpected(err)
 }
 
-// unexpected is an error whose text is for the log alone: a panic's has its stack.
+// unexpected logs an error whose text is for the log alone. The text of a panic holds its stack.
 func (s *Server) unexpected(err error) *wire.Problem {
 	s.cfg.Logger.Error("unexpected error", "error", err)
 	return wire.NewProblem(wire.KindInternal, "the sidecar failed: its log says why")
 }
 
-// retryAfter is in how many seconds the call may succeed.
+// retryAfter is how many seconds to wait before the call may succeed.
 func retryAfter(e *cache.MayMissError) int {
 	return int(max(time.Second, e.Wait+time.Second-1) / time.Second)
 }

@@ -3,20 +3,19 @@ package sidecar
 import (
 	"encoding/json"
 	"net/http"
-	"time"
 
 	"hearth/cache"
 	"hearth/client/wire"
 	"hearth/sidecar/chat"
 )
 
-// sendCached sends a reply as it is held. A GET whose caller has it already gets a 304.
+// sendCached sends a reply of the cache. A GET gets a 304 if its caller has the same reply already.
 func (r *request) sendCached(part string, got cache.Reply) error {
 	r.setCacheStatus(got.Origin)
-	r.setServerTiming(timing{part, time.Since(r.started)})
+	r.timed(part)
 	if r.IsGet() || r.IsHead() {
 		r.Response.Header.Set("ETag", got.ETag)
-		if matches(r.Request.Header.PeekAll("If-None-Match"), got.ETag) {
+		if matchesETag(r.Request.Header.PeekAll("If-None-Match"), got.ETag) {
 			r.SetStatusCode(http.StatusNotModified)
 			return nil
 		}
@@ -25,7 +24,7 @@ func (r *request) sendCached(part string, got cache.Reply) error {
 	return nil
 }
 
-// sendJSON encodes a reply that is not held.
+// sendJSON encodes a reply and sends it.
 func (r *request) sendJSON(status int, v any) error {
 	body, err := chat.Encode(v)
 	if err != nil {
@@ -35,14 +34,14 @@ func (r *request) sendJSON(status int, v any) error {
 	return nil
 }
 
-// sendBody sends JSON, which must not change any more.
+// sendBody sends JSON. The body must not change afterwards: it is not copied.
 func (r *request) sendBody(status int, body []byte) {
 	r.SetStatusCode(status)
 	r.SetContentType("application/json")
 	r.Response.SetBodyRaw(body)
 }
 
-// refuse sends a problem in place of whatever was written before.
+// refuse sends a problem, and discards a body that was set before.
 func (r *request) refuse(p *wire.Problem) {
 	body, err := json.Marshal(p)
 	if err != nil { // a Problem always encodes
@@ -60,7 +59,7 @@ type member struct {
 	body []byte
 }
 
-// withMembers adds members to a JSON object that is not empty. They may be large: all are joined in one piece of memory.
+// withMembers adds members to a JSON object that is not empty. It allocates once, because members may be large.
 func withMembers(object []byte, members ...member) []byte {
 	size := len(object)
 	for _, m := range members {

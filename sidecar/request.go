@@ -32,7 +32,7 @@ type request struct {
 func (s *Server) serve(ctx context.Context, f *fasthttp.RequestCtx, socket bool, broken error) {
 	s.cfg.Pulse.Thaws() // notices a freeze that has just ended
 	r := &request{RequestCtx: f, socket: socket, started: time.Now()}
-	defer s.logAccess(r)
+	defer s.logAccess(ctx, r)
 	defer func() {
 		if p := recover(); p != nil {
 			s.cfg.Logger.Error("a request's handler panicked", "panic", p, "stack", string(debug.Stack()))
@@ -54,15 +54,15 @@ func (s *Server) serve(ctx context.Context, f *fasthttp.RequestCtx, socket bool,
 }
 
 // logAccess logs an answered request. The route's pattern stands for the path: a chat's id is nobody's business.
-func (s *Server) logAccess(r *request) {
-	if !s.cfg.Logger.Enabled(r, slog.LevelDebug) {
+func (s *Server) logAccess(ctx context.Context, r *request) {
+	if !s.cfg.Logger.Enabled(ctx, slog.LevelDebug) {
 		return
 	}
 	route := ""
 	if r.route != nil {
 		route = r.route.path
 	}
-	s.cfg.Logger.LogAttrs(r, slog.LevelDebug, "request answered",
+	s.cfg.Logger.LogAttrs(ctx, slog.LevelDebug, "request answered",
 		slog.String("method", string(r.Method())), slog.String("route", route), slog.Int("status", r.Response.StatusCode()),
 		slog.Duration("duration", time.Since(r.started)), slog.Int("bytes", len(r.Response.Body())))
 }

@@ -100,7 +100,7 @@ func newSlow(t *testing.T, network string, grace, cancelGrace time.Duration) *sl
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = upstream.Close() })
-	p, err := pool.New(pool.Config{Name: "weaviate", URL: upstream.URL})
+	p, err := pool.New(pool.Config{Name: "weaviate", URL: upstream.URL, Timeout: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,8 +218,13 @@ func TestAtTheEndACallThatHangsIsCancelledAndToldSo(t *testing.T) {
 		s := newSlow(t, network, time.Millisecond, time.Hour)
 		s.write(t)
 		s.end()
-		if got := <-s.answer; got != "503 Service Unavailable" && got != "502 Bad Gateway" {
-			t.Errorf("over %s it was answered %s", network, got)
+		select {
+		case got := <-s.answer:
+			if got != "503 Service Unavailable" && got != "502 Bad Gateway" {
+				t.Errorf("over %s it was answered %s", network, got)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("over %s it was not cancelled", network)
 		}
 		if err := <-s.ended; err != nil {
 			t.Error(err)
@@ -375,7 +380,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 // A client keeps connections that it has not used yet, also over a freeze.
 func TestTheTimeOfARequestBeginsWithItsFirstByte(t *testing.T) {
 	s, l := newServer(t, Config{}), listenerFor(t)
-	s.readTimeout = 100 * time.Millisecond
+	s.readTimeout = 250 * time.Millisecond
 	end := s.running(t, l)
 	c, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
@@ -429,6 +434,17 @@ func TestTheSocketIsOursAlone(t *testing.T) {
 		t.Fatal("a dead socket was not replaced:", err)
 	}
 	if err := second.Close(); err != nil {
+		t.Fatal(err)
+	}
+	datagrams, err := net.ListenPacket("unixgram", path) // nobody can say whether it is dead
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ListenSocket(t.Context(), path); err == nil {
+		t.Error("a socket of another kind was taken away")
+	}
+	_ = datagrams.Close()
+	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {

@@ -48,7 +48,7 @@ type Config struct {
 	Logger *slog.Logger // nil discards
 }
 
-// withDefaults replaces numbers that are not positive too: a server with a faulty setting serves, and says so in /readyz.
+// withDefaults also replaces numbers that are not positive, so that Hearth serves with a faulty setting.
 func (c Config) withDefaults() Config {
 	c.Timeout = positive(c.Timeout, 30*time.Second)
 	c.MaxBody = positive(c.MaxBody, 1<<20)

@@ -8,10 +8,10 @@ import (
 	"hearth/client/wire"
 )
 
-// target is what a request asks for, as RFC 9112 splits it.
+// target is a request's target, split as RFC 9112 says.
 type target struct {
 	absolute     bool
-	scheme, host string // of an absolute form
+	scheme, host string // of an absolute target
 	path, query  string // raw
 }
 
@@ -23,7 +23,7 @@ func parseTarget(raw string) (t target) {
 			end = len(rest)
 		}
 		t.host, raw = rest[:end], rest[end:]
-		if !strings.HasPrefix(raw, "/") { // no path is the root
+		if !strings.HasPrefix(raw, "/") { // an empty path means the root
 			raw = "/" + raw
 		}
 	}
@@ -31,12 +31,13 @@ func parseTarget(raw string) (t target) {
 	return t
 }
 
-// local says whether the target is a resource of this machine, as far as it says so itself.
-func (t target) local(socket bool) bool {
+// isLocal says whether the target names this machine, or no machine at all.
+func (t target) isLocal(socket bool) bool {
 	return !t.absolute || strings.EqualFold(t.scheme, "http") && localHost(t.host, socket)
 }
 
-// parseQuery reads the query's parameters, of which a call knows a few: a slip in a name must not pass for a default.
+// parseQuery reads the query's parameters. It refuses those that the call does not take: a misspelt name must not pass for a
+// default.
 func (r *request) parseQuery(query string, known []string) *wire.Problem {
 	r.query.Parse(query)
 	given := make([]string, 0, 2)

@@ -200,6 +200,24 @@ func TestTimesAreInUTC(t *testing.T) {
 	}
 }
 
+func TestTimesAreThoseThatTheClassHolds(t *testing.T) {
+	u := newUpstreams()
+	u.weaviate.MustAddClass(`{"class":"Message","properties":[{"name":"chat_id","dataType":["text"],"tokenization":"field"},{"name":"role","dataType":["text"],"tokenization":"field"},` +
+		`{"name":"content","dataType":["text"]},{"name":"created_at","dataType":["int"]}]}`)
+	a := newAPI(t, u, nil)
+	a.do(http.MethodGet, chatHistory, "") // the window is held
+	message := func(at string) string { return `{"role":"user","content":"x","created_at":"` + at + `"}` }
+	a.want(http.StatusCreated, http.MethodPost, chatMessages, message("2026-01-01T10:00:00.123456Z"))
+	for _, control := range []string{"", "no-cache"} {
+		if got := a.want(http.StatusOK, http.MethodGet, chatHistory, "", "Cache-Control", control); !strings.Contains(got.body, `"created_at":"2026-01-01T10:00:00.123Z"`) {
+			t.Errorf("%q: %s", control, got.body)
+		}
+	}
+	const never = "1970-01-02T00:00:00Z" // in milliseconds it would be taken for seconds
+	a.refuses("created_at", http.MethodPost, chatMessages, message(never))
+	a.refuses("[1].created_at", http.MethodPost, chatMessages, "["+message("2026-01-01T10:00:00Z")+","+message(never)+"]")
+}
+
 func TestAMuteThatHasEndedIsNone(t *testing.T) {
 	a := newAPI(t, newUpstreams().withClasses("text", "text"), nil)
 	for body, want := range map[string]string{
@@ -255,6 +273,9 @@ func TestAMutesWritesWaitForEachOther(t *testing.T) {
 
 func TestAMuteOfUnknownOutcomeMayBeSetAgain(t *testing.T) {
 	a := newAPI(t, newUpstreams().withClasses("text", "text"), nil)
+	if a.do(http.MethodGet, "/v1/chats/a/mute", ""); !a.do(http.MethodGet, "/v1/chats/a/mute", "").hit() {
+		t.Fatal("the mute is not held")
+	}
 	a.weaviate.SetHook(func(_ http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Path == batchPath {
 			panic(http.ErrAbortHandler)
@@ -263,5 +284,8 @@ func TestAMuteOfUnknownOutcomeMayBeSetAgain(t *testing.T) {
 	})
 	if p := a.want(http.StatusBadGateway, http.MethodPut, "/v1/chats/a/mute", `{"muted":true}`).problem(t); p.Kind() != wire.KindUnknownOutcome || !p.Retryable {
 		t.Errorf("it is %+v", p)
+	}
+	if got := a.want(http.StatusOK, http.MethodGet, "/v1/chats/a/mute", ""); got.hit() {
+		t.Errorf("what may be wrong is still held: %s", got.body)
 	}
 }

@@ -97,6 +97,24 @@ func TestCommands(t *testing.T) {
 	}
 }
 
+// A person reads the findings, not the log, unless they ask for it.
+func TestACommandsLogHasErrorsAlone(t *testing.T) {
+	for level, want := range map[string]int{"": 1, "info": 1, "warn": 2, "debug": 3} {
+		var out logBuffer
+		_, a, err := loadForCommand([]string{"HEARTH_LOG_LEVEL=" + level}, &out, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.log.Info("x")
+		a.log.Warn("x")
+		a.log.Error("x")
+		a.close()
+		if n := strings.Count(out.String(), "\n"); n != want {
+			t.Errorf("%q: %d lines, want %d", level, n, want)
+		}
+	}
+}
+
 func TestACheckCountsTheFieldsOfAModel(t *testing.T) {
 	upstream, err := testnet.Serve(odootest.New(odootest.Config{}), testnet.Config{})
 	if err != nil {

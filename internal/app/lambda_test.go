@@ -225,6 +225,19 @@ func TestUnderSnapStartNothingIsOpenBeforeTheRestore(t *testing.T) {
 	f.wantLines(t)
 }
 
+func TestAFreezeIsFollowedByAWarmUpThoughNobodyAsks(t *testing.T) {
+	u := newUpstreams(t)
+	f := newFunction(t, lambdatest.Config{
+		Init: lambdatest.SnapStart, Answer: func(_ context.Context, payload []byte) ([]byte, error) { return payload, nil },
+	}, u.env...)
+	f.freeze(t)
+	if _, err := f.Invoke(t.Context(), nil); err != nil { // is the restore
+		t.Error(err)
+	}
+	f.wantWarm(t)
+	stop(t, f.Host, f.hearth)
+}
+
 func TestUnderSnapStartARequestBeforeTheSnapshotLeavesNoConnection(t *testing.T) {
 	u := newUpstreams(t)
 	f := newFunction(t, lambdatest.Config{Init: lambdatest.SnapStart}, u.env...)

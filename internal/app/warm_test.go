@@ -2,8 +2,13 @@ package app
 
 import (
 	"context"
+	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
+
+	"hearth/internal/clock"
+	"hearth/internal/settings"
 )
 
 func TestWarmUpsDoNotPileUp(t *testing.T) {
@@ -20,5 +25,40 @@ func TestWarmUpsDoNotPileUp(t *testing.T) {
 	stop()
 	if most.Load() > 1 || begun.Load() != 100 || running.Load() != 0 {
 		t.Errorf("of %d, %d ran at once, and %d still run", begun.Load(), most.Load(), running.Load())
+	}
+}
+
+func TestAWarmUpThatFailsIsLoggedUnlessTheProcessEnds(t *testing.T) {
+	s, err := settings.Read([]string{"HEARTH_ODOO_URL=http://127.0.0.1:1", "HEARTH_ODOO_KEY=x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	for ctx, want := range map[context.Context]int{t.Context(): 2, ended: 0} { // connections and session
+		var log logBuffer
+		a, err := newApp(s, clock.Awake(), &log, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.warm(ctx)
+		a.close()
+		if n := strings.Count(log.String(), `"msg":"warm-up failed"`); n != want {
+			t.Errorf("%d lines, want %d:\n%s", n, want, log.String())
+		}
+	}
+}
+
+func TestTheLogHasTheLinesOfItsLevel(t *testing.T) {
+	for level, want := range map[slog.Level]int{slog.LevelDebug: 4, slog.LevelInfo: 3, slog.LevelWarn: 2, slog.LevelError: 1} {
+		var out logBuffer
+		log := newLogger(&out, level)
+		log.Debug("x")
+		log.Info("x")
+		log.Warn("x")
+		log.Error("x")
+		if n := strings.Count(out.String(), "\n"); n != want {
+			t.Errorf("%v: %d lines, want %d", level, n, want)
+		}
 	}
 }

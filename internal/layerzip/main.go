@@ -1,8 +1,8 @@
 // Command layerzip writes the zip of a Lambda layer: an extension's binary, the Python modules beside it, and the terms that both
 // are under (notices.go).
 //
-// The same input gives the same bytes: entries are sorted, and times and modes are fixed. It refuses a binary that would
-// not start on Lambda: for another processor, or one that needs a dynamic loader. [main] is the place to start reading.
+// The same input gives the same bytes: entries are sorted, and times and modes are fixed. layerzip refuses a binary that
+// would not start on Lambda: one for another processor, or one that needs a dynamic loader. Start reading at run.
 package main
 
 import (
@@ -32,7 +32,7 @@ func main() {
 }
 
 type entry struct {
-	name string // In the zip.
+	name string // in the zip
 	mode fs.FileMode
 	body []byte
 }
@@ -114,7 +114,7 @@ func checkBinary(binary []byte, arch string) error {
 	return nil
 }
 
-// pythonEntries reads every file under root but tests, bytecode and hidden files.
+// pythonEntries reads the modules under root and the marks that they are typed, without tests.
 func pythonEntries(root string) ([]entry, error) {
 	var entries []entry
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -122,11 +122,10 @@ func pythonEntries(root string) ([]entry, error) {
 			return err
 		}
 		name := d.Name()
-		hidden := path != root && strings.HasPrefix(name, ".")
 		switch {
-		case d.IsDir() && (hidden || name == "tests" || name == "__pycache__" || strings.HasSuffix(name, ".egg-info")):
+		case d.IsDir() && path != root && (strings.HasPrefix(name, ".") || name == "tests" || name == "build"):
 			return fs.SkipDir
-		case d.IsDir() || hidden || strings.HasSuffix(name, ".pyc"):
+		case d.IsDir() || !strings.HasSuffix(name, ".py") && name != "py.typed":
 			return nil
 		case !d.Type().IsRegular():
 			return fmt.Errorf("%s: not a regular file", path)
@@ -167,7 +166,7 @@ func pack(entries []entry) ([]byte, error) {
 	return buf.Bytes(), err
 }
 
-// replace writes the file in one step: whoever reads it sees the old bytes or the new ones.
+// replace writes the file in one step: a reader sees the old bytes or the new ones.
 func replace(path string, body []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err

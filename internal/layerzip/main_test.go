@@ -3,11 +3,14 @@ package main
 import (
 	"archive/zip"
 	"bytes"
+	"compress/flate"
 	"crypto/sha256"
 	"debug/elf"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -70,7 +73,10 @@ func TestALayerDependsOnNamesAndContentsOnly(t *testing.T) {
 		"tests/test_client.py", "hearth/tests/test_x.py", "hearth/__pycache__/client.cpython-311.pyc", "old.pyc", ".DS_Store", ".cache/x.py",
 		"hearth.egg-info/PKG-INFO",
 	}
-	extension := build(t, "amd64")
+	extension := filepath.Join(t.TempDir(), "kiln")
+	if err := os.Rename(build(t, "amd64"), extension); err != nil {
+		t.Fatal(err)
+	}
 	license := filepath.Join(tree(t, []string{"LICENSE.ours"}, time.Unix(1e9, 0)), "LICENSE.ours")
 	var archives [][]byte
 	for _, date := range []time.Time{time.Unix(1e9, 0), time.Unix(2e9, 0)} {
@@ -87,6 +93,9 @@ func TestALayerDependsOnNamesAndContentsOnly(t *testing.T) {
 			t.Fatal(err)
 		}
 		archives = append(archives, body)
+		if left, err := os.ReadDir(filepath.Dir(out)); err != nil || len(left) != 1 {
+			t.Errorf("beside the layer there is %v, %v", left, err)
+		}
 		if want := fmt.Sprintf("%x  %s  %d bytes\n", sha256.Sum256(body), out, len(body)); printed.String() != want {
 			t.Errorf("printed %q, want %q", printed.String(), want)
 		}
@@ -103,15 +112,27 @@ func TestALayerDependsOnNamesAndContentsOnly(t *testing.T) {
 	for _, f := range r.File {
 		names = append(names, f.Name)
 		want := fs.FileMode(0o644)
-		if f.Name == "extensions/hearth" {
+		if f.Name == "extensions/kiln" {
 			want = 0o755
 		}
 		if f.Mode() != want {
 			t.Errorf("%s: mode %v, want %v", f.Name, f.Mode(), want)
 		}
+		if f.Name != "extensions/kiln" {
+			continue
+		}
+		body, err := f.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var smallest bytes.Buffer
+		w, _ := flate.NewWriter(&smallest, flate.BestCompression)
+		if _, err := io.Copy(w, body); err != nil || w.Close() != nil || f.CompressedSize64 != uint64(smallest.Len()) {
+			t.Errorf("%s has %d bytes, at best %d: %v", f.Name, f.CompressedSize64, smallest.Len(), err)
+		}
 	}
 	want := []string{
-		"extensions/hearth", "licenses/hearth/LICENSE", "licenses/hearth/THIRD-PARTY-NOTICES", "python/hearth/__init__.py", "python/hearth/client.py", "python/hearth/py.typed",
+		"extensions/kiln", "licenses/kiln/LICENSE", "licenses/kiln/THIRD-PARTY-NOTICES", "python/hearth/__init__.py", "python/hearth/client.py", "python/hearth/py.typed",
 		"python/hearth/z/deep.py", "python/parallel_utils.py",
 	}
 	if !reflect.DeepEqual(names, want) {
@@ -142,6 +163,12 @@ func TestALayerIsRefused(t *testing.T) {
 	if err := os.Symlink("a.py", filepath.Join(linked, "b.py")); err != nil {
 		t.Fatal(err)
 	}
+	huge := t.TempDir()
+	noise := make([]byte, 6_000_000)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(noise)
+	if err := os.WriteFile(filepath.Join(huge, "huge.py"), noise, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	terms := []string{"-license", filepath.Join(linked, "a.py"), "-packages", module(t)}
 	for _, tc := range []struct {
 		want string
@@ -157,6 +184,7 @@ func TestALayerIsRefused(t *testing.T) {
 		{"no files", append([]string{"-o", "x", "-arch", "arm64", "-extension", arm64, "-python", t.TempDir()}, terms...)},
 		{"not a regular file", append([]string{"-o", "x", "-arch", "arm64", "-extension", arm64, "-python", linked}, terms...)},
 		{"no such file", []string{"-o", "x", "-arch", "arm64", "-extension", arm64, "-python", python, "-license", "LICENSE", "-packages", terms[3]}},
+		{"more than 6000000", append([]string{"-o", "x", "-arch", "arm64", "-extension", arm64, "-python", huge}, terms...)},
 		{"more than 10", append([]string{"-o", "x", "-arch", "arm64", "-extension", arm64, "-python", python, "-max", "10"}, terms...)},
 	} {
 		t.Chdir(t.TempDir())

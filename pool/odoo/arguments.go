@@ -84,8 +84,8 @@ func signatureOf(method string) (s signature, known bool) {
 	return s, true
 }
 
-// normalize returns the call with its ids, where it has any, in Kwargs as a list, so that both protocols find them
-// there. It refuses what neither protocol could carry. The call itself is left as it was.
+// normalize returns the call with its ids, where it has any, as a list in Kwargs, where both protocols look for them. It
+// refuses what neither protocol could carry. The call itself does not change.
 func (c Call) normalize() (Call, error) {
 	sig, known := signatureOf(c.Method)
 	c.Args, c.Kwargs = slices.Clone(c.Args), maps.Clone(c.Kwargs)
@@ -153,9 +153,9 @@ func (c Call) asKwargs() (map[string]json.RawMessage, error) {
 	return all, nil
 }
 
-// asPositional returns the arguments of a normalized call as execute_kw takes them: ids first. What create makes has to be
-// its first argument as well, since execute_kw looks there to see whether it is one record or a list. So has a domain
-// that older versions call otherwise: args.
+// asPositional returns the arguments of a normalized call as execute_kw takes them: ids first. Two more have to stand in their
+// place: the values of create, as execute_kw looks there to see whether it is one record or a list; and a domain, which
+// older versions call args.
 func (c Call) asPositional() (args []json.RawMessage, kwargs map[string]json.RawMessage) {
 	args, kwargs = slices.Clone(c.Args), maps.Clone(c.Kwargs)
 	place := func(name string) {

@@ -6,9 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// clean makes JSON of what Python takes for JSON: NaN and the infinities become null, and what is no text (bytes that are
-// no UTF-8, escaped halves of surrogate pairs) U+FFFD. It copies nothing where there is nothing to change, and at most
-// doubles the size. What is no JSON for another reason stays so.
+// clean makes JSON of what Python takes for JSON. NaN and the infinities become null. What is no text, bytes that are no UTF-8
+// and escaped halves of surrogate pairs, becomes U+FFFD. It copies nothing where there is nothing to change, and at most
+// doubles the size. What is no JSON for another reason stays as it is.
 func clean(b []byte) []byte {
 	var out []byte
 	done := 0 // up to where b is in out

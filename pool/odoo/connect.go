@@ -15,7 +15,8 @@ import (
 	"hearth/pool"
 )
 
-// contextGet needs valid credentials, no rights and no table: Odoo keeps its answer in memory.
+// contextGet is the cheapest call that needs valid credentials: it needs no rights and no table, as Odoo keeps its answer in
+// memory.
 func contextGet() Call { return Call{Model: "res.users", Method: "context_get"} }
 
 // connect finds the protocol and the uid. With Auto, JSON-2 is tried while the version is asked for: the version decides
@@ -49,12 +50,12 @@ func (c *Client) detectProtocol(ctx context.Context) (*session, error) {
 		return c.newSession(ctx, State{Protocol: JSON2, Version: version}, own)
 	}
 	refusal, ok := errors.AsType[*Error](err)
-	_, redirected := errors.AsType[*pool.RedirectError](err) // as Odoo before 19 may do with paths that it does not know
+	_, redirected := errors.AsType[*pool.RedirectError](err) // Odoo before 19 may redirect paths that it does not know
 	if !ok && !redirected || !c.cfg.canJSONRPC() {
-		return nil, err // no answer, or nobody to be under JSON-RPC
+		return nil, err // there was no answer, or there is no user for JSON-RPC
 	}
 	missing := ok && refusal.protocolMissing
-	transient := !missing && (!ok || !refusal.refused) // a server that has JSON-2 may take the key next time
+	transient := !missing && (!ok || !refusal.refused) // a failure for now: a server that has JSON-2 may answer the next time
 	if transient && major(version) >= 19 {
 		return nil, err
 	}
@@ -73,7 +74,7 @@ func (c *Client) detectProtocol(ctx context.Context) (*session, error) {
 	})
 	if otherErr != nil {
 		if e, ok := errors.AsType[*Error](otherErr); ok && e.protocolMissing && !missing {
-			return nil, err // Odoo is there but has dropped JSON-RPC
+			return nil, err // this Odoo has JSON-2, and no JSON-RPC any more
 		}
 		return nil, otherErr
 	}
@@ -83,7 +84,7 @@ func (c *Client) detectProtocol(ctx context.Context) (*session, error) {
 	return c.newSession(ctx, State{Protocol: JSONRPC, Version: version, UID: uid}, nil)
 }
 
-// newSession makes the session. own is the answer of context_get where that has been asked; else it is asked here if the
+// newSession makes the session. own is the answer of context_get; nil: that was not asked yet, and is asked here if the
 // language is to be the user's.
 func (c *Client) newSession(ctx context.Context, state State, own json.RawMessage) (*session, error) {
 	s := &session{protocol: c.json2(), state: state}
@@ -108,7 +109,7 @@ func (c *Client) newSession(ctx context.Context, state State, own json.RawMessag
 
 func (c *Client) json2() json2 { return newJSON2(c.cfg.DB, c.cfg.Key) }
 
-// webVersion asks a server of 19 or later for its version. It is empty if anything else answers, or nothing.
+// webVersion asks a server of 19 or later for its version. It is empty if another server answers, or none.
 func (c *Client) webVersion(ctx context.Context) string {
 	r, err := c.ask(ctx, pool.Request{Method: http.MethodGet, Path: "/web/version", Repeatable: true})
 	if err != nil {
@@ -138,7 +139,7 @@ func (c *Client) commonVersion(ctx context.Context) (string, error) {
 	return v.Version, nil
 }
 
-// uid is the configured one, or the one that Odoo knows the user by.
+// uid is the configured uid, or the one that Odoo has for the user.
 func (c *Client) uid(ctx context.Context) (int, error) {
 	if c.cfg.UID != 0 {
 		return c.cfg.UID, nil

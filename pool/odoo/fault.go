@@ -13,7 +13,7 @@ const (
 	traceback  = "Traceback (most recent call last)"
 )
 
-// fault is an exception as both protocols describe it. Its debug, a traceback, is not even read.
+// fault is an exception as both protocols describe it. The field debug, a traceback, is not read.
 type fault struct {
 	Name      string          `json:"name"` // with the module: odoo.exceptions.AccessError
 	Message   json.RawMessage `json:"message"`
@@ -23,8 +23,8 @@ type fault struct {
 	said  Kind // by JSON-2's status
 }
 
-// toError says what the exception means to the caller of c. What both protocols tell is what counts: the status is
-// asked only about names that are not known here.
+// toError says what the exception means to the caller of c. It goes by what both protocols tell, the exception's name; what the
+// status of JSON-2 says counts only for names that are not known here.
 func (f fault) toError(c Call, db string) *Error {
 	module, name := "", f.Name
 	if i := strings.LastIndexByte(name, '.'); i >= 0 {
@@ -98,14 +98,15 @@ func (f fault) fromPython(e *Error, c Call) {
 		} else if ofTheCaller(e.Message) {
 			e.Kind = Rejected
 		}
-	default: // a subclass of UserError, if JSON-2 says so; JSON-RPC does not tell
+	default: // perhaps a subclass of UserError: JSON-2 says so by its status, JSON-RPC does not
 		if f.json2 {
 			e.Kind, e.Retryable = f.said, f.said == Conflict
 		}
 	}
 }
 
-// fromHTTP is about what JSON-2 raises where JSON-RPC has exceptions of Python, and methods made for browsers.
+// fromHTTP is about exceptions of werkzeug: JSON-2 raises them where JSON-RPC has those of Python, and so do methods that are
+// made for browsers.
 func (f fault) fromHTTP(e *Error, c Call, db string) {
 	switch e.Name {
 	case "Unauthorized":
@@ -138,7 +139,7 @@ func (f fault) fromHTTP(e *Error, c Call, db string) {
 	}
 }
 
-// fromDatabase is about PostgreSQL, whose messages hold SQL, addresses and rows.
+// fromDatabase is about exceptions of PostgreSQL. Their messages may hold SQL, addresses and rows: most are replaced.
 func (f fault) fromDatabase(e *Error, db string) {
 	text := e.Message
 	e.Message, _, _ = strings.Cut(text, "\n")
@@ -199,14 +200,14 @@ func (c Call) writes(field string) bool {
 	return json.Unmarshal(raw, &vals) == nil && vals[field] != nil
 }
 
-// saysNoMethod tells an unknown method from an AttributeError within a known one.
+// saysNoMethod says whether the text is that the method is unknown: an AttributeError may come from within a known one.
 func saysNoMethod(text string, c Call) bool {
 	return text == "The method '"+c.Model+"."+c.Method+"' does not exist" || // Odoo 17 and later
 		text == "type object '"+c.Model+"' has no attribute '"+c.Method+"'"
 }
 
-// misfit says how Python found the arguments not to fit the method, in JSON-2's words; it is empty if that is not
-// what the text of a TypeError is about.
+// misfit says, in the words of JSON-2, why Python found the arguments not to fit the method. It is empty if the text of a
+// TypeError is about something else.
 func misfit(text, method string) string {
 	name, what, ok := strings.Cut(text, "() ")
 	if i := strings.LastIndexByte(name, '.'); !ok || name[i+1:] != method {
@@ -236,7 +237,8 @@ func withoutStatus(text string) string {
 	return text
 }
 
-// sanitize makes a message fit to be handed on: no traceback, no control characters but newlines, not too long.
+// sanitize makes a message fit to be handed on: without tracebacks and control characters other than newlines, and of at most
+// maxMessage bytes.
 func sanitize(text string) string {
 	text, _, _ = strings.Cut(text[:min(len(text), maxText)], traceback)
 	kept := make([]string, 0, 8)
@@ -262,7 +264,7 @@ func sanitize(text string) string {
 	return text[:end] + "…"
 }
 
-// jsonString is "" for whatever is no string.
+// jsonString is the string that raw is; "": raw is none.
 func jsonString(raw json.RawMessage) (s string) {
 	if json.Unmarshal(raw, &s) != nil {
 		return ""

@@ -14,7 +14,8 @@ func ValidLang(s string) bool {
 	return regexp.MustCompile(`^[a-z]{2,3}(_([A-Z]{2}|[0-9]{3}))?(@[A-Za-z]+)?$`).MatchString(s)
 }
 
-// inLanguage returns the call with a language in its context. A context that names a language stays as it is, be it none.
+// inLanguage returns the call with a language in its context. A context that names a language stays as it is, also where it
+// names none.
 func (c Call) inLanguage(lang string) (_ Call, added bool) {
 	named := map[string]json.RawMessage{}
 	if raw := c.Kwargs["context"]; raw != nil && (json.Unmarshal(raw, &named) != nil || named == nil) {
@@ -39,8 +40,8 @@ func (c Call) inLanguage(lang string) (_ Call, added bool) {
 	return c, true
 }
 
-// refusedLanguage blames our own setting where Odoo refused a call for the language that we added. If it was the user's own,
-// it is asked for anew: the user has another one since.
+// refusedLanguage makes an error that names our setting where Odoo refused a call for the language that we added. If that was
+// the user's own language, the user has another one since: the next call asks for it.
 func (c *Client) refusedLanguage(err error, s *session) error {
 	e, ok := errors.AsType[*Error](err)
 	if !ok || e.Message != "Invalid language code: "+s.state.Lang {
@@ -54,7 +55,7 @@ func (c *Client) refusedLanguage(err error, s *session) error {
 	return unknown
 }
 
-// languageActive asks for the language that is configured: Odoo 14 answers in English where it has not got it.
+// languageActive checks that the configured language is active: where it is not, Odoo 14 answers in English without a word.
 func (c *Client) languageActive(ctx context.Context) error {
 	quoted, err := json.Marshal(c.cfg.Lang)
 	if err != nil {
@@ -75,7 +76,7 @@ type user struct {
 	Lang string
 }
 
-// readUser reads the answer of context_get. What is not there, false or strange is left out.
+// readUser reads the answer of context_get. What is missing, false or of another type is left out.
 func readUser(own json.RawMessage) (u user) {
 	var fields struct{ UID, Lang json.RawMessage }
 	if json.Unmarshal(own, &fields) != nil {

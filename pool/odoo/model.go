@@ -53,8 +53,8 @@ func (c *Client) Model(ctx context.Context, name string) (Model, error) {
 	return m, nil
 }
 
-// displayName is "" if it cannot be had. Since Odoo 16 ir.model itself is closed to ordinary users; display_name_for is
-// not, and tells them nothing of models they may not read.
+// displayName is "" if Odoo does not tell it. Since Odoo 16 ordinary users may not read ir.model itself, but may call its
+// display_name_for, which leaves out models that they may not read.
 func (c *Client) displayName(ctx context.Context, name string) string {
 	quoted, err := json.Marshal(name)
 	if err != nil {

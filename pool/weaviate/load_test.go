@@ -250,18 +250,19 @@ func TestTheClassOfAnAliasIsAskedForWhereTheAliasIsNotShown(t *testing.T) {
 
 // What a class was known to be holds while there is no answer, and not against one.
 func TestWhatWasKnownHoldsWhileThereIsNoAnswer(t *testing.T) {
-	status := http.StatusForbidden
+	var status atomic.Int64 // 0: no answer
 	c := clientOf(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if status == 0 {
+		answer := int(status.Load())
+		if answer == 0 {
 			panic(http.ErrAbortHandler)
 		}
-		w.WriteHeader(status)
+		w.WriteHeader(answer)
 	}), testConfig())
 	for _, s := range []struct {
-		status int
+		status int64
 		holds  bool
 	}{{403, true}, {0, true}, {500, true}, {503, true}, {429, true}, {400, false}, {501, false}, {422, false}} {
-		status = s.status
+		status.Store(s.status)
 		c.message.mu.Lock()
 		c.message.until = time.Now()
 		c.message.mu.Unlock()

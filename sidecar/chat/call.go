@@ -17,18 +17,17 @@ func (s *Service) Read(ctx context.Context, call odoo.Call, d cache.Directives) 
 	if s.cfg.Odoo == nil {
 		return cache.Reply{}, &NotConfiguredError{"odoo", s.cfg.NoOdoo}
 	}
-	id, err := callID(s.cfg.Odoo.Identity(), call)
+	key, err := recordKey(s.cfg.Odoo.Identity(), call)
 	if err != nil {
 		return cache.Reply{}, err
 	}
-	key := cache.RecordKey(call.Model, id)
-	key.LoadBytes = callBytes(call)
 	return s.cfg.Cache.Get(ctx, key, s.cfg.Policies[cache.OdooRead], d,
 		func(ctx context.Context) ([]byte, error) { return s.call(ctx, call) })
 }
 
-// Write calls a method that may change something, once. Odoo computes fields across models, so every record read
-// before is forgotten, also when the outcome is unknown. The body is a wire.Result.
+// Write calls a method that may change something. It is sent at most once. Afterwards the cache forgets every record of every
+// model, because Odoo computes fields across models; also if the call failed, because it may have been done. The body is a
+// wire.Result.
 func (s *Service) Write(ctx context.Context, call odoo.Call) (body []byte, err error) {
 	if s.cfg.Odoo == nil {
 		return nil, &NotConfiguredError{"odoo", s.cfg.NoOdoo}
@@ -46,7 +45,18 @@ func (s *Service) call(ctx context.Context, call odoo.Call) ([]byte, error) {
 	return around(`{"result":`, result, `}`)
 }
 
-// callBytes is the memory that a call takes.
+// recordKey names what a read brings.
+func recordKey(identity string, call odoo.Call) (cache.Key, error) {
+	id, err := callID(identity, call)
+	if err != nil {
+		return cache.Key{}, err
+	}
+	key := cache.RecordKey(call.Model, id)
+	key.LoadBytes = callBytes(call)
+	return key, nil
+}
+
+// callBytes is roughly how much memory a call holds while it is loaded.
 func callBytes(call odoo.Call) int64 {
 	const each = 64 // a slice header, and a map slot or a small allocation
 	n := len(call.Model) + len(call.Method)
@@ -59,8 +69,8 @@ func callBytes(call odoo.Call) int64 {
 	return int64(n)
 }
 
-// callID holds everything that a read's result depends on, the whole context included. Nothing is reordered but
-// the names of kwargs, whose order has no meaning.
+// callID is the same for two reads whose results are the same. It holds everything that a result depends on, and Odoo's context
+// too. Only the names of kwargs are sorted: their order has no meaning.
 func callID(identity string, call odoo.Call) (string, error) {
 	b, err := json.Marshal([]any{identity, call.Model, call.Method, call.Args, call.Kwargs})
 	if err != nil {

@@ -37,7 +37,7 @@ type Config struct {
 	Workers int // parts of one preprocess at the same time; default 5
 }
 
-// withDefaults replaces what is not positive too: a service with a faulty setting serves.
+// withDefaults also replaces numbers that are not positive, so that Hearth serves with a faulty setting.
 func (c Config) withDefaults() Config {
 	if c.Preview <= 0 {
 		c.Preview = 200
@@ -68,7 +68,7 @@ func New(cfg Config) (*Service, error) {
 	return &Service{cfg: cfg.withDefaults()}, nil
 }
 
-// messageChat returns the one name of a chat in the class of messages, however the caller spells it.
+// messageChat returns the name of a chat in the class of messages, which is the same for every spelling.
 func (s *Service) messageChat(ctx context.Context, spelled string) (string, error) {
 	if s.cfg.Weaviate == nil {
 		return "", &NotConfiguredError{"weaviate", s.cfg.NoWeaviate}
@@ -76,7 +76,7 @@ func (s *Service) messageChat(ctx context.Context, spelled string) (string, erro
 	return s.cfg.Weaviate.MessageChat(ctx, spelled)
 }
 
-// muteChat is messageChat of the class of mutes.
+// muteChat is messageChat for the class of mutes.
 func (s *Service) muteChat(ctx context.Context, spelled string) (string, error) {
 	if s.cfg.Weaviate == nil {
 		return "", &NotConfiguredError{"weaviate", s.cfg.NoWeaviate}
@@ -84,7 +84,7 @@ func (s *Service) muteChat(ctx context.Context, spelled string) (string, error) 
 	return s.cfg.Weaviate.MuteChat(ctx, spelled)
 }
 
-// Encode writes JSON as the API does: without escaping for HTML, and without a line's end.
+// Encode writes JSON as the API does: it does not escape for HTML, and adds no line feed.
 func Encode(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -95,7 +95,7 @@ func Encode(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// around writes a JSON value between two texts, in one piece of memory: an answer of Odoo's may be large.
+// around writes a JSON value between two texts. It allocates once, because an answer of Odoo may be large.
 func around(before string, value json.RawMessage, after string) ([]byte, error) {
 	var b bytes.Buffer
 	b.Grow(len(before) + len(value) + len(after))

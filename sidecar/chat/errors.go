@@ -19,7 +19,8 @@ type NotConfiguredError struct {
 
 func (e *NotConfiguredError) Error() string { return e.Upstream + " is not configured: " + e.Detail }
 
-// RepeatableError is a write of unknown outcome that does no harm when it is sent again: it writes the same objects.
+// RepeatableError occurs when the outcome of a write is unknown and the caller may send it again, because it would write the same
+// objects.
 type RepeatableError struct{ Err error }
 
 func (e *RepeatableError) Error() string { return e.Err.Error() }

@@ -58,8 +58,8 @@ func (s *Service) renderHistory(chat string, user, assistant []wire.Message, ful
 	}
 }
 
-// encodeHistory is encode, message by message into one piece of memory: a large history encoded as a whole takes several
-// times its size.
+// encodeHistory is Encode for a history. It encodes message by message into memory that is allocated once: encoding a large
+// history as a whole takes several times its size.
 func encodeHistory(h wire.History) ([]byte, error) {
 	const ofPrompt, ofMessage = 36, 128 // bytes, besides the content
 	size := 128
@@ -67,7 +67,7 @@ func encodeHistory(h wire.History) ([]byte, error) {
 		size += ofPrompt + encodedBytes(m.Content)
 	}
 	for _, m := range h.AllMessages {
-		size += 2 * (ofMessage + encodedBytes(m.Content)) // once more among those of its role
+		size += 2 * (ofMessage + encodedBytes(m.Content)) // each stands in all_messages, and in the list of its role
 	}
 	var b bytes.Buffer
 	b.Grow(size)
@@ -80,7 +80,7 @@ func encodeHistory(h wire.History) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// encodedBytes is how long a text is in JSON, but for the rarest escapes.
+// encodedBytes is the length of a text in JSON, apart from rare escapes.
 func encodedBytes(text string) int {
 	n := len(text)
 	for i := range len(text) {
@@ -114,9 +114,14 @@ func encodeAfter(b *bytes.Buffer, e *json.Encoder, before string, v any) error {
 }
 
 // listOf is messages as a reply has them: an empty list is not null.
-func listOf(messages []wire.Message) []wire.Message { return append([]wire.Message{}, messages...) }
+func listOf(messages []wire.Message) []wire.Message {
+	if messages == nil {
+		return []wire.Message{}
+	}
+	return messages
+}
 
-// preview cuts text to its first n grapheme clusters: what a reader takes for characters.
+// preview cuts a text after n grapheme clusters, which are what a reader takes for characters.
 func preview(text string, n int) string {
 	if len(text) <= n {
 		return text

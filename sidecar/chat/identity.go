@@ -68,7 +68,7 @@ func messageID(chat string, i int, own string, draft Draft) (string, error) {
 		return objectID("id", chat, own), nil
 	}
 	if draft.Key != "" {
-		// The body is part of it: where the key is no longer remembered, another body overwrites nothing.
+		// The body is part of the name, so that a key that is no longer remembered does not overwrite messages of another body.
 		return objectID("key", chat, draft.Key, strconv.Itoa(i), string(draft.Body)), nil
 	}
 	id, err := uuid.NewV7()

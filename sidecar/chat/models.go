@@ -5,22 +5,21 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
-
-	"golang.org/x/sync/errgroup"
+	"sync"
 
 	"hearth/cache"
 	"hearth/internal/guard"
 )
 
-// Models are those of several models of Odoo that came.
+// Models are the models of Odoo that could be had, of those that were asked for.
 type Models struct {
 	Object []byte           // of JSON: each model, a wire.Model, by its name
 	Failed map[string]error // by name
 	Origin cache.Origin     // of what came: as old as the oldest
 }
 
-// Models brings several models at the same time; without names those of the settings. One that cannot be had leaves the others
-// alone. If none can, that is its error, or a [*ModelsError] of several.
+// Models asks for several models at the same time; without names, for those of the settings. If some fail, the reply holds the
+// others. If all fail, the error is that of the only model, or a [*ModelsError].
 func (s *Service) Models(ctx context.Context, names []string, d cache.Directives) (Models, error) {
 	if s.cfg.Odoo == nil {
 		return Models{}, &NotConfiguredError{"odoo", s.cfg.NoOdoo}
@@ -29,14 +28,13 @@ func (s *Service) Models(ctx context.Context, names []string, d cache.Directives
 		names = s.cfg.OdooModels
 	}
 	replies, errs := make([]cache.Reply, len(names)), make([]error, len(names))
-	var g errgroup.Group
+	var g sync.WaitGroup
 	for i, name := range names {
-		g.Go(func() error {
+		g.Go(func() {
 			replies[i], errs[i] = guard.Get(func() (cache.Reply, error) { return s.model(ctx, name, d) })
-			return nil // a model's failure is its own
 		})
 	}
-	_ = g.Wait() // never an error
+	g.Wait()
 	got := Models{
 		Object: []byte("{"),
 		Failed: map[string]error{},
@@ -46,11 +44,11 @@ func (s *Service) Models(ctx context.Context, names []string, d cache.Directives
 		if errs[i] != nil {
 			got.Failed[name] = errs[i]
 			if !errors.Is(errs[i], cache.ErrNotCached) { // it was asked for
-				got.Origin = together(got.Origin, cache.Origin{Served: cache.Miss, Fwd: "miss"})
+				got.Origin = mergeOrigins(got.Origin, cache.Origin{Served: cache.Miss, Fwd: "miss"})
 			}
 			continue
 		}
-		got.Origin = together(got.Origin, replies[i].Origin)
+		got.Origin = mergeOrigins(got.Origin, replies[i].Origin)
 		quoted, err := json.Marshal(name)
 		if err != nil {
 			return Models{}, err
@@ -89,8 +87,9 @@ func (s *Service) model(ctx context.Context, name string, d cache.Directives) (c
 	})
 }
 
-// together is the origin of a reply made of two: as old as the older one, stale if one is, else fetched if one was.
-func together(a, b cache.Origin) cache.Origin {
+// mergeOrigins is the origin of a reply that is made of two. It is as old as the older one; stale if one of them is stale, else
+// fetched if one of them was fetched.
+func mergeOrigins(a, b cache.Origin) cache.Origin {
 	rank := func(o cache.Origin) int {
 		return slices.Index([]cache.Served{cache.Hit, cache.Miss, cache.Stale}, o.Served)
 	}

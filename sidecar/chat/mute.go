@@ -45,7 +45,7 @@ func muteNow(m wire.Mute) wire.Mute {
 	return m
 }
 
-// SetMute writes a chat's mute, and returns what it means now. A write waits until the one before it of the same chat has ended.
+// SetMute writes a chat's mute, and returns what it means now. Writes to one chat are sent one after another.
 //
 // Errors: [ErrNoMuteEnd]; a [*RepeatableError], as setting it again is the same; and those of [weaviate.Client.SetMute].
 func (s *Service) SetMute(ctx context.Context, spelled string, want wire.Mute) (wire.Mute, error) {

@@ -25,7 +25,7 @@ type Question struct {
 	History    *cache.View // nil: none is wanted
 }
 
-// Part is one part of what a preprocess answers.
+// Part is one part of the answer to a preprocess.
 type Part struct {
 	Name   string // as wire.PartMute
 	Body   []byte // JSON
@@ -35,10 +35,10 @@ type Part struct {
 	Took   time.Duration
 }
 
-// Preprocess asks for everything that a handler needs before it can think. All parts go out at the same time, and none
-// waits for another's failure or slowness: each ends with ctx at the latest.
+// Preprocess asks for everything that a handler needs before it can answer. The parts are asked for at the same time. No part waits
+// for another one's failure, and each ends with ctx at the latest.
 //
-// It returns the chat's one name, and each part or its error. Its own error is a *[weaviate.ChatIDError].
+// It returns the chat's name, and the parts in a fixed order. Its own error is a *[weaviate.ChatIDError].
 func (s *Service) Preprocess(ctx context.Context, q Question, d cache.Directives) (chat string, parts []Part, err error) {
 	parts = s.runParts(ctx, s.partsOf(q, d))
 	for _, p := range parts {
@@ -48,12 +48,12 @@ func (s *Service) Preprocess(ctx context.Context, q Question, d cache.Directives
 	}
 	chat = q.Chat
 	if s.cfg.Weaviate != nil {
-		chat = s.cfg.Weaviate.KnownMessageChat(chat) // asking once more would make the reply wait for a silent Weaviate again
+		chat = s.cfg.Weaviate.KnownMessageChat(chat) // without asking: a part has waited for Weaviate already
 	}
 	return chat, parts, nil
 }
 
-// job brings one part: its Body, its Origin, its Failed or its Err.
+// job asks for one part.
 type job struct {
 	name string
 	get  func(context.Context) (Part, error)
@@ -70,7 +70,7 @@ func (s *Service) partsOf(q Question, d cache.Directives) []job {
 			return Part{Body: b, Origin: origin}, err
 		}},
 		{wire.PartRelevant, func(ctx context.Context) (Part, error) {
-			if strings.TrimSpace(q.Text) == "" && q.Vector == nil { // a picture without a caption: nothing is relevant to it
+			if strings.TrimSpace(q.Text) == "" && q.Vector == nil { // such as a picture without a caption
 				return Part{Body: []byte("[]"), Origin: cache.Origin{Served: cache.Hit}}, nil
 			}
 			got, err := s.Relevant(ctx, weaviate.Query{
@@ -97,7 +97,7 @@ func (s *Service) partsOf(q Question, d cache.Directives) []job {
 	return jobs
 }
 
-// runParts runs the jobs at the same time, as many as there are workers. Each ends with the context, so the slowest ends in time.
+// runParts runs the jobs at the same time, up to Config.Workers of them, and returns their parts in the same order.
 func (s *Service) runParts(ctx context.Context, jobs []job) []Part {
 	parts := make([]Part, len(jobs))
 	var g errgroup.Group

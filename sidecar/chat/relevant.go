@@ -30,5 +30,5 @@ func (s *Service) Relevant(ctx context.Context, q weaviate.Query, d cache.Direct
 	})
 }
 
-// relevantList is the list within a reply of Relevant, its last field; a mode's name has no bracket.
+// relevantList cuts the list out of a reply of Relevant. The list is the reply's last field, and no mode has a bracket in its name.
 func relevantList(reply []byte) []byte { return reply[bytes.IndexByte(reply, '[') : len(reply)-1] }

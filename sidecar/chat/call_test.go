@@ -1,0 +1,28 @@
+package chat
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"hearth/pool/odoo"
+)
+
+func TestALoadCountsTheMemoryOfItsCall(t *testing.T) {
+	const size = 10_000
+	long := json.RawMessage(`"` + strings.Repeat("x", size) + `"`)
+	for name, c := range map[string]struct {
+		call odoo.Call
+		want int64
+	}{
+		"nothing": {odoo.Call{Model: "res.partner", Method: "read"}, 0},
+		"args":    {odoo.Call{Model: "res.partner", Method: "read", Args: []json.RawMessage{long, long}}, 2 * size},
+		"kwargs":  {odoo.Call{Model: "res.partner", Method: "read", Kwargs: map[string]json.RawMessage{"a": long, strings.Repeat("b", size): nil}}, 2 * size},
+		"names":   {odoo.Call{Model: strings.Repeat("m", size), Method: strings.Repeat("n", size)}, 2 * size},
+	} {
+		key, err := recordKey("identity", c.call)
+		if err != nil || key.LoadBytes < c.want || key.LoadBytes > c.want+1000 {
+			t.Errorf("%s: %d bytes, want %d and a little: %v", name, key.LoadBytes, c.want, err)
+		}
+	}
+}

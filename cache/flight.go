@@ -21,7 +21,7 @@ import (
 //  3. No load begins in place of one that has just ended: start refuses if a load has ended since its caller looked at what
 //     is held.
 //
-// The mutex guards the map and the counts. Only the clock is called under it.
+// The mutex guards the map and the counts.
 type flights struct {
 	pulse   *clock.Pulse
 	timeout time.Duration

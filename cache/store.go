@@ -15,7 +15,7 @@ import (
 // scope takes its token away, and tokens never repeat: so an entry from before cannot be found again, whenever ristretto
 // removes it.
 //
-// mu guards the scopes; nothing is called under it. A lock of filling is held for the whole of a put: see there.
+// mu guards the scopes. A lock of filling is held for the whole of a put: see there.
 type store struct {
 	cache    *ristretto.Cache[uint64, *entry]
 	newToken func() token

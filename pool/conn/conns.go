@@ -77,7 +77,7 @@ type Need struct {
 //
 // mu guards the book and what stands below it. Under mu nothing waits, sends or calls back: connections and the kernel are
 // asked for their state, a place on a connection is reserved, goroutines are started, and channels that have room are sent
-// to. Connections are closed after mu is released. The pulse's lock is taken under mu, never the other way round.
+// to. Connections are closed after mu is released. The only lock that is taken under mu is the pulse's.
 type Conns struct {
 	cfg    Config
 	ctx    context.Context //nolint:containedctx // of dials and the sweep: they outlive the request that caused them

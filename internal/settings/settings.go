@@ -76,6 +76,8 @@ type Settings struct {
 	LogLevel slog.Level `env:"HEARTH_LOG_LEVEL" envDefault:"info"`
 	Strict   bool       `env:"HEARTH_STRICT"`
 
+	// Lambda sets the variables below.
+
 	RuntimeAPI     string `env:"AWS_LAMBDA_RUNTIME_API"`
 	SessionToken   string `env:"AWS_SESSION_TOKEN"`
 	ContainerToken string `env:"AWS_CONTAINER_AUTHORIZATION_TOKEN"`

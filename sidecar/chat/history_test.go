@@ -64,3 +64,9 @@ func TestAHistoryIsEncodedMessageByMessageIntoOnePieceOfMemory(t *testing.T) {
 		t.Errorf("%d bytes are in a piece of %d: %v", len(body), cap(body), err)
 	}
 }
+
+func TestWhatCannotBeEncodedIsAnError(t *testing.T) {
+	if b, err := Encode(func() {}); err == nil {
+		t.Errorf("got %q", b)
+	}
+}

@@ -499,10 +499,10 @@ func TestWhatJustFitsStays(t *testing.T) {
 		for i := range 10 {
 			read(fmt.Sprint(i))
 		}
-		x.c.chats.max = x.c.chats.usage.bytes
-		read("a") // is as large as each of the others
-		if n := len(x.c.chats.byID); n != 10 || x.c.chats.usage.bytes != x.c.chats.max {
-			t.Errorf("%d chats are held, want 10: %d of %d bytes", n, x.c.chats.usage.bytes, x.c.chats.max)
+		x.c.chats.max = x.c.chats.usage.bytes / 10 * 9
+		begin(x, x.c, "0").End()
+		if n := len(x.c.chats.byID); n != 9 || x.c.chats.usage.bytes != x.c.chats.max {
+			t.Errorf("%d chats are held, want 9: %d of %d bytes", n, x.c.chats.usage.bytes, x.c.chats.max)
 		}
 	})
 }

@@ -27,6 +27,13 @@ func TestALoadCountsTheMemoryOfItsCall(t *testing.T) {
 	}
 }
 
+func TestACallThatIsNoJSONHasNoKey(t *testing.T) {
+	call := odoo.Call{Model: "res.partner", Method: "read", Args: []json.RawMessage{json.RawMessage("[1")}}
+	if key, err := recordKey("identity", call); err == nil {
+		t.Errorf("got %+v", key)
+	}
+}
+
 func TestAReplyAroundAValueTakesNoMoreThanItHolds(t *testing.T) {
 	value := json.RawMessage(`"` + strings.Repeat("x", 1<<20) + `"`)
 	b, err := around("{", value, strings.Repeat(" ", 1<<16))

@@ -307,3 +307,18 @@ func TestWhatAFreezeBringsForwardAFailureDoesNotPutOff(t *testing.T) {
 		r.wantTries(0, shortestWait, thaw+shortestWait)
 	})
 }
+
+func TestAFreezeDuringAReplayIsNoticed(t *testing.T) {
+	for range 50 { // of a try that fails at once, its connection and its end may be seen in either order
+		raceBubble(t, Policy{}, []try{{reused: true, err: errBroken}, {takes: time.Hour}, {}}, func(r *raced) {
+			go func() {
+				time.Sleep(2 * clock.Gap)
+				r.race.pulse.Thaws()
+			}()
+			if err := r.do(repeatable()); err != nil {
+				t.Error(err)
+			}
+			r.wantTries(0, 0, 2*clock.Gap+shortestWait)
+		})
+	}
+}

@@ -83,7 +83,7 @@ type recentList struct {
 }
 
 // add takes in messages acknowledged now, in place of older ones of the same ID. It forgets what was acknowledged longer ago
-// than replicaLag, unless loads from before may be under way.
+// than replicaLag, unless loads from before may be under way. A call of fit follows.
 func (w *recentWrites) add(messages []wire.Message, now clock.Instant, loadsUnderWay bool) {
 	last := lastOf(messages)
 	w.last, w.bytes, w.count = now, 0, 0
@@ -109,7 +109,6 @@ func (w *recentWrites) add(messages []wire.Message, now clock.Instant, loadsUnde
 	for r := range w.roles {
 		l := &w.roles[r]
 		l.drop(len(l.messages) - maxRecent)
-		l.messages, l.at = clip(l.messages), clip(l.at)
 		w.count += len(l.messages)
 		for _, m := range l.messages {
 			w.bytes += recentBytes(m)
@@ -152,7 +151,7 @@ func (l *recentList) drop(n int) {
 	l.messages, l.at = slices.Delete(l.messages, 0, n), slices.Delete(l.at, 0, n)
 }
 
-// fit drops the oldest messages until the rest fits into so many bytes.
+// fit drops the oldest messages until the rest fits into so many bytes, and gives back room that is not needed.
 func (w *recentWrites) fit(room int64) {
 	var drop [roleCount + 1]int
 	rest := func(r int) []wire.Message { return w.roles[r].messages[drop[r]:] }

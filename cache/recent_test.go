@@ -153,6 +153,21 @@ func TestAChatWhoseWritesWereLostTakesNewOnes(t *testing.T) {
 	})
 }
 
+func TestAWriteThatIsLostIsLostOfItsChatAlone(t *testing.T) {
+	small(t, func(x *tester) {
+		m := &x.c.chats.marks[messageWrites]
+		for i := 0; len(m.young) == 0 && !m.all.set && i < 1000; i++ {
+			x.write(fmt.Sprint(i), strings.Repeat("x", 1000), "m")
+		}
+		if len(m.young) == 0 {
+			x.Fatalf("no chat is remembered for its lost write: %+v", m)
+		}
+		if _, err := x.history("another", 10, lagging); err != nil {
+			x.Errorf("a chat without writes: %v", err)
+		}
+	})
+}
+
 func TestAMillionChatsAreForgottenKnowingly(t *testing.T) {
 	small(t, func(x *tester) {
 		x.write("first", "hello", "m")

@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net/http"
 	"sync"
@@ -63,4 +64,29 @@ func TestAnUpstreamThatEndsNoAnswerLeavesTheOtherItsMemory(t *testing.T) {
 	}
 	close(end)
 	waiting.Wait()
+}
+
+func TestAnAnswerOfEitherUpstreamHasTheBoundOfTheSettings(t *testing.T) {
+	large, err := testnet.Serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 5<<20)) }), testnet.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = large.Close() })
+	for cache, fits := range map[string]bool{"256KiB": false, "32MiB": true} { // 4 MiB and 8 MiB
+		s, err := settings.Read([]string{"HEARTH_ODOO_URL=" + large.URL, "HEARTH_ODOO_KEY=x", "HEARTH_WEAVIATE_URL=" + large.URL, "HEARTH_CACHE_BYTES=" + cache})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := newApp(s, clock.Awake(), io.Discard, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, p := range map[string]*pool.Pool{"weaviate": a.upstreams[0].Pools["rest"], "odoo": a.upstreams[1].Pools[""]} {
+			_, err := p.Do(t.Context(), pool.Request{Method: http.MethodGet, Path: "/"})
+			if errors.Is(err, pool.ErrTooLarge) == fits || fits && err != nil {
+				t.Errorf("%s with a cache of %s: %v", name, cache, err)
+			}
+		}
+		a.close()
+	}
 }

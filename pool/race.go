@@ -91,7 +91,12 @@ func (r *race) RoundTrip(req *http.Request) (*http.Response, error) {
 			case replayed, !res.reused, r.policy.NoReplay, permanent(res.err):
 				return nil, res.err
 			default:
-				replayed, first, due = true, nil, nil
+				select {
+				case c := <-first: // it failed so fast that its connection was not looked at yet
+					thawed = r.pulse.After(c.freezes)
+				default:
+				}
+				replayed, due = true, nil
 				r.stats.replays.Add(1)
 				replay := again
 				replay.fresh = true

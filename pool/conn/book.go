@@ -148,14 +148,14 @@ func (b *book) dialed(s sight, id uint64, l look) (number uint64, _ todo) {
 	switch number = b.lastConn; {
 	case b.closed:
 		b.do.closes = append(b.do.closes, number)
-	case l.broken || l.room == 0:
+	case l.broken || l.lost || l.room == 0:
 		b.do.closes = append(b.do.closes, number)
 		if began == s.freezes {
 			b.turnAway(s, ErrClosedAtOnce)
 		}
 	default:
 		b.shared = l.room > 1
-		b.open = append(b.open, &entry{number: number, proven: began, used: s.at, room: l.room, lost: l.lost})
+		b.open = append(b.open, &entry{number: number, proven: began, used: s.at, room: l.room})
 	}
 	return number, b.settle(s)
 }

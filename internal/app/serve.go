@@ -57,7 +57,7 @@ func serve(ctx context.Context, program string, environ []string, stderr io.Writ
 		fault = errors.Join(fault, listenErr)
 	}
 	asked := make(chan struct{}) // closed when the extension has asked for its first event
-	var ext *extension.Extension      // nil: this is not Lambda
+	var ext *extension.Extension // nil: this is not Lambda
 	switch {
 	case s.InLambda():
 		ext, err = a.register(ctx, a.extensionConfig(program, s, memory, func() { close(asked) }), s.Strict, fault)

@@ -159,8 +159,8 @@ func (s *Settings) validateBounds(f *faults) {
 	bound(f, "HEARTH_MAX_BODY", &s.MaxBody, 1<<10, 64<<20, "1KiB to 64MiB")
 }
 
-// bound adds a fault if a number is out of its bounds, and makes it 0: no room refuses that. In Lambda Hearth serves with
-// faulty settings.
+// bound adds a fault if a number is out of its bounds, and sets the number to 0. Every package accepts 0, so that in Lambda Hearth
+// can serve although a setting is faulty.
 func bound[T ~int | ~int64](f *faults, name string, value *T, least, top T, bounds string) {
 	if *value < least || *value > top {
 		f.check(false, name, "must be %s", bounds)

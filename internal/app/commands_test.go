@@ -284,6 +284,19 @@ func TestInLambdaWrongSettingsFailCallsNotTheFunction(t *testing.T) {
 	wantAll(t, "the log", p.Log(), "serving degraded")
 }
 
+func TestInLambdaNoNumberOutOfItsBoundsEndsTheFunction(t *testing.T) {
+	for _, wrong := range []string{
+		"HEARTH_TIMELINE_WINDOW=-1", "HEARTH_HISTORY_PREVIEW=-1", "HEARTH_WORKERS=-1", "HEARTH_PREPROCESS_TIMEOUT=-1s", "HEARTH_CONN_MAX_IDLE=-1s",
+		"HEARTH_AFTER_INVOKE_BUDGET=-1s", "HEARTH_DEADLINE_MARGIN=-1s", "HEARTH_CACHE_BYTES=1", "HEARTH_MAX_BODY=0",
+		"HEARTH_WEAVIATE_CONNECTIONS=-1", "HEARTH_ODOO_TIMEOUT=-1s",
+	} {
+		socket := filepath.Join(shortDir(t), "s")
+		host, p := sandbox(t, "HEARTH_WEAVIATE_URL=http://127.0.0.1:1", "HEARTH_ODOO_URL=http://127.0.0.1:1", "HEARTH_ODOO_KEY=k", wrong, "HEARTH_SOCKET="+socket)
+		wantHealthy(t, "unix", socket)
+		stop(t, host, p)
+	}
+}
+
 func TestInLambdaWithoutAnyWayInTheFunctionLives(t *testing.T) {
 	dir := shortDir(t)
 	host, p := sandbox(t, "HEARTH_ADDR=0.0.0.0:2774", "HEARTH_SOCKET="+dir) // a folder is no socket

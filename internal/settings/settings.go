@@ -99,7 +99,7 @@ const (
 var reserved = []string{"HEARTH_FETCH_ALLOW"} //nolint:gochecknoglobals // a constant list
 
 // Read reads the environment. The error joins all faults, each with the name of its variable. Even then the settings
-// hold whatever could be read.
+// hold whatever could be read; a number out of its bounds is 0.
 func Read(environ []string) (Settings, error) {
 	var s Settings
 	var f faults

@@ -141,34 +141,31 @@ func (s *Settings) validateOdoo(f *faults) {
 }
 
 func (s *Settings) validateBounds(f *faults) {
-	for _, n := range []struct {
-		name       string
-		value      int
-		least, top int
-	}{
-		{"HEARTH_WEAVIATE_CONNECTIONS", s.WeaviateConnections, 1, 256},
-		{"HEARTH_ODOO_CONNECTIONS", s.OdooConnections, 1, 256},
-		{"HEARTH_TIMELINE_WINDOW", s.TimelineWindow, 1, 1000},
-		{"HEARTH_HISTORY_PREVIEW", s.HistoryPreview, 1, 100_000},
-		{"HEARTH_WORKERS", s.Workers, 1, 64},
-	} {
-		f.check(n.value >= n.least && n.value <= n.top, n.name, "must be %d to %d", n.least, n.top)
+	const connections, timeout, margin = "1 to 256", "more than 0 and at most 15m", "0 to 1m"
+	bound(f, "HEARTH_WEAVIATE_CONNECTIONS", &s.WeaviateConnections, 1, 256, connections)
+	bound(f, "HEARTH_ODOO_CONNECTIONS", &s.OdooConnections, 1, 256, connections)
+	bound(f, "HEARTH_TIMELINE_WINDOW", &s.TimelineWindow, 1, 1000, "1 to 1000")
+	bound(f, "HEARTH_HISTORY_PREVIEW", &s.HistoryPreview, 1, 100_000, "1 to 100000")
+	bound(f, "HEARTH_WORKERS", &s.Workers, 1, 64, "1 to 64")
+	bound(f, "HEARTH_WEAVIATE_TIMEOUT", &s.WeaviateTimeout, 1, 15*time.Minute, timeout)
+	bound(f, "HEARTH_ODOO_TIMEOUT", &s.OdooTimeout, 1, 15*time.Minute, timeout)
+	bound(f, "HEARTH_PREPROCESS_TIMEOUT", &s.PreprocessTimeout, 1, 15*time.Minute, timeout)
+	bound(f, "HEARTH_CONN_MAX_IDLE", &s.ConnMaxIdle, 1, 15*time.Minute, timeout)
+	bound(f, "HEARTH_AFTER_INVOKE_BUDGET", &s.AfterInvokeBudget, 0, time.Minute, margin)
+	bound(f, "HEARTH_DEADLINE_MARGIN", &s.DeadlineMargin, 0, time.Minute, margin)
+	if s.CacheBytes != 0 {
+		bound(f, "HEARTH_CACHE_BYTES", &s.CacheBytes, 256<<10, 8<<30, "256KiB to 8GiB")
 	}
-	for _, d := range []struct {
-		name  string
-		value time.Duration
-	}{
-		{"HEARTH_WEAVIATE_TIMEOUT", s.WeaviateTimeout},
-		{"HEARTH_ODOO_TIMEOUT", s.OdooTimeout},
-		{"HEARTH_PREPROCESS_TIMEOUT", s.PreprocessTimeout},
-		{"HEARTH_CONN_MAX_IDLE", s.ConnMaxIdle},
-	} {
-		f.check(d.value > 0 && d.value <= 15*time.Minute, d.name, "must be more than 0 and at most 15m")
+	bound(f, "HEARTH_MAX_BODY", &s.MaxBody, 1<<10, 64<<20, "1KiB to 64MiB")
+}
+
+// bound adds a fault if a number is out of its bounds, and makes it 0: no room refuses that. In Lambda Hearth serves with
+// faulty settings.
+func bound[T ~int | ~int64](f *faults, name string, value *T, least, top T, bounds string) {
+	if *value < least || *value > top {
+		f.check(false, name, "must be %s", bounds)
+		*value = 0
 	}
-	f.check(s.AfterInvokeBudget >= 0 && s.AfterInvokeBudget <= time.Minute, "HEARTH_AFTER_INVOKE_BUDGET", "must be 0 to 1m")
-	f.check(s.DeadlineMargin >= 0 && s.DeadlineMargin <= time.Minute, "HEARTH_DEADLINE_MARGIN", "must be 0 to 1m")
-	f.check(s.CacheBytes == 0 || s.CacheBytes >= 256<<10 && s.CacheBytes <= 8<<30, "HEARTH_CACHE_BYTES", "must be 256KiB to 8GiB")
-	f.check(s.MaxBody >= 1<<10 && s.MaxBody <= 64<<20, "HEARTH_MAX_BODY", "must be 1KiB to 64MiB")
 }
 
 // readCA reads the file of HEARTH_TLS_CA. No fault tells its path, which may be the certificate itself.

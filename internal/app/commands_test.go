@@ -284,6 +284,22 @@ func TestInLambdaWrongSettingsFailCallsNotTheFunction(t *testing.T) {
 	wantAll(t, "the log", p.Log(), "serving degraded")
 }
 
+func TestInLambdaANumberBelowItsBoundsDoesNotEndTheFunction(t *testing.T) {
+	numbers := []string{
+		"HEARTH_TIMELINE_WINDOW=-5", "HEARTH_PREPROCESS_TIMEOUT=-1s", "HEARTH_DEADLINE_MARGIN=-1s", "HEARTH_AFTER_INVOKE_BUDGET=-1s",
+		"HEARTH_CONN_MAX_IDLE=-1s", "HEARTH_WORKERS=-1", "HEARTH_HISTORY_PREVIEW=-1",
+	}
+	socket := filepath.Join(shortDir(t), "s")
+	host, p := sandbox(t, append(numbers, "HEARTH_SOCKET="+socket)...)
+	wantHealthy(t, "unix", socket)
+	_, body := call(t, "unix", socket, "/v1/odoo/models", "X-Hearth-Token", "t")
+	for _, n := range numbers {
+		name, _, _ := strings.Cut(n, "=")
+		wantAll(t, "the problem", body, name+": ")
+	}
+	stop(t, host, p)
+}
+
 func TestInLambdaWithoutAnyWayInTheFunctionLives(t *testing.T) {
 	dir := shortDir(t)
 	host, p := sandbox(t, "HEARTH_ADDR=0.0.0.0:2774", "HEARTH_SOCKET="+dir) // a folder is no socket

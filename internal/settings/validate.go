@@ -140,35 +140,45 @@ func (s *Settings) validateOdoo(f *faults) {
 	}
 }
 
+// validateBounds also sets what is out of bounds to zero. Zero means the default of the room that uses it, and no room refuses it:
+// so a function lives with a faulty setting.
 func (s *Settings) validateBounds(f *faults) {
 	for _, n := range []struct {
 		name       string
-		value      int
+		value      *int
 		least, top int
 	}{
-		{"HEARTH_WEAVIATE_CONNECTIONS", s.WeaviateConnections, 1, 256},
-		{"HEARTH_ODOO_CONNECTIONS", s.OdooConnections, 1, 256},
-		{"HEARTH_TIMELINE_WINDOW", s.TimelineWindow, 1, 1000},
-		{"HEARTH_HISTORY_PREVIEW", s.HistoryPreview, 1, 100_000},
-		{"HEARTH_WORKERS", s.Workers, 1, 64},
+		{"HEARTH_WEAVIATE_CONNECTIONS", &s.WeaviateConnections, 1, 256},
+		{"HEARTH_ODOO_CONNECTIONS", &s.OdooConnections, 1, 256},
+		{"HEARTH_TIMELINE_WINDOW", &s.TimelineWindow, 1, 1000},
+		{"HEARTH_HISTORY_PREVIEW", &s.HistoryPreview, 1, 100_000},
+		{"HEARTH_WORKERS", &s.Workers, 1, 64},
 	} {
-		f.check(n.value >= n.least && n.value <= n.top, n.name, "must be %d to %d", n.least, n.top)
+		bound(f, n.name, n.value, *n.value >= n.least && *n.value <= n.top, "must be %d to %d", n.least, n.top)
 	}
 	for _, d := range []struct {
 		name  string
-		value time.Duration
+		value *time.Duration
 	}{
-		{"HEARTH_WEAVIATE_TIMEOUT", s.WeaviateTimeout},
-		{"HEARTH_ODOO_TIMEOUT", s.OdooTimeout},
-		{"HEARTH_PREPROCESS_TIMEOUT", s.PreprocessTimeout},
-		{"HEARTH_CONN_MAX_IDLE", s.ConnMaxIdle},
+		{"HEARTH_WEAVIATE_TIMEOUT", &s.WeaviateTimeout},
+		{"HEARTH_ODOO_TIMEOUT", &s.OdooTimeout},
+		{"HEARTH_PREPROCESS_TIMEOUT", &s.PreprocessTimeout},
+		{"HEARTH_CONN_MAX_IDLE", &s.ConnMaxIdle},
 	} {
-		f.check(d.value > 0 && d.value <= 15*time.Minute, d.name, "must be more than 0 and at most 15m")
+		bound(f, d.name, d.value, *d.value > 0 && *d.value <= 15*time.Minute, "must be more than 0 and at most 15m")
 	}
-	f.check(s.AfterInvokeBudget >= 0 && s.AfterInvokeBudget <= time.Minute, "HEARTH_AFTER_INVOKE_BUDGET", "must be 0 to 1m")
-	f.check(s.DeadlineMargin >= 0 && s.DeadlineMargin <= time.Minute, "HEARTH_DEADLINE_MARGIN", "must be 0 to 1m")
-	f.check(s.CacheBytes == 0 || s.CacheBytes >= 256<<10 && s.CacheBytes <= 8<<30, "HEARTH_CACHE_BYTES", "must be 256KiB to 8GiB")
-	f.check(s.MaxBody >= 1<<10 && s.MaxBody <= 64<<20, "HEARTH_MAX_BODY", "must be 1KiB to 64MiB")
+	bound(f, "HEARTH_AFTER_INVOKE_BUDGET", &s.AfterInvokeBudget, s.AfterInvokeBudget >= 0 && s.AfterInvokeBudget <= time.Minute, "must be 0 to 1m")
+	bound(f, "HEARTH_DEADLINE_MARGIN", &s.DeadlineMargin, s.DeadlineMargin >= 0 && s.DeadlineMargin <= time.Minute, "must be 0 to 1m")
+	bound(f, "HEARTH_CACHE_BYTES", &s.CacheBytes, s.CacheBytes == 0 || s.CacheBytes >= 256<<10 && s.CacheBytes <= 8<<30, "must be 256KiB to 8GiB")
+	bound(f, "HEARTH_MAX_BODY", &s.MaxBody, s.MaxBody >= 1<<10 && s.MaxBody <= 64<<20, "must be 1KiB to 64MiB")
+}
+
+// bound is check for a number, which is zero afterwards if it is out of bounds.
+func bound[T ~int | ~int64](f *faults, name string, value *T, ok bool, format string, args ...any) {
+	f.check(ok, name, format, args...)
+	if !ok {
+		*value = 0
+	}
 }
 
 // readCA reads the file of HEARTH_TLS_CA. No fault tells its path, which may be the certificate itself.

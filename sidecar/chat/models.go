@@ -11,11 +11,11 @@ import (
 	"hearth/internal/guard"
 )
 
-// Models are the models of Odoo that could be had, of those that were asked for.
+// Models holds those of the requested models of Odoo that could be loaded.
 type Models struct {
 	Object []byte           // of JSON: each model, a wire.Model, by its name
 	Failed map[string]error // by name
-	Origin cache.Origin     // of what came: as old as the oldest
+	Origin cache.Origin     // of the models in Object together: as old as the oldest of them
 }
 
 // Models asks for several models at the same time; without names, for those of the settings. If some fail, the reply holds the
@@ -58,7 +58,7 @@ func (s *Service) Models(ctx context.Context, names []string, d cache.Directives
 		}
 		got.Object = append(append(append(got.Object, quoted...), ':'), replies[i].Body...)
 	}
-	if len(got.Failed) == len(names) && len(names) > 0 {
+	if len(got.Object) == 1 && len(names) > 0 {
 		return Models{}, noModel(names, got.Failed)
 	}
 	got.Object = append(got.Object, '}')

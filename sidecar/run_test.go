@@ -232,6 +232,24 @@ func TestAtTheEndACallThatHangsIsCancelledAndToldSo(t *testing.T) {
 	}
 }
 
+func TestAtTheEndABodyThatDoesNotComeIsNotWaitedFor(t *testing.T) {
+	l, s := listenerFor(t), newServer(t, Config{})
+	s.grace, s.cancelGrace, s.readTimeout = time.Millisecond, time.Millisecond, time.Hour
+	end := s.running(t, l)
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprint(c, "POST /v1/preprocess HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n")
+	if line, err := bufio.NewReader(c).ReadString('\n'); !strings.Contains(line, "100 Continue") {
+		t.Fatalf("got %q, %v", line, err)
+	}
+	if err := end(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAtTheEndIdleConnectionsAreNotWaitedFor(t *testing.T) {
 	s := newSlow(t, "tcp", time.Minute, time.Minute)
 	close(s.release)

@@ -31,6 +31,9 @@ func TestDefaultsAreThoseOfTheDocs(t *testing.T) {
 			t.Errorf("%+v", c)
 		}
 	}
+	if c := newService(t, Config{Preview: 1, Workers: 1}).cfg; c.Preview != 1 || c.Workers != 1 {
+		t.Errorf("what is set becomes %+v", c)
+	}
 	if _, err := New(Config{}); err == nil {
 		t.Error("a service without a cache was made")
 	}

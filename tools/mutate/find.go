@@ -120,7 +120,7 @@ func (f *finder) returnAtOnce(d *ast.FuncDecl) {
 	statement := strings.TrimSpace("return " + strings.Join(zeros, ", "))
 	f.add("a function that does nothing", d.Body.Lbrace+1, d.Body.Lbrace+1, "if true { "+statement+" }; ")
 	last := &f.found[len(f.found)-1]
-	last.after = strings.TrimSuffix(last.before, "{") + "{ " + statement
+	last.after = folded(f.src[strings.LastIndexByte(f.src[:last.start], '\n')+1:last.start] + " " + statement)
 }
 
 // inside finds the mistakes below a node.

@@ -79,13 +79,13 @@ func run(ctx context.Context, out io.Writer, cfg config) error {
 		if err != nil {
 			return err
 		}
-		exists := map[string]bool{}
+		named := map[string]int{}
 		for _, m := range mistakes {
-			exists[m.key()] = true
+			named[m.key()]++
 		}
 		for key := range reasons[p.dir] {
-			if !exists[key] {
-				faults = append(faults, fmt.Errorf("%s: take this out, no code has it any more:\n%s", cfg.accepted, key))
+			if n := named[key]; n != 1 {
+				faults = append(faults, fmt.Errorf("%s: %d mistakes are called this, want one:\n%s", cfg.accepted, n, key))
 			}
 		}
 		if len(mistakes) == 0 {

@@ -113,7 +113,7 @@ func TestARunFails(t *testing.T) {
 	}{
 		"where no code has an accepted mistake": {
 			func(t *testing.T, cfg *config) { cfg.n, cfg.accepted = 1, written(t, gone) },
-			"no code has it any more:\nClamp: another operator\n- if n > Most {",
+			"0 mistakes are called this, want one:\nClamp: another operator\n- if n > Most {",
 		},
 		"where tests fail without a mistake": {
 			func(t *testing.T, cfg *config) { cfg.n, cfg.users = 1, written(t, ".: ./nowhere\n") },

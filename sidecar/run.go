@@ -18,17 +18,17 @@ const (
 	headerBytes = 16 << 10         // request line and headers
 	readTimeout = 30 * time.Second // of one request, from its first byte
 
-	// The end takes as long as both at most.
+	// Run returns at the latest when both have passed, one after the other.
 	grace       = 100 * time.Millisecond // for requests under way to finish
 	cancelGrace = 50 * time.Millisecond  // for cancelled requests to be answered
 )
 
 // Run serves on the listeners until ctx ends or one of them fails. Then it
 //
-//  1. accepts nobody any more, and closes the connections that are idle;
+//  1. accepts no connection any more, and closes those that are idle;
 //  2. lets the requests under way finish, for a grace;
 //  3. cancels those that have not, and gives them a moment to say so;
-//  4. returns, at the latest then: a handler that heeds no context is left behind.
+//  4. returns, and leaves behind a handler that ignores its context.
 //
 // It returns as soon as the last connection is closed.
 func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
@@ -37,7 +37,7 @@ func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 	shutdowns, abandonShutdowns := context.WithCancel(context.WithoutCancel(ctx))
 	defer abandonShutdowns()
 
-	open := newUses() // by each listener, each connection, and Run itself until it is told to end
+	open := newUses() // one for each listener, one for each connection, and one for Run until ctx or a listener ends
 	open.add()
 	g, running := errgroup.WithContext(ctx)
 	for _, l := range listeners {
@@ -80,7 +80,7 @@ func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 	return g.Wait()
 }
 
-// uses counts what something is in use by. When the last use is done it has ended, for good.
+// uses counts how often something is in use. When the last use is done, ended is closed, and no other use may begin.
 type uses struct {
 	n     atomic.Int64
 	ended chan struct{}
@@ -117,7 +117,7 @@ func (s *Server) fasthttpServer(ctx context.Context, socket bool) *fasthttp.Serv
 		WriteTimeout:                 s.readTimeout,
 		IdleTimeout:                  s.cfg.IdleTimeout,
 		MaxRequestBodySize:           s.cfg.MaxBody,
-		StreamRequestBody:            true, // the door reads bodies, once it has seen who asks
+		StreamRequestBody:            true, // the door reads a body only when it has admitted the caller
 		CloseOnShutdown:              true,
 		SecureErrorLogMessage:        true,
 		NoDefaultDate:                true,

@@ -33,6 +33,13 @@ type try struct {
 	err              error // what comes then; nil: an answer
 }
 
+func (a try) answer() (*http.Response, error) {
+	if a.err != nil {
+		return nil, a.err
+	}
+	return answer(http.StatusOK, "", "")()
+}
+
 var errBroken = errors.New("broken")
 
 // raceBubble runs test with a race whose next link answers the tries as they are given; the last of them stands for all that follow.
@@ -52,18 +59,18 @@ func raceBubble(t *testing.T, policy Policy, answers []try, test func(*raced)) {
 			if o.taken != nil {
 				o.taken(taken{freezes: r.race.pulse.Thaws(), proven: !a.unproven, reused: a.reused})
 			}
+			if a.takes == 0 {
+				return a.answer()
+			}
 			select {
 			case <-time.After(a.takes):
+				return a.answer()
 			case <-ctx.Done():
 				r.mu.Lock()
 				defer r.mu.Unlock()
 				r.lost = append(r.lost, context.Cause(ctx))
 				return nil, context.Cause(ctx)
 			}
-			if a.err != nil {
-				return nil, a.err
-			}
-			return answer(http.StatusOK, "", "")()
 		})
 		test(r)
 		r.race.tries.Wait()
@@ -306,4 +313,16 @@ func TestWhatAFreezeBringsForwardAFailureDoesNotPutOff(t *testing.T) {
 		}
 		r.wantTries(0, shortestWait, thaw+shortestWait)
 	})
+}
+
+func TestAFreezeDuringAReplayIsNoticed(t *testing.T) {
+	for range 1000 { // of a try that fails at once, its connection and its end may be seen in either order
+		raceBubble(t, Policy{}, []try{{reused: true, err: errBroken}, {takes: time.Hour}, {}}, func(r *raced) {
+			time.AfterFunc(2*clock.Gap, func() { r.race.pulse.Thaws() })
+			if err := r.do(repeatable()); err != nil {
+				t.Error(err)
+			}
+			r.wantTries(0, 0, 2*clock.Gap+shortestWait)
+		})
+	}
 }

@@ -26,7 +26,7 @@ func ListenSocket(ctx context.Context, path string) (net.Listener, error) {
 	if err := removeDead(ctx, path, os.Getuid()); err != nil {
 		return nil, fmt.Errorf("sidecar: socket %s: %w", path, err)
 	}
-	// The mode must be right before a client can connect. This runs once, before other goroutines create files.
+	// The mode must be right before anybody can connect. This runs once, before other goroutines create files.
 	old := syscall.Umask(0o177)
 	defer syscall.Umask(old)
 	var lc net.ListenConfig
@@ -37,7 +37,7 @@ func ListenSocket(ctx context.Context, path string) (net.Listener, error) {
 	return l, nil
 }
 
-// removeDead removes a socket of the user at which no process listens. Anything else at the path is an error.
+// removeDead removes the file at a path if it is a socket of the user on which no process listens.
 func removeDead(ctx context.Context, path string, user int) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, os.ErrNotExist) {

@@ -1,8 +1,8 @@
 // Package settings reads the environment: the variables, their defaults, what is wrong with them, and what follows.
 //
-// Start at [Read]: nothing else in Hearth reads the environment. settings.go has the variables, validate.go their faults,
-// derive.go what the rooms are given, types.go the types of values that are Hearth's own. The package opens no
-// connection and starts nothing.
+// Start at [Read]: nothing else in Hearth reads the environment. settings.go has the variables and their defaults, validate.go
+// finds their faults, derive.go makes the configs of the other packages, and types.go has the types of values that are Hearth's
+// own. The package opens no connection and starts nothing.
 package settings
 
 import (
@@ -76,6 +76,8 @@ type Settings struct {
 	LogLevel slog.Level `env:"HEARTH_LOG_LEVEL" envDefault:"info"`
 	Strict   bool       `env:"HEARTH_STRICT"`
 
+	// Lambda sets the variables below.
+
 	RuntimeAPI     string `env:"AWS_LAMBDA_RUNTIME_API"`
 	SessionToken   string `env:"AWS_SESSION_TOKEN"`
 	ContainerToken string `env:"AWS_CONTAINER_AUTHORIZATION_TOKEN"`
@@ -99,7 +101,7 @@ const (
 var reserved = []string{"HEARTH_FETCH_ALLOW"} //nolint:gochecknoglobals // a constant list
 
 // Read reads the environment. The error joins all faults, each with the name of its variable. Even then the settings
-// hold whatever could be read.
+// hold whatever could be read; a number out of its bounds is 0.
 func Read(environ []string) (Settings, error) {
 	var s Settings
 	var f faults

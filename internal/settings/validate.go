@@ -23,7 +23,7 @@ import (
 // graphQLName is the form of a property's name.
 const graphQLName = `^[_A-Za-z][_0-9A-Za-z]*$`
 
-// faults are what is wrong with the environment, at most one fault of a variable that could not be read.
+// faults lists what is wrong with the environment. A variable that could not be read has only one fault.
 type faults struct {
 	list []error
 	bad  map[string]bool // variables that could not be read
@@ -64,7 +64,7 @@ func (f *faults) parseErrors(err error, names map[string]string) {
 	}
 }
 
-// expectedFormat says what the value of a variable must be that could not be read.
+// expectedFormat says what the value must be, for a variable that could not be read.
 func expectedFormat(e env.ParseError) string {
 	switch e.Type {
 	case reflect.TypeFor[int](), reflect.TypeFor[int64]():
@@ -140,43 +140,30 @@ func (s *Settings) validateOdoo(f *faults) {
 	}
 }
 
-// validateBounds also sets what is out of bounds to zero. Zero means the default of the room that uses it, and no room refuses it:
-// so a function lives with a faulty setting.
 func (s *Settings) validateBounds(f *faults) {
-	for _, n := range []struct {
-		name       string
-		value      *int
-		least, top int
-	}{
-		{"HEARTH_WEAVIATE_CONNECTIONS", &s.WeaviateConnections, 1, 256},
-		{"HEARTH_ODOO_CONNECTIONS", &s.OdooConnections, 1, 256},
-		{"HEARTH_TIMELINE_WINDOW", &s.TimelineWindow, 1, 1000},
-		{"HEARTH_HISTORY_PREVIEW", &s.HistoryPreview, 1, 100_000},
-		{"HEARTH_WORKERS", &s.Workers, 1, 64},
-	} {
-		bound(f, n.name, n.value, *n.value >= n.least && *n.value <= n.top, "must be %d to %d", n.least, n.top)
+	const connections, timeout, margin = "1 to 256", "more than 0 and at most 15m", "0 to 1m"
+	bound(f, "HEARTH_WEAVIATE_CONNECTIONS", &s.WeaviateConnections, 1, 256, connections)
+	bound(f, "HEARTH_ODOO_CONNECTIONS", &s.OdooConnections, 1, 256, connections)
+	bound(f, "HEARTH_TIMELINE_WINDOW", &s.TimelineWindow, 1, 1000, "1 to 1000")
+	bound(f, "HEARTH_HISTORY_PREVIEW", &s.HistoryPreview, 1, 100_000, "1 to 100000")
+	bound(f, "HEARTH_WORKERS", &s.Workers, 1, 64, "1 to 64")
+	bound(f, "HEARTH_WEAVIATE_TIMEOUT", &s.WeaviateTimeout, 1, 15*time.Minute, timeout)
+	bound(f, "HEARTH_ODOO_TIMEOUT", &s.OdooTimeout, 1, 15*time.Minute, timeout)
+	bound(f, "HEARTH_PREPROCESS_TIMEOUT", &s.PreprocessTimeout, 1, 15*time.Minute, timeout)
+	bound(f, "HEARTH_CONN_MAX_IDLE", &s.ConnMaxIdle, 1, 15*time.Minute, timeout)
+	bound(f, "HEARTH_AFTER_INVOKE_BUDGET", &s.AfterInvokeBudget, 0, time.Minute, margin)
+	bound(f, "HEARTH_DEADLINE_MARGIN", &s.DeadlineMargin, 0, time.Minute, margin)
+	if s.CacheBytes != 0 {
+		bound(f, "HEARTH_CACHE_BYTES", &s.CacheBytes, 256<<10, 8<<30, "256KiB to 8GiB")
 	}
-	for _, d := range []struct {
-		name  string
-		value *time.Duration
-	}{
-		{"HEARTH_WEAVIATE_TIMEOUT", &s.WeaviateTimeout},
-		{"HEARTH_ODOO_TIMEOUT", &s.OdooTimeout},
-		{"HEARTH_PREPROCESS_TIMEOUT", &s.PreprocessTimeout},
-		{"HEARTH_CONN_MAX_IDLE", &s.ConnMaxIdle},
-	} {
-		bound(f, d.name, d.value, *d.value > 0 && *d.value <= 15*time.Minute, "must be more than 0 and at most 15m")
-	}
-	bound(f, "HEARTH_AFTER_INVOKE_BUDGET", &s.AfterInvokeBudget, s.AfterInvokeBudget >= 0 && s.AfterInvokeBudget <= time.Minute, "must be 0 to 1m")
-	bound(f, "HEARTH_DEADLINE_MARGIN", &s.DeadlineMargin, s.DeadlineMargin >= 0 && s.DeadlineMargin <= time.Minute, "must be 0 to 1m")
-	bound(f, "HEARTH_CACHE_BYTES", &s.CacheBytes, s.CacheBytes == 0 || s.CacheBytes >= 256<<10 && s.CacheBytes <= 8<<30, "must be 256KiB to 8GiB")
-	bound(f, "HEARTH_MAX_BODY", &s.MaxBody, s.MaxBody >= 1<<10 && s.MaxBody <= 64<<20, "must be 1KiB to 64MiB")
+	bound(f, "HEARTH_MAX_BODY", &s.MaxBody, 1<<10, 64<<20, "1KiB to 64MiB")
 }
 
-// bound is check for a number, which is zero afterwards if it is out of bounds.
-func bound[T ~int | ~int64](f *faults, name string, value *T, ok bool, format string, args ...any) {
-	f.check(ok, name, format, args...)
-	if !ok {
+// bound adds a fault if a number is out of its bounds, and sets the number to 0. Every package accepts 0, so that in Lambda Hearth
+// can serve although a setting is faulty.
+func bound[T ~int | ~int64](f *faults, name string, value *T, least, top T, bounds string) {
+	if *value < least || *value > top {
+		f.check(false, name, "must be %s", bounds)
 		*value = 0
 	}
 }

@@ -230,6 +230,9 @@ func (s *sandbox) play(do todo) error {
 	if do.sweep && s.sweeping {
 		return errors.New("two sweeps are to come")
 	}
+	if do.sweep && s.open() == 0 {
+		return errors.New("a sweep is to come, though nothing is open")
+	}
 	s.sweeping = s.sweeping || do.sweep
 	return nil
 }
@@ -436,6 +439,7 @@ func (s *sandbox) dialEnds(id uint64) error {
 	s.dialed = true
 	defer func() { s.reason, s.dialed = nil, false }()
 	capacity := []int{1, 1, 3, 0, -1}[s.pick("what comes", 5)]
+	lost := capacity == 0 && s.pick("how it ended", 2) == 0
 	if capacity < 0 {
 		return s.did(s.book.dialFailed(s.see(), id, cmp.Or(s.reason, errors.New("no route"))))
 	}
@@ -451,7 +455,11 @@ func (s *sandbox) dialEnds(id uint64) error {
 	seen := s.see()
 	s.uses++
 	s.conns[number] = &played{number: number, proven: began, used: s.now.at, turn: s.uses, capacity: capacity}
-	got, do := s.book.dialed(seen, id, look{room: capacity})
+	l := look{room: capacity}
+	if lost { // the kernel alone knows that it has ended
+		l = look{room: 1, lost: true}
+	}
+	got, do := s.book.dialed(seen, id, l)
 	if got != number {
 		return fmt.Errorf("connection %d is called %d", number, got)
 	}

@@ -16,9 +16,10 @@
 //
 // # Locks
 //
-// A goroutine holds at most one of chats.mu, flights.mu, recentReads.mu and store.mu, and calls nothing under it but the
-// clock: no load, no rendering, no ristretto. One lock is held around calls of ristretto: store.filling. So the order is
-// store.filling, ristretto's own locks, store.mu, which ristretto takes through a callback when an entry leaves.
+// A goroutine holds at most one of chats.mu, flights.mu, recentReads.mu and store.mu. Under it the goroutine calls nothing but
+// the clock, whose lock is the last: no load, no rendering, no ristretto. Only store.filling is held during calls of ristretto.
+// So the order is store.filling, ristretto's own locks, store.mu: ristretto takes store.mu through a callback when an entry
+// leaves.
 package cache
 
 import (

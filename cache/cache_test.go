@@ -489,6 +489,24 @@ func TestWhatWasUsedLongestAgoGoesFirst(t *testing.T) {
 	}
 }
 
+func TestWhatJustFitsStays(t *testing.T) {
+	small(t, func(x *tester) {
+		read := func(chat string) {
+			if _, err := x.history(chat, 1, exact); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range 10 {
+			read(fmt.Sprint(i))
+		}
+		x.c.chats.max = x.c.chats.usage.bytes / 10 * 9
+		begin(x, x.c, "0").End()
+		if n := len(x.c.chats.byID); n != 9 || x.c.chats.usage.bytes != x.c.chats.max {
+			t.Errorf("%d chats are held, want 9: %d of %d bytes", n, x.c.chats.usage.bytes, x.c.chats.max)
+		}
+	})
+}
+
 // Two names may have the same hash.
 func TestAnotherKeysEntryIsNotServed(t *testing.T) {
 	bubble(t, func(x *tester) {

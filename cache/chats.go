@@ -10,8 +10,8 @@ import (
 
 // chats is a bounded LRU of what is known of each chat.
 //
-// The mutex guards everything in it, the chats included: what a write leaves must be seen by the very next read. Every step
-// under it is short and costs what it touches; only the clock is called under it.
+// The mutex guards everything in it, the chats included: the next read must see what a write has left. Every step under it is
+// short and costs only what it touches.
 //
 // An evicted chat leaves behind its acknowledged writes that loads may miss (recent.go). Those of all chats together take at
 // most half of the bytes. What does not fit is lost, and chats knows that it is: see [recentWrites] and marks.

@@ -9,8 +9,9 @@ import (
 	"hearth/internal/clock"
 )
 
-// flights runs loads, which must not panic, and lets requests share them. A load has the values of the request that
-// started it, but not its end: a caller that gives up does not end the load for the others. Close ends all loads.
+// flights runs loads and lets requests share them. A load must not panic. Its context has the values of the request that
+// started it, but does not end with that request: a caller that gives up does not end the load for the others. close ends
+// all loads.
 //
 // This is x/sync's singleflight with three differences:
 //
@@ -20,7 +21,7 @@ import (
 //  3. No load begins in place of one that has just ended: start refuses if a load has ended since its caller looked at what
 //     is held.
 //
-// The mutex guards the map and the counts. Only the clock is called under it.
+// The mutex guards the map and the counts.
 type flights struct {
 	pulse   *clock.Pulse
 	timeout time.Duration
@@ -28,8 +29,8 @@ type flights struct {
 	cancel  context.CancelFunc
 
 	mu     sync.Mutex
-	latest map[string]*flight // guarded by mu; under way, the last one started of each key
-	ended  atomic.Uint64      // written under mu; loads that have ended, what they brought being kept already
+	latest map[string]*flight // guarded by mu; by key, the flight under way that was started last
+	ended  atomic.Uint64      // written under mu; how many loads have ended: their results are kept already
 	closed bool               // guarded by mu
 	loads  sync.WaitGroup     // Add is guarded by mu
 }
@@ -37,7 +38,7 @@ type flights struct {
 type flight struct {
 	began clock.Instant
 	need  int           // how much it brings at least
-	thaws uint64        // freezes when it began
+	thaws uint64        // how many freezes there had been when it began
 	done  chan struct{} // closed once v and err are set and the flight is not in latest any more
 	v     any
 	err   error
@@ -52,8 +53,8 @@ func newFlights(pulse *clock.Pulse, timeout time.Duration) *flights {
 // flightTerms say what load a request wants.
 type flightTerms struct {
 	key    string
-	maxAge time.Duration // the load began less than so long ago
-	need   int           // and brings at least so much
+	maxAge time.Duration // the load must have begun less than this ago
+	need   int           // and must bring at least this much
 	ended  uint64        // flights.ended before the caller looked at what is held
 }
 

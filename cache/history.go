@@ -9,7 +9,7 @@ import (
 	"hearth/internal/clock"
 )
 
-// errShortLoad occurs when a load brings fewer messages than it must: a history must not be shorter than it is.
+// errShortLoad occurs when a load brings fewer messages than were needed and is not complete: a history must not lack messages.
 var errShortLoad = errors.New("cache: the load brought fewer messages than there are")
 
 // View is how much of a history a request wants.
@@ -99,9 +99,9 @@ func (s *historySource) pin() string {
 
 func (s *historySource) unpin() { s.c.chats.unpin(s.chat) }
 
-// load fetches a chat's windows and keeps the newest messages that fit. The result is what was loaded: finish lays the writes
-// over it. If writes that came meanwhile have moved messages out of what was loaded, or are lost themselves, it loads once
-// more.
+// load fetches a chat's windows and keeps the newest messages that fit. It returns what it has loaded: finish adds the missed
+// writes for each request. Writes that came meanwhile may have moved messages out of what was loaded, or may be lost. Then load
+// loads once more.
 func (s *historySource) load(ctx context.Context) (w windows, err error) {
 	cs := s.c.chats
 	ch := cs.pin(s.Chat)
@@ -136,8 +136,8 @@ func (s *historySource) loadOnce(ctx context.Context, need int, at clock.Instant
 	return w, nil
 }
 
-// keep keeps what a load brought that began under the token, unless a later load was faster. It is an error if writes that
-// the load may have missed cannot be laid over it.
+// keep keeps the windows that a load brought, if the chat still has the token under which the load began and no later load was
+// faster. It returns the error of [recentWrites.over].
 func (s *historySource) keep(ch *chat, t token, w windows) error {
 	cs := s.c.chats
 	cs.mu.Lock()
@@ -155,8 +155,8 @@ func (s *historySource) keep(ch *chat, t token, w windows) error {
 // maxWindow is the length to which writes may lengthen a window that was loaded for this request.
 func (s *historySource) maxWindow() int { return max(s.View.Messages, s.c.cfg.Window) + s.c.cfg.Window }
 
-// finish is what is held, if it is as new as the load: every acknowledged write is in it. Otherwise the writes that the load
-// may have missed are laid over what it brought.
+// finish returns the windows that are held, if they are at least as new as the load: every acknowledged write is in them.
+// Otherwise it returns the overlay of what the load brought.
 func (s *historySource) finish(w windows) (windows, error) {
 	cs := s.c.chats
 	cs.mu.Lock()

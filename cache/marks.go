@@ -13,7 +13,7 @@ const markBytes = 96
 // one time for all chats if there are too many. They are not safe for concurrent use.
 type marks struct {
 	max        int
-	young, old map[uint64]clock.Instant // old is forgotten when young becomes old: its marks have expired then
+	young, old map[uint64]clock.Instant // expire makes young the new old; the marks that were in old have expired by then
 	youngSince clock.Instant
 	all        lost // of any chat
 }
@@ -38,7 +38,7 @@ func (m *marks) add(chat string, l lost, now clock.Instant) {
 	m.young[xxhash.Sum64String(chat)] = l.at
 }
 
-// of tells what was lost of a chat that is not held.
+// of returns what was lost of a chat. The chat is not held.
 func (m *marks) of(chat string, now clock.Instant) (l lost) {
 	hash := xxhash.Sum64String(chat)
 	for _, marked := range []map[uint64]clock.Instant{m.old, m.young} {

@@ -15,8 +15,8 @@ type MuteWrite struct {
 	at    clock.Instant // when it began
 }
 
-// BeginMute starts a write of a chat's mute. It waits until the chat's mute write before it has ended: the last one
-// remembered must be the last one written.
+// BeginMute starts a write of a chat's mute. It waits for the end of the chat's previous mute write: the cache must remember the
+// mute that was written last.
 func (c *Cache) BeginMute(ctx context.Context, chat string) (*MuteWrite, error) {
 	ch, turn := c.chats.pinForMute(chat)
 	select {
@@ -38,7 +38,7 @@ func (cs *chats) pinForMute(id string) (*chat, chan struct{}) {
 	return ch, ch.muteTurn
 }
 
-// Commit remembers the mute that the upstream has. A load that began before does not replace it.
+// Commit remembers the mute that the upstream has acknowledged. A load that began before the commit does not replace it.
 func (w *MuteWrite) Commit(_ context.Context, m wire.Mute) error {
 	cs, ch := w.cache.chats, w.chat
 	cs.mu.Lock()
@@ -53,8 +53,9 @@ func (w *MuteWrite) Commit(_ context.Context, m wire.Mute) error {
 	return nil
 }
 
-// Unknown says that the mute may have been stored: it is loaded again. A load that may lag can miss it. Then the last
-// acknowledged write counts, unless the load shows a change that the upstream made later than that write began.
+// Unknown takes note that the mute may have been stored: the next read loads the mute again. If the class has replicas, that
+// load can miss the write. Then the last acknowledged write counts, unless the load shows a change that the upstream made
+// after that write began.
 func (w *MuteWrite) Unknown(_ context.Context) error {
 	cs, ch := w.cache.chats, w.chat
 	cs.mu.Lock()

@@ -27,7 +27,7 @@ const (
 	serveAndRefresh                // stale, and to be fetched again meanwhile
 )
 
-// judge decides on something held that is so old. The reason says why it is not served.
+// judge decides what to do with something that is held and has that age. The reason says why it is not served.
 func (p Policy) judge(age time.Duration, d Directives) (v verdict, reason string) {
 	reason = "stale"
 	if age < p.Fresh {
@@ -74,12 +74,12 @@ func (p Policy) maxJoinAge(d Directives) time.Duration {
 	return p.freshFor(d)
 }
 
-// mayServeOnError says whether something held that is so old may be the answer when its load has failed.
+// mayServeOnError says whether something that is held and has that age may be the answer after a load has failed.
 func (p Policy) mayServeOnError(age time.Duration, d Directives) bool {
 	return !d.NoCache && d.MaxAge == nil && d.MinFresh == nil && age < p.Fresh+p.IfError && d.acceptsStale(age-p.Fresh)
 }
 
-// acceptsStale says whether the request accepts what has been stale for so long.
+// acceptsStale says whether the request accepts something that has been stale for that time.
 func (d Directives) acceptsStale(stale time.Duration) bool {
 	return d.MaxStale == nil || *d.MaxStale < 0 || stale <= *d.MaxStale
 }

@@ -9,39 +9,41 @@ import (
 	"hearth/internal/clock"
 )
 
-// replicaLag is how long a load from a replicated class may miss an acknowledged write: a search reads one replica, which may
-// be behind. For so long the write is laid over what loads bring.
+// replicaLag is how long a load may miss an acknowledged write if the class has replicas: a search reads one replica, and that
+// replica may be behind. During this time the cache adds the write to the result of every load.
 const replicaLag = time.Minute
 
 // maxRecent is how many acknowledged messages of each role a chat keeps: more than a history shows.
 const maxRecent = 256
 
-// MayMissError occurs when a load may have missed an acknowledged write that is no longer held, because there was no room.
+// MayMissError occurs when a load may have missed an acknowledged write, and the cache no longer holds that write because it
+// had no room for it.
 type MayMissError struct {
-	Wait time.Duration // until a load can be trusted again: 0 for one that begins now
+	Wait time.Duration // how long until a load can be trusted; 0: a load that begins now can be trusted
 
-	short int // so many messages are lacking, because writes moved some out of what was loaded
+	short int // how many messages are missing, because writes moved messages out of what was loaded
 }
 
 func (e *MayMissError) Error() string {
 	return fmt.Sprintf("cache: writes of the last minute may be missing; try again in %v", e.Wait)
 }
 
-// sight tells which writes a load can have seen.
+// sight tells which acknowledged writes a load may have missed.
 type sight struct {
-	at     clock.Instant // when it began
-	mayLag bool          // it may have missed writes that were acknowledged before
+	at     clock.Instant // when the load began
+	mayLag bool          // the load may have missed writes that were acknowledged before it began
 }
 
-// misses says whether the load may have missed what was acknowledged then. Equal instants have no order.
+// misses says whether the load may have missed a write that was acknowledged at that instant. If both instants are equal, the
+// order is not known, and the load counts as one that missed the write.
 func (s sight) misses(acknowledged clock.Instant) bool {
 	return acknowledged.Mono >= s.at.Mono || s.mayLag && s.at.Since(acknowledged) < replicaLag
 }
 
-// lost says that writes acknowledged up to then are not held any more.
+// lost says that the cache no longer holds some acknowledged writes.
 type lost struct {
 	set bool
-	at  clock.Instant
+	at  clock.Instant // when the last of them was acknowledged
 }
 
 func (l *lost) add(o lost) {
@@ -52,7 +54,7 @@ func (l *lost) add(o lost) {
 
 func (l lost) live(now clock.Instant) bool { return l.set && now.Since(l.at) < replicaLag }
 
-// refuse is the error of a load that may have missed what was lost; nil if it cannot have.
+// refuse returns a MayMissError if the load may have missed a lost write.
 func (l lost) refuse(s sight) error {
 	if !l.set || !s.misses(l.at) {
 		return nil
@@ -64,17 +66,17 @@ func (l lost) refuse(s sight) error {
 	return e
 }
 
-// recentWrites are the messages of a chat that loads may have missed. The zero value is empty.
+// recentWrites holds the acknowledged messages of a chat that loads may have missed. The zero value is empty.
 type recentWrites struct {
 	roles [roleCount + 1]recentList // the last one: messages of roles that a timeline does not have
-	last  clock.Instant             // of the last acknowledgement
+	last  clock.Instant             // when the last write was acknowledged
 	bytes int64
 	count int
 }
 
-// recentList holds messages in order, oldest first. Messages before cut may have been dropped. If a dropped message had been
-// moved, in time or to another role, a load that missed the move shows the message in its old place: only the new place is
-// known to be lost.
+// recentList holds messages of one role, oldest first. Messages before cut may have been dropped. A write may have moved a
+// dropped message to another time or to another role. Only the new place of that message is known to be lost: a load that
+// missed the write still shows the message in its old place.
 type recentList struct {
 	messages []wire.Message
 	at       []clock.Instant // when each was acknowledged
@@ -82,8 +84,8 @@ type recentList struct {
 	lost     lost // the last one dropped
 }
 
-// add takes in messages acknowledged now, in place of older ones of the same ID. It forgets what was acknowledged longer ago
-// than replicaLag, unless loads from before may be under way. A call of fit follows.
+// add adds messages that are acknowledged now. They replace messages with the same ID. add forgets messages that were
+// acknowledged longer ago than replicaLag, unless a load that began before may be under way. A call of fit follows.
 func (w *recentWrites) add(messages []wire.Message, now clock.Instant, loadsUnderWay bool) {
 	last := lastOf(messages)
 	w.last, w.bytes, w.count = now, 0, 0
@@ -116,7 +118,8 @@ func (w *recentWrites) add(messages []wire.Message, now clock.Instant, loadsUnde
 	}
 }
 
-// recentBytes counts the structs of a message and its instant three times: a list that grows may have that much room.
+// recentBytes is the memory of one message in a list. It counts the structs of the message and of its instant three times,
+// because a growing list may have that much capacity.
 func recentBytes(m wire.Message) int64 { return messageBytes(m) + 192 }
 
 func (l *recentList) keep(keep func(wire.Message, clock.Instant) bool) {
@@ -168,7 +171,7 @@ func (w *recentWrites) fit(room int64) {
 	}
 }
 
-// clip is s with room for at most three times what it holds: more is not counted.
+// clip returns s with a capacity of at most three times its length, because recentBytes counts no more than that.
 func clip[T any](s []T) []T {
 	if cap(s) > 3*len(s) {
 		return slices.Clone(s)
@@ -176,7 +179,7 @@ func clip[T any](s []T) []T {
 	return s
 }
 
-// allLost is the writes of a chat of which nothing else is known.
+// allLost returns the recent writes of a chat that holds none of them any more.
 func allLost(l lost) recentWrites {
 	w := recentWrites{last: l.at}
 	for r := range w.roles {
@@ -185,7 +188,7 @@ func allLost(l lost) recentWrites {
 	return w
 }
 
-// lost is what of them is not held.
+// lost tells which writes are no longer held.
 func (w *recentWrites) lost() (l lost) {
 	for r := range w.roles {
 		l.add(w.roles[r].lost)
@@ -203,8 +206,8 @@ func (w *recentWrites) newest() (t time.Time) {
 	return t
 }
 
-// over lays the writes that a load may have missed over what it brought. It is an error if the result does not reach back to
-// the newest n messages of each role.
+// over returns the overlay: the timeline t that a load brought, with the writes that the load may have missed. It returns a
+// MayMissError if the overlay may lack one of the newest n messages of a role.
 func (w *recentWrites) over(t *timeline, s sight, n, maxWindow int) (*timeline, error) {
 	var missed []wire.Message
 	for _, l := range w.roles {

@@ -15,7 +15,7 @@ import (
 // scope takes its token away, and tokens never repeat: so an entry from before cannot be found again, whenever ristretto
 // removes it.
 //
-// mu guards the scopes; nothing is called under it. A lock of filling is held for the whole of a put: see there.
+// mu guards the scopes. A lock of filling is held for the whole of a put: see there.
 type store struct {
 	cache    *ristretto.Cache[uint64, *entry]
 	newToken func() token
@@ -131,8 +131,8 @@ func (s *store) removeIfUnusedLocked(name Scope, sc *scope) {
 	}
 }
 
-// put stores e unless one of its scopes was dropped since its load took the tokens, or the result of a later load is there.
-// Puts of one entry run one after another: of two Sets of a new key in a row ristretto would keep the first.
+// put stores e, unless one of its scopes was dropped after the load took the tokens, or the store has the result of a later
+// load. Puts of one entry run one after another: if a new key were set twice in a row, ristretto would keep the first value.
 func (s *store) put(e *entry, tokens []token) {
 	e.hash = xxhash.Sum64String(e.name)
 	filling := &s.filling[e.hash%uint64(len(s.filling))]
@@ -194,7 +194,7 @@ func (s *store) unlink(e *entry) {
 // drop forgets a scope: its token goes, and what was stored under it.
 func (s *store) drop(name Scope) int { return s.remove(s.take(name)) }
 
-// take removes a scope and returns its entries, which only the caller knows then: unlink finds the scope no more.
+// take removes a scope and returns its entries. After that only the caller has the entries: unlink no longer finds the scope.
 func (s *store) take(name Scope) map[uint64]*entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()

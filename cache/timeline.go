@@ -52,7 +52,7 @@ func endOfTime() place { return place{at: time.Unix(math.MaxInt32<<16, 0)} }
 type window struct {
 	messages []wire.Message
 	complete bool  // reaches back to the first message
-	edge     place // unless complete: every message from here on is held, and none before
+	edge     place // if not complete: every message from here on is held, and no message before
 	bytes    int64
 }
 
@@ -73,8 +73,8 @@ func (w window) fits(n int) bool { return w.complete || len(w.messages) >= n }
 
 func (w window) newest(n int) []wire.Message { return w.messages[max(0, len(w.messages)-n):] }
 
-// with is w without the messages of those ids, and with added in their places. In an incomplete window what would stand
-// before the edge is left out: other messages may lie there, and one alone would hide the gap.
+// with returns w without the messages of those ids and with the added ones. An incomplete window leaves out an added message
+// that belongs before the edge: other messages may be missing there, and the added one would hide that gap.
 func (w window) with(ids map[string]int, added []wire.Message) window {
 	old := w.messages
 	w.messages = make([]wire.Message, 0, len(old)+len(added))
@@ -140,8 +140,8 @@ func (t *timeline) newestTime() (newest time.Time) {
 	return newest
 }
 
-// with is t with the messages in the windows of their roles, and nowhere else: of the same ID the last one counts.
-// A window longer than maxWindow loses its oldest messages.
+// with returns t with each message in the window of its role, and in no other window. If two messages have the same ID, the last
+// one counts. A window that is longer than maxWindow loses its oldest messages.
 func (t *timeline) with(messages []wire.Message, maxWindow int) *timeline {
 	last := lastOf(messages)
 	var added [roleCount][]wire.Message
@@ -167,7 +167,7 @@ func lastOf(messages []wire.Message) map[string]int {
 	return last
 }
 
-// within is t without the oldest messages that do not fit into so many bytes.
+// within returns t without the oldest messages, so that the rest takes at most limit bytes.
 func (t *timeline) within(limit int64) *timeline {
 	c := *t
 	var drop [roleCount]int

@@ -9,15 +9,15 @@ import (
 
 // A write goes through the cache in three steps, whatever it writes:
 //
-//  1. Begin, before it is sent. From then on loads that may miss the write know of it.
-//  2. Commit what the upstream has acknowledged: from then on every read shows it. Or Unknown, if the write may have
-//     happened: what is held is dropped, because it may be wrong. Both, if it is known of a part only. Neither, if nothing
-//     was stored.
+//  1. Begin, before the write is sent. It pins the chat, so that the chat stays in memory until the write ends.
+//  2. The outcome. Commit takes what the upstream has acknowledged: every later read shows it. Unknown is for a write that
+//     may have happened: it drops what is held, because that may be wrong. A write calls both if the outcome of only a part
+//     is known, and neither if nothing was stored.
 //  3. End, always.
 
 // Draft is a write of messages before it is sent.
 type Draft struct {
-	Messages []wire.Message // their content does not matter; one without a CreatedAt is given one
+	Messages []wire.Message // their Content is not used; a message without a CreatedAt gets one
 	Key      string         // the request's idempotency key; empty: none
 	Body     uint64         // a hash of the request's body: the same key must come with the same body
 }
@@ -31,7 +31,8 @@ type MessageWrite struct {
 	stored   bool   // something was stored, or may have been
 }
 
-// BeginMessages starts a write of messages to a chat. It is ErrKeyReused if the key came before with another body.
+// BeginMessages starts a write of messages to a chat. It returns ErrKeyReused if an earlier request had the same key and
+// another body.
 func (c *Cache) BeginMessages(ctx context.Context, chat string, d Draft) (*MessageWrite, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -68,7 +69,7 @@ func (w *MessageWrite) begin(d Draft) error {
 	return nil
 }
 
-// identify returns the ID, the role and the time of each message. Those without a time are given one.
+// identify returns the ID, the role and the time of each message. A message without a time gets one.
 func (ch *chat) identify(messages []wire.Message, now time.Time) []wire.Message {
 	out := make([]wire.Message, len(messages))
 	for i, m := range messages {
@@ -80,7 +81,7 @@ func (ch *chat) identify(messages []wire.Message, now time.Time) []wire.Message 
 	return out
 }
 
-// nextCreatedAt is the time for a message that came without one: now, or just after the newest message known.
+// nextCreatedAt returns the time for a message that came without one: now, but at least 1 ms after the newest known message.
 func (ch *chat) nextCreatedAt(now time.Time) time.Time {
 	at := now.UTC().Truncate(time.Microsecond)
 	newest := ch.lastCreatedAt
@@ -97,12 +98,12 @@ func (ch *chat) nextCreatedAt(now time.Time) time.Time {
 	return at
 }
 
-// Messages are the ID, role and time of each message to write; they must not be changed. If the key came before, they are those
-// of the first request with it: so a repeated request writes the very same messages.
+// Messages returns the ID, role and time of each message to write. The caller must not change them. If an earlier request had
+// the same key, they are the messages of that request: a repeated request writes the same messages again.
 func (w *MessageWrite) Messages() []wire.Message { return w.messages }
 
-// Commit puts messages that the upstream has into the chat's windows, and keeps them for loads that may have missed them.
-// The relevance results of the chat are dropped.
+// Commit adds the messages that the upstream has acknowledged to the chat's windows, and keeps them for loads that may have
+// missed them. It drops the relevance results of the chat.
 func (w *MessageWrite) Commit(_ context.Context, stored []wire.Message) error {
 	w.stored = true
 	w.commit(stored)
@@ -119,8 +120,8 @@ func (w *MessageWrite) commit(stored []wire.Message) {
 		ch.timeline = ch.timeline.with(stored, ch.maxWindow).within(cs.maxOfOne())
 		ch.encoded = nil
 	}
-	// A load may have begun before this write was acknowledged if anything else has pinned the chat. Times do not tell: a
-	// freeze may lie between.
+	// Every load pins its chat. So if the chat has another pin than this write's, a load may have begun before this write was
+	// acknowledged. The age of the load does not rule that out: a freeze may lie between.
 	loadsUnderWay := ch.pins > 1
 	if loadsUnderWay || cs.mayLag[messageWrites] {
 		ch.recent.add(stored, now, loadsUnderWay)
@@ -128,7 +129,7 @@ func (w *MessageWrite) commit(stored []wire.Message) {
 	cs.wroteLocked(ch, now)
 }
 
-// Unknown says that messages may have been stored: what was loaded of the chat is no longer known to be right.
+// Unknown takes note that messages may have been stored. It drops what was loaded of the chat, because that may be wrong now.
 func (w *MessageWrite) Unknown(_ context.Context) error {
 	w.stored = true
 	w.cache.chats.forget(w.chat)

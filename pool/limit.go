@@ -10,8 +10,8 @@ import (
 	"hearth/internal/clock"
 )
 
-// Limit hands out a fixed number of slots, one for each request on its way. A bounded number of requests may wait for one,
-// and get it in the order in which they came. Pools of one upstream share a Limit.
+// Limit has a fixed number of slots. Each request that is under way takes one. A bounded number of requests may wait for a slot;
+// they get it in the order in which they came. The pools of one upstream share a Limit.
 type Limit struct {
 	slots   chan struct{} // holds one element per slot taken
 	waiting atomic.Int64
@@ -59,7 +59,7 @@ func (l *Limit) acquire(ctx context.Context, s *counters) error {
 	s.waits.Add(1)
 	start, freezes := time.Now(), l.pulse.Thaws()
 	defer func() {
-		if l.pulse.Thaws() == freezes { // else what passed is the time of a freeze
+		if l.pulse.Thaws() == freezes { // otherwise the wait contains a freeze
 			s.waited.Add(int64(time.Since(start)))
 		}
 	}()

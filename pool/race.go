@@ -28,7 +28,7 @@ type race struct {
 	tries  sync.WaitGroup // Add happens within RoundTrip
 }
 
-// errSlower is why a try is cancelled whose request was answered over another connection.
+// errSlower is the cause of the cancellation of a try, after another try has brought the answer.
 var errSlower = errors.New("another connection was faster")
 
 const (
@@ -36,7 +36,8 @@ const (
 	longestWait  = time.Second
 )
 
-// raceAfter is how long a request waits for its answer on an unproven connection: about twice as long as usual.
+// raceAfter is how long a request waits for its answer on an unproven connection before it is sent again: twice the median round
+// trip, but at least shortestWait and at most longestWait.
 func (r *race) raceAfter() time.Duration {
 	return min(max(2*r.stats.roundTrips.median(), shortestWait), longestWait)
 }
@@ -52,7 +53,7 @@ func (r *race) RoundTrip(req *http.Request) (*http.Response, error) {
 	first := make(chan taken, 1)
 	t.start(ctx, Options{taken: func(c taken) { first <- c }})
 
-	again := Options{Proven: true, Background: true} // the caller itself needs one connection only
+	again := Options{Proven: true, Background: true} // Background: the caller needs one connection, and this is another one
 	var pause time.Duration
 	var due <-chan time.Time // when the request is sent once more
 	sendAfter := func(d time.Duration) {
@@ -61,7 +62,7 @@ func (r *race) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 	}
 	replayed := false
-	var thawed <-chan struct{} // nil until the first try has its connection: taking one survives freezes by itself
+	var thawed <-chan struct{} // closed by the next freeze; nil until the first try has its connection: Conns.Take copes with freezes
 	for {
 		select {
 		case c := <-first:
@@ -83,7 +84,7 @@ func (r *race) RoundTrip(req *http.Request) (*http.Response, error) {
 				return res.resp, nil
 			case ctx.Err() != nil:
 				return nil, context.Cause(ctx)
-			case t.running > 0: // an older try, over an unproven connection, or a newer one
+			case t.running > 0: // another try of this request is under way
 				if res.number == t.started && due == nil {
 					sendAfter(min(2*pause, longestWait))
 				}
@@ -107,13 +108,13 @@ func (r *race) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// tries are those of one request. The fields belong to RoundTrip; a try's goroutine only reports.
+// tries are the tries of one request. Only RoundTrip uses the fields; the goroutine of a try only sends its result.
 type tries struct {
 	race    *race
 	req     *http.Request
 	results chan result
-	started int // so far
-	running int // of them, those without a result yet
+	started int // how many tries were started
+	running int // how many of them have no result yet
 }
 
 type result struct {
@@ -123,7 +124,7 @@ type result struct {
 	reused bool // its connection was open before
 }
 
-// start sends the request by further options. ctx ends with RoundTrip, and with it the tries that lost.
+// start sends the request once more, with the options o. RoundTrip cancels ctx when it returns, and that ends the other tries.
 func (t *tries) start(ctx context.Context, o Options) {
 	t.started++
 	t.running++
@@ -137,7 +138,7 @@ func (t *tries) start(ctx context.Context, o Options) {
 	}
 	t.race.tries.Go(func() {
 		r.err = guard.Do(func() (err error) {
-			r.resp, err = t.race.next.RoundTrip(t.req.WithContext(With(ctx, o))) //nolint:bodyclose // the next link has read it; below it is closed where nobody takes it
+			r.resp, err = t.race.next.RoundTrip(t.req.WithContext(With(ctx, o))) //nolint:bodyclose // the next link has read it; below it is closed if the try has lost
 			return err
 		})
 		select {

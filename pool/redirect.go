@@ -21,8 +21,8 @@ func (e *RedirectError) Error() string {
 	return fmt.Sprintf("%s redirects (%d) to %s: set it to the address that answers itself", cmp.Or(e.Variable, "the URL"), e.Status, where)
 }
 
-// redirects is the link that makes a redirect a *[RedirectError]. It stands before what net/http makes of redirects, which
-// fails over a Location that cannot be parsed.
+// redirects is the link that turns a redirect into a *[RedirectError]. It does so before net/http handles the redirect, because
+// net/http fails if it cannot parse the Location.
 type redirects struct {
 	next     http.RoundTripper
 	variable string // Config.Variable

@@ -9,9 +9,9 @@ import (
 	"hearth/pool/conn"
 )
 
-// refused says whether err means that the upstream has not looked at a request and never will, as HTTP/2 tells it: by
-// RST_STREAM with REFUSED_STREAM, by a GOAWAY whose last stream is an earlier one, or because there was no stream to be
-// had. err must come from before any answer.
+// refused says whether err means that the upstream has not read a request and will not read it. HTTP/2 has three signs of
+// that: RST_STREAM with REFUSED_STREAM, a GOAWAY whose last stream is an earlier one, and no free stream on the connection. err
+// must come from before any answer.
 func refused(err error) bool {
 	if err == nil {
 		return false
@@ -45,8 +45,8 @@ func (e streamError) Error() string {
 	return fmt.Sprintf("HTTP/2 stream %d: code %d", e.StreamID, e.Code)
 }
 
-// unsent is the error of a request that was refused. Where there were more at once than the connection takes, connections to
-// come are asked for their limit by one request each.
+// unsent returns the error of a request that was refused. If the connection had no stream left for it, new connections get one
+// request first ([conn.Conns.Careful]).
 func (s *sender) unsent(ctx context.Context, err error) error {
 	optionsOf(ctx).countSent(-1)
 	if refusedStream(err) {

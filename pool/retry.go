@@ -51,7 +51,7 @@ func newRetry(next http.RoundTripper, cfg Config, stats *counters) http.RoundTri
 	}
 	return roundTripperFunc(func(req *http.Request) (*http.Response, error) {
 		resp, err := (&retryablehttp.RoundTripper{Client: client}).RoundTrip(req)
-		if err != nil && resp != nil { // the answer before the error, which the library hands on
+		if err != nil && resp != nil { // the library also returns the answer of the try before the error
 			_ = resp.Body.Close()
 			resp = nil
 		}
@@ -59,7 +59,7 @@ func newRetry(next http.RoundTripper, cfg Config, stats *counters) http.RoundTri
 	})
 }
 
-// checkRetry retries what is repeatable, and whatever never had a connection.
+// checkRetry retries a request that is repeatable, and any request that was certainly not sent.
 func checkRetry(ctx context.Context, resp *http.Response, err error) (bool, error) {
 	if ctx.Err() != nil {
 		return false, context.Cause(ctx)
@@ -78,7 +78,7 @@ func checkRetry(ctx context.Context, resp *http.Response, err error) (bool, erro
 	return false, nil
 }
 
-// grpcUnavailable is gRPC's code for what may work later.
+// grpcUnavailable is gRPC's code for a call that may succeed later.
 const grpcUnavailable = "14"
 
 // grpcStatus is the code of an answer of gRPC that was read: in its trailers, or in its headers where it has no message.

@@ -28,7 +28,7 @@ type taken struct {
 }
 
 // RoundTrip takes a connection as the request's [Options] say, sends the request, reads the whole answer and gives the
-// connection back. An error of which nothing was sent is a *[conn.UnsentError].
+// connection back. If nothing was sent, the error is a *[conn.UnsentError].
 func (s *sender) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
 	o := optionsOf(ctx)
@@ -81,7 +81,7 @@ func (s *sender) send(ctx context.Context, l *conn.Lease, req *http.Request) (_ 
 		return nil, err
 	}
 	answered = true
-	if s.pulse.Thaws() == l.Freezes { // else took is the time of a freeze
+	if s.pulse.Thaws() == l.Freezes { // otherwise took contains a freeze
 		s.stats.roundTrips.add(took)
 	}
 	return resp, nil

@@ -45,7 +45,8 @@ type Pulse struct {
 	now func() Instant
 	gap time.Duration
 
-	// mu guards what follows. Every method reads the clocks under it, so that the readings have an order.
+	// mu guards what follows. Every method reads the clocks under it, so that the readings have an order. mu is the last in the
+	// order of the locks: callers may hold a lock of their own, and nothing is locked under mu.
 	mu      sync.Mutex
 	last    Instant       // what the clocks said last
 	elapsed time.Duration // in all, by the clock that said more from each reading to the next
@@ -68,15 +69,16 @@ func Awake() *Pulse {
 	return p
 }
 
-// Now is the moment by the wall clock, and the time that has passed since the pulse was made. From each reading to the next
-// the clock counts that says more: nothing seems younger than it is if one clock is set back and the other stands still later.
+// Now returns the time by the wall clock, and the time that has passed since the pulse was made. Between two readings, the clock
+// that has moved further counts. So nothing seems younger than it is, even if one clock is set back and the other one stands
+// still later.
 func (p *Pulse) Now() Instant {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.readLocked()
 }
 
-// Thaws is the number of freezes so far, one noticed by this very call included.
+// Thaws returns the number of freezes so far. A freeze that this call notices is included.
 func (p *Pulse) Thaws() uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -84,8 +86,8 @@ func (p *Pulse) Thaws() uint64 {
 	return p.thaws
 }
 
-// After returns a channel that is closed when there have been more freezes than the number that Thaws has returned. A freeze is
-// noticed by the next call of any method, so at once only while [Pulse.Run] runs.
+// After returns a channel that is closed once there have been more freezes than thaws, a number that Thaws has returned. The next
+// call of any method notices the freeze and closes the channel. While [Pulse.Run] runs, that is at most a [Beat] after the freeze.
 func (p *Pulse) After(thaws uint64) <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -129,9 +131,9 @@ func (p *Pulse) Run(ctx context.Context, thawed func()) {
 	}
 }
 
-// WithTimeout is context.WithTimeout for a process that freezes: the context ends after d without a freeze. A freeze breaks what
-// was under way, so the whole time begins again after it. It begins at most three times in all: else work that never
-// ends would go on for ever.
+// WithTimeout is context.WithTimeout for a process that freezes. A freeze breaks what was under way, so work that a freeze has
+// interrupted gets more time: when d is over and there was a freeze meanwhile, d begins again. d begins at most three times in
+// all, because work that never ends must not go on for ever.
 func (p *Pulse) WithTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	const maxBeginnings = 3
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -9,8 +9,8 @@ import (
 )
 
 // book decides about the connections to one upstream: which request gets which connection, when one is dialed and when one is
-// closed. It does none of that. Every event returns what is [todo]. The book has no lock, no clock and no goroutine: [Conns]
-// has them, and tells the book with every event what can be seen. After the event, settle (settle.go) applies the rules.
+// closed. The book only decides: every event returns a [todo], and [Conns] carries it out. The book has no lock, no clock and no
+// goroutine. Conns has them, and passes a [sight] with every event. After the event, settle (settle.go) applies the rules.
 //
 // The rules:
 //
@@ -55,7 +55,7 @@ type limits struct {
 	maxIdle   time.Duration // after which an unused connection is closed
 }
 
-// todo is what an event leads to.
+// todo is what [Conns] has to do after an event.
 type todo struct {
 	dials  []uint64  // to be started
 	hands  []hand    // a request gets a connection
@@ -78,7 +78,7 @@ type failure struct {
 	err    error
 }
 
-// sight is what can be seen when an event happens.
+// sight is what [Conns] sees when an event happens.
 type sight struct {
 	freezes uint64 // so far
 	at      clock.Instant
@@ -113,7 +113,7 @@ type waiter struct {
 
 type dial struct{ id, began uint64 } // began: freezes when it was started
 
-// want is a request that comes for a connection.
+// want is the event that a request needs a connection.
 func (b *book) want(s sight, need Need) (id uint64, _ todo) {
 	b.lastWaiter++
 	w := &waiter{need, b.lastWaiter, b.lastConn}
@@ -125,23 +125,23 @@ func (b *book) want(s sight, need Need) (id uint64, _ todo) {
 	return w.id, b.settle(s)
 }
 
-// giveUp is a request that does not want to wait any longer. It comes too late where it has an answer already.
+// giveUp is the event that a request no longer waits. late says that the request was given its connection, or its error, before.
 func (b *book) giveUp(s sight, id uint64) (late bool, _ todo) {
 	n := len(b.waiting)
 	b.waiting = slices.DeleteFunc(b.waiting, func(w *waiter) bool { return w.id == id })
 	return len(b.waiting) == n, b.settle(s)
 }
 
-// looked is an event of which nothing is known but what can be seen: a freeze has passed, or somebody asks.
+// looked is the event that a freeze has passed: it brings nothing but a new [sight].
 func (b *book) looked(s sight) todo { return b.settle(s) }
 
-// tick is the time of a sweep.
+// tick is the event that a sweep is due.
 func (b *book) tick(s sight) todo {
 	b.sweeping = false
 	return b.settle(s)
 }
 
-// dialed is a dial that has brought a connection. It is known by the number that is returned, until it is to be closed.
+// dialed is the event that a dial has brought a connection. The book knows the connection by the number that it returns.
 func (b *book) dialed(s sight, id uint64, l look) (number uint64, _ todo) {
 	began := b.endDial(id)
 	b.lastConn++
@@ -160,7 +160,7 @@ func (b *book) dialed(s sight, id uint64, l look) (number uint64, _ todo) {
 	return number, b.settle(s)
 }
 
-// dialFailed is a dial that has brought none.
+// dialFailed is the event that a dial has failed.
 func (b *book) dialFailed(s sight, id uint64, err error) todo {
 	if b.endDial(id) == s.freezes {
 		b.turnAway(s, err)
@@ -175,7 +175,7 @@ func (b *book) endDial(id uint64) (began uint64) {
 	return began
 }
 
-// turnAway fails those for whom no dial is under way.
+// turnAway fails the waiting requests for which no dial is under way (rule 5).
 func (b *book) turnAway(s sight, err error) {
 	for len(b.waiting) > 0 && b.missing(s) > 0 {
 		b.fail(b.waiting[0], err)
@@ -187,8 +187,9 @@ func (b *book) fail(w *waiter, err error) {
 	b.do.fails = append(b.do.fails, failure{w.id, err})
 }
 
-// notTaken is a connection that did not take the request that it was given: it has ended since it was looked at. The request
-// waits again. Where the connection was new the request fails: else connections that end at once would be dialed for ever.
+// notTaken is the event that a connection did not take the request that it was given, because the connection has ended since
+// [Conns] looked at it. The request waits again. If the connection was new, the request fails instead: otherwise the book would
+// dial for ever while the upstream closes every connection at once.
 func (b *book) notTaken(s sight, h hand) todo {
 	c, _ := b.find(h.conn)
 	c.busy--
@@ -202,11 +203,11 @@ func (b *book) notTaken(s sight, h hand) todo {
 	return b.settle(s)
 }
 
-// ended is a request that is no longer on its connection. It is silent if it had no answer when its time was over.
+// ended is the event that a request is no longer on its connection. silent says that it had no answer when its time was over.
 func (b *book) ended(s sight, h hand, answered, silent bool) todo {
 	c, open := b.find(h.conn)
 	c.busy--
-	if h.freezes == s.freezes { // else it has been idle since before the freeze, whatever its kernel had in store
+	if h.freezes == s.freezes { // after a freeze the connection counts as unused since before the freeze, even if an answer came
 		c.used = s.at
 	}
 	if answered {
@@ -278,7 +279,7 @@ func (b *book) warmTarget() int {
 	return cmp.Or(b.peakInUse, b.firstWarm)
 }
 
-// shut is the end: everything is closed, and who waits is turned away.
+// shut is the event that the pool closes. It closes every connection and fails every waiting request.
 func (b *book) shut(s sight) todo {
 	b.closed = true
 	for _, w := range b.waiting {

@@ -230,6 +230,9 @@ func (s *sandbox) play(do todo) error {
 	if do.sweep && s.sweeping {
 		return errors.New("two sweeps are to come")
 	}
+	if do.sweep && s.open() == 0 {
+		return errors.New("a sweep is to come, though nothing is open")
+	}
 	s.sweeping = s.sweeping || do.sweep
 	return nil
 }

@@ -77,10 +77,10 @@ type Need struct {
 //
 // mu guards the book and what stands below it. Under mu nothing waits, sends or calls back: connections and the kernel are
 // asked for their state, a place on a connection is reserved, goroutines are started, and channels that have room are sent
-// to. Connections are closed after mu is released. The pulse's lock is taken under mu, never the other way round.
+// to. Connections are closed after mu is released. The only lock that is taken under mu is the pulse's.
 type Conns struct {
 	cfg    Config
-	ctx    context.Context //nolint:containedctx // of dials and the sweep: they outlive who asked for them
+	ctx    context.Context //nolint:containedctx // of dials and the sweep: they outlive the request that caused them
 	cancel context.CancelFunc
 	work   sync.WaitGroup // dials and the sweep; they are started under mu, and not after shut
 
@@ -183,8 +183,8 @@ func (c *Conns) Newest() uint64 {
 	return c.book.lastConn
 }
 
-// Careful gives connections to come one request alone until they have carried an answer: before that nobody knows how many
-// they take. An upstream has refused a request for want of a stream.
+// Careful is for an upstream that has refused a request because the connection had no stream left. From now on, a new connection
+// gets only one request until it has carried an answer: before that it is not known how many requests the connection takes.
 func (c *Conns) Careful() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -238,7 +238,7 @@ func (c *Conns) Warm(ctx context.Context, n int) error {
 	return errors.Join(errs...)
 }
 
-// Close closes every connection, turns away who waits for one, cancels the dials and returns when they have ended.
+// Close closes every connection, fails the requests that wait for one, cancels the dials and returns when they have ended.
 func (c *Conns) Close() {
 	c.happen(func(s sight) todo { return c.book.shut(s) })
 	c.cancel()
@@ -248,7 +248,7 @@ func (c *Conns) Close() {
 // happen tells the book of an event and does what is to be done.
 func (c *Conns) happen(event func(sight) todo) {
 	for _, conn := range c.tell(event) {
-		_ = conn.Close() // nobody waits for it
+		_ = conn.Close() // its error helps no request
 	}
 }
 

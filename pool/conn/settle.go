@@ -20,7 +20,7 @@ func (b *book) settle(s sight) todo {
 	return do
 }
 
-// prune notes how the connections look, and takes out those that are broken, lost, or idle for too long.
+// prune records the state of the connections, and removes those that are broken, lost, or idle for too long (rule 7).
 func (b *book) prune(s sight) {
 	for _, l := range s.looks {
 		c, open := b.find(l.conn)
@@ -45,7 +45,7 @@ func (b *book) prune(s sight) {
 	})
 }
 
-// serve gives those who wait what suits them.
+// serve gives each waiting request a connection that suits it, if there is one (rule 1).
 func (b *book) serve(s sight) {
 	b.waiting = slices.DeleteFunc(b.waiting, func(w *waiter) bool {
 		c := b.pick(s, w)
@@ -56,12 +56,13 @@ func (b *book) serve(s sight) {
 	})
 }
 
+// pick returns the connection for a waiting request (rules 2 and 3); nil: no open connection suits.
 func (b *book) pick(s sight, w *waiter) *entry {
 	var unproven *entry
 	for _, c := range slices.Backward(b.open) {
 		switch {
 		case c.room == 0, c.lost, c.number <= w.After:
-		case b.careful && !c.served && c.busy > 0: // nobody knows yet how many it takes
+		case b.careful && !c.served && c.busy > 0: // it is not known yet how many requests it takes
 		case c.proven == s.freezes:
 			return c
 		case unproven == nil && !w.Proven:
@@ -87,7 +88,7 @@ func (b *book) hand(s sight, w *waiter, c *entry) {
 	b.do.hands = append(b.do.hands, hand{w, c.number, s.freezes, c.proven == s.freezes, c.served || c.number <= w.newest})
 }
 
-// missing is how many more dials those who wait need.
+// missing is how many more dials the waiting requests need (rule 4).
 func (b *book) missing(s sight) int {
 	need := len(b.waiting)
 	if b.shared {
@@ -123,7 +124,7 @@ func (b *book) kept(s sight) int {
 	return b.size
 }
 
-// trim closes the idle connections that are too many, those first that were not used for longest.
+// trim closes idle connections until no more are idle than are kept. It begins with the one that was not used for longest (rule 7).
 func (b *book) trim(s sight) {
 	surplus := -b.kept(s)
 	for _, c := range b.open {

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// peerGone says whether the kernel knows that the other end of a connection has closed or reset it. After a freeze
-// whose end nobody could notice this is known before what reads from the connection has had its turn.
+// peerGone says whether the kernel knows that the other end of a connection has closed or reset it. After a freeze that was too
+// short to be noticed, the kernel knows it before the goroutine that reads from the connection runs.
 func peerGone(c net.Conn) (gone bool) {
 	s, ok := c.(syscall.Conn)
 	if !ok {

@@ -26,3 +26,18 @@ func TestALoadCountsTheMemoryOfItsCall(t *testing.T) {
 		}
 	}
 }
+
+func TestACallThatIsNoJSONHasNoKey(t *testing.T) {
+	call := odoo.Call{Model: "res.partner", Method: "read", Args: []json.RawMessage{json.RawMessage("[1")}}
+	if key, err := recordKey("identity", call); err == nil {
+		t.Errorf("got %+v", key)
+	}
+}
+
+func TestAReplyAroundAValueTakesNoMoreThanItHolds(t *testing.T) {
+	value := json.RawMessage(`"` + strings.Repeat("x", 1<<20) + `"`)
+	b, err := around("{", value, strings.Repeat(" ", 1<<16))
+	if err != nil || cap(b) > len(b)+len(b)/8 {
+		t.Errorf("%d bytes for %d, %v", cap(b), len(b), err)
+	}
+}

@@ -71,6 +71,7 @@ func find(p pkg) ([]mistake, error) {
 type finder struct {
 	mistake // the file and function where it is
 	fset    *token.FileSet
+	chosen  ast.Expr // a number of seconds or the like
 	found   []mistake
 }
 
@@ -186,7 +187,14 @@ func (f *finder) operator(op token.Token, at token.Pos) {
 	}
 }
 
+// unit is what a number is multiplied by to make a duration.
+var unit = regexp.MustCompile(`^time\.(\w*[sS]econd|Minute|Hour)$`)
+
 func (f *finder) binary(n *ast.BinaryExpr) {
+	if x, ok := n.X.(*ast.BasicLit); ok && unit.MatchString(f.text(n.Y)) {
+		f.chosen = x
+		return
+	}
 	f.operator(n.Op, n.OpPos)
 	// What is left out stays in the text behind a constant, so that its variables are used.
 	without := map[token.Token]string{token.LAND: "true || ", token.LOR: "false && "}[n.Op]
@@ -217,13 +225,14 @@ func (f *finder) condition(e ast.Expr) {
 	f.add("a condition turned round", e.Pos(), e.End(), "!("+f.text(e)+")")
 }
 
-// number writes a number's neighbour. A large one is a bound that somebody chose: only another size of it is a mistake.
+// number writes a number's neighbour. A large one and a duration are bounds that somebody chose: only another size of them is
+// a mistake.
 func (f *finder) number(n *ast.BasicLit) {
 	value, err := strconv.ParseInt(n.Value, 0, 64)
 	switch {
 	case n.Kind != token.INT || err != nil:
 		return
-	case value < 10:
+	case value < 10 && n != f.chosen:
 		value++
 	default:
 		value *= 2

@@ -152,6 +152,7 @@ func TestEachKindOfMistake(t *testing.T) {
 		"switch a { case b: c++ }":                     {""},
 		"a -= b * 10":                                  {"", "a += b * 10", "a -= b / 10", "a -= b * 20"},
 		"a = min(b, 0, true)":                          {"", "a = max(b, 0, true)", "a = min(b, 1, true)", "a = min(b, 0, false)"},
+		"a(5 * time.Second)":                           {"", "a(10 * time.Second)"},
 		"go a(); b <- c; defer d()":                    {"", "", ""},
 		"mu.Lock(); defer mu.Unlock()":                 nil,
 		"cfg.Logger.Warn(\"a\", 1)":                    nil,

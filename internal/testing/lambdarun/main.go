@@ -25,6 +25,7 @@ type options struct {
 	layer    string
 	short    bool
 	variants bool
+	beside   string
 }
 
 func main() {
@@ -32,6 +33,7 @@ func main() {
 	flag.StringVar(&o.layer, "layer", "", "the layer's zip, instead of building it")
 	flag.BoolVar(&o.short, "short", false, "fewer starts and invocations")
 	flag.BoolVar(&o.variants, "variants", false, "compare registering for INVOKE with registering for SHUTDOWN only, and nothing else")
+	flag.StringVar(&o.beside, "beside", "", "compare with this build of the extension, of an older commit say, and do nothing else")
 	flag.Parse()
 	lab.Main("lambdarun", func(ctx context.Context, dir string) error { return run(ctx, os.Stdout, dir, o) })
 }
@@ -65,6 +67,9 @@ func run(ctx context.Context, out io.Writer, dir string, o options) (err error) 
 		extension = subject{name: "INVOKE too", path: b.variant, env: []string{"HEARTH_TEST_EVENTS=INVOKE"}}
 		cells = cells[:3]
 	}
+	if o.beside != "" {
+		beside = subject{name: "beside", path: o.beside}
+	}
 	if err := lab.MakeClasses(ctx, r.opt("extensions", "hearth"), u.Settings()); err != nil {
 		return err
 	}
@@ -81,7 +86,7 @@ func run(ctx context.Context, out io.Writer, dir string, o options) (err error) 
 	}
 	fmt.Fprintf(out, "\nMedians of %d starts; %d invocations, a freeze after every %dth but on Managed Instances. In force: %s.\n",
 		r.starts, r.invocations, freezeEvery, rows[0].limits)
-	if o.variants {
+	if o.variants || o.beside != "" {
 		return nil
 	}
 	sizes, err := fileSizes(b.zips)

@@ -55,7 +55,8 @@ func (s *sender) send(ctx context.Context, l *conn.Lease, req *http.Request) (_ 
 			return nil, err
 		}
 	}
-	optionsOf(ctx).countSent(1) // before ctx is looked at: once it has ended, its count says whether the request may be sent
+	// The request is counted before ctx is looked at: a caller that leaves with ctx has the count of every request that is sent.
+	optionsOf(ctx).countSent(1)
 	if ctx.Err() != nil {
 		optionsOf(ctx).countSent(-1)
 		l.Drop()

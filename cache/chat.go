@@ -20,8 +20,8 @@ const (
 
 // chat is what is known of one chat. It is guarded by chats.mu.
 //
-// A pinned chat stays where it is: a read waits for its load, or a write for its outcome, and both must find here what
-// happened meanwhile.
+// A pinned chat stays in chats.byID. A read pins it while it waits for its load, and a write while it waits for its outcome: both
+// must find here what happened meanwhile.
 type chat struct {
 	id            string
 	inLRU         *list.Element // nil: evicted
@@ -40,9 +40,9 @@ type chat struct {
 
 	muteToken     token         // as token
 	mute          *heldMute     // nil: not held
-	lastMuteWrite *heldMute     // the last one acknowledged that loads may miss; nil: none, or lost
-	lostMuteWrite lost          // that loads may miss
-	muteTurn      chan struct{} // holds one value while a mute write is under way; nil: none was
+	lastMuteWrite *heldMute     // the last acknowledged write of the mute, if loads may miss it; nil: there is none, or it is lost
+	lostMuteWrite lost          // a write of the mute that loads may miss and that is no longer held
+	muteTurn      chan struct{} // holds one value while a mute write is under way; nil: there was no mute write yet
 }
 
 // heldMute is a mute that was loaded or written. It does not change.
@@ -83,10 +83,10 @@ const (
 	muteBytes = 64
 )
 
-// base is what a chat takes of which nothing is held.
+// base is how many bytes a chat takes if nothing of it is held.
 func (ch *chat) base() int64 { return int64(chatBytes + 2*len(ch.id)) }
 
-// count says what is held of the chat.
+// count counts what is held of the chat.
 func (ch *chat) count() usage {
 	u := usage{bytes: ch.base()}
 	if ch.timeline != nil {

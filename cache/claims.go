@@ -15,8 +15,8 @@ const maxClaims = 64
 
 // claim is what an idempotency key stands for. It is guarded by chats.mu.
 //
-// It is remembered while a write that has claimed the key is under way, and after one that has stored something or may have.
-// If no write under the key has stored anything, the key is free again.
+// The chat remembers a claim while a write with the key is under way. After that it keeps the claim only if a write with the key
+// has stored something, or may have. Otherwise the key is free again.
 type claim struct {
 	key      string
 	body     uint64 // hash of the request's body

@@ -8,7 +8,7 @@ import (
 // maxEncoded is how many encoded replies of one chat are held at a time.
 const maxEncoded = 4
 
-// encodedFor is the reply of a view that was encoded from the timeline held; without a body: there is none.
+// encodedFor returns the held encoded reply of a view. It has no body if none is held.
 func (ch *chat) encodedFor(v View) encoded {
 	for _, e := range ch.encoded {
 		if e.view == v {

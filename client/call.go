@@ -89,7 +89,7 @@ func (c *Client) do(ctx context.Context, req *call, patience time.Duration, v an
 	defer cancel()
 	a, err := c.exchange(ctx, req)
 	if err != nil && !req.neverRepeat && ctx.Err() == nil && !final(err) {
-		c.http.CloseIdleConnections() // the second try must not take one that broke like the first
+		c.http.CloseIdleConnections() // the second try must not take another connection that is broken
 		a, err = c.exchange(ctx, req)
 	}
 	switch {
@@ -135,8 +135,8 @@ type answer struct {
 	body   []byte
 }
 
-// exchange sends the call once and reads the whole answer. net/http itself sends a call again if a kept connection was
-// closed before anything was written, and a GET also if no byte came back.
+// exchange sends the call and reads the whole answer. net/http itself may send it twice: any call if a kept connection was
+// closed before a byte was written, and a GET also if no byte of the answer came.
 func (c *Client) exchange(ctx context.Context, req *call) (*answer, error) {
 	var body io.Reader
 	if req.body != nil {

@@ -9,25 +9,25 @@ import (
 )
 
 const (
-	firstBound = 5 * time.Second // of the wait for an end, while no handler's duration is known
-	leastBound = time.Second     // of every other wait
-	maxMissed  = 3               // ends in a row after which nothing is waited for
+	firstBound = 5 * time.Second // bound of the wait for a handler's end, while no handler's duration is known
+	leastBound = time.Second     // least bound of every other wait
+	maxMissed  = 3               // after this many missed ends in a row OnInvoke no longer waits
 )
 
 // AfterInvokeConfig of an [AfterInvoke].
 type AfterInvokeConfig struct {
 	Telemetry *Telemetry            // tells when the handler has ended; nil: nothing is done
-	Budget    time.Duration         // how long Refresh may take, which the user pays for; 0: nothing is done
+	Budget    time.Duration         // how long Refresh may take; the user pays for this time; 0: nothing is done
 	Refresh   func(context.Context) // is called after an invocation; it must end with its context
 	Logger    *slog.Logger          // nil discards
 }
 
-// AfterInvoke refreshes after each invocation, before the sandbox may freeze. It waits for the event that tells the end of the handler. That
-// event may be lost, so the wait is bounded: by twice the duration of the slowest handler that is remembered.
+// AfterInvoke calls Refresh after each invocation, before the sandbox may freeze. First it waits for the event that the handler has ended. That
+// event may be lost, so the wait has a bound: twice the duration of the slowest handler that Telemetry remembers.
 type AfterInvoke struct {
 	cfg    AfterInvokeConfig
-	missed int // ends in a row that were not told in time
-	seen   int // ends told in all, when the last one was missed
+	missed int // how many ends in a row were missed: their event did not come in time
+	seen   int // how many ends Telemetry had received when the last one was missed
 }
 
 // NewAfterInvoke makes an AfterInvoke. Its zero config is valid, and does nothing.
@@ -43,7 +43,7 @@ func (a *AfterInvoke) OnInvoke(ctx context.Context, event Event) {
 	}
 	slowest, seen := a.cfg.Telemetry.slowest()
 	if a.missed >= maxMissed && seen == a.seen {
-		return // no event comes any more: until one does, no invocation pays for a wait
+		return // events no longer come: no invocation pays for a wait until one comes again
 	}
 	bound := firstBound
 	if slowest > 0 {
@@ -68,7 +68,7 @@ func (a *AfterInvoke) OnInvoke(ctx context.Context, event Event) {
 	a.cfg.Refresh(refresh)
 }
 
-// noteMissed notes that the end of an invocation was not told in time: the event is lost, or the handler takes longer than any before.
+// noteMissed takes note that the event of a handler's end did not come in time: it is lost, or the handler takes longer than those before.
 func (a *AfterInvoke) noteMissed(ctx context.Context, bound time.Duration) {
 	a.missed++
 	_, a.seen = a.cfg.Telemetry.slowest()
@@ -76,5 +76,5 @@ func (a *AfterInvoke) noteMissed(ctx context.Context, bound time.Duration) {
 	if a.missed == maxMissed {
 		level = slog.LevelWarn
 	}
-	a.cfg.Logger.Log(ctx, level, "the end of an invocation was not told in time: nothing is refreshed", "in_a_row", a.missed, "bound", bound)
+	a.cfg.Logger.Log(ctx, level, "no event of the handler's end came in time: nothing is refreshed", "in_a_row", a.missed, "bound", bound)
 }

@@ -1,8 +1,8 @@
 // Package extension is a process's life as an external extension of Lambda: it registers, waits for events, and ends when Lambda says so.
 //
 // Start with [New], then call [Extension.Register] and [Extension.Run]. [Telemetry] tells when an invocation has ended (telemetry.go), and
-// [AfterInvoke] works after it for as long as the user pays (afterinvoke.go). The package knows nothing of what the process does meanwhile.
-// An extension that exits before SHUTDOWN is a crash to Lambda: Run retries whatever fails, and ends at SHUTDOWN alone.
+// [AfterInvoke] refreshes after it, within a budget that the user pays for (afterinvoke.go). The package knows nothing of the rest of the process.
+// To Lambda an extension that exits before SHUTDOWN has crashed. So Run retries everything that fails, and ends only at SHUTDOWN.
 package extension
 
 import (
@@ -37,8 +37,8 @@ type Config struct {
 	Name       string // of the file in /opt/extensions
 	// Events to register for besides SHUTDOWN. With INVOKE every invocation waits until the extension asks for its next event.
 	Events []string
-	// OnInvoke is called for each INVOKE before the next event is asked for. Until it returns, the invocation goes on and is billed, and
-	// SHUTDOWN cannot come: it must end with its context. nil does nothing.
+	// OnInvoke is called for each INVOKE before the next event is asked for. It must return when its context ends: until it returns, the
+	// invocation goes on and is billed, and SHUTDOWN cannot come. nil does nothing.
 	OnInvoke       func(context.Context, Event)
 	OnWaiting      func()        // is called once, when the first event is asked for; nil does nothing
 	DeadlineMargin time.Duration // how long before the event's deadline OnInvoke's context ends
@@ -144,7 +144,7 @@ func (e *Extension) Run(ctx context.Context) error {
 }
 
 func (e *Extension) runOnInvoke(ctx context.Context, event Event) {
-	if deadline := event.Deadline(); time.Until(deadline) > 0 { // a deadline in the past says nothing: a clock is wrong, or the event came late
+	if deadline := event.Deadline(); time.Until(deadline) > 0 { // a deadline in the past cannot be used: a clock is wrong, or the event came late
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-e.cfg.DeadlineMargin))
 		defer cancel()
@@ -161,7 +161,7 @@ func (e *Extension) next(ctx context.Context) (event Event, err error) {
 	}
 	err = json.Unmarshal(resp.body, &event)
 	if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		err = nil // the other fields were read: a SHUTDOWN must be obeyed though one of its fields has another type
+		err = nil // the other fields were read: Run must obey a SHUTDOWN even if one of its fields has another type
 	}
 	if err == nil && event.Type == "" {
 		err = errors.New("the answer is no event")

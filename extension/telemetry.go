@@ -47,12 +47,12 @@ type Telemetry struct {
 	mu      sync.Mutex
 	on      bool          // events may come
 	last    []RuntimeDone // oldest first
-	seen    int           // in all
-	changed chan struct{} // closed by the next change; nil: nobody waits
+	seen    int           // how many invocations have ended in all
+	changed chan struct{} // closed by the next change; nil: no Wait is waiting
 }
 
-// Wait returns when the handler of that request has ended, at once if it has before, or when ctx has ended. Lambda may send a request
-// again under the same id: the second time it counts as ended at once.
+// Wait returns when the handler of that request has ended, or when ctx has ended. Lambda may send a request again with the same id. Then
+// Wait takes the first end for the second one too, and returns at once.
 func (t *Telemetry) Wait(ctx context.Context, requestID string) (RuntimeDone, error) {
 	for {
 		done, changed, err := t.look(requestID)
@@ -67,7 +67,8 @@ func (t *Telemetry) Wait(ctx context.Context, requestID string) (RuntimeDone, er
 	}
 }
 
-// look returns how a request has ended, or an error if that will not be told, or else a channel that the next change closes.
+// look returns how a request has ended. If no event will tell that, it returns an error. If an event may still come, it returns a channel
+// that the next change closes.
 func (t *Telemetry) look(requestID string) (done RuntimeDone, changed <-chan struct{}, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -83,7 +84,7 @@ func (t *Telemetry) look(requestID string) (done RuntimeDone, changed <-chan str
 	return RuntimeDone{}, t.changed, nil
 }
 
-// slowest is the longest that a remembered handler took, 0 if that is unknown, and how many have ended in all.
+// slowest returns the duration of the slowest remembered handler, 0 if no duration is known, and how many handlers have ended in all.
 func (t *Telemetry) slowest() (slowest time.Duration, seen int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -173,8 +174,8 @@ func (e *Extension) subscribe(ctx context.Context) (net.Listener, error) {
 	return listener, nil
 }
 
-// listenSandbox listens on the address that Lambda delivers to and on no other: nobody else may send us events. Where that address has no
-// name, this is not Lambda, and it listens on this machine's own.
+// listenSandbox listens only on the address that Lambda delivers to, so that no other machine can send events. If the name of that address is
+// unknown, this is not Lambda, and it listens on the loopback address.
 func listenSandbox(ctx context.Context) (net.Listener, error) {
 	lookup, cancel := context.WithTimeout(ctx, lookupTime)
 	defer cancel()
@@ -219,7 +220,7 @@ func (t *Telemetry) serve(ctx context.Context, listener net.Listener, log *slog.
 	return err
 }
 
-// batch takes one delivery. It answers 200 whatever came: after another status Lambda would send the same again.
+// batch takes one delivery. It always answers 200, because after another status Lambda would send the same delivery again.
 func (t *Telemetry) batch(w http.ResponseWriter, r *http.Request) {
 	t.record(runtimeDones(http.MaxBytesReader(w, r.Body, mostBody)))
 }

@@ -20,11 +20,11 @@ type Answers struct {
 	all  *semaphore.Weighted
 }
 
-// smallAnswer is the size up to which an answer waits for nobody: slots bound how many of them there are.
+// smallAnswer is the size up to which an answer takes no share of the memory. The slots bound how many small answers there are.
 const smallAnswer = 64 << 10
 
-// NewAnswers bounds one answer to each bytes, and all larger than 64 KiB that are under way at once to all bytes, which is
-// at least each.
+// NewAnswers makes the bounds: one answer may have each bytes. The answers larger than 64 KiB that are under way at the same time
+// may have all bytes together; all counts as each if it is less.
 func NewAnswers(each, all int64) *Answers {
 	return &Answers{each: each, all: semaphore.NewWeighted(max(each, all))}
 }
@@ -34,7 +34,7 @@ func (a *Answers) Each() int64 { return a.each }
 
 // TooLargeError is an answer that was not read because it has more bytes than one may have.
 type TooLargeError struct {
-	Bytes int64 // of the answer; 0 where it does not say so before it comes
+	Bytes int64 // of the answer; 0: the answer has not announced its size
 	Most  int64 // that one may have
 }
 
@@ -51,7 +51,8 @@ func (e *TooLargeError) Unwrap() error { return ErrTooLarge }
 // errLonger is an answer of gRPC that goes on after the message that its prefix announces.
 var errLonger = errors.New("the answer is longer than it says")
 
-// read replaces the body of an answer by one that is read already. Closing that gives back its share of the memory.
+// read reads the body of an answer, and replaces it by one that is in memory. Closing the new body gives back its share of the
+// memory.
 func (a *Answers) read(ctx context.Context, resp *http.Response, grpc bool) (err error) {
 	body := resp.Body
 	share := int64(0)
@@ -72,7 +73,7 @@ func (a *Answers) read(ctx context.Context, resp *http.Response, grpc bool) (err
 	}
 	var b bytes.Buffer
 	b.Write(start)
-	if size < 0 { // it has not said how long it is
+	if size < 0 { // the answer has not announced its size
 		switch _, err = io.CopyN(&b, body, min(smallAnswer, a.each)); {
 		case err == nil:
 			size = a.each
@@ -97,7 +98,7 @@ func (a *Answers) read(ctx context.Context, resp *http.Response, grpc bool) (err
 	case int64(b.Len()) <= most:
 	case size == a.each:
 		return &TooLargeError{Most: a.each}
-	default: // it has no share of the memory for more
+	default: // the answer is longer than its share of the memory
 		return errLonger
 	}
 	resp.Body = &heldBody{Reader: bytes.NewReader(b.Bytes()), bytes: b.Bytes(), release: sync.OnceFunc(func() { a.all.Release(share) })}
@@ -108,7 +109,7 @@ func (a *Answers) read(ctx context.Context, resp *http.Response, grpc bool) (err
 // with its length.
 const grpcPrefix = 5
 
-// announced returns how many bytes the answer says that it has, -1 if it does not say so, and what had to be read for that.
+// announced returns the size that the answer announces, -1 if it announces none, and the bytes that had to be read to know it.
 func announced(resp *http.Response, grpc bool) (size int64, start []byte, err error) {
 	if !grpc || resp.StatusCode != http.StatusOK || !strings.HasPrefix(resp.Header.Get("Content-Type"), "application/grpc") { // a proxy's page
 		return resp.ContentLength, nil, nil

@@ -22,7 +22,7 @@ type limitTester struct {
 
 func bubble(t *testing.T, size, queue int, run func(*limitTester)) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &limitTester{T: t, Limit: NewLimit(size, queue, clock.Awake())}
+		l := &limitTester{T: t, Limit: NewLimit(size, queue, nil)}
 		run(l)
 		l.callers.Wait()
 	})

@@ -19,17 +19,17 @@ type Options struct {
 	Background bool
 	// Header is added to every request: trace headers reach the upstreams this way.
 	Header http.Header
-	// Sent counts how often a request may have reached its upstream: how often it was given to a connection, without
-	// the times when the upstream said that it had not looked at it. More than once: it was sent again.
+	// Sent counts how often a request may have reached its upstream: every time that it was given to a connection, except
+	// when the upstream said that it had not read the request. If the count is more than 1, the request was sent again.
 	Sent *atomic.Int64
 
-	fresh bool        // the request is to go over a connection that is opened after it comes
-	taken func(taken) // is called when the request has its connection
+	fresh bool        // the request must go over a connection that is opened after the request comes
+	taken func(taken) // called when the request has its connection
 }
 
 type optionsKey struct{}
 
-// With returns a context with these options beside those that ctx has: what is set here is added or replaces.
+// With returns a context with these options and those of ctx. If both have a value for a field, the one of o counts.
 func With(ctx context.Context, o Options) context.Context {
 	had := optionsOf(ctx)
 	o.Repeatable = o.Repeatable || had.Repeatable

@@ -20,9 +20,9 @@ import (
 
 const maxChatID = 512 // bytes, decoded
 
-// admit finds the request's route and reads the request, or says why it is refused, in this order: who asks (403, 401), for
-// what (404, 405), how much of which kind (413, 415), and whether it makes sense (400). broken says why the request could not
-// be read.
+// admit finds the request's route and reads the request, or returns why the request is refused. It checks in this order: the
+// origin (403) and the token (401), the path (404) and the method (405), the body's size (413) and type (415), then the chat id,
+// the query and Cache-Control (400). broken is the error of a request that could not be read; nil: it could be read.
 func (s *Server) admit(r *request, broken error) (refusal *wire.Problem) {
 	if broken != nil {
 		return unreadable(broken)
@@ -74,8 +74,8 @@ func wrongToken(variable string) string {
 		"of its own, brings another. Set HEARTH_TOKEN for the whole function"
 }
 
-// crossOrigin says why a request is not one of this machine's own, but was forwarded, or comes from a page of another site;
-// empty: it is this machine's own.
+// crossOrigin says why a request does not count as one of this machine: it was forwarded, it names another host, or a page of
+// another site sent it. It is empty if the request counts as one of this machine.
 func crossOrigin(h *fasthttp.RequestHeader, asked target, socket bool) string {
 	switch {
 	case h.Peek("X-Forwarded-For") != nil, h.Peek("Forwarded") != nil:
@@ -132,8 +132,8 @@ func (s *Server) readBody(r *request) (refusal *wire.Problem) {
 	return nil
 }
 
-// drain reads what a refused caller still sends, up to a size and for a time: a caller whose connection is closed while it
-// sends never reads the answer.
+// drain reads the rest of a refused request, up to a size and for a time. Otherwise the connection would be closed while the
+// caller still sends, and then the caller would not read the answer.
 func (r *request) drain() {
 	const most, patience = 16 << 20, time.Second
 	stream := r.RequestBodyStream()
@@ -155,7 +155,7 @@ func decodeChat(segment string) (string, *wire.Problem) {
 	return chat, checkChat(chat)
 }
 
-// checkChat says what is wrong with a chat's id, whatever the classes are like; nil: nothing.
+// checkChat says what is wrong with a chat's id, as far as that does not depend on the classes; nil: nothing is wrong.
 func checkChat(chat string) *wire.Problem {
 	switch {
 	case chat == "" || len(chat) > maxChatID:

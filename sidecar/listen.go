@@ -37,7 +37,7 @@ func ListenSocket(ctx context.Context, path string) (net.Listener, error) {
 	return l, nil
 }
 
-// removeDead removes what is at a path if it is a socket of the user that nobody serves.
+// removeDead removes the file at a path if it is a socket of the user on which no process listens.
 func removeDead(ctx context.Context, path string, user int) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, os.ErrNotExist) {

@@ -141,8 +141,8 @@ func (s *Server) problemsOf(errs map[string]error) map[string]*wire.Problem {
 	return problems
 }
 
-// preprocessProblem is the problem of a preprocess of which no part came. Its detail joins the reasons, its errors hold each
-// part's problem.
+// preprocessProblem is the problem of a preprocess whose parts all failed. Its detail joins the reasons. Its errors hold the problem
+// of each part.
 func preprocessProblem(parts map[string]*wire.Problem) *wire.Problem {
 	var why []string
 	retryable := true

@@ -53,7 +53,7 @@ func (s *Server) serve(ctx context.Context, f *fasthttp.RequestCtx, socket bool,
 	}
 }
 
-// logAccess logs an answered request. The route's pattern stands for the path: a chat's id is nobody's business.
+// logAccess logs an answered request. The route's pattern stands for the path: the log must not hold a chat's id.
 func (s *Server) logAccess(ctx context.Context, r *request) {
 	if !s.cfg.Logger.Enabled(ctx, slog.LevelDebug) {
 		return

@@ -25,10 +25,10 @@ const (
 
 // Run serves on the listeners until ctx ends or one of them fails. Then it
 //
-//  1. accepts nobody any more, and closes the connections that are idle;
-//  2. lets the requests under way finish, for a grace;
-//  3. cancels those that have not, and gives them a moment to say so;
-//  4. returns, at the latest then: a handler that heeds no context is left behind.
+//  1. accepts no new connection, and closes the idle connections;
+//  2. waits for the requests under way to finish, for at most grace;
+//  3. cancels the others, and waits for their answers, for at most cancelGrace;
+//  4. returns, even if a handler does not end with its context.
 //
 // It returns as soon as the last connection is closed.
 func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
@@ -37,7 +37,7 @@ func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 	shutdowns, abandonShutdowns := context.WithCancel(context.WithoutCancel(ctx))
 	defer abandonShutdowns()
 
-	open := newUses() // by each listener, each connection, and Run itself until it is told to end
+	open := newUses() // one use for each listener and each connection, and one for Run itself until ctx ends
 	open.add()
 	g, running := errgroup.WithContext(ctx)
 	for _, l := range listeners {
@@ -63,7 +63,7 @@ func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 		g.Go(func() error {
 			<-running.Done()
 			_ = l.Close()                        // also where Serve has not begun: Shutdown would not know of it
-			_ = f.ShutdownWithContext(shutdowns) // it looks every 100 ms only whether all is closed: open tells at once
+			_ = f.ShutdownWithContext(shutdowns) // it polls every 100 ms whether all is closed; open tells that at once
 			return nil
 		})
 	}
@@ -80,7 +80,7 @@ func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 	return g.Wait()
 }
 
-// uses counts what something is in use by. When the last use is done it has ended, for good.
+// uses counts the uses of something. When the last use is done, ended is closed; no use may be added after that.
 type uses struct {
 	n     atomic.Int64
 	ended chan struct{}
@@ -96,7 +96,7 @@ func (u *uses) done() {
 	}
 }
 
-// end waits for the last use to be done, and says whether it was within d.
+// end waits until the last use is done, for at most d, and says whether it is done.
 func (u *uses) end(d time.Duration) bool {
 	select {
 	case <-u.ended:
@@ -117,7 +117,7 @@ func (s *Server) fasthttpServer(ctx context.Context, socket bool) *fasthttp.Serv
 		WriteTimeout:                 s.readTimeout,
 		IdleTimeout:                  s.cfg.IdleTimeout,
 		MaxRequestBodySize:           s.cfg.MaxBody,
-		StreamRequestBody:            true, // the door reads bodies, once it has seen who asks
+		StreamRequestBody:            true, // the door reads the body after it has checked the token
 		CloseOnShutdown:              true,
 		SecureErrorLogMessage:        true,
 		NoDefaultDate:                true,

@@ -44,8 +44,8 @@ const (
 	KindNotHTTP        Kind = "not-http"
 	KindOdoo           Kind = "odoo" // status and retryable follow Odoo's own answer
 	KindOverloaded     Kind = "overloaded"
-	KindPartial        Kind = "partial"    // Items says what was
-	KindPreprocess     Kind = "preprocess" // Errors says why
+	KindPartial        Kind = "partial"    // Items has the outcome of each message
+	KindPreprocess     Kind = "preprocess" // Errors has the reason for each part
 	KindRedirected     Kind = "redirected"
 	KindSearchCutShort Kind = "search-cut-short" // the server's maximum of results hid messages
 	KindShuttingDown   Kind = "shutting-down"
@@ -59,8 +59,8 @@ const (
 	KindWrongClass     Kind = "wrong-class"
 )
 
-// kinds has for each kind what its problems have, unless a case of the kind says otherwise. client/python/hearth/errors.py has
-// the same table.
+// kinds has the usual status, title and retryability of each kind. A problem may have others: see [KindWeaviate] and [KindOdoo].
+// client/python/hearth/errors.py has the same table.
 func kinds() map[Kind]Problem {
 	return map[Kind]Problem{
 		KindAnswerTooLarge: {Status: 502, Title: "Answer too large"},
@@ -105,7 +105,7 @@ func NewProblem(kind Kind, detail string) *Problem {
 	return &p
 }
 
-// BadField makes the problem of a field that is wrong. The detail is the field's name and what, which is like "must be a number".
+// BadField makes the problem of a field that is wrong. The detail is the field's name followed by what, such as "must be a number".
 func BadField(field, what string) *Problem {
 	p := NewProblem(KindBadField, field+" "+what)
 	p.Field = field

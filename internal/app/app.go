@@ -1,4 +1,4 @@
-// Package app is the command: it makes the rooms out of the settings, runs them, and ends them in order.
+// Package app is the command: it makes all parts of Hearth from the settings, runs them, and ends them in order.
 //
 // Start at [Main]. app.go makes the pools and clients, serve.go runs them beside the API, and lambda.go has what is different inside Lambda;
 // warm.go warms the upstreams, lifecycle.go joins all that runs, check.go and schema.go are commands, and logqueue.go keeps a log that nobody

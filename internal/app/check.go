@@ -16,7 +16,7 @@ import (
 	"hearth/pool/weaviate"
 )
 
-// loadForCommand makes what a command needs. Faults and warnings are for a person at a terminal, so the log says errors alone.
+// loadForCommand makes what a command needs. The command itself prints faults and warnings, so the log has only errors.
 func loadForCommand(environ []string, stderr io.Writer, options Options) (settings.Settings, *app, error) {
 	s, err := readSettings(environ)
 	if err != nil {

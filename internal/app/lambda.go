@@ -19,8 +19,9 @@ const (
 	warmStartTimeout = time.Second
 )
 
-// extensionConfig is what the extension is given. It asks for INVOKE, and refreshes after each invocation, only if the user pays for
-// that and there is something to refresh, which only Odoo has. A managed instance is never frozen, and Lambda tells it of no end.
+// extensionConfig makes the config of the extension. The extension registers for INVOKE and refreshes after each invocation only if the user
+// pays for that and Odoo is configured: only what was read from Odoo is refreshed. A managed instance never does: it is never frozen, and
+// Lambda does not tell it when an invocation ends.
 func (a *app) extensionConfig(program string, s settings.Settings, memory *cache.Cache, onWaiting func()) extension.Config {
 	cfg := extension.Config{
 		RuntimeAPI: s.RuntimeAPI, Name: filepath.Base(program), Events: a.options.Events,

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// endBound is how long the end of the process may take: 150 ms of it are for the API (its grace and its last answers), the rest is
-// more than closing takes. Lambda waits for the end, kills what still runs 2 s after SHUTDOWN, and calls that a failure.
+// endBound is how long the end of the process may take: 150 ms for the API (its grace and its last answers), and 100 ms to close the rest.
+// Lambda waits for the end. If the process still runs 2 s after SHUTDOWN, Lambda kills it and reports a failure.
 const endBound = 250 * time.Millisecond
 
 // lifecycle runs the parts of the process at the same time and joins them. The first part that fails ends the others.

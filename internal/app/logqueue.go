@@ -13,8 +13,8 @@ const (
 	flushTime  = 100 * time.Millisecond // for them at the end
 )
 
-// logQueue writes log lines in a goroutine of its own, so that nobody who logs waits for a pipe that nobody reads. Lines for which
-// there is no room are dropped, and the log says how many once it is read again.
+// logQueue writes log lines in a goroutine of its own, so that a caller that logs does not wait for a pipe that no process reads. It drops
+// lines for which it has no room, and logs how many it has dropped once the pipe is read again.
 type logQueue struct {
 	to               io.Writer
 	wake, quit, done chan struct{} // wake holds an element while something is pending

@@ -17,15 +17,15 @@ import (
 	"hearth/sidecar/chat"
 )
 
-// gcPercent is by how many percent the heap grows before garbage is collected. This and [settings.Settings.MemoryLimit] hold
-// whatever GOGC and GOMEMLIMIT say: those of a function are meant for its handler.
+// gcPercent is by how many percent the heap grows before garbage is collected. Hearth sets this and [settings.Settings.MemoryLimit] itself
+// and ignores GOGC and GOMEMLIMIT, because a function sets those for its handler.
 const gcPercent = 100
 
 // serve listens, registers the extension if this is Lambda, and runs until it is told to end. In Lambda a fault does not end it, unless
 // HEARTH_STRICT is set: the API answers 503 with the reason, and the function lives. With HEARTH_STRICT, failing to open either
 // listener is a fault too.
 func serve(ctx context.Context, program string, environ []string, stderr io.Writer, options Options) error {
-	debug.SetGCPercent(-1) // until INIT has ended, which the user pays for: there is no garbage worth collecting yet
+	debug.SetGCPercent(-1) // no garbage collection until warming begins: the user pays for INIT, and there is little garbage yet
 	s, fault := readSettings(environ)
 	debug.SetMemoryLimit(s.MemoryLimit())
 	out := newLogQueue(stderr)
@@ -56,11 +56,11 @@ func serve(ctx context.Context, program string, environ []string, stderr io.Writ
 	if len(listeners) == 0 || s.Strict {
 		fault = errors.Join(fault, listenErr)
 	}
-	initMayEnd := make(chan struct{}) // closed when the extension has asked for its first event
-	var ext *extension.Extension      // nil: this is not Lambda
+	asked := make(chan struct{}) // closed when the extension has asked for its first event
+	var ext *extension.Extension // nil: this is not Lambda
 	switch {
 	case s.InLambda():
-		ext, err = a.register(ctx, a.extensionConfig(program, s, memory, func() { close(initMayEnd) }), s.Strict, fault)
+		ext, err = a.register(ctx, a.extensionConfig(program, s, memory, func() { close(asked) }), s.Strict, fault)
 		if err != nil {
 			return err
 		}
@@ -70,12 +70,12 @@ func serve(ctx context.Context, program string, environ []string, stderr io.Writ
 	if fault != nil {
 		a.log.Error("serving degraded", "error", fault)
 	}
-	return a.run(ctx, s, ext, initMayEnd, listeners, api, memory)
+	return a.run(ctx, s, ext, asked, listeners, api, memory)
 }
 
-// run runs all parts until ctx or the extension ends, and closes the rooms after them.
+// run runs all parts until ctx or the extension ends. After that it closes the cache and the pools.
 func (a *app) run(
-	ctx context.Context, s settings.Settings, ext *extension.Extension, initMayEnd <-chan struct{},
+	ctx context.Context, s settings.Settings, ext *extension.Extension, asked <-chan struct{},
 	listeners []net.Listener, api *sidecar.Server, memory *cache.Cache,
 ) error {
 	ctx, end := context.WithCancel(ctx)
@@ -85,7 +85,7 @@ func (a *app) run(
 	warmDone := make(chan struct{})
 	parts.start("warming", func() error {
 		defer close(warmDone)
-		waitBeforeWarming(ctx, s, initMayEnd)
+		waitBeforeWarming(ctx, s, asked)
 		debug.SetGCPercent(gcPercent)
 		if s.InitType != settings.InitSnapStart { // a snapshot must hold no connection
 			a.warm(ctx)
@@ -109,7 +109,7 @@ func (a *app) run(
 	return parts.wait(ctx, a.log, closer{"cache", memory.Close}, closer{"pools", a.close})
 }
 
-// api makes the API. Calls to an upstream that is not there answer with the configuration error.
+// api makes the API. If an upstream is not configured, calls that need it answer with what is wrong with the settings.
 func (a *app) api(s settings.Settings, memory *cache.Cache, fault, listenErr error) (*sidecar.Server, error) {
 	noWeaviate, noOdoo, reasons := "HEARTH_WEAVIATE_URL is not set", "HEARTH_ODOO_URL is not set", ""
 	if fault != nil {

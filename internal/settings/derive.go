@@ -32,7 +32,8 @@ func (s *Settings) Listen() (addr, socket string) {
 	return addr, socket
 }
 
-// setDefaults sets what is not set, and whose default depends on other variables.
+// setDefaults sets the variables that are not set and whose default depends on other variables. The other defaults are in the tags of
+// [Settings].
 func (s *Settings) setDefaults(values map[string]string) {
 	if s.Socket == "" && s.InLambda() {
 		s.Socket = "/tmp/hearth.sock"
@@ -88,8 +89,8 @@ func (s *Settings) AnswerSize() int64 {
 	return max(s.CacheSize()/4, 4<<20, 2*int64(s.MaxBody))
 }
 
-// defaultPoolSize is how many connections an upstream has by default: single where a sandbox runs one invocation at a time,
-// and on a managed instance one for each invocation that it runs at once, from single to ceiling.
+// defaultPoolSize is how many connections an upstream has by default. If the sandbox runs one invocation at a time, that is single. A
+// managed instance has one connection for each invocation that it runs at once, but at least single and at most ceiling.
 func (s *Settings) defaultPoolSize(single, ceiling int) int {
 	if s.InitType != InitManaged {
 		return single
@@ -98,9 +99,9 @@ func (s *Settings) defaultPoolSize(single, ceiling int) int {
 	return min(max(single, cmp.Or(s.Concurrency, perCPU)), ceiling)
 }
 
-// ConnLimits are how many connections handlers may have, and how long an idle one is kept. Zero means the API's own default, which
-// fits one invocation at a time. A managed instance is never frozen, so it need not keep a connection for longer than clients
-// do, which is 5 minutes.
+// ConnLimits returns how many connections handlers may have, and how long an idle one is kept. Zero means the API's own default, which
+// fits one invocation at a time. A managed instance is never frozen, and clients keep an idle connection for 5 minutes: 10 minutes are
+// enough.
 func (s *Settings) ConnLimits() (connections int, idle time.Duration) {
 	if s.InitType != InitManaged {
 		return 0, 0

@@ -1,8 +1,8 @@
 // Package settings reads the environment: the variables, their defaults, what is wrong with them, and what follows.
 //
-// Start at [Read]: nothing else in Hearth reads the environment. settings.go has the variables, validate.go their faults,
-// derive.go what the rooms are given, types.go the types of values that are Hearth's own. The package opens no
-// connection and starts nothing.
+// Start at [Read]: nothing else in Hearth reads the environment. settings.go has the variables and their defaults, validate.go
+// finds their faults, derive.go makes the configs of the other packages, and types.go has the types of values that are Hearth's
+// own. The package opens no connection and starts nothing.
 package settings
 
 import (
@@ -75,6 +75,8 @@ type Settings struct {
 	TLSCA    string     `env:"HEARTH_TLS_CA"`
 	LogLevel slog.Level `env:"HEARTH_LOG_LEVEL" envDefault:"info"`
 	Strict   bool       `env:"HEARTH_STRICT"`
+
+	// Lambda sets the variables below.
 
 	RuntimeAPI     string `env:"AWS_LAMBDA_RUNTIME_API"`
 	SessionToken   string `env:"AWS_SESSION_TOKEN"`

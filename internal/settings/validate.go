@@ -23,7 +23,7 @@ import (
 // graphQLName is the form of a property's name.
 const graphQLName = `^[_A-Za-z][_0-9A-Za-z]*$`
 
-// faults are what is wrong with the environment, at most one fault of a variable that could not be read.
+// faults lists what is wrong with the environment. A variable that could not be read has only one fault.
 type faults struct {
 	list []error
 	bad  map[string]bool // variables that could not be read
@@ -64,7 +64,7 @@ func (f *faults) parseErrors(err error, names map[string]string) {
 	}
 }
 
-// expectedFormat says what the value of a variable must be that could not be read.
+// expectedFormat says what the value must be, for a variable that could not be read.
 func expectedFormat(e env.ParseError) string {
 	switch e.Type {
 	case reflect.TypeFor[int](), reflect.TypeFor[int64]():
@@ -159,8 +159,8 @@ func (s *Settings) validateBounds(f *faults) {
 	bound(f, "HEARTH_MAX_BODY", &s.MaxBody, 1<<10, 64<<20, "1KiB to 64MiB")
 }
 
-// bound adds a fault if a number is out of its bounds, and makes it 0: no room refuses that. In Lambda Hearth serves with
-// faulty settings.
+// bound adds a fault if a number is out of its bounds, and sets the number to 0. Every package accepts 0, so that in Lambda Hearth
+// can serve although a setting is faulty.
 func bound[T ~int | ~int64](f *faults, name string, value *T, least, top T, bounds string) {
 	if *value < least || *value > top {
 		f.check(false, name, "must be %s", bounds)

@@ -84,8 +84,8 @@ func signatureOf(method string) (s signature, known bool) {
 	return s, true
 }
 
-// normalize returns the call with its ids, where it has any, as a list in Kwargs, where both protocols look for them. It
-// refuses what neither protocol could carry. The call itself does not change.
+// normalize returns a copy of the call in which the ids, if there are any, are a list in Kwargs: both protocols take them from
+// there. It refuses what neither protocol could carry.
 func (c Call) normalize() (Call, error) {
 	sig, known := signatureOf(c.Method)
 	c.Args, c.Kwargs = slices.Clone(c.Args), maps.Clone(c.Kwargs)
@@ -153,9 +153,9 @@ func (c Call) asKwargs() (map[string]json.RawMessage, error) {
 	return all, nil
 }
 
-// asPositional returns the arguments of a normalized call as execute_kw takes them: ids first. Two more have to stand in their
-// place: the values of create, as execute_kw looks there to see whether it is one record or a list; and a domain, which
-// older versions call args.
+// asPositional returns the arguments of a normalized call as execute_kw takes them: ids first. Two other arguments must be
+// positional too: the values of create, because execute_kw looks there whether they are one record or a list; and a domain,
+// because older versions name that parameter args.
 func (c Call) asPositional() (args []json.RawMessage, kwargs map[string]json.RawMessage) {
 	args, kwargs = slices.Clone(c.Args), maps.Clone(c.Kwargs)
 	place := func(name string) {

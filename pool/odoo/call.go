@@ -23,9 +23,9 @@ type Call struct {
 // than once; any other is sent at most once.
 //
 // Errors: an [*ArgumentError] if the call cannot be sent as it is; an [*Error] if Odoo, or what stands before Odoo,
-// refused or failed; a *[pool.Error] if no answer came. The error of a write that may have been carried out all the same
-// wraps [pool.ErrUnknownOutcome]: such a write is not repeated, and should not be without looking. No other error may be
-// taken for one, whatever its [pool.Error.Sent] says: that may count a request which went before.
+// refused or failed; a *[pool.Error] if no answer came. If a write may have been carried out although it failed, its error
+// wraps [pool.ErrUnknownOutcome]: Call does not repeat such a write, and the caller should look before repeating it. Only that
+// error means this: [pool.Error.Sent] of another error may speak of a request that was sent before the write.
 func (c *Client) Call(ctx context.Context, call Call) (json.RawMessage, error) {
 	return c.call(ctx, call, c.IsRead(call.Method))
 }

@@ -6,9 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// clean makes JSON of what Python takes for JSON. NaN and the infinities become null. What is no text, bytes that are no UTF-8
-// and escaped halves of surrogate pairs, becomes U+FFFD. It copies nothing where there is nothing to change, and at most
-// doubles the size. What is no JSON for another reason stays as it is.
+// clean turns what only Python takes for JSON into JSON. NaN and the infinities become null. Bytes that are not UTF-8 and escaped
+// halves of surrogate pairs become U+FFFD. If there is nothing to change, clean copies nothing; otherwise the result has at most
+// twice the size. What is not JSON for another reason stays as it is.
 func clean(b []byte) []byte {
 	var out []byte
 	done := 0 // up to where b is in out

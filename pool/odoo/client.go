@@ -2,11 +2,11 @@
 //
 // Start reading at [Client.Call]. call.go checks a call, arguments.go puts its arguments in order, language.go adds the
 // user's language. transport.go sends the call and reads the answer in one of Odoo's two protocols (json2.go, jsonrpc.go);
-// fault.go turns an exception into an [*Error] that is the same whichever protocol brought it (error.go). Which protocol it
-// is, and which user we are, connect.go finds out once. HTTP is known to transport.go, connect.go and the protocols alone.
+// fault.go turns an exception into an [*Error] that is the same in both protocols (error.go). connect.go finds out once which
+// protocol Odoo has and which user the key belongs to. Only transport.go, connect.go and the protocols know of HTTP.
 //
-// The package keeps no connections and no replies: the first are pool's, the second cache's. It does not send a write
-// twice, does not call private methods, and does not hand on Odoo's tracebacks.
+// The package keeps no connections (pool does) and no replies (cache does). It does not send a write twice, does not call private
+// methods, and does not pass on Odoo's tracebacks.
 package odoo
 
 import (

@@ -19,8 +19,8 @@ import (
 // memory.
 func contextGet() Call { return Call{Model: "res.users", Method: "context_get"} }
 
-// connect finds the protocol and the uid. With Auto, JSON-2 is tried while the version is asked for: the version decides
-// only what a refusal means.
+// connect finds the protocol and the uid. With Auto, it tries JSON-2 and asks for the version at the same time. It needs the
+// version only if JSON-2 fails, to know what the failure means.
 func (c *Client) connect(ctx context.Context) (*session, error) {
 	switch c.cfg.Protocol {
 	case JSON2:
@@ -55,7 +55,7 @@ func (c *Client) detectProtocol(ctx context.Context) (*session, error) {
 		return nil, err // there was no answer, or there is no user for JSON-RPC
 	}
 	missing := ok && refusal.protocolMissing
-	transient := !missing && (!ok || !refusal.refused) // a failure for now: a server that has JSON-2 may answer the next time
+	transient := !missing && (!ok || !refusal.refused) // the failure may pass: a server that has JSON-2 may answer the next time
 	if transient && major(version) >= 19 {
 		return nil, err
 	}
@@ -84,8 +84,8 @@ func (c *Client) detectProtocol(ctx context.Context) (*session, error) {
 	return c.newSession(ctx, State{Protocol: JSONRPC, Version: version, UID: uid}, nil)
 }
 
-// newSession makes the session. own is the answer of context_get; nil: that was not asked yet, and is asked here if the
-// language is to be the user's.
+// newSession makes the session. own is the answer to context_get. If own is nil and no language is configured, newSession asks
+// for it: the language is the user's then.
 func (c *Client) newSession(ctx context.Context, state State, own json.RawMessage) (*session, error) {
 	s := &session{protocol: c.json2(), state: state}
 	if state.Protocol == JSONRPC {
@@ -95,7 +95,7 @@ func (c *Client) newSession(ctx context.Context, state State, own json.RawMessag
 		var err error
 		own, err = c.send(ctx, s, contextGet(), true)
 		if e, ok := errors.AsType[*Error](err); ok && e.definite() {
-			c.cfg.Logger.WarnContext(ctx, "odoo does not tell the user's language: its own is used", slog.Any("error", err))
+			c.cfg.Logger.WarnContext(ctx, "odoo does not tell the user's language: calls name no language", slog.Any("error", err))
 		} else if err != nil {
 			return nil, err
 		}

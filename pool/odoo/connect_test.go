@@ -191,7 +191,7 @@ func TestTheVersionOfAnErrorPageCountsForNothing(t *testing.T) {
 func TestConnectingIsLogged(t *testing.T) {
 	for own, want := range map[string]string{
 		`{"jsonrpc":"2.0","result":{"lang":"fr_BE"}}`:            `level=INFO msg="odoo connected" protocol=jsonrpc version="" uid=2 lang=fr_BE` + "\n",
-		rpcError(exception("odoo.exceptions.AccessError", "no")): "level=WARN msg=\"odoo does not tell the user's language: its own is used\" error=\"odoo: AccessError: no\"\n" + `level=INFO msg="odoo connected" protocol=jsonrpc version="" uid=2 lang=""` + "\n",
+		rpcError(exception("odoo.exceptions.AccessError", "no")): "level=WARN msg=\"odoo does not tell the user's language: calls name no language\" error=\"odoo: AccessError: no\"\n" + `level=INFO msg="odoo connected" protocol=jsonrpc version="" uid=2 lang=""` + "\n",
 	} {
 		var log bytes.Buffer
 		logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {

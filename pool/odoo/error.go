@@ -41,14 +41,15 @@ type Error struct {
 
 func (e *Error) Error() string { return "odoo: " + e.Name + ": " + e.Message }
 
-// definite says that Odoo itself refused the call, as it will each time, and not for the credentials or the protocol.
+// definite says that Odoo itself refused the call and will refuse it each time. The reason is neither the credentials nor the
+// protocol.
 func (e *Error) definite() bool {
 	return !e.refused && !e.protocolMissing && !e.mayHaveRun && !e.Retryable
 }
 
-// redact takes a secret out of the message, should Odoo have repeated it.
+// redact removes a secret from the message, in case Odoo has repeated it.
 func (e *Error) redact(secret string) *Error {
-	const least = 6 // bytes: a shorter one would tear up innocent words
+	const least = 6 // bytes: a shorter secret may be a part of other words
 	if len(secret) >= least {
 		e.Message = strings.ReplaceAll(e.Message, secret, "[key]")
 	}

@@ -23,8 +23,8 @@ type fault struct {
 	said  Kind // by JSON-2's status
 }
 
-// toError says what the exception means to the caller of c. It goes by what both protocols tell, the exception's name; what the
-// status of JSON-2 says counts only for names that are not known here.
+// toError says what the exception means to the caller of c. It goes by the exception's name, which both protocols have. The status
+// of JSON-2 counts only if the name is not known here.
 func (f fault) toError(c Call, db string) *Error {
 	module, name := "", f.Name
 	if i := strings.LastIndexByte(name, '.'); i >= 0 {
@@ -105,8 +105,8 @@ func (f fault) fromPython(e *Error, c Call) {
 	}
 }
 
-// fromHTTP is about exceptions of werkzeug: JSON-2 raises them where JSON-RPC has those of Python, and so do methods that are
-// made for browsers.
+// fromHTTP is about exceptions of werkzeug. JSON-2 raises them for some failures that are exceptions of Python in JSON-RPC. Methods
+// that are made for browsers raise them too.
 func (f fault) fromHTTP(e *Error, c Call, db string) {
 	switch e.Name {
 	case "Unauthorized":
@@ -206,8 +206,8 @@ func saysNoMethod(text string, c Call) bool {
 		text == "type object '"+c.Model+"' has no attribute '"+c.Method+"'"
 }
 
-// misfit says, in the words of JSON-2, why Python found the arguments not to fit the method. It is empty if the text of a
-// TypeError is about something else.
+// misfit says, in the words of JSON-2, why the arguments do not fit the method. It is empty if the text of a TypeError is about
+// something else.
 func misfit(text, method string) string {
 	name, what, ok := strings.Cut(text, "() ")
 	if i := strings.LastIndexByte(name, '.'); !ok || name[i+1:] != method {

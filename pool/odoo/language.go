@@ -14,8 +14,8 @@ func ValidLang(s string) bool {
 	return regexp.MustCompile(`^[a-z]{2,3}(_([A-Z]{2}|[0-9]{3}))?(@[A-Za-z]+)?$`).MatchString(s)
 }
 
-// inLanguage returns the call with a language in its context. A context that names a language stays as it is, also where it
-// names none.
+// inLanguage returns the call with a language in its context. A context that has the key lang stays as it is, even if its value
+// is false.
 func (c Call) inLanguage(lang string) (_ Call, added bool) {
 	named := map[string]json.RawMessage{}
 	if raw := c.Kwargs["context"]; raw != nil && (json.Unmarshal(raw, &named) != nil || named == nil) {
@@ -40,8 +40,8 @@ func (c Call) inLanguage(lang string) (_ Call, added bool) {
 	return c, true
 }
 
-// refusedLanguage makes an error that names our setting where Odoo refused a call for the language that we added. If that was
-// the user's own language, the user has another one since: the next call asks for it.
+// refusedLanguage returns an error that names Hearth's setting, if Odoo refused a call because of the language that Hearth added. If
+// that was the user's own language, the user has another language now: the next call asks for it.
 func (c *Client) refusedLanguage(err error, s *session) error {
 	e, ok := errors.AsType[*Error](err)
 	if !ok || e.Message != "Invalid language code: "+s.state.Lang {

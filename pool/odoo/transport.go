@@ -52,7 +52,7 @@ func unknownOutcome(err error) error {
 	return &pool.Error{Upstream: "odoo", Sent: true, Err: fmt.Errorf("%w of a write: %w", pool.ErrUnknownOutcome, err)}
 }
 
-// ask sends a request and brings its answer, which is JSON where Python would take it for JSON.
+// ask sends a request and returns its answer. clean has turned what only Python takes for JSON into JSON.
 func (c *Client) ask(ctx context.Context, req pool.Request) (*pool.Response, error) {
 	r, err := c.cfg.Pool.Do(ctx, req)
 	if err != nil {

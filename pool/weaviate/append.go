@@ -33,8 +33,8 @@ type Outcome struct {
 // Append writes messages of one chat in one batch: an upsert by ID, so that sending it again changes nothing. The chat is
 // named as [Client.MessageChat] does.
 //
-// The outcome of each message stands in its place. Where nothing was written, or the outcome of all is unknown, Append
-// returns an error alone. The error of what may have been applied wraps [pool.ErrUnknownOutcome].
+// The outcomes are in the order of the messages. If nothing was written, or the outcome of every message is unknown, Append
+// returns only an error. The error of a message that may have been written wraps [pool.ErrUnknownOutcome].
 func (c *Client) Append(ctx context.Context, chat string, messages []NewMessage) ([]Outcome, error) {
 	class, err := c.message.use(ctx)
 	if err != nil {
@@ -137,8 +137,8 @@ func (c *Client) object(class *classInfo, how written, chat string, m NewMessage
 	return o, at
 }
 
-// writtenTimes finds out how the rows of a class hold their time, where the schema does not say it. Where the rows differ, those
-// of the chat decide.
+// writtenTimes finds out how the rows of a class write their time, if the schema does not say so. If the rows of the class differ,
+// the rows of the chat decide.
 func (c *Client) writtenTimes(ctx context.Context, class *classInfo, chat string) (written, error) {
 	if class.time == dateTime || class.time == creationTime {
 		return written{}, nil

@@ -155,7 +155,7 @@ func (k *check) classNames(ctx context.Context) (names []string) {
 	return names
 }
 
-// sample is a message of the class; of an empty one, of a chat that could be there.
+// sample is a message of the class. If the class is empty, the message is made up.
 type sample struct {
 	chat, text string
 	vector     []float32
@@ -228,8 +228,8 @@ func (k *check) relevance(ctx context.Context, class *classInfo, s sample) {
 	}
 }
 
-// otherVectors asks by the vectors that the server makes of messages though Hearth does not search by them: without their
-// keys it takes no message.
+// otherVectors asks by the vectors that the server makes of messages and that Hearth does not search by. Without the keys of their
+// vectorizers the server accepts no message.
 func (k *check) otherVectors(ctx context.Context, class *classInfo) {
 	for _, name := range class.made {
 		if name == "" || name == class.vector {

@@ -13,12 +13,12 @@ import (
 	"github.com/weaviate/weaviate/entities/models"
 )
 
-// classInfo is what is known of a class, as far as questions depend on it. Only written changes once it is made.
+// classInfo is what questions need to know of a class. After it is made, only the field written changes.
 type classInfo struct {
 	loader *classLoader
-	name   string // its own; questions name the configured one, which may be an alias that is moved to another class
-	hidden bool   // the schema may not be read: the class is taken for one of Hearth's own
-	fault  *Error // why it cannot be served right; nil: it can
+	name   string // the class's own name; a question uses the configured name, which may be an alias
+	hidden bool   // the key may not read the schema: Hearth assumes that it made the class itself
+	fault  *Error // why the class cannot be served; nil: it can be served
 
 	chatID       idKind
 	mixing       string // a tokenization by which a search for one chat may find others; empty: it finds none

@@ -10,7 +10,7 @@ import (
 	"connectrpc.com/connect"
 )
 
-// Kind is what is behind an [Error], where it is not a refusal in Weaviate's own words.
+// Kind is the reason of an [Error], if the error is not a refusal in Weaviate's own words.
 type Kind string
 
 // The kinds.
@@ -138,8 +138,8 @@ func statusError(code connect.Code, message string) *Error {
 	return e
 }
 
-// told is an error of what a server, or a proxy before it, says: without the key and the values of the configured headers,
-// and with what to look at where the key is refused.
+// told completes the error of an answer that a server, or a proxy before it, has given. It removes the key and the values of the
+// configured headers from the message. If the key was refused, it adds what to check.
 func (c *Client) told(e *Error) *Error {
 	const least = 8 // bytes: what is shorter may be any word
 	for _, secret := range append(slices.Collect(maps.Values(c.cfg.Headers)), c.cfg.APIKey) {

@@ -42,17 +42,17 @@ type load struct {
 // A class that is not settled is asked for again after a while, which doubles from the least to the most.
 const leastUnsettled, mostUnsettled = time.Second, time.Minute
 
-// settled says that what is known of a class holds. It does not where the schema was not shown, as the user may be given the
-// right to see it, nor where the class has a fault: the next message that another program writes may add the property that
-// is missing.
+// settled says that what is known of a class need not be asked for again. It is false if the schema was hidden, because the user
+// may be given the right to read it. It is false too if the class has a fault, because another program's next message may add
+// the property that is missing.
 func (c *classInfo) settled() bool { return !c.hidden && c.fault == nil }
 
 func newClassLoader(c *Client, name string, read func(*models.Class) *classInfo) *classLoader {
 	return &classLoader{client: c, name: name, read: read}
 }
 
-// load returns what is known of the class, and asks if nothing is. A class that cannot be served right is a *classInfo too:
-// its fault says why.
+// load returns what is known of the class. If nothing is known, it asks the server. A class that cannot be served is no error
+// here: its fault says why.
 func (l *classLoader) load(ctx context.Context) (*classInfo, error) {
 	known, running := l.knownOrRunning(ctx)
 	if known != nil {
@@ -66,8 +66,8 @@ func (l *classLoader) load(ctx context.Context) (*classInfo, error) {
 	}
 }
 
-// knownOrRunning returns what is known of the class; if nothing is, the request that is under way. It starts one if there is
-// none: with the values of ctx, but not its end. The pool's timeout ends it.
+// knownOrRunning returns what is known of the class. If nothing is known, it returns the request that is under way, or starts
+// one. That request has the values of ctx but does not end with ctx: the pool's timeout ends it.
 func (l *classLoader) knownOrRunning(ctx context.Context) (*classInfo, *load) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -104,7 +104,7 @@ func (l *classLoader) run(ctx context.Context, r *load) {
 	r.class, r.err = guard.Get(func() (*classInfo, error) {
 		schema, err := l.client.schemaOf(ctx, l.name)
 		if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusForbidden {
-			l.client.cfg.Logger.Warn("weaviate does not show a class: it is taken for one that hearth schema makes", "class", l.name, "error", err)
+			l.client.cfg.Logger.Warn("the key may not read the schema of a class: Hearth assumes that the class is as `hearth schema` creates it", "class", l.name, "error", err)
 			return l.read(nil), nil
 		}
 		if err != nil {
@@ -115,7 +115,7 @@ func (l *classLoader) run(ctx context.Context, r *load) {
 	l.keep(r)
 }
 
-// keep takes in what a request has brought. Where it has brought no answer, what was known holds.
+// keep stores the result of a request. If the request had no answer, its result is what was known before.
 func (l *classLoader) keep(r *load) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -134,14 +134,14 @@ func (l *classLoader) keep(r *load) {
 	l.unsettled++
 }
 
-// refusal says that err is an answer which will be the same next time.
+// refusal says that err is an answer, and that the same request would get the same answer again.
 func refusal(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	return ok && !e.Retryable()
 }
 
-// LoadClasses loads what the schema says of the classes, so that no question has to wait for it. A class that cannot be served
-// is an error. A class of mutes that does not exist is none: reading or writing a mute will say so.
+// LoadClasses loads what the schema says of the classes, so that no question has to wait for it. It returns an error if a class
+// cannot be served. It returns none if the class of mutes does not exist: the first read or write of a mute reports that.
 func (c *Client) LoadClasses(ctx context.Context) error {
 	return guard.All(func() error {
 		_, err := c.message.use(ctx)

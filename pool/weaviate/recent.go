@@ -72,8 +72,8 @@ func (c *Client) Recent(ctx context.Context, chat string, roles []wire.Role, nee
 	return pages, nil
 }
 
-// hasSeconds says whether messages of the chat have times in seconds. To the server they are older than all in milliseconds, so
-// that pages of the newest messages need not show them.
+// hasSeconds says whether messages of the chat have times in seconds. The server takes such times for older than all times in
+// milliseconds, so pages of the newest messages may not show them.
 func (c *Client) hasSeconds(ctx context.Context, class *classInfo, chat string, roles []wire.Role) (bool, error) {
 	m := c.cfg.Message
 	const some = 10 // with tokenization "word" messages of other chats may be among them
@@ -96,7 +96,7 @@ func than(property string, operator pb.Filters_Operator, kind timeKind, epoch in
 	return f
 }
 
-// tooLarge is an answer for which there is no room. There is room for fits of what the field counts.
+// tooLarge is the error of an answer that is too large. fits is the largest value of the field for which the answer is not.
 func tooLarge(field string, fits int, most int64) *Error {
 	detail := "not even one message has room"
 	if fits > 0 {
@@ -131,8 +131,8 @@ type scan struct {
 	offset int       // rows from there on that came already
 }
 
-// newest scans until it has what is needed. Of messages for which one answer has no room it returns none, but how many
-// there would be room for.
+// newest scans until it has the messages that are needed. If they do not fit into one answer, it returns no messages; fits is how
+// many would fit.
 func (s *scan) newest(ctx context.Context, want int) (page Page, fits int, err error) {
 	most := s.client.cfg.GRPC.MaxAnswer()
 	limit := want + overfetch
@@ -173,7 +173,7 @@ func (s *scan) newest(ctx context.Context, want int) (page Page, fits int, err e
 	}
 }
 
-// smaller is how many rows have room where limit rows had not.
+// smaller returns how many rows to ask for, after limit rows did not fit into one answer.
 func smaller(limit int, e *pool.TooLargeError) int {
 	if e.Bytes <= 0 {
 		return max(1, limit/2)
@@ -193,7 +193,7 @@ func (s *scan) page(ctx context.Context, limit int) ([]row, error) {
 	})
 }
 
-// add takes a page of rows in, and moves on to the next.
+// add adds a page of rows, and sets where the next page begins.
 func (s *scan) add(rows []row, limit int) error {
 	messages, err := s.client.messagesOf(&s.times, rows, s.chat, []wire.Role{s.role})
 	if err != nil {
@@ -248,7 +248,7 @@ func atMost(property string, value *pb.Value) (*pb.Filters, bool) {
 	return f, true
 }
 
-// whole is how many of the messages are certainly all up to their timestamps.
+// whole is how many of the newest messages have no gap: every message of their timestamps has come.
 func (s *scan) whole() int {
 	n := len(s.messages)
 	for !s.complete && n > 0 && !s.messages[n-1].CreatedAt.After(s.edge) {
@@ -257,7 +257,7 @@ func (s *scan) whole() int {
 	return n
 }
 
-// cut returns as many of the messages as have room: all that are needed, or none and how many those would be.
+// cut returns the messages that fit into one answer. If fewer fit than are needed, it returns no messages and how many fit.
 func (s *scan) cut(whole []wire.Message, most int64) (Page, int, error) {
 	n, uncut := fitting(whole, most)
 	switch {
@@ -269,14 +269,14 @@ func (s *scan) cut(whole []wire.Message, most int64) (Page, int, error) {
 	return Page{Messages: whole, Complete: s.complete}, s.need, nil // more than have room, where all of the edge are of one time
 }
 
-// room is how many of the newest messages have room, where not all that are needed have.
+// room is how many of the newest messages fit into one answer, if not all that are needed fit.
 func (s *scan) room(whole []wire.Message, most int64) int {
 	_, uncut := fitting(whole, most)
 	return min(uncut, s.need-1)
 }
 
-// fitting returns how many of the newest messages have room, and how many of those are a page: it holds every message from
-// its edge on.
+// fitting returns how many of the newest messages fit into one answer, and how many of those are a page. A page has every message
+// of its oldest timestamp.
 func fitting(whole []wire.Message, most int64) (n, uncut int) {
 	for bytes := int64(0); n < len(whole) && bytes+bytesOf(whole[n]) <= most; n++ {
 		bytes += bytesOf(whole[n])

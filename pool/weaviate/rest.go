@@ -44,8 +44,8 @@ func countSent(ctx context.Context, o pool.Options) (_ context.Context, sent fun
 	return pool.With(ctx, o), n.Load
 }
 
-// write runs one write of the client library, and says when its outcome is unknown. A refusal is the outcome of the last try
-// alone: a try before it may have been applied. repeated says that there was one.
+// write runs one write of the client library. Its error says if the outcome is unknown. A refusal is the outcome of the last try
+// only: an earlier try may have been applied. repeated says that there was an earlier try.
 func (c *Client) write(ctx context.Context, do func(context.Context) error) (repeated bool, err error) {
 	ctx, sent := countSent(ctx, pool.Options{Repeatable: true, Proven: true}) // every write here is an upsert or a merge
 	err = do(ctx)

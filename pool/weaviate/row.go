@@ -65,7 +65,7 @@ func (r row) kind(property string) string {
 	return "an object"
 }
 
-// bytesOf is about what a message takes in memory, and written as JSON: a control character has six bytes there.
+// bytesOf estimates the size of a message, in memory and as JSON. In JSON a control character has six bytes.
 func bytesOf(m wire.Message) int64 {
 	const overhead = 96
 	escaped := 0

@@ -58,7 +58,7 @@ func (e *transportError) Unwrap() error { return e.error }
 func (c *Client) ask(ctx context.Context, class *classInfo, req *pb.SearchRequest) ([]row, error) {
 	reply, err := c.send(ctx, class, req)
 	if e, ok := errors.AsType[*Error](err); ok && e.noClass {
-		// A server that is starting says so of every class. Only where a ready server says it again is the class gone.
+		// While a server starts, it says of every class that it does not exist. The class is gone only if a ready server says so.
 		if err = c.Ready(ctx); err == nil {
 			reply, err = c.send(ctx, class, req)
 		}
@@ -131,8 +131,8 @@ func (c *Client) searchFailed(ctx context.Context, err error, sent func() int64)
 	return &pool.Error{Upstream: c.cfg.GRPC.Name(), Address: c.cfg.GRPC.Address(), Sent: sent() > 0, Err: err}
 }
 
-// depth is how deep searches may go: a page's offset and limit together. That is the server's setting
-// QUERY_MAXIMUM_RESULTS, which only a refusal tells. Its mutex guards both fields.
+// depth is how deep a search may go: its offset and limit together. The server's QUERY_MAXIMUM_RESULTS says so, and only a refused
+// search tells its value. The mutex guards both fields.
 type depth struct {
 	mu      sync.Mutex
 	allowed int // the deepest search that was answered since the last refusal
@@ -162,7 +162,7 @@ func (d *depth) took(n int) {
 	}
 }
 
-// refuse takes note of a search that was refused as too deep, and says whether a smaller one makes sense.
+// refuse takes note that a search of that depth was refused, and says whether a smaller one can be tried.
 func (d *depth) refuse(n int) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

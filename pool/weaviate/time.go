@@ -25,8 +25,8 @@ const (
 // Times that Hearth can serve: JSON's years have four digits, and Weaviate counts nanoseconds in 64 bits.
 const firstYear, lastYear = 1678, 2261
 
-// times reads the times of rows that the server has sorted. The server sorts numbers as numbers and texts as texts: only where
-// all rows write their times in one way is that the order of time.
+// times reads the times of rows that the server has sorted. The server sorts numbers as numbers and texts as texts. That is the
+// order of time only if all rows write their times in the same way.
 type times struct {
 	class    *classInfo
 	property string
@@ -149,8 +149,9 @@ func notATime(s string) error {
 	return fmt.Errorf("holds %s, which is no time as in ISO 8601 (such as 2006-01-02T15:04:05.000Z)", strconv.Quote(shorten(s)))
 }
 
-// join takes another row's form into f, and says whether both are one form. A fraction may be left out only where such a text
-// sorts before one with a fraction: its end and the sign of a zone come before the point, a Z comes after it.
+// join adds another row's form to f, and says whether both are the same form. A text may lack the fraction only if it sorts before
+// a text with a fraction. It does if the text ends there or a zone's sign follows, because these sort before the point; a Z does
+// not.
 func (f *textForm) join(o textForm) bool {
 	if f.separator != o.separator || f.zone != o.zone {
 		return false
@@ -172,8 +173,8 @@ func (e *TimeError) Error() string {
 	return fmt.Sprintf("weaviate: created_at of message %d %s", e.Index, e.Detail)
 }
 
-// holds says why a class cannot hold a time; empty: it can. An epoch in milliseconds from the years around 1970 would be read as
-// one in seconds.
+// holds says why a class cannot hold a time; empty: it can. For example, an epoch in milliseconds of a time near 1970 would be read
+// as an epoch in seconds.
 func (k timeKind) holds(t time.Time, w written) (fault string) {
 	if millis := t.UnixMilli(); (k == intTime || k == numberTime) && w.unit != time.Second && millis != 0 && millis > -mostSeconds && millis < mostSeconds {
 		return "must not be from 1966-11-01 to 1973-03-03: the class holds milliseconds since 1970, which are taken for seconds there"
@@ -181,8 +182,8 @@ func (k timeKind) holds(t time.Time, w written) (fault string) {
 	return ""
 }
 
-// write returns t as the rows of a class hold it, and t as it is read from there: shortened to what that form can say. w is how
-// the rows hold it; where that is not known, epochs are in milliseconds and texts are as Hearth writes them.
+// write returns t in the form in which the rows of a class write times, and t as a read will return it: with the precision of that
+// form. w is the form; if it is not known, an epoch is in milliseconds and a text is in Hearth's own form.
 func (k timeKind) write(t time.Time, w written) (stored any, read time.Time) {
 	switch k {
 	case intTime, numberTime:

@@ -13,10 +13,10 @@ import (
 type Draft struct {
 	Messages []wire.NewMessage
 	Key      string // an idempotency key; empty: none
-	Body     []byte // of the request: the key stands for it
+	Body     []byte // of the request: the same key must come with the same body
 }
 
-// repeatable says whether the caller names the messages or the request. If so, sending the draft again writes the same objects.
+// repeatable says whether sending the draft again writes the same objects: it has a key, or every message has an id.
 func (d Draft) repeatable() bool {
 	return d.Key != "" || !slices.ContainsFunc(d.Messages, func(m wire.NewMessage) bool { return m.ID == "" })
 }
@@ -24,8 +24,9 @@ func (d Draft) repeatable() bool {
 // Append writes messages of a chat, and returns their objects' UUIDs in order once Weaviate has them all. From then on every
 // history read through the same cache has them.
 //
-// Errors: a [*PartialError] where the messages fare differently; a [*RepeatableError]; a *[weaviate.TimeError] for a time that
-// the class cannot hold; [cache.ErrKeyReused]; and those of [weaviate.Client.Append].
+// Errors: a [*PartialError] if Weaviate has answered and has not stored every message; a [*RepeatableError] if the outcome is
+// unknown and the draft may be sent again; a *[weaviate.TimeError] for a time that the class cannot hold; [cache.ErrKeyReused];
+// and those of [weaviate.Client.Append].
 func (s *Service) Append(ctx context.Context, spelled string, draft Draft) (ids []string, err error) {
 	chat, err := s.messageChat(ctx, spelled)
 	if err != nil {

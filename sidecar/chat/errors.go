@@ -55,7 +55,7 @@ func (e *PartialError) Unknown() bool {
 	return slices.ContainsFunc(e.Items, func(i Item) bool { return errors.Is(i.Err, pool.ErrUnknownOutcome) })
 }
 
-// ModelsError occurs when of several models none came.
+// ModelsError occurs when several models were asked for and none could be loaded.
 type ModelsError struct {
 	Names  []string // in the order of the request
 	Failed map[string]error

@@ -56,12 +56,12 @@ func TestAHistoryIsEncodedMessageByMessageIntoOnePieceOfMemory(t *testing.T) {
 	}
 
 	var large []wire.Message
-	for i := range 20 {
-		large = append(large, message(strconv.Itoa(i), "user", strings.Repeat("x\n", 32<<10)))
-	}
-	body, err := encodeHistory(s.renderHistory("a", large, nil, 20))
-	if err != nil || cap(body) > len(body)*5/4 { // memory that had to grow would be twice as large
-		t.Errorf("%d bytes are in a piece of %d: %v", len(body), cap(body), err)
+	for i := range 24 {
+		large = append(large, message(strconv.Itoa(i), "user", strings.Repeat("x\n\"\\", 8<<10)))
+		body, err := encodeHistory(s.renderHistory("a", large, nil, len(large)))
+		if err != nil || cap(body) > len(body)*5/4 { // memory that had to grow would soon be twice as large
+			t.Errorf("%d bytes are in a piece of %d: %v", len(body), cap(body), err)
+		}
 	}
 }
 

@@ -11,11 +11,11 @@ import (
 	"hearth/internal/guard"
 )
 
-// Models are the models of Odoo that could be had, of those that were asked for.
+// Models holds those of the requested models of Odoo that could be loaded.
 type Models struct {
 	Object []byte           // of JSON: each model, a wire.Model, by its name
 	Failed map[string]error // by name
-	Origin cache.Origin     // of what came: as old as the oldest
+	Origin cache.Origin     // of the models in Object together: as old as the oldest of them
 }
 
 // Models asks for several models at the same time; without names, for those of the settings. If some fail, the reply holds the

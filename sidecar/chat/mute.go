@@ -37,7 +37,7 @@ func (s *Service) mute(ctx context.Context, spelled string, d cache.Directives) 
 	return muteNow(m), origin, err
 }
 
-// muteNow says what a mute means now: one that has ended is none.
+// muteNow returns what a mute means now: after its end the bot is not muted.
 func muteNow(m wire.Mute) wire.Mute {
 	if !m.Muted || m.Until != nil && !time.Now().Before(*m.Until) {
 		return wire.Mute{}
@@ -70,7 +70,7 @@ func (s *Service) SetMute(ctx context.Context, spelled string, want wire.Mute) (
 		if errors.Is(err, pool.ErrUnknownOutcome) {
 			err = &RepeatableError{err}
 		}
-		return muteNow(m), errors.Join(err, w.Unknown(ctx)) // whatever the failure, the mute is loaded again
+		return muteNow(m), errors.Join(err, w.Unknown(ctx)) // after any failure the mute is loaded again
 	}
 	return muteNow(m), w.Commit(ctx, m)
 }

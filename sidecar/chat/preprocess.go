@@ -31,7 +31,7 @@ type Part struct {
 	Body   []byte // JSON
 	Origin cache.Origin
 	Err    error            // why it did not come
-	Failed map[string]error // pieces of it that failed, though it came
+	Failed map[string]error // the pieces that failed, if the part came with the others
 	Took   time.Duration
 }
 

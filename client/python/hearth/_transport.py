@@ -17,7 +17,7 @@ from .errors import HearthError
 
 
 class Transport:
-    """A bounded pool of connections, last in first out, so that the server closes those that are not needed.
+    """A bounded pool of connections. A request takes the idle one that was used last, so that the server closes the others.
 
     A connection is either in _idle or held by the one request that took it. Each request holds a slot for as long as
     it runs, so there are never more connections than slots. _lock guards _idle.
@@ -109,7 +109,7 @@ class Transport:
             connection.close()
 
     def _dial(self, deadline: float) -> Connection:
-        """A new connection to the first address that takes one. On TCP, Hearth must answer there."""
+        """Opens a connection to the first address that accepts one. On TCP, it also asks whether Hearth answers there."""
         deadline = min(deadline, time.monotonic() + self._connect_timeout)
         missing: list[str] = []
         for address in self._addresses:
@@ -141,8 +141,11 @@ class Transport:
             connection.close()
 
     def begin_anew_in_child(self) -> None:
-        """To be called after a fork, in the child. The parent goes on using its connections, so they are closed here without
-        a word to the server. The parent's other threads, which may hold a lock, do not exist here."""
+        """Makes the transport usable in the child, after a fork.
+
+        The parent goes on using its connections, so the child closes its copies and sends nothing. A thread of the parent
+        may have held a lock, and does not exist in the child, so the child makes new locks.
+        """
         inherited = self._idle
         self._start_empty()
         for connection in inherited:
@@ -176,9 +179,9 @@ def _check_owner(sock: socket.socket) -> None:
 
 
 def _greet(connection: Connection, address: Address, deadline: float, missing: Sequence[str]) -> None:
-    """Asks over a new connection, without a token, whether Hearth listens at its other end: any process may hold a port.
+    """Asks over a new connection, without a token, whether Hearth listens at its other end: another program may have the port.
 
-    missing says what was wrong with the addresses before, for the error.
+    missing has the reasons why the addresses before did not work. The error repeats them.
     """
     try:
         reply = connection.exchange("GET", "/healthz", {}, None, deadline)

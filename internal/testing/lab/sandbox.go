@@ -14,7 +14,7 @@ import (
 	"hearth/internal/testing/lambdatest"
 )
 
-// callTimeout is that of the client in a [Sandbox].
+// callTimeout is the timeout of the client in a [Sandbox].
 const callTimeout = 10 * time.Second
 
 // SandboxConfig says what is in a sandbox.
@@ -22,7 +22,7 @@ type SandboxConfig struct {
 	Host      lambdatest.Config
 	Extension string   // the binary
 	Settings  []string // its environment besides the socket
-	Socket    string   // where it listens; a path of at most 100 bytes
+	Socket    string   // where the extension listens; a path of at most 100 bytes
 	Runtime   Runtime  // the handler's process; nil: Host.Answer is the handler
 }
 
@@ -31,7 +31,7 @@ type Sandbox struct {
 	Host      *lambdatest.Host
 	Extension *lambdatest.Process
 	Runtime   *lambdatest.Process // nil where Host.Answer is the handler
-	Hearth    *client.Client      // like that of a handler in the sandbox
+	Hearth    *client.Client      // calls the extension as a handler in the sandbox does
 }
 
 // Start starts a sandbox and returns when its INIT has ended. The classes must exist: see [MakeClasses].
@@ -98,7 +98,7 @@ func (s *Sandbox) Logs() string {
 }
 
 // Close shuts the sandbox down as Lambda does, and says how long the extension took from SHUTDOWN to its end. It returns an error
-// if anything has failed in the sandbox, unless ctx has ended: that kills the processes.
+// if anything has failed in the sandbox. If ctx has ended, it returns none: the end of ctx has killed the processes.
 func (s *Sandbox) Close(ctx context.Context) (took time.Duration, err error) {
 	defer s.Host.Close()
 	s.Hearth.Close()

@@ -24,13 +24,14 @@ const (
 
 // UpstreamsConfig says how the upstreams are reached.
 type UpstreamsConfig struct {
-	// RTT is how long a round trip to them takes. 0: they are as near as can be, and have no wires to break.
+	// RTT is how long a round trip to them takes. 0: nothing is delayed, and there is no [testnet.Proxy] that could break connections.
 	RTT time.Duration
-	// Movable has the settings call them localhost, so that Hearth finds them after a [testnet.Proxy.Move]. It needs an RTT.
+	// Movable: the settings name localhost and no address, so that Hearth finds the upstreams after a [testnet.Proxy.Move]. It needs an
+	// RTT.
 	Movable bool
-	// PublicCA has the settings put their authorities where Hearth finds the public ones, and not into HEARTH_TLS_CA.
+	// PublicCA: the settings put the upstreams' authorities where Hearth looks for the public ones, and not into HEARTH_TLS_CA.
 	PublicCA bool
-	// Wrap wraps the handler of each server. nil: none is.
+	// Wrap wraps the handler of each server; nil: no handler is wrapped.
 	Wrap func(http.Handler) http.Handler
 }
 
@@ -120,7 +121,7 @@ func (u *Upstreams) Settings() []string {
 	}
 }
 
-// Requests is how many requests have come to both.
+// Requests is how many requests have come to both upstreams.
 func (u *Upstreams) Requests() (n int) {
 	for _, knobs := range []*testnet.Knobs{&u.Weaviate.Knobs, &u.Odoo.Knobs} {
 		for _, count := range knobs.Requests() {

@@ -11,9 +11,9 @@
 // killed. Where cgroups are writable, they limit the processes to the function's size and freeze them; elsewhere nothing
 // limits them, and a freeze is a SIGSTOP.
 //
-// The double differs from Lambda: it does not start a crashed sandbox again, it leaves it to the caller to shut one down whose
-// invocation has timed out, and a freeze stops neither the clocks nor the kernel, which keeps sockets open. It has no Logs
-// API, no restore hooks and no internal extensions.
+// The double differs from Lambda. It does not start a crashed sandbox again. After an invocation's timeout the caller must shut the
+// sandbox down. A freeze stops neither the clocks nor the kernel, which keeps sockets open. There is no Logs API, there are no
+// restore hooks and no internal extensions.
 //
 // The files: host.go and config.go; api.go has the routes, extension.go, runtime.go and telemetry.go what is behind them;
 // init.go, invocation.go and shutdown.go are the phases; process.go, sandbox.go, cgroup_linux.go and layer.go what runs

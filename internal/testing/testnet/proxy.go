@@ -60,8 +60,8 @@ func NewProxy(target string, rtt time.Duration) (*Proxy, error) {
 	return newProxy(front, target, rtt), nil
 }
 
-// FreeAddress is a loopback address on which nobody listens. Its port is outside the range that the system takes for
-// outgoing connections: none of those takes it before a server does, or while the server is away.
+// FreeAddress returns a loopback address on which no process listens. Its port is outside the range of outgoing connections, so
+// none of them can take it before a server does, or while the server is away.
 func FreeAddress() (string, error) {
 	l, err := listenOutside()
 	if err != nil {
@@ -123,12 +123,12 @@ func (p *Proxy) SetRTT(rtt time.Duration) { p.rtt.Store(int64(rtt)) }
 // Cut ends every connection.
 func (p *Proxy) Cut(how Cut) { p.each(func(l *link) { l.cut(how) }) }
 
-// BlackHole makes every connection stay open and carry nothing any more: what either side sends is acknowledged and
-// lost, its end too. New connections work.
+// BlackHole silences every open connection: it stays open, and what either side sends is acknowledged and lost, a FIN too. New
+// connections work.
 func (p *Proxy) BlackHole() { p.each(func(l *link) { l.dark.Store(true) }) }
 
-// Forget makes every connection stay open until the client sends something, which is answered with a reset: as a NAT
-// does that has dropped an idle flow. New connections work.
+// Forget makes every open connection answer the client's next bytes with a reset, like a NAT that has dropped an idle flow. Until
+// then the connection stays open. New connections work.
 func (p *Proxy) Forget() { p.each(func(l *link) { l.forgotten.Store(true) }) }
 
 // Restart closes every connection, refuses new ones for as long as down, and then accepts again on the same port.

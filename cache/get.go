@@ -55,13 +55,21 @@ func (c *Cache) Get(ctx context.Context, key Key, p Policy, d Directives, load f
 	s := &entrySource{c: c, key: key, noStore: d.NoStore, fetch: load}
 	e, o, err := read(ctx, c, question{resource: key.Resource, policy: p, directives: d}, s)
 	if c.cfg.Refresh && !d.NoStore && key.Resource != Relevant { // the same text is seldom asked about twice
-		again := &entrySource{c: c, key: key, fetch: load}
-		c.recentReads.add(recentRead{key: key, name: s.name, policy: p, load: c.guarded(key.Resource, func(ctx context.Context) (any, error) { return again.load(ctx) })})
+		c.remember(s, p)
 	}
 	if err != nil {
 		return Reply{}, err
 	}
 	return Reply{Body: e.body, ETag: e.etag, Origin: o}, nil
+}
+
+// remember keeps a read for Refresh, unless what it read was dropped meanwhile: nothing is found under its name then.
+func (c *Cache) remember(s *entrySource, p Policy) {
+	if s.name == "" || s.name != c.store.nameOf(s.key) {
+		return
+	}
+	load := c.guarded(s.key.Resource, func(ctx context.Context) (any, error) { return s.load(ctx) })
+	c.recentReads.add(recentRead{key: s.key, name: s.name, policy: p, load: load})
 }
 
 // ETag of a body: strong, quoted.

@@ -48,6 +48,19 @@ func TestRefreshFetchesWhatIsAboutToRunOut(t *testing.T) {
 	})
 }
 
+func TestAReadThatIsDroppedDuringItsLoadIsNotRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newTester(t, Config{Refresh: true})
+		got := x.get(key, policy, Directives{})
+		x.c.DropAll()
+		x.finish("old")
+		x.want(got, "old", Miss)
+		if bytes := x.c.Stats().Bytes; bytes != 0 {
+			t.Errorf("%d bytes are held", bytes)
+		}
+	})
+}
+
 func TestRefreshEndsWithItsBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newTester(t, Config{Refresh: true})

@@ -152,6 +152,14 @@ func TestWhereNoModelComesTheGravestErrorIsTheReplys(t *testing.T) {
 	}
 }
 
+func TestAModelThatIsNamedTwiceFailsAsOne(t *testing.T) {
+	s := newWithOdoo(t, "no.such.model", "no.such.model")
+	var p wire.Problem
+	if status, _ := s.ask(http.MethodGet, "/v1/odoo/models", "", &p); status != http.StatusNotFound || p.Upstream != "odoo" {
+		t.Errorf("it is a %d: %+v", status, p)
+	}
+}
+
 func TestPreprocessHandsOnTheModelsThatCame(t *testing.T) {
 	s := newWithOdoo(t, "res.partner", "res.users")
 	s.odoo.SetHook(func(_ http.ResponseWriter, r *http.Request) bool {

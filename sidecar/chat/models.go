@@ -58,7 +58,7 @@ func (s *Service) Models(ctx context.Context, names []string, d cache.Directives
 		}
 		got.Object = append(append(append(got.Object, quoted...), ':'), replies[i].Body...)
 	}
-	if len(got.Failed) == len(names) && len(names) > 0 {
+	if len(got.Object) == 1 && len(names) > 0 {
 		return Models{}, noModel(names, got.Failed)
 	}
 	got.Object = append(got.Object, '}')

@@ -29,7 +29,7 @@ func NewLimit(size, queue int, pulse *clock.Pulse) *Limit {
 	return &Limit{slots: make(chan struct{}, size), queue: int64(queue), pulse: pulse}
 }
 
-// limited is the link that takes a slot for each try of a request: none is held while the request waits to be tried again.
+// limited is the link that takes a slot for each try of a request. While the request waits to be tried again, it holds no slot.
 type limited struct {
 	next  http.RoundTripper
 	limit *Limit

@@ -4,8 +4,8 @@
 // Start reading at [Pool.Do], a whole call, or [Pool.Client], the same path as an *http.Client for libraries that make their own
 // requests. Every request goes through [Pool.RoundTrip] and then through a chain of links, each an http.RoundTripper:
 //
-//	retry.go     sends it again, after a while, where that is safe and may help
-//	redirect.go  makes an error of a redirect
+//	retry.go     sends it again, after a while, if that is safe and may help
+//	redirect.go  turns a redirect into an error
 //	limit.go     takes a slot for each try
 //	race.go      sends it over a second connection where a freeze may have broken the first
 //	send.go      sends it over one connection of package conn, and reads the whole answer (answer.go)
@@ -151,7 +151,7 @@ func (p *Pool) Warm(ctx context.Context) error {
 	if shared {
 		_, err := p.Do(With(ctx, Options{Background: true}), p.cfg.Ping)
 		if _, ok := errors.AsType[*RedirectError](err); ok {
-			return nil // an answer, whatever it says
+			return nil // a redirect is an answer, so the connection works
 		}
 		return err
 	}

@@ -261,7 +261,7 @@ func (c *Conns) tell(event func(sight) todo) (closing []*Conn) {
 	}
 	do := event(s)
 	closing = c.doLocked(do)
-	s.looks = nil // a place was not to be had after all: what was seen is out of date
+	s.looks = nil // they are out of date for notTaken: a connection has ended since
 	for hands := do.hands; len(hands) > 0; hands = do.hands {
 		do = todo{}
 		for _, h := range hands {
@@ -276,7 +276,7 @@ func (c *Conns) tell(event func(sight) todo) (closing []*Conn) {
 	return closing
 }
 
-// doLocked does what is to be done, but for the hands.
+// doLocked does everything in do except the hands.
 func (c *Conns) doLocked(do todo) (closing []*Conn) {
 	for _, f := range do.fails {
 		c.answerLocked(f.waiter, result{err: &UnsentError{f.err}})

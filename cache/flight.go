@@ -63,7 +63,7 @@ type flightTerms struct {
 func (f *flights) start(ctx context.Context, terms flightTerms, load func(context.Context) (any, error)) (_ *flight, joined bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	freezes, now := f.pulse.Thaws(), f.pulse.Now()
+	freezes, now := f.pulse.Freezes(), f.pulse.Now()
 	if fl := f.latest[terms.key]; fl != nil && fl.freezes == freezes && now.Since(fl.began) < terms.maxAge && fl.need >= terms.need {
 		return fl, true
 	}

@@ -57,9 +57,9 @@ func (l *Limit) acquire(ctx context.Context, s *counters) error {
 		return ErrQueueFull
 	}
 	s.waits.Add(1)
-	start, freezes := time.Now(), l.pulse.Thaws()
+	start, freezes := time.Now(), l.pulse.Freezes()
 	defer func() {
-		if l.pulse.Thaws() == freezes { // otherwise the wait contains a freeze
+		if l.pulse.Freezes() == freezes { // otherwise the wait contains a freeze
 			s.waited.Add(int64(time.Since(start)))
 		}
 	}()

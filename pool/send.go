@@ -87,7 +87,7 @@ func (s *sender) send(ctx context.Context, l *conn.Lease, req *http.Request) (_ 
 		return nil, err
 	}
 	answered = true
-	if s.pulse.Thaws() == l.Freezes { // otherwise took contains a freeze
+	if s.pulse.Freezes() == l.Freezes { // otherwise took contains a freeze
 		s.stats.roundTrips.add(took)
 	}
 	return resp, nil

@@ -255,7 +255,7 @@ func (c *Conns) happen(event func(sight) todo) {
 func (c *Conns) tell(event func(sight) todo) (closing []*Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := sight{at: c.cfg.Pulse.Now(), freezes: c.cfg.Pulse.Thaws()}
+	s := sight{at: c.cfg.Pulse.Now(), freezes: c.cfg.Pulse.Freezes()}
 	for number, conn := range c.conns {
 		s.looks = append(s.looks, conn.look(number))
 	}

@@ -50,7 +50,7 @@ type Pulse struct {
 	mu      sync.Mutex
 	last    Instant       // what the clocks said last
 	elapsed time.Duration // in all, by the clock that said more from each reading to the next
-	thaws   uint64        // freezes noticed
+	freezes   uint64        // freezes noticed
 	thawed  chan struct{} // closed when the next freeze is noticed
 }
 
@@ -91,7 +91,7 @@ func (p *Pulse) Freezes() uint64 {
 func (p *Pulse) After(freezes uint64) <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.freezes == thaws {
+	if p.freezes == freezes {
 		return p.thawed
 	}
 	past := make(chan struct{})
@@ -137,13 +137,13 @@ func (p *Pulse) Run(ctx context.Context, thawed func()) {
 func (p *Pulse) WithTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	const maxBeginnings = 3
 	ctx, cancel := context.WithCancelCause(ctx)
-	thaws, begun := p.Freezes(), 1
+	freezes, begun := p.Freezes(), 1
 	var timer *time.Timer
 	ready := make(chan struct{})
 	timer = time.AfterFunc(d, func() {
 		<-ready
-		if now := p.Freezes(); now != thaws && begun < maxBeginnings {
-			thaws = now
+		if now := p.Freezes(); now != freezes && begun < maxBeginnings {
+			freezes = now
 			begun++
 			timer.Reset(d)
 			return

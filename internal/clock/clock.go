@@ -50,7 +50,7 @@ type Pulse struct {
 	mu      sync.Mutex
 	last    Instant       // what the clocks said last
 	elapsed time.Duration // in all, by the clock that said more from each reading to the next
-	freezes   uint64        // freezes noticed
+	freezes uint64        // freezes noticed
 	thawed  chan struct{} // closed when the next freeze is noticed
 }
 

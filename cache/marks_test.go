@@ -20,3 +20,16 @@ func TestMarksCountUntilTheyAreForgotten(t *testing.T) {
 	add("third", clock.Instant{Mono: replicaLag}, 3)
 	add("fourth", clock.Instant{Mono: 2 * replicaLag}, 2)
 }
+
+func TestTooManyMarksBecomeOneOfAllChats(t *testing.T) {
+	var earlier, now clock.Instant
+	now.Mono = replicaLag / 2
+	m := newMarks(markBytes)
+	m.add("first", lost{true, now}, now)
+	m.add("second", lost{true, earlier}, now)
+	for _, chat := range []string{"first", "second", "third"} {
+		if l := m.of(chat, now); !l.set || l.at != now {
+			t.Errorf("%s: %+v, want the latest", chat, l)
+		}
+	}
+}

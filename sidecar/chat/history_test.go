@@ -65,6 +65,13 @@ func TestAHistoryIsEncodedMessageByMessageIntoOnePieceOfMemory(t *testing.T) {
 	}
 }
 
+func TestAHistoryWithATimeThatJSONDoesNotHaveIsAnError(t *testing.T) {
+	m := wire.Message{ID: "1", Role: "user", CreatedAt: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)}
+	if b, err := encodeHistory(wire.History{AllMessages: []wire.Message{m}}); err == nil {
+		t.Errorf("got %s", b)
+	}
+}
+
 func TestWhatCannotBeEncodedIsAnError(t *testing.T) {
 	if b, err := Encode(func() {}); err == nil {
 		t.Errorf("got %q", b)

@@ -57,9 +57,9 @@ const (
 // Resources lists them in the order in which they are reported.
 func Resources() []Resource { return []Resource{History, Mute, Relevant, OdooRead, OdooModels} }
 
-// token names the state of a chat or of a scope that loads may fill. Whatever drops that state replaces its token. A load
-// takes the token when it begins and fills only if the token is still the same when it ends; flights are shared only under
-// the same token. Tokens never repeat. Here a counter makes them.
+// token names the state of a chat or of a scope. A call that drops the state replaces its token, and tokens never repeat: a
+// counter makes them. A load takes the token when it begins, and keeps what it brings only if the token is still the same when it
+// ends. A request joins a flight only if both have the same token.
 type token uint64
 
 // Config of a cache.
@@ -103,7 +103,7 @@ type Cache struct {
 	chats       *chats // half of the bytes
 	store       *store // the other half, less what recentReads may take
 	recentReads *recentReads
-	encoding    chan struct{} // holds one value while a history too large to hold is encoded: that takes several times its size
+	encoding    chan struct{} // holds one value while a history is encoded that is too large to hold: one at a time, for the memory
 	counters    map[Resource]*counters
 }
 

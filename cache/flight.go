@@ -36,12 +36,12 @@ type flights struct {
 }
 
 type flight struct {
-	began clock.Instant
-	need  int           // how much it brings at least
-	thaws uint64        // how many freezes there had been when it began
-	done  chan struct{} // closed once v and err are set and the flight is not in latest any more
-	v     any
-	err   error
+	began   clock.Instant
+	need    int           // how much it brings at least
+	freezes uint64        // how many freezes there had been when it began
+	done    chan struct{} // closed once v and err are set and the flight is not in latest any more
+	v       any
+	err     error
 }
 
 func newFlights(pulse *clock.Pulse, timeout time.Duration) *flights {
@@ -63,14 +63,14 @@ type flightTerms struct {
 func (f *flights) start(ctx context.Context, terms flightTerms, load func(context.Context) (any, error)) (_ *flight, joined bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	thaws, now := f.pulse.Thaws(), f.pulse.Now()
-	if fl := f.latest[terms.key]; fl != nil && fl.thaws == thaws && now.Since(fl.began) < terms.maxAge && fl.need >= terms.need {
+	freezes, now := f.pulse.Freezes(), f.pulse.Now()
+	if fl := f.latest[terms.key]; fl != nil && fl.freezes == freezes && now.Since(fl.began) < terms.maxAge && fl.need >= terms.need {
 		return fl, true
 	}
 	if f.ended.Load() != terms.ended {
 		return nil, false
 	}
-	fl := &flight{began: now, need: terms.need, thaws: thaws, done: make(chan struct{})}
+	fl := &flight{began: now, need: terms.need, freezes: freezes, done: make(chan struct{})}
 	if f.closed {
 		fl.err = ErrClosed
 		close(fl.done)

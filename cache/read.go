@@ -7,13 +7,14 @@ import (
 	"hearth/internal/clock"
 )
 
-// source is one thing to read: what is held of it and how it is loaded. V is a value with the time of its load; it does not
-// change. Every method takes the locks that it needs. Only load may run on another goroutine, and after the read has ended.
+// source is one thing to read: what is held of it, and how it is loaded. V is a value with the time of its load; a value does not
+// change. Every method takes the locks that it needs. Only load may run on another goroutine, and load may run on after the read
+// has ended.
 type source[V aged] interface {
 	// look returns what is held, if that is as much as the request wants.
 	look() (V, bool)
-	// pin keeps in place, until unpin, what the caller of a load needs. It names the load: by the token, so that a request
-	// after a drop does not join a load from before.
+	// pin keeps in memory, until unpin, what the caller of a load needs. It returns the name of the load. The token is a part of
+	// the name, so that a request after a drop does not join a load from before the drop.
 	pin() (name string)
 	unpin()
 	// load fetches, and keeps what it brings unless that was dropped meanwhile.
@@ -38,8 +39,8 @@ type question struct {
 //
 //  1. Judge whether what is held is good enough. If so, that is the answer; if it is stale, a load may begin beside it.
 //  2. Join a load under way that began late enough and brings enough, or begin one.
-//  3. Wait for the load, as long as ctx lets it.
-//  4. If the load failed, answer with what is held then, if the policy allows it.
+//  3. Wait until the load or ctx ends.
+//  4. If no result came, answer with what is held now, if the policy allows that.
 //  5. Count the read, once: a hit, a miss or a stale answer.
 //
 // A load begins after step 1 and ends before the answer.

@@ -450,3 +450,24 @@ func TestABodyThatCannotBeReadAgainGivesItsConnectionBack(t *testing.T) {
 	s.get("/")
 	s.wantStats(Stats{Dials: 1, Open: 1, Idle: 1}, connections)
 }
+
+func TestARequestWhoseCallerLeavesAsItsConnectionComesIsNotSent(t *testing.T) {
+	s := newSandbox(t, testnet.Config{}, nil)
+	s.get("/")
+	before := s.pool.Stats().Requests
+	sent := new(atomic.Int64)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	ctx = With(ctx, Options{Sent: sent, taken: func(taken) { cancel(errBroken) }})
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.server.URL, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := s.pool.race.next.RoundTrip(req)
+	if _, unsent := errors.AsType[*conn.UnsentError](err); !unsent || !errors.Is(err, errBroken) || resp != nil || sent.Load() != 0 {
+		t.Errorf("got %v, %v, sent %d times", resp, err, sent.Load())
+	}
+	if n := s.pool.Stats().Requests - before; n != 0 {
+		t.Errorf("%d requests were counted", n)
+	}
+	s.wantStats(Stats{Dials: 1, Open: 1, Idle: 1}, connections)
+}

@@ -29,7 +29,7 @@ func NewLimit(size, queue int, pulse *clock.Pulse) *Limit {
 	return &Limit{slots: make(chan struct{}, size), queue: int64(queue), pulse: pulse}
 }
 
-// limited is the link that takes a slot for each try of a request: none is held while the request waits to be tried again.
+// limited is the link that takes a slot for each try of a request. While the request waits to be tried again, it holds no slot.
 type limited struct {
 	next  http.RoundTripper
 	limit *Limit
@@ -57,9 +57,9 @@ func (l *Limit) acquire(ctx context.Context, s *counters) error {
 		return ErrQueueFull
 	}
 	s.waits.Add(1)
-	start, freezes := time.Now(), l.pulse.Thaws()
+	start, freezes := time.Now(), l.pulse.Freezes()
 	defer func() {
-		if l.pulse.Thaws() == freezes { // otherwise the wait contains a freeze
+		if l.pulse.Freezes() == freezes { // otherwise the wait contains a freeze
 			s.waited.Add(int64(time.Since(start)))
 		}
 	}()

@@ -4,8 +4,8 @@
 // Start reading at [Pool.Do], a whole call, or [Pool.Client], the same path as an *http.Client for libraries that make their own
 // requests. Every request goes through [Pool.RoundTrip] and then through a chain of links, each an http.RoundTripper:
 //
-//	retry.go     sends it again, after a while, where that is safe and may help
-//	redirect.go  makes an error of a redirect
+//	retry.go     sends it again, after a while, if that is safe and may help
+//	redirect.go  turns a redirect into an error
 //	limit.go     takes a slot for each try
 //	race.go      sends it over a second connection where a freeze may have broken the first
 //	send.go      sends it over one connection of package conn, and reads the whole answer (answer.go)
@@ -84,7 +84,7 @@ func build(cfg Config, newDial func(conn.DialConfig) conn.Dial) (*Pool, error) {
 	p.conns = conn.New(p.ctx, conn.Config{
 		Dial: newDial(conn.DialConfig{
 			URL: u, HTTP2: cfg.GRPC, Timeout: cfg.DialTimeout, RootCAs: cfg.RootCAs, Sessions: 2 * cfg.Size,
-			Keep: func() bool { return cfg.Pulse.Thaws() >= cfg.KeepFrom }, Counts: &p.stats.dials,
+			Keep: func() bool { return cfg.Pulse.Freezes() >= cfg.KeepFrom }, Counts: &p.stats.dials,
 		}),
 		Pulse: cfg.Pulse, Size: cfg.Size, FirstWarm: cfg.FirstWarm, KeepFrom: cfg.KeepFrom, MaxIdle: cfg.MaxIdle, Shared: cfg.GRPC,
 	})
@@ -151,7 +151,7 @@ func (p *Pool) Warm(ctx context.Context) error {
 	if shared {
 		_, err := p.Do(With(ctx, Options{Background: true}), p.cfg.Ping)
 		if _, ok := errors.AsType[*RedirectError](err); ok {
-			return nil // an answer, whatever it says
+			return nil // a redirect is an answer, so the connection works
 		}
 		return err
 	}

@@ -71,7 +71,7 @@ func (r *race) RoundTrip(req *http.Request) (*http.Response, error) {
 				sendAfter(r.raceAfter())
 			}
 		case <-thawed:
-			thawed = r.pulse.After(r.pulse.Thaws())
+			thawed = r.pulse.After(r.pulse.Freezes())
 			sendAfter(r.raceAfter())
 		case <-due:
 			due = nil

@@ -57,7 +57,7 @@ func raceBubble(t *testing.T, policy Policy, answers []try, test func(*raced)) {
 			r.mu.Unlock()
 			a := answers[min(n, len(answers))-1]
 			if o.taken != nil {
-				o.taken(taken{freezes: r.race.pulse.Thaws(), proven: !a.unproven, reused: a.reused})
+				o.taken(taken{freezes: r.race.pulse.Freezes(), proven: !a.unproven, reused: a.reused})
 			}
 			if a.takes == 0 {
 				return a.answer()
@@ -246,7 +246,7 @@ func TestAFreezeOnTheWayMakesTheConnectionUnproven(t *testing.T) {
 		raceBubble(t, policy, []try{{reused: true, takes: 5 * time.Second}, {takes: 10 * ms1}}, func(r *raced) {
 			go func() {
 				time.Sleep(2 * clock.Gap)
-				r.race.pulse.Thaws() // notices that nothing was heard for so long
+				r.race.pulse.Freezes() // notices that nothing was heard for so long
 			}()
 			if err := r.do(repeatable()); err != nil {
 				t.Error(err)
@@ -270,7 +270,7 @@ func TestAWaitForAConnectionIsNotRaced(t *testing.T) {
 		})}
 		go func() {
 			time.Sleep(2 * clock.Gap)
-			r.pulse.Thaws()
+			r.pulse.Freezes()
 		}()
 		req, err := http.NewRequestWithContext(With(t.Context(), repeatable()), http.MethodGet, "http://upstream/", nil)
 		if err != nil {
@@ -306,7 +306,7 @@ func TestWhatAFreezeBringsForwardAFailureDoesNotPutOff(t *testing.T) {
 	raceBubble(t, Policy{}, []try{{unproven: true, takes: time.Hour}, broken, {}}, func(r *raced) {
 		go func() {
 			time.Sleep(thaw)
-			r.race.pulse.Thaws()
+			r.race.pulse.Freezes()
 		}()
 		if err := r.do(repeatable()); err != nil {
 			t.Error(err)
@@ -318,7 +318,7 @@ func TestWhatAFreezeBringsForwardAFailureDoesNotPutOff(t *testing.T) {
 func TestAFreezeDuringAReplayIsNoticed(t *testing.T) {
 	for range 1000 { // of a try that fails at once, its connection and its end may be seen in either order
 		raceBubble(t, Policy{}, []try{{reused: true, err: errBroken}, {takes: time.Hour}, {}}, func(r *raced) {
-			time.AfterFunc(2*clock.Gap, func() { r.race.pulse.Thaws() })
+			time.AfterFunc(2*clock.Gap, func() { r.race.pulse.Freezes() })
 			if err := r.do(repeatable()); err != nil {
 				t.Error(err)
 			}

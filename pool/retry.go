@@ -28,7 +28,7 @@ type roundTripperFunc func(*http.Request) (*http.Response, error)
 // RoundTrip calls f.
 func (f roundTripperFunc) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-// newRetry makes the link that sends a request to the next one again, after a while, where that is safe and may help. The
+// newRetry makes the link that sends a request to the next link again, after a while, if that is safe and may help. The
 // library's defaults would retry any POST, log each failure to stderr and throw the last answer away.
 func newRetry(next http.RoundTripper, cfg Config, stats *counters) http.RoundTripper {
 	client := &retryablehttp.Client{
@@ -81,7 +81,7 @@ func checkRetry(ctx context.Context, resp *http.Response, err error) (bool, erro
 // grpcUnavailable is gRPC's code for a call that may succeed later.
 const grpcUnavailable = "14"
 
-// grpcStatus is the code of an answer of gRPC that was read: in its trailers, or in its headers where it has no message.
+// grpcStatus is the code of an answer of gRPC that was read. It is in the trailers, or in the headers if there is no message.
 // It is empty for any other answer.
 func grpcStatus(resp *http.Response) string {
 	const name = "Grpc-Status"

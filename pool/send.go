@@ -55,13 +55,19 @@ func (s *sender) send(ctx context.Context, l *conn.Lease, req *http.Request) (_ 
 			return nil, err
 		}
 	}
+	// The request is counted before ctx is looked at: a caller that leaves with ctx has the count of every request that is sent.
+	optionsOf(ctx).countSent(1)
+	if ctx.Err() != nil {
+		optionsOf(ctx).countSent(-1)
+		l.Drop()
+		return nil, &conn.UnsentError{Err: context.Cause(ctx)}
+	}
 	answered, silent := false, false
 	defer func() { l.Return(answered, silent) }()
 	s.stats.requests.Add(1)
 	if l.Reused {
 		s.stats.reused.Add(1)
 	}
-	optionsOf(ctx).countSent(1)
 	began := time.Now()
 	resp, err := l.RoundTrip(out)
 	took := time.Since(began)
@@ -81,7 +87,7 @@ func (s *sender) send(ctx context.Context, l *conn.Lease, req *http.Request) (_ 
 		return nil, err
 	}
 	answered = true
-	if s.pulse.Thaws() == l.Freezes { // otherwise took contains a freeze
+	if s.pulse.Freezes() == l.Freezes { // otherwise took contains a freeze
 		s.stats.roundTrips.add(took)
 	}
 	return resp, nil

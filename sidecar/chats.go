@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"errors"
 	"net/http"
 
 	"hearth/cache"
@@ -68,7 +69,9 @@ func (s *Server) appendMessages(r *request) error {
 		return err
 	}
 	ids, err := s.cfg.Chat.Append(r.ctx, r.chat, chat.Draft{Messages: messages, Key: key, Body: r.body})
-	r.timed("messages")
+	if _, partial := errors.AsType[*chat.PartialError](err); err == nil || partial {
+		r.timed("messages")
+	}
 	if err != nil {
 		return inMessages(r.body, err)
 	}

@@ -30,7 +30,7 @@ type request struct {
 
 // serve answers one request. broken says why the request could not be read; nil: it could.
 func (s *Server) serve(ctx context.Context, f *fasthttp.RequestCtx, socket bool, broken error) {
-	s.cfg.Pulse.Thaws() // notices a freeze that has just ended
+	s.cfg.Pulse.Freezes() // notices a freeze that has just ended
 	r := &request{RequestCtx: f, socket: socket, started: time.Now()}
 	defer s.logAccess(ctx, r)
 	defer func() {

@@ -62,7 +62,7 @@ func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 		})
 		g.Go(func() error {
 			<-running.Done()
-			_ = l.Close()                        // also where Serve has not begun: Shutdown would not know of it
+			_ = l.Close()                        // Shutdown closes the listener only if Serve has begun
 			_ = f.ShutdownWithContext(shutdowns) // it polls every 100 ms whether all is closed; open tells that at once
 			return nil
 		})

@@ -81,7 +81,11 @@ func TestWhatBecameOfAWriteDecidesWhatIsHeld(t *testing.T) {
 			}
 			body, unnamed = strings.TrimSuffix(body, ",")+"]", strings.TrimSuffix(unnamed, ",")+"]"
 			got := a.do(http.MethodPost, chatMessages, body, key, "k")
-			if c.outcomes == nil && !c.cut && c.refuse == 0 {
+			answered := !c.cut && c.refuse == 0
+			if timed := got.header.Get("Server-Timing") != ""; timed != answered {
+				t.Errorf("timed: %t, want %t", timed, answered)
+			}
+			if c.outcomes == nil && answered {
 				if got.status != http.StatusCreated {
 					t.Fatalf("%d %s", got.status, got.body)
 				}

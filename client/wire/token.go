@@ -7,7 +7,7 @@ import (
 	"encoding/hex"
 )
 
-// DeriveToken makes the token that both sides use in Lambda where HEARTH_TOKEN is not set, and names the variable that it
+// DeriveToken makes the token that both sides use in Lambda if HEARTH_TOKEN is not set, and names the variable that it
 // comes from. It is derived from the credential that only this sandbox has: the value of AWS_SESSION_TOKEN, else that of
 // AWS_CONTAINER_AUTHORIZATION_TOKEN. The credential itself never travels. Without either there is no token.
 func DeriveToken(session, container string) (token, variable string) {

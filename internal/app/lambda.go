@@ -37,7 +37,7 @@ func (a *app) extensionConfig(program string, s settings.Settings, memory *cache
 	return cfg
 }
 
-// register makes the process an extension. With HEARTH_STRICT a fault ends INIT: Lambda is told of it.
+// register makes the process an extension. With HEARTH_STRICT it reports a fault to Lambda, and that ends INIT.
 func (a *app) register(ctx context.Context, cfg extension.Config, strict bool, fault error) (*extension.Extension, error) {
 	ext, err := extension.New(cfg)
 	if err != nil {
@@ -63,7 +63,7 @@ func apiError(ctx context.Context, inLambda bool, err error, log *slog.Logger) e
 }
 
 // waitBeforeWarming returns when the upstreams may be warmed. The user pays for INIT, so on demand INIT ends first: asked is closed when
-// the extension has asked for its first event. Nobody waits for INIT under provisioned concurrency, so warming is part of it.
+// the extension has asked for its first event. Under provisioned concurrency no request waits for INIT, so INIT includes the warming.
 func waitBeforeWarming(ctx context.Context, s settings.Settings, asked <-chan struct{}) {
 	if s.InLambda() && s.InitType != settings.InitProvisioned {
 		wait(ctx, asked, warmStartTimeout)

@@ -193,7 +193,7 @@ func TestOptionsReachTheRooms(t *testing.T) {
 		t.Fatal(err)
 	}
 	now.Mono = time.Hour
-	if n := a.pulse.Thaws(); n != 1 {
+	if n := a.pulse.Freezes(); n != 1 {
 		t.Errorf("by the clock given there are %d freezes", n)
 	}
 	defer a.close()

@@ -50,7 +50,7 @@ type Pulse struct {
 	mu      sync.Mutex
 	last    Instant       // what the clocks said last
 	elapsed time.Duration // in all, by the clock that said more from each reading to the next
-	thaws   uint64        // freezes noticed
+	freezes   uint64        // freezes noticed
 	thawed  chan struct{} // closed when the next freeze is noticed
 }
 
@@ -78,20 +78,20 @@ func (p *Pulse) Now() Instant {
 	return p.readLocked()
 }
 
-// Thaws returns the number of freezes so far. A freeze that this call notices is included.
-func (p *Pulse) Thaws() uint64 {
+// Freezes returns the number of freezes so far. A freeze that this call notices is included.
+func (p *Pulse) Freezes() uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.readLocked()
-	return p.thaws
+	return p.freezes
 }
 
-// After returns a channel that is closed once there have been more freezes than thaws, a number that Thaws has returned. The next
+// After returns a channel that is closed at the next freeze after the count that Freezes has returned. The next
 // call of any method notices the freeze and closes the channel. While [Pulse.Run] runs, that is at most a [Beat] after the freeze.
-func (p *Pulse) After(thaws uint64) <-chan struct{} {
+func (p *Pulse) After(freezes uint64) <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.thaws == thaws {
+	if p.freezes == freezes {
 		return p.thawed
 	}
 	past := make(chan struct{})
@@ -103,7 +103,7 @@ func (p *Pulse) readLocked() Instant {
 	now := p.now()
 	since := max(0, now.Since(p.last))
 	if since >= p.gap {
-		p.thaws++
+		p.freezes++
 		close(p.thawed)
 		p.thawed = make(chan struct{})
 	}
@@ -121,9 +121,9 @@ func (p *Pulse) Run(ctx context.Context, thawed func()) {
 	for {
 		select {
 		case <-beat.C:
-			p.Thaws()
+			p.Freezes()
 		case <-p.After(told):
-			told = p.Thaws()
+			told = p.Freezes()
 			thawed()
 		case <-ctx.Done():
 			return
@@ -137,13 +137,13 @@ func (p *Pulse) Run(ctx context.Context, thawed func()) {
 func (p *Pulse) WithTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	const maxBeginnings = 3
 	ctx, cancel := context.WithCancelCause(ctx)
-	thaws, begun := p.Thaws(), 1
+	freezes, begun := p.Freezes(), 1
 	var timer *time.Timer
 	ready := make(chan struct{})
 	timer = time.AfterFunc(d, func() {
 		<-ready
-		if now := p.Thaws(); now != thaws && begun < maxBeginnings {
-			thaws = now
+		if now := p.Freezes(); now != freezes && begun < maxBeginnings {
+			freezes = now
 			begun++
 			timer.Reset(d)
 			return

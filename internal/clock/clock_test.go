@@ -57,7 +57,7 @@ func TestAnAwakeProcessIsNeverFrozen(t *testing.T) {
 		p := Awake()
 		freeze := p.After(0)
 		time.Sleep(1000 * time.Hour)
-		if n := p.Thaws(); n != 0 {
+		if n := p.Freezes(); n != 0 {
 			t.Errorf("%d freezes", n)
 		}
 		select {
@@ -115,7 +115,7 @@ func TestAGapOnEitherClockIsAFreeze(t *testing.T) {
 		{"a wall clock set forward", Gap, Beat, 4},
 	} {
 		h.pass(step.wall, step.mono)
-		if got := p.Thaws(); got != step.want {
+		if got := p.Freezes(); got != step.want {
 			t.Fatalf("%s: %d, want %d", step.what, got, step.want)
 		}
 	}
@@ -163,19 +163,19 @@ func TestABeatingPulseTellsOfFreezesAndNotOfIdleness(t *testing.T) {
 		go func() { defer close(done); p.Run(ctx, func() { told++ }) }()
 
 		time.Sleep(time.Hour)
-		if n := p.Thaws(); n != 0 || told != 0 {
+		if n := p.Freezes(); n != 0 || told != 0 {
 			t.Errorf("an idle hour counts as %d freezes, told %d", n, told)
 		}
 		for range 3 {
 			lag.Add(int64(time.Minute))
-			p.Thaws() // a request's; Run must hear of it
+			p.Freezes() // a request's; Run must hear of it
 			time.Sleep(time.Nanosecond)
 			synctest.Wait()
 		}
 		lag.Add(int64(time.Minute))
 		time.Sleep(Beat) // nobody's request
 		synctest.Wait()
-		if n := p.Thaws(); n != 4 || told != 4 {
+		if n := p.Freezes(); n != 4 || told != 4 {
 			t.Errorf("%d freezes, told %d, want 4", n, told)
 		}
 		cancel()
@@ -197,7 +197,7 @@ func TestFreezesDuringACallAreToldOnce(t *testing.T) {
 		go func() { defer close(done); p.Run(ctx, func() { told++; <-goOn }) }()
 		for range 5 { // the first is being told
 			lag.Add(int64(time.Minute))
-			p.Thaws()
+			p.Freezes()
 			synctest.Wait()
 		}
 		for range 3 {
@@ -257,10 +257,10 @@ func TestATimeoutBeginsAgainAfterAFreeze(t *testing.T) {
 		if ctx.Err() != nil {
 			t.Fatal("the freeze counts")
 		}
-		pulse.Thaws()
+		pulse.Freezes()
 		for range 20 { // awake
 			time.Sleep(most / 20)
-			pulse.Thaws()
+			pulse.Freezes()
 		}
 		if took := time.Since(begun); ctx.Err() == nil {
 			t.Errorf("awake again it goes on after %v", took)

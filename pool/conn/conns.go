@@ -255,13 +255,13 @@ func (c *Conns) happen(event func(sight) todo) {
 func (c *Conns) tell(event func(sight) todo) (closing []*Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := sight{at: c.cfg.Pulse.Now(), freezes: c.cfg.Pulse.Thaws()}
+	s := sight{at: c.cfg.Pulse.Now(), freezes: c.cfg.Pulse.Freezes()}
 	for number, conn := range c.conns {
 		s.looks = append(s.looks, conn.look(number))
 	}
 	do := event(s)
 	closing = c.doLocked(do)
-	s.looks = nil // a place was not to be had after all: what was seen is out of date
+	s.looks = nil // they are out of date for notTaken: a connection has ended since
 	for hands := do.hands; len(hands) > 0; hands = do.hands {
 		do = todo{}
 		for _, h := range hands {
@@ -276,7 +276,7 @@ func (c *Conns) tell(event func(sight) todo) (closing []*Conn) {
 	return closing
 }
 
-// doLocked does what is to be done, but for the hands.
+// doLocked does everything in do except the hands.
 func (c *Conns) doLocked(do todo) (closing []*Conn) {
 	for _, f := range do.fails {
 		c.answerLocked(f.waiter, result{err: &UnsentError{f.err}})

@@ -302,7 +302,7 @@ func TestAfterAFreezeWhoWaitsHasAnotherDial(t *testing.T) {
 		go func() { got <- take(t, c, Need{Proven: true}) }()
 		synctest.Wait()
 		time.Sleep(clock.Gap)
-		pulse.Thaws()
+		pulse.Freezes()
 		synctest.Wait() // it waits again, and does not spin
 		close(may)
 		if l := <-got; l.Freezes != 1 || !l.Proven {

@@ -19,8 +19,8 @@ type Call struct {
 	Kwargs map[string]json.RawMessage
 }
 
-// Call asks Odoo and returns the bare result, null where there is none. Methods on the read list may be sent more
-// than once; any other is sent at most once.
+// Call asks Odoo and returns the bare result, or null if there is none. A call of a method on the read list may be sent more
+// than once. A call of any other method is sent at most once.
 //
 // Errors: an [*ArgumentError] if the call cannot be sent as it is; an [*Error] if Odoo, or what stands before Odoo,
 // refused or failed; a *[pool.Error] if no answer came. If a write may have been carried out although it failed, its error

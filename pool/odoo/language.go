@@ -55,7 +55,7 @@ func (c *Client) refusedLanguage(err error, s *session) error {
 	return unknown
 }
 
-// languageActive checks that the configured language is active: where it is not, Odoo 14 answers in English without a word.
+// languageActive checks that the configured language is active. If it is not, Odoo 14 answers in English and reports no error.
 func (c *Client) languageActive(ctx context.Context) error {
 	quoted, err := json.Marshal(c.cfg.Lang)
 	if err != nil {

@@ -196,7 +196,7 @@ func (k *check) sample(ctx context.Context, class *classInfo) (s sample, err err
 	return s, nil
 }
 
-// relevance asks by bm25, and in the mode that auto takes where that is another.
+// relevance asks by bm25, and in the mode that auto takes if that is another one.
 func (k *check) relevance(ctx context.Context, class *classInfo, s sample) {
 	q := Query{Chat: s.chat, Text: s.text, Mode: BM25, Roles: []wire.Role{wire.RoleUser, wire.RoleAssistant}, Count: 5}
 	auto := k.autoMode(class, q)

@@ -101,8 +101,8 @@ func (c *Client) readMute(class *classInfo, r row) (Mute, error) {
 // TakesUntil says whether the class of mutes has a property for a mute's end.
 func (c *Client) TakesUntil() bool { return c.cfg.Mute.Until != "" }
 
-// SetMute writes a chat's mute: into its object where there is one, whoever wrote it, else into a new object
-// with the ID newID. The error of a write that may have been applied wraps [pool.ErrUnknownOutcome].
+// SetMute writes a chat's mute. If the chat has an object, SetMute changes that, even if another program wrote it. Otherwise it
+// makes a new object with the ID newID. The error of a write that may have been applied wraps [pool.ErrUnknownOutcome].
 func (c *Client) SetMute(ctx context.Context, chat string, mute wire.Mute, newID string) error {
 	held, err := c.Mute(ctx, chat)
 	if err != nil {

@@ -258,6 +258,7 @@ func TestTheOutcomeOfAMute(t *testing.T) {
 		"a verdict of no result":     {muteServer{batch: `[{"id":"` + id + `"}]`}, true},
 		"a status that is not known": {muteServer{batch: `[{"id":"` + id + `","result":{"status":"PENDING"}}]`}, true},
 		"a refusal":                  {muteServer{batch: `[{"id":"` + id + `","result":{"status":"FAILED","errors":{"error":[{"message":"no"}]}}}]`}, false},
+		"a failure after storing":    {muteServer{batch: `[{"id":"` + id + `","result":{"status":"FAILED","errors":{"error":[{"message":"insert to vector index"}]}}}]`}, true},
 		"a refusal without a reason": {muteServer{batch: `[{"id":"` + id + `","result":{"status":"FAILED","errors":{}}}]`}, false},
 	} {
 		err := c.server.client(t).SetMute(t.Context(), "a", wire.Mute{Muted: false}, id)

@@ -50,8 +50,8 @@ func (c *Client) write(ctx context.Context, do func(context.Context) error) (rep
 	ctx, sent := countSent(ctx, pool.Options{Repeatable: true, Proven: true}) // every write here is an upsert or a merge
 	err = do(ctx)
 	repeated = sent() > 1
-	if err == nil {
-		return repeated, nil
+	if err == nil || errors.Is(err, pool.ErrUnknownOutcome) { // do itself may say the latter: by a verdict
+		return repeated, err
 	}
 	err = c.unwrapClientError(err, sent)
 	e, refused := errors.AsType[*Error](err)

@@ -22,13 +22,13 @@ import (
 
 // Config of a service.
 type Config struct {
-	Weaviate *weaviate.Client // nil: what needs it fails with a NotConfiguredError
+	Weaviate *weaviate.Client // nil: calls that need it fail with a NotConfiguredError
 	Odoo     *odoo.Client     // nil: likewise
 	// NoWeaviate and NoOdoo say which variables are missing.
 	NoWeaviate, NoOdoo string
 
 	Cache    *cache.Cache
-	Policies map[cache.Resource]cache.Policy // one that is missing: never fresh
+	Policies map[cache.Resource]cache.Policy // a resource that has none is never fresh
 
 	OdooModels []string // asked for by default
 	OdooRoutes []string // routes of preprocess that want the models

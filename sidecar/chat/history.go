@@ -11,7 +11,6 @@ import (
 
 	"hearth/cache"
 	"hearth/client/wire"
-	"hearth/pool/weaviate"
 )
 
 // History reads a chat's newest messages. The reply's body is a [wire.History].
@@ -36,10 +35,7 @@ func (s *Service) loadHistory(ctx context.Context, chat string, need, want int) 
 	if err != nil {
 		return cache.Loaded{}, err
 	}
-	page := func(p weaviate.Page) cache.Page {
-		return cache.Page{Complete: p.Complete, Messages: slices.Clone(p.Messages)} // without the room for messages that were left out
-	}
-	return cache.Loaded{User: page(pages[0]), Assistant: page(pages[1]), MayLag: s.cfg.Weaviate.MayLag()}, nil
+	return cache.Loaded{User: cache.Page(pages[0]), Assistant: cache.Page(pages[1]), MayLag: s.cfg.Weaviate.MayLag()}, nil
 }
 
 func (s *Service) renderHistory(chat string, user, assistant []wire.Message, full int) wire.History {

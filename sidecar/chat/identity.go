@@ -30,7 +30,7 @@ func objectID(parts ...string) string {
 	return id.String()
 }
 
-// identify makes of a draft the messages to write: each has its object's UUID.
+// identify makes the messages to write from a draft. The ID of each is its object's UUID.
 func identify(chat string, draft Draft) ([]weaviate.NewMessage, error) {
 	messages := make([]weaviate.NewMessage, len(draft.Messages))
 	for i, d := range draft.Messages {

@@ -48,11 +48,7 @@ func muteNow(m wire.Mute) wire.Mute {
 // SetMute writes a chat's mute, and returns what it means now. Writes to one chat are sent one after another.
 //
 // Errors: [ErrNoMuteEnd]; a [*RepeatableError], as setting it again is the same; and those of [weaviate.Client.SetMute].
-func (s *Service) SetMute(ctx context.Context, spelled string, want wire.Mute) (wire.Mute, error) {
-	m := want
-	if m.Until != nil && m.Until.IsZero() {
-		m.Until = nil
-	}
+func (s *Service) SetMute(ctx context.Context, spelled string, m wire.Mute) (wire.Mute, error) {
 	if s.cfg.Weaviate != nil && !s.cfg.Weaviate.TakesUntil() && m.Until != nil {
 		return wire.Mute{}, ErrNoMuteEnd
 	}

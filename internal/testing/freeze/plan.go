@@ -98,9 +98,9 @@ func (r round) String() string {
 	return s
 }
 
-// plan draws the rounds of every sandbox, n in all, in random order. Each length and fault has its share: of the freezes of a
-// sandbox, a quarter is shorter than the idle limit if that is the shorter one, else three quarters are. Of the freezes that are
-// noticed, two thirds are cells in turn, counted apart for those that outlive every connection and those that do not.
+// plan draws the rounds of every sandbox, n in all, in random order. If a sandbox has the shorter idle limit, a quarter of its
+// freezes are shorter than that limit; otherwise three quarters are. Two thirds of the freezes that are noticed are cells. The cells
+// take turns, separately for freezes that outlive every connection and for the others.
 func plan(random *rand.Rand, n int, limits []time.Duration, moving bool) [][]round {
 	decisive := cells()
 	random.Shuffle(len(decisive), func(i, j int) { decisive[i], decisive[j] = decisive[j], decisive[i] })

@@ -61,7 +61,7 @@ func start(ctx context.Context, dir, binary, without string, n int, t *tally) (s
 		}
 	}()
 	if s.clocks, err = newClocks(filepath.Join(dir, "clocks")); err != nil {
-		return nil, err
+		return s, err
 	}
 	settings := append(s.upstreams.Settings(),
 		"HEARTH_WEAVIATE_TIMEOUT="+timeout.String(), "HEARTH_ODOO_TIMEOUT="+timeout.String(), "HEARTH_CONN_MAX_IDLE="+s.idleLimit.String(),
@@ -72,18 +72,18 @@ func start(ctx context.Context, dir, binary, without string, n int, t *tally) (s
 		settings = append(settings, "HEARTH_ODOO_CONNECTIONS=5")
 	}
 	if err := lab.MakeClasses(ctx, binary, settings); err != nil {
-		return nil, err
+		return s, err
 	}
 	for n := range chats {
 		if err := s.bot.MuteElsewhere(lab.ChatID(n)); err != nil {
-			return nil, err
+			return s, err
 		}
 	}
 	s.Sandbox, err = lab.Start(ctx, lab.SandboxConfig{
 		Host: lambdatest.Config{Timeout: time.Minute, Answer: s.handle}, Extension: binary, Settings: settings, Socket: filepath.Join(dir, "s"),
 	})
 	if err != nil {
-		return nil, err
+		return s, err
 	}
 	s.bot.Hearth = s.Hearth
 	return s, nil

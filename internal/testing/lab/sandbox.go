@@ -52,16 +52,16 @@ func Start(ctx context.Context, cfg SandboxConfig) (s *Sandbox, err error) {
 	socket := "HEARTH_SOCKET=" + cfg.Socket
 	env := append([]string{socket, "HEARTH_ADDR=127.0.0.1:0"}, cfg.Settings...)
 	if s.Extension, err = s.Host.StartExtension(ctx, cfg.Extension, env...); err != nil {
-		return nil, err
+		return s, err
 	}
 	if cfg.Runtime != nil {
 		if s.Runtime, err = cfg.Runtime(ctx, s.Host, socket); err != nil {
-			return nil, err
+			return s, err
 		}
 	}
 	token, _ := wire.DeriveToken(lambdatest.SessionToken, "")
 	if s.Hearth, err = client.New(client.Config{Socket: cfg.Socket, Token: token, Timeout: callTimeout}); err != nil {
-		return nil, err
+		return s, err
 	}
 	return s, s.Host.WaitReady(ctx)
 }

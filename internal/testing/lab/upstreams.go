@@ -69,14 +69,14 @@ func StartUpstreams(dir string, cfg UpstreamsConfig) (u *Upstreams, err error) {
 	}
 	net := testnet.Config{TLS: true, RTT: cfg.RTT}
 	if u.WeaviateREST, err = testnet.Serve(wrap(u.Weaviate), net); err != nil {
-		return nil, err
+		return u, err
 	}
 	if u.OdooJSON, err = testnet.Serve(wrap(u.Odoo), net); err != nil {
-		return nil, err
+		return u, err
 	}
 	net.HTTP2 = true
 	if u.WeaviateGRPC, err = testnet.Serve(wrap(u.Weaviate), net); err != nil {
-		return nil, err
+		return u, err
 	}
 	authorities := slices.Concat(u.WeaviateREST.CA, u.WeaviateGRPC.CA, u.OdooJSON.CA)
 	roots := x509.NewCertPool()

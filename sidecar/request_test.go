@@ -56,8 +56,8 @@ func TestEveryRequestIsLoggedAtDebug(t *testing.T) {
 }
 
 func TestAServerSaysAllThatItsConfigLacks(t *testing.T) {
-	_, err := New(Config{Upstreams: []Upstream{{Name: "weaviate", Missing: "not set"}, {Name: "odoo"}}})
-	for _, field := range []string{"Config.Chat", "Config.Cache", "Config.Upstreams[1]"} {
+	_, err := New(Config{Upstreams: []Upstream{{Name: "weaviate", Missing: "not set"}, {Name: "odoo"}, {Missing: "not set"}}})
+	for _, field := range []string{"Config.Chat", "Config.Cache", "Config.Upstreams[1]", "Config.Upstreams[2]"} {
 		if err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("%v does not name %s", err, field)
 		}

@@ -263,6 +263,22 @@ func TestALoadThatBeganBeforeADropDoesNotFill(t *testing.T) {
 	}
 }
 
+func TestAScopeWithoutEntriesAndReadsIsForgotten(t *testing.T) {
+	bubble(t, func(x *tester) {
+		for _, end := range []func(){func() { x.c.DropAll(); x.fail() }, x.fail} {
+			g := x.ask(Policy{}, Directives{})
+			end()
+			x.wantErr(g, errLoad)
+		}
+		if _, err := x.c.Get(t.Context(), ModelKey("res.partner", ""), Policy{}, Directives{OnlyIfCached: true}, x.load); !errors.Is(err, ErrNotCached) {
+			t.Error(err)
+		}
+		if n := len(x.c.store.scopes); n != 0 {
+			t.Errorf("%d scopes are left", n)
+		}
+	})
+}
+
 func TestDirectives(t *testing.T) {
 	everyKind(t, func(x *tester) {
 		x.wantErr(x.ask(policy, Directives{OnlyIfCached: true}), ErrNotCached)

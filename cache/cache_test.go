@@ -279,6 +279,24 @@ func TestAScopeWithoutEntriesAndReadsIsForgotten(t *testing.T) {
 	})
 }
 
+func TestAnEntryCostsWhatItHolds(t *testing.T) {
+	cost := func(body int, name string, scopes ...Scope) int64 {
+		return (&entry{body: make([]byte, body), name: name, scopes: scopes}).cost()
+	}
+	nothing := cost(0, "")
+	for what, c := range map[string]struct{ got, want int64 }{
+		"a body":           {cost(100, "") - nothing, 100},
+		"a name":           {cost(0, "name") - nothing, 4},
+		"two scopes":       {cost(0, "", "a", "b") - cost(0, "", "a"), cost(0, "", "a") - nothing},
+		"a longer scope":   {cost(0, "", "ab") - cost(0, "", "a"), 2},
+		"nothing but room": {min(nothing, 100), 100},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s costs %d, want %d", what, c.got, c.want)
+		}
+	}
+}
+
 func TestDirectives(t *testing.T) {
 	everyKind(t, func(x *tester) {
 		x.wantErr(x.ask(policy, Directives{OnlyIfCached: true}), ErrNotCached)

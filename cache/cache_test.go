@@ -45,6 +45,16 @@ func newTester(t *testing.T, cfg Config) *tester {
 		}
 		x.mu.Unlock()
 		c.Close()
+		for id, ch := range c.chats.byID {
+			if ch.pins != 0 {
+				t.Errorf("at the end chat %q has %d pins", id, ch.pins)
+			}
+		}
+		for name, sc := range c.store.scopes {
+			if sc.pins != 0 {
+				t.Errorf("at the end scope %q has %d pins", name, sc.pins)
+			}
+		}
 	})
 	return x
 }

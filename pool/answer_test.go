@@ -86,9 +86,11 @@ func TestAnAnswerLongerThanItsPrefixSaysIsCutOff(t *testing.T) {
 	if got := grpcServer(t, "application/grpc+proto", message(len(large())), answers).get("/"); len(got) != grpcPrefix+len(large()) {
 		t.Errorf("%d bytes came", len(got))
 	}
-	p := grpcServer(t, "application/grpc+proto", message(10), answers)
-	if err := p.fails(t.Context(), Request{Method: http.MethodGet, Path: "/"}); !errors.Is(err, errLonger) {
-		t.Errorf("got %v", err)
+	for _, announced := range []int{0, 10} {
+		p := grpcServer(t, "application/grpc+proto", message(announced), answers)
+		if err := p.fails(t.Context(), Request{Method: http.MethodGet, Path: "/"}); !errors.Is(err, errLonger) {
+			t.Errorf("%d bytes announced: got %v", announced, err)
+		}
 	}
 	if !answers.free(1 << 20) {
 		t.Error("memory is held after the answer")
@@ -142,6 +144,9 @@ func TestAnAnswerThatSaysHowLongItIsIsRefusedUnread(t *testing.T) {
 
 func TestASmallAnswerWaitsForNoMemory(t *testing.T) {
 	const all = 1 << 20
+	if smallAnswer != 64<<10 { // as many bytes as the slots of a pool may take beside the bound
+		t.Errorf("an answer of %d bytes is small", smallAnswer)
+	}
 	answers := NewAnswers(all, all)
 	small := strings.Repeat("x", smallAnswer)
 	plain := start(t, testnet.Config{}, func(w http.ResponseWriter, r *http.Request) {

@@ -94,6 +94,15 @@ func TestClosingWhileCallsComeAndGo(t *testing.T) {
 	}
 }
 
+func TestNoCallBeginsAfterClosing(t *testing.T) {
+	p := newPool(t, Config{Name: "upstream", URL: "http://127.0.0.1:1"})
+	p.Close()
+	if p.enter() {
+		p.calls.Done()
+		t.Error("a call has begun: Close does not wait for it")
+	}
+}
+
 func TestAConnectionThatComesAfterClosingIsClosed(t *testing.T) {
 	p := start(t, testnet.Config{}, func(http.ResponseWriter, *http.Request) {}, nil)
 	begun, closed := make(chan struct{}, 5), make(chan struct{})

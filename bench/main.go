@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"hearth/bench/allocs"
 	"hearth/bench/result"
 	"hearth/bench/rig"
 	"hearth/bench/speed"
@@ -31,6 +32,7 @@ type measurement struct {
 func measurements() []measurement {
 	return []measurement{
 		{"speed", speed.Measure},
+		{"allocs", allocs.Measure},
 	}
 }
 

@@ -28,7 +28,7 @@ func (r *Rig) storeChat(ctx context.Context) error {
 	objects := []lab.Object{{Class: "ChatStatus", ID: id(0), Properties: map[string]any{"chat_id": chatID, "muted": false}}}
 	for i := range turns {
 		said := map[string]string{
-			wire.RoleUser: fmt.Sprintf("Where is parcel number %d of our order? It should have been here on day %d.", 1000+i, i),
+			wire.RoleUser:      fmt.Sprintf("Where is parcel number %d of our order? It should have been here on day %d.", 1000+i, i),
 			wire.RoleAssistant: fmt.Sprintf("Parcel number %d is in %s and comes tomorrow. You can follow it with the link that we have sent to you.", 1000+i, []string{"Ghent", "Lyon", "Porto", "Turin"}[i%4]),
 		}
 		for j, role := range []string{wire.RoleUser, wire.RoleAssistant} {

@@ -25,8 +25,8 @@ type contender struct {
 
 // contest is servers that answer the same question by the same network.
 type contest struct {
-	name       string // hit or held_preprocess
-	network    string // tcp or unix
+	name       string      // hit or held_preprocess
+	network    string      // tcp or unix
 	contenders []contender // Hearth is the first
 }
 

@@ -11,6 +11,7 @@ import (
 )
 
 const (
+	warmUp      = 20_000
 	requests    = 100_000
 	connections = 10
 )
@@ -40,9 +41,10 @@ func Measure(ctx context.Context, r *rig.Rig) (lines []result.Line, err error) {
 			return nil, hearth.Failed(err)
 		}
 		job := hearth.Job("tcp", c.call, reply)
-		job.Connections, job.Requests = connections, requests
-		var counts [2]uint64 // after the first job, which warms up, and after the second one
-		for i := range counts {
+		job.Connections = connections
+		var counts [2]uint64 // after each job
+		for i, requests := range []int{warmUp, requests} {
+			job.Requests = requests
 			report, err := generator.Run(job)
 			if err != nil {
 				return nil, err

@@ -5,11 +5,14 @@ package speed
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"hearth/bench/load"
+	"hearth/bench/peers"
 	"hearth/bench/result"
 	"hearth/bench/rig"
 )
@@ -52,6 +55,11 @@ func Measure(ctx context.Context, r *rig.Rig) (lines []result.Line, err error) {
 		return nil, err
 	}
 	defer stop()
+	known, stopKnown, err := startKnown(ctx, r, bare.Address, history)
+	if err != nil {
+		return nil, err
+	}
+	defer stopKnown()
 	generator, process, err := r.Generator(ctx)
 	if err != nil {
 		return nil, err
@@ -65,8 +73,10 @@ func Measure(ctx context.Context, r *rig.Rig) (lines []result.Line, err error) {
 			}
 		}
 		hit := contest{"hit", network, both(rig.History(), history)}
-		held := contest{"held_preprocess", network, both(rig.Preprocess(), preprocess)}
-		for _, c := range []contest{hit, held} {
+		if network == "tcp" {
+			hit.contenders = append(hit.contenders, known...)
+		}
+		for _, c := range []contest{hit, {"held_preprocess", network, both(rig.Preprocess(), preprocess)}} {
 			for _, n := range connections() {
 				fmt.Fprintf(r.Progress, "%s %s %d\n", c.name, c.network, n)
 				measured, err := c.run(generator, n, r.Rounds(), length(r))
@@ -77,7 +87,61 @@ func Measure(ctx context.Context, r *rig.Rig) (lines []result.Line, err error) {
 			}
 		}
 	}
+	for _, peer := range known {
+		lines = append(lines, least(lines, "hit_vs_"+peer.name))
+	}
 	return lines, nil
+}
+
+// startKnown starts the peers that people know, and says which are absent. They hold the history. The short form has none of them.
+func startKnown(ctx context.Context, r *rig.Rig, bare string, history rig.Reply) (known []contender, stop func(), err error) {
+	var stops []func()
+	stop = func() {
+		for _, each := range stops {
+			each()
+		}
+	}
+	if r.Short {
+		return nil, stop, nil
+	}
+	add := func(name string, job load.Job, start func() (peers.Server, error)) error {
+		server, err := start()
+		switch {
+		case errors.Is(err, peers.ErrAbsent):
+			fmt.Fprintln(r.Progress, err)
+			return nil
+		case err != nil:
+			return err
+		}
+		stops = append(stops, server.Stop)
+		job.Address = server.Address
+		known = append(known, contender{name, job})
+		return nil
+	}
+	err = errors.Join(
+		add("nginx", rig.Job("tcp", "", "", rig.History(), history), func() (peers.Server, error) {
+			return peers.StartNginx(ctx, r, bare)
+		}),
+		add("redis", load.Job{Network: "tcp", Protocol: load.RESP, Request: peers.Get(), Body: history.Body}, func() (peers.Server, error) {
+			return peers.StartRedis(ctx, r, history.Body)
+		}),
+	)
+	if err != nil {
+		stop()
+		return nil, nil, err
+	}
+	return known, stop, nil
+}
+
+// least is the line with the least value of those whose names begin with name, under that name.
+func least(lines []result.Line, name string) (line result.Line) {
+	for _, l := range lines {
+		if strings.HasPrefix(l.Name, name) && (line.Name == "" || l.Value < line.Value) {
+			line = l
+			line.Name = name
+		}
+	}
+	return line
 }
 
 // length of a round.

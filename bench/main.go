@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"hearth/bench/allocs"
+	"hearth/bench/miss"
 	"hearth/bench/result"
 	"hearth/bench/rig"
 	"hearth/bench/speed"
@@ -33,6 +34,7 @@ func measurements() []measurement {
 	return []measurement{
 		{"speed", speed.Measure},
 		{"allocs", allocs.Measure},
+		{"miss", miss.Measure},
 	}
 }
 

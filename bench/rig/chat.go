@@ -68,9 +68,14 @@ type Call struct {
 }
 
 // History asks for the chat's history.
-func History() Call {
+func History() Call { return history("") }
+
+// FreshHistory asks for the chat's history, and for what is held not to be used.
+func FreshHistory() Call { return history("Cache-Control: no-cache\r\n") }
+
+func history(header string) Call {
 	path := strings.Replace(wire.PathHistory, "{chat_id}", strings.ReplaceAll(chatID, "@", "%40"), 1) + "?num_messages=10&full_text_len=5"
-	return Call{path, []byte("GET " + path + " HTTP/1.1\r\nHost: localhost\r\n" + wire.HeaderToken + ": " + Token + "\r\n\r\n")}
+	return Call{path, []byte("GET " + path + " HTTP/1.1\r\nHost: localhost\r\n" + wire.HeaderToken + ": " + Token + "\r\n" + header + "\r\n")}
 }
 
 // Preprocess asks for all four parts of a preprocess.
@@ -107,7 +112,7 @@ func (h *Hearth) Ask(ctx context.Context, call Call) (reply Reply, err error) {
 	buffered := bufio.NewReader(count)
 	for range 2 {
 		count.n = 0
-		if reply, err = exchange(conn, buffered, call); err != nil {
+		if reply, err = Exchange(conn, buffered, call); err != nil {
 			return reply, fmt.Errorf("%s: %w", call.Path, err)
 		}
 		reply.Size = count.n
@@ -147,7 +152,9 @@ func timings(body []byte) load.Span {
 	return load.Span{Begin: begin, End: begin + bytes.IndexByte(body[begin:], '}')}
 }
 
-func exchange(conn net.Conn, buffered *bufio.Reader, call Call) (reply Reply, err error) {
+// Exchange makes a call over a connection and reads the reply from buffered, which reads the connection. Reply.Size and Reply.Varies are
+// not known.
+func Exchange(conn net.Conn, buffered *bufio.Reader, call Call) (reply Reply, err error) {
 	if _, err := conn.Write(call.Request); err != nil {
 		return reply, err
 	}

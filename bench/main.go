@@ -12,11 +12,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"hearth/bench/allocs"
+	"hearth/bench/document"
 	"hearth/bench/miss"
 	"hearth/bench/result"
 	"hearth/bench/rig"
@@ -41,13 +43,15 @@ func measurements() []measurement {
 func main() {
 	short := flag.Bool("short", false, "fewer and shorter rounds, and no peers that must be downloaded")
 	only := flag.String("only", "", "measurements to make, separated by commas; empty: all")
+	doc := flag.Bool("doc", false, "write the numbers into docs/benchmarks.md, and draw its charts")
 	flag.Parse()
 	lab.Main("bench", func(ctx context.Context, dir string) error {
 		chosen, err := choose(measurements(), *only)
 		if err != nil {
 			return err
 		}
-		return run(ctx, os.Stdout, rig.Config{Dir: dir, Short: *short, Progress: os.Stderr}, chosen)
+		command := `make bench BENCH="` + strings.Join(os.Args[1:], " ") + `"`
+		return run(ctx, os.Stdout, rig.Config{Dir: dir, Short: *short, Progress: os.Stderr}, chosen, *doc, command)
 	})
 }
 
@@ -67,7 +71,7 @@ func choose(all []measurement, only string) (chosen []measurement, err error) {
 
 var errFloor = errors.New("a number is beyond its floor")
 
-func run(ctx context.Context, out io.Writer, cfg rig.Config, chosen []measurement) error {
+func run(ctx context.Context, out io.Writer, cfg rig.Config, chosen []measurement, doc bool, command string) error {
 	all, err := limits()
 	if err != nil {
 		return err
@@ -87,6 +91,11 @@ func run(ctx context.Context, out io.Writer, cfg rig.Config, chosen []measuremen
 			fmt.Fprintln(out, l)
 		}
 		lines = append(lines, measured...)
+	}
+	if doc {
+		if err := document.Write(filepath.Join(r.Root, "docs", "benchmarks.md"), describe(ctx, r, command, all, lines)); err != nil {
+			return err
+		}
 	}
 	return judge(out, all, lines)
 }

@@ -186,10 +186,10 @@ func loneSurrogate(raw []byte) bool {
 
 // queryNumber reads a number of the query.
 func (r *request) queryNumber(name string, byDefault, least, most int) (int, error) {
-	if !r.query.Has(name) {
+	if !r.has(name) {
 		return byDefault, nil
 	}
-	n, err := strconv.Atoi(string(r.query.Peek(name)))
+	n, err := strconv.Atoi(string(r.parameter(name)))
 	if err != nil || n < least || n > most {
 		return 0, wire.BadField(name, fmt.Sprintf("must be a whole number from %d to %d", least, most))
 	}

@@ -52,22 +52,3 @@ func (r *request) refuse(p *wire.Problem) {
 	r.SetContentType("application/problem+json")
 	r.SetBody(body)
 }
-
-// member is one field of a JSON object, encoded already.
-type member struct {
-	name string
-	body []byte
-}
-
-// withMembers adds members to a JSON object that is not empty. It allocates once, because members may be large.
-func withMembers(object []byte, members ...member) []byte {
-	size := len(object)
-	for _, m := range members {
-		size += len(`,"":`) + len(m.name) + len(m.body)
-	}
-	body := append(make([]byte, 0, size), object[:len(object)-1]...)
-	for _, m := range members {
-		body = append(append(append(append(body, `,"`...), m.name...), `":`...), m.body...)
-	}
-	return append(body, '}')
-}

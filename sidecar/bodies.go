@@ -46,7 +46,8 @@ func (s *Server) decodeQuery(r *request) (weaviate.Query, error) {
 // decodeMute reads the body of PUT mute.
 func decodeMute(body []byte) (m wire.Mute, err error) {
 	o := decodeObject(body, "")
-	if !o.field("muted", &m.Muted, "true or false") {
+	m.Muted = o.flag("muted")
+	if !o.has("muted") {
 		o.wrong("muted", "is required")
 	}
 	if until := o.instant("until"); !until.IsZero() {

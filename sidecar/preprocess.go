@@ -32,8 +32,8 @@ func (s *Server) replyParts(r *request, got chat.Answer) error {
 		if p.Err != nil {
 			problems[p.Name] = s.problemOf(p.Err)
 		}
-		for piece, problem := range s.problemsOf(p.Failed) {
-			problems[p.Name+"."+piece] = problem
+		for piece, err := range p.Failed {
+			problems[p.Name+"."+piece] = s.problemOf(err)
 		}
 	}
 	r.setServerTiming(timings...)
@@ -49,7 +49,7 @@ func (r *request) sendAnswer(got chat.Answer, problems map[string]*wire.Problem)
 	for _, p := range got.Parts {
 		size += len(p.Body)
 	}
-	b := make([]byte, 0, size)
+	b := r.bodyMemory(size)
 	b = chat.AppendString(append(b, `{"chat_id":`...), got.Chat)
 	if len(problems) > 0 {
 		encoded, err := chat.Encode(problems)
@@ -79,7 +79,7 @@ func (r *request) sendAnswer(got chat.Answer, problems map[string]*wire.Problem)
 	if !odoo { // it was not asked for
 		b = append(appendName(b, wire.PartOdoo), "{}"...)
 	}
-	r.sendBody(http.StatusOK, append(b, '}'))
+	r.sendOwnBody(http.StatusOK, append(b, '}'))
 	return nil
 }
 

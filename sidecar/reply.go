@@ -41,6 +41,28 @@ func (r *request) sendBody(status int, body []byte) {
 	r.Response.SetBodyRaw(body)
 }
 
+// usualReply is the size of a body, in bytes, up to which a connection keeps the memory for it.
+const usualReply = 16 << 10
+
+// bodyMemory returns memory for a body of that size. sendOwnBody sends the body.
+func (r *request) bodyMemory(size int) []byte {
+	if size > usualReply {
+		return make([]byte, 0, size)
+	}
+	return r.Response.SwapBody(nil)[:0]
+}
+
+// sendOwnBody sends JSON in memory of bodyMemory.
+func (r *request) sendOwnBody(status int, body []byte) {
+	if cap(body) > usualReply {
+		r.sendBody(status, body)
+		return
+	}
+	r.SetStatusCode(status)
+	r.SetContentType("application/json")
+	r.Response.SwapBody(body)
+}
+
 // refuse sends a problem, and discards a body that was set before.
 func (r *request) refuse(p *wire.Problem) {
 	body, err := json.Marshal(p)

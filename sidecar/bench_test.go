@@ -61,7 +61,9 @@ func benchmarkHeld(b *testing.B, method, path, body string) {
 		go func() { done <- server.Serve(l) }()
 		exchange(b, l.Addr().String(), request)
 		_ = server.Shutdown()
-		<-done
+		if err := <-done; err != nil {
+			b.Error(err)
+		}
 	})
 }
 

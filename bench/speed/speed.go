@@ -78,10 +78,12 @@ func Measure(ctx context.Context, r *rig.Rig) (lines []result.Line, err error) {
 		}
 		for _, c := range []contest{hit, {"held_preprocess", network, both(rig.Preprocess(), preprocess)}} {
 			for _, n := range connections() {
-				fmt.Fprintf(r.Progress, "%s %s %d\n", c.name, c.network, n)
 				measured, err := c.run(generator, n, r.Rounds(), length(r))
 				if err != nil {
 					return nil, err
+				}
+				for _, l := range measured {
+					fmt.Fprintf(r.Progress, "  %v\n", l)
 				}
 				lines = append(lines, measured...)
 			}

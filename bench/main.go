@@ -26,7 +26,7 @@ import (
 	"hearth/internal/testing/lab"
 )
 
-// measurement makes some of the lines of a run.
+// measurement makes some of the lines of a run. What may be disturbed by other work of the machine it measures by [rig.Rig.Twice].
 type measurement struct {
 	name string
 	run  func(context.Context, *rig.Rig) ([]result.Line, error)
@@ -76,6 +76,7 @@ func run(ctx context.Context, out io.Writer, cfg rig.Config, chosen []measuremen
 	if err != nil {
 		return err
 	}
+	cfg.Broken = func(lines []result.Line) bool { return anyBroken(all, lines) }
 	r, err := rig.New(ctx, cfg)
 	if err != nil {
 		return err
@@ -83,10 +84,12 @@ func run(ctx context.Context, out io.Writer, cfg rig.Config, chosen []measuremen
 	defer r.Close()
 	var lines []result.Line
 	for _, m := range chosen {
-		measured, err := m.measure(ctx, r, all)
+		began := time.Now()
+		measured, err := m.run(ctx, r)
 		if err != nil {
 			return fmt.Errorf("%s: %w", m.name, err)
 		}
+		fmt.Fprintf(r.Progress, "%s took %.0f s\n", m.name, time.Since(began).Seconds())
 		for _, l := range measured {
 			fmt.Fprintln(out, l)
 		}
@@ -98,18 +101,6 @@ func run(ctx context.Context, out io.Writer, cfg rig.Config, chosen []measuremen
 		}
 	}
 	return judge(out, all, lines)
-}
-
-// measure makes the lines. If one is beyond its floor, the measurement is made once more: other work of the machine may be the reason.
-func (m measurement) measure(ctx context.Context, r *rig.Rig, all []limit) ([]result.Line, error) {
-	began := time.Now()
-	lines, err := m.run(ctx, r)
-	if err == nil && anyBroken(all, lines) {
-		fmt.Fprintf(r.Progress, "%s: a number is beyond its floor; measuring again\n", m.name)
-		lines, err = m.run(ctx, r)
-	}
-	fmt.Fprintf(r.Progress, "%s took %.0f s\n", m.name, time.Since(began).Seconds())
-	return lines, err
 }
 
 // judge prints which limits hold.

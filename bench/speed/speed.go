@@ -78,7 +78,7 @@ func Measure(ctx context.Context, r *rig.Rig) (lines []result.Line, err error) {
 		}
 		for _, c := range []contest{hit, {"held_preprocess", network, both(rig.Preprocess(), preprocess)}} {
 			for _, n := range connections() {
-				measured, err := c.run(generator, n, r.Rounds(), length(r))
+				measured, err := r.Twice(func() ([]result.Line, error) { return c.run(generator, n, r.Rounds(), length(r)) })
 				if err != nil {
 					return nil, err
 				}

@@ -67,6 +67,17 @@ type Call struct {
 	Request []byte
 }
 
+// NamedCall is a call by the name that its numbers have.
+type NamedCall struct {
+	Name string
+	Call Call
+}
+
+// Calls are the calls whose replies are held.
+func Calls() []NamedCall {
+	return []NamedCall{{"hit", History()}, {"held_preprocess", Preprocess()}}
+}
+
 // History asks for the chat's history.
 func History() Call { return history("") }
 

@@ -5,16 +5,22 @@ from __future__ import annotations
 import json
 import math
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from itertools import islice
-from typing import Any, Optional, SupportsIndex, Union, cast
 
-from .errors import HearthError, bad_argument
+from ._typing import TYPE_CHECKING, cast
+from .errors import bad_argument
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any, Optional, SupportsIndex, Union
+
+    from .errors import HearthError
+
+    ChatID = Union[str, SupportsIndex]
 
 MAX_DIMENSIONS = 65535  # of a vector in Weaviate
 MAX_SECONDS = 86400.0  # longer than any function runs; system calls refuse much longer times
-
-ChatID = Union[str, SupportsIndex]
 
 
 def chat(chat_id: ChatID) -> str:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Optional, Union, cast
 
 from . import _address, _arguments
-from ._arguments import ChatID, floats, seconds, texts
+from ._arguments import floats, seconds, texts
 from ._transport import Transport
+from ._typing import TYPE_CHECKING, cast
 from .errors import HearthError, as_object, decoded
-from .timing import logger, quietly
+from .timing import log_quietly
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
+    from typing import Any, Optional, Union
 
+    from ._arguments import ChatID
     from .types import CacheStats, UpstreamStats
 
 DEFAULT_TIMEOUT = 30.0  # seconds
@@ -25,7 +27,7 @@ _MAY_BE_NULL: frozenset[type[Any]] = frozenset({list, dict})
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
-class Models(dict[str, Any]):
+class Models(dict[str, "Any"]):
     """Odoo models by their technical names: {name: {name, fields}}. errors has a HearthError for each model that is missing."""
 
     errors: dict[str, HearthError]
@@ -196,7 +198,7 @@ class Client:
         errors = as_object(reply.get("errors")) or {}
         models.errors = {name: HearthError.of_problem(problem) for name, problem in errors.items()}
         if models.errors:
-            quietly(logger.warning, "odoo_models goes on without %s", reasons(reply))
+            log_quietly("warning", "odoo_models goes on without %s", reasons(reply))
         return models
 
     def odoo_call(
@@ -274,7 +276,7 @@ class Client:
         return answer
 
 
-class RelevantMessages(list[dict[str, Any]]):
+class RelevantMessages(list[dict[str, "Any"]]):
     """A list of messages, best first, and the mode of the search that found them."""
 
     def __init__(self, messages: Iterable[dict[str, Any]] = (), mode: Optional[str] = None) -> None:

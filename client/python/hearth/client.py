@@ -24,7 +24,8 @@ MAX_TIMEOUT_MS = 900_000  # of a preprocess, in the API
 
 _ABSENT = object()
 _MAY_BE_NULL: frozenset[type[Any]] = frozenset({list, dict})
-_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+_QUOTED = [chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in range(256)]  # by the byte
 
 
 class Models(dict[str, "Any"]):
@@ -312,7 +313,7 @@ def _chat(chat_id: ChatID, what: str) -> str:
 
 def _quoted(text: str) -> str:
     """The same as urllib.parse.quote(text, safe=""). The import of urllib.parse takes 1 to 7 ms."""
-    return "".join(chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in text.encode(errors="replace"))
+    return "".join([_QUOTED[byte] for byte in text.encode(errors="replace")])
 
 
 def _given(**fields: Any) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import (
 
 	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/protobuf/proto"
 
 	"hearth/client/wire"
 	"hearth/internal/guard"
@@ -127,7 +126,7 @@ type scan struct {
 	edge     time.Time       // of the last row that came
 	complete bool
 
-	until  *pb.Value // the time from which the next page goes back; nil: from the newest row
+	until  value // the time from which the next page goes back; of no kind: from the newest row
 	offset int       // rows from there on that came already
 }
 
@@ -220,10 +219,10 @@ func (s *scan) add(rows []row, limit int) error {
 	if _, ok := atMost(property, last); !ok { // a row without a time: those before it have none either
 		return nil
 	}
-	if s.until == nil || !proto.Equal(s.until, last) {
+	if s.until != last {
 		s.until, s.offset = last, 0
 		for _, r := range slices.Backward(rows) {
-			if !proto.Equal(r.value(property), last) {
+			if r.value(property) != last {
 				break
 			}
 			s.offset++
@@ -233,15 +232,15 @@ func (s *scan) add(rows []row, limit int) error {
 }
 
 // atMost finds the rows whose time is that of value or before it.
-func atMost(property string, value *pb.Value) (*pb.Filters, bool) {
+func atMost(property string, v value) (*pb.Filters, bool) {
 	f := &pb.Filters{Operator: pb.Filters_OPERATOR_LESS_THAN_EQUAL, Target: target(property)}
-	switch v := value.GetKind().(type) {
-	case *pb.Value_DateValue:
-		f.TestValue = &pb.Filters_ValueText{ValueText: v.DateValue}
-	case *pb.Value_IntValue:
-		f.TestValue = &pb.Filters_ValueInt{ValueInt: v.IntValue}
-	case *pb.Value_NumberValue:
-		f.TestValue = &pb.Filters_ValueNumber{ValueNumber: v.NumberValue}
+	switch v.kind {
+	case dateKind:
+		f.TestValue = &pb.Filters_ValueText{ValueText: v.text}
+	case intKind:
+		f.TestValue = &pb.Filters_ValueInt{ValueInt: v.integer}
+	case numberKind:
+		f.TestValue = &pb.Filters_ValueNumber{ValueNumber: v.number}
 	default:
 		return nil, false
 	}

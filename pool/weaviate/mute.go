@@ -79,7 +79,7 @@ func (c *Client) readMute(class *classInfo, r row) (Mute, error) {
 	switch v := r.value(u.Muted); v.kind {
 	case noKind, nullKind:
 	case boolKind:
-		m.Muted = v.truth
+		m.Muted = v.integer != 0
 	default:
 		return m, wrongClass("class %s: property %q is %s, not a boolean", class.name, u.Muted, r.kind(u.Muted))
 	}

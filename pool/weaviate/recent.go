@@ -127,7 +127,7 @@ type scan struct {
 	complete bool
 
 	until  value // the time from which the next page goes back; of no kind: from the newest row
-	offset int       // rows from there on that came already
+	offset int   // rows from there on that came already
 }
 
 // newest scans until it has the messages that are needed. If they do not fit into one answer, it returns no messages; fits is how

@@ -3,7 +3,6 @@ package weaviate
 import (
 	"errors"
 	"math"
-	"slices"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -33,9 +32,8 @@ type property struct {
 type value struct {
 	kind    valueKind
 	text    string // a text, a date or a UUID
-	integer int64
+	integer int64  // an int; of a boolean 0 if it is false
 	number  float64
-	truth   bool
 }
 
 // valueKind is the type of a value.
@@ -62,8 +60,8 @@ const (
 // storedVector is a vector of an object. The name of the only one is empty.
 type storedVector struct{ name, littleEndian string }
 
-// The memory of one row and of one property, in bytes.
-const rowBytes, propertyBytes = 88, 64
+// The memory of one row and of one property, in bytes, and what a growing list takes for one vector.
+const rowBytes, propertyBytes, vectorsGrow = 88, 56, 160
 
 // errNotUTF8 occurs when a text of an answer is not UTF-8.
 var errNotUTF8 = errors.New("a text of the answer is not UTF-8")
@@ -91,103 +89,110 @@ func (r *replyReader) take(n, size int) error {
 
 func (r *replyReader) rows(m message) ([]row, error) {
 	const results = 2
-	n, err := m.count(results)
-	if err != nil {
-		return nil, err
-	}
+	n := m.count(results)
 	if err := r.take(n, rowBytes); err != nil {
 		return nil, err
 	}
 	rows := make([]row, 0, n)
-	err = m.each(func(f field) error {
-		if !f.is(results, protowire.BytesType) {
-			return nil
+	var f field
+	for f.next(&m) {
+		if f.is(results, protowire.BytesType) {
+			rows = append(rows, row{})
+			f.err = r.row(&rows[len(rows)-1], f.inner)
 		}
-		rows = append(rows, row{})
-		return r.row(&rows[len(rows)-1], f.inner)
-	})
-	return rows, err
+	}
+	return rows, f.err
 }
 
 func (r *replyReader) row(to *row, m message) error {
 	const properties, metadata = 1, 2
-	return m.each(func(f field) error {
+	var f field
+	for f.next(&m) {
 		switch {
 		case f.is(properties, protowire.BytesType):
-			return f.inner.each(func(f field) error {
-				const nonReferences = 11
-				if !f.is(nonReferences, protowire.BytesType) {
-					return nil
-				}
-				return r.properties(to, f.inner)
-			})
+			f.err = r.result(to, f.inner)
 		case f.is(metadata, protowire.BytesType):
-			return r.metadata(to, f.inner)
+			f.err = r.metadata(to, f.inner)
 		}
-		return nil
-	})
+	}
+	return f.err
+}
+
+func (r *replyReader) result(to *row, m message) error {
+	const nonReferences = 11
+	var f field
+	for f.next(&m) {
+		if f.is(nonReferences, protowire.BytesType) {
+			f.err = r.properties(to, f.inner)
+		}
+	}
+	return f.err
 }
 
 func (r *replyReader) properties(to *row, m message) error {
 	const fields = 1
-	n, err := m.count(fields)
-	if err != nil {
-		return err
-	}
+	n := m.count(fields)
 	if err := r.take(n, propertyBytes); err != nil {
 		return err
 	}
 	to.properties = append(make([]property, 0, len(to.properties)+n), to.properties...)
-	return m.each(func(f field) error {
-		if !f.is(fields, protowire.BytesType) {
-			return nil
+	var f field
+	for f.next(&m) {
+		if f.is(fields, protowire.BytesType) {
+			to.properties = append(to.properties, property{})
+			f.err = to.properties[len(to.properties)-1].read(f.inner)
 		}
-		p, err := readProperty(f.inner)
-		to.properties = append(to.properties, p)
-		return err
-	})
+	}
+	return f.err
 }
 
-func readProperty(m message) (p property, err error) {
+func (p *property) read(m message) error {
 	const key, value = 1, 2
-	err = m.each(func(f field) (err error) {
+	var f field
+	for f.next(&m) {
 		switch {
 		case f.is(key, protowire.BytesType):
-			p.name, err = f.text()
+			p.name = f.text()
 		case f.is(value, protowire.BytesType):
-			err = f.inner.each(p.value.set)
+			f.err = p.value.read(f.inner)
 		}
-		return err
-	})
-	return p, err
+	}
+	return f.err
 }
 
-// set sets the value to what a field of it says.
-func (v *value) set(f field) (err error) {
-	kind := valueKind(f.number)
-	switch {
-	case kind == numberKind && f.kind == protowire.Fixed64Type:
-		*v = value{kind: kind, number: math.Float64frombits(f.bits)}
-	case kind == intKind && f.kind == protowire.VarintType:
-		*v = value{kind: kind, integer: int64(f.bits)} //nolint:gosec // negative numbers come as large ones
-	case (kind == boolKind || kind == nullKind) && f.kind == protowire.VarintType:
-		*v = value{kind: kind, truth: f.bits != 0}
-	case f.kind != protowire.BytesType:
-	case slices.Contains([]valueKind{textKind, stringKind, dateKind, uuidKind}, kind):
-		*v = value{kind: kind}
-		v.text, err = f.text()
-	case slices.Contains([]valueKind{objectKind, listKind, geoKind, blobKind, phoneKind}, kind):
-		*v = value{kind: kind}
+func (v *value) read(m message) error {
+	var f field
+	for f.next(&m) {
+		switch kind := valueKind(f.number); kind {
+		case numberKind:
+			if f.kind == protowire.Fixed64Type {
+				*v = value{kind: kind, number: math.Float64frombits(f.bits)}
+			}
+		case intKind, boolKind, nullKind:
+			if f.kind == protowire.VarintType {
+				*v = value{kind: kind, integer: int64(f.bits)} //nolint:gosec // negative numbers come as large ones
+			}
+		case textKind, stringKind, dateKind, uuidKind:
+			if f.kind == protowire.BytesType {
+				*v = value{kind: kind, text: f.text()}
+			}
+		case objectKind, listKind, geoKind, blobKind, phoneKind:
+			if f.kind == protowire.BytesType {
+				*v = value{kind: kind}
+			}
+		default: // it is none of the kinds
+		}
 	}
-	return err
+	return f.err
 }
 
 func (r *replyReader) metadata(to *row, m message) error {
 	const id, created, updated, distance, score, vectorBytes, vectors = 1, 3, 5, 7, 11, 19, 23
-	return m.each(func(f field) (err error) {
+	var f field
+	for f.next(&m) {
 		switch {
 		case f.is(id, protowire.BytesType):
-			to.id, err = f.text()
+			to.id = f.text()
 		case f.is(created, protowire.VarintType):
 			to.created = int64(f.bits) //nolint:gosec // negative numbers come as large ones
 		case f.is(updated, protowire.VarintType):
@@ -197,98 +202,74 @@ func (r *replyReader) metadata(to *row, m message) error {
 		case f.is(score, protowire.Fixed32Type):
 			to.score = math.Float32frombits(uint32(f.bits)) //nolint:gosec // it has 32 bits
 		case f.is(vectorBytes, protowire.BytesType):
-			return r.vector(to, storedVector{littleEndian: f.inner.text})
+			to.vectors = append(to.vectors, storedVector{littleEndian: f.inner.text})
+			f.err = r.take(1, vectorsGrow)
 		case f.is(vectors, protowire.BytesType):
-			v, err := readVector(f.inner)
-			if err != nil {
-				return err
-			}
-			return r.vector(to, v)
+			var v storedVector
+			f.err = errors.Join(v.read(f.inner), r.take(1, vectorsGrow))
+			to.vectors = append(to.vectors, v)
 		}
-		return err
-	})
+	}
+	return f.err
 }
 
-// vector adds a vector to a row. A growing list takes up to three times its memory.
-func (r *replyReader) vector(to *row, v storedVector) error {
-	to.vectors = append(to.vectors, v)
-	return r.take(3, propertyBytes)
-}
-
-func readVector(m message) (v storedVector, err error) {
+func (v *storedVector) read(m message) error {
 	const name, bytes = 1, 3
-	err = m.each(func(f field) (err error) {
+	var f field
+	for f.next(&m) {
 		switch {
 		case f.is(name, protowire.BytesType):
-			v.name, err = f.text()
+			v.name = f.text()
 		case f.is(bytes, protowire.BytesType):
 			v.littleEndian = f.inner.text
 		}
-		return err
-	})
-	return v, err
+	}
+	return f.err
 }
 
-// message is a message of protocol buffers: its bytes, and the same bytes as a part of the answer's text.
+// message is what is left to read of a message of protocol buffers: its bytes, and the same bytes as a part of the answer's text.
 type message struct {
 	bytes []byte
 	text  string
 }
 
-// field is a field of a message.
+// count is how many fields the message has of a number, up to the first that cannot be read.
+func (m message) count(number protowire.Number) (n int) {
+	var f field
+	for f.next(&m) {
+		if f.number == number {
+			n++
+		}
+	}
+	return n
+}
+
+// field is a field of a message, or the error that ends the reading.
 type field struct {
 	number protowire.Number
 	kind   protowire.Type
 	bits   uint64  // of a number
 	inner  message // of a text or a message
+	err    error
 }
 
-func (f field) is(number protowire.Number, kind protowire.Type) bool {
+func (f *field) is(number protowire.Number, kind protowire.Type) bool {
 	return f.number == number && f.kind == kind
 }
 
-func (f field) text() (string, error) {
-	if !utf8.ValidString(f.inner.text) {
-		return "", errNotUTF8
+// next reads the next field of a message. It returns false at the end of the message, and if there is an error.
+func (f *field) next(m *message) bool {
+	if f.err != nil || len(m.bytes) == 0 {
+		return false
 	}
-	return f.inner.text, nil
-}
-
-// each calls do with every field of the message, in order, until do returns an error.
-func (m message) each(do func(field) error) error {
-	for len(m.bytes) > 0 {
-		f, size := m.first()
-		if size < 0 {
-			return protowire.ParseError(size)
-		}
-		if err := do(f); err != nil {
-			return err
-		}
-		m.bytes, m.text = m.bytes[size:], m.text[size:]
-	}
-	return nil
-}
-
-// count is how many fields of the message have the number.
-func (m message) count(number protowire.Number) (n int, err error) {
-	err = m.each(func(f field) error {
-		if f.is(number, protowire.BytesType) {
-			n++
-		}
-		return nil
-	})
-	return n, err
-}
-
-// first is the first field of the message, and how many bytes it has; negative: it cannot be read.
-func (m message) first() (f field, size int) {
-	number, kind, tag := protowire.ConsumeTag(m.bytes)
+	tag, size := 0, 0
+	f.number, f.kind, tag = protowire.ConsumeTag(m.bytes)
 	if tag < 0 {
-		return f, tag
+		f.err = protowire.ParseError(tag)
+		return false
 	}
-	f = field{number: number, kind: kind}
 	rest := m.bytes[tag:]
-	switch kind {
+	switch f.kind {
 	case protowire.VarintType:
 		f.bits, size = protowire.ConsumeVarint(rest)
 	case protowire.Fixed64Type:
@@ -303,10 +284,20 @@ func (m message) first() (f field, size int) {
 			f.inner.text = m.text[end-len(f.inner.bytes) : end]
 		}
 	default:
-		size = protowire.ConsumeFieldValue(number, kind, rest)
+		size = protowire.ConsumeFieldValue(f.number, f.kind, rest)
 	}
 	if size < 0 {
-		return f, size
+		f.err = protowire.ParseError(size)
+		return false
 	}
-	return f, tag + size
+	m.bytes, m.text = m.bytes[tag+size:], m.text[tag+size:]
+	return true
+}
+
+// text is the text that the field holds.
+func (f *field) text() string {
+	if !utf8.ValidString(f.inner.text) {
+		f.err = errNotUTF8
+	}
+	return f.inner.text
 }

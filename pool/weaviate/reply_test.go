@@ -70,7 +70,7 @@ func sameValue(got value, want *pb.Value) bool {
 	case *pb.Value_StringValue:
 		return got == value{kind: stringKind, text: v.StringValue}
 	case *pb.Value_BoolValue:
-		return got == value{kind: boolKind, truth: v.BoolValue}
+		return got.kind == boolKind && got.text == "" && (got.integer != 0) == v.BoolValue
 	case *pb.Value_ObjectValue:
 		return got == value{kind: objectKind}
 	case *pb.Value_ListValue:
@@ -188,7 +188,7 @@ func TestRowsTakeTheMemoryThatIsCounted(t *testing.T) {
 	if size := reflect.TypeFor[property]().Size(); size != propertyBytes {
 		t.Errorf("a property takes %d bytes", size)
 	}
-	if size := reflect.TypeFor[storedVector]().Size(); size > propertyBytes {
+	if size := reflect.TypeFor[storedVector]().Size(); 5*size != vectorsGrow {
 		t.Errorf("a vector takes %d bytes", size)
 	}
 	b := marshal(&pb.SearchReply{Results: []*pb.SearchResult{rowOf(map[string]*pb.Value{"role": textValue("user")})}})

@@ -49,7 +49,7 @@ func (c *Client) Recent(ctx context.Context, chat string, roles []wire.Role, nee
 	for i, role := range roles {
 		g.Go(func() error {
 			return guard.Do(func() (err error) {
-				s := scan{client: c, class: class, chat: chat, role: role, need: need, seen: map[string]bool{}}
+				s := scan{client: c, class: class, chat: chat, role: role, need: need}
 				s.times = times{class: class, property: c.cfg.Message.CreatedAt}
 				pages[i], fits[i], err = s.newest(ctx, want)
 				if s.times.unit == time.Millisecond {
@@ -121,7 +121,7 @@ type scan struct {
 	times    times           // of all pages
 	messages []wire.Message  // newest first
 	bytes    int64           // of messages
-	seen     map[string]bool // their ids: a row written meanwhile moves others to the next page
+	seen     map[string]bool // their ids; nil until the second page
 	rows     int             // that came, those of other chats included
 	edge     time.Time       // of the last row that came
 	complete bool
@@ -198,13 +198,7 @@ func (s *scan) add(rows []row, limit int) error {
 	if err != nil {
 		return err
 	}
-	for _, m := range messages {
-		if !s.seen[m.ID] {
-			s.seen[m.ID] = true
-			s.messages = append(s.messages, m)
-			s.bytes += bytesOf(m)
-		}
-	}
+	s.keep(messages)
 	s.rows += len(rows)
 	s.offset += len(rows)
 	s.complete = len(rows) < limit
@@ -229,6 +223,29 @@ func (s *scan) add(rows []row, limit int) error {
 		}
 	}
 	return nil
+}
+
+// keep adds the messages of a page, except those of earlier pages: a row written meanwhile moves others to the next page.
+func (s *scan) keep(page []wire.Message) {
+	if s.messages == nil {
+		s.messages = page
+	} else {
+		if s.seen == nil {
+			s.seen = make(map[string]bool, 2*len(s.messages))
+			for _, m := range s.messages {
+				s.seen[m.ID] = true
+			}
+		}
+		page = slices.DeleteFunc(page, func(m wire.Message) bool {
+			again := s.seen[m.ID]
+			s.seen[m.ID] = true
+			return again
+		})
+		s.messages = append(s.messages, page...)
+	}
+	for _, m := range page {
+		s.bytes += bytesOf(m)
+	}
 }
 
 // atMost finds the rows whose time is that of value or before it.
@@ -258,6 +275,9 @@ func (s *scan) whole() int {
 
 // cut returns the messages that fit into one answer. If fewer fit than are needed, it returns no messages and how many fit.
 func (s *scan) cut(whole []wire.Message, most int64) (Page, int, error) {
+	if s.bytes <= most {
+		return Page{Messages: whole, Complete: s.complete}, s.need, nil
+	}
 	n, uncut := fitting(whole, most)
 	switch {
 	case n < len(whole) && uncut >= s.need:

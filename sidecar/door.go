@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -28,35 +29,36 @@ func (s *Server) admit(r *request, broken error) (refusal *wire.Problem) {
 		return unreadable(broken)
 	}
 	h := &r.Request.Header
-	asked := parseTarget(string(h.RequestURI()))
+	asked := parseTarget(h.RequestURI())
 	if why := crossOrigin(h, asked, r.socket); why != "" {
 		return wire.NewProblem(wire.KindForbidden, why)
 	}
-	if asked.path != wire.PathHealth && s.cfg.Token != "" &&
+	if string(asked.path) != wire.PathHealth && s.cfg.Token != "" &&
 		subtle.ConstantTimeCompare(h.Peek(wire.HeaderToken), []byte(s.cfg.Token)) != 1 {
 		return wire.NewProblem(wire.KindToken, wrongToken(s.cfg.TokenFrom))
 	}
-	found, segment, allowed := match(s.routes, string(h.Method()), asked.path)
-	if len(allowed) == 0 {
+	calls, segment := s.router.find(asked.path)
+	if len(calls) == 0 {
 		return wire.NewProblem(wire.KindNoSuchCall, "there is no call "+shortened(asked.path))
 	}
-	if found == nil {
-		r.Response.Header.Set("Allow", strings.Join(allowed, ", "))
-		return wire.NewProblem(wire.KindMethod, "this call takes "+strings.Join(allowed, ", "))
+	found := slices.IndexFunc(calls, func(c route) bool { return c.takes(h.Method()) })
+	if found < 0 {
+		r.Response.Header.Set("Allow", methods(calls))
+		return wire.NewProblem(wire.KindMethod, "this call takes "+methods(calls))
 	}
-	r.route = found
+	r.route = &calls[found]
 	if refusal = s.readBody(r); refusal != nil {
 		return refusal
 	}
-	if len(r.body) > 0 && !isJSON(h.ContentType()) {
+	if r.body.Len() > 0 && !isJSON(h.ContentType()) {
 		return wire.NewProblem(wire.KindMediaType, "a body must be application/json")
 	}
-	if found.chat {
+	if segment != nil {
 		if r.chat, refusal = decodeChat(segment); refusal != nil {
 			return refusal
 		}
 	}
-	if refusal = r.parseQuery(asked.query, found.query); refusal != nil {
+	if refusal = r.parseQuery(asked.query, r.route.query); refusal != nil {
 		return refusal
 	}
 	r.directives, refusal = parseCacheControl(h.PeekAll("Cache-Control"))
@@ -80,7 +82,7 @@ func crossOrigin(h *fasthttp.RequestHeader, asked target, socket bool) string {
 	switch {
 	case h.Peek("X-Forwarded-For") != nil, h.Peek("Forwarded") != nil:
 		return "forwarded requests are refused"
-	case !localHost(string(h.Host()), socket):
+	case !localHost(h.Host(), socket):
 		return "the Host must be this machine"
 	case !asked.isLocal(socket):
 		return "an absolute target must be http:// and this machine"
@@ -92,7 +94,7 @@ func crossOrigin(h *fasthttp.RequestHeader, asked target, socket bool) string {
 	}
 	for _, origin := range h.PeekAll("Origin") {
 		u, err := url.Parse(string(origin))
-		if err != nil || !localHost(u.Host, socket) {
+		if err != nil || !localHost([]byte(u.Host), socket) {
 			return "cross-site requests are refused"
 		}
 	}
@@ -100,16 +102,26 @@ func crossOrigin(h *fasthttp.RequestHeader, asked target, socket bool) string {
 }
 
 // localHost says whether a Host names this machine; over the socket it may be hearth too.
-func localHost(host string, socket bool) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
+func localHost(host []byte, socket bool) bool {
+	if name, port, _ := bytes.Cut(host, []byte(":")); bytes.IndexByte(port, ':') < 0 {
+		switch string(name) { // what clients send
+		case "localhost", "127.0.0.1":
+			return true
+		}
 	}
-	host = strings.ToLower(strings.Trim(host, "[]"))
-	return wire.IsLoopback(host) || socket && host == "hearth"
+	name := string(host)
+	if n, _, err := net.SplitHostPort(name); err == nil {
+		name = n
+	}
+	name = strings.ToLower(strings.Trim(name, "[]"))
+	return wire.IsLoopback(name) || socket && name == "hearth"
 }
 
 // isJSON says whether a Content-Type is JSON in UTF-8.
 func isJSON(contentType []byte) bool {
+	if string(contentType) == "application/json" {
+		return true
+	}
 	kind, params, err := mime.ParseMediaType(string(contentType))
 	charset := params["charset"]
 	return err == nil && kind == "application/json" && (charset == "" || strings.EqualFold(charset, "utf-8"))
@@ -121,12 +133,12 @@ func (s *Server) readBody(r *request) (refusal *wire.Problem) {
 	if stream == nil {
 		return nil
 	}
-	var err error
-	if r.body, err = io.ReadAll(io.LimitReader(stream, int64(s.cfg.MaxBody)+1)); err != nil {
+	r.limited = io.LimitedReader{R: stream, N: int64(s.cfg.MaxBody) + 1}
+	if _, err := r.body.ReadFrom(&r.limited); err != nil {
 		r.SetConnectionClose()
 		return unreadable(err)
 	}
-	if len(r.body) > s.cfg.MaxBody {
+	if r.body.Len() > s.cfg.MaxBody {
 		return wire.NewProblem(wire.KindTooLarge, fmt.Sprintf("a body may have %d bytes", s.cfg.MaxBody))
 	}
 	return nil
@@ -146,21 +158,26 @@ func (r *request) drain() {
 	}
 }
 
-// decodeChat decodes the path's segment that holds a chat's id. It is decoded once only: an id may hold percent signs.
-func decodeChat(segment string) (string, *wire.Problem) {
-	chat, err := url.PathUnescape(segment)
-	if err != nil {
-		return "", wire.BadField("chat_id", "is not percent-encoded")
+// decodeChat decodes the path's segment that holds a chat's id. It is decoded once only: an id may hold percent signs. An id
+// without escapes is a part of the request's header.
+func decodeChat(segment []byte) ([]byte, *wire.Problem) {
+	chat := segment
+	if bytes.IndexByte(segment, '%') >= 0 {
+		decoded, err := url.PathUnescape(string(segment))
+		if err != nil {
+			return nil, wire.BadField("chat_id", "is not percent-encoded")
+		}
+		chat = []byte(decoded)
 	}
 	return chat, checkChat(chat)
 }
 
 // checkChat says what is wrong with a chat's id, as far as that does not depend on the classes; nil: nothing is wrong.
-func checkChat(chat string) *wire.Problem {
+func checkChat(chat []byte) *wire.Problem {
 	switch {
-	case chat == "" || len(chat) > maxChatID:
+	case len(chat) == 0 || len(chat) > maxChatID:
 		return wire.BadField("chat_id", fmt.Sprintf("must have 1 to %d bytes", maxChatID))
-	case !utf8.ValidString(chat):
+	case !utf8.Valid(chat):
 		return wire.BadField("chat_id", "must be UTF-8")
 	}
 	return nil
@@ -178,10 +195,10 @@ func unreadable(err error) *wire.Problem {
 }
 
 // shortened cuts a path for a message, and replaces what is not UTF-8.
-func shortened(path string) string {
+func shortened(path []byte) string {
 	const most = 100
 	if len(path) > most {
-		path = path[:most] + "…"
+		path = append(path[:most:most], "…"...)
 	}
-	return string(bytes.ToValidUTF8([]byte(path), []byte("?")))
+	return string(bytes.ToValidUTF8(path, []byte("?")))
 }

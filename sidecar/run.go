@@ -15,8 +15,9 @@ import (
 )
 
 const (
-	headerBytes = 16 << 10         // request line and headers
-	readTimeout = 30 * time.Second // of one request, from its first byte
+	headerBytes = 16 << 10           // request line and headers
+	writeBytes  = 1<<10 + usualReply // headers and a usual reply leave in one write
+	readTimeout = 30 * time.Second   // of one request, from its first byte
 
 	// The end takes as long as both at most.
 	grace       = 100 * time.Millisecond // for requests under way to finish
@@ -113,6 +114,7 @@ func (s *Server) fasthttpServer(ctx context.Context, socket bool) *fasthttp.Serv
 		Name:                         wire.ServerName,
 		Concurrency:                  s.cfg.Connections,
 		ReadBufferSize:               headerBytes,
+		WriteBufferSize:              writeBytes,
 		ReadTimeout:                  s.readTimeout,
 		WriteTimeout:                 s.readTimeout,
 		IdleTimeout:                  s.cfg.IdleTimeout,

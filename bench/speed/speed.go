@@ -149,7 +149,7 @@ func least(lines []result.Line, name string) (line result.Line) {
 // length of a round.
 func length(r *rig.Rig) time.Duration {
 	if r.Short {
-		return 100 * time.Millisecond
+		return 70 * time.Millisecond
 	}
 	return 300 * time.Millisecond
 }

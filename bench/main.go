@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"hearth/bench/allocs"
+	"hearth/bench/handlers"
 	"hearth/bench/miss"
 	"hearth/bench/result"
 	"hearth/bench/rig"
@@ -35,6 +36,7 @@ func measurements() []measurement {
 		{"speed", speed.Measure},
 		{"allocs", allocs.Measure},
 		{"miss", miss.Measure},
+		{"handlers", handlers.Measure},
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 
 	"hearth/bench/allocs"
 	"hearth/bench/document"
+	"hearth/bench/handlers"
 	"hearth/bench/miss"
 	"hearth/bench/profile"
 	"hearth/bench/result"
@@ -38,6 +39,7 @@ func measurements() []measurement {
 		{"speed", speed.Measure},
 		{"allocs", allocs.Measure},
 		{"miss", miss.Measure},
+		{"handlers", handlers.Measure},
 	}
 }
 

@@ -3,6 +3,7 @@ package sidecar
 import (
 	"bytes"
 	"crypto/subtle"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -28,20 +29,19 @@ func (s *Server) admit(r *request, broken error) (refusal *wire.Problem) {
 	if broken != nil {
 		return unreadable(broken)
 	}
-	h := &r.Request.Header
-	asked := parseTarget(h.RequestURI())
-	if why := crossOrigin(h, asked, r.socket); why != "" {
+	asked, from := parseTarget(r.Request.Header.RequestURI()), readOrigin(&r.Request.Header)
+	if why := from.foreign(asked, r.socket); why != "" {
 		return wire.NewProblem(wire.KindForbidden, why)
 	}
 	if string(asked.path) != wire.PathHealth && s.cfg.Token != "" &&
-		subtle.ConstantTimeCompare(h.Peek(wire.HeaderToken), []byte(s.cfg.Token)) != 1 {
+		subtle.ConstantTimeCompare(from.token, []byte(s.cfg.Token)) != 1 {
 		return wire.NewProblem(wire.KindToken, wrongToken(s.cfg.TokenFrom))
 	}
 	calls, segment := s.router.find(asked.path)
 	if len(calls) == 0 {
 		return wire.NewProblem(wire.KindNoSuchCall, "there is no call "+shortened(asked.path))
 	}
-	found := slices.IndexFunc(calls, func(c route) bool { return c.takes(h.Method()) })
+	found := slices.IndexFunc(calls, func(c route) bool { return c.takes(r.Method()) })
 	if found < 0 {
 		r.Response.Header.Set("Allow", methods(calls))
 		return wire.NewProblem(wire.KindMethod, "this call takes "+methods(calls))
@@ -50,18 +50,18 @@ func (s *Server) admit(r *request, broken error) (refusal *wire.Problem) {
 	if refusal = s.readBody(r); refusal != nil {
 		return refusal
 	}
-	if r.body.Len() > 0 && !isJSON(h.ContentType()) {
+	if r.body.Len() > 0 && !isJSON(r.Request.Header.ContentType()) {
 		return wire.NewProblem(wire.KindMediaType, "a body must be application/json")
 	}
 	if segment != nil {
-		if r.chat, refusal = decodeChat(segment); refusal != nil {
+		if refusal = r.decodeChat(segment); refusal != nil {
 			return refusal
 		}
 	}
 	if refusal = r.parseQuery(asked.query, r.route.query); refusal != nil {
 		return refusal
 	}
-	r.directives, refusal = parseCacheControl(h.PeekAll("Cache-Control"))
+	r.directives, refusal = parseCacheControl(r.Request.Header.PeekAll("Cache-Control"))
 	return refusal
 }
 
@@ -76,24 +76,48 @@ func wrongToken(variable string) string {
 		"of its own, brings another. Set HEARTH_TOKEN for the whole function"
 }
 
-// crossOrigin says why a request does not count as one of this machine: it was forwarded, it names another host, or a page of
+// origin is what a request's headers say of where it comes from.
+type origin struct {
+	host, token []byte
+	forwarded   bool
+	crossSite   bool     // a browser says so
+	pages       [][]byte // that the request comes from
+}
+
+func readOrigin(h *fasthttp.RequestHeader) (from origin) {
+	from.host = h.Host()
+	for name, value := range h.All() {
+		switch string(name) {
+		case wire.HeaderToken:
+			if from.token == nil {
+				from.token = value
+			}
+		case "X-Forwarded-For", "Forwarded":
+			from.forwarded = true
+		case "Sec-Fetch-Site":
+			from.crossSite = from.crossSite || string(value) == "cross-site"
+		case "Origin":
+			from.pages = append(from.pages, value)
+		}
+	}
+	return from
+}
+
+// foreign says why a request does not count as one of this machine: it was forwarded, it names another host, or a page of
 // another site sent it. It is empty if the request counts as one of this machine.
-func crossOrigin(h *fasthttp.RequestHeader, asked target, socket bool) string {
+func (from origin) foreign(asked target, socket bool) string {
 	switch {
-	case h.Peek("X-Forwarded-For") != nil, h.Peek("Forwarded") != nil:
+	case from.forwarded:
 		return "forwarded requests are refused"
-	case !localHost(h.Host(), socket):
+	case !localHost(from.host, socket):
 		return "the Host must be this machine"
 	case !asked.isLocal(socket):
 		return "an absolute target must be http:// and this machine"
+	case from.crossSite:
+		return "cross-site requests are refused"
 	}
-	for _, site := range h.PeekAll("Sec-Fetch-Site") {
-		if string(site) == "cross-site" {
-			return "cross-site requests are refused"
-		}
-	}
-	for _, origin := range h.PeekAll("Origin") {
-		u, err := url.Parse(string(origin))
+	for _, page := range from.pages {
+		u, err := url.Parse(string(page))
 		if err != nil || !localHost([]byte(u.Host), socket) {
 			return "cross-site requests are refused"
 		}
@@ -158,18 +182,26 @@ func (r *request) drain() {
 	}
 }
 
-// decodeChat decodes the path's segment that holds a chat's id. It is decoded once only: an id may hold percent signs. An id
-// without escapes is a part of the request's header.
-func decodeChat(segment []byte) ([]byte, *wire.Problem) {
-	chat := segment
-	if bytes.IndexByte(segment, '%') >= 0 {
-		decoded, err := url.PathUnescape(string(segment))
-		if err != nil {
-			return nil, wire.BadField("chat_id", "is not percent-encoded")
+// decodeChat decodes the path's segment that holds a chat's id. It is decoded once only: an id may hold percent signs.
+func (r *request) decodeChat(segment []byte) *wire.Problem {
+	for len(segment) > 0 {
+		var plain []byte
+		var escaped bool
+		plain, segment, escaped = bytes.Cut(segment, []byte("%"))
+		r.chat = append(r.chat, plain...)
+		if !escaped {
+			break
 		}
-		chat = []byte(decoded)
+		if len(segment) < 2 {
+			return wire.BadField("chat_id", "is not percent-encoded")
+		}
+		var err error
+		if r.chat, err = hex.AppendDecode(r.chat, segment[:2]); err != nil {
+			return wire.BadField("chat_id", "is not percent-encoded")
+		}
+		segment = segment[2:]
 	}
-	return chat, checkChat(chat)
+	return checkChat(r.chat)
 }
 
 // checkChat says what is wrong with a chat's id, as far as that does not depend on the classes; nil: nothing is wrong.

@@ -138,15 +138,18 @@ func FuzzChatSegment(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, segment string) {
-		chat, refusal := decodeChat([]byte(segment))
+		r := &request{}
+		refusal := r.decodeChat([]byte(segment))
+		want, err := url.PathUnescape(segment)
 		if refusal != nil {
 			if refusal.Status != 400 || refusal.Field != "chat_id" {
 				t.Errorf("%q: %v", segment, refusal)
 			}
 			return
 		}
-		if len(chat) == 0 || len(chat) > 512 || !utf8.Valid(chat) {
-			t.Errorf("%q was let in as %q", segment, chat)
+		chat := r.chat
+		if err != nil || string(chat) != want || len(chat) == 0 || len(chat) > 512 || !utf8.Valid(chat) {
+			t.Errorf("%q was let in as %q, want %q, %v", segment, chat, want, err)
 		}
 		if again, _ := url.PathUnescape(url.PathEscape(string(chat))); again != string(chat) {
 			t.Errorf("%q is not one chat", chat)

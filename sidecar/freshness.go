@@ -19,9 +19,9 @@ func (r *request) setCacheStatus(o cache.Origin) {
 			line = append(line, "; collapsed"...)
 		}
 	}
-	r.Response.Header.SetBytesV("Cache-Status", line)
+	r.Response.Header.SetCanonical([]byte("Cache-Status"), line)
 	line = strconv.AppendInt(line[:0], int64(o.Age/time.Second), 10)
-	r.Response.Header.SetBytesV("Age", line)
+	r.Response.Header.SetCanonical([]byte("Age"), line)
 	r.line = line
 }
 
@@ -34,14 +34,14 @@ type timing struct {
 	took time.Duration
 }
 
-// setServerTiming writes Server-Timing: how long the parts took, and the request as a whole until now.
-func (r *request) setServerTiming(parts ...timing) {
+// setServerTiming writes Server-Timing: how long the parts took, and the request as a whole.
+func (r *request) setServerTiming(total time.Duration, parts ...timing) {
 	line := r.line[:0]
 	for _, t := range parts {
 		line = append(t.append(line), ", "...)
 	}
-	line = timing{"total", time.Since(r.started)}.append(line)
-	r.Response.Header.SetBytesV("Server-Timing", line)
+	line = timing{"total", total}.append(line)
+	r.Response.Header.SetCanonical([]byte("Server-Timing"), line)
 	r.line = line
 }
 
@@ -50,7 +50,10 @@ func (t timing) append(line []byte) []byte {
 }
 
 // timed writes Server-Timing of a reply with one part.
-func (r *request) timed(part string) { r.setServerTiming(timing{part, time.Since(r.started)}) }
+func (r *request) timed(part string) {
+	took := time.Since(r.started)
+	r.setServerTiming(took, timing{part, took})
+}
 
 // appendMilliseconds writes a duration with three places behind the point.
 func appendMilliseconds(b []byte, d time.Duration) []byte {

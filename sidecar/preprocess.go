@@ -3,6 +3,7 @@ package sidecar
 import (
 	"net/http"
 	"slices"
+	"time"
 
 	"hearth/client/wire"
 	"hearth/sidecar/chat"
@@ -36,7 +37,7 @@ func (s *Server) replyParts(r *request, got chat.Answer) error {
 			problems[p.Name+"."+piece] = s.problemOf(err)
 		}
 	}
-	r.setServerTiming(timings...)
+	r.setServerTiming(time.Since(r.started), timings...)
 	if !slices.ContainsFunc(got.Parts, chat.Part.Came) {
 		return preprocessProblem(problems)
 	}

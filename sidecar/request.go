@@ -61,7 +61,7 @@ func (s *Server) newRequest(ctx context.Context, f *fasthttp.RequestCtx, socket 
 	if !used {
 		r = &request{}
 	}
-	r.RequestCtx, r.server, r.serverCtx, r.socket, r.started = f, s, ctx, socket, time.Now()
+	r.RequestCtx, r.server, r.serverCtx, r.socket, r.started = f, s, ctx, socket, f.Time()
 	return r
 }
 
@@ -71,7 +71,10 @@ func (s *Server) release(r *request) {
 	if r.cancel != nil {
 		r.cancel()
 	}
-	kept := request{query: r.query[:0], line: r.line[:0]}
+	if c, ok := r.Conn().(*timedConn); ok {
+		c.answered()
+	}
+	kept := request{chat: r.chat[:0], query: r.query[:0], line: r.line[:0]}
 	if r.body.Cap() <= most {
 		kept.body = r.body
 		kept.body.Reset()

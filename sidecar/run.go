@@ -108,16 +108,13 @@ func (u *uses) end(d time.Duration) bool {
 }
 
 func (s *Server) fasthttpServer(ctx context.Context, socket bool) *fasthttp.Server {
-	return &fasthttp.Server{
+	return &fasthttp.Server{ // its timeouts are those of timedConn
 		Handler:                      func(f *fasthttp.RequestCtx) { s.serve(ctx, f, socket, nil) },
 		ErrorHandler:                 func(f *fasthttp.RequestCtx, err error) { s.serve(ctx, f, socket, err) },
 		Name:                         wire.ServerName,
 		Concurrency:                  s.cfg.Connections,
 		ReadBufferSize:               headerBytes,
 		WriteBufferSize:              writeBytes,
-		ReadTimeout:                  s.readTimeout,
-		WriteTimeout:                 s.readTimeout,
-		IdleTimeout:                  s.cfg.IdleTimeout,
 		MaxRequestBodySize:           s.cfg.MaxBody,
 		StreamRequestBody:            true, // the door reads the body after it has checked the token
 		CloseOnShutdown:              true,

@@ -75,7 +75,7 @@ func (r *request) parseQuery(query []byte, known []string) *wire.Problem {
 
 // unescape decodes a name or a value of a query.
 func unescape(raw []byte) ([]byte, error) {
-	if !bytes.ContainsAny(raw, "%+") {
+	if bytes.IndexByte(raw, '%') < 0 && bytes.IndexByte(raw, '+') < 0 {
 		return raw, nil
 	}
 	text, err := url.QueryUnescape(string(raw))

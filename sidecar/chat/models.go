@@ -115,7 +115,7 @@ func (s *Service) model(ctx context.Context, name string, d cache.Directives) (c
 		if err != nil {
 			return nil, err
 		}
-		return around(`{"name":`+string(display)+`,"fields":`, m.Fields, `}`)
+		return around(`{"name":`+string(display)+`,"fields":`, m.Fields, `}`), nil
 	})
 }
 

@@ -45,7 +45,7 @@ func RecordKey(model, id string) Key {
 	return Key{Resource: OdooRead, Scopes: []Scope{recordScope, modelScope(model)}, ID: id}
 }
 
-// ModelKey is the key of an Odoo model's definition.
+// ModelKey is the key of an Odoo model's definition. The scope names the model, so the id need not.
 func ModelKey(model, id string) Key {
 	return Key{Resource: OdooModels, Scopes: []Scope{modelScope(model)}, ID: id}
 }

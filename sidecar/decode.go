@@ -173,7 +173,11 @@ func (o *object) oneOf(name, byDefault string, options ...string) string {
 	return s
 }
 
-func (o *object) vector(name string) (v []float32) {
+func (o *object) vector(name string) []float32 {
+	if !o.has(name) {
+		return nil
+	}
+	var v []float32
 	if o.list(name, &v, "an array of numbers") && len(v) == 0 {
 		o.wrong(name, "must not be empty")
 	}

@@ -19,7 +19,7 @@ func (s *Server) odooModels(r *request) error {
 	if err != nil {
 		return err
 	}
-	body := append([]byte(`{"models":`), got.Object...)
+	body := chat.AppendModels([]byte(`{"models":`), got.List)
 	if len(got.Failed) > 0 {
 		failed, err := chat.Encode(s.problemsOf(got.Failed))
 		if err != nil {

@@ -37,8 +37,8 @@ func (s *Service) Relevant(ctx context.Context, q weaviate.Query, d cache.Direct
 
 // relevantKey is the same for two searches whose results are the same.
 func relevantKey(q weaviate.Query) cache.Key {
-	b := make([]byte, 0, 64+len(q.Text)+4*len(q.Vector))
-	b = binary.AppendUvarint(b, uint64(q.Count))
+	var memory [256]byte
+	b := binary.AppendUvarint(memory[:0], uint64(q.Count))
 	b = appendText(appendText(b, string(q.Mode)), q.Text)
 	b = binary.AppendUvarint(b, uint64(len(q.Roles)))
 	for _, role := range q.Roles {

@@ -1,15 +1,12 @@
 package main
 
 import (
-	"context"
 	"errors"
-	"io"
 	"math"
 	"strings"
 	"testing"
 
 	"hearth/bench/result"
-	"hearth/bench/rig"
 )
 
 func TestVerdicts(t *testing.T) {
@@ -73,39 +70,19 @@ func TestAllocsFile(t *testing.T) {
 	}
 }
 
-// A measurement whose number is beyond the floor is made once more, and not twice.
-func TestMeasuringAgain(t *testing.T) {
+func TestTheRunFailsOnAFloorAlone(t *testing.T) {
 	all, err := limits()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []struct {
-		name   string
-		values []float64 // of hit_vs_bare_tcp_1, by attempt
-		want   error
-	}{
-		{"good", []float64{0.9}, nil},
-		{"missed", []float64{0.8}, nil},
-		{"bad once", []float64{0.5, 0.8}, nil},
-		{"bad twice", []float64{0.5, 0.6}, errFloor},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			attempts := 0
-			m := measurement{"x", func(context.Context, *rig.Rig) ([]result.Line, error) {
-				attempts++
-				return []result.Line{result.Single("hit_vs_bare_tcp_1", c.values[attempts-1], "ratio")}, nil
-			}}
-			lines, err := m.measure(t.Context(), &rig.Rig{Progress: io.Discard}, all)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := judge(io.Discard, all, lines); !errors.Is(err, c.want) {
-				t.Errorf("the verdict is %v and not %v", err, c.want)
-			}
-			if attempts != len(c.values) {
-				t.Errorf("it was measured %d times", attempts)
-			}
-		})
+	for value, want := range map[float64]error{0.9: nil, 0.8: nil, 0.5: errFloor} {
+		var out strings.Builder
+		if err := judge(&out, all, []result.Line{result.Single("hit_vs_bare_tcp_1", value, "ratio")}); !errors.Is(err, want) {
+			t.Errorf("%v: the error is %v and not %v", value, err, want)
+		}
+		if !strings.Contains(out.String(), "hit_vs_bare_tcp_1") {
+			t.Errorf("%v: the verdict is not printed: %s", value, out.String())
+		}
 	}
 }
 

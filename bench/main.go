@@ -12,11 +12,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"hearth/bench/allocs"
+	"hearth/bench/document"
 	"hearth/bench/miss"
 	"hearth/bench/result"
 	"hearth/bench/rig"
@@ -24,7 +26,7 @@ import (
 	"hearth/internal/testing/lab"
 )
 
-// measurement makes some of the lines of a run.
+// measurement makes some of the lines of a run. What may be disturbed by other work of the machine it measures by [rig.Rig.Twice].
 type measurement struct {
 	name string
 	run  func(context.Context, *rig.Rig) ([]result.Line, error)
@@ -41,13 +43,15 @@ func measurements() []measurement {
 func main() {
 	short := flag.Bool("short", false, "fewer and shorter rounds, and no peers that must be downloaded")
 	only := flag.String("only", "", "measurements to make, separated by commas; empty: all")
+	doc := flag.Bool("doc", false, "write the numbers into docs/benchmarks.md, and draw its charts")
 	flag.Parse()
 	lab.Main("bench", func(ctx context.Context, dir string) error {
 		chosen, err := choose(measurements(), *only)
 		if err != nil {
 			return err
 		}
-		return run(ctx, os.Stdout, rig.Config{Dir: dir, Short: *short, Progress: os.Stderr}, chosen)
+		command := `make bench BENCH="` + strings.Join(os.Args[1:], " ") + `"`
+		return run(ctx, os.Stdout, rig.Config{Dir: dir, Short: *short, Progress: os.Stderr}, chosen, *doc, command)
 	})
 }
 
@@ -67,11 +71,12 @@ func choose(all []measurement, only string) (chosen []measurement, err error) {
 
 var errFloor = errors.New("a number is beyond its floor")
 
-func run(ctx context.Context, out io.Writer, cfg rig.Config, chosen []measurement) error {
+func run(ctx context.Context, out io.Writer, cfg rig.Config, chosen []measurement, doc bool, command string) error {
 	all, err := limits()
 	if err != nil {
 		return err
 	}
+	cfg.Broken = func(lines []result.Line) bool { return anyBroken(all, lines) }
 	r, err := rig.New(ctx, cfg)
 	if err != nil {
 		return err
@@ -79,28 +84,23 @@ func run(ctx context.Context, out io.Writer, cfg rig.Config, chosen []measuremen
 	defer r.Close()
 	var lines []result.Line
 	for _, m := range chosen {
-		measured, err := m.measure(ctx, r, all)
+		began := time.Now()
+		measured, err := m.run(ctx, r)
 		if err != nil {
 			return fmt.Errorf("%s: %w", m.name, err)
 		}
+		fmt.Fprintf(r.Progress, "%s took %.0f s\n", m.name, time.Since(began).Seconds())
 		for _, l := range measured {
 			fmt.Fprintln(out, l)
 		}
 		lines = append(lines, measured...)
 	}
-	return judge(out, all, lines)
-}
-
-// measure makes the lines. If one is beyond its floor, the measurement is made once more: other work of the machine may be the reason.
-func (m measurement) measure(ctx context.Context, r *rig.Rig, all []limit) ([]result.Line, error) {
-	began := time.Now()
-	lines, err := m.run(ctx, r)
-	if err == nil && anyBroken(all, lines) {
-		fmt.Fprintf(r.Progress, "%s: a number is beyond its floor; measuring again\n", m.name)
-		lines, err = m.run(ctx, r)
+	if doc {
+		if err := document.Write(filepath.Join(r.Root, "docs", "benchmarks.md"), describe(ctx, r, command, all, lines)); err != nil {
+			return err
+		}
 	}
-	fmt.Fprintf(r.Progress, "%s took %.0f s\n", m.name, time.Since(began).Seconds())
-	return lines, err
+	return judge(out, all, lines)
 }
 
 // judge prints which limits hold.

@@ -60,14 +60,25 @@ func (g *Generator) Run(job Job) (Report, error) {
 		return Report{}, err
 	}
 	r := round{Job: job, generator: g, connections: connections, latencies: &histogram{}}
-	began := time.Now()
+	began, ran := time.Now(), processorTime()
 	if err := r.run(began); err != nil {
 		return Report{}, err
 	}
+	took := r.last.Sub(began)
 	return Report{
-		Requests: r.latencies.count, Seconds: r.last.Sub(began).Seconds(),
+		Requests: r.latencies.count, Seconds: took.Seconds(),
 		P50: r.latencies.microseconds(0.5), P99: r.latencies.microseconds(0.99), P999: r.latencies.microseconds(0.999),
+		Busy: float64(processorTime()-ran) / float64(took),
 	}, nil
+}
+
+// processorTime is how long this process has run so far.
+func processorTime() time.Duration {
+	var usage unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
+		return 0 // it cannot fail for this process
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
 // connections returns as many connections as the job wants, and opens those that are missing.

@@ -58,13 +58,14 @@ type Report struct {
 	Requests       int
 	Seconds        float64
 	P50, P99, P999 float64
+	Busy           float64 // the share of the time that the generator's process was running; near 1 it was the limit, not the server
 }
 
 // PerSecond is the number of requests per second.
 func (r Report) PerSecond() float64 { return float64(r.Requests) / r.Seconds }
 
 func (r Report) String() string {
-	return fmt.Sprintf("%.0f/s p50 %.0f µs p99 %.0f µs p99.9 %.0f µs", r.PerSecond(), r.P50, r.P99, r.P999)
+	return fmt.Sprintf("%.0f/s p50 %.0f µs p99 %.0f µs p99.9 %.0f µs, generator %.0f %% busy", r.PerSecond(), r.P50, r.P99, r.P999, 100*r.Busy)
 }
 
 // matches says whether body is the body of a reply. If whole, its bytes are compared too.

@@ -114,3 +114,20 @@ func run(ctx context.Context, dir, name string, args ...string) error {
 	}
 	return nil
 }
+
+// Versions names the peers that this machine has, with their versions.
+func Versions(ctx context.Context) (list []string) {
+	for _, p := range []struct{ executable, debian, flag string }{{"nginx", "nginx", "-v"}, {"redis-server", "redis-server", "--version"}} {
+		found, err := find(ctx, p.executable, p.debian)
+		if err != nil {
+			continue
+		}
+		cmd := exec.CommandContext(ctx, found.path, p.flag)
+		cmd.Env = found.env
+		out, err := cmd.CombinedOutput()
+		if version := regexp.MustCompile(`\d+\.\d+\.\d+`).Find(out); err == nil && version != nil {
+			list = append(list, strings.TrimSuffix(p.executable, "-server")+" "+string(version))
+		}
+	}
+	return list
+}

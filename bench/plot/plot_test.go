@@ -65,8 +65,9 @@ func TestScale(t *testing.T) {
 		{[]float64{95_000}, false, []float64{0, 20_000, 40_000, 60_000, 80_000, 100_000}},
 		{[]float64{1, 3}, false, []float64{0, 0.5, 1, 1.5, 2, 2.5, 3}},
 		{[]float64{0}, false, []float64{0, 0.2, 0.4, 0.6, 0.8, 1}},
-		{[]float64{15, 2300}, true, []float64{10, 100, 1000, 10000}},
-		{[]float64{10, 10}, true, []float64{10, 100}},
+		{[]float64{15, 2300}, true, []float64{10, 20, 50, 100, 200, 500, 1000, 2000, 5000}},
+		{[]float64{10, 10}, true, []float64{10, 20}},
+		{[]float64{0.3, 1}, true, []float64{0.2, 0.5, 1}},
 		{nil, true, []float64{0, 0.2, 0.4, 0.6, 0.8, 1}},
 	} {
 		s := newScale(c.values, c.log)

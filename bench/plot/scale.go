@@ -19,7 +19,8 @@ func newScale(values []float64, log bool) scale {
 	}
 	lowest, highest := slices.Min(values), slices.Max(values)
 	if log && lowest > 0 {
-		return scale{math.Pow(10, math.Floor(math.Log10(lowest))), math.Pow(10, math.Ceil(math.Log10(highest*1.0001))), true}
+		at := roundNumbers(lowest, highest)
+		return scale{at[0], at[len(at)-1], true}
 	}
 	step := niceStep(highest)
 	return scale{low: 0, high: step * max(1, math.Ceil(highest/step))}
@@ -35,16 +36,30 @@ func (s scale) position(v float64) float64 {
 // ticks are the values at which a line is drawn.
 func (s scale) ticks() (at []float64) {
 	if s.log {
-		for v := s.low; v <= s.high*1.0001; v *= 10 {
-			at = append(at, v)
-		}
-		return at
+		return roundNumbers(s.low, s.high)
 	}
 	step := niceStep(s.high)
 	for i := 0; float64(i)*step <= s.high*1.0001; i++ {
 		at = append(at, float64(i)*step)
 	}
 	return at
+}
+
+// roundNumbers are 1, 2 and 5 times powers of ten: those from low to high, and if low or high is none of them, the next ones.
+func roundNumbers(low, high float64) (at []float64) {
+	const nearly = 1 + 1e-9 // for what floating point loses
+	for power := math.Pow(10, math.Floor(math.Log10(low))); ; power *= 10 {
+		for _, times := range []float64{1, 2, 5} {
+			v := times * power
+			if v <= low*nearly {
+				at = at[:0]
+			}
+			at = append(at, v)
+			if v*nearly >= high && len(at) > 1 {
+				return at
+			}
+		}
+	}
 }
 
 // niceStep is 1, 2 or 5 times a power of ten, so that about five steps make highest.

@@ -78,10 +78,12 @@ func Measure(ctx context.Context, r *rig.Rig) (lines []result.Line, err error) {
 		}
 		for _, c := range []contest{hit, {"held_preprocess", network, both(rig.Preprocess(), preprocess)}} {
 			for _, n := range connections() {
-				fmt.Fprintf(r.Progress, "%s %s %d\n", c.name, c.network, n)
-				measured, err := c.run(generator, n, r.Rounds(), length(r))
+				measured, err := r.Twice(func() ([]result.Line, error) { return c.run(generator, n, r.Rounds(), length(r)) })
 				if err != nil {
 					return nil, err
+				}
+				for _, l := range measured {
+					fmt.Fprintf(r.Progress, "  %v\n", l)
 				}
 				lines = append(lines, measured...)
 			}
@@ -152,8 +154,13 @@ func length(r *rig.Rig) time.Duration {
 	return 300 * time.Millisecond
 }
 
+// runner does jobs.
+type runner interface {
+	Run(job load.Job) (load.Report, error)
+}
+
 // run lets all contenders answer in each round, in an order that moves on by one from round to round.
-func (c contest) run(g *load.Remote, n, rounds int, length time.Duration) (lines []result.Line, err error) {
+func (c contest) run(g runner, n, rounds int, length time.Duration) (lines []result.Line, err error) {
 	reports := make([][]load.Report, len(c.contenders))
 	for round := range rounds + 1 {
 		for i := range c.contenders {
@@ -182,6 +189,7 @@ func (c contest) lines(n int, reports [][]load.Report) (lines []result.Line) {
 	}
 	p50 := func(r load.Report) float64 { return r.P50 }
 	p99 := func(r load.Report) float64 { return r.P99 }
+	p999 := func(r load.Report) float64 { return r.P999 }
 	for i, peer := range c.contenders[1:] {
 		lines = append(lines, result.Ratio(c.name+"_vs_"+peer.name+suffix, each(0, load.Report.PerSecond), each(i+1, load.Report.PerSecond)),
 			result.Ratio(c.name+"_p99_vs_"+peer.name+suffix, each(0, p99), each(i+1, p99)))
@@ -189,7 +197,8 @@ func (c contest) lines(n int, reports [][]load.Report) (lines []result.Line) {
 	for i, server := range c.contenders {
 		name := server.name + "_" + c.name
 		lines = append(lines, result.Median(name+"_rate"+suffix, "requests/s", each(i, load.Report.PerSecond)),
-			result.Median(name+"_p50"+suffix, "µs", each(i, p50)), result.Median(name+"_p99"+suffix, "µs", each(i, p99)))
+			result.Median(name+"_p50"+suffix, "µs", each(i, p50)), result.Median(name+"_p99"+suffix, "µs", each(i, p99)),
+			result.Median(name+"_p999"+suffix, "µs", each(i, p999)))
 	}
 	return slices.Clip(lines)
 }

@@ -12,7 +12,7 @@ func (s *Server) odooModels(r *request) error {
 	if err != nil {
 		return err
 	}
-	got, held := s.cfg.Chat.HeldModels(names, r.directives)
+	got, held := s.cfg.Chat.HeldModels(r.came, names, r.directives)
 	if !held {
 		got, err = s.cfg.Chat.Models(r.context(s.cfg.Timeout), names, r.directives)
 	}

@@ -14,7 +14,8 @@ func (s *Server) preprocess(r *request) error {
 	if err != nil {
 		return err
 	}
-	got, held := s.cfg.Chat.HeldParts(q, r.directives)
+	got, held := s.cfg.Chat.HeldParts(r.came, q, r.directives, r.parts)
+	r.parts = got.Parts
 	if !held {
 		if err := s.cfg.Chat.FetchParts(r.context(timeout), q, r.directives, &got); err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"hearth/cache"
+	"hearth/internal/clock"
 	"hearth/internal/guard"
 )
 
@@ -35,14 +36,14 @@ func AppendModels(b []byte, models []Model) []byte {
 }
 
 // HeldModels is Models if all of them are held. It waits for nothing.
-func (s *Service) HeldModels(names []string, d cache.Directives) (Models, bool) {
+func (s *Service) HeldModels(now clock.Instant, names []string, d cache.Directives) (Models, bool) {
 	if s.cfg.Odoo == nil {
 		return Models{}, false
 	}
 	names = s.modelNames(names)
 	got := Models{List: make([]Model, 0, len(names)), Origin: s.noModels()}
 	for _, name := range names {
-		reply, held := s.cfg.Cache.Held(s.modelKey(name), s.cfg.Policies[cache.OdooModels], d)
+		reply, held := s.cfg.Cache.Held(now, s.modelKey(name), s.cfg.Policies[cache.OdooModels], d)
 		if !held {
 			return Models{}, false
 		}

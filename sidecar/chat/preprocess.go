@@ -11,6 +11,7 @@ import (
 
 	"hearth/cache"
 	"hearth/client/wire"
+	"hearth/internal/clock"
 	"hearth/internal/guard"
 	"hearth/pool/weaviate"
 )
@@ -39,7 +40,7 @@ type Part struct {
 	Origin cache.Origin
 	Err    error            // why it did not come
 	Failed map[string]error // the pieces that failed, if the part came with the others
-	Took   time.Duration
+	Took   time.Duration    // until it was there; parts that are held are there at the same time
 }
 
 // Came says whether there is an answer.
@@ -62,30 +63,37 @@ func (p *Part) Size() int {
 	return size
 }
 
-// HeldParts answers what can be answered from memory. It waits for nothing. It says whether that is everything; if not,
-// [Service.FetchParts] fetches the rest.
-func (s *Service) HeldParts(q Question, d cache.Directives) (a Answer, all bool) {
-	a = Answer{Chat: q.Chat, Parts: make([]Part, 0, 4)}
+// HeldParts answers what can be answered from memory, for a request that came now. It waits for nothing. It says whether that is
+// everything; if not, [Service.FetchParts] fetches the rest. The parts are appended to memory.
+func (s *Service) HeldParts(now clock.Instant, q Question, d cache.Directives, memory []Part) (a Answer, all bool) {
+	a = Answer{Chat: q.Chat, Parts: memory}
 	all = true
 	start := time.Now()
 	for _, name := range []string{wire.PartMute, wire.PartRelevant, wire.PartOdoo, wire.PartHistory} {
-		if name == wire.PartOdoo && (!q.Odoo || !slices.Contains(s.cfg.OdooRoutes, q.Route)) || name == wire.PartHistory && q.History == nil {
-			continue // not wanted
+		if name == wire.PartOdoo && !s.wantsModels(q) || name == wire.PartHistory && q.History == nil {
+			continue
 		}
-		p, held := s.heldPart(name, q, d)
-		end := time.Now()
-		p.Name, p.Took = name, end.Sub(start)
+		p, held := s.heldPart(now, name, q, d)
+		p.Name = name
 		a.Parts = append(a.Parts, p)
-		start, all = end, all && held
+		all = all && held
+	}
+	took := time.Since(start)
+	for i := range a.Parts {
+		a.Parts[i].Took = took
 	}
 	return a, all
 }
 
-func (s *Service) heldPart(name string, q Question, d cache.Directives) (p Part, held bool) {
+func (s *Service) wantsModels(q Question) bool {
+	return q.Odoo && slices.Contains(s.cfg.OdooRoutes, q.Route)
+}
+
+func (s *Service) heldPart(now clock.Instant, name string, q Question, d cache.Directives) (p Part, held bool) {
 	switch name {
 	case wire.PartMute:
 		var m wire.Mute
-		if m, p.Origin, held = s.heldMute([]byte(q.Chat), d); held {
+		if m, p.Origin, held = s.heldMute(now, []byte(q.Chat), d); held {
 			p.Body = s.muteStatus(m)
 		}
 	case wire.PartRelevant:
@@ -93,16 +101,16 @@ func (s *Service) heldPart(name string, q Question, d cache.Directives) (p Part,
 			return nothingRelevant(), true
 		}
 		var got cache.Reply
-		if got, held = s.HeldRelevant(q.search(), d); held {
+		if got, held = s.HeldRelevant(now, q.search(), d); held {
 			p.Body, p.Origin = relevantList(got.Body), got.Origin
 		}
 	case wire.PartOdoo:
 		var got Models
-		got, held = s.HeldModels(nil, d)
+		got, held = s.HeldModels(now, nil, d)
 		p.Models, p.Origin = got.List, got.Origin
 	case wire.PartHistory:
 		var got cache.Reply
-		got, held = s.HeldHistory([]byte(q.Chat), *q.History, d)
+		got, held = s.HeldHistory(now, []byte(q.Chat), *q.History, d)
 		p.Body, p.Origin = got.Body, got.Origin
 	}
 	return p, held

@@ -8,15 +8,16 @@ import (
 
 	"hearth/cache"
 	"hearth/client/wire"
+	"hearth/internal/clock"
 	"hearth/pool/weaviate"
 )
 
 // HeldRelevant is Relevant for a reply that is held, of a chat under its name. It waits for nothing.
-func (s *Service) HeldRelevant(q weaviate.Query, d cache.Directives) (cache.Reply, bool) {
+func (s *Service) HeldRelevant(now clock.Instant, q weaviate.Query, d cache.Directives) (cache.Reply, bool) {
 	if s.cfg.Weaviate == nil || !s.cfg.Weaviate.IsMessageChat([]byte(q.Chat)) {
 		return cache.Reply{}, false
 	}
-	return s.cfg.Cache.Held(relevantKey(q), s.cfg.Policies[cache.Relevant], d)
+	return s.cfg.Cache.Held(now, relevantKey(q), s.cfg.Policies[cache.Relevant], d)
 }
 
 // Relevant finds the messages of a chat that are relevant to a text or a vector, best first. The reply's body is a

@@ -3,7 +3,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 FUZZTIME ?= 10s
-BENCH ?= .
+GOBENCH ?= .
 PACKAGES ?= cache/... pool pool/conn/... sidecar/...
 N ?= 50
 SEED ?= 1
@@ -28,6 +28,7 @@ test: ## run the unit tests: Go with the race detector, and Python if there is o
 	@[ -n "$(RACE)" ] || echo "no C compiler: testing without the race detector"
 	go test $(RACE) -timeout 25m ./...
 	cd examples/go && go test $(RACE) ./...
+	cd bench && go test $(RACE) ./...
 	cd tools && go test ./...
 	@if command -v python3 >/dev/null; then \
 		echo "cd client/python && python3 -m unittest discover -s tests -t ."; \
@@ -40,6 +41,7 @@ test: ## run the unit tests: Go with the race detector, and Python if there is o
 lint: ## check style, formatting, the arrows between packages and the types of the Python client (with npm)
 	$(LINT) run
 	cd examples/go && go tool -modfile=../../tools/go.mod golangci-lint run
+	cd bench && go tool -modfile=../tools/go.mod golangci-lint run
 	cd tools && go tool golangci-lint run
 	@if command -v npm >/dev/null; then \
 		$(MAKE) --silent $(PYRIGHT) && $(PYRIGHT) --project tools; \
@@ -73,8 +75,12 @@ mutate: ## plant N (50; 0: all) mistakes in each of PACKAGES and name those that
 	ulimit -d 6000000; cd tools && go run ./mutate -n $(N) -seed $(SEED) -workers $(WORKERS) -min $(MIN) $(addprefix ./,$(PACKAGES))
 
 .PHONY: bench
-bench: ## run the benchmarks that match BENCH (all)
-	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+bench: ## measure Hearth beside bare fasthttp, nginx and Redis, and judge the limits (BENCH="-short", "-only speed")
+	cd bench && go run . $(BENCH)
+
+.PHONY: gobench
+gobench: ## run the Go benchmarks that match GOBENCH (all)
+	go test -run '^$$' -bench '$(GOBENCH)' -benchmem ./...
 
 .PHONY: layer
 layer: ## build the Lambda layers: dist/hearth-layer-*.zip

@@ -29,11 +29,12 @@ type chat struct {
 	pins          int
 	usage         usage
 
-	token         token         // changes when what was loaded of the messages is dropped
-	timeline      *timeline     // nil: not held; replaced, never changed, so that readers may keep it
-	loadedAt      clock.Instant // when the load of timeline began
-	encoded       []encoded     // replies cut from timeline
-	maxWindow     int           // messages per role to which writes may lengthen timeline
+	token         token               // changes when what was loaded of the messages is dropped
+	timeline      *timeline           // nil: not held; replaced, never changed, so that readers may keep it
+	ids           map[string]struct{} // of the messages in timeline; nil: not made yet
+	loadedAt      clock.Instant       // when the load of timeline began
+	encoded       []encoded           // replies cut from timeline
+	maxWindow     int                 // messages per role to which writes may lengthen timeline
 	recent        recentWrites
 	lastCreatedAt time.Time // the newest one that was given to a message
 	claims        []*claim
@@ -81,6 +82,7 @@ func (u *usage) change(from, to usage) {
 const (
 	chatBytes = 512 // the struct, its map slot and its list elements
 	muteBytes = 64
+	idBytes   = 48 // one of chat.ids
 )
 
 // base is how many bytes a chat takes if nothing of it is held.
@@ -91,7 +93,7 @@ func (ch *chat) count() usage {
 	u := usage{bytes: ch.base()}
 	if ch.timeline != nil {
 		u.timelines = 1
-		u.bytes += ch.timeline.bytes()
+		u.bytes += ch.timeline.bytes() + idBytes*int64(len(ch.ids))
 	}
 	for _, e := range ch.encoded {
 		u.bytes += e.bytes()
@@ -129,4 +131,16 @@ func (ch *chat) confirm(kind writeKind) {
 }
 
 // dropTimeline forgets what was loaded of the messages, and what was cut from it.
-func (ch *chat) dropTimeline() { ch.timeline, ch.encoded = nil, nil }
+func (ch *chat) dropTimeline() { ch.timeline, ch.ids, ch.encoded = nil, nil, nil }
+
+// insert puts messages into the timeline, which takes at most limit bytes, and forgets what was cut from it.
+func (ch *chat) insert(messages []wire.Message, limit int64) {
+	if ch.ids == nil {
+		ch.ids = ch.timeline.ids()
+	}
+	t, ok := ch.timeline.followedBy(messages, ch.ids, ch.maxWindow)
+	if !ok || t.bytes() > limit {
+		t, ch.ids = ch.timeline.with(messages, ch.maxWindow).within(limit), nil
+	}
+	ch.timeline, ch.encoded = t, nil
+}

@@ -13,7 +13,9 @@ func (ch *chat) holds() (h usage) {
 	of := func(m wire.Message) int64 { return 96 + int64(len(m.ID)+len(m.Role)+len(m.Content)) }
 	if ch.timeline != nil {
 		h.timelines = 1
+		h.bytes += idBytes * int64(len(ch.ids))
 		for _, w := range ch.timeline {
+			h.bytes += w.dropped
 			for _, m := range w.messages {
 				h.bytes += of(m)
 			}
@@ -36,7 +38,7 @@ func (ch *chat) holds() (h usage) {
 	for _, l := range ch.recent.roles {
 		for _, m := range l.messages {
 			any = true
-			recent += of(m) + 2*96 // lists that grow have room for three times what they hold
+			recent += of(m) + 2*96 + 96 // lists that grow have room for three times what they hold, and ids has a slot
 		}
 	}
 	if any {
@@ -75,11 +77,14 @@ func (cs *chats) verify(t interface{ Fatalf(string, ...any) }) {
 				t.Fatalf("%d recent writes of %s have room for %d and %d", len(l.messages), ch.id, cap(l.messages), cap(l.at))
 			}
 		}
-		if bytes != ch.recent.bytes || count != ch.recent.count {
+		if bytes != ch.recent.bytes || count != ch.recent.count || count != len(ch.recent.ids) {
 			t.Fatalf("recent writes of %s: counted %d of %d bytes, there are %d of %d", ch.id, ch.recent.count, ch.recent.bytes, count, bytes)
 		}
 		if ch.timeline == nil {
 			continue
+		}
+		if ids := ch.timeline.ids(); ch.ids != nil && !maps.Equal(ids, ch.ids) {
+			t.Fatalf("IDs in the timeline of %s are %v, and there are %v", ch.id, ch.ids, ids)
 		}
 		for _, win := range ch.timeline {
 			if len(win.messages) > ch.maxWindow {

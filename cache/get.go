@@ -63,6 +63,22 @@ func (c *Cache) Get(ctx context.Context, key Key, p Policy, d Directives, load f
 	return Reply{Body: e.body, ETag: e.etag, Origin: o}, nil
 }
 
+// Held is Get for what is held and good enough. It waits for nothing. Otherwise the caller must go on with Get.
+func (c *Cache) Held(key Key, p Policy, d Directives) (Reply, bool) {
+	if c.cfg.Refresh { // Get remembers every read with its load
+		return Reply{}, false
+	}
+	e := c.store.find(key)
+	if e == nil {
+		return Reply{}, false
+	}
+	o, ok := c.judgeHeld(key.Resource, p, d, e.at)
+	if !ok {
+		return Reply{}, false
+	}
+	return Reply{Body: e.body, ETag: e.etag, Origin: o}, true
+}
+
 // remember keeps a read for Refresh, unless what it read was dropped meanwhile: nothing is found under its name then.
 func (c *Cache) remember(s *entrySource, p Policy) {
 	if s.name == "" || s.name != c.store.nameOf(s.key) {

@@ -56,6 +56,33 @@ func (c *Cache) History(ctx context.Context, r HistoryRequest) (Reply, error) {
 	return Reply{Body: e.body, ETag: e.etag, Origin: o}, nil
 }
 
+// HeldHistory is History for an encoded reply that is held and good enough. It waits for nothing. Otherwise the caller must go on
+// with History.
+func (c *Cache) HeldHistory(chat []byte, v View, p Policy, d Directives) (Reply, bool) {
+	e, began, ok := c.chats.heldReply(chat, v)
+	if !ok {
+		return Reply{}, false
+	}
+	o, ok := c.judgeHeld(History, p, d, began)
+	if !ok {
+		return Reply{}, false
+	}
+	return Reply{Body: e.body, ETag: e.etag, Origin: o}, true
+}
+
+// heldReply returns a view's encoded reply, and when the load began that it is from.
+func (cs *chats) heldReply(chat []byte, v View) (e encoded, began clock.Instant, ok bool) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	ch := cs.byID[string(chat)]
+	if ch == nil {
+		return encoded{}, clock.Instant{}, false
+	}
+	cs.touchLocked(ch)
+	e = ch.encodedFor(v)
+	return e, ch.loadedAt, e.body != nil
+}
+
 // windows are a chat's windows, as they are held or as they were loaded.
 type windows struct {
 	*timeline

@@ -25,6 +25,31 @@ func (c *Cache) Mute(ctx context.Context, chat string, p Policy, d Directives, l
 	return m.Mute, o, nil
 }
 
+// HeldMute is Mute for what is held and good enough. It waits for nothing. Otherwise the caller must go on with Mute.
+func (c *Cache) HeldMute(chat []byte, p Policy, d Directives) (wire.Mute, Origin, bool) {
+	m := c.chats.heldMute(chat)
+	if m == nil {
+		return wire.Mute{}, Origin{}, false
+	}
+	o, ok := c.judgeHeld(Mute, p, d, m.at)
+	if !ok {
+		return wire.Mute{}, Origin{}, false
+	}
+	return m.Mute, o, true
+}
+
+// heldMute returns a chat's mute; nil: it is not held.
+func (cs *chats) heldMute(chat []byte) *heldMute {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	ch := cs.byID[string(chat)]
+	if ch == nil || ch.mute == nil {
+		return nil
+	}
+	cs.touchLocked(ch)
+	return ch.mute
+}
+
 // muteSource reads one chat's mute.
 type muteSource struct {
 	c       *Cache
@@ -36,15 +61,8 @@ type muteSource struct {
 }
 
 func (s *muteSource) look() (*heldMute, bool) {
-	cs := s.c.chats
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	ch := cs.byID[s.id]
-	if ch == nil || ch.mute == nil {
-		return nil, false
-	}
-	cs.touchLocked(ch)
-	return ch.mute, true
+	m := s.c.chats.heldMute([]byte(s.id))
+	return m, m != nil
 }
 
 func (s *muteSource) pin() string {

@@ -97,6 +97,18 @@ func read[V aged](ctx context.Context, c *Cache, q question, s source[V]) (v V, 
 	return v, p.origin(Miss, c.now().Since(v.began())).fetched(reason, joined), nil
 }
 
+// judgeHeld judges whether something that is held is the answer as it is, without a load. If so, it counts the read. Otherwise
+// the caller must go on with read.
+func (c *Cache) judgeHeld(r Resource, p Policy, d Directives, began clock.Instant) (Origin, bool) {
+	age := c.now().Since(began)
+	if v, _ := p.judge(age, d); v != serve && v != serveStale {
+		return Origin{}, false
+	}
+	o := p.origin(Hit, age)
+	c.counters[r].served(o.Served)
+	return o, true
+}
+
 func wait[V any](ctx context.Context, fl *flight) (v V, err error) {
 	got, err := fl.wait(ctx)
 	if err == nil {

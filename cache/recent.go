@@ -69,9 +69,17 @@ func (l lost) refuse(s sight) error {
 // recentWrites holds the acknowledged messages of a chat that loads may have missed. The zero value is empty.
 type recentWrites struct {
 	roles [roleCount + 1]recentList // the last one: messages of roles that a timeline does not have
+	ids   map[string]recentPlace    // of all messages in the lists
 	last  clock.Instant             // when the last write was acknowledged
+	swept clock.Instant             // when the old ones were looked for last
 	bytes int64
 	count int
+}
+
+// recentPlace is where a message is: in which list, and at which time.
+type recentPlace struct {
+	role int
+	at   time.Time
 }
 
 // recentList holds messages of one role, oldest first. Messages before cut may have been dropped. A write may have moved a
@@ -87,93 +95,126 @@ type recentList struct {
 // add adds messages that are acknowledged now. They replace messages with the same ID. add forgets messages that were
 // acknowledged longer ago than replicaLag, unless a load that began before may be under way. A call of fit follows.
 func (w *recentWrites) add(messages []wire.Message, now clock.Instant, loadsUnderWay bool) {
-	last := lastOf(messages)
-	w.last, w.bytes, w.count = now, 0, 0
+	w.last = now
+	if !loadsUnderWay {
+		w.sweep(now)
+	}
+	if w.ids == nil {
+		w.ids = map[string]recentPlace{}
+	}
+	for _, m := range messages {
+		w.remove(m.ID)
+		w.insert(m, now)
+	}
 	for r := range w.roles {
-		w.roles[r].keep(func(m wire.Message, at clock.Instant) bool {
-			_, again := last[m.ID]
-			return !again && (loadsUnderWay || now.Since(at) < replicaLag)
-		})
-		if l := &w.roles[r]; !loadsUnderWay && !l.lost.live(now) {
+		w.drop(r, len(w.roles[r].messages)-maxRecent)
+	}
+}
+
+// sweepEvery is the least time between two sweeps: a sweep looks at all messages, and an import writes many times a second.
+const sweepEvery = time.Second
+
+// sweep forgets what was acknowledged longer ago than replicaLag.
+func (w *recentWrites) sweep(now clock.Instant) {
+	for r := range w.roles {
+		if l := &w.roles[r]; !l.lost.live(now) {
 			l.lost, l.cut = lost{}, place{}
 		}
 	}
-	for i, m := range messages {
-		if last[m.ID] != i {
-			continue
-		}
-		r := roleOf(m)
-		if r < 0 {
-			r = roleCount
-		}
-		w.roles[r].insert(m, now)
+	if now.Since(w.swept) < sweepEvery {
+		return
 	}
+	w.swept = now
 	for r := range w.roles {
-		l := &w.roles[r]
-		l.drop(len(l.messages) - maxRecent)
-		w.count += len(l.messages)
-		for _, m := range l.messages {
-			w.bytes += recentBytes(m)
-		}
-	}
-}
-
-// recentBytes is the memory of one message in a list. It counts the structs of the message and of its instant three times,
-// because a growing list may have that much capacity.
-func recentBytes(m wire.Message) int64 { return messageBytes(m) + 192 }
-
-func (l *recentList) keep(keep func(wire.Message, clock.Instant) bool) {
-	n := 0
-	for i, m := range l.messages {
-		if keep(m, l.at[i]) {
+		l, n := &w.roles[r], 0
+		for i, m := range l.messages {
+			if now.Since(l.at[i]) >= replicaLag {
+				w.forget(m)
+				continue
+			}
 			l.messages[n], l.at[n] = m, l.at[i]
 			n++
 		}
+		clear(l.messages[n:])
+		l.messages, l.at = l.messages[:n], l.at[:n]
 	}
-	clear(l.messages[n:])
-	l.messages, l.at = l.messages[:n], l.at[:n]
 }
 
-func (l *recentList) insert(m wire.Message, now clock.Instant) {
-	i, _ := slices.BinarySearchFunc(l.messages, m, func(a, b wire.Message) int { return placeOf(a).compare(placeOf(b)) })
-	l.messages = slices.Insert(l.messages, i, m)
-	l.at = slices.Insert(l.at, i, now)
+// recentBytes is the memory of one message: in ids, and in a list. It counts the structs of the message and of its instant three
+// times, because a growing list may have that much capacity.
+func recentBytes(m wire.Message) int64 { return messageBytes(m) + 192 + 96 }
+
+func (w *recentWrites) insert(m wire.Message, now clock.Instant) {
+	r := roleOf(m)
+	if r < 0 {
+		r = roleCount
+	}
+	l := &w.roles[r]
+	i, _ := l.find(placeOf(m))
+	l.messages, l.at = slices.Insert(l.messages, i, m), slices.Insert(l.at, i, now)
+	w.ids[m.ID] = recentPlace{r, m.CreatedAt}
+	w.bytes += recentBytes(m)
+	w.count++
 }
 
-// drop forgets the n oldest messages, and remembers that it did.
-func (l *recentList) drop(n int) {
+// remove removes the message of that ID, if there is one.
+func (w *recentWrites) remove(id string) {
+	p, ok := w.ids[id]
+	if !ok {
+		return
+	}
+	l := &w.roles[p.role]
+	i, _ := l.find(place{p.at, id})
+	w.forget(l.messages[i])
+	l.messages, l.at = slices.Delete(l.messages, i, i+1), slices.Delete(l.at, i, i+1)
+}
+
+// forget takes a message out of the counts. The caller takes it out of its list.
+func (w *recentWrites) forget(m wire.Message) {
+	delete(w.ids, m.ID)
+	w.bytes -= recentBytes(m)
+	w.count--
+}
+
+// find is where a place is in the list, or would be.
+func (l *recentList) find(p place) (i int, found bool) {
+	return slices.BinarySearchFunc(l.messages, p, func(m wire.Message, p place) int { return placeOf(m).compare(p) })
+}
+
+// drop forgets the n oldest messages of a role, and remembers that it did.
+func (w *recentWrites) drop(role, n int) {
 	if n <= 0 {
 		return
 	}
-	for _, at := range l.at[:n] {
-		l.lost.add(lost{true, at})
+	l := &w.roles[role]
+	for i, m := range l.messages[:n] {
+		l.lost.add(lost{true, l.at[i]})
+		w.forget(m)
 	}
 	if cut := placeOf(l.messages[n-1]).after(); cut.compare(l.cut) > 0 {
 		l.cut = cut
 	}
-	l.messages, l.at = slices.Delete(l.messages, 0, n), slices.Delete(l.at, 0, n)
+	clear(l.messages[:n])
+	l.messages, l.at = l.messages[n:], l.at[n:] // the next list that grows leaves the dropped ones behind
 }
 
 // fit drops the oldest messages until the rest fits into so many bytes, and gives back room that is not needed.
 func (w *recentWrites) fit(room int64) {
-	var drop [roleCount + 1]int
-	rest := func(r int) []wire.Message { return w.roles[r].messages[drop[r]:] }
 	for w.bytes > max(0, room) {
-		r := oldest(rest(user), rest(assistant), rest(roleCount))
-		w.bytes -= recentBytes(rest(r)[0])
-		w.count--
-		drop[r]++
+		w.drop(oldest(w.roles[user].messages, w.roles[assistant].messages, w.roles[roleCount].messages), 1)
 	}
 	for r := range w.roles {
 		l := &w.roles[r]
-		l.drop(drop[r])
 		l.messages, l.at = clip(l.messages), clip(l.at)
 	}
 }
 
 // clip returns s with a capacity of at most three times its length, because recentBytes counts no more than that.
 func clip[T any](s []T) []T {
-	if cap(s) > 3*len(s) {
+	switch {
+	case len(s) == 0:
+		return nil // a clone of no elements would hold on to the memory
+	case cap(s) > 3*len(s):
 		return slices.Clone(s)
 	}
 	return s

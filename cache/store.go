@@ -74,27 +74,42 @@ func (s *store) get(name string) *entry {
 }
 
 // nameOf is the name under which key can be found now. It is empty if nothing is stored in one of its scopes.
-func (s *store) nameOf(key Key) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	tokens := make([]token, len(key.Scopes))
-	for i, name := range key.Scopes {
-		sc := s.scopes[name]
-		if sc == nil {
-			return ""
-		}
-		tokens[i] = sc.token
+func (s *store) nameOf(key Key) string { return string(s.appendNameOf(nil, key)) }
+
+// find is get for the name under which key can be found now.
+func (s *store) find(key Key) *entry {
+	var memory [512]byte
+	name := s.appendNameOf(memory[:0], key)
+	if e, ok := s.cache.Get(xxhash.Sum64(name)); ok && len(name) > 0 && e.name == string(name) {
+		return e
 	}
-	return entryName(key, tokens)
+	return nil
 }
 
-func entryName(key Key, tokens []token) string {
-	b := make([]byte, 0, len(key.Resource)+1+8*len(tokens)+len(key.ID))
+// appendNameOf appends nothing if nothing is stored in one of the key's scopes.
+func (s *store) appendNameOf(b []byte, key Key) []byte {
+	var memory [2]token
+	tokens := memory[:0]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range key.Scopes {
+		sc := s.scopes[name]
+		if sc == nil {
+			return b
+		}
+		tokens = append(tokens, sc.token)
+	}
+	return appendEntryName(b, key, tokens)
+}
+
+func entryName(key Key, tokens []token) string { return string(appendEntryName(nil, key, tokens)) }
+
+func appendEntryName(b []byte, key Key, tokens []token) []byte {
 	b = append(append(b, key.Resource...), 0)
 	for _, t := range tokens {
 		b = binary.BigEndian.AppendUint64(b, uint64(t))
 	}
-	return string(append(b, key.ID...))
+	return append(b, key.ID...)
 }
 
 // pin keeps scopes and their tokens until unpin, unless they are dropped.

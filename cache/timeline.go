@@ -19,12 +19,21 @@ const (
 
 // roleOf is the index of a role, or -1.
 func roleOf(m wire.Message) int {
-	return slices.Index([]wire.Role{wire.RoleUser, wire.RoleAssistant}, m.Role)
+	switch m.Role {
+	case wire.RoleUser:
+		return user
+	case wire.RoleAssistant:
+		return assistant
+	}
+	return -1
 }
 
 // CompareMessages orders messages: by time, then the user's before the assistant's, then by ID.
 func CompareMessages(a, b wire.Message) int {
-	return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(roleOf(a), roleOf(b)), strings.Compare(a.ID, b.ID))
+	if c := a.CreatedAt.Compare(b.CreatedAt); c != 0 {
+		return c
+	}
+	return cmp.Or(cmp.Compare(roleOf(a), roleOf(b)), strings.Compare(a.ID, b.ID))
 }
 
 func messageBytes(m wire.Message) int64 {
@@ -40,7 +49,12 @@ type place struct {
 	id string
 }
 
-func (p place) compare(o place) int { return cmp.Or(p.at.Compare(o.at), strings.Compare(p.id, o.id)) }
+func (p place) compare(o place) int {
+	if c := p.at.Compare(o.at); c != 0 {
+		return c
+	}
+	return strings.Compare(p.id, o.id)
+}
 
 // after is the next position behind p.
 func (p place) after() place { return place{p.at, p.id + "\x00"} }
@@ -49,11 +63,14 @@ func (p place) after() place { return place{p.at, p.id + "\x00"} }
 func endOfTime() place { return place{at: time.Unix(math.MaxInt32<<16, 0)} }
 
 // window is the newest messages of one role in one chat, oldest first. It does not change: its methods return new windows.
+//
+// Windows may share memory: followedBy writes behind the messages of the window that it is called on, where no other window looks.
 type window struct {
 	messages []wire.Message
 	complete bool  // reaches back to the first message
 	edge     place // if not complete: every message from here on is held, and no message before
-	bytes    int64
+	bytes    int64 // of messages
+	dropped  int64 // bytes of dropped messages that are still in the memory of messages
 }
 
 func newWindow(p Page) window {
@@ -71,12 +88,48 @@ func newWindow(p Page) window {
 // fits says whether the newest n messages can be cut from w.
 func (w window) fits(n int) bool { return w.complete || len(w.messages) >= n }
 
-func (w window) newest(n int) []wire.Message { return w.messages[max(0, len(w.messages)-n):] }
+func (w window) newest(n int) []wire.Message {
+	return slices.Clip(w.messages[max(0, len(w.messages)-n):])
+}
+
+// isNext says whether a message belongs behind all others of w.
+func (w window) isNext(m wire.Message) bool {
+	if n := len(w.messages); n > 0 {
+		return placeOf(w.messages[n-1]).compare(placeOf(m)) < 0
+	}
+	return w.complete || placeOf(m).compare(w.edge) >= 0
+}
+
+// followedBy returns w with a message that isNext. It copies the other messages only now and then. It may be called once on each
+// window.
+func (w window) followedBy(m wire.Message) window {
+	if n := len(w.messages); n == cap(w.messages) {
+		w.messages = append(make([]wire.Message, 0, n+n/4+1), w.messages...)
+		w.dropped = 0
+	}
+	w.messages = append(w.messages, m)
+	w.bytes += messageBytes(m)
+	return w
+}
+
+// dropping returns w without its n oldest messages, which stay in its memory until followedBy copies the others.
+func (w window) dropping(n int) window {
+	for _, m := range w.messages[:n] {
+		w.bytes -= messageBytes(m)
+		w.dropped += messageBytes(m)
+	}
+	if n > 0 {
+		w.complete, w.edge = false, placeOf(w.messages[n-1]).after()
+		w.messages = w.messages[n:]
+	}
+	return w
+}
 
 // with returns w without the messages of those ids and with the added ones. An incomplete window leaves out an added message
 // that belongs before the edge: other messages may be missing there, and the added one would hide that gap.
 func (w window) with(ids map[string]int, added []wire.Message) window {
 	old := w.messages
+	w.dropped = 0
 	w.messages = make([]wire.Message, 0, len(old)+len(added))
 	for _, m := range old {
 		if _, again := ids[m.ID]; again {
@@ -96,16 +149,14 @@ func (w window) with(ids map[string]int, added []wire.Message) window {
 	return w
 }
 
-// without is w without its n oldest messages.
+// without is w without its n oldest messages, in memory of its own if some were dropped.
 func (w window) without(n int) window {
-	if n <= 0 {
+	n = max(0, n)
+	if n == 0 && w.dropped == 0 {
 		return w
 	}
-	for _, m := range w.messages[:n] {
-		w.bytes -= messageBytes(m)
-	}
-	w.complete, w.edge = false, placeOf(w.messages[n-1]).after()
-	w.messages = slices.Clone(w.messages[n:])
+	w = w.dropping(n)
+	w.messages, w.dropped = slices.Clone(w.messages), 0
 	return w
 }
 
@@ -128,7 +179,46 @@ type timeline [roleCount]window
 
 func (t *timeline) fits(n int) bool { return t[user].fits(n) && t[assistant].fits(n) }
 
-func (t *timeline) bytes() int64 { return t[user].bytes + t[assistant].bytes }
+func (t *timeline) bytes() int64 {
+	return t[user].bytes + t[user].dropped + t[assistant].bytes + t[assistant].dropped
+}
+
+// ids are the IDs of all messages.
+func (t *timeline) ids() map[string]struct{} {
+	ids := make(map[string]struct{}, len(t[user].messages)+len(t[assistant].messages))
+	for _, w := range t {
+		for _, m := range w.messages {
+			ids[m.ID] = struct{}{}
+		}
+	}
+	return ids
+}
+
+// followedBy returns t with messages, if each of them is new and belongs behind the others of its role, as most messages do. Its
+// cost does not depend on how many messages there are. ids are the IDs of all messages in t, and afterwards in the result; if the
+// messages do not follow, ids is of no use any more. A window that is longer than maxWindow loses its oldest messages.
+func (t *timeline) followedBy(messages []wire.Message, ids map[string]struct{}, maxWindow int) (_ *timeline, ok bool) {
+	c := *t
+	for _, m := range messages {
+		_, again := ids[m.ID]
+		r := roleOf(m)
+		if again || r >= 0 && !c[r].isNext(m) {
+			return nil, false
+		}
+		if r >= 0 {
+			ids[m.ID] = struct{}{}
+			c[r] = c[r].followedBy(m)
+		}
+	}
+	for r, w := range c {
+		surplus := max(0, len(w.messages)-maxWindow)
+		for _, m := range w.messages[:surplus] {
+			delete(ids, m.ID)
+		}
+		c[r] = w.dropping(surplus)
+	}
+	return &c, true
+}
 
 // newestTime is the time of the newest message; zero: there is none.
 func (t *timeline) newestTime() (newest time.Time) {
@@ -169,9 +259,12 @@ func lastOf(messages []wire.Message) map[string]int {
 
 // within returns t without the oldest messages, so that the rest takes at most limit bytes.
 func (t *timeline) within(limit int64) *timeline {
+	if t.bytes() <= limit {
+		return t
+	}
 	c := *t
 	var drop [roleCount]int
-	for left := t.bytes(); left > limit; {
+	for left := c[user].bytes + c[assistant].bytes; left > limit; {
 		r := oldest(c[user].messages[drop[user]:], c[assistant].messages[drop[assistant]:])
 		left -= messageBytes(c[r].messages[drop[r]])
 		drop[r]++

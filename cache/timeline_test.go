@@ -127,7 +127,16 @@ func (x *windowsTest) write(t *rapid.T) {
 		x.put(m)
 	}
 	most := rapid.IntRange(1, 12).Draw(t, "most")
-	x.change(t, func() *timeline { return x.t.with(batch, most) })
+	x.change(t, func() *timeline {
+		ids := x.t.ids()
+		if after, ok := x.t.followedBy(batch, ids, most); ok {
+			if want := after.ids(); !maps.Equal(ids, want) {
+				t.Fatalf("the IDs are %v, want %v", ids, want)
+			}
+			return after
+		}
+		return x.t.with(batch, most)
+	})
 	for r := range x.t {
 		if held := x.held(r); len(held) > most {
 			x.whole[r], x.edges[r] = false, placeOf(held[len(held)-most-1]).after()
@@ -151,7 +160,13 @@ func (x *windowsTest) from(t *rapid.T) {
 // within drops the oldest of both roles, and no more than it must.
 func (x *windowsTest) within(t *rapid.T) {
 	limit := rapid.Int64Range(0, x.t.bytes()+100).Draw(t, "limit")
+	fitted := x.t.bytes() <= limit
 	before := x.change(t, func() *timeline { return x.t.within(limit) })
+	for r, w := range x.t {
+		if !fitted && w.dropped > 0 {
+			t.Fatalf("window %d still has %d bytes of dropped messages in memory", r, w.dropped)
+		}
+	}
 	if b := x.t.bytes(); b > limit {
 		t.Fatalf("%d bytes are left, %d may be", b, limit)
 	}
@@ -191,7 +206,7 @@ func (x *windowsTest) check(t *rapid.T) {
 		if w.bytes != size || cap(w.messages) > 3*len(w.messages)+1 {
 			t.Fatalf("%d messages of %d bytes count as %d, with room for %d", len(held), size, w.bytes, cap(w.messages))
 		}
-		bytes += size
+		bytes += size + w.dropped
 		n := rapid.IntRange(1, 12).Draw(t, "n")
 		fits := x.whole[r] || len(held) >= n
 		if w.fits(n) != fits {

@@ -117,8 +117,7 @@ func (w *MessageWrite) commit(stored []wire.Message) {
 	defer cs.mu.Unlock()
 	now := cs.now()
 	if ch.timeline != nil {
-		ch.timeline = ch.timeline.with(stored, ch.maxWindow).within(cs.maxOfOne())
-		ch.encoded = nil
+		ch.insert(stored, cs.maxOfOne())
 	}
 	// Every load pins its chat. So if the chat has another pin than this write's, a load may have begun before this write was
 	// acknowledged. The age of the load does not rule that out: a freeze may lie between.

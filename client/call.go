@@ -164,14 +164,27 @@ func (c *Client) exchange(ctx context.Context, req *call) (*answer, error) {
 		return nil, err
 	}
 	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, maxReply+1))
+	b, err := readBody(resp)
 	if err != nil {
 		return nil, err
 	}
-	if len(b) > maxReply {
+	return &answer{resp.StatusCode, resp.Header, b}, nil
+}
+
+// readBody reads the body into a buffer that has room for all of it, if the reply says how long it is.
+func readBody(resp *http.Response) ([]byte, error) {
+	if resp.ContentLength > maxReply {
 		return nil, errTooLarge
 	}
-	return &answer{resp.StatusCode, resp.Header, b}, nil
+	room := max(0, resp.ContentLength) + bytes.MinRead // ReadFrom wants MinRead bytes to find the end in
+	b := bytes.NewBuffer(make([]byte, 0, room))
+	if _, err := b.ReadFrom(io.LimitReader(resp.Body, maxReply+1)); err != nil {
+		return nil, err
+	}
+	if b.Len() > maxReply {
+		return nil, errTooLarge
+	}
+	return b.Bytes(), nil
 }
 
 // problem reads the answer as a problem. An answer of another type becomes a problem whose detail is its first 300 bytes.

@@ -349,12 +349,13 @@ func TestAnswersThatAreNone(t *testing.T) {
 			_, _ = w.Write(piece)
 		}
 	}
+	announced := func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Length", fmt.Sprint(65<<20)) }
 	f := newFake(t, write(500, "text/html", "<h1>oh</h1>\xff"), write(302, "", ""), write(200, "application/json", "[]"),
-		write(422, "application/problem+json", `{"title":"A title","retryable":true}`), huge)
+		write(422, "application/problem+json", `{"title":"A title","retryable":true}`), huge, announced)
 	c := newClient(t, client.Config{Addr: f.addr()})
 	for i, want := range []string{
 		"hearth: Internal Server Error: <h1>oh</h1>", "hearth: Found", "hearth: the answer cannot be read:", "hearth: A title",
-		"hearth: the answer is too large",
+		"hearth: the answer is too large", "hearth: the answer is too large",
 	} {
 		_, err := c.Mute(t.Context(), "a")
 		if err == nil || !strings.HasPrefix(err.Error(), want) {

@@ -15,8 +15,8 @@ import (
 )
 
 func (s *Server) dropCache(r *request) error {
-	byChat, byModel := r.query.Has("chat"), r.query.Has("model")
-	chat, model := string(r.query.Peek("chat")), string(r.query.Peek("model"))
+	byChat, byModel := r.has("chat"), r.has("model")
+	chat, model := r.parameter("chat"), string(r.parameter("model"))
 	var n int
 	switch {
 	case byChat && byModel:
@@ -27,7 +27,7 @@ func (s *Server) dropCache(r *request) error {
 			return refusal
 		}
 		var err error
-		if n, err = s.cfg.Chat.DropChat(r.ctx, chat); err != nil {
+		if n, err = s.cfg.Chat.DropChat(r.context(s.cfg.Timeout), string(chat)); err != nil {
 			return err
 		}
 	case byModel:
@@ -51,7 +51,7 @@ const readyTimeout = 5 * time.Second
 // ready answers 200 once every configured upstream has answered what requests will ask. It asks those that have not answered
 // yet; calls at the same time share one question.
 func (s *Server) ready(r *request) error {
-	errs := s.reach(r.ctx)
+	errs := s.reach(r.context(readyTimeout))
 	reply := wire.Readiness{Upstreams: map[string]wire.UpstreamState{}, Fault: s.cfg.Fault}
 	configured, failed := 0, 0
 	for i, u := range s.cfg.Upstreams {
@@ -78,8 +78,6 @@ func (s *Server) ready(r *request) error {
 
 // reach asks the upstreams that have not answered yet, at the same time, and returns each one's error in its place.
 func (s *Server) reach(ctx context.Context) []error {
-	ctx, cancel := s.cfg.Pulse.WithTimeout(ctx, readyTimeout)
-	defer cancel()
 	errs := make([]error, len(s.cfg.Upstreams))
 	var g sync.WaitGroup
 	for i, u := range s.cfg.Upstreams {

@@ -31,7 +31,8 @@ func TestCallsOfReadyzAtTheSameTimeShareOneQuestion(t *testing.T) {
 			var g sync.WaitGroup
 			for range calls {
 				g.Go(func() {
-					r := &request{RequestCtx: &fasthttp.RequestCtx{}, ctx: t.Context()}
+					r := s.newRequest(t.Context(), &fasthttp.RequestCtx{}, false)
+					defer s.release(r)
 					if err := s.ready(r); err != nil || r.Response.StatusCode() != status {
 						t.Errorf("%v: %d %s, want %d", err, r.Response.StatusCode(), r.Response.Body(), status)
 					}
@@ -70,7 +71,8 @@ func TestReadyzSaysOfEachUpstreamHowItStands(t *testing.T) {
 		}})
 		ready := func(s *Server, ctx context.Context) (int, wire.Readiness) {
 			t.Helper()
-			r := &request{RequestCtx: &fasthttp.RequestCtx{}, ctx: ctx}
+			r := s.newRequest(ctx, &fasthttp.RequestCtx{}, false)
+			defer s.release(r)
 			if err := s.ready(r); err != nil {
 				t.Fatal(err)
 			}

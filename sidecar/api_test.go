@@ -23,7 +23,7 @@ import (
 // api is a running server before stand-ins of Weaviate and Odoo, each of which is asked once for each answer. What it
 // has fetched stays fresh for an hour.
 type api struct {
-	*testing.T
+	testing.TB
 	server   *Server
 	service  chat.Config
 	weaviate *weaviatetest.Server
@@ -57,7 +57,7 @@ func (u upstreams) withClasses(messageID, muteID string) upstreams {
 }
 
 // newServer makes a server, with an empty service and cache if its config has none.
-func newServer(t *testing.T, cfg Config) *Server {
+func newServer(t testing.TB, cfg Config) *Server {
 	t.Helper()
 	var err error
 	if cfg.Cache == nil {
@@ -79,7 +79,7 @@ func newServer(t *testing.T, cfg Config) *Server {
 }
 
 // newAPI starts a server with a change to its config; nil: none.
-func newAPI(t *testing.T, u upstreams, change func(*Config, *chat.Config)) *api {
+func newAPI(t testing.TB, u upstreams, change func(*Config, *chat.Config)) *api {
 	t.Helper()
 	poolOf := func(name string, h http.Handler, grpc bool) *pool.Pool {
 		s, err := testnet.Serve(h, testnet.Config{HTTP2: grpc})
@@ -128,7 +128,7 @@ func newAPI(t *testing.T, u upstreams, change func(*Config, *chat.Config)) *api 
 	if change != nil {
 		change(&cfg, &service)
 	}
-	a := &api{T: t, service: service, weaviate: u.weaviate, odoo: u.odoo}
+	a := &api{TB: t, service: service, weaviate: u.weaviate, odoo: u.odoo}
 	if cfg.Chat, err = chat.New(service); err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ type answer struct {
 
 func (a answer) hit() bool { return strings.HasPrefix(a.header.Get("Cache-Status"), "hearth; hit") }
 
-func (a answer) problem(t *testing.T) wire.Problem {
+func (a answer) problem(t testing.TB) wire.Problem {
 	t.Helper()
 	var p wire.Problem
 	if err := json.Unmarshal([]byte(a.body), &p); err != nil || a.header.Get("Content-Type") != "application/problem+json" || p.Status != a.status {
@@ -208,7 +208,7 @@ func (a *api) refuses(field, method, path, body string, headers ...string) {
 		}
 		return
 	}
-	if got.status != http.StatusBadRequest || got.problem(a.T).Field != field {
+	if got.status != http.StatusBadRequest || got.problem(a.TB).Field != field {
 		a.Errorf("%s %.80s %.200s: %d %.300s, want a 400 of %s", method, path, body, got.status, got.body, field)
 	}
 }

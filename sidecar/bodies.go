@@ -23,9 +23,9 @@ const (
 
 // decodeQuery reads the body of relevant.
 func (s *Server) decodeQuery(r *request) (weaviate.Query, error) {
-	o := decodeObject(r.body, "")
+	o := decodeObject(r.body.Bytes(), "")
 	q := weaviate.Query{
-		Chat:   r.chat,
+		Chat:   string(r.chat),
 		Text:   o.text("text", "", 0, s.cfg.MaxBody),
 		Count:  o.number("count", defaultCount, 1, maxCount),
 		Vector: o.vector("vector"),
@@ -46,7 +46,8 @@ func (s *Server) decodeQuery(r *request) (weaviate.Query, error) {
 // decodeMute reads the body of PUT mute.
 func decodeMute(body []byte) (m wire.Mute, err error) {
 	o := decodeObject(body, "")
-	if !o.field("muted", &m.Muted, "true or false") {
+	m.Muted = o.flag("muted")
+	if !o.has("muted") {
 		o.wrong("muted", "is required")
 	}
 	if until := o.instant("until"); !until.IsZero() {
@@ -78,7 +79,7 @@ func (s *Server) decodePreprocess(body []byte) (q chat.Question, timeout time.Du
 	if err := o.err(); err != nil {
 		return q, 0, err
 	}
-	if refusal := checkChat(q.Chat); refusal != nil {
+	if refusal := checkChat([]byte(q.Chat)); refusal != nil {
 		return q, 0, refusal
 	}
 	return q, timeout, nil
@@ -98,10 +99,10 @@ func (s *Server) decodeCall(body []byte) (odoo.Call, error) {
 
 // modelNames are the models that the query names; nil: it names none.
 func (r *request) modelNames() ([]string, error) {
-	if !r.query.Has("names") {
+	if !r.has("names") {
 		return nil, nil
 	}
-	names := splitNames(string(r.query.Peek("names")))
+	names := splitNames(string(r.parameter("names")))
 	if len(names) == 0 || len(names) > maxModels {
 		return nil, wire.BadField("names", "must be 1 to 50 models, separated by commas")
 	}

@@ -18,7 +18,11 @@ func (s *Server) history(r *request) error {
 	if err != nil {
 		return err
 	}
-	got, err := s.cfg.Chat.History(r.ctx, r.chat, cache.View{Messages: n, Full: full}, r.directives)
+	view := cache.View{Messages: n, Full: full}
+	got, held := s.cfg.Chat.HeldHistory(r.chat, view, r.directives)
+	if !held {
+		got, err = s.cfg.Chat.History(r.context(s.cfg.Timeout), string(r.chat), view, r.directives)
+	}
 	if err != nil {
 		return err
 	}
@@ -30,15 +34,21 @@ func (s *Server) relevant(r *request) error {
 	if err != nil {
 		return err
 	}
-	got, err := s.cfg.Chat.Relevant(r.ctx, q, r.directives)
+	got, held := s.cfg.Chat.HeldRelevant(q, r.directives)
+	if !held {
+		got, err = s.cfg.Chat.Relevant(r.context(s.cfg.Timeout), q, r.directives)
+	}
 	if err != nil {
 		return err
 	}
 	return r.sendCached("relevant", got)
 }
 
-func (s *Server) mute(r *request) error {
-	got, err := s.cfg.Chat.Mute(r.ctx, r.chat, r.directives)
+func (s *Server) mute(r *request) (err error) {
+	got, held := s.cfg.Chat.HeldMute(r.chat, r.directives)
+	if !held {
+		got, err = s.cfg.Chat.Mute(r.context(s.cfg.Timeout), string(r.chat), r.directives)
+	}
 	if err != nil {
 		return err
 	}
@@ -46,11 +56,11 @@ func (s *Server) mute(r *request) error {
 }
 
 func (s *Server) setMute(r *request) error {
-	m, err := decodeMute(r.body)
+	m, err := decodeMute(r.body.Bytes())
 	if err != nil {
 		return err
 	}
-	now, err := s.cfg.Chat.SetMute(r.ctx, r.chat, m)
+	now, err := s.cfg.Chat.SetMute(r.context(s.cfg.Timeout), string(r.chat), m)
 	if err != nil {
 		return err
 	}
@@ -60,7 +70,8 @@ func (s *Server) setMute(r *request) error {
 
 // appendMessages answers 201 once Weaviate has all of the messages.
 func (s *Server) appendMessages(r *request) error {
-	messages, err := s.decodeMessages(r.body)
+	body := r.body.Bytes()
+	messages, err := s.decodeMessages(body)
 	if err != nil {
 		return err
 	}
@@ -68,12 +79,12 @@ func (s *Server) appendMessages(r *request) error {
 	if err != nil {
 		return err
 	}
-	ids, err := s.cfg.Chat.Append(r.ctx, r.chat, chat.Draft{Messages: messages, Key: key, Body: r.body})
+	ids, err := s.cfg.Chat.Append(r.context(s.cfg.Timeout), string(r.chat), chat.Draft{Messages: messages, Key: key, Body: body})
 	if _, partial := errors.AsType[*chat.PartialError](err); err == nil || partial {
 		r.timed("messages")
 	}
 	if err != nil {
-		return inMessages(r.body, err)
+		return inMessages(body, err)
 	}
 	return r.sendJSON(http.StatusCreated, wire.Appended{IDs: ids})
 }

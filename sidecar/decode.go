@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/tidwall/gjson"
 
 	"hearth/client/wire"
 )
@@ -17,9 +20,14 @@ import (
 // return zero values.
 type object struct {
 	prefix string // of field names: "[2]." in an array
-	fields map[string]json.RawMessage
-	asked  []string
+	fields []member
 	fault  *wire.Problem
+}
+
+// member is a field of the body.
+type member struct {
+	name, value string // the value is in JSON
+	asked       bool
 }
 
 // badBody is the problem of a body of which no field can be named.
@@ -29,20 +37,28 @@ func badBody(detail string) *wire.Problem {
 	return p
 }
 
-// decodeObject begins to read a body, or one element of an array, whose fields are then named with a prefix.
+// jsonSpace is what JSON allows around a value.
+const jsonSpace = " \t\r\n"
+
+// decodeObject begins to read a body, or one element of an array, whose fields are then named with a prefix. The fields are read
+// from a copy of the body.
 func decodeObject(body []byte, prefix string) *object {
 	o := &object{prefix: prefix}
-	switch b := bytes.TrimSpace(body); {
+	switch b := bytes.Trim(body, jsonSpace); {
 	case len(b) == 0:
 		o.fault = badBody("a JSON object is wanted")
 	case b[0] != '{' && prefix != "":
 		o.fault = wire.BadField(prefix[:len(prefix)-1], "must be an object")
 	case b[0] != '{':
 		o.fault = badBody("a JSON object is wanted")
+	case !json.Valid(b): // gjson takes anything for JSON
+		o.fault = badBody(fmt.Sprintf("not JSON: %v", json.Unmarshal(b, new(map[string]json.RawMessage))))
 	default:
-		if err := json.Unmarshal(b, &o.fields); err != nil {
-			o.fault = badBody(fmt.Sprintf("not JSON: %v", err))
-		}
+		o.fields = make([]member, 0, 8)
+		gjson.ParseBytes(b).ForEach(func(name, value gjson.Result) bool {
+			o.fields = append(o.fields, member{name: name.Str, value: value.Raw})
+			return true
+		})
 	}
 	return o
 }
@@ -53,62 +69,105 @@ func (o *object) wrong(name, what string) {
 	}
 }
 
-// field decodes a field into v, and says whether the field was there. A null counts as absent.
-func (o *object) field(name string, v any, what string) bool {
-	o.asked = append(o.asked, name)
-	raw, ok := o.fields[name]
-	if !ok || o.fault != nil || string(raw) == "null" {
-		return false
+// value returns a field's value in JSON, and says whether the field is there. A null counts as absent. Of a name given more than
+// once the last value counts.
+func (o *object) value(name string) (value string, ok bool) {
+	for i, f := range o.fields {
+		if f.name == name {
+			o.fields[i].asked = true
+			value, ok = f.value, f.value != "null"
+		}
 	}
-	if !utf8.Valid(raw) || loneSurrogate(raw) {
+	if !ok || o.fault != nil {
+		return "", false
+	}
+	if !utf8.ValidString(value) || loneSurrogate(value) {
 		o.wrong(name, "must be UTF-8")
+		return "", false
+	}
+	return value, true
+}
+
+// has says whether a field is there. A null counts as absent.
+func (o *object) has(name string) bool {
+	_, ok := o.value(name)
+	return ok
+}
+
+// field decodes a field into v, and says whether the field was there.
+func (o *object) field(name string, v any, what string) bool {
+	value, ok := o.value(name)
+	if !ok {
 		return false
 	}
-	if err := json.Unmarshal(raw, v); err != nil {
+	if err := json.Unmarshal([]byte(value), v); err != nil {
 		o.wrong(name, "must be "+what)
 		return false
 	}
 	return true
 }
 
-// has says whether a field is there. A null counts as absent.
-func (o *object) has(name string) bool {
-	raw, ok := o.fields[name]
-	return ok && string(raw) != "null"
+// stringOf reads a string, and says whether the field was there.
+func (o *object) stringOf(name string) (s string, ok bool) {
+	value, ok := o.value(name)
+	if !ok {
+		return "", false
+	}
+	if value[0] != '"' {
+		o.wrong(name, "must be a string")
+		return "", false
+	}
+	return gjson.Parse(value).Str, true
 }
 
 func (o *object) requiredText(name string) string {
-	var s string
-	if !o.field(name, &s, "a string") {
+	s, ok := o.stringOf(name)
+	if !ok {
 		o.wrong(name, "is required")
 	}
 	return s
 }
 
 func (o *object) text(name, byDefault string, least, most int) string {
-	s := byDefault
-	if o.field(name, &s, "a string") && (len(s) < least || len(s) > most) {
+	s, ok := o.stringOf(name)
+	if !ok {
+		return byDefault
+	}
+	if len(s) < least || len(s) > most {
 		o.wrong(name, fmt.Sprintf("must have %d to %d bytes", least, most))
 	}
 	return s
 }
 
 func (o *object) number(name string, byDefault, least, most int) int {
-	n := byDefault
-	if o.field(name, &n, "a whole number") && (n < least || n > most) {
+	value, ok := o.value(name)
+	if !ok {
+		return byDefault
+	}
+	n, err := strconv.Atoi(value)
+	switch {
+	case err != nil:
+		o.wrong(name, "must be a whole number")
+	case n < least || n > most:
 		o.wrong(name, fmt.Sprintf("must be %d to %d", least, most))
 	}
 	return n
 }
 
-func (o *object) flag(name string) (v bool) {
-	o.field(name, &v, "true or false")
-	return v
+func (o *object) flag(name string) bool {
+	value, ok := o.value(name)
+	if ok && value != "true" && value != "false" {
+		o.wrong(name, "must be true or false")
+	}
+	return value == "true"
 }
 
 func (o *object) oneOf(name, byDefault string, options ...string) string {
-	s := byDefault
-	if o.field(name, &s, "a string") && !slices.Contains(options, s) {
+	s, ok := o.stringOf(name)
+	if !ok {
+		return byDefault
+	}
+	if !slices.Contains(options, s) {
 		o.wrong(name, fmt.Sprintf("must be one of %v", options))
 	}
 	return s
@@ -124,8 +183,9 @@ func (o *object) vector(name string) (v []float32) {
 // list decodes an array, and refuses one that holds a null: encoding/json would leave the element as it was, a zero or a
 // default. It is for arrays of numbers and of known words, in which null can be nothing else.
 func (o *object) list(name string, v any, what string) bool {
+	value, _ := o.value(name)
 	ok := o.field(name, v, what)
-	if ok && bytes.Contains(o.fields[name], []byte("null")) {
+	if ok && strings.Contains(value, "null") {
 		o.wrong(name, "must be "+what+" without null")
 		return false
 	}
@@ -142,9 +202,9 @@ func (o *object) instant(name string) (t time.Time) {
 
 // rejectUnknown refuses fields that were not asked for.
 func (o *object) rejectUnknown() {
-	for name := range o.fields {
-		if !slices.Contains(o.asked, name) {
-			o.wrong(name, "is not a field of this call")
+	for _, f := range o.fields {
+		if !f.asked {
+			o.wrong(f.name, "is not a field of this call")
 		}
 	}
 }
@@ -158,12 +218,12 @@ func (o *object) err() error {
 }
 
 // loneSurrogate finds a \u escape that is half a character. encoding/json would replace it without an error.
-func loneSurrogate(raw []byte) bool {
+func loneSurrogate(raw string) bool {
 	unit := func(i int) rune { // of the escape at i, or -1
 		if i+6 > len(raw) || raw[i] != '\\' || raw[i+1] != 'u' {
 			return -1
 		}
-		v, err := strconv.ParseUint(string(raw[i+2:i+6]), 16, 16)
+		v, err := strconv.ParseUint(raw[i+2:i+6], 16, 16)
 		if err != nil {
 			return -1
 		}
@@ -186,10 +246,10 @@ func loneSurrogate(raw []byte) bool {
 
 // queryNumber reads a number of the query.
 func (r *request) queryNumber(name string, byDefault, least, most int) (int, error) {
-	if !r.query.Has(name) {
+	if !r.has(name) {
 		return byDefault, nil
 	}
-	n, err := strconv.Atoi(string(r.query.Peek(name)))
+	n, err := strconv.Atoi(string(r.parameter(name)))
 	if err != nil || n < least || n > most {
 		return 0, wire.BadField(name, fmt.Sprintf("must be a whole number from %d to %d", least, most))
 	}

@@ -80,21 +80,49 @@ func FuzzText(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		body := append(append([]byte(`{"s":`), raw...), '}')
 		o := decodeObject(body, "")
-		var got string
-		if !o.field("s", &got, "a string") {
+		got, ok := o.stringOf("s")
+		if !ok {
 			return
 		}
 		if !utf8.ValidString(got) {
 			t.Errorf("%s was let in as %q", raw, got)
 		}
 		// Only a replacement that was sent may be there.
-		var want string
-		if err := json.Unmarshal(raw, &want); err != nil || got != want {
-			t.Errorf("%s: %q, want %q (%v)", raw, got, want, err)
+		var want struct {
+			S string `json:"s"`
+		}
+		if err := json.Unmarshal(body, &want); err != nil || got != want.S {
+			t.Errorf("%s: %q, want %q (%v)", raw, got, want.S, err)
 		}
 		sent := strings.Count(string(raw), "\uFFFD") + strings.Count(strings.ToLower(string(raw)), `\ufffd`)
 		if strings.Count(got, "\uFFFD") > sent {
 			t.Errorf("%s lost a character: %q", raw, got)
+		}
+	})
+}
+
+// FuzzObject holds decoding against encoding/json: the same bodies are let in, with the same fields.
+func FuzzObject(f *testing.F) {
+	for _, s := range []string{`{}`, ` {"a":1, "a" : [2,{"b":"]}"}] , "\u0062":"\"" , "":null}`, `{"a":1}}`, `{"a":01}`, "{\"a\":\"\x00\"}", `{"a":{"a":1},"b":-0.5e+3}`, `{"a":1,}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var want map[string]json.RawMessage
+		valid := json.Unmarshal(body, &want) == nil && want != nil
+		o := decodeObject(body, "")
+		if valid != (o.fault == nil) {
+			t.Fatalf("%s: %v, by encoding/json %t", body, o.fault, valid)
+		}
+		for _, m := range o.fields {
+			if !utf8.ValidString(m.name) {
+				continue // encoding/json replaces what is not UTF-8
+			}
+			if value, ok := o.value(m.name); ok && value != string(want[m.name]) || !ok && string(want[m.name]) != "null" && o.fault == nil {
+				t.Fatalf("%s: %q is %s, want %s", body, m.name, value, want[m.name])
+			}
+		}
+		if len(o.fields) < len(want) {
+			t.Fatalf("%s: %d fields, want %d", body, len(o.fields), len(want))
 		}
 	})
 }

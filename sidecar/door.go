@@ -3,12 +3,14 @@ package sidecar
 import (
 	"bytes"
 	"crypto/subtle"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -27,39 +29,39 @@ func (s *Server) admit(r *request, broken error) (refusal *wire.Problem) {
 	if broken != nil {
 		return unreadable(broken)
 	}
-	h := &r.Request.Header
-	asked := parseTarget(string(h.RequestURI()))
-	if why := crossOrigin(h, asked, r.socket); why != "" {
+	asked, from := parseTarget(r.Request.Header.RequestURI()), readOrigin(&r.Request.Header)
+	if why := from.foreign(asked, r.socket); why != "" {
 		return wire.NewProblem(wire.KindForbidden, why)
 	}
-	if asked.path != wire.PathHealth && s.cfg.Token != "" &&
-		subtle.ConstantTimeCompare(h.Peek(wire.HeaderToken), []byte(s.cfg.Token)) != 1 {
+	if string(asked.path) != wire.PathHealth && s.cfg.Token != "" &&
+		subtle.ConstantTimeCompare(from.token, []byte(s.cfg.Token)) != 1 {
 		return wire.NewProblem(wire.KindToken, wrongToken(s.cfg.TokenFrom))
 	}
-	found, segment, allowed := match(s.routes, string(h.Method()), asked.path)
-	if len(allowed) == 0 {
+	calls, segment := s.router.find(asked.path)
+	if len(calls) == 0 {
 		return wire.NewProblem(wire.KindNoSuchCall, "there is no call "+shortened(asked.path))
 	}
-	if found == nil {
-		r.Response.Header.Set("Allow", strings.Join(allowed, ", "))
-		return wire.NewProblem(wire.KindMethod, "this call takes "+strings.Join(allowed, ", "))
+	found := slices.IndexFunc(calls, func(c route) bool { return c.takes(r.Method()) })
+	if found < 0 {
+		r.Response.Header.Set("Allow", methods(calls))
+		return wire.NewProblem(wire.KindMethod, "this call takes "+methods(calls))
 	}
-	r.route = found
+	r.route = &calls[found]
 	if refusal = s.readBody(r); refusal != nil {
 		return refusal
 	}
-	if len(r.body) > 0 && !isJSON(h.ContentType()) {
+	if r.body.Len() > 0 && !isJSON(r.Request.Header.ContentType()) {
 		return wire.NewProblem(wire.KindMediaType, "a body must be application/json")
 	}
-	if found.chat {
-		if r.chat, refusal = decodeChat(segment); refusal != nil {
+	if segment != nil {
+		if refusal = r.decodeChat(segment); refusal != nil {
 			return refusal
 		}
 	}
-	if refusal = r.parseQuery(asked.query, found.query); refusal != nil {
+	if refusal = r.parseQuery(asked.query, r.route.query); refusal != nil {
 		return refusal
 	}
-	r.directives, refusal = parseCacheControl(h.PeekAll("Cache-Control"))
+	r.directives, refusal = parseCacheControl(r.Request.Header.PeekAll("Cache-Control"))
 	return refusal
 }
 
@@ -74,25 +76,49 @@ func wrongToken(variable string) string {
 		"of its own, brings another. Set HEARTH_TOKEN for the whole function"
 }
 
-// crossOrigin says why a request does not count as one of this machine: it was forwarded, it names another host, or a page of
+// origin is what a request's headers say of where it comes from.
+type origin struct {
+	host, token []byte
+	forwarded   bool
+	crossSite   bool     // a browser says so
+	pages       [][]byte // that the request comes from
+}
+
+func readOrigin(h *fasthttp.RequestHeader) (from origin) {
+	from.host = h.Host()
+	for name, value := range h.All() {
+		switch string(name) {
+		case wire.HeaderToken:
+			if from.token == nil {
+				from.token = value
+			}
+		case "X-Forwarded-For", "Forwarded":
+			from.forwarded = true
+		case "Sec-Fetch-Site":
+			from.crossSite = from.crossSite || string(value) == "cross-site"
+		case "Origin":
+			from.pages = append(from.pages, value)
+		}
+	}
+	return from
+}
+
+// foreign says why a request does not count as one of this machine: it was forwarded, it names another host, or a page of
 // another site sent it. It is empty if the request counts as one of this machine.
-func crossOrigin(h *fasthttp.RequestHeader, asked target, socket bool) string {
+func (from origin) foreign(asked target, socket bool) string {
 	switch {
-	case h.Peek("X-Forwarded-For") != nil, h.Peek("Forwarded") != nil:
+	case from.forwarded:
 		return "forwarded requests are refused"
-	case !localHost(string(h.Host()), socket):
+	case !localHost(from.host, socket):
 		return "the Host must be this machine"
 	case !asked.isLocal(socket):
 		return "an absolute target must be http:// and this machine"
+	case from.crossSite:
+		return "cross-site requests are refused"
 	}
-	for _, site := range h.PeekAll("Sec-Fetch-Site") {
-		if string(site) == "cross-site" {
-			return "cross-site requests are refused"
-		}
-	}
-	for _, origin := range h.PeekAll("Origin") {
-		u, err := url.Parse(string(origin))
-		if err != nil || !localHost(u.Host, socket) {
+	for _, page := range from.pages {
+		u, err := url.Parse(string(page))
+		if err != nil || !localHost([]byte(u.Host), socket) {
 			return "cross-site requests are refused"
 		}
 	}
@@ -100,16 +126,26 @@ func crossOrigin(h *fasthttp.RequestHeader, asked target, socket bool) string {
 }
 
 // localHost says whether a Host names this machine; over the socket it may be hearth too.
-func localHost(host string, socket bool) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
+func localHost(host []byte, socket bool) bool {
+	if name, port, _ := bytes.Cut(host, []byte(":")); bytes.IndexByte(port, ':') < 0 {
+		switch string(name) { // what clients send
+		case "localhost", "127.0.0.1":
+			return true
+		}
 	}
-	host = strings.ToLower(strings.Trim(host, "[]"))
-	return wire.IsLoopback(host) || socket && host == "hearth"
+	name := string(host)
+	if n, _, err := net.SplitHostPort(name); err == nil {
+		name = n
+	}
+	name = strings.ToLower(strings.Trim(name, "[]"))
+	return wire.IsLoopback(name) || socket && name == "hearth"
 }
 
 // isJSON says whether a Content-Type is JSON in UTF-8.
 func isJSON(contentType []byte) bool {
+	if string(contentType) == "application/json" {
+		return true
+	}
 	kind, params, err := mime.ParseMediaType(string(contentType))
 	charset := params["charset"]
 	return err == nil && kind == "application/json" && (charset == "" || strings.EqualFold(charset, "utf-8"))
@@ -121,12 +157,12 @@ func (s *Server) readBody(r *request) (refusal *wire.Problem) {
 	if stream == nil {
 		return nil
 	}
-	var err error
-	if r.body, err = io.ReadAll(io.LimitReader(stream, int64(s.cfg.MaxBody)+1)); err != nil {
+	r.limited = io.LimitedReader{R: stream, N: int64(s.cfg.MaxBody) + 1}
+	if _, err := r.body.ReadFrom(&r.limited); err != nil {
 		r.SetConnectionClose()
 		return unreadable(err)
 	}
-	if len(r.body) > s.cfg.MaxBody {
+	if r.body.Len() > s.cfg.MaxBody {
 		return wire.NewProblem(wire.KindTooLarge, fmt.Sprintf("a body may have %d bytes", s.cfg.MaxBody))
 	}
 	return nil
@@ -147,20 +183,33 @@ func (r *request) drain() {
 }
 
 // decodeChat decodes the path's segment that holds a chat's id. It is decoded once only: an id may hold percent signs.
-func decodeChat(segment string) (string, *wire.Problem) {
-	chat, err := url.PathUnescape(segment)
-	if err != nil {
-		return "", wire.BadField("chat_id", "is not percent-encoded")
+func (r *request) decodeChat(segment []byte) *wire.Problem {
+	for len(segment) > 0 {
+		var plain []byte
+		var escaped bool
+		plain, segment, escaped = bytes.Cut(segment, []byte("%"))
+		r.chat = append(r.chat, plain...)
+		if !escaped {
+			break
+		}
+		if len(segment) < 2 {
+			return wire.BadField("chat_id", "is not percent-encoded")
+		}
+		var err error
+		if r.chat, err = hex.AppendDecode(r.chat, segment[:2]); err != nil {
+			return wire.BadField("chat_id", "is not percent-encoded")
+		}
+		segment = segment[2:]
 	}
-	return chat, checkChat(chat)
+	return checkChat(r.chat)
 }
 
 // checkChat says what is wrong with a chat's id, as far as that does not depend on the classes; nil: nothing is wrong.
-func checkChat(chat string) *wire.Problem {
+func checkChat(chat []byte) *wire.Problem {
 	switch {
-	case chat == "" || len(chat) > maxChatID:
+	case len(chat) == 0 || len(chat) > maxChatID:
 		return wire.BadField("chat_id", fmt.Sprintf("must have 1 to %d bytes", maxChatID))
-	case !utf8.ValidString(chat):
+	case !utf8.Valid(chat):
 		return wire.BadField("chat_id", "must be UTF-8")
 	}
 	return nil
@@ -178,10 +227,10 @@ func unreadable(err error) *wire.Problem {
 }
 
 // shortened cuts a path for a message, and replaces what is not UTF-8.
-func shortened(path string) string {
+func shortened(path []byte) string {
 	const most = 100
 	if len(path) > most {
-		path = path[:most] + "…"
+		path = append(path[:most:most], "…"...)
 	}
-	return string(bytes.ToValidUTF8([]byte(path), []byte("?")))
+	return string(bytes.ToValidUTF8(path, []byte("?")))
 }

@@ -1,8 +1,6 @@
 package sidecar
 
 import (
-	"bytes"
-	"fmt"
 	"math"
 	"strconv"
 	"time"
@@ -12,21 +10,23 @@ import (
 
 // setCacheStatus writes Cache-Status (RFC 9211) and Age: where a reply came from, and how old it is.
 func (r *request) setCacheStatus(o cache.Origin) {
-	status := "hearth; "
+	line := append(r.line[:0], "hearth; "...)
 	if o.Fwd == "" {
-		status += "hit; ttl=" + strconv.Itoa(seconds(o.TTL))
+		line = strconv.AppendInt(append(line, "hit; ttl="...), seconds(o.TTL), 10)
 	} else {
-		status += "fwd=" + o.Fwd
+		line = append(append(line, "fwd="...), o.Fwd...)
 		if o.Collapsed {
-			status += "; collapsed"
+			line = append(line, "; collapsed"...)
 		}
 	}
-	r.Response.Header.Set("Cache-Status", status)
-	r.Response.Header.Set("Age", strconv.Itoa(int(o.Age/time.Second)))
+	r.Response.Header.SetCanonical([]byte("Cache-Status"), line)
+	line = strconv.AppendInt(line[:0], int64(o.Age/time.Second), 10)
+	r.Response.Header.SetCanonical([]byte("Age"), line)
+	r.line = line
 }
 
 // seconds rounds down, so that every stale reply has a negative ttl.
-func seconds(d time.Duration) int { return int(math.Floor(d.Seconds())) }
+func seconds(d time.Duration) int64 { return int64(math.Floor(d.Seconds())) }
 
 // timing is how long one part of a reply took.
 type timing struct {
@@ -34,21 +34,28 @@ type timing struct {
 	took time.Duration
 }
 
-// setServerTiming writes Server-Timing: how long the parts took, and the request as a whole until now.
-func (r *request) setServerTiming(parts ...timing) {
-	parts = append(parts, timing{"total", time.Since(r.started)})
-	var b bytes.Buffer
-	for i, t := range parts {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		fmt.Fprintf(&b, "%s;dur=%.3f", t.part, milliseconds(t.took))
+// setServerTiming writes Server-Timing: how long the parts took, and the request as a whole.
+func (r *request) setServerTiming(total time.Duration, parts ...timing) {
+	line := r.line[:0]
+	for _, t := range parts {
+		line = append(t.append(line), ", "...)
 	}
-	r.Response.Header.SetBytesV("Server-Timing", b.Bytes())
+	line = timing{"total", total}.append(line)
+	r.Response.Header.SetCanonical([]byte("Server-Timing"), line)
+	r.line = line
+}
+
+func (t timing) append(line []byte) []byte {
+	return appendMilliseconds(append(append(line, t.part...), ";dur="...), t.took)
 }
 
 // timed writes Server-Timing of a reply with one part.
-func (r *request) timed(part string) { r.setServerTiming(timing{part, time.Since(r.started)}) }
+func (r *request) timed(part string) {
+	took := time.Since(r.started)
+	r.setServerTiming(took, timing{part, took})
+}
 
-// milliseconds keeps three places behind the point.
-func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+// appendMilliseconds writes a duration with three places behind the point.
+func appendMilliseconds(b []byte, d time.Duration) []byte {
+	return strconv.AppendFloat(b, float64(d.Microseconds())/1000, 'f', 3, 64)
+}

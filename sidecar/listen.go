@@ -76,7 +76,7 @@ func (l *retryListener) Accept() (net.Conn, error) {
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		c, err := l.Listener.Accept()
 		if err == nil {
-			return &firstByteConn{Conn: c, server: l.server}, nil
+			return &timedConn{Conn: c, idle: l.server.cfg.IdleTimeout, request: l.server.readTimeout}, nil
 		}
 		if l.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 			return nil, err
@@ -87,29 +87,4 @@ func (l *retryListener) Accept() (net.Conn, error) {
 		case <-l.ctx.Done():
 		}
 	}
-}
-
-// firstByteConn counts the time of its first request from the request's first byte on. fasthttp counts it from the
-// connection's beginning, and would answer 408 to a client that keeps a connection for later. Until the first byte the
-// connection may be silent for as long as between two requests.
-type firstByteConn struct {
-	net.Conn
-	server *Server
-	begun  bool // a byte has come; read and written by the goroutine that serves the connection
-}
-
-func (c *firstByteConn) SetReadDeadline(t time.Time) error {
-	if !c.begun {
-		t = time.Now().Add(c.server.cfg.IdleTimeout)
-	}
-	return c.Conn.SetReadDeadline(t)
-}
-
-func (c *firstByteConn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if n > 0 && !c.begun {
-		c.begun = true
-		_ = c.SetReadDeadline(time.Now().Add(c.server.readTimeout)) // fasthttp does so from the second request on
-	}
-	return n, err
 }

@@ -31,7 +31,7 @@ func (r *request) idempotencyKey() (string, error) {
 	return key, nil
 }
 
-func isArray(body []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(body), []byte("[")) }
+func isArray(body []byte) bool { return bytes.HasPrefix(bytes.Trim(body, jsonSpace), []byte("[")) }
 
 // prefixOf is what the fields of message i are named with: its place in an array, or nothing if the body is one message.
 func prefixOf(body []byte, i int) string {

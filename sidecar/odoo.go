@@ -12,34 +12,38 @@ func (s *Server) odooModels(r *request) error {
 	if err != nil {
 		return err
 	}
-	got, err := s.cfg.Chat.Models(r.ctx, names, r.directives)
+	got, held := s.cfg.Chat.HeldModels(names, r.directives)
+	if !held {
+		got, err = s.cfg.Chat.Models(r.context(s.cfg.Timeout), names, r.directives)
+	}
 	if err != nil {
 		return err
 	}
-	body := append(append([]byte(`{"models":`), got.Object...), '}')
+	body := append([]byte(`{"models":`), got.Object...)
 	if len(got.Failed) > 0 {
 		failed, err := chat.Encode(s.problemsOf(got.Failed))
 		if err != nil {
 			return err
 		}
-		body = withMembers(body, member{"errors", failed})
+		body = append(append(body, `,"errors":`...), failed...)
 	}
+	body = append(body, '}')
 	return r.sendCached("odoo", cache.Reply{Body: body, ETag: cache.ETag(body), Origin: got.Origin})
 }
 
 func (s *Server) odooCall(r *request) error {
-	call, err := s.decodeCall(r.body)
+	call, err := s.decodeCall(r.body.Bytes())
 	if err != nil {
 		return err
 	}
 	if s.cfg.Chat.IsRead(call.Method) {
-		got, err := s.cfg.Chat.Read(r.ctx, call, r.directives)
+		got, err := s.cfg.Chat.Read(r.context(s.cfg.Timeout), call, r.directives)
 		if err != nil {
 			return err
 		}
 		return r.sendCached("odoo", got)
 	}
-	body, err := s.cfg.Chat.Write(r.ctx, call)
+	body, err := s.cfg.Chat.Write(r.context(s.cfg.Timeout), call)
 	if err != nil {
 		return err
 	}

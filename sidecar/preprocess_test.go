@@ -27,7 +27,7 @@ func TestAPartThatPanicsFailsAlone(t *testing.T) {
 		{Name: wire.PartRelevant, Err: guard.Do(func() error { panic("on purpose") })},
 	}
 	r := &request{RequestCtx: &fasthttp.RequestCtx{}}
-	if err := s.replyParts(r, "a", parts); err != nil {
+	if err := s.replyParts(r, chat.Answer{Chat: "a", Parts: parts}); err != nil {
 		t.Fatal(err)
 	}
 	var reply wire.Preprocess
@@ -54,7 +54,7 @@ func TestWhereNoPartComesTheProblemSaysWhy(t *testing.T) {
 	s := newServer(t, Config{})
 	unset := &chat.NotConfiguredError{Upstream: "weaviate", Detail: "HEARTH_WEAVIATE_URL is not set"}
 	parts := []chat.Part{{Name: wire.PartMute, Err: unset}, {Name: wire.PartRelevant, Err: unset}, {Name: wire.PartOdoo, Err: context.DeadlineExceeded}}
-	p, ok := errors.AsType[*wire.Problem](s.replyParts(&request{RequestCtx: &fasthttp.RequestCtx{}}, "a", parts))
+	p, ok := errors.AsType[*wire.Problem](s.replyParts(&request{RequestCtx: &fasthttp.RequestCtx{}}, chat.Answer{Chat: "a", Parts: parts}))
 	const why = "HEARTH_WEAVIATE_URL is not set; there was no answer in time"
 	if !ok || p.Status != http.StatusBadGateway || p.Retryable || len(p.Errors) != 3 ||
 		p.Detail != why {

@@ -41,6 +41,28 @@ func (r *request) sendBody(status int, body []byte) {
 	r.Response.SetBodyRaw(body)
 }
 
+// usualReply is the size of a body, in bytes, up to which a connection keeps the memory for it.
+const usualReply = 16 << 10
+
+// bodyMemory returns memory for a body of that size. sendOwnBody sends the body.
+func (r *request) bodyMemory(size int) []byte {
+	if size > usualReply {
+		return make([]byte, 0, size)
+	}
+	return r.Response.SwapBody(nil)[:0]
+}
+
+// sendOwnBody sends JSON in memory of bodyMemory.
+func (r *request) sendOwnBody(status int, body []byte) {
+	if cap(body) > usualReply {
+		r.sendBody(status, body)
+		return
+	}
+	r.SetStatusCode(status)
+	r.SetContentType("application/json")
+	r.Response.SwapBody(body)
+}
+
 // refuse sends a problem, and discards a body that was set before.
 func (r *request) refuse(p *wire.Problem) {
 	body, err := json.Marshal(p)
@@ -51,23 +73,4 @@ func (r *request) refuse(p *wire.Problem) {
 	r.SetStatusCode(p.Status)
 	r.SetContentType("application/problem+json")
 	r.SetBody(body)
-}
-
-// member is one field of a JSON object, encoded already.
-type member struct {
-	name string
-	body []byte
-}
-
-// withMembers adds members to a JSON object that is not empty. It allocates once, because members may be large.
-func withMembers(object []byte, members ...member) []byte {
-	size := len(object)
-	for _, m := range members {
-		size += len(`,"":`) + len(m.name) + len(m.body)
-	}
-	body := append(make([]byte, 0, size), object[:len(object)-1]...)
-	for _, m := range members {
-		body = append(append(append(append(body, `,"`...), m.name...), `":`...), m.body...)
-	}
-	return append(body, '}')
 }

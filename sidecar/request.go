@@ -1,7 +1,9 @@
 package sidecar
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -14,24 +16,29 @@ import (
 	"hearth/pool"
 )
 
-// request is one call on its way.
+// request is one call on its way. Server.serve uses it again for later calls, so nothing of it may be kept when the call is
+// answered.
 type request struct {
 	*fasthttp.RequestCtx
-	serverCtx  context.Context //nolint:containedctx // until the server ends, with the request's trace
-	ctx        context.Context //nolint:containedctx // serverCtx until the call's timeout
-	socket     bool            // the request came over the Unix socket
-	route      *route          // nil until it is known
-	chat       string          // of the path, as the caller spells it
-	query      fasthttp.Args
-	body       []byte
+	server     *Server
+	serverCtx  context.Context    //nolint:containedctx // until the server ends
+	cancel     context.CancelFunc // of the context that was made for the call; nil: none was needed
+	socket     bool               // the request came over the Unix socket
+	route      *route             // nil until it is known
+	chat       []byte             // of the path, as the caller spells it
+	query      []parameter
+	body       bytes.Buffer
+	limited    io.LimitedReader // of the body's stream
 	directives cache.Directives
 	started    time.Time
+	line       []byte // memory for a header's value
 }
 
 // serve answers one request. broken says why the request could not be read; nil: it could.
 func (s *Server) serve(ctx context.Context, f *fasthttp.RequestCtx, socket bool, broken error) {
 	s.cfg.Pulse.Freezes() // notices a freeze that has just ended
-	r := &request{RequestCtx: f, socket: socket, started: time.Now()}
+	r := s.newRequest(ctx, f, socket)
+	defer s.release(r)
 	defer s.logAccess(ctx, r)
 	defer func() {
 		if p := recover(); p != nil {
@@ -44,13 +51,45 @@ func (s *Server) serve(ctx context.Context, f *fasthttp.RequestCtx, socket bool,
 		r.drain()
 		return
 	}
-	r.serverCtx = pool.With(ctx, pool.Options{Header: traceHeaders(r)})
-	var cancel context.CancelFunc
-	r.ctx, cancel = s.cfg.Pulse.WithTimeout(r.serverCtx, s.cfg.Timeout)
-	defer cancel()
 	if err := r.route.handle(s, r); err != nil {
 		s.fail(r, err)
 	}
+}
+
+func (s *Server) newRequest(ctx context.Context, f *fasthttp.RequestCtx, socket bool) *request {
+	r, used := s.requests.Get().(*request)
+	if !used {
+		r = &request{}
+	}
+	r.RequestCtx, r.server, r.serverCtx, r.socket, r.started = f, s, ctx, socket, f.Time()
+	return r
+}
+
+// release ends the request's context, and keeps its memory for another request.
+func (s *Server) release(r *request) {
+	const most = 16 << 10 // bytes of a body whose memory is kept
+	if r.cancel != nil {
+		r.cancel()
+	}
+	if c, ok := r.Conn().(*timedConn); ok {
+		c.answered()
+	}
+	kept := request{chat: r.chat[:0], query: r.query[:0], line: r.line[:0]}
+	if r.body.Cap() <= most {
+		kept.body = r.body
+		kept.body.Reset()
+	}
+	*r = kept
+	s.requests.Put(r)
+}
+
+// context returns a context for what has to be waited for. It has the request's trace, and ends after the timeout. It is made
+// once, by the handler that needs it: most requests are answered from memory.
+func (r *request) context(timeout time.Duration) context.Context {
+	traced := pool.With(r.serverCtx, pool.Options{Header: traceHeaders(r)})
+	var ctx context.Context
+	ctx, r.cancel = r.server.cfg.Pulse.WithTimeout(traced, timeout)
+	return ctx
 }
 
 // logAccess logs an answered request. The route's pattern stands for the path: the log must not hold a chat's id.

@@ -1,8 +1,8 @@
 package sidecar
 
 import (
+	"bytes"
 	"net/http"
-	"slices"
 	"strings"
 
 	"hearth/client/wire"
@@ -10,70 +10,81 @@ import (
 
 // route is one call of the API.
 type route struct {
-	method   string
-	path     string // {chat_id} stands for one segment
-	chat     bool   // the path has a chat's id
-	handle   func(*Server, *request) error
-	query    []string // the parameters that it takes
-	segments []string // of the path
+	method string
+	path   string // {chat_id} stands for one segment
+	handle func(*Server, *request) error
+	query  []string // the parameters that it takes
 }
 
 // routes are all calls of the API.
 func routes() []route {
-	const chat, plain = true, false
-	table := []route{
-		{http.MethodGet, wire.PathHistory, chat, (*Server).history, []string{"num_messages", "full_text_len"}, nil},
-		{http.MethodPost, wire.PathRelevant, chat, (*Server).relevant, nil, nil},
-		{http.MethodGet, wire.PathMute, chat, (*Server).mute, nil, nil},
-		{http.MethodPut, wire.PathMute, chat, (*Server).setMute, nil, nil},
-		{http.MethodPost, wire.PathMessages, chat, (*Server).appendMessages, nil, nil},
-		{http.MethodPost, wire.PathPreprocess, plain, (*Server).preprocess, nil, nil},
-		{http.MethodGet, wire.PathOdooModels, plain, (*Server).odooModels, []string{"names"}, nil},
-		{http.MethodPost, wire.PathOdooCall, plain, (*Server).odooCall, nil, nil},
-		{http.MethodDelete, wire.PathCache, plain, (*Server).dropCache, []string{"chat", "model"}, nil},
-		{http.MethodGet, wire.PathHealth, plain, (*Server).health, nil, nil},
-		{http.MethodGet, wire.PathReady, plain, (*Server).ready, nil, nil},
-		{http.MethodGet, wire.PathDebugCache, plain, (*Server).debugCache, nil, nil},
-		{http.MethodGet, wire.PathDebugPools, plain, (*Server).debugPools, nil, nil},
+	return []route{
+		{http.MethodGet, wire.PathHistory, (*Server).history, []string{"num_messages", "full_text_len"}},
+		{http.MethodPost, wire.PathRelevant, (*Server).relevant, nil},
+		{http.MethodGet, wire.PathMute, (*Server).mute, nil},
+		{http.MethodPut, wire.PathMute, (*Server).setMute, nil},
+		{http.MethodPost, wire.PathMessages, (*Server).appendMessages, nil},
+		{http.MethodPost, wire.PathPreprocess, (*Server).preprocess, nil},
+		{http.MethodGet, wire.PathOdooModels, (*Server).odooModels, []string{"names"}},
+		{http.MethodPost, wire.PathOdooCall, (*Server).odooCall, nil},
+		{http.MethodDelete, wire.PathCache, (*Server).dropCache, []string{"chat", "model"}},
+		{http.MethodGet, wire.PathHealth, (*Server).health, nil},
+		{http.MethodGet, wire.PathReady, (*Server).ready, nil},
+		{http.MethodGet, wire.PathDebugCache, (*Server).debugCache, nil},
+		{http.MethodGet, wire.PathDebugPools, (*Server).debugPools, nil},
 	}
-	for i := range table {
-		table[i].segments = strings.Split(table[i].path, "/")
-	}
-	return table
 }
 
-// match finds the call for a raw path: split on raw slashes, so that an encoded one stays within its segment.
-// It returns the chat's segment, still encoded, and the methods that the path allows.
-func match(table []route, method, path string) (found *route, chat string, allowed []string) {
-	got := strings.Split(path, "/")
-	for i := range table {
-		r := &table[i]
-		segment, ok := r.matches(got)
-		if !ok {
-			continue
+// router finds routes by path.
+type router struct {
+	plain  map[string][]route // by path
+	chats  []byte             // what every path with a chat's id has before the id
+	ofChat map[string][]route // by what follows the id
+}
+
+func newRouter(routes []route) router {
+	t := router{plain: map[string][]route{}, ofChat: map[string][]route{}}
+	for _, r := range routes {
+		if before, after, ok := strings.Cut(r.path, "{chat_id}"); ok {
+			t.chats = []byte(before)
+			t.ofChat[after] = append(t.ofChat[after], r)
+		} else {
+			t.plain[r.path] = append(t.plain[r.path], r)
 		}
-		allowed = append(allowed, r.method)
+	}
+	return t
+}
+
+// find returns the calls of a raw path, and the path's segment with the chat's id, still encoded; nil: the path has none. A segment
+// ends at a raw slash, so that an encoded one stays within its segment.
+func (t router) find(path []byte) (calls []route, chat []byte) {
+	if calls, ok := t.plain[string(path)]; ok {
+		return calls, nil
+	}
+	rest, ok := bytes.CutPrefix(path, t.chats)
+	end := bytes.IndexByte(rest, '/')
+	if !ok || end < 0 {
+		return nil, nil
+	}
+	if calls = t.ofChat[string(rest[end:])]; calls == nil {
+		return nil, nil
+	}
+	return calls, rest[:end:end]
+}
+
+// takes says whether the call takes a request's method.
+func (r *route) takes(method []byte) bool {
+	return string(method) == r.method || r.method == http.MethodGet && string(method) == http.MethodHead
+}
+
+// methods lists what the calls of a path take.
+func methods(calls []route) string {
+	var all []string
+	for _, r := range calls {
+		all = append(all, r.method)
 		if r.method == http.MethodGet {
-			allowed = append(allowed, http.MethodHead)
-		}
-		if found == nil && slices.Contains(allowed, method) {
-			found, chat = r, segment
+			all = append(all, http.MethodHead)
 		}
 	}
-	return found, chat, allowed
-}
-
-// matches compares a path's segments with the route's, and returns the chat's.
-func (r *route) matches(got []string) (chat string, ok bool) {
-	if len(got) != len(r.segments) {
-		return "", false
-	}
-	for i, want := range r.segments {
-		if want == "{chat_id}" {
-			chat = got[i]
-		} else if want != got[i] {
-			return "", false
-		}
-	}
-	return chat, true
+	return strings.Join(all, ", ")
 }

@@ -15,8 +15,9 @@ import (
 )
 
 const (
-	headerBytes = 16 << 10         // request line and headers
-	readTimeout = 30 * time.Second // of one request, from its first byte
+	headerBytes = 16 << 10           // request line and headers
+	writeBytes  = 1<<10 + usualReply // headers and a usual reply leave in one write
+	readTimeout = 30 * time.Second   // of one request, from its first byte
 
 	// The end takes as long as both at most.
 	grace       = 100 * time.Millisecond // for requests under way to finish
@@ -107,15 +108,13 @@ func (u *uses) end(d time.Duration) bool {
 }
 
 func (s *Server) fasthttpServer(ctx context.Context, socket bool) *fasthttp.Server {
-	return &fasthttp.Server{
+	return &fasthttp.Server{ // its timeouts are those of timedConn
 		Handler:                      func(f *fasthttp.RequestCtx) { s.serve(ctx, f, socket, nil) },
 		ErrorHandler:                 func(f *fasthttp.RequestCtx, err error) { s.serve(ctx, f, socket, err) },
 		Name:                         wire.ServerName,
 		Concurrency:                  s.cfg.Connections,
 		ReadBufferSize:               headerBytes,
-		ReadTimeout:                  s.readTimeout,
-		WriteTimeout:                 s.readTimeout,
-		IdleTimeout:                  s.cfg.IdleTimeout,
+		WriteBufferSize:              writeBytes,
 		MaxRequestBodySize:           s.cfg.MaxBody,
 		StreamRequestBody:            true, // the door reads the body after it has checked the token
 		CloseOnShutdown:              true,

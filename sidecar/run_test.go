@@ -26,12 +26,12 @@ import (
 )
 
 // running is a server that runs until the test ends it.
-func running(t *testing.T, l net.Listener) (end func() error) {
+func running(t testing.TB, l net.Listener) (end func() error) {
 	t.Helper()
 	return newServer(t, Config{}).running(t, l)
 }
 
-func (s *Server) running(t *testing.T, l net.Listener) (end func() error) {
+func (s *Server) running(t testing.TB, l net.Listener) (end func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -39,7 +39,7 @@ func (s *Server) running(t *testing.T, l net.Listener) (end func() error) {
 	return func() error { cancel(); return <-done }
 }
 
-func listenerFor(t *testing.T) net.Listener {
+func listenerFor(t testing.TB) net.Listener {
 	t.Helper()
 	l, err := ListenTCP(t.Context(), "127.0.0.1:0")
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -95,10 +96,11 @@ type Upstream struct {
 
 // Server answers the API's calls. It is safe for concurrent use.
 type Server struct {
-	cfg     Config
-	routes  []route
-	reached []atomic.Bool      // of each upstream: it has answered a real question
-	asking  singleflight.Group // questions of /readyz
+	cfg      Config
+	router   router
+	requests sync.Pool          // of *request
+	reached  []atomic.Bool      // of each upstream: it has answered a real question
+	asking   singleflight.Group // questions of /readyz
 
 	readTimeout, grace, cancelGrace time.Duration
 }
@@ -109,7 +111,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	return &Server{
-		cfg: cfg.withDefaults(), routes: routes(), reached: make([]atomic.Bool, len(cfg.Upstreams)),
+		cfg: cfg.withDefaults(), router: newRouter(routes()), reached: make([]atomic.Bool, len(cfg.Upstreams)),
 		readTimeout: readTimeout, grace: grace, cancelGrace: cancelGrace,
 	}, nil
 }

@@ -1,63 +1,97 @@
 package sidecar
 
 import (
+	"bytes"
 	"net/url"
 	"slices"
-	"strings"
 
 	"hearth/client/wire"
 )
 
-// target is a request's target, split as RFC 9112 says.
+// target is a request's target, split as RFC 9112 says. It is a part of the request's header.
 type target struct {
 	absolute     bool
-	scheme, host string // of an absolute target
-	path, query  string // raw
+	scheme, host []byte // of an absolute target
+	path, query  []byte // raw
 }
 
-func parseTarget(raw string) (t target) {
-	if scheme, rest, ok := strings.Cut(raw, "://"); ok && raw[0] != '/' {
+func parseTarget(raw []byte) (t target) {
+	if scheme, rest, ok := bytes.Cut(raw, []byte("://")); ok && raw[0] != '/' {
 		t.absolute, t.scheme = true, scheme
-		end := strings.IndexAny(rest, "/?")
+		end := bytes.IndexAny(rest, "/?")
 		if end < 0 {
 			end = len(rest)
 		}
 		t.host, raw = rest[:end], rest[end:]
-		if !strings.HasPrefix(raw, "/") { // an empty path means the root
-			raw = "/" + raw
+		if !bytes.HasPrefix(raw, []byte("/")) { // an empty path means the root
+			raw = append([]byte("/"), raw...)
 		}
 	}
-	t.path, t.query, _ = strings.Cut(raw, "?")
+	t.path, t.query, _ = bytes.Cut(raw, []byte("?"))
 	return t
 }
 
 // isLocal says whether the target names this machine, or no machine at all.
 func (t target) isLocal(socket bool) bool {
-	return !t.absolute || strings.EqualFold(t.scheme, "http") && localHost(t.host, socket)
+	return !t.absolute || bytes.EqualFold(t.scheme, []byte("http")) && localHost(t.host, socket)
+}
+
+// parameter is a parameter of the query. A value without escapes is a part of the request's header.
+type parameter struct {
+	name  string
+	value []byte
 }
 
 // parseQuery reads the query's parameters. It refuses those that the call does not take: a misspelt name must not pass for a
 // default.
-func (r *request) parseQuery(query string, known []string) *wire.Problem {
-	r.query.Parse(query)
-	given := make([]string, 0, 2)
-	for pair := range strings.SplitSeq(query, "&") {
-		if pair == "" {
+func (r *request) parseQuery(query []byte, known []string) *wire.Problem {
+	for len(query) > 0 {
+		var pair []byte
+		pair, query, _ = bytes.Cut(query, []byte("&"))
+		if len(pair) == 0 {
 			continue
 		}
-		raw, value, _ := strings.Cut(pair, "=")
-		name, err := url.QueryUnescape(raw)
-		switch _, e := url.QueryUnescape(value); {
-		case raw == "":
+		rawName, rawValue, _ := bytes.Cut(pair, []byte("="))
+		if len(rawName) == 0 {
 			return wire.BadField("query", "has a parameter without a name")
-		case err != nil || !slices.Contains(known, name):
-			return wire.BadField(shortened(raw), "is not a parameter of this call")
-		case e != nil:
+		}
+		unescaped, err := unescape(rawName)
+		i := slices.IndexFunc(known, func(name string) bool { return name == string(unescaped) })
+		if err != nil || i < 0 {
+			return wire.BadField(shortened(rawName), "is not a parameter of this call")
+		}
+		name := known[i]
+		value, err := unescape(rawValue)
+		if err != nil {
 			return wire.BadField(name, "is not percent-encoded")
-		case slices.Contains(given, name):
+		}
+		if r.has(name) {
 			return wire.BadField(name, "is given more than once")
 		}
-		given = append(given, name)
+		r.query = append(r.query, parameter{name, value})
 	}
 	return nil
+}
+
+// unescape decodes a name or a value of a query.
+func unescape(raw []byte) ([]byte, error) {
+	if bytes.IndexByte(raw, '%') < 0 && bytes.IndexByte(raw, '+') < 0 {
+		return raw, nil
+	}
+	text, err := url.QueryUnescape(string(raw))
+	return []byte(text), err
+}
+
+// parameter returns a parameter's value; nil: the query does not have the parameter.
+func (r *request) parameter(name string) []byte {
+	for _, p := range r.query {
+		if p.name == name {
+			return p.value
+		}
+	}
+	return nil
+}
+
+func (r *request) has(name string) bool {
+	return slices.ContainsFunc(r.query, func(p parameter) bool { return p.name == name })
 }

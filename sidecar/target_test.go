@@ -13,7 +13,11 @@ import (
 )
 
 func TestTargetsAreSplitAsTheirFormWants(t *testing.T) {
-	for raw, want := range map[string]target{
+	type parts struct {
+		absolute                  bool
+		scheme, host, path, query string
+	}
+	for raw, want := range map[string]parts{
 		"/":                            {path: "/"},
 		"/a?b?c":                       {path: "/a", query: "b?c"},
 		"//a/b":                        {path: "//a/b"},
@@ -28,7 +32,9 @@ func TestTargetsAreSplitAsTheirFormWants(t *testing.T) {
 		"http://u@localhost/a://b":     {absolute: true, scheme: "http", host: "u@localhost", path: "/a://b"},
 		"http://localhost\\.evil.org/": {absolute: true, scheme: "http", host: "localhost\\.evil.org", path: "/"},
 	} {
-		if got := parseTarget(raw); got != want {
+		split := parseTarget([]byte(raw))
+		got := parts{split.absolute, string(split.scheme), string(split.host), string(split.path), string(split.query)}
+		if got != want {
 			t.Errorf("%s: %+v, want %+v", raw, got, want)
 		}
 	}

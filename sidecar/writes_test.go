@@ -258,7 +258,10 @@ func TestAMutesWritesWaitForEachOther(t *testing.T) {
 	<-came
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	second := &request{RequestCtx: &fasthttp.RequestCtx{}, ctx: ctx, chat: "a", body: []byte(`{"muted":false}`)}
+	second := a.server.newRequest(ctx, &fasthttp.RequestCtx{}, false)
+	defer a.server.release(second)
+	second.chat = []byte("a")
+	second.body.WriteString(`{"muted":false}`)
 	if err := a.server.setMute(second); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("beside another write it is %v: %s", err, second.Response.Body())
 	}

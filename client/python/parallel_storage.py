@@ -2,7 +2,7 @@
 
 from hearth import (
     HearthError,
-    ParallelExecutor,
+    __getattr__,  # imports ParallelExecutor for a program that asks for it
     get_message_history_parallel,
     get_relevant_messages_parallel,
     log_performance_data,
@@ -10,6 +10,10 @@ from hearth import (
     time_operation,
     time_operation_with_metrics,
 )
+from hearth._typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hearth import ParallelExecutor
 
 __all__ = [
     "HearthError",

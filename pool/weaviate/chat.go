@@ -1,6 +1,7 @@
 package weaviate
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strconv"
@@ -41,6 +42,17 @@ func (c *Client) KnownMessageChat(chat string) string {
 	return chat
 }
 
+// IsMessageChat says, without a request, that this is a chat's name as [Client.MessageChat] returns it.
+func (c *Client) IsMessageChat(chat []byte) bool { return c.message.isName(chat) }
+
+// IsMuteChat is IsMessageChat of the class of mutes.
+func (c *Client) IsMuteChat(chat []byte) bool { return c.mute.isName(chat) }
+
+func (l *classLoader) isName(chat []byte) bool {
+	class := l.usable()
+	return class != nil && class.chatID.isName(chat)
+}
+
 // MuteChat is MessageChat of the class of mutes.
 func (c *Client) MuteChat(ctx context.Context, chat string) (string, error) {
 	return c.mute.chat(ctx, chat)
@@ -72,6 +84,27 @@ func (k idKind) name(chat string) (string, error) {
 	case textID:
 	}
 	return chat, nil
+}
+
+// isName says whether name would return the chat as it is.
+func (k idKind) isName(chat []byte) bool {
+	switch k {
+	case uuidID:
+		for i, c := range chat {
+			hyphen := i == 8 || i == 13 || i == 18 || i == 23
+			digit := '0' <= c && c <= '9' || 'a' <= c && c <= 'f'
+			if hyphen && c != '-' || !hyphen && !digit {
+				return false
+			}
+		}
+		return len(chat) == 36
+	case intID:
+		n, err := strconv.ParseInt(string(chat), 10, 64)
+		var digits [20]byte
+		return err == nil && -mostInt <= n && n <= mostInt && bytes.Equal(strconv.AppendInt(digits[:0], n, 10), chat)
+	case textID:
+	}
+	return true
 }
 
 // mostInt is how far whole numbers are exact on their way through Weaviate.

@@ -187,10 +187,9 @@ func (k *check) sample(ctx context.Context, class *classInfo) (s sample, err err
 	if words := strings.Fields(func() string { t, _ := r.text(m.Content); return t }()); len(words) > 0 {
 		s.text = strings.Join(words[:min(5, len(words))], " ")
 	}
-	s.vector = fromLittleEndian(r.GetMetadata().GetVectorBytes())
-	for _, v := range r.GetMetadata().GetVectors() {
-		if v.GetName() == class.vector {
-			s.vector = fromLittleEndian(v.GetVectorBytes())
+	for _, v := range r.vectors {
+		if v.name == class.vector {
+			s.vector = fromLittleEndian([]byte(v.littleEndian))
 		}
 	}
 	return s, nil
@@ -290,7 +289,7 @@ func (k *check) timeless(class *classInfo, rows []row) {
 	}
 	property, without := k.cfg.Message.CreatedAt, 0
 	for _, r := range rows {
-		if _, null := r.value(property).GetKind().(*pb.Value_NullValue); null || r.value(property) == nil {
+		if kind := r.value(property).kind; kind == noKind || kind == nullKind {
 			without++
 		}
 	}

@@ -6,9 +6,7 @@ import (
 	"io"
 	"net/http"
 
-	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"hearth/pool"
 )
@@ -16,7 +14,7 @@ import (
 // mostGrowth is how many times the bytes that one answer may have its messages may take in memory.
 const mostGrowth = 6
 
-// codec is the codec of gRPC, which refuses an answer of so many small fields that they would take far more memory than its bytes.
+// codec is the codec of gRPC. It reads answers as [reply].
 type codec struct {
 	most int64 // bytes of one answer
 }
@@ -31,44 +29,22 @@ func (codec) Marshal(m any) ([]byte, error) {
 	return proto.Marshal(message)
 }
 
-func (c codec) Unmarshal(b []byte, m any) error {
-	message, ok := m.(proto.Message)
-	if !ok {
-		return fmt.Errorf("%T is no message", m)
+func (c codec) Unmarshal(b []byte, m any) (err error) {
+	switch m := m.(type) {
+	case *reply:
+		m.rows, err = readReply(b, mostGrowth*c.most)
+		return err
+	case proto.Message: // the details of an error
+		if len(b) > mostDetails {
+			return &pool.TooLargeError{Bytes: int64(len(b)), Most: mostDetails}
+		}
+		return proto.Unmarshal(b, m)
 	}
-	if weight := weigh(b, message.ProtoReflect().Descriptor(), mostDepth); weight > mostGrowth*c.most {
-		return &pool.TooLargeError{Bytes: weight / mostGrowth, Most: c.most}
-	}
-	return proto.Unmarshal(b, message)
+	return fmt.Errorf("%T is no message", m)
 }
 
-// mostDepth is how deep messages are weighed: deeper ones take a stack of their own to read.
-const mostDepth = 100
-
-// weigh estimates how many bytes a message takes in memory. What cannot be read weighs nothing: [proto.Unmarshal] refuses it.
-func weigh(b []byte, of protoreflect.MessageDescriptor, depth int) int64 {
-	const message, field = 128, 32
-	weight := int64(message)
-	for len(b) > 0 {
-		number, kind, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return weight
-		}
-		size := protowire.ConsumeFieldValue(number, kind, b[n:])
-		if size < 0 {
-			return weight
-		}
-		weight += field
-		if f := of.Fields().ByNumber(number); f != nil && f.Message() != nil && kind == protowire.BytesType && depth > 0 {
-			inner, _ := protowire.ConsumeBytes(b[n:])
-			weight += weigh(inner, f.Message(), depth-1)
-		} else {
-			weight += int64(size)
-		}
-		b = b[n+size:]
-	}
-	return weight
-}
+// mostDetails is how many bytes the details of an error may have.
+const mostDetails = 64 << 10
 
 // lightJSON sends REST's requests through a pool. It refuses answers as codec does.
 type lightJSON struct{ pool *pool.Pool }

@@ -12,7 +12,6 @@ import (
 
 	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
 	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
 
 	"hearth/client/wire"
 	"hearth/pool"
@@ -42,7 +41,7 @@ func TestAnAnswerOfManySmallThingsCostsASmallMultipleOfItsBytes(t *testing.T) {
 	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		err := codec{most: size}.Unmarshal(b, &pb.SearchReply{})
+		err := codec{most: size}.Unmarshal(b, &reply{})
 		runtime.ReadMemStats(&after)
 		if cost := int64(after.TotalAlloc - before.TotalAlloc); cost > 2*mostGrowth*size {
 			t.Errorf("%s: %d bytes cost %d: %v", name, len(b), cost, err)
@@ -51,19 +50,19 @@ func TestAnAnswerOfManySmallThingsCostsASmallMultipleOfItsBytes(t *testing.T) {
 }
 
 func TestALawfulAnswerIsNotRefused(t *testing.T) {
-	reply := &pb.SearchReply{}
+	sent := &pb.SearchReply{}
 	for range mostRows {
 		row := rowOf(map[string]*pb.Value{"role": textValue("user")})
 		row.Metadata.Id = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"
-		reply.Results = append(reply.Results, row)
+		sent.Results = append(sent.Results, row)
 	}
 	c := codec{most: 4 << 20}
-	b, err := c.Marshal(reply)
+	b, err := c.Marshal(sent)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var got pb.SearchReply
-	if err := c.Unmarshal(b, &got); err != nil || !proto.Equal(&got, reply) {
+	var got reply
+	if err := c.Unmarshal(b, &got); err != nil || !slices.EqualFunc(got.rows, sent.GetResults(), sameRow) {
 		t.Errorf("the most rows of an answer: %v", err)
 	}
 	if err := c.Unmarshal(slices.Concat([]byte{0xff}, b), &got); err == nil {

@@ -71,8 +71,8 @@ func (l *classLoader) load(ctx context.Context) (*classInfo, error) {
 func (l *classLoader) knownOrRunning(ctx context.Context) (*classInfo, *load) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.known != nil && (l.known.settled() || time.Now().Before(l.until)) {
-		return l.known, nil
+	if known := l.currentLocked(); known != nil {
+		return known, nil
 	}
 	if l.running == nil {
 		started := &load{done: make(chan struct{})}
@@ -80,6 +80,24 @@ func (l *classLoader) knownOrRunning(ctx context.Context) (*classInfo, *load) {
 		l.client.loads.Go(func() { l.run(context.WithoutCancel(ctx), started) })
 	}
 	return nil, l.running
+}
+
+// currentLocked returns what is known of the class; nil: it must be asked for.
+func (l *classLoader) currentLocked() *classInfo {
+	if l.known != nil && (l.known.settled() || time.Now().Before(l.until)) {
+		return l.known
+	}
+	return nil
+}
+
+// usable returns what use would return without a request; nil: a request is needed, or the class cannot be served.
+func (l *classLoader) usable() *classInfo {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if known := l.currentLocked(); known != nil && known.fault == nil {
+		return known
+	}
+	return nil
 }
 
 // peek returns what is known of the class; nil: nothing.

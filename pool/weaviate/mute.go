@@ -75,25 +75,26 @@ func (c *Client) muteRows(ctx context.Context, class *classInfo, chat string) ([
 
 func (c *Client) readMute(class *classInfo, r row) (Mute, error) {
 	u := c.cfg.Mute
-	m := Mute{ID: r.id(), Updated: time.UnixMilli(r.GetMetadata().GetLastUpdateTimeUnix())}
-	switch v := r.value(u.Muted).GetKind().(type) {
-	case nil, *pb.Value_NullValue:
-	case *pb.Value_BoolValue:
-		m.Muted = v.BoolValue
+	m := Mute{ID: r.id, Updated: time.UnixMilli(r.updated)}
+	switch v := r.value(u.Muted); v.kind {
+	case noKind, nullKind:
+	case boolKind:
+		m.Muted = v.integer != 0
 	default:
 		return m, wrongClass("class %s: property %q is %s, not a boolean", class.name, u.Muted, r.kind(u.Muted))
 	}
 	if u.Until == "" {
 		return m, nil
 	}
-	switch v := r.value(u.Until).GetKind().(type) {
-	case nil, *pb.Value_NullValue:
+	switch v := r.value(u.Until); v.kind {
+	case noKind, nullKind:
 		return m, nil
-	case *pb.Value_DateValue:
-		if until, err := time.Parse(time.RFC3339Nano, v.DateValue); err == nil {
+	case dateKind:
+		if until, err := time.Parse(time.RFC3339Nano, v.text); err == nil {
 			m.Until = new(until.UTC())
 			return m, nil
 		}
+	default:
 	}
 	return m, wrongClass("class %s: property %q is %s, not a date", class.name, u.Until, r.kind(u.Until))
 }

@@ -11,7 +11,6 @@ import (
 
 	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/protobuf/proto"
 
 	"hearth/client/wire"
 	"hearth/internal/guard"
@@ -50,7 +49,7 @@ func (c *Client) Recent(ctx context.Context, chat string, roles []wire.Role, nee
 	for i, role := range roles {
 		g.Go(func() error {
 			return guard.Do(func() (err error) {
-				s := scan{client: c, class: class, chat: chat, role: role, need: need, seen: map[string]bool{}}
+				s := scan{client: c, class: class, chat: chat, role: role, need: need}
 				s.times = times{class: class, property: c.cfg.Message.CreatedAt}
 				pages[i], fits[i], err = s.newest(ctx, want)
 				if s.times.unit == time.Millisecond {
@@ -122,13 +121,13 @@ type scan struct {
 	times    times           // of all pages
 	messages []wire.Message  // newest first
 	bytes    int64           // of messages
-	seen     map[string]bool // their ids: a row written meanwhile moves others to the next page
+	seen     map[string]bool // their ids; nil until the second page
 	rows     int             // that came, those of other chats included
 	edge     time.Time       // of the last row that came
 	complete bool
 
-	until  *pb.Value // the time from which the next page goes back; nil: from the newest row
-	offset int       // rows from there on that came already
+	until  value // the time from which the next page goes back; of no kind: from the newest row
+	offset int   // rows from there on that came already
 }
 
 // newest scans until it has the messages that are needed. If they do not fit into one answer, it returns no messages; fits is how
@@ -199,13 +198,7 @@ func (s *scan) add(rows []row, limit int) error {
 	if err != nil {
 		return err
 	}
-	for _, m := range messages {
-		if !s.seen[m.ID] {
-			s.seen[m.ID] = true
-			s.messages = append(s.messages, m)
-			s.bytes += bytesOf(m)
-		}
-	}
+	s.keep(messages)
 	s.rows += len(rows)
 	s.offset += len(rows)
 	s.complete = len(rows) < limit
@@ -220,10 +213,10 @@ func (s *scan) add(rows []row, limit int) error {
 	if _, ok := atMost(property, last); !ok { // a row without a time: those before it have none either
 		return nil
 	}
-	if s.until == nil || !proto.Equal(s.until, last) {
+	if s.until != last {
 		s.until, s.offset = last, 0
 		for _, r := range slices.Backward(rows) {
-			if !proto.Equal(r.value(property), last) {
+			if r.value(property) != last {
 				break
 			}
 			s.offset++
@@ -232,16 +225,39 @@ func (s *scan) add(rows []row, limit int) error {
 	return nil
 }
 
+// keep adds the messages of a page, except those of earlier pages: a row written meanwhile moves others to the next page.
+func (s *scan) keep(page []wire.Message) {
+	if s.messages == nil {
+		s.messages = page
+	} else {
+		if s.seen == nil {
+			s.seen = make(map[string]bool, 2*len(s.messages))
+			for _, m := range s.messages {
+				s.seen[m.ID] = true
+			}
+		}
+		page = slices.DeleteFunc(page, func(m wire.Message) bool {
+			again := s.seen[m.ID]
+			s.seen[m.ID] = true
+			return again
+		})
+		s.messages = append(s.messages, page...)
+	}
+	for _, m := range page {
+		s.bytes += bytesOf(m)
+	}
+}
+
 // atMost finds the rows whose time is that of value or before it.
-func atMost(property string, value *pb.Value) (*pb.Filters, bool) {
+func atMost(property string, v value) (*pb.Filters, bool) {
 	f := &pb.Filters{Operator: pb.Filters_OPERATOR_LESS_THAN_EQUAL, Target: target(property)}
-	switch v := value.GetKind().(type) {
-	case *pb.Value_DateValue:
-		f.TestValue = &pb.Filters_ValueText{ValueText: v.DateValue}
-	case *pb.Value_IntValue:
-		f.TestValue = &pb.Filters_ValueInt{ValueInt: v.IntValue}
-	case *pb.Value_NumberValue:
-		f.TestValue = &pb.Filters_ValueNumber{ValueNumber: v.NumberValue}
+	switch v.kind {
+	case dateKind:
+		f.TestValue = &pb.Filters_ValueText{ValueText: v.text}
+	case intKind:
+		f.TestValue = &pb.Filters_ValueInt{ValueInt: v.integer}
+	case numberKind:
+		f.TestValue = &pb.Filters_ValueNumber{ValueNumber: v.number}
 	default:
 		return nil, false
 	}
@@ -259,6 +275,9 @@ func (s *scan) whole() int {
 
 // cut returns the messages that fit into one answer. If fewer fit than are needed, it returns no messages and how many fit.
 func (s *scan) cut(whole []wire.Message, most int64) (Page, int, error) {
+	if s.bytes <= most {
+		return Page{Messages: whole, Complete: s.complete}, s.need, nil
+	}
 	n, uncut := fitting(whole, most)
 	switch {
 	case n < len(whole) && uncut >= s.need:

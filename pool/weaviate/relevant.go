@@ -143,9 +143,9 @@ func (c *Client) scored(class *classInfo, rows []row, q Query) ([]wire.ScoredMes
 	}
 	scores := make(map[string]float64, len(rows))
 	for _, r := range rows {
-		scores[r.id()] = float64(r.GetMetadata().GetScore())
+		scores[r.id] = float64(r.score)
 		if q.Mode == NearText || q.Mode == NearVector {
-			scores[r.id()] = 1 - float64(r.GetMetadata().GetDistance())
+			scores[r.id] = 1 - float64(r.distance)
 		}
 	}
 	found := make([]wire.ScoredMessage, len(messages))

@@ -10,59 +10,59 @@ import (
 	"hearth/client/wire"
 )
 
-// row is one object of an answer.
-type row struct{ *pb.SearchResult }
-
-func (r row) value(property string) *pb.Value {
-	return r.GetProperties().GetNonRefProps().GetFields()[property]
+// value is the value of a property. A row without the property has one of no kind.
+func (r row) value(name string) value {
+	for _, p := range slices.Backward(r.properties) { // the last one counts, as in a map
+		if p.name == name {
+			return p.value
+		}
+	}
+	return value{}
 }
-
-func (r row) id() string { return r.GetMetadata().GetId() }
 
 // text returns a text, and whether it is one: nothing is an empty text.
 func (r row) text(property string) (string, bool) {
-	switch v := r.value(property).GetKind().(type) {
-	case nil, *pb.Value_NullValue:
-		return "", true
-	case *pb.Value_TextValue:
-		return v.TextValue, true
-	case *pb.Value_StringValue:
-		return v.StringValue, true
+	switch v := r.value(property); v.kind {
+	case noKind, nullKind, textKind, stringKind:
+		return v.text, true
+	default:
+		return "", false
 	}
-	return "", false
 }
 
 // chat returns the name of a row's chat; empty: it has none.
 func (r row) chat(property string) string {
-	switch v := r.value(property).GetKind().(type) {
-	case *pb.Value_UuidValue:
-		return strings.ToLower(v.UuidValue)
-	case *pb.Value_IntValue:
-		return strconv.FormatInt(v.IntValue, 10)
+	switch v := r.value(property); v.kind {
+	case uuidKind:
+		return strings.ToLower(v.text)
+	case intKind:
+		return strconv.FormatInt(v.integer, 10)
+	default:
+		s, _ := r.text(property)
+		return s
 	}
-	s, _ := r.text(property)
-	return s
 }
 
 // kind names the type of a value for people.
 func (r row) kind(property string) string {
-	switch r.value(property).GetKind().(type) {
-	case nil, *pb.Value_NullValue:
+	switch r.value(property).kind {
+	case noKind, nullKind:
 		return "nothing"
-	case *pb.Value_TextValue, *pb.Value_StringValue:
+	case textKind, stringKind:
 		return "a text"
-	case *pb.Value_IntValue, *pb.Value_NumberValue:
+	case intKind, numberKind:
 		return "a number"
-	case *pb.Value_BoolValue:
+	case boolKind:
 		return "a boolean"
-	case *pb.Value_DateValue:
+	case dateKind:
 		return "a date"
-	case *pb.Value_UuidValue:
+	case uuidKind:
 		return "a UUID"
-	case *pb.Value_ListValue:
+	case listKind:
 		return "a list"
+	default:
+		return "an object"
 	}
-	return "an object"
 }
 
 // bytesOf estimates the size of a message, in memory and as JSON. In JSON a control character has six bytes.
@@ -111,7 +111,7 @@ func (c *Client) messagesOf(times *times, rows []row, chat string, roles []wire.
 		if !isText {
 			return nil, wrongClass("class %s: property %q is %s, not a text", class.name, m.Content, r.kind(m.Content))
 		}
-		out = append(out, wire.Message{ID: r.id(), Role: role, Content: content, CreatedAt: at})
+		out = append(out, wire.Message{ID: strings.Clone(r.id), Role: role, Content: strings.Clone(content), CreatedAt: at})
 	}
 	return out, nil
 }

@@ -22,11 +22,11 @@ func TestTheChatOfARow(t *testing.T) {
 		"-10012345678":                         {Kind: &pb.Value_IntValue{IntValue: -10012345678}},
 		"":                                     {Kind: &pb.Value_BoolValue{BoolValue: true}},
 	} {
-		if got := (row{rowOf(map[string]*pb.Value{"chat": v})}).chat("chat"); got != want {
+		if got := readRow(rowOf(map[string]*pb.Value{"chat": v})).chat("chat"); got != want {
 			t.Errorf("%v is chat %q, want %q", v, got, want)
 		}
 	}
-	if got := (row{rowOf(nil)}).chat("chat"); got != "" {
+	if got := readRow(rowOf(nil)).chat("chat"); got != "" {
 		t.Errorf("nothing is chat %q", got)
 	}
 }
@@ -49,7 +49,7 @@ func TestTheTypesOfValuesAreNamed(t *testing.T) {
 		{&pb.Value{Kind: &pb.Value_ListValue{}}, "a list", false},
 		{&pb.Value{Kind: &pb.Value_ObjectValue{}}, "an object", false},
 	} {
-		r := row{rowOf(map[string]*pb.Value{"p": c.value})}
+		r := readRow(rowOf(map[string]*pb.Value{"p": c.value}))
 		if _, text := r.text("p"); r.kind("p") != c.kind || text != c.text {
 			t.Errorf("%v is %s, a text: %t", c.value, r.kind("p"), text)
 		}

@@ -19,14 +19,14 @@ import (
 const searchProcedure = "/weaviate.v1.Weaviate/Search"
 
 // newSearch makes the call Search. Answers must not be compressed: their size has to be known before they are read.
-func newSearch(grpc *pool.Pool, header http.Header) *connect.Client[pb.SearchRequest, pb.SearchReply] {
+func newSearch(grpc *pool.Pool, header http.Header) *connect.Client[pb.SearchRequest, reply] {
 	withHeader := connect.UnaryInterceptorFunc(func(next connect.UnaryFunc) connect.UnaryFunc {
 		return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
 			maps.Copy(req.Header(), header)
 			return next(ctx, req)
 		}
 	})
-	return connect.NewClient[pb.SearchRequest, pb.SearchReply](httpDoer{grpc}, grpc.BaseURL()+searchProcedure,
+	return connect.NewClient[pb.SearchRequest, reply](httpDoer{grpc}, grpc.BaseURL()+searchProcedure,
 		connect.WithGRPC(), connect.WithCodec(codec{grpc.MaxAnswer()}), connect.WithAcceptCompression("gzip", nil, nil), connect.WithInterceptors(withHeader))
 }
 
@@ -56,24 +56,17 @@ func (e *transportError) Unwrap() error { return e.error }
 
 // ask sends one search of a class and returns its rows.
 func (c *Client) ask(ctx context.Context, class *classInfo, req *pb.SearchRequest) ([]row, error) {
-	reply, err := c.send(ctx, class, req)
+	rows, err := c.send(ctx, class, req)
 	if e, ok := errors.AsType[*Error](err); ok && e.noClass {
 		// While a server starts, it says of every class that it does not exist. The class is gone only if a ready server says so.
 		if err = c.Ready(ctx); err == nil {
-			reply, err = c.send(ctx, class, req)
+			rows, err = c.send(ctx, class, req)
 		}
 		if e, ok := errors.AsType[*Error](err); ok && e.noClass {
 			class.loader.forget(class)
 		}
 	}
-	if err != nil {
-		return nil, err
-	}
-	rows := make([]row, len(reply.GetResults()))
-	for i, r := range reply.GetResults() {
-		rows[i] = row{r}
-	}
-	return rows, nil
+	return rows, err
 }
 
 // askUpTo asks for up to limit rows, or as many as the server allows, and says how many it has asked for.
@@ -92,7 +85,7 @@ func (c *Client) askUpTo(ctx context.Context, class *classInfo, limit int, req *
 	}
 }
 
-func (c *Client) send(ctx context.Context, class *classInfo, req *pb.SearchRequest) (*pb.SearchReply, error) {
+func (c *Client) send(ctx context.Context, class *classInfo, req *pb.SearchRequest) ([]row, error) {
 	req.Collection = class.loader.name
 	if class.tenants {
 		req.Tenant = c.cfg.Tenant
@@ -102,11 +95,11 @@ func (c *Client) send(ctx context.Context, class *classInfo, req *pb.SearchReque
 	}
 	req.Uses_123Api, req.Uses_125Api, req.Uses_127Api = true, true, true
 	ctx, sent := countSent(ctx, pool.Options{Repeatable: true})
-	reply, err := c.search.CallUnary(ctx, connect.NewRequest(req))
+	got, err := c.search.CallUnary(ctx, connect.NewRequest(req))
 	if err != nil {
 		return nil, c.searchFailed(ctx, err, sent)
 	}
-	return reply.Msg, nil
+	return got.Msg.rows, nil
 }
 
 // searchFailed says in our words why a search has no reply.

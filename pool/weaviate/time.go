@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
 )
 
 // timeKind is how a class holds the time of a message.
@@ -42,23 +40,21 @@ type written struct {
 // read returns the time of a row. One without a time is the oldest.
 func (t *times) read(r row) (time.Time, error) {
 	if t.class.time == creationTime {
-		return time.UnixMilli(r.GetMetadata().GetCreationTimeUnix()).UTC(), nil
+		return time.UnixMilli(r.created).UTC(), nil
 	}
 	var at time.Time
 	var err error
-	switch v := r.value(t.property).GetKind().(type) {
-	case nil, *pb.Value_NullValue:
+	switch v := r.value(t.property); v.kind {
+	case noKind, nullKind:
 		return time.Unix(0, 0).UTC(), nil
-	case *pb.Value_DateValue:
-		at, err = time.Parse(time.RFC3339Nano, v.DateValue)
-	case *pb.Value_IntValue:
-		at, err = t.epoch(float64(v.IntValue), time.UnixMilli(v.IntValue))
-	case *pb.Value_NumberValue:
-		at, err = t.epoch(v.NumberValue, time.UnixMicro(int64(math.Round(v.NumberValue*1e3))))
-	case *pb.Value_TextValue:
-		at, err = t.text(v.TextValue)
-	case *pb.Value_StringValue:
-		at, err = t.text(v.StringValue)
+	case dateKind:
+		at, err = time.Parse(time.RFC3339Nano, v.text)
+	case intKind:
+		at, err = t.epoch(float64(v.integer), time.UnixMilli(v.integer))
+	case numberKind:
+		at, err = t.epoch(v.number, time.UnixMicro(int64(math.Round(v.number*1e3))))
+	case textKind, stringKind:
+		at, err = t.text(v.text)
 	default:
 		err = fmt.Errorf("is %s, not a time", r.kind(t.property))
 	}
@@ -101,6 +97,7 @@ func (t *times) text(s string) (time.Time, error) {
 		return at, err
 	}
 	if t.form == nil {
+		form.separator, form.zone = strings.Clone(form.separator), strings.Clone(form.zone) // the form outlives the answer
 		t.form = &form
 	} else if !t.form.join(form) {
 		return at, fmt.Errorf("mixes ways to write a time (%s and others): their order is not that of time (%s in place of the property goes by the time of storing)", s, CreationTime)

@@ -34,7 +34,7 @@ func timesOf(kind timeKind) *times {
 }
 
 func (t *times) of(v *pb.Value) (time.Time, error) {
-	return t.read(row{rowOf(map[string]*pb.Value{"at": v})})
+	return t.read(readRow(rowOf(map[string]*pb.Value{"at": v})))
 }
 
 func anyTime(t *rapid.T, label string) time.Time {
@@ -197,8 +197,7 @@ func TestWhatIsWrongWithATimeIsSaid(t *testing.T) {
 }
 
 func TestTheTimeOfStoringIsReadInUTC(t *testing.T) {
-	r := row{rowOf(nil)}
-	r.Metadata.CreationTimeUnix = 1790000000123
+	r := row{created: 1790000000123}
 	at, err := timesOf(creationTime).read(r)
 	if want := time.UnixMilli(1790000000123).UTC(); err != nil || at != want {
 		t.Errorf("got %v, %v", at, err)

@@ -94,7 +94,7 @@ func (c Config) validate() error {
 // changes has one (classLoader, depth, fallback), and none of them is taken under another.
 type Client struct {
 	cfg    Config
-	search *connect.Client[pb.SearchRequest, pb.SearchReply]
+	search *connect.Client[pb.SearchRequest, reply]
 	header http.Header // of requests that the library cannot make; never changed
 	batch  *batch.API
 	data   *data.API

@@ -95,6 +95,20 @@ func Encode(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
+// AppendString appends a text as a JSON string.
+func AppendString(b []byte, text string) []byte {
+	for _, c := range []byte(text) {
+		if c < ' ' || c > '~' || c == '"' || c == '\\' {
+			quoted, err := Encode(text)
+			if err != nil { // a string always encodes
+				panic(err)
+			}
+			return append(b, quoted...)
+		}
+	}
+	return append(append(append(b, '"'), text...), '"')
+}
+
 // around writes a JSON value between two texts. It allocates once, because an answer of Odoo may be large.
 func around(before string, value json.RawMessage, after string) ([]byte, error) {
 	var b bytes.Buffer

@@ -67,7 +67,7 @@ func TestAHistoryIsEncodedMessageByMessageIntoOnePieceOfMemory(t *testing.T) {
 
 func TestAHistoryWithATimeThatJSONDoesNotHaveIsAnError(t *testing.T) {
 	m := wire.Message{ID: "1", Role: "user", CreatedAt: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)}
-	if b, err := encodeHistory(wire.History{AllMessages: []wire.Message{m}}); err == nil {
+	if b, err := encodeHistory(newService(t, Config{}).renderHistory("a", []wire.Message{m}, nil, 1)); err == nil {
 		t.Errorf("got %s", b)
 	}
 }

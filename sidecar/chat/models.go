@@ -2,7 +2,6 @@ package chat
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"slices"
 	"sync"
@@ -18,15 +17,30 @@ type Models struct {
 	Origin cache.Origin     // of the models in Object together: as old as the oldest of them
 }
 
+// HeldModels is Models if all of them are held. It waits for nothing.
+func (s *Service) HeldModels(names []string, d cache.Directives) (Models, bool) {
+	if s.cfg.Odoo == nil {
+		return Models{}, false
+	}
+	names = s.modelNames(names)
+	replies := make([]cache.Reply, len(names))
+	for i, name := range names {
+		var held bool
+		if replies[i], held = s.cfg.Cache.Held(s.modelKey(name), s.cfg.Policies[cache.OdooModels], d); !held {
+			return Models{}, false
+		}
+	}
+	got, err := s.joinModels(names, replies, make([]error, len(names)))
+	return got, err == nil
+}
+
 // Models asks for several models at the same time; without names, for those of the settings. If some fail, the reply holds the
 // others. If all fail, the error is that of the only model, or a [*ModelsError].
 func (s *Service) Models(ctx context.Context, names []string, d cache.Directives) (Models, error) {
 	if s.cfg.Odoo == nil {
 		return Models{}, &NotConfiguredError{"odoo", s.cfg.NoOdoo}
 	}
-	if len(names) == 0 {
-		names = s.cfg.OdooModels
-	}
+	names = s.modelNames(names)
 	replies, errs := make([]cache.Reply, len(names)), make([]error, len(names))
 	var g sync.WaitGroup
 	for i, name := range names {
@@ -35,13 +49,31 @@ func (s *Service) Models(ctx context.Context, names []string, d cache.Directives
 		})
 	}
 	g.Wait()
+	return s.joinModels(names, replies, errs)
+}
+
+func (s *Service) modelNames(asked []string) []string {
+	if len(asked) == 0 {
+		return s.cfg.OdooModels
+	}
+	return asked
+}
+
+// joinModels joins the replies of the models that came with the errors of the others.
+func (s *Service) joinModels(names []string, replies []cache.Reply, errs []error) (Models, error) {
+	size := len("{}")
+	for i, name := range names {
+		size += len(name) + len(`"":,`) + len(replies[i].Body)
+	}
 	got := Models{
-		Object: []byte("{"),
-		Failed: map[string]error{},
+		Object: append(make([]byte, 0, size), '{'),
 		Origin: cache.Origin{Served: cache.Hit, TTL: s.cfg.Policies[cache.OdooModels].Fresh},
 	}
 	for i, name := range names {
 		if errs[i] != nil {
+			if got.Failed == nil {
+				got.Failed = map[string]error{}
+			}
 			got.Failed[name] = errs[i]
 			if !errors.Is(errs[i], cache.ErrNotCached) { // it was asked for
 				got.Origin = mergeOrigins(got.Origin, cache.Origin{Served: cache.Miss, Fwd: "miss"})
@@ -49,14 +81,11 @@ func (s *Service) Models(ctx context.Context, names []string, d cache.Directives
 			continue
 		}
 		got.Origin = mergeOrigins(got.Origin, replies[i].Origin)
-		quoted, err := json.Marshal(name)
-		if err != nil {
-			return Models{}, err
-		}
 		if len(got.Object) > 1 {
 			got.Object = append(got.Object, ',')
 		}
-		got.Object = append(append(append(got.Object, quoted...), ':'), replies[i].Body...)
+		got.Object = append(AppendString(got.Object, name), ':')
+		got.Object = append(got.Object, replies[i].Body...)
 	}
 	if len(got.Object) == 1 && len(names) > 0 {
 		return Models{}, noModel(names, got.Failed)
@@ -72,9 +101,12 @@ func noModel(names []string, failed map[string]error) error {
 	return &ModelsError{names, failed}
 }
 
+func (s *Service) modelKey(name string) cache.Key {
+	return cache.ModelKey(name, s.cfg.Odoo.Identity()+"\x00"+name)
+}
+
 func (s *Service) model(ctx context.Context, name string, d cache.Directives) (cache.Reply, error) {
-	key := cache.ModelKey(name, s.cfg.Odoo.Identity()+"\x00"+name)
-	return s.cfg.Cache.Get(ctx, key, s.cfg.Policies[cache.OdooModels], d, func(ctx context.Context) ([]byte, error) {
+	return s.cfg.Cache.Get(ctx, s.modelKey(name), s.cfg.Policies[cache.OdooModels], d, func(ctx context.Context) ([]byte, error) {
 		m, err := s.cfg.Odoo.Model(ctx, name)
 		if err != nil {
 			return nil, err

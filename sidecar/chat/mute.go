@@ -10,12 +10,34 @@ import (
 	"hearth/pool"
 )
 
+// HeldMute is Mute for a mute that is held, of a chat under its name. It waits for nothing.
+func (s *Service) HeldMute(chat []byte, d cache.Directives) (cache.Reply, bool) {
+	m, origin, ok := s.heldMute(chat, d)
+	if !ok {
+		return cache.Reply{}, false
+	}
+	reply, err := muteReply(m, origin)
+	return reply, err == nil
+}
+
+func (s *Service) heldMute(chat []byte, d cache.Directives) (wire.Mute, cache.Origin, bool) {
+	if s.cfg.Weaviate == nil || !s.cfg.Weaviate.IsMuteChat(chat) {
+		return wire.Mute{}, cache.Origin{}, false
+	}
+	m, origin, ok := s.cfg.Cache.HeldMute(chat, s.cfg.Policies[cache.Mute], d)
+	return muteNow(m), origin, ok
+}
+
 // Mute says whether the bot is muted in a chat now. The reply's body is a [wire.Mute].
 func (s *Service) Mute(ctx context.Context, spelled string, d cache.Directives) (cache.Reply, error) {
 	m, origin, err := s.mute(ctx, spelled, d)
 	if err != nil {
 		return cache.Reply{}, err
 	}
+	return muteReply(m, origin)
+}
+
+func muteReply(m wire.Mute, origin cache.Origin) (cache.Reply, error) {
 	body, err := Encode(m)
 	if err != nil {
 		return cache.Reply{}, err

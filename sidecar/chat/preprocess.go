@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,92 +26,146 @@ type Question struct {
 	History    *cache.View // nil: none is wanted
 }
 
+// Answer is the answer to a preprocess.
+type Answer struct {
+	Chat  string // the chat's name
+	Parts []Part // in a fixed order
+}
+
 // Part is one part of the answer to a preprocess.
 type Part struct {
 	Name   string // as wire.PartMute
-	Body   []byte // JSON
+	Body   []byte // JSON; nil: it did not come
 	Origin cache.Origin
 	Err    error            // why it did not come
 	Failed map[string]error // the pieces that failed, if the part came with the others
 	Took   time.Duration
 }
 
-// Preprocess asks for everything that a handler needs before it can answer. The parts are asked for at the same time. No part waits
-// for another one's failure, and each ends with ctx at the latest.
-//
-// It returns the chat's name, and the parts in a fixed order. Its own error is a *[weaviate.ChatIDError].
-func (s *Service) Preprocess(ctx context.Context, q Question, d cache.Directives) (chat string, parts []Part, err error) {
-	parts = s.runParts(ctx, s.partsOf(q, d))
-	for _, p := range parts {
-		if e, wrong := errors.AsType[*weaviate.ChatIDError](p.Err); wrong {
-			return "", nil, e
-		}
-	}
-	chat = q.Chat
-	if s.cfg.Weaviate != nil {
-		chat = s.cfg.Weaviate.KnownMessageChat(chat) // without asking: a part has waited for Weaviate already
-	}
-	return chat, parts, nil
-}
+// Came says whether the part has a body.
+func (p Part) Came() bool { return p.Body != nil }
 
-// job asks for one part.
-type job struct {
-	name string
-	get  func(context.Context) (Part, error)
-}
-
-func (s *Service) partsOf(q Question, d cache.Directives) []job {
-	jobs := []job{
-		{wire.PartMute, func(ctx context.Context) (Part, error) {
-			m, origin, err := s.mute(ctx, q.Chat, d)
-			if err != nil {
-				return Part{}, err
-			}
-			b, err := Encode(wire.MuteStatus{Muted: m.Muted})
-			return Part{Body: b, Origin: origin}, err
-		}},
-		{wire.PartRelevant, func(ctx context.Context) (Part, error) {
-			if strings.TrimSpace(q.Text) == "" && q.Vector == nil { // such as a picture without a caption
-				return Part{Body: []byte("[]"), Origin: cache.Origin{Served: cache.Hit}}, nil
-			}
-			got, err := s.Relevant(ctx, weaviate.Query{
-				Chat: q.Chat, Text: q.Text, Mode: weaviate.Auto, Vector: q.Vector, Roles: []string{wire.RoleUser, wire.RoleAssistant}, Count: q.Count,
-			}, d)
-			if err != nil {
-				return Part{}, err
-			}
-			return Part{Body: relevantList(got.Body), Origin: got.Origin}, nil
-		}},
+// HeldParts answers what can be answered from memory. It waits for nothing. It says whether that is everything; if not,
+// [Service.FetchParts] fetches the rest.
+func (s *Service) HeldParts(q Question, d cache.Directives) (a Answer, all bool) {
+	a = Answer{Chat: q.Chat, Parts: make([]Part, 0, 4)}
+	all = true
+	add := func(name string) {
+		start := time.Now()
+		p, held := s.heldPart(name, q, d)
+		p.Name, p.Took = name, time.Since(start)
+		a.Parts = append(a.Parts, p)
+		all = all && held
 	}
+	add(wire.PartMute)
+	add(wire.PartRelevant)
 	if q.Odoo && slices.Contains(s.cfg.OdooRoutes, q.Route) {
-		jobs = append(jobs, job{wire.PartOdoo, func(ctx context.Context) (Part, error) {
-			got, err := s.Models(ctx, nil, d)
-			return Part{Body: got.Object, Origin: got.Origin, Failed: got.Failed}, err
-		}})
+		add(wire.PartOdoo)
 	}
 	if q.History != nil {
-		jobs = append(jobs, job{wire.PartHistory, func(ctx context.Context) (Part, error) {
-			got, err := s.History(ctx, q.Chat, *q.History, d)
-			return Part{Body: got.Body, Origin: got.Origin}, err
-		}})
+		add(wire.PartHistory)
 	}
-	return jobs
+	return a, all
 }
 
-// runParts runs the jobs at the same time, up to Config.Workers of them, and returns their parts in the same order.
-func (s *Service) runParts(ctx context.Context, jobs []job) []Part {
-	parts := make([]Part, len(jobs))
+func (s *Service) heldPart(name string, q Question, d cache.Directives) (p Part, held bool) {
+	switch name {
+	case wire.PartMute:
+		var m wire.Mute
+		if m, p.Origin, held = s.heldMute([]byte(q.Chat), d); held {
+			p.Body = muteStatus(m)
+		}
+	case wire.PartRelevant:
+		if q.nothingToSearch() {
+			return nothingRelevant(), true
+		}
+		var got cache.Reply
+		if got, held = s.HeldRelevant(q.search(), d); held {
+			p.Body, p.Origin = relevantList(got.Body), got.Origin
+		}
+	case wire.PartOdoo:
+		var got Models
+		got, held = s.HeldModels(nil, d)
+		p.Body, p.Origin = got.Object, got.Origin
+	case wire.PartHistory:
+		var got cache.Reply
+		got, held = s.HeldHistory([]byte(q.Chat), *q.History, d)
+		p.Body, p.Origin = got.Body, got.Origin
+	}
+	return p, held
+}
+
+// FetchParts asks for the parts that have not come. Each part ends with ctx at the latest. Its error is a *[weaviate.ChatIDError].
+func (s *Service) FetchParts(ctx context.Context, q Question, d cache.Directives, a *Answer) error {
+	s.fetchMissing(a.Parts, func(name string) (Part, error) { return s.fetchPart(ctx, name, q, d) })
+	for _, p := range a.Parts {
+		if e, wrong := errors.AsType[*weaviate.ChatIDError](p.Err); wrong {
+			return e
+		}
+	}
+	if s.cfg.Weaviate != nil {
+		a.Chat = s.cfg.Weaviate.KnownMessageChat(q.Chat) // without asking: a part has waited for Weaviate already
+	}
+	return nil
+}
+
+// fetchMissing fetches the parts that have not come at the same time, up to Config.Workers of them. No part waits for another
+// one's failure.
+func (s *Service) fetchMissing(parts []Part, fetch func(name string) (Part, error)) {
 	var g errgroup.Group
 	g.SetLimit(s.cfg.Workers)
-	for i, j := range jobs {
+	for i := range parts {
+		p := &parts[i]
+		if p.Came() {
+			continue
+		}
 		g.Go(func() error {
 			start := time.Now()
-			p, err := guard.Get(func() (Part, error) { return j.get(ctx) })
-			p.Name, p.Err, p.Took = j.name, err, time.Since(start)
-			parts[i] = p
+			got, err := guard.Get(func() (Part, error) { return fetch(p.Name) })
+			got.Name, got.Err, got.Took = p.Name, err, time.Since(start)
+			*p = got
 			return nil // a part's failure is its own
 		})
 	}
 	_ = g.Wait() // never an error
-	return parts
+}
+
+func (s *Service) fetchPart(ctx context.Context, name string, q Question, d cache.Directives) (Part, error) {
+	switch name {
+	case wire.PartMute:
+		m, origin, err := s.mute(ctx, q.Chat, d)
+		if err != nil {
+			return Part{}, err
+		}
+		return Part{Body: muteStatus(m), Origin: origin}, nil
+	case wire.PartRelevant:
+		got, err := s.Relevant(ctx, q.search(), d)
+		if err != nil {
+			return Part{}, err
+		}
+		return Part{Body: relevantList(got.Body), Origin: got.Origin}, nil
+	case wire.PartOdoo:
+		got, err := s.Models(ctx, nil, d)
+		return Part{Body: got.Object, Origin: got.Origin, Failed: got.Failed}, err
+	default:
+		got, err := s.History(ctx, q.Chat, *q.History, d)
+		return Part{Body: got.Body, Origin: got.Origin}, err
+	}
+}
+
+// search is what the question asks for as relevant.
+func (q Question) search() weaviate.Query {
+	return weaviate.Query{
+		Chat: q.Chat, Text: q.Text, Mode: weaviate.Auto, Vector: q.Vector, Roles: []string{wire.RoleUser, wire.RoleAssistant}, Count: q.Count,
+	}
+}
+
+// nothingToSearch says that there is neither a text nor a vector, as for a picture without a caption.
+func (q Question) nothingToSearch() bool { return strings.TrimSpace(q.Text) == "" && q.Vector == nil }
+
+func nothingRelevant() Part { return Part{Body: []byte("[]"), Origin: cache.Origin{Served: cache.Hit}} }
+
+// muteStatus is a [wire.MuteStatus] in JSON.
+func muteStatus(m wire.Mute) []byte {
+	return append(strconv.AppendBool([]byte(`{"muted":`), m.Muted), '}')
 }

@@ -1,7 +1,6 @@
 package chat
 
 import (
-	"context"
 	"errors"
 	"sync/atomic"
 	"testing"
@@ -16,16 +15,15 @@ func TestAsManyPartsGoOutAtOnceAsThereAreWorkers(t *testing.T) {
 		s := &Service{cfg: Config{Workers: 2}}
 		var begun atomic.Int32
 		release := make(chan struct{})
-		var jobs []job
-		for range 3 {
-			jobs = append(jobs, job{"part", func(context.Context) (Part, error) {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			s.fetchMissing([]Part{{Name: "a"}, {Name: "b"}, {Name: "c"}, {Name: "held", Body: []byte("{}")}}, func(string) (Part, error) {
 				begun.Add(1)
 				<-release
 				return Part{}, nil
-			}})
-		}
-		done := make(chan struct{})
-		go func() { s.runParts(t.Context(), jobs); close(done) }()
+			})
+		}()
 		for _, want := range []int32{2, 3, 3, 3} {
 			synctest.Wait()
 			if n := begun.Load(); n != want {
@@ -41,9 +39,12 @@ func TestAsManyPartsGoOutAtOnceAsThereAreWorkers(t *testing.T) {
 
 func TestAPartThatPanicsFailsAlone(t *testing.T) {
 	s := newService(t, Config{})
-	parts := s.runParts(t.Context(), []job{
-		{wire.PartMute, func(context.Context) (Part, error) { return Part{Body: []byte("{}")}, nil }},
-		{wire.PartRelevant, func(context.Context) (Part, error) { panic("on purpose") }},
+	parts := []Part{{Name: wire.PartMute}, {Name: wire.PartRelevant}}
+	s.fetchMissing(parts, func(name string) (Part, error) {
+		if name == wire.PartRelevant {
+			panic("on purpose")
+		}
+		return Part{Body: []byte("{}")}, nil
 	})
 	if p := parts[0]; p.Name != wire.PartMute || p.Err != nil || string(p.Body) != "{}" {
 		t.Errorf("the other is %+v", p)

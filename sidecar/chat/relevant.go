@@ -3,11 +3,21 @@ package chat
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
+	"math"
 
 	"hearth/cache"
 	"hearth/client/wire"
 	"hearth/pool/weaviate"
 )
+
+// HeldRelevant is Relevant for a reply that is held, of a chat under its name. It waits for nothing.
+func (s *Service) HeldRelevant(q weaviate.Query, d cache.Directives) (cache.Reply, bool) {
+	if s.cfg.Weaviate == nil || !s.cfg.Weaviate.IsMessageChat([]byte(q.Chat)) {
+		return cache.Reply{}, false
+	}
+	return s.cfg.Cache.Held(relevantKey(q), s.cfg.Policies[cache.Relevant], d)
+}
 
 // Relevant finds the messages of a chat that are relevant to a text or a vector, best first. The reply's body is a
 // [wire.Relevant].
@@ -16,18 +26,33 @@ func (s *Service) Relevant(ctx context.Context, q weaviate.Query, d cache.Direct
 	if q.Chat, err = s.messageChat(ctx, q.Chat); err != nil {
 		return cache.Reply{}, err
 	}
-	id, err := Encode(q)
-	if err != nil {
-		return cache.Reply{}, err
-	}
-	key := cache.RelevantKey(q.Chat, string(id))
-	return s.cfg.Cache.Get(ctx, key, s.cfg.Policies[cache.Relevant], d, func(ctx context.Context) ([]byte, error) {
+	return s.cfg.Cache.Get(ctx, relevantKey(q), s.cfg.Policies[cache.Relevant], d, func(ctx context.Context) ([]byte, error) {
 		found, mode, err := s.cfg.Weaviate.Relevant(ctx, q)
 		if err != nil {
 			return nil, err
 		}
 		return Encode(wire.Relevant{Mode: string(mode), RelevantMessages: found})
 	})
+}
+
+// relevantKey is the same for two searches whose results are the same.
+func relevantKey(q weaviate.Query) cache.Key {
+	b := make([]byte, 0, 64+len(q.Text)+4*len(q.Vector))
+	b = binary.AppendUvarint(b, uint64(q.Count))
+	b = appendText(appendText(b, string(q.Mode)), q.Text)
+	b = binary.AppendUvarint(b, uint64(len(q.Roles)))
+	for _, role := range q.Roles {
+		b = appendText(b, role)
+	}
+	for _, x := range q.Vector {
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(x))
+	}
+	return cache.RelevantKey(q.Chat, string(b))
+}
+
+// appendText appends a text after its length, so that no text can be taken for another one with what follows.
+func appendText(b []byte, text string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(text))), text...)
 }
 
 // relevantList cuts the list out of a reply of Relevant. The list is the reply's last field, and no mode has a bracket in its name.

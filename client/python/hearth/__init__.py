@@ -2,11 +2,16 @@
 
 Start with parallel_preprocessing: one call to localhost fetches what a chatbot needs before it can answer. Client has a
 method for every call of the sidecar. The client talks to the sidecar alone; the sidecar talks to Weaviate and Odoo.
+
+A cold start waits for this import. So the modules of this package import what the first call needs and nothing slow
+beside that: not typing (see _typing.py), and logging only to log.
 """
 
+from __future__ import annotations
+
+from ._typing import TYPE_CHECKING
 from .client import Client
 from .errors import HearthError
-from .executor import ParallelExecutor
 from .parallel import (
     default_client,
     get_message_history_parallel,
@@ -14,6 +19,11 @@ from .parallel import (
     parallel_preprocessing,
 )
 from .timing import log_performance_data, time_operation, time_operation_with_metrics
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .executor import ParallelExecutor
 
 __all__ = [
     "Client",
@@ -27,3 +37,13 @@ __all__ = [
     "time_operation",
     "time_operation_with_metrics",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports ParallelExecutor for the first program that asks for it. A program that leaves the parallel work to the sidecar
+    does not."""
+    if name == "ParallelExecutor":
+        from .executor import ParallelExecutor
+
+        return ParallelExecutor
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
-from typing import NamedTuple, Optional, Union
 
+from ._typing import TYPE_CHECKING
 from .errors import HearthError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Optional, Union
 
 DEFAULT_ADDR = "127.0.0.1:2774"
 DEFAULT_SOCKET_IN_LAMBDA = "/tmp/hearth.sock"
 
 
-class Address(NamedTuple):
-    where: Union[str, tuple[str, int]]  # a Unix socket's path, or host and port
-    host: str  # for the Host header
-    fault: str = ""  # what is wrong with the address, if anything is
+class Address:
+    def __init__(self, where: Union[str, tuple[str, int]], host: str, fault: str = "") -> None:
+        self.where = where  # a Unix socket's path, or host and port
+        self.host = host  # for the Host header
+        self.fault = fault  # what is wrong with the address, if anything is
 
     @property
     def is_unix(self) -> bool:

@@ -5,16 +5,22 @@ from __future__ import annotations
 import json
 import math
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from itertools import islice
-from typing import Any, Optional, SupportsIndex, Union, cast
 
-from .errors import HearthError, bad_argument
+from ._typing import TYPE_CHECKING, cast
+from .errors import bad_argument
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any, Optional, SupportsIndex, Union
+
+    from .errors import HearthError
+
+    ChatID = Union[str, SupportsIndex]
 
 MAX_DIMENSIONS = 65535  # of a vector in Weaviate
 MAX_SECONDS = 86400.0  # longer than any function runs; system calls refuse much longer times
-
-ChatID = Union[str, SupportsIndex]
 
 
 def chat(chat_id: ChatID) -> str:
@@ -102,7 +108,7 @@ def parameter(name: str, value: Any) -> str:
     if isinstance(value, str):
         return value
     try:
-        return _json(value)
+        return str(value) if type(value) is int else _json(value)  # an int is the usual case, and needs no encoder
     except Exception as problem:
         raise _unfit(name, problem) from None
 
@@ -116,16 +122,16 @@ def body(content: Any) -> bytes:
     return text.encode(errors="replace")  # UTF-8 has no half emojis, which slicing leaves
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_whole)
-
-
 def _whole(value: Any) -> int:
     """The int of a whole number of another type, such as numpy's."""
     try:
         return operator.index(value)
     except TypeError:
         raise TypeError(f"{type(value).__name__} is none of its types") from None
+
+
+# json.dumps would make an encoder for each call.
+_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_whole).encode
 
 
 def _at_fault(content: Any, prefix: str = "") -> Optional[HearthError]:

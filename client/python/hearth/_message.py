@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from itertools import islice
-from typing import Any, Callable, Optional, Union, cast
 
 from ._arguments import floats, is_utf8
+from ._typing import TYPE_CHECKING, cast
 from .errors import bad_argument
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any, Callable, Optional, Union
 
 MAX_MESSAGES = 100  # in one call; the sidecar refuses more
 

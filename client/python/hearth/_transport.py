@@ -8,12 +8,17 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Mapping, Sequence
-from typing import Optional
 
-from ._address import Address
-from ._http import BadReply, Connection, Reply, left
+from ._http import BadReply, Connection, left
+from ._typing import TYPE_CHECKING
 from .errors import HearthError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Optional
+
+    from ._address import Address
+    from ._http import Reply
 
 
 class Transport:

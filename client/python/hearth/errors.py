@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional, cast
+
+from ._typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, Optional
+
     from .types import KindName
 
 _DOCS = "/docs/errors.md#"  # a problem's type is this and its kind
@@ -14,12 +17,13 @@ _DOCS = "/docs/errors.md#"  # a problem's type is this and its kind
 _NOT_ABOUT_THE_CALL = (401, 403, 408, 429)  # these are about the token, the sender or the moment
 
 
-class Kind(NamedTuple):
+class Kind:
     """What the problems of a kind have, unless a case of the kind says otherwise."""
 
-    status: int
-    title: str
-    retryable: bool = False
+    def __init__(self, status: int, title: str, retryable: bool = False) -> None:
+        self.status = status
+        self.title = title
+        self.retryable = retryable
 
 
 # The kinds by their names, which are the headings of docs/errors.md. The package client/wire has the same table for Go.
@@ -59,7 +63,7 @@ KINDS: Mapping[KindName, Kind] = {
 def decoded(body: bytes) -> Any:
     """What a JSON body says. None if the body is not JSON, or is nested too deeply."""
     try:
-        return json.loads(body)
+        return json.loads(body.decode())
     except (ValueError, RecursionError):
         return None
 

@@ -6,23 +6,27 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextvars import copy_context
 from functools import partial
 from queue import Empty, Queue
-from typing import Any, Callable, Optional, TypeVar, Union, cast, overload
 
 from ._arguments import at_least_one, seconds
+from ._typing import TYPE_CHECKING, cast
 from .errors import bad_argument
-from .timing import logger, quietly
+from .timing import log_quietly
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any, Callable, Optional, TypeVar, Union, overload
+
+    K = TypeVar("K")
+    Task = Union[Callable[[], Any], tuple[Any, ...]]  # a tuple is a function and its arguments
+    Name = Any  # a task's key in a dict, or its place in a list
+    Todo = deque[tuple[Name, Callable[[], Any]]]
+    Done = Queue[tuple[Name, Any, Optional[BaseException]]]  # a task's name, its result and its error
 
 MAX_THREADS = 128  # of all executors together; a thread whose task hangs counts, because it cannot be killed
-
-K = TypeVar("K")
-Task = Union[Callable[[], Any], tuple[Any, ...]]  # a tuple is a function and its arguments
-Name = Any  # a task's key in a dict, or its place in a list
-Todo = deque[tuple[Name, Callable[[], Any]]]
-Done = Queue[tuple[Name, Any, Optional[BaseException]]]  # a task's name, its result and its error
 
 
 class ParallelExecutor:
@@ -37,10 +41,13 @@ class ParallelExecutor:
         # The errors of the call that ended last, by the task's name or place.
         self.errors: dict[Name, BaseException] = {}
 
-    @overload
-    def execute(self, tasks: Mapping[K, Task]) -> dict[K, Any]: ...
-    @overload
-    def execute(self, tasks: Iterable[Task]) -> list[Any]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def execute(self, tasks: Mapping[K, Task]) -> dict[K, Any]: ...
+        @overload
+        def execute(self, tasks: Iterable[Task]) -> list[Any]: ...
+
     def execute(self, tasks: Union[Iterable[Task], Mapping[Any, Task]]) -> Any:
         """The results of the tasks: a list for a list, a dict for a dict. The result of a task that raises is None.
 
@@ -48,10 +55,13 @@ class ParallelExecutor:
         """
         return self.execute_with_timeout(tasks, None)
 
-    @overload
-    def execute_with_timeout(self, tasks: Mapping[K, Task], timeout: Optional[float] = 30.0) -> dict[K, Any]: ...
-    @overload
-    def execute_with_timeout(self, tasks: Iterable[Task], timeout: Optional[float] = 30.0) -> list[Any]: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def execute_with_timeout(self, tasks: Mapping[K, Task], timeout: Optional[float] = 30.0) -> dict[K, Any]: ...
+        @overload
+        def execute_with_timeout(self, tasks: Iterable[Task], timeout: Optional[float] = 30.0) -> list[Any]: ...
+
     def execute_with_timeout(
         self, tasks: Union[Iterable[Task], Mapping[Any, Task]], timeout: Optional[float] = 30.0
     ) -> Any:
@@ -107,11 +117,11 @@ def _run(
             waiting.discard(name)
             if problem is not None:
                 errors[name] = problem
-                quietly(logger.error, "task %r failed: %r", name, problem, exc_info=problem)
+                log_quietly("error", "task %r failed: %r", name, problem, error=problem)
     except Empty:
         late = Unfinished(f"no result within {timeout} s")
         errors.update((name, late) for name in tasks if name in waiting)
-        quietly(logger.error, "tasks without a result within %s s: %s", timeout, [name for name in tasks if name in waiting])
+        log_quietly("error", "tasks without a result within %s s: %s", timeout, [name for name in tasks if name in waiting])
     finally:
         todo.clear()  # tasks that have not begun never will
     return results, errors

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Any, Optional
 
-from ._arguments import ChatID
+from ._typing import TYPE_CHECKING
 from .client import Client, field, reasons
 from .errors import HearthError, as_object
-from .timing import logger, quietly, time_operation_with_metrics
+from .timing import log_quietly, time_operation_with_metrics
+
+if TYPE_CHECKING:
+    from typing import Any, Optional
+
+    from ._arguments import ChatID
 
 _client: Optional[Client] = None
 _making = threading.Lock()  # guards _client
@@ -60,7 +64,7 @@ def parallel_preprocessing(
             raise
         parts = ["mute_status", "relevant_messages", *(["odoo_models"] if enable_odoo else [])]
         errors = reasons(problem.problem) or dict.fromkeys(parts, str(problem))
-        quietly(logger.warning, "parallel_preprocessing got nothing: %s", problem)
+        log_quietly("warning", "parallel_preprocessing got nothing: %s", problem)
         return {"errors": errors}
 
     errors = reasons(reply)
@@ -77,7 +81,7 @@ def parallel_preprocessing(
             result[part] = reply.get(part) or nothing
     if errors:
         result["errors"] = errors
-        quietly(logger.warning, "parallel_preprocessing goes on without %s", errors)
+        log_quietly("warning", "parallel_preprocessing goes on without %s", errors)
     return result
 
 

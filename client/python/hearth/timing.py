@@ -8,13 +8,16 @@ from __future__ import annotations
 import contextvars
 import functools
 import json
-import logging
 import math
+import sys
 import time
-from collections.abc import AsyncGenerator, Generator, Mapping
-from typing import Any, Callable, Optional, cast
+from collections.abc import Mapping
 
-logger = logging.getLogger("hearth")
+from ._typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Generator
+    from typing import Any, Callable, Optional
 
 # The same values as in inspect. The import of inspect takes 5 to 10 ms.
 _CO_GENERATOR, _CO_COROUTINE, _CO_ASYNC_GENERATOR = 0x20, 0x80, 0x200
@@ -23,10 +26,12 @@ _CO_GENERATOR, _CO_COROUTINE, _CO_ASYNC_GENERATOR = 0x20, 0x80, 0x200
 _running: contextvars.ContextVar[frozenset[str]] = contextvars.ContextVar("hearth_running", default=frozenset())
 
 
-def quietly(log: Callable[..., None], *args: Any, **kwargs: Any) -> None:
-    """Calls a method of a logger and drops what it raises: the stream that it writes to may be closed."""
+def log_quietly(level: str, text: str, *args: Any, error: Optional[BaseException] = None) -> None:
+    """Logs to the logger "hearth" and drops what that raises: the stream that the logger writes to may be closed."""
     try:
-        log(*args, **kwargs)
+        import logging  # imported here because that takes 5 ms
+
+        getattr(logging.getLogger("hearth"), level)(text, *args, exc_info=error)
     except Exception:
         pass
 
@@ -36,7 +41,11 @@ def log_performance_data(operation: Any = None, duration_ms: Any = None, /, *mor
 
     A value that JSON does not know is logged as text, and a duration that is not a finite number as null.
     """
+    logging = sys.modules.get("logging")
+    if logging is None:
+        return  # nobody has set a level, and the default one is WARNING
     try:
+        logger = logging.getLogger("hearth")
         if logger.isEnabledFor(logging.INFO):
             logger.info("%s", _line(operation, duration_ms, (*more, fields)))
     except Exception:

@@ -344,9 +344,9 @@ class Errors(TestCase):
 
     def test_its_kind(self):
         self.assertEqual(set(get_args(KindName)), set(KINDS))
-        for kind, (status, title, retryable) in KINDS.items():
-            error = self.fails(problem(status, title, type=f"/docs/errors.md#{kind}", retryable=retryable))
-            self.assertEqual((kind, retryable), (error.kind, error.retryable))
+        for kind, usual in KINDS.items():
+            error = self.fails(problem(usual.status, usual.title, type=f"/docs/errors.md#{kind}", retryable=usual.retryable))
+            self.assertEqual((kind, usual.retryable), (error.kind, error.retryable))
         for other in ("about:blank", "", "https://example.com/docs/errors.md#timeout"):
             self.assertEqual("", self.fails(problem(500, "Error", type=other)).kind)
         with self.assertRaises(HearthError) as caught:

@@ -179,7 +179,7 @@ class Executor(unittest.TestCase):
         runner, ended = ParallelExecutor(1), threading.Event()
 
         def call():
-            with mock.patch.object(executor.logger, "error"), mock.patch.object(executor, "_start", return_value=1):
+            with mock.patch.object(executor, "log_quietly"), mock.patch.object(executor, "_start", return_value=1):
                 for turn in range(20000):
                     runner.execute_with_timeout([self.hang], (turn % 4) * 1e-6)
             ended.set()

@@ -54,11 +54,31 @@ class Names(unittest.TestCase):
             self.assertEqual(expected, [text.replace(" = ", "=") for text in bare])
 
     def test_importing_brings_nothing_heavy(self):
-        heavy = "http.client ssl email asyncio inspect hmac uuid urllib.parse concurrent.futures"
-        code = f"import sys, hearth; print(*sorted(set({heavy.split()}) & set(sys.modules)))"
+        heavy = (
+            "http.client ssl email asyncio inspect hmac hashlib uuid urllib.parse concurrent.futures typing logging dataclasses "
+            "contextlib traceback string datetime tempfile subprocess queue hearth.executor hearth.types hearth._message"
+        )
+        for module in ("hearth", "parallel_utils", "parallel_storage"):
+            code = f"import sys, {module}; print(*sorted(set({heavy.split()}) & set(sys.modules)))"
+            self.assertEqual("", self.said(code))
+
+    def test_importing_brings_no_more_modules_than_it_must(self):
+        code = "import json, socket, sys, threading, weakref, contextvars; before = set(sys.modules); import hearth; "
+        code += "print(*sorted(name for name in set(sys.modules) - before if not name.startswith('hearth')))"
+        self.assertEqual("__future__", self.said(code))
+
+    def test_the_executor_comes_when_it_is_asked_for(self):
+        for module in ("hearth", "parallel_utils", "parallel_storage"):
+            code = f"import {module}, sys; print('hearth.executor' in sys.modules); from {module} import *; "
+            self.assertEqual("False\n<class 'hearth.executor.ParallelExecutor'>", self.said(code + "print(ParallelExecutor)"))
+        with self.assertRaises(AttributeError):
+            hearth.Executor  # type: ignore # it does not exist
+
+    def said(self, code):
+        """What code prints in an interpreter that has imported nothing yet."""
         here = Path(hearth.__file__).parent.parent
         run = subprocess.run([sys.executable, "-S", "-c", code], cwd=here, capture_output=True, text=True, check=True)
-        self.assertEqual("", run.stdout.strip())
+        return run.stdout.strip()
 
 
 class History(TestCase):

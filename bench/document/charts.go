@@ -1,0 +1,137 @@
+package document
+
+import (
+	"regexp"
+	"slices"
+	"strconv"
+
+	"hearth/bench/plot"
+	"hearth/bench/result"
+)
+
+// chart is a chart and the name of its file.
+type chart struct {
+	plot.Chart
+
+	file string
+}
+
+// charts draws what the lines have numbers for.
+func charts(lines []result.Line) (drawn []chart) {
+	title := map[string]string{"hit": "A hit", "held_preprocess": "A held preprocess"}
+	network := map[string]string{"tcp": "TCP", "unix": "the Unix socket"}
+	for _, reply := range []string{"hit", "held_preprocess"} {
+		for _, by := range []string{"tcp", "unix"} {
+			c := rates(lines, reply, by)
+			c.Title = title[reply] + " by " + network[by] + ": requests per second"
+			drawn = append(drawn, chart{c, reply + "-" + by + ".svg"})
+		}
+		for _, n := range connections(lines) {
+			c := latencies(lines, reply, "tcp", n)
+			c.Title = title[reply] + " by TCP: latency with " + strconv.Itoa(n) + " at once"
+			drawn = append(drawn, chart{c, reply + "-latency-" + strconv.Itoa(n) + ".svg"})
+		}
+	}
+	c := growth(lines)
+	c.Title = "What handlers get: calls per second"
+	drawn = append(drawn, chart{c, "handlers.svg"})
+	return slices.DeleteFunc(drawn, func(c chart) bool { return len(c.Series) == 0 })
+}
+
+// connections are the numbers of connections that the lines are about.
+func connections(lines []result.Line) (list []int) {
+	for _, l := range lines {
+		if p, ok := placeOf(l.Name); ok {
+			list = append(list, p.connections)
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// names are the servers that answer a reply by a network, in the order of the lines.
+func names(lines []result.Line, reply, network string) (list []string) {
+	for _, p := range places(lines, reply) {
+		if p.network == network && !slices.Contains(list, p.server) {
+			list = append(list, p.server)
+		}
+	}
+	return list
+}
+
+func rates(lines []result.Line, reply, network string) plot.Chart {
+	c := plot.Chart{X: "connections", Y: "requests/s"}
+	all := connections(lines)
+	for _, n := range all {
+		c.Places = append(c.Places, strconv.Itoa(n))
+	}
+	for _, server := range names(lines, reply, network) {
+		s := plot.Series{Name: server}
+		for _, n := range all {
+			s.Points = append(s.Points, pointOf(find(lines, place{server, reply, "rate", network, n})))
+		}
+		c.Series = append(c.Series, s)
+	}
+	return c
+}
+
+func latencies(lines []result.Line, reply, network string, n int) plot.Chart {
+	c := plot.Chart{X: "percentile", Y: "µs", Log: true, Places: []string{"50", "99", "99.9"}}
+	for _, server := range names(lines, reply, network) {
+		s := plot.Series{Name: server}
+		for _, what := range []string{"p50", "p99", "p999"} {
+			s.Points = append(s.Points, pointOf(find(lines, place{server, reply, what, network, n})))
+		}
+		c.Series = append(c.Series, s)
+	}
+	return c
+}
+
+// growth is the chart of lines whose names are handlers_<series>_rate_<handlers>.
+func growth(lines []result.Line) plot.Chart {
+	c := plot.Chart{X: "handlers at once", Y: "calls/s"}
+	type point struct {
+		series string
+		n      int
+	}
+	found := map[point]result.Line{}
+	var series []string
+	var handlers []int
+	pattern := regexp.MustCompile(`^handlers_(.+)_rate_(\d+)$`)
+	for _, l := range lines {
+		m := pattern.FindStringSubmatch(l.Name)
+		if m == nil {
+			continue
+		}
+		n, err := strconv.Atoi(m[2])
+		if err != nil {
+			continue
+		}
+		found[point{m[1], n}] = l
+		if !slices.Contains(series, m[1]) {
+			series = append(series, m[1])
+		}
+		handlers = append(handlers, n)
+	}
+	slices.Sort(handlers)
+	handlers = slices.Compact(handlers)
+	for _, n := range handlers {
+		c.Places = append(c.Places, strconv.Itoa(n))
+	}
+	for _, name := range series {
+		s := plot.Series{Name: name}
+		for _, n := range handlers {
+			l, ok := found[point{name, n}]
+			s.Points = append(s.Points, pointOf(l, ok))
+		}
+		c.Series = append(c.Series, s)
+	}
+	return c
+}
+
+func pointOf(l result.Line, ok bool) plot.Point {
+	if !ok {
+		return plot.Missing()
+	}
+	return plot.Point{Value: l.Value, Low: l.Low, High: l.High}
+}

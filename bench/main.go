@@ -1,0 +1,118 @@
+// Command bench measures Hearth beside servers that do the same work, and judges the numbers by the limits that Hearth holds itself
+// to. It prints a line "name value unit" for each number, with the quartiles of its rounds in parentheses.
+//
+// Start at run. measurements lists what is measured, each in a package of its own, and limits.go has all limits. A limit that does not
+// hold is said; a run fails only if a number is beyond the limit's floor.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"hearth/bench/allocs"
+	"hearth/bench/document"
+	"hearth/bench/miss"
+	"hearth/bench/result"
+	"hearth/bench/rig"
+	"hearth/bench/speed"
+	"hearth/internal/testing/lab"
+)
+
+// measurement makes some of the lines of a run. What may be disturbed by other work of the machine it measures by [rig.Rig.Twice].
+type measurement struct {
+	name string
+	run  func(context.Context, *rig.Rig) ([]result.Line, error)
+}
+
+func measurements() []measurement {
+	return []measurement{
+		{"speed", speed.Measure},
+		{"allocs", allocs.Measure},
+		{"miss", miss.Measure},
+	}
+}
+
+func main() {
+	short := flag.Bool("short", false, "fewer and shorter rounds, and no peers that must be downloaded")
+	only := flag.String("only", "", "measurements to make, separated by commas; empty: all")
+	doc := flag.Bool("doc", false, "write the numbers into docs/benchmarks.md, and draw its charts")
+	flag.Parse()
+	lab.Main("bench", func(ctx context.Context, dir string) error {
+		chosen, err := choose(measurements(), *only)
+		if err != nil {
+			return err
+		}
+		command := `make bench BENCH="` + strings.Join(os.Args[1:], " ") + `"`
+		return run(ctx, os.Stdout, rig.Config{Dir: dir, Short: *short, Progress: os.Stderr}, chosen, *doc, command)
+	})
+}
+
+func choose(all []measurement, only string) (chosen []measurement, err error) {
+	if only == "" {
+		return all, nil
+	}
+	for name := range strings.SplitSeq(only, ",") {
+		i := slices.IndexFunc(all, func(m measurement) bool { return m.name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("there is no measurement %q", name)
+		}
+		chosen = append(chosen, all[i])
+	}
+	return chosen, nil
+}
+
+var errFloor = errors.New("a number is beyond its floor")
+
+func run(ctx context.Context, out io.Writer, cfg rig.Config, chosen []measurement, doc bool, command string) error {
+	all, err := limits()
+	if err != nil {
+		return err
+	}
+	cfg.Broken = func(lines []result.Line) bool { return anyBroken(all, lines) }
+	r, err := rig.New(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	var lines []result.Line
+	for _, m := range chosen {
+		began := time.Now()
+		measured, err := m.run(ctx, r)
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
+		}
+		fmt.Fprintf(r.Progress, "%s took %.0f s\n", m.name, time.Since(began).Seconds())
+		for _, l := range measured {
+			fmt.Fprintln(out, l)
+		}
+		lines = append(lines, measured...)
+	}
+	if doc {
+		if err := document.Write(filepath.Join(r.Root, "docs", "benchmarks.md"), describe(ctx, r, command, all, lines)); err != nil {
+			return err
+		}
+	}
+	return judge(out, all, lines)
+}
+
+// judge prints which limits hold.
+func judge(out io.Writer, all []limit, lines []result.Line) error {
+	fmt.Fprintln(out)
+	for _, line := range lines {
+		if l, ok := of(all, line); ok {
+			fmt.Fprintf(out, "%s: %v: %s (%v)\n", l.judge(line), line.Name, result.Number(line.Value), l)
+		}
+	}
+	if anyBroken(all, lines) {
+		return errFloor
+	}
+	return nil
+}

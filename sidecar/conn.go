@@ -1,0 +1,71 @@
+package sidecar
+
+import (
+	"net"
+	"time"
+)
+
+// timedConn sets the deadlines of a connection: one while it waits for a request, one for the rest of a request whose first bytes
+// have come, and one for each write. fasthttp would set three for each request, and would count the first request's time from the
+// connection's beginning, though a client may keep a connection for later.
+//
+// Most requests come with their first bytes and need no deadline. A deadline that is far away is moved once in a while only: a
+// wait or a write ends up to an eighth of its time early.
+//
+// Only the goroutine that serves the connection uses these methods.
+type timedConn struct {
+	net.Conn
+	idle    time.Duration // how long to wait for a request
+	request time.Duration // how long a request may take to come, and a write to leave
+
+	begun   bool // bytes of a request have come that is not answered yet
+	limited bool // a deadline for the rest of that request is set
+	readBy  time.Time
+	writeBy time.Time
+}
+
+func (c *timedConn) Read(b []byte) (int, error) {
+	now := time.Now()
+	switch {
+	case !c.begun && c.readBy.Sub(now) < c.idle-c.idle/8:
+		if err := c.setReadBy(now.Add(c.idle)); err != nil {
+			return 0, err
+		}
+	case c.begun && !c.limited:
+		if err := c.SetReadDeadline(now.Add(c.request)); err != nil {
+			return 0, err
+		}
+	}
+	n, err := c.Conn.Read(b)
+	c.begun = c.begun || n > 0
+	return n, err
+}
+
+// SetReadDeadline limits the rest of the request.
+func (c *timedConn) SetReadDeadline(t time.Time) error {
+	c.limited = true
+	return c.setReadBy(t)
+}
+
+func (c *timedConn) setReadBy(t time.Time) error {
+	c.readBy = t
+	return c.Conn.SetReadDeadline(t)
+}
+
+// answered says that what is read next is another request.
+func (c *timedConn) answered() {
+	if c.limited {
+		c.readBy = time.Time{} // too early for a wait
+	}
+	c.begun, c.limited = false, false
+}
+
+func (c *timedConn) Write(b []byte) (int, error) {
+	if now := time.Now(); c.writeBy.Sub(now) < c.request-c.request/8 {
+		c.writeBy = now.Add(c.request)
+		if err := c.SetWriteDeadline(c.writeBy); err != nil {
+			return 0, err
+		}
+	}
+	return c.Conn.Write(b)
+}

@@ -23,6 +23,7 @@ import (
 	"hearth/bench/result"
 	"hearth/bench/rig"
 	"hearth/bench/speed"
+	"hearth/bench/start"
 	"hearth/internal/testing/lab"
 )
 
@@ -37,6 +38,7 @@ func measurements() []measurement {
 		{"speed", speed.Measure},
 		{"allocs", allocs.Measure},
 		{"miss", miss.Measure},
+		{"start", start.Measure},
 	}
 }
 

@@ -25,6 +25,7 @@ import (
 	"hearth/bench/result"
 	"hearth/bench/rig"
 	"hearth/bench/speed"
+	"hearth/bench/start"
 	"hearth/internal/testing/lab"
 )
 
@@ -40,6 +41,7 @@ func measurements() []measurement {
 		{"allocs", allocs.Measure},
 		{"miss", miss.Measure},
 		{"handlers", handlers.Measure},
+		{"start", start.Measure},
 	}
 }
 

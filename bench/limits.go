@@ -31,6 +31,7 @@ func limits() ([]limit, error) {
 		{"held_preprocess_vs_bare_*", ">=", 0.75, 0.4},
 		{"miss*_overhead_us", "<=", 200, none},
 		{"start_vs_linked", "<=", 1.2, none},
+		{"python_import_ms", "<=", 15, none},
 		{"rss_idle_mib", "<=", 25, none},
 	}
 	committed, err := readAllocs(allocsFile)

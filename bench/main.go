@@ -19,11 +19,13 @@ import (
 
 	"hearth/bench/allocs"
 	"hearth/bench/document"
+	"hearth/bench/handlers"
 	"hearth/bench/miss"
 	"hearth/bench/profile"
 	"hearth/bench/result"
 	"hearth/bench/rig"
 	"hearth/bench/speed"
+	"hearth/bench/start"
 	"hearth/internal/testing/lab"
 )
 
@@ -38,6 +40,8 @@ func measurements() []measurement {
 		{"speed", speed.Measure},
 		{"allocs", allocs.Measure},
 		{"miss", miss.Measure},
+		{"handlers", handlers.Measure},
+		{"start", start.Measure},
 	}
 }
 

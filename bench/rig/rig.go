@@ -63,7 +63,7 @@ func New(ctx context.Context, cfg Config) (r *Rig, err error) {
 	if err := r.startUpstreams(ctx); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(lab.MakeClasses(ctx, r.Hearth, r.settings())); err != nil {
+	if err := errors.Join(lab.MakeClasses(ctx, r.Hearth, r.Settings())); err != nil {
 		r.Close()
 		return nil, err
 	}
@@ -128,7 +128,8 @@ func (r *Rig) Generator(ctx context.Context) (*load.Remote, *Process, error) {
 // Socket is a new path for a Unix socket.
 func (r *Rig) Socket() string { return filepath.Join(r.Dir, fmt.Sprintf("s%d", r.started.Add(1))) }
 
-func (r *Rig) settings() []string {
+// Settings is the environment in which Hearth reaches the upstreams.
+func (r *Rig) Settings() []string {
 	return []string{
 		"HEARTH_WEAVIATE_URL=" + r.Upstreams.WeaviateREST, "HEARTH_WEAVIATE_GRPC_URL=" + r.Upstreams.WeaviateGRPC,
 		"HEARTH_ODOO_URL=" + r.Upstreams.Odoo, "HEARTH_ODOO_DB=" + lab.OdooDB, "HEARTH_ODOO_KEY=" + lab.OdooKey,

@@ -8,7 +8,6 @@ package rig
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -63,11 +62,11 @@ func New(ctx context.Context, cfg Config) (r *Rig, err error) {
 	if err := r.startUpstreams(ctx); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(lab.MakeClasses(ctx, r.Hearth, r.Settings())); err != nil {
-		r.Close()
-		return nil, err
+	err = lab.MakeClasses(ctx, r.Hearth, r.Settings())
+	if err == nil {
+		err = r.storeChat(ctx)
 	}
-	if err := r.storeChat(ctx); err != nil {
+	if err != nil {
 		r.Close()
 		return nil, err
 	}

@@ -1,8 +1,8 @@
 // Command bench measures Hearth beside servers that do the same work, and judges the numbers by the limits that Hearth holds itself
 // to. It prints a line "name value unit" for each number, with the quartiles of its rounds in parentheses.
 //
-// Start at run.do. measurements lists what is measured, each in a package of its own, and limits.go has all limits. A limit that does not
-// hold is said; a run fails only if a number is beyond the limit's floor.
+// Start at run.do. measurements lists what is measured, each in a package of its own, and limits.go has all limits. A run names
+// each limit that does not hold, and fails only if a number is beyond the limit's floor.
 package main
 
 import (
@@ -29,7 +29,8 @@ import (
 	"hearth/internal/testing/lab"
 )
 
-// measurement makes some of the lines of a run. What may be disturbed by other work of the machine it measures by [rig.Rig.Twice].
+// measurement makes some of the lines of a run. It uses [rig.Rig.Twice] for numbers that other
+// work of the machine disturbs.
 type measurement struct {
 	name string
 	run  func(context.Context, *rig.Rig) ([]result.Line, error)

@@ -23,7 +23,7 @@ type Rig struct {
 	Root     string    // the folder of the repository
 	Dir      string    // a new folder with a short path, which is removed in the end
 	Short    bool      // fewer and shorter rounds, and no peers that must be installed
-	Progress io.Writer // tells somebody who waits what is going on
+	Progress io.Writer // where a run reports what it does
 
 	Broken func([]result.Line) bool // says whether a number is beyond its floor
 
@@ -79,8 +79,8 @@ func (r *Rig) Close() { r.upstreams.Stop() }
 // Rounds is how many alternating rounds a comparison has.
 func (r *Rig) Rounds() int { return 15 }
 
-// Twice measures, and if a number is beyond its floor measures again: other work of the machine may be the reason. What is measured last
-// counts.
+// Twice measures, and if a number is beyond its floor measures again: other work of the machine may be the reason. It returns
+// what was measured last.
 func (r *Rig) Twice(measure func() ([]result.Line, error)) ([]result.Line, error) {
 	lines, err := measure()
 	if err == nil && r.Broken(lines) {

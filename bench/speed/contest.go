@@ -61,7 +61,7 @@ func (c contest) lines(n int, reports [][]load.Report) (lines []result.Line) {
 		lines = append(lines, result.Ratio(c.name+"_vs_"+peer.name+suffix, each(0, load.Report.PerSecond), each(i+1, load.Report.PerSecond)),
 			result.Ratio(c.name+"_p99_vs_"+peer.name+suffix, each(0, p99), each(i+1, p99)))
 	}
-	for i := 2; i < len(c.contenders); i++ { // what the bare server leaves to be reached
+	for i := 2; i < len(c.contenders); i++ { // the most that a server on fasthttp reaches
 		lines = append(lines, result.Ratio("bare_"+c.name+"_vs_"+c.contenders[i].name+suffix,
 			each(1, load.Report.PerSecond), each(i, load.Report.PerSecond)))
 	}

@@ -395,38 +395,3 @@ func TestManyCallsAtOnce(t *testing.T) {
 	}
 	calls.Wait()
 }
-
-func TestABurstUsesTheConnectionsOfTheBurstBefore(t *testing.T) {
-	const most = 64
-	f := newFake(t)
-	c := newClient(t, client.Config{Addr: f.addr()})
-	for range 2 {
-		var together sync.WaitGroup // no call is answered before the last one has come
-		together.Add(most)
-		f.mu.Lock()
-		for range most {
-			f.answers = append(f.answers, func(w http.ResponseWriter, _ *http.Request) {
-				together.Done()
-				together.Wait()
-				_, _ = w.Write([]byte("{}"))
-			})
-		}
-		f.mu.Unlock()
-		var calls sync.WaitGroup
-		for range most {
-			calls.Go(func() {
-				if _, err := c.Mute(t.Context(), "a"); err != nil {
-					t.Error(err)
-				}
-			})
-		}
-		calls.Wait()
-	}
-	connections := map[string]bool{}
-	for _, s := range f.calls() {
-		connections[s.from] = true
-	}
-	if len(connections) != most {
-		t.Errorf("two bursts of %d calls used %d connections", most, len(connections))
-	}
-}

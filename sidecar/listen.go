@@ -13,6 +13,7 @@ import (
 // ListenTCP listens on a loopback address.
 func ListenTCP(ctx context.Context, addr string) (net.Listener, error) {
 	var lc net.ListenConfig
+	lc.SetMultipathTCP(false) // Go would first find out whether the kernel has it; loopback has one path
 	l, err := lc.Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("sidecar: %w", err)

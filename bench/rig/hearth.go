@@ -26,7 +26,7 @@ func (r *Rig) StartHearth(ctx context.Context, binary string, settings ...string
 		return nil, err
 	}
 	h := &Hearth{Address: address, Socket: r.Socket()}
-	env := slices.Concat(r.settings(), []string{
+	env := slices.Concat(r.Settings(), []string{
 		"HEARTH_ADDR=" + h.Address, "HEARTH_SOCKET=" + h.Socket, "HEARTH_TOKEN=" + Token,
 		"HEARTH_TTL_HISTORY=24h", "HEARTH_TTL_MUTE=24h", "HEARTH_TTL_RELEVANT=24h", "HEARTH_TTL_ODOO_READ=24h", "HEARTH_TTL_ODOO_MODELS=24h",
 	}, settings)

@@ -63,7 +63,7 @@ func New(ctx context.Context, cfg Config) (r *Rig, err error) {
 	if err := r.startUpstreams(ctx); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(lab.MakeClasses(ctx, r.Hearth, r.settings())); err != nil {
+	if err := errors.Join(lab.MakeClasses(ctx, r.Hearth, r.Settings())); err != nil {
 		r.Close()
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func (r *Rig) Rounds() int { return 15 }
 func (r *Rig) Twice(measure func() ([]result.Line, error)) ([]result.Line, error) {
 	lines, err := measure()
 	if err == nil && r.Broken(lines) {
-		fmt.Fprintf(r.Progress, "beyond a floor, so it is measured again: %v\n", lines)
+		fmt.Fprintf(r.Progress, "measuring again, because a number is beyond its floor: %s and what belongs to it\n", lines[0].Name)
 		lines, err = measure()
 	}
 	return lines, err
@@ -128,7 +128,8 @@ func (r *Rig) Generator(ctx context.Context) (*load.Remote, *Process, error) {
 // Socket is a new path for a Unix socket.
 func (r *Rig) Socket() string { return filepath.Join(r.Dir, fmt.Sprintf("s%d", r.started.Add(1))) }
 
-func (r *Rig) settings() []string {
+// Settings is the environment in which Hearth reaches the upstreams.
+func (r *Rig) Settings() []string {
 	return []string{
 		"HEARTH_WEAVIATE_URL=" + r.Upstreams.WeaviateREST, "HEARTH_WEAVIATE_GRPC_URL=" + r.Upstreams.WeaviateGRPC,
 		"HEARTH_ODOO_URL=" + r.Upstreams.Odoo, "HEARTH_ODOO_DB=" + lab.OdooDB, "HEARTH_ODOO_KEY=" + lab.OdooKey,

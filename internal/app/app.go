@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -18,6 +19,8 @@ import (
 	"syscall"
 	"time"
 
+	"hearth/cache"
+	"hearth/extension"
 	"hearth/internal/clock"
 	"hearth/internal/settings"
 	"hearth/pool"
@@ -48,16 +51,18 @@ type Options struct {
 
 // Main runs the command that args name, args[0] being the program, and returns the exit code.
 func Main(args, environ []string, stdout, stderr io.Writer, options Options) (code int) {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
 	var err error
 	switch command := strings.Join(args[1:], " "); command {
 	case "":
 		signal.Ignore(syscall.SIGPIPE) // else a log that nobody reads any more ends the process
-		err = serve(ctx, args[0], environ, stderr, options)
+		err = serve(context.Background(), args[0], environ, stderr, options)
 	case "check":
+		ctx, stop := untilSignal(context.Background())
+		defer stop()
 		err = check(ctx, environ, stdout, stderr, options)
 	case "schema":
+		ctx, stop := untilSignal(context.Background())
+		defer stop()
 		err = createSchema(ctx, environ, stdout, stderr, options)
 	case "version", "--version":
 		fmt.Fprintf(stdout, "hearth %s (commit %s)\n", version, commit)
@@ -75,6 +80,11 @@ func Main(args, environ []string, stdout, stderr io.Writer, options Options) (co
 	return 0
 }
 
+// untilSignal returns a context that ends when the process is told to end.
+func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+}
+
 // readSettings reads the settings, and overrules a function's GODEBUG=http2client=0, which is meant for its handler: without HTTP/2
 // there is no gRPC.
 func readSettings(environ []string) (settings.Settings, error) {
@@ -85,7 +95,7 @@ func readSettings(environ []string) (settings.Settings, error) {
 	return s, err
 }
 
-// app is what the settings make: the upstreams that are configured.
+// app is what the settings make: the upstreams that are configured, and what serves them.
 type app struct {
 	log     *slog.Logger
 	options Options
@@ -95,15 +105,25 @@ type app struct {
 	weaviate  *weaviate.Client // nil: not configured
 	odoo      *odoo.Client     // nil: not configured
 	upstreams []sidecar.Upstream
+
+	// Only serve makes what follows.
+	listeners []net.Listener
+	memory    *cache.Cache
+	api       *sidecar.Server
+	ext       *extension.Extension // nil: this is not Lambda
 }
 
-// newApp makes the pools and clients that the settings name. They log to out. A nil pulse means a new one; the caller must run it. After an
-// error the app has what could be made, and must be closed all the same.
-func newApp(s settings.Settings, pulse *clock.Pulse, out io.Writer, options Options) (*app, error) {
+// newApp makes an app without upstreams, which logs to out. A nil pulse means a new one; the caller must run it.
+func newApp(s settings.Settings, pulse *clock.Pulse, out io.Writer, options Options) *app {
 	if pulse == nil {
 		pulse = clock.NewPulse(options.Clock)
 	}
-	a := &app{log: newLogger(out, s.LogLevel), options: options, pulse: pulse}
+	return &app{log: newLogger(out, s.LogLevel), options: options, pulse: pulse}
+}
+
+// addUpstreams makes the pools and clients that the settings name. After an error the app has what could be made, and must be closed all
+// the same.
+func (a *app) addUpstreams(s settings.Settings) error {
 	var faults []error
 	if s.WeaviateURL != "" {
 		faults = append(faults, a.addWeaviate(s))
@@ -111,7 +131,7 @@ func newApp(s settings.Settings, pulse *clock.Pulse, out io.Writer, options Opti
 	if s.OdooURL != "" {
 		faults = append(faults, a.addOdoo(s))
 	}
-	return a, errors.Join(faults...)
+	return errors.Join(faults...)
 }
 
 // addWeaviate makes Weaviate's two pools, one for each protocol, which share a limit.
@@ -170,7 +190,7 @@ func (a *app) poolConfig(s settings.Settings) pool.Config {
 	return cfg
 }
 
-// open makes the pools of one upstream. They are closed by [app.close].
+// open makes the pools of one upstream. They are closed by [app.closeUpstreams].
 func (a *app) open(configs ...pool.Config) (pools []*pool.Pool, err error) {
 	for _, cfg := range configs {
 		made, err := pool.New(cfg)
@@ -182,7 +202,18 @@ func (a *app) open(configs ...pool.Config) (pools []*pool.Pool, err error) {
 	return pools, nil
 }
 
+// close closes what was made. Run has closed the listeners, if it ran.
 func (a *app) close() {
+	for _, l := range a.listeners {
+		_ = l.Close()
+	}
+	if a.memory != nil {
+		a.memory.Close()
+	}
+	a.closeUpstreams()
+}
+
+func (a *app) closeUpstreams() {
 	for _, upstream := range a.pools {
 		upstream.Close()
 	}

@@ -25,8 +25,8 @@ func loadForCommand(environ []string, stderr io.Writer, options Options) (settin
 	if s.LogLevel == slog.LevelInfo {
 		s.LogLevel = slog.LevelError
 	}
-	a, err := newApp(s, clock.Awake(), stderr, options)
-	if err != nil {
+	a := newApp(s, clock.Awake(), stderr, options)
+	if err = a.addUpstreams(s); err != nil {
 		a.close()
 	}
 	return s, a, err

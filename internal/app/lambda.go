@@ -2,12 +2,10 @@ package app
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"path/filepath"
 	"time"
 
-	"hearth/cache"
 	"hearth/extension"
 	"hearth/internal/settings"
 )
@@ -22,34 +20,30 @@ const (
 // extensionConfig makes the config of the extension. The extension registers for INVOKE and refreshes after each invocation only if the user
 // pays for that and Odoo is configured: only what was read from Odoo is refreshed. A managed instance never does: it is never frozen, and
 // Lambda does not tell it when an invocation ends.
-func (a *app) extensionConfig(program string, s settings.Settings, memory *cache.Cache, onWaiting func()) extension.Config {
+func (a *app) extensionConfig(program string, s settings.Settings, onWaiting func()) extension.Config {
 	cfg := extension.Config{
 		RuntimeAPI: s.RuntimeAPI, Name: filepath.Base(program), Events: a.options.Events,
 		DeadlineMargin: s.DeadlineMargin, OnWaiting: onWaiting, Logger: a.log,
 	}
-	if s.AfterInvokeBudget > 0 && a.odoo != nil && s.InitType != settings.InitManaged {
+	if s.AfterInvokeBudget > 0 && s.OdooURL != "" && s.InitType != settings.InitManaged {
 		cfg.Events = []string{"INVOKE"}
 		cfg.Telemetry = new(extension.Telemetry)
 		cfg.OnInvoke = extension.NewAfterInvoke(extension.AfterInvokeConfig{
-			Telemetry: cfg.Telemetry, Budget: s.AfterInvokeBudget, Refresh: func(ctx context.Context) { memory.Refresh(ctx) }, Logger: a.log,
+			Telemetry: cfg.Telemetry, Budget: s.AfterInvokeBudget, Refresh: func(ctx context.Context) { a.memory.Refresh(ctx) }, Logger: a.log,
 		}).OnInvoke
 	}
 	return cfg
 }
 
-// register makes the process an extension. With HEARTH_STRICT it reports a fault to Lambda, and that ends INIT.
-func (a *app) register(ctx context.Context, cfg extension.Config, strict bool, fault error) (*extension.Extension, error) {
-	ext, err := extension.New(cfg)
-	if err != nil {
-		return nil, err
+// register makes the process an extension, if this is Lambda.
+func (a *app) register(ctx context.Context, program string, s settings.Settings, onWaiting func()) (err error) {
+	if !s.InLambda() {
+		return nil
 	}
-	if err := ext.Register(ctx); err != nil {
-		return nil, err
+	if a.ext, err = extension.New(a.extensionConfig(program, s, onWaiting)); err != nil {
+		return err
 	}
-	if strict && fault != nil {
-		return nil, errors.Join(fault, ext.InitError(ctx, "Hearth.Config", fault))
-	}
-	return ext, nil
+	return a.ext.Register(ctx)
 }
 
 // apiError is what the end of the API means for the process. In Lambda the process goes on: the function can do without the

@@ -39,8 +39,8 @@ func TestAnUpstreamThatEndsNoAnswerLeavesTheOtherItsMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := newApp(s, clock.Awake(), io.Discard, Options{})
-	if err != nil {
+	a := newApp(s, clock.Awake(), io.Discard, Options{})
+	if err := a.addUpstreams(s); err != nil {
 		t.Fatal(err)
 	}
 	defer a.close()
@@ -77,8 +77,8 @@ func TestAnAnswerOfEitherUpstreamHasTheBoundOfTheSettings(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a, err := newApp(s, clock.Awake(), io.Discard, Options{})
-		if err != nil {
+		a := newApp(s, clock.Awake(), io.Discard, Options{})
+		if err := a.addUpstreams(s); err != nil {
 			t.Fatal(err)
 		}
 		for name, p := range map[string]*pool.Pool{"weaviate": a.upstreams[0].Pools["rest"], "odoo": a.upstreams[1].Pools[""]} {

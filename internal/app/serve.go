@@ -10,8 +10,9 @@ import (
 	"runtime/debug"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
+
 	"hearth/cache"
-	"hearth/extension"
 	"hearth/internal/settings"
 	"hearth/sidecar"
 	"hearth/sidecar/chat"
@@ -27,62 +28,66 @@ const gcPercent = 100
 func serve(ctx context.Context, program string, environ []string, stderr io.Writer, options Options) error {
 	debug.SetGCPercent(-1) // no garbage collection until warming begins: the user pays for INIT, and there is little garbage yet
 	s, fault := readSettings(environ)
+	if fault != nil && !s.InLambda() {
+		return fault
+	}
 	debug.SetMemoryLimit(s.MemoryLimit())
 	out := newLogQueue(stderr)
 	defer out.close()
 	log.SetOutput(out) // net/http's
 	defer log.SetOutput(stderr)
-	a, err := newApp(s.DropFaultyUpstreams(fault), nil, out, options)
-	if fault = errors.Join(fault, err); fault != nil && !s.InLambda() {
-		return fault
-	}
-	memory, err := cache.New(cache.Config{
-		Bytes: s.CacheSize(), Window: s.TimelineWindow, LoadTimeout: s.PreprocessTimeout, Refresh: s.AfterInvokeBudget > 0, Pulse: a.pulse,
-	})
-	if err != nil {
+	a := newApp(s, nil, out, options)
+	asked := make(chan struct{}) // closed when the extension has asked for its first event
+	if err := a.prepare(ctx, program, s.DropFaultyUpstreams(fault), fault, func() { close(asked) }); err != nil {
+		a.close()
 		return err
 	}
-	for _, name := range s.Unknown {
-		a.log.Warn("unknown variable", "variable", name)
-	}
-	if token, _ := s.CallersToken(); token == "" {
-		a.log.Warn("authentication is off: HEARTH_TOKEN is not set")
-	}
+	return a.run(ctx, s, asked)
+}
+
+// prepare makes all that run needs. In Lambda the user pays for the time until the first event is asked for. So the extension registers as soon as
+// Hearth listens, and what serves is made while Lambda answers.
+func (a *app) prepare(ctx context.Context, program string, s settings.Settings, fault error, onWaiting func()) error {
 	listeners, listenErr := listen(ctx, s, a.log)
-	api, err := a.api(s, memory, fault, listenErr)
-	if err != nil {
+	a.listeners = listeners
+	var making errgroup.Group
+	making.Go(func() error {
+		fault = errors.Join(fault, a.addUpstreams(s))
+		return a.addAPI(s, fault, listenErr)
+	})
+	err := a.register(ctx, program, s, onWaiting)
+	if err = errors.Join(err, making.Wait()); err != nil {
 		return err
 	}
 	if len(listeners) == 0 || s.Strict {
 		fault = errors.Join(fault, listenErr)
 	}
-	asked := make(chan struct{}) // closed when the extension has asked for its first event
-	var ext *extension.Extension // nil: this is not Lambda
 	switch {
-	case s.InLambda():
-		ext, err = a.register(ctx, a.extensionConfig(program, s, memory, func() { close(asked) }), s.Strict, fault)
-		if err != nil {
-			return err
-		}
-	case fault != nil:
+	case fault == nil:
+		return nil
+	case !s.InLambda():
 		return fault
+	case s.Strict: // Lambda is told, and ends INIT
+		return errors.Join(fault, a.ext.InitError(ctx, "Hearth.Config", fault))
 	}
-	if fault != nil {
-		a.log.Error("serving degraded", "error", fault)
-	}
-	return a.run(ctx, s, ext, asked, listeners, api, memory)
+	a.log.Error("serving degraded", "error", fault)
+	return nil
 }
 
-// run runs all parts until ctx or the extension ends. After that it closes the cache and the pools.
-func (a *app) run(
-	ctx context.Context, s settings.Settings, ext *extension.Extension, asked <-chan struct{},
-	listeners []net.Listener, api *sidecar.Server, memory *cache.Cache,
-) error {
+// run runs all parts until ctx or the extension ends, or the process is told to end. After that it closes the cache and the pools.
+func (a *app) run(ctx context.Context, s settings.Settings, asked <-chan struct{}) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	parts, ctx := newLifecycle(ctx)
-	parts.start("API", func() error { return apiError(ctx, s.InLambda(), api.Run(ctx, listeners...), a.log) })
 	warmDone := make(chan struct{})
+	if a.ext != nil { // the first part, because the user pays until it has asked
+		parts.start("extension", func() error {
+			defer end()
+			waitBeforeNext(ctx, s, warmDone)
+			return a.ext.Run(ctx)
+		})
+	}
+	parts.start("API", func() error { return apiError(ctx, s.InLambda(), a.api.Run(ctx, a.listeners...), a.log) })
 	parts.start("warming", func() error {
 		defer close(warmDone)
 		waitBeforeWarming(ctx, s, asked)
@@ -98,19 +103,32 @@ func (a *app) run(
 		a.pulse.Run(ctx, restart)
 		return nil
 	})
-	if ext != nil {
-		parts.start("extension", func() error {
-			defer end()
-			waitBeforeNext(ctx, s, warmDone)
-			return ext.Run(ctx)
-		})
-	}
-	a.log.Info("serving", "version", version, "commit", commit, "addrs", addresses(listeners), "weaviate", a.weaviate != nil, "odoo", a.odoo != nil)
-	return parts.wait(ctx, a.log, closer{"cache", memory.Close}, closer{"pools", a.close})
+	told, stop := untilSignal(ctx) // after the parts have begun: it takes a while, because the runtime starts threads for it
+	defer stop()
+	defer context.AfterFunc(told, end)()
+	a.logStart(s)
+	return parts.wait(ctx, a.log, closer{"cache", a.memory.Close}, closer{"pools", a.closeUpstreams})
 }
 
-// api makes the API. If an upstream is not configured, calls that need it answer with what is wrong with the settings.
-func (a *app) api(s settings.Settings, memory *cache.Cache, fault, listenErr error) (*sidecar.Server, error) {
+// logStart logs what runs, and what may be wrong with the settings without being a fault.
+func (a *app) logStart(s settings.Settings) {
+	for _, name := range s.Unknown {
+		a.log.Warn("unknown variable", "variable", name)
+	}
+	if token, _ := s.CallersToken(); token == "" {
+		a.log.Warn("authentication is off: HEARTH_TOKEN is not set")
+	}
+	a.log.Info("serving", "version", version, "commit", commit, "addrs", addresses(a.listeners), "weaviate", a.weaviate != nil, "odoo", a.odoo != nil)
+}
+
+// addAPI makes the cache and the API. If an upstream is not configured, calls that need it answer with what is wrong with the settings.
+func (a *app) addAPI(s settings.Settings, fault, listenErr error) (err error) {
+	a.memory, err = cache.New(cache.Config{
+		Bytes: s.CacheSize(), Window: s.TimelineWindow, LoadTimeout: s.PreprocessTimeout, Refresh: s.AfterInvokeBudget > 0, Pulse: a.pulse,
+	})
+	if err != nil {
+		return err
+	}
 	noWeaviate, noOdoo, reasons := "HEARTH_WEAVIATE_URL is not set", "HEARTH_ODOO_URL is not set", ""
 	if fault != nil {
 		noWeaviate, noOdoo = fault.Error(), fault.Error()
@@ -119,21 +137,22 @@ func (a *app) api(s settings.Settings, memory *cache.Cache, fault, listenErr err
 		reasons = err.Error()
 	}
 	service, err := chat.New(chat.Config{
-		Weaviate: a.weaviate, Odoo: a.odoo, NoWeaviate: noWeaviate, NoOdoo: noOdoo, Cache: memory, Policies: s.Policies(),
+		Weaviate: a.weaviate, Odoo: a.odoo, NoWeaviate: noWeaviate, NoOdoo: noOdoo, Cache: a.memory, Policies: s.Policies(),
 		OdooModels: s.OdooModels, OdooRoutes: s.OdooRoutes, Preview: s.HistoryPreview, Workers: s.Workers,
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	cfg := a.apiConfig(s)
-	cfg.Chat, cfg.Cache, cfg.Fault, cfg.Upstreams = service, memory, reasons, slices.Clone(a.upstreams)
+	cfg.Chat, cfg.Cache, cfg.Fault, cfg.Upstreams = service, a.memory, reasons, slices.Clone(a.upstreams)
 	if a.weaviate == nil {
 		cfg.Upstreams = append(cfg.Upstreams, sidecar.Upstream{Name: "weaviate", Missing: noWeaviate})
 	}
 	if a.odoo == nil {
 		cfg.Upstreams = append(cfg.Upstreams, sidecar.Upstream{Name: "odoo", Missing: noOdoo})
 	}
-	return sidecar.New(cfg)
+	a.api, err = sidecar.New(cfg)
+	return err
 }
 
 // apiConfig is what the settings alone say about the API.

@@ -37,8 +37,8 @@ func TestAWarmUpThatFailsIsLoggedUnlessTheProcessEnds(t *testing.T) {
 	end()
 	for ctx, want := range map[context.Context]int{t.Context(): 2, ended: 0} { // connections and session
 		var log logBuffer
-		a, err := newApp(s, clock.Awake(), &log, Options{})
-		if err != nil {
+		a := newApp(s, clock.Awake(), &log, Options{})
+		if err := a.addUpstreams(s); err != nil {
 			t.Fatal(err)
 		}
 		a.warm(ctx)

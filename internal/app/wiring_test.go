@@ -186,10 +186,10 @@ func TestOptionsReachTheRooms(t *testing.T) {
 		t.Fatal(err)
 	}
 	var now clock.Instant
-	a, err := newApp(s, nil, io.Discard, Options{
+	a := newApp(s, nil, io.Discard, Options{
 		Clock: func() clock.Instant { return now }, Policy: pool.Policy{NoRace: true}, NoIdleLimit: true,
 	})
-	if err != nil {
+	if err := a.addUpstreams(s); err != nil {
 		t.Fatal(err)
 	}
 	now.Mono = time.Hour
@@ -203,11 +203,11 @@ func TestOptionsReachTheRooms(t *testing.T) {
 	if cfg := new(app).poolConfig(s); cfg.Policy != (pool.Policy{}) || cfg.MaxIdle != 7*time.Second {
 		t.Errorf("without options the pools are given %+v", cfg)
 	}
-	if got := a.extensionConfig("/opt/extensions/hearth", s, nil, nil).Events; got != nil {
+	if got := a.extensionConfig("/opt/extensions/hearth", s, nil).Events; got != nil {
 		t.Errorf("without options the extension asks for %v", got)
 	}
 	a.options.Events = []string{"INVOKE"}
-	if got := a.extensionConfig("/opt/extensions/hearth", s, nil, nil).Events; !slices.Equal(got, []string{"INVOKE"}) {
+	if got := a.extensionConfig("/opt/extensions/hearth", s, nil).Events; !slices.Equal(got, []string{"INVOKE"}) {
 		t.Errorf("the extension asks for %v", got)
 	}
 }
@@ -222,11 +222,11 @@ func TestWhenTheExtensionTakesPartInInvocations(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a, err := newApp(s, nil, io.Discard, Options{})
-		if err != nil {
+		a := newApp(s, nil, io.Discard, Options{})
+		if err := a.addUpstreams(s); err != nil {
 			t.Fatal(err)
 		}
-		cfg := a.extensionConfig("/opt/extensions/hearth", s, nil, nil)
+		cfg := a.extensionConfig("/opt/extensions/hearth", s, nil)
 		if got := slices.Equal(cfg.Events, []string{"INVOKE"}); got != want || !got && cfg.Events != nil || (cfg.OnInvoke != nil) != want || (cfg.Telemetry != nil) != want {
 			t.Errorf("%q: the extension is %+v", env, cfg)
 		}

@@ -6,16 +6,14 @@
 package settings
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
-	"maps"
 	"reflect"
 	"slices"
 	"strings"
 	"time"
 	"unicode"
-
-	"github.com/caarlos0/env/v11"
 )
 
 // Settings are the environment variables with their defaults, and what [Read] found besides. docs/configuration.md says
@@ -105,25 +103,34 @@ var reserved = []string{"HEARTH_FETCH_ALLOW"} //nolint:gochecknoglobals // a con
 func Read(environ []string) (Settings, error) {
 	var s Settings
 	var f faults
-	values, names := env.ToMap(environ), map[string]string{} // by field
-	for field := range reflect.TypeFor[Settings]().Fields() {
+	values := make(map[string]string, len(environ))
+	for _, variable := range environ {
+		name, value, _ := strings.Cut(variable, "=")
+		values[name] = value
+	}
+	var known []string
+	for field, value := range reflect.ValueOf(&s).Elem().Fields() {
 		name := field.Tag.Get("env")
 		if name == "" {
 			continue
 		}
-		names[field.Name] = name
+		known = append(known, name)
 		if strings.HasPrefix(name, "HEARTH_") { // the others are not ours to tidy
 			values[name] = trimmed(values[name], field.Type.Kind() == reflect.Slice)
 			if strings.ContainsFunc(values[name], unicode.IsControl) {
 				f.unreadable(name, "must hold no control characters: no line may end within it")
 			}
 		}
-		if values[name] == "" {
-			delete(values, name) // an empty variable is an unset one
+		text := cmp.Or(values[name], field.Tag.Get("envDefault")) // an empty variable is an unset one
+		if text == "" {
+			continue
+		}
+		if err := parse(text, value.Addr().Interface()); err != nil {
+			value.SetZero()
+			f.unreadable(name, err.Error())
 		}
 	}
-	f.parseErrors(env.ParseWithOptions(&s, env.Options{Environment: values}), names)
-	s.Unknown = unknown(values, slices.Collect(maps.Values(names)))
+	s.Unknown = unknown(values, known)
 	s.setDefaults(values)
 	s.validate(&f)
 	return s, errors.Join(f.list...)

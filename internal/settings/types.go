@@ -1,8 +1,10 @@
 package settings
 
 import (
+	"encoding"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"net/url"
 	"regexp"
@@ -13,6 +15,40 @@ import (
 
 	"hearth/cache"
 )
+
+// parse reads text into what a field's pointer points to. The error says what the text must be.
+func parse(text string, field any) (err error) {
+	var must string
+	switch v := field.(type) {
+	case *string:
+		*v = text
+	case *[]string:
+		*v = strings.Split(text, ",")
+	case *int:
+		*v, err = strconv.Atoi(text)
+		must = "must be a whole number"
+	case *int64:
+		*v, err = strconv.ParseInt(text, 10, 64)
+		must = "must be a whole number"
+	case *bool:
+		*v, err = strconv.ParseBool(text)
+		must = "must be true or false"
+	case *time.Duration:
+		*v, err = time.ParseDuration(text)
+		must = "must be a duration such as 250ms or 2s"
+	case *slog.Level:
+		err = v.UnmarshalText([]byte(text))
+		must = "must be debug, info, warn or error"
+	case encoding.TextUnmarshaler: // the types below
+		return v.UnmarshalText([]byte(text))
+	default:
+		return fmt.Errorf("is of a type that cannot be read: %T", field)
+	}
+	if err != nil {
+		return errors.New(must)
+	}
+	return nil
+}
 
 // ttl is fresh, or fresh/stale-while-revalidate/stale-if-error.
 type ttl cache.Policy

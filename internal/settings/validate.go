@@ -4,24 +4,16 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/url"
 	"os"
-	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/caarlos0/env/v11"
 
 	"hearth/client/wire"
 	"hearth/pool/odoo"
 	"hearth/pool/weaviate"
 )
-
-// graphQLName is the form of a property's name.
-const graphQLName = `^[_A-Za-z][_0-9A-Za-z]*$`
 
 // faults lists what is wrong with the environment. A variable that could not be read has only one fault.
 type faults struct {
@@ -46,39 +38,6 @@ func (f *faults) check(ok bool, name, format string, args ...any) {
 	}
 }
 
-// parseErrors adds what the parser could not read. names are the variables by field.
-func (f *faults) parseErrors(err error, names map[string]string) {
-	all, ok := errors.AsType[env.AggregateError](err)
-	if !ok {
-		if err != nil {
-			f.list = append(f.list, err)
-		}
-		return
-	}
-	for _, e := range all.Errors {
-		if p, ok := errors.AsType[env.ParseError](e); ok {
-			f.unreadable(names[p.Name], expectedFormat(p))
-		} else {
-			f.list = append(f.list, e)
-		}
-	}
-}
-
-// expectedFormat says what the value must be, for a variable that could not be read.
-func expectedFormat(e env.ParseError) string {
-	switch e.Type {
-	case reflect.TypeFor[int](), reflect.TypeFor[int64]():
-		return "must be a whole number"
-	case reflect.TypeFor[bool]():
-		return "must be true or false"
-	case reflect.TypeFor[time.Duration]():
-		return "must be a duration such as 250ms or 2s"
-	case reflect.TypeFor[slog.Level]():
-		return "must be debug, info, warn or error"
-	}
-	return e.Err.Error() // one of the types in types.go says it
-}
-
 // validate adds every fault of the variables that could be read, and reads the files that they name.
 func (s *Settings) validate(f *faults) {
 	f.check(isLoopback(s.Addr), "HEARTH_ADDR", "must be a loopback address and a port, such as 127.0.0.1:2774")
@@ -99,14 +58,12 @@ func (s *Settings) validateWeaviate(f *faults) {
 }
 
 func (s *Settings) validateClasses(f *faults) {
-	property := regexp.MustCompile(graphQLName)
-	className := regexp.MustCompile(`^[A-Z][_0-9A-Za-z]*$`)
 	const noClass = "must be a class's name: a capital letter, then letters, digits and _"
-	f.check(className.MatchString(s.MessageClass), "HEARTH_MESSAGE_CLASS", noClass)
-	f.check(className.MatchString(s.MuteClass), "HEARTH_MUTE_CLASS", noClass)
+	f.check(isClass(s.MessageClass), "HEARTH_MESSAGE_CLASS", noClass)
+	f.check(isClass(s.MuteClass), "HEARTH_MUTE_CLASS", noClass)
 	different := func(fields []string) bool {
 		for i, f := range fields { // Weaviate takes Role for role
-			if !property.MatchString(f) || slices.ContainsFunc(fields[:i], func(g string) bool { return strings.EqualFold(f, g) }) {
+			if !isName(f) || slices.ContainsFunc(fields[:i], func(g string) bool { return strings.EqualFold(f, g) }) {
 				return false
 			}
 		}
@@ -136,7 +93,7 @@ func (s *Settings) validateOdoo(f *faults) {
 		f.check(odoo.ValidModel(m), "HEARTH_ODOO_MODELS", "%q is no model's name", m)
 	}
 	for _, m := range s.OdooReads {
-		f.check(regexp.MustCompile(graphQLName).MatchString(m), "HEARTH_ODOO_READS", "%q is no method's name", m)
+		f.check(isName(m), "HEARTH_ODOO_READS", "%q is no method's name", m)
 	}
 }
 
@@ -209,11 +166,38 @@ func isLoopback(addr string) bool {
 // fitsSocket says whether a path fits into the address of a Unix socket.
 func fitsSocket(path string) bool { return len(path) <= 107 }
 
-func isURL(s string) bool {
-	_, err := url.Parse(s)
-	return err == nil && regexp.MustCompile(`^https?://[^/?#@\s]+(/[^?#\s]*)?$`).MatchString(s)
+// What follows uses no regular expressions: to compile the few that these checks would need takes longer than all of validate.
+
+// isName says whether s may be the name of a property or a method: letters, digits and _, and no digit in front.
+func isName(s string) bool {
+	for i, r := range s {
+		letter := r == '_' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
+		if !letter && (i == 0 || r < '0' || r > '9') {
+			return false
+		}
+	}
+	return s != ""
 }
 
+// isClass says whether s may be the name of a class.
+func isClass(s string) bool { return isName(s) && 'A' <= s[0] && s[0] <= 'Z' }
+
+// isURL says whether s is http://host or https://host, with or without a path.
+func isURL(s string) bool {
+	host, _, ok := splitURL(s)
+	return ok && !strings.Contains(host, "@")
+}
+
+// isOrigin says whether s is a URL without a path.
 func isOrigin(s string) bool {
-	return regexp.MustCompile(`^https?://[^/?#@\s]+/?$`).MatchString(s) && isURL(s)
+	_, path, _ := splitURL(s)
+	return isURL(s) && path == ""
+}
+
+// splitURL takes a URL of HTTP apart: what is between // and the next slash, and what follows that slash.
+func splitURL(s string) (host, path string, ok bool) {
+	_, err := url.Parse(s)
+	scheme, rest, _ := strings.Cut(s, "://")
+	host, path, _ = strings.Cut(rest, "/")
+	return host, path, err == nil && (scheme == "http" || scheme == "https") && host != "" && !strings.ContainsAny(rest, "?# \t\n\f\r")
 }

@@ -57,7 +57,8 @@ func (c Config) validate() error {
 
 // Service is safe for concurrent use.
 type Service struct {
-	cfg Config
+	cfg             Config
+	muted, notMuted []byte // a wire.MuteStatus
 }
 
 // New makes a service. It starts nothing.
@@ -65,7 +66,7 @@ func New(cfg Config) (*Service, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	return &Service{cfg: cfg.withDefaults()}, nil
+	return &Service{cfg: cfg.withDefaults(), muted: []byte(`{"muted":true}`), notMuted: []byte(`{"muted":false}`)}, nil
 }
 
 // messageChat returns the name of a chat in the class of messages, which is the same for every spelling.

@@ -138,6 +138,9 @@ func (h *Host) environment() []string {
 	return append(env, "AWS_ACCESS_KEY_ID="+accessKey, "AWS_SECRET_ACCESS_KEY="+secretKey, "AWS_SESSION_TOKEN="+SessionToken)
 }
 
+// Began is the time of the process's first instruction.
+func (p *Process) Began() time.Time { return p.began }
+
 // Log is what the process has printed so far, on both of its outputs.
 func (p *Process) Log() string { return p.log.String() }
 

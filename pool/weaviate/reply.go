@@ -11,7 +11,7 @@ import (
 )
 
 // reply is the answer to a search: SearchReply of Weaviate's protocol, as far as questions need it. It is read without the generated
-// code, which makes some twenty objects of each row, and several times the bytes of the answer.
+// code, which makes some thirty objects of each row, and several times the bytes of the answer.
 type reply struct{ rows []row }
 
 // row is one object of an answer. Its texts are parts of the whole answer: whatever outlives the answer needs copies of them.

@@ -11,7 +11,7 @@ import (
 )
 
 // reply is the answer to a search: SearchReply of Weaviate's protocol, as far as questions need it. It is read without the generated
-// code, which makes some twenty objects of each row, and several times the bytes of the answer.
+// code, which makes some thirty objects of each row, and several times the bytes of the answer.
 type reply struct{ rows []row }
 
 // row is one object of an answer. Its texts are parts of the whole answer: whatever outlives the answer needs copies of them.
@@ -76,7 +76,10 @@ func readReply(b []byte, most int64) ([]row, error) {
 }
 
 // replyReader counts the memory that the rows of an answer take.
-type replyReader struct{ taken, most int64 }
+type replyReader struct {
+	taken, most int64
+	properties  int // of the last row: most rows have as many as the one before
+}
 
 // take counts n things of a size. An answer of many small things takes far more memory than it has bytes: take refuses that before
 // the memory is allocated.
@@ -123,27 +126,41 @@ func (r *replyReader) result(to *row, m message) error {
 	var f field
 	for f.next(&m) {
 		if f.is(nonReferences, protowire.BytesType) {
-			f.err = r.properties(to, f.inner)
+			f.err = r.readProperties(to, f.inner)
 		}
 	}
 	return f.err
 }
 
-func (r *replyReader) properties(to *row, m message) error {
+func (r *replyReader) readProperties(to *row, m message) error {
 	const fields = 1
-	n := m.count(fields)
+	if err := r.grow(to, r.properties); err != nil {
+		return err
+	}
+	var f field
+	for f.next(&m) {
+		if !f.is(fields, protowire.BytesType) {
+			continue
+		}
+		if len(to.properties) == cap(to.properties) {
+			if err := r.grow(to, 1+m.count(fields)); err != nil {
+				return err
+			}
+		}
+		to.properties = append(to.properties, property{})
+		f.err = to.properties[len(to.properties)-1].read(f.inner)
+	}
+	r.properties = len(to.properties)
+	return f.err
+}
+
+// grow makes room for n more properties of a row.
+func (r *replyReader) grow(to *row, n int) error {
 	if err := r.take(n, propertyBytes); err != nil {
 		return err
 	}
 	to.properties = append(make([]property, 0, len(to.properties)+n), to.properties...)
-	var f field
-	for f.next(&m) {
-		if f.is(fields, protowire.BytesType) {
-			to.properties = append(to.properties, property{})
-			f.err = to.properties[len(to.properties)-1].read(f.inner)
-		}
-	}
-	return f.err
+	return nil
 }
 
 func (p *property) read(m message) error {

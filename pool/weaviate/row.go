@@ -12,8 +12,8 @@ import (
 
 // value is the value of a property. A row without the property has one of no kind.
 func (r row) value(name string) value {
-	for _, p := range slices.Backward(r.properties) { // the last one counts, as in a map
-		if p.name == name {
+	for i := len(r.properties) - 1; i >= 0; i-- { // the last one counts, as in a map
+		if p := &r.properties[i]; p.name == name {
 			return p.value
 		}
 	}

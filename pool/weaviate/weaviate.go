@@ -1,8 +1,8 @@
 // Package weaviate asks a Weaviate what a chatbot needs to know: a chat's newest messages, those relevant to a
 // text, whether the bot is muted; and writes messages and mutes.
 //
-// Start at [Client]. Each question is one file: recent.go, relevant.go, mute.go, append.go. Reads go over gRPC (search.go),
-// writes and the schema over REST (rest.go). What the user's classes look like is loaded once (classinfo.go, load.go), and
+// Start at [Client]. Each question is one file: recent.go, relevant.go, mute.go, append.go. Reads go over gRPC (search.go, and
+// reply.go for the answers), writes and the schema over REST (rest.go). What the user's classes look like is loaded once (classinfo.go, load.go), and
 // decides how chat ids (chat.go) and times (time.go) are written and read (row.go). The files check*.go, propose.go and
 // schema.go are for the commands `hearth check` and `hearth schema` alone: no request comes there.
 //

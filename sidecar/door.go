@@ -29,12 +29,13 @@ func (s *Server) admit(r *request, broken error) (refusal *wire.Problem) {
 	if broken != nil {
 		return unreadable(broken)
 	}
-	asked, from := parseTarget(r.Request.Header.RequestURI()), readOrigin(&r.Request.Header)
-	if why := from.foreign(asked, r.socket); why != "" {
+	asked := parseTarget(r.Request.Header.RequestURI())
+	r.headers = readHeaders(&r.Request.Header)
+	if why := r.headers.foreign(asked, r.socket); why != "" {
 		return wire.NewProblem(wire.KindForbidden, why)
 	}
 	if string(asked.path) != wire.PathHealth && s.cfg.Token != "" &&
-		subtle.ConstantTimeCompare(from.token, []byte(s.cfg.Token)) != 1 {
+		subtle.ConstantTimeCompare(r.headers.token, []byte(s.cfg.Token)) != 1 {
 		return wire.NewProblem(wire.KindToken, wrongToken(s.cfg.TokenFrom))
 	}
 	calls, segment := s.router.find(asked.path)
@@ -61,7 +62,7 @@ func (s *Server) admit(r *request, broken error) (refusal *wire.Problem) {
 	if refusal = r.parseQuery(asked.query, r.route.query); refusal != nil {
 		return refusal
 	}
-	r.directives, refusal = parseCacheControl(r.Request.Header.PeekAll("Cache-Control"))
+	r.directives, refusal = parseCacheControl(r.headers.cacheControl)
 	return refusal
 }
 
@@ -76,47 +77,54 @@ func wrongToken(variable string) string {
 		"of its own, brings another. Set HEARTH_TOKEN for the whole function"
 }
 
-// origin is what a request's headers say of where it comes from.
-type origin struct {
-	host, token []byte
-	forwarded   bool
-	crossSite   bool     // a browser says so
-	pages       [][]byte // that the request comes from
+// headers are the values of a request's headers that many calls look at. They are parts of the request.
+type headers struct {
+	host, token  []byte
+	forwarded    bool
+	crossSite    bool     // a browser says so
+	origins      [][]byte // the pages that the request comes from
+	cacheControl [][]byte
+	ifNoneMatch  [][]byte
 }
 
-func readOrigin(h *fasthttp.RequestHeader) (from origin) {
-	from.host = h.Host()
+// readHeaders reads them in one pass.
+func readHeaders(h *fasthttp.RequestHeader) (got headers) {
+	got.host = h.Host()
 	for name, value := range h.All() {
 		switch string(name) {
 		case wire.HeaderToken:
-			if from.token == nil {
-				from.token = value
+			if got.token == nil {
+				got.token = value
 			}
 		case "X-Forwarded-For", "Forwarded":
-			from.forwarded = true
+			got.forwarded = true
 		case "Sec-Fetch-Site":
-			from.crossSite = from.crossSite || string(value) == "cross-site"
+			got.crossSite = got.crossSite || string(value) == "cross-site"
 		case "Origin":
-			from.pages = append(from.pages, value)
+			got.origins = append(got.origins, value)
+		case "Cache-Control":
+			got.cacheControl = append(got.cacheControl, value)
+		case "If-None-Match":
+			got.ifNoneMatch = append(got.ifNoneMatch, value)
 		}
 	}
-	return from
+	return got
 }
 
 // foreign says why a request does not count as one of this machine: it was forwarded, it names another host, or a page of
 // another site sent it. It is empty if the request counts as one of this machine.
-func (from origin) foreign(asked target, socket bool) string {
+func (h *headers) foreign(asked target, socket bool) string {
 	switch {
-	case from.forwarded:
+	case h.forwarded:
 		return "forwarded requests are refused"
-	case !localHost(from.host, socket):
+	case !localHost(h.host, socket):
 		return "the Host must be this machine"
 	case !asked.isLocal(socket):
 		return "an absolute target must be http:// and this machine"
-	case from.crossSite:
+	case h.crossSite:
 		return "cross-site requests are refused"
 	}
-	for _, page := range from.pages {
+	for _, page := range h.origins {
 		u, err := url.Parse(string(page))
 		if err != nil || !localHost([]byte(u.Host), socket) {
 			return "cross-site requests are refused"

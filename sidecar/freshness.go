@@ -55,7 +55,9 @@ func (r *request) timed(part string) {
 	r.setServerTiming(took, timing{part, took})
 }
 
-// appendMilliseconds writes a duration with three places behind the point.
+// appendMilliseconds writes a duration in milliseconds, with three places behind the point.
 func appendMilliseconds(b []byte, d time.Duration) []byte {
-	return strconv.AppendFloat(b, float64(d.Microseconds())/1000, 'f', 3, 64)
+	µs := max(0, d.Microseconds())
+	b = strconv.AppendInt(b, µs/1000, 10)
+	return append(b, '.', '0'+byte(µs/100%10), '0'+byte(µs/10%10), '0'+byte(µs%10))
 }

@@ -14,8 +14,9 @@ func (r *request) sendCached(part string, got cache.Reply) error {
 	r.setCacheStatus(got.Origin)
 	r.timed(part)
 	if r.IsGet() || r.IsHead() {
-		r.Response.Header.Set("ETag", got.ETag)
-		if matchesETag(r.Request.Header.PeekAll("If-None-Match"), got.ETag) {
+		r.line = append(r.line[:0], got.ETag...)
+		r.Response.Header.SetCanonical([]byte("Etag"), r.line)
+		if matchesETag(r.headers.ifNoneMatch, got.ETag) {
 			r.SetStatusCode(http.StatusNotModified)
 			return nil
 		}

@@ -26,8 +26,9 @@ type request struct {
 	serverCtx  context.Context    //nolint:containedctx // until the server ends
 	cancel     context.CancelFunc // of the context that was made for the call; nil: none was needed
 	socket     bool               // the request came over the Unix socket
-	route      *route             // nil until it is known
-	chat       []byte             // of the path, as the caller spells it
+	headers    headers
+	route      *route // nil until it is known
+	chat       []byte // of the path, as the caller spells it
 	query      []parameter
 	body       bytes.Buffer
 	limited    io.LimitedReader // of the body's stream

@@ -16,7 +16,11 @@ type target struct {
 }
 
 func parseTarget(raw []byte) (t target) {
-	if scheme, rest, ok := bytes.Cut(raw, []byte("://")); ok && raw[0] != '/' {
+	if bytes.HasPrefix(raw, []byte("/")) { // the usual form
+		t.path, t.query, _ = bytes.Cut(raw, []byte("?"))
+		return t
+	}
+	if scheme, rest, ok := bytes.Cut(raw, []byte("://")); ok {
 		t.absolute, t.scheme = true, scheme
 		end := bytes.IndexAny(rest, "/?")
 		if end < 0 {
@@ -45,6 +49,7 @@ type parameter struct {
 // parseQuery reads the query's parameters. It refuses those that the call does not take: a misspelt name must not pass for a
 // default.
 func (r *request) parseQuery(query []byte, known []string) *wire.Problem {
+	plain := bytes.IndexByte(query, '%') < 0 && bytes.IndexByte(query, '+') < 0
 	for len(query) > 0 {
 		var pair []byte
 		pair, query, _ = bytes.Cut(query, []byte("&"))
@@ -55,13 +60,13 @@ func (r *request) parseQuery(query []byte, known []string) *wire.Problem {
 		if len(rawName) == 0 {
 			return wire.BadField("query", "has a parameter without a name")
 		}
-		unescaped, err := unescape(rawName)
+		unescaped, err := unescape(rawName, plain)
 		i := slices.IndexFunc(known, func(name string) bool { return name == string(unescaped) })
 		if err != nil || i < 0 {
 			return wire.BadField(shortened(rawName), "is not a parameter of this call")
 		}
 		name := known[i]
-		value, err := unescape(rawValue)
+		value, err := unescape(rawValue, plain)
 		if err != nil {
 			return wire.BadField(name, "is not percent-encoded")
 		}
@@ -73,9 +78,9 @@ func (r *request) parseQuery(query []byte, known []string) *wire.Problem {
 	return nil
 }
 
-// unescape decodes a name or a value of a query.
-func unescape(raw []byte) ([]byte, error) {
-	if bytes.IndexByte(raw, '%') < 0 && bytes.IndexByte(raw, '+') < 0 {
+// unescape decodes a name or a value of a query. In a plain query there are no escapes.
+func unescape(raw []byte, plain bool) ([]byte, error) {
+	if plain {
 		return raw, nil
 	}
 	text, err := url.QueryUnescape(string(raw))

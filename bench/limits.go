@@ -29,8 +29,9 @@ func limits() ([]limit, error) {
 		{"hit_vs_nginx*", ">", 1, none},
 		{"hit_vs_redis*", ">=", 0.8, none},
 		{"held_preprocess_vs_bare_*", ">=", 0.75, 0.4},
-		{"miss_overhead_us", "<=", 200, none},
+		{"miss*_overhead_us", "<=", 200, none},
 		{"start_vs_linked", "<=", 1.2, none},
+		{"python_import_ms", "<=", 15, none},
 		{"rss_idle_mib", "<=", 25, none},
 	}
 	committed, err := readAllocs(allocsFile)

@@ -40,8 +40,11 @@ func TestVerdicts(t *testing.T) {
 		{"held_preprocess_allocs", 1, broken},
 		{"miss_overhead_us", 200, kept},
 		{"miss_overhead_us", 201, missed},
+		{"miss_odoo_overhead_us", 201, missed},
 		{"start_vs_linked", 1.2, kept},
 		{"rss_idle_mib", 25.1, missed},
+		{"python_import_ms", 15, kept},
+		{"python_import_ms", 15.1, missed},
 	} {
 		line := result.Single(c.name, c.value, "")
 		l, ok := of(all, line)

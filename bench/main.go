@@ -19,7 +19,9 @@ import (
 
 	"hearth/bench/allocs"
 	"hearth/bench/document"
+	"hearth/bench/handlers"
 	"hearth/bench/miss"
+	"hearth/bench/profile"
 	"hearth/bench/result"
 	"hearth/bench/rig"
 	"hearth/bench/speed"
@@ -38,6 +40,7 @@ func measurements() []measurement {
 		{"speed", speed.Measure},
 		{"allocs", allocs.Measure},
 		{"miss", miss.Measure},
+		{"handlers", handlers.Measure},
 		{"start", start.Measure},
 	}
 }
@@ -46,15 +49,29 @@ func main() {
 	short := flag.Bool("short", false, "fewer and shorter rounds, and no peers that must be downloaded")
 	only := flag.String("only", "", "measurements to make, separated by commas; empty: all")
 	doc := flag.Bool("doc", false, "write the numbers into docs/benchmarks.md, and draw its charts")
+	profiles := flag.String("profile", "", "measure nothing, and write CPU profiles of Hearth to this folder")
 	flag.Parse()
 	lab.Main("bench", func(ctx context.Context, dir string) error {
 		chosen, err := choose(measurements(), *only)
 		if err != nil {
 			return err
 		}
+		cfg := rig.Config{Dir: dir, Short: *short, Progress: os.Stderr}
+		if *profiles != "" {
+			return writeProfiles(ctx, *profiles, os.Stdout, cfg)
+		}
 		command := `make bench BENCH="` + strings.Join(os.Args[1:], " ") + `"`
-		return run(ctx, os.Stdout, rig.Config{Dir: dir, Short: *short, Progress: os.Stderr}, chosen, *doc, command)
+		return run(ctx, os.Stdout, cfg, chosen, *doc, command)
 	})
+}
+
+func writeProfiles(ctx context.Context, folder string, out io.Writer, cfg rig.Config) error {
+	r, err := rig.New(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	return profile.Write(ctx, r, folder, out)
 }
 
 func choose(all []measurement, only string) (chosen []measurement, err error) {

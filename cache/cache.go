@@ -179,7 +179,7 @@ func (c *Cache) DropChat(chat string) int { return c.chats.drop(chat) + c.drop(c
 func (c *Cache) DropModel(model string) int { return c.drop(modelScope(model)) }
 
 // DropRecords forgets every record read from Odoo. A write to one model may change fields that Odoo computes in others.
-func (c *Cache) DropRecords() int { return c.drop(recordScope) }
+func (c *Cache) DropRecords() int { return c.drop(recordScope()) }
 
 // DropRelevant forgets the relevance results of one chat.
 func (c *Cache) DropRelevant(chat string) int { return c.drop(chatScope(chat)) }
@@ -191,7 +191,7 @@ func (c *Cache) DropAll() int {
 }
 
 func (c *Cache) drop(s Scope) int {
-	c.recentReads.drop(func(k Key) bool { return slices.Contains(k.Scopes, s) })
+	c.recentReads.drop(func(k Key) bool { return slices.Contains(k.Scopes[:], s) })
 	return c.store.drop(s)
 }
 

@@ -290,8 +290,12 @@ func TestAScopeWithoutEntriesAndReadsIsForgotten(t *testing.T) {
 }
 
 func TestAnEntryCostsWhatItHolds(t *testing.T) {
-	cost := func(body int, name string, scopes ...Scope) int64 {
-		return (&entry{body: make([]byte, body), name: name, scopes: scopes}).cost()
+	cost := func(body int, name string, scopes ...string) int64 {
+		e := &entry{body: make([]byte, body), name: name}
+		for i, scope := range scopes {
+			e.scopes[i] = chatScope(scope)
+		}
+		return e.cost()
 	}
 	nothing := cost(0, "")
 	for what, c := range map[string]struct{ got, want int64 }{

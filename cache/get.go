@@ -12,8 +12,8 @@ import (
 // Key names something that can always be fetched again.
 type Key struct {
 	Resource Resource
-	Scopes   []Scope // dropping one of them forgets it
-	ID       string  // everything that its content depends on
+	Scopes   [2]Scope // dropping one of them forgets it; the zero scope is none
+	ID       string   // everything that its content depends on
 	// LoadBytes is the memory that its load function holds, its arguments above all: Config.Refresh keeps load functions.
 	LoadBytes int64
 }
@@ -21,33 +21,32 @@ type Key struct {
 func (k Key) bytes() int64 {
 	n := len(k.ID)
 	for _, s := range k.Scopes {
-		n += 16 + len(s)
+		n += len(s.name)
 	}
 	return int64(n)
 }
 
 // Scope is a set of keys that are forgotten together.
-type Scope string
+type Scope struct{ kind, name string }
 
 // recordScope holds every record read from Odoo.
-const recordScope Scope = "records"
-
-func chatScope(chat string) Scope   { return Scope("chat\x00" + chat) }
-func modelScope(model string) Scope { return Scope("model\x00" + model) }
+func recordScope() Scope            { return Scope{kind: "records"} }
+func chatScope(chat string) Scope   { return Scope{"chat", chat} }
+func modelScope(model string) Scope { return Scope{"model", model} }
 
 // RelevantKey is the key of a relevance search in a chat.
 func RelevantKey(chat, id string) Key {
-	return Key{Resource: Relevant, Scopes: []Scope{chatScope(chat)}, ID: id}
+	return Key{Resource: Relevant, Scopes: [2]Scope{chatScope(chat)}, ID: id}
 }
 
 // RecordKey is the key of a read from an Odoo model.
 func RecordKey(model, id string) Key {
-	return Key{Resource: OdooRead, Scopes: []Scope{recordScope, modelScope(model)}, ID: id}
+	return Key{Resource: OdooRead, Scopes: [2]Scope{recordScope(), modelScope(model)}, ID: id}
 }
 
-// ModelKey is the key of an Odoo model's definition.
+// ModelKey is the key of an Odoo model's definition. The scope names the model, so the id need not.
 func ModelKey(model, id string) Key {
-	return Key{Resource: OdooModels, Scopes: []Scope{modelScope(model)}, ID: id}
+	return Key{Resource: OdooModels, Scopes: [2]Scope{modelScope(model)}, ID: id}
 }
 
 // Get returns what key stands for: held, or from load, which returns it encoded.
@@ -64,7 +63,7 @@ func (c *Cache) Get(ctx context.Context, key Key, p Policy, d Directives, load f
 }
 
 // Held is Get for what is held and good enough. It waits for nothing. Otherwise the caller must go on with Get.
-func (c *Cache) Held(key Key, p Policy, d Directives) (Reply, bool) {
+func (c *Cache) Held(now clock.Instant, key Key, p Policy, d Directives) (Reply, bool) {
 	if c.cfg.Refresh { // Get remembers every read with its load
 		return Reply{}, false
 	}
@@ -72,7 +71,7 @@ func (c *Cache) Held(key Key, p Policy, d Directives) (Reply, bool) {
 	if e == nil {
 		return Reply{}, false
 	}
-	o, ok := c.judgeHeld(key.Resource, p, d, e.at)
+	o, ok := c.judgeHeld(now, key.Resource, p, d, e.at)
 	if !ok {
 		return Reply{}, false
 	}
@@ -98,8 +97,8 @@ type entrySource struct {
 	noStore bool
 	fetch   func(context.Context) ([]byte, error)
 
-	name   string  // in the store; empty until it is known
-	tokens []token // of the scopes; set by pin
+	name   string   // in the store; empty until it is known
+	tokens [2]token // of the scopes; set by pin
 }
 
 func (s *entrySource) look() (*entry, bool) {
@@ -143,7 +142,7 @@ type entry struct {
 	name     string // its whole key: a hash alone could be another's
 	hash     uint64 // of name
 	resource Resource
-	scopes   []Scope
+	scopes   [2]Scope
 	body     []byte
 	etag     string
 	at       clock.Instant // when its load began
@@ -155,7 +154,9 @@ func (e *entry) cost() int64 {
 	const overhead = 256 // the struct, the map slots here and in ristretto
 	n := cap(e.body) + len(e.name)
 	for _, s := range e.scopes {
-		n += 16 + 2*len(s) // here and in the map of scopes
+		if s != (Scope{}) {
+			n += 48 + 2*len(s.name) // here and in the map of scopes
+		}
 	}
 	return int64(n) + overhead
 }

@@ -58,12 +58,12 @@ func (c *Cache) History(ctx context.Context, r HistoryRequest) (Reply, error) {
 
 // HeldHistory is History for an encoded reply that is held and good enough. It waits for nothing. Otherwise the caller must go on
 // with History.
-func (c *Cache) HeldHistory(chat []byte, v View, p Policy, d Directives) (Reply, bool) {
+func (c *Cache) HeldHistory(now clock.Instant, chat []byte, v View, p Policy, d Directives) (Reply, bool) {
 	e, began, ok := c.chats.heldReply(chat, v)
 	if !ok {
 		return Reply{}, false
 	}
-	o, ok := c.judgeHeld(History, p, d, began)
+	o, ok := c.judgeHeld(now, History, p, d, began)
 	if !ok {
 		return Reply{}, false
 	}

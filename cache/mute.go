@@ -26,12 +26,12 @@ func (c *Cache) Mute(ctx context.Context, chat string, p Policy, d Directives, l
 }
 
 // HeldMute is Mute for what is held and good enough. It waits for nothing. Otherwise the caller must go on with Mute.
-func (c *Cache) HeldMute(chat []byte, p Policy, d Directives) (wire.Mute, Origin, bool) {
+func (c *Cache) HeldMute(now clock.Instant, chat []byte, p Policy, d Directives) (wire.Mute, Origin, bool) {
 	m := c.chats.heldMute(chat)
 	if m == nil {
 		return wire.Mute{}, Origin{}, false
 	}
-	o, ok := c.judgeHeld(Mute, p, d, m.at)
+	o, ok := c.judgeHeld(now, Mute, p, d, m.at)
 	if !ok {
 		return wire.Mute{}, Origin{}, false
 	}

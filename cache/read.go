@@ -99,8 +99,8 @@ func read[V aged](ctx context.Context, c *Cache, q question, s source[V]) (v V, 
 
 // judgeHeld judges whether something that is held is the answer as it is, without a load. If so, it counts the read. Otherwise
 // the caller must go on with read.
-func (c *Cache) judgeHeld(r Resource, p Policy, d Directives, began clock.Instant) (Origin, bool) {
-	age := c.now().Since(began)
+func (c *Cache) judgeHeld(now clock.Instant, r Resource, p Policy, d Directives, began clock.Instant) (Origin, bool) {
+	age := now.Since(began)
 	if v, _ := p.judge(age, d); v != serve && v != serveStale {
 		return Origin{}, false
 	}

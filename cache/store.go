@@ -88,23 +88,25 @@ func (s *store) find(key Key) *entry {
 
 // appendNameOf appends nothing if nothing is stored in one of the key's scopes.
 func (s *store) appendNameOf(b []byte, key Key) []byte {
-	var memory [2]token
-	tokens := memory[:0]
+	var tokens [2]token
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, name := range key.Scopes {
+	for i, name := range key.Scopes {
+		if name == (Scope{}) {
+			continue
+		}
 		sc := s.scopes[name]
 		if sc == nil {
 			return b
 		}
-		tokens = append(tokens, sc.token)
+		tokens[i] = sc.token
 	}
 	return appendEntryName(b, key, tokens)
 }
 
-func entryName(key Key, tokens []token) string { return string(appendEntryName(nil, key, tokens)) }
+func entryName(key Key, tokens [2]token) string { return string(appendEntryName(nil, key, tokens)) }
 
-func appendEntryName(b []byte, key Key, tokens []token) []byte {
+func appendEntryName(b []byte, key Key, tokens [2]token) []byte {
 	b = append(append(b, key.Resource...), 0)
 	for _, t := range tokens {
 		b = binary.BigEndian.AppendUint64(b, uint64(t))
@@ -113,11 +115,13 @@ func appendEntryName(b []byte, key Key, tokens []token) []byte {
 }
 
 // pin keeps scopes and their tokens until unpin, unless they are dropped.
-func (s *store) pin(names []Scope) []token {
+func (s *store) pin(names [2]Scope) (tokens [2]token) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	tokens := make([]token, len(names))
 	for i, name := range names {
+		if name == (Scope{}) {
+			continue
+		}
 		sc := s.scopes[name]
 		if sc == nil {
 			sc = &scope{token: s.newToken(), entries: map[uint64]*entry{}}
@@ -129,7 +133,7 @@ func (s *store) pin(names []Scope) []token {
 	return tokens
 }
 
-func (s *store) unpin(names []Scope, tokens []token) {
+func (s *store) unpin(names [2]Scope, tokens [2]token) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, name := range names {
@@ -148,7 +152,7 @@ func (s *store) removeIfUnusedLocked(name Scope, sc *scope) {
 
 // put stores e, unless one of its scopes was dropped after the load took the tokens, or the store has the result of a later
 // load. Puts of one entry run one after another: if a new key were set twice in a row, ristretto would keep the first value.
-func (s *store) put(e *entry, tokens []token) {
+func (s *store) put(e *entry, tokens [2]token) {
 	e.hash = xxhash.Sum64String(e.name)
 	filling := &s.filling[e.hash%uint64(len(s.filling))]
 	filling.Lock()
@@ -169,16 +173,18 @@ func (s *store) put(e *entry, tokens []token) {
 }
 
 // link notes e in its scopes, unless one of them was dropped.
-func (s *store) link(e *entry, tokens []token) bool {
+func (s *store) link(e *entry, tokens [2]token) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, name := range e.scopes {
-		if sc := s.scopes[name]; sc == nil || sc.token != tokens[i] {
+		if sc := s.scopes[name]; name != (Scope{}) && (sc == nil || sc.token != tokens[i]) {
 			return false
 		}
 	}
 	for _, name := range e.scopes {
-		s.scopes[name].entries[e.hash] = e
+		if sc := s.scopes[name]; sc != nil {
+			sc.entries[e.hash] = e
+		}
 	}
 	return true
 }

@@ -72,13 +72,13 @@ func (a *Answers) read(ctx context.Context, resp *http.Response, grpc bool) (err
 		return &TooLargeError{Bytes: size, Most: a.each}
 	}
 	var b bytes.Buffer
-	b.Write(start)
+	whole := false
 	if size < 0 { // the answer has not announced its size
 		switch _, err = io.CopyN(&b, body, min(smallAnswer, a.each)); {
 		case err == nil:
 			size = a.each
 		case errors.Is(err, io.EOF):
-			size = int64(b.Len())
+			whole, size = true, int64(b.Len())
 		default:
 			return err
 		}
@@ -89,10 +89,13 @@ func (a *Answers) read(ctx context.Context, resp *http.Response, grpc bool) (err
 		}
 		share = size
 	}
-	b.Grow(int(size) + bytes.MinRead)
 	most := size + int64(len(start))
-	if _, err = b.ReadFrom(io.LimitReader(body, most+1-int64(b.Len()))); err != nil {
-		return err
+	if !whole {
+		b.Grow(int(most) + bytes.MinRead)
+		b.Write(start)
+		if _, err = b.ReadFrom(io.LimitReader(body, most+1-int64(b.Len()))); err != nil {
+			return err
+		}
 	}
 	switch {
 	case int64(b.Len()) <= most:

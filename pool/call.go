@@ -58,7 +58,7 @@ func (p *Pool) Do(ctx context.Context, req Request) (*Response, error) {
 		return fail(err)
 	}
 	maps.Copy(r.Header, req.Header)
-	resp, err := p.client.Do(r)
+	resp, err := p.send(r)
 	if err != nil {
 		return fail(err)
 	}

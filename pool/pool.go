@@ -19,9 +19,11 @@
 package pool
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
+	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -109,6 +111,22 @@ func (p *Pool) Client() *http.Client { return p.client }
 
 // RoundTrip sends req through the chain of links, and ends with Config.Timeout or with the pool. The answer is read whole.
 func (p *Pool) RoundTrip(req *http.Request) (*http.Response, error) {
+	own := req.WithContext(req.Context())
+	own.Header = make(http.Header, len(req.Header)+1)
+	maps.Copy(own.Header, req.Header)
+	if req.Body != nil && req.Body != http.NoBody {
+		body, err := io.ReadAll(req.Body)
+		_ = req.Body.Close()
+		if err != nil {
+			return nil, err
+		}
+		own.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	}
+	return p.send(own)
+}
+
+// send is RoundTrip for a request whose header may be changed, and whose GetBody returns readers that do not share anything.
+func (p *Pool) send(req *http.Request) (*http.Response, error) {
 	if !p.enter() {
 		return nil, ErrClosed
 	}
@@ -120,12 +138,11 @@ func (p *Pool) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, cancel := p.cfg.Pulse.WithTimeout(ctx, p.cfg.Timeout)
 	defer cancel()
 	defer context.AfterFunc(p.ctx, cancel)() //nolint:contextcheck // a call ends with its pool too
-	out := req.Clone(ctx)
-	maps.Copy(out.Header, optionsOf(ctx).Header)
+	maps.Copy(req.Header, optionsOf(ctx).Header)
 	if p.cfg.UserAgent != "" {
-		out.Header.Set("User-Agent", p.cfg.UserAgent)
+		req.Header.Set("User-Agent", p.cfg.UserAgent)
 	}
-	resp, err := p.chain.RoundTrip(out)
+	resp, err := p.chain.RoundTrip(req.WithContext(ctx))
 	if err != nil {
 		return nil, cmp.Or(context.Cause(p.ctx), context.Cause(ctx), err) //nolint:contextcheck // the pool's end explains it best
 	}

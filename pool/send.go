@@ -48,8 +48,9 @@ func (s *sender) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // send sends req over a leased connection, reads the whole answer and ends the lease.
 func (s *sender) send(ctx context.Context, l *conn.Lease, req *http.Request) (_ *http.Response, err error) {
-	out := req.Clone(ctx)
+	out := req
 	if req.GetBody != nil {
+		out = req.WithContext(ctx) // a copy: another try may send the same request now
 		if out.Body, err = req.GetBody(); err != nil {
 			l.Drop()
 			return nil, err

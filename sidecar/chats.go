@@ -19,7 +19,7 @@ func (s *Server) history(r *request) error {
 		return err
 	}
 	view := cache.View{Messages: n, Full: full}
-	got, held := s.cfg.Chat.HeldHistory(r.chat, view, r.directives)
+	got, held := s.cfg.Chat.HeldHistory(r.came, r.chat, view, r.directives)
 	if !held {
 		got, err = s.cfg.Chat.History(r.context(s.cfg.Timeout), string(r.chat), view, r.directives)
 	}
@@ -34,7 +34,7 @@ func (s *Server) relevant(r *request) error {
 	if err != nil {
 		return err
 	}
-	got, held := s.cfg.Chat.HeldRelevant(q, r.directives)
+	got, held := s.cfg.Chat.HeldRelevant(r.came, q, r.directives)
 	if !held {
 		got, err = s.cfg.Chat.Relevant(r.context(s.cfg.Timeout), q, r.directives)
 	}
@@ -45,7 +45,7 @@ func (s *Server) relevant(r *request) error {
 }
 
 func (s *Server) mute(r *request) (err error) {
-	got, held := s.cfg.Chat.HeldMute(r.chat, r.directives)
+	got, held := s.cfg.Chat.HeldMute(r.came, r.chat, r.directives)
 	if !held {
 		got, err = s.cfg.Chat.Mute(r.context(s.cfg.Timeout), string(r.chat), r.directives)
 	}

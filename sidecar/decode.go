@@ -21,6 +21,7 @@ import (
 type object struct {
 	prefix string // of field names: "[2]." in an array
 	fields []member
+	memory [8]member // of fields
 	fault  *wire.Problem
 }
 
@@ -54,7 +55,7 @@ func decodeObject(body []byte, prefix string) *object {
 	case !json.Valid(b): // gjson takes anything for JSON
 		o.fault = badBody(fmt.Sprintf("not JSON: %v", json.Unmarshal(b, new(map[string]json.RawMessage))))
 	default:
-		o.fields = make([]member, 0, 8)
+		o.fields = o.memory[:0]
 		gjson.ParseBytes(b).ForEach(func(name, value gjson.Result) bool {
 			o.fields = append(o.fields, member{name: name.Str, value: value.Raw})
 			return true
@@ -173,7 +174,11 @@ func (o *object) oneOf(name, byDefault string, options ...string) string {
 	return s
 }
 
-func (o *object) vector(name string) (v []float32) {
+func (o *object) vector(name string) []float32 {
+	if !o.has(name) {
+		return nil
+	}
+	var v []float32
 	if o.list(name, &v, "an array of numbers") && len(v) == 0 {
 		o.wrong(name, "must not be empty")
 	}

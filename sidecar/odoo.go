@@ -12,14 +12,14 @@ func (s *Server) odooModels(r *request) error {
 	if err != nil {
 		return err
 	}
-	got, held := s.cfg.Chat.HeldModels(names, r.directives)
+	got, held := s.cfg.Chat.HeldModels(r.came, names, r.directives)
 	if !held {
 		got, err = s.cfg.Chat.Models(r.context(s.cfg.Timeout), names, r.directives)
 	}
 	if err != nil {
 		return err
 	}
-	body := append([]byte(`{"models":`), got.Object...)
+	body := chat.AppendModels([]byte(`{"models":`), got.List)
 	if len(got.Failed) > 0 {
 		failed, err := chat.Encode(s.problemsOf(got.Failed))
 		if err != nil {

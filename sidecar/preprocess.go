@@ -2,7 +2,6 @@ package sidecar
 
 import (
 	"net/http"
-	"slices"
 	"time"
 
 	"hearth/client/wire"
@@ -15,7 +14,8 @@ func (s *Server) preprocess(r *request) error {
 	if err != nil {
 		return err
 	}
-	got, held := s.cfg.Chat.HeldParts(q, r.directives)
+	got, held := s.cfg.Chat.HeldParts(r.came, q, r.directives, r.parts)
+	r.parts = got.Parts
 	if !held {
 		if err := s.cfg.Chat.FetchParts(r.context(timeout), q, r.directives, &got); err != nil {
 			return err
@@ -26,19 +26,28 @@ func (s *Server) preprocess(r *request) error {
 
 // replyParts joins the parts that came with the reasons of those that did not.
 func (s *Server) replyParts(r *request, got chat.Answer) error {
-	problems := map[string]*wire.Problem{}
+	var problems map[string]*wire.Problem
+	failed := func(name string, err error) {
+		if problems == nil {
+			problems = map[string]*wire.Problem{}
+		}
+		problems[name] = s.problemOf(err)
+	}
+	came := false
 	timings := make([]timing, 0, 4)
-	for _, p := range got.Parts {
+	for i := range got.Parts {
+		p := &got.Parts[i]
+		came = came || p.Came()
 		timings = append(timings, timing{p.Name, p.Took})
 		if p.Err != nil {
-			problems[p.Name] = s.problemOf(p.Err)
+			failed(p.Name, p.Err)
 		}
 		for piece, err := range p.Failed {
-			problems[p.Name+"."+piece] = s.problemOf(err)
+			failed(p.Name+"."+piece, err)
 		}
 	}
 	r.setServerTiming(time.Since(r.started), timings...)
-	if !slices.ContainsFunc(got.Parts, chat.Part.Came) {
+	if !came {
 		return preprocessProblem(problems)
 	}
 	return r.sendAnswer(got, problems)
@@ -47,8 +56,10 @@ func (s *Server) replyParts(r *request, got chat.Answer) error {
 // sendAnswer sends a wire.Preprocess. Its parts are in JSON already.
 func (r *request) sendAnswer(got chat.Answer, problems map[string]*wire.Problem) error {
 	size := 512 + len(got.Chat)
-	for _, p := range got.Parts {
-		size += len(p.Body)
+	odoo := false
+	for i := range got.Parts {
+		size += got.Parts[i].Size()
+		odoo = odoo || got.Parts[i].Name == wire.PartOdoo
 	}
 	b := r.bodyMemory(size)
 	b = chat.AppendString(append(b, `{"chat_id":`...), got.Chat)
@@ -60,21 +71,19 @@ func (r *request) sendAnswer(got chat.Answer, problems map[string]*wire.Problem)
 		b = append(appendName(b, "errors"), encoded...)
 	}
 	b = append(appendName(b, "cache"), '{')
-	for _, p := range got.Parts {
-		if p.Came() {
+	for i := range got.Parts {
+		if p := &got.Parts[i]; p.Came() {
 			b = append(append(append(appendName(b, p.Name), '"'), p.Origin.Served...), '"')
 		}
 	}
 	b = append(appendName(append(b, '}'), "timings"), '{')
-	for _, p := range got.Parts {
-		b = appendMilliseconds(appendName(b, p.Name), p.Took)
+	for i := range got.Parts {
+		b = appendMilliseconds(appendName(b, got.Parts[i].Name), got.Parts[i].Took)
 	}
 	b = append(b, '}')
-	odoo := false
-	for _, p := range got.Parts {
-		odoo = odoo || p.Name == wire.PartOdoo
-		if p.Came() {
-			b = append(appendName(b, p.Name), p.Body...)
+	for i := range got.Parts {
+		if p := &got.Parts[i]; p.Came() {
+			b = p.Append(appendName(b, p.Name))
 		}
 	}
 	if !odoo { // it was not asked for

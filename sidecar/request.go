@@ -13,7 +13,9 @@ import (
 
 	"hearth/cache"
 	"hearth/client/wire"
+	"hearth/internal/clock"
 	"hearth/pool"
+	"hearth/sidecar/chat"
 )
 
 // request is one call on its way. Server.serve uses it again for later calls, so nothing of it may be kept when the call is
@@ -31,13 +33,15 @@ type request struct {
 	limited    io.LimitedReader // of the body's stream
 	directives cache.Directives
 	started    time.Time
+	came       clock.Instant // by the clocks that tell how old something is
+	parts      []chat.Part
 	line       []byte // memory for a header's value
 }
 
 // serve answers one request. broken says why the request could not be read; nil: it could.
 func (s *Server) serve(ctx context.Context, f *fasthttp.RequestCtx, socket bool, broken error) {
-	s.cfg.Pulse.Freezes() // notices a freeze that has just ended
 	r := s.newRequest(ctx, f, socket)
+	r.came = s.cfg.Pulse.Now() // notices a freeze that has just ended
 	defer s.release(r)
 	defer s.logAccess(ctx, r)
 	defer func() {
@@ -74,7 +78,8 @@ func (s *Server) release(r *request) {
 	if c, ok := r.Conn().(*timedConn); ok {
 		c.answered()
 	}
-	kept := request{chat: r.chat[:0], query: r.query[:0], line: r.line[:0]}
+	clear(r.parts)
+	kept := request{chat: r.chat[:0], query: r.query[:0], line: r.line[:0], parts: r.parts[:0]}
 	if r.body.Cap() <= most {
 		kept.body = r.body
 		kept.body.Reset()

@@ -16,13 +16,9 @@ const (
 	connections = 10
 )
 
-// Measure counts by the network tcp. Hearth runs with its own main but for the counter.
+// Measure counts by TCP.
 func Measure(ctx context.Context, r *rig.Rig) (lines []result.Line, err error) {
-	program, err := r.Build(ctx, "cmd/counted")
-	if err != nil {
-		return nil, err
-	}
-	hearth, err := r.StartHearth(ctx, program)
+	hearth, err := r.StartObserved(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -32,15 +28,12 @@ func Measure(ctx context.Context, r *rig.Rig) (lines []result.Line, err error) {
 		return nil, err
 	}
 	defer process.Stop()
-	for _, c := range []struct {
-		name string
-		call rig.Call
-	}{{"hit_allocs", rig.History()}, {"held_preprocess_allocs", rig.Preprocess()}} {
-		reply, err := hearth.Ask(ctx, c.call)
+	for _, c := range rig.Calls() {
+		reply, err := hearth.Ask(ctx, c.Call)
 		if err != nil {
 			return nil, hearth.Failed(err)
 		}
-		job := hearth.Job("tcp", c.call, reply)
+		job := hearth.Job("tcp", c.Call, reply)
 		job.Connections = connections
 		var counts [2]uint64 // after each job
 		for i, requests := range []int{warmUp, requests} {
@@ -49,15 +42,12 @@ func Measure(ctx context.Context, r *rig.Rig) (lines []result.Line, err error) {
 			if err != nil {
 				return nil, err
 			}
-			fmt.Fprintf(r.Progress, "%s: %v\n", c.name, report)
-			if _, err := hearth.In.Write([]byte{'\n'}); err != nil {
-				return nil, hearth.Failed(err)
-			}
-			if _, err := fmt.Fscan(hearth.Out, &counts[i]); err != nil {
-				return nil, hearth.Failed(err)
+			fmt.Fprintf(r.Progress, "%s: %v\n", c.Name, report)
+			if counts[i], err = hearth.Allocs(); err != nil {
+				return nil, err
 			}
 		}
-		lines = append(lines, result.Single(c.name, float64(counts[1]-counts[0])/requests, "objects/request"))
+		lines = append(lines, result.Single(c.Name+"_allocs", float64(counts[1]-counts[0])/requests, "objects/request"))
 	}
 	return lines, nil
 }

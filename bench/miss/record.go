@@ -4,40 +4,41 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
 	"sync"
 
-	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
-	"google.golang.org/protobuf/proto"
-
 	"hearth/bench/rig"
 	"hearth/internal/testing/testnet"
 )
 
-const searchPath = "/weaviate.v1.Weaviate/Search"
+// question is a request that Hearth makes.
+type question struct {
+	path   string
+	header http.Header
+	body   []byte
+}
 
-// recordHistory finds out what Hearth asks when it loads the history: it lets a Hearth do so through a proxy that keeps the questions.
-func recordHistory(ctx context.Context, r *rig.Rig) (questions []*pb.SearchRequest, err error) {
-	upstream, err := url.Parse(r.Upstreams.WeaviateGRPC)
+// record finds out what Hearth asks an upstream for a call: it lets a Hearth make it through a proxy that keeps the questions. The variable
+// says where Hearth finds the upstream.
+func record(ctx context.Context, r *rig.Rig, variable, upstream string, http2 bool, call rig.Call) (asked []question, err error) {
+	to, err := url.Parse(upstream)
 	if err != nil {
 		return nil, err
 	}
-	h2c := &http.Transport{Protocols: new(http.Protocols)}
-	h2c.Protocols.SetUnencryptedHTTP2(true)
-	defer h2c.CloseIdleConnections()
-	var asked recorder
-	front, err := testnet.Serve(asked.before(&httputil.ReverseProxy{ //nolint:contextcheck // its life ends with Close
-		Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(upstream) }, Transport: h2c, FlushInterval: -1,
-	}), testnet.Config{HTTP2: true})
+	transport := newTransport(http2)
+	defer transport.CloseIdleConnections()
+	var kept recorder
+	front, err := testnet.Serve(kept.before(&httputil.ReverseProxy{ //nolint:contextcheck // its life ends with Close
+		Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(to) }, Transport: transport, FlushInterval: -1,
+	}), testnet.Config{HTTP2: http2})
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, front.Close()) }()
-	hearth, err := r.StartHearth(ctx, r.Hearth, "HEARTH_WEAVIATE_GRPC_URL="+front.URL)
+	hearth, err := r.StartHearth(ctx, r.Hearth, variable+"="+front.URL)
 	if err != nil {
 		return nil, err
 	}
@@ -46,55 +47,50 @@ func recordHistory(ctx context.Context, r *rig.Rig) (questions []*pb.SearchReque
 	if err != nil {
 		return nil, err
 	}
-	defer through.conn.Close()
-	asked.take() // what Hearth has asked to warm up
-	if err := through.history(ctx); err != nil {
-		return nil, hearth.Failed(err)
-	}
-	for _, body := range asked.take() {
-		const prefix = 5 // of a message in gRPC: whether it is compressed, and its length
-		if len(body) < prefix || body[0] != 0 {
-			return nil, fmt.Errorf("a question is no plain message: %q", body)
+	defer through.close()
+	for range 2 { // the first call also asks what Hearth learns once
+		kept.take()
+		if err := through.load(call)(ctx); err != nil {
+			return nil, hearth.Failed(err)
 		}
-		q := &pb.SearchRequest{}
-		if err := proto.Unmarshal(body[prefix:], q); err != nil {
-			return nil, err
-		}
-		questions = append(questions, q)
 	}
-	if len(questions) != 2 {
-		return nil, fmt.Errorf("a history asks %d questions and not one for each role", len(questions))
-	}
-	return questions, nil
+	return kept.take(), nil
 }
 
-// recorder keeps the bodies of requests for a search.
+// newTransport has connections that stay open: HTTP/2 without TLS, or HTTP/1.1.
+func newTransport(http2 bool) *http.Transport {
+	t := &http.Transport{Protocols: new(http.Protocols)}
+	t.Protocols.SetUnencryptedHTTP2(http2)
+	t.Protocols.SetHTTP1(!http2)
+	return t
+}
+
+// recorder keeps requests.
 type recorder struct {
-	mu     sync.Mutex
-	bodies [][]byte // guarded by mu
+	mu    sync.Mutex
+	asked []question // guarded by mu
 }
 
 func (r *recorder) before(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if req.URL.Path == searchPath {
-			body, err := io.ReadAll(req.Body)
-			if err != nil {
-				http.Error(w, err.Error(), http.StatusBadRequest)
-				return
-			}
-			r.mu.Lock()
-			r.bodies = append(r.bodies, body)
-			r.mu.Unlock()
-			req.Body = io.NopCloser(bytes.NewReader(body))
+		body, err := io.ReadAll(req.Body)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
 		}
+		r.mu.Lock()
+		r.asked = append(r.asked, question{req.URL.Path, req.Header.Clone(), body})
+		r.mu.Unlock()
+		req.Body = io.NopCloser(bytes.NewReader(body))
 		next.ServeHTTP(w, req)
 	})
 }
 
-func (r *recorder) take() [][]byte {
+// take returns what was asked since the last call.
+func (r *recorder) take() []question {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	bodies := r.bodies
-	r.bodies = nil
-	return bodies
+	asked := r.asked
+	r.asked = nil
+	return asked
 }

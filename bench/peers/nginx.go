@@ -4,12 +4,17 @@ import (
 	"context"
 	_ "embed"
 	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"text/template"
 
 	"hearth/bench/rig"
+	"hearth/client/wire"
 )
 
 //go:embed nginx.conf
@@ -56,11 +61,39 @@ func StartNginx(ctx context.Context, r *rig.Rig, upstream string) (s Server, err
 		process.Stop()
 		removeCache()
 	}
-	if err := process.Ready(ctx, rig.Listens("tcp", s.Address)); err != nil {
+	if err := process.Ready(ctx, func(ctx context.Context) error { return holds(ctx, s.Address, cache) }); err != nil {
 		s.Stop()
 		return s, err
 	}
 	return s, nil
+}
+
+// holds asks nginx for the history, and says whether nginx has put the reply into its cache.
+func holds(ctx context.Context, address, cache string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+rig.History().Path, http.NoBody)
+	if err != nil {
+		return err
+	}
+	req.Header.Set(wire.HeaderToken, rig.Token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		return err
+	}
+	files := 0
+	err = filepath.WalkDir(cache, func(_ string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.Type().IsRegular() {
+			files++
+		}
+		return err
+	})
+	if err == nil && (resp.StatusCode != http.StatusOK || files != 1) {
+		err = fmt.Errorf("nginx answers %s and has %d replies in its cache", resp.Status, files)
+	}
+	return err
 }
 
 // memoryDir is a new folder on a file system in memory, where there is one.

@@ -67,11 +67,24 @@ type Call struct {
 	Request []byte
 }
 
+// NamedCall is a call by the name that its numbers have.
+type NamedCall struct {
+	Name string
+	Call Call
+}
+
+// Calls are the calls whose replies are held.
+func Calls() []NamedCall {
+	return []NamedCall{{"hit", History()}, {"held_preprocess", Preprocess()}}
+}
+
 // History asks for the chat's history.
 func History() Call { return history("") }
 
 // FreshHistory asks for the chat's history, and for what is held not to be used.
-func FreshHistory() Call { return history("Cache-Control: no-cache\r\n") }
+func FreshHistory() Call { return history(noCache) }
+
+const noCache = "Cache-Control: no-cache\r\n"
 
 func history(header string) Call {
 	path := strings.Replace(wire.PathHistory, "{chat_id}", strings.ReplaceAll(chatID, "@", "%40"), 1) + "?num_messages=10&full_text_len=5"
@@ -80,14 +93,25 @@ func history(header string) Call {
 
 // Preprocess asks for all four parts of a preprocess.
 func Preprocess() Call {
-	body, err := json.Marshal(wire.PreprocessRequest{
+	return post(wire.PathPreprocess, "", wire.PreprocessRequest{
 		ChatID: chatID, Text: "Where is my parcel number 1002?", RouteName: lab.OdooRoute, RelevantCount: 2, EnableOdoo: true, NumMessages: 10,
 	})
+}
+
+// FreshRead asks for a few records of Odoo, and for what is held not to be used.
+func FreshRead() Call {
+	return post(wire.PathOdooCall, noCache, map[string]any{
+		"model": "res.partner", "method": "search_read", "kwargs": map[string]any{"domain": []any{}, "fields": []string{"name", "email"}, "limit": 5},
+	})
+}
+
+func post(path, header string, body any) Call {
+	encoded, err := json.Marshal(body)
 	if err != nil {
 		panic(err) // text and numbers always encode
 	}
-	return Call{wire.PathPreprocess, fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: localhost\r\n%s: %s\r\nContent-Type: application/json\r\n"+
-		"Content-Length: %d\r\n\r\n%s", wire.PathPreprocess, wire.HeaderToken, Token, len(body), body)}
+	return Call{path, fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: localhost\r\n%s: %s\r\n%sContent-Type: application/json\r\n"+
+		"Content-Length: %d\r\n\r\n%s", path, wire.HeaderToken, Token, header, len(encoded), encoded)}
 }
 
 // Reply is what Hearth answers to a call.

@@ -13,7 +13,7 @@ import (
 
 // What the calls send are requests that net/http reads, token included.
 func TestCallsAreRequests(t *testing.T) {
-	for _, call := range []Call{History(), FreshHistory(), Preprocess()} {
+	for _, call := range []Call{History(), FreshHistory(), Preprocess(), FreshRead()} {
 		req, err := http.ReadRequest(bufio.NewReader(strings.NewReader(string(call.Request))))
 		if err != nil {
 			t.Fatal(err)

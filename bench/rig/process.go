@@ -38,7 +38,7 @@ func (r *Rig) Start(ctx context.Context, env []string, program string, args ...s
 	defer log.Close()
 	p := &Process{name: name, log: log.Name(), exited: make(chan struct{}), cmd: exec.CommandContext(ctx, program, args...)}
 	p.cmd.Env, p.cmd.Stderr = env, log
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	p.cmd.SysProcAttr = attributes()
 	in, inErr := p.cmd.StdinPipe()
 	out, outErr := p.cmd.StdoutPipe()
 	if err := errors.Join(inErr, outErr); err != nil {

@@ -85,7 +85,7 @@ func (r *Rig) Rounds() int { return 15 }
 func (r *Rig) Twice(measure func() ([]result.Line, error)) ([]result.Line, error) {
 	lines, err := measure()
 	if err == nil && r.Broken(lines) {
-		fmt.Fprintf(r.Progress, "beyond a floor, so it is measured again: %v\n", lines)
+		fmt.Fprintf(r.Progress, "measuring again, because a number is beyond its floor: %s and what belongs to it\n", lines[0].Name)
 		lines, err = measure()
 	}
 	return lines, err

@@ -125,6 +125,11 @@ func (c *Conns) Take(ctx context.Context, need Need) (*Lease, error) {
 		c.waiting[id] = got
 		return do
 	})
+	select {
+	case r := <-got: // a connection was open
+		return r.lease, r.err
+	default:
+	}
 	for {
 		select {
 		case r := <-got:

@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"net/url"
 	"sync"
 
 	"connectrpc.com/connect"
@@ -34,12 +33,12 @@ func newSearch(grpc *pool.Pool, header http.Header) *connect.Client[pb.SearchReq
 type httpDoer struct{ pool *pool.Pool }
 
 func (d httpDoer) Do(req *http.Request) (*http.Response, error) {
-	resp, err := d.pool.Client().Do(req)
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		return nil, &transportError{u.Err}
+	resp, err := d.pool.RoundTrip(req)
+	if err != nil {
+		return nil, &transportError{err}
 	}
-	if err != nil || resp.StatusCode == http.StatusOK {
-		return resp, err
+	if resp.StatusCode == http.StatusOK {
+		return resp, nil
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, mostMessage+1))

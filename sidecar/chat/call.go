@@ -1,7 +1,6 @@
 package chat
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 
@@ -42,7 +41,7 @@ func (s *Service) call(ctx context.Context, call odoo.Call) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return around(`{"result":`, result, `}`)
+	return around(`{"result":`, result, `}`), nil
 }
 
 // recordKey names what a read brings.
@@ -72,11 +71,6 @@ func callBytes(call odoo.Call) int64 {
 // callID is the same for two reads whose results are the same. It holds everything that a result depends on, and Odoo's context
 // too. Only the names of kwargs are sorted: their order has no meaning.
 func callID(identity string, call odoo.Call) (string, error) {
-	b, err := json.Marshal([]any{identity, call.Model, call.Method, call.Args, call.Kwargs})
-	if err != nil {
-		return "", err
-	}
-	var compact bytes.Buffer
-	err = json.Compact(&compact, b)
-	return compact.String(), err
+	b, err := json.Marshal([]any{identity, call.Model, call.Method, call.Args, call.Kwargs}) // it compacts what is JSON already
+	return string(b), err
 }

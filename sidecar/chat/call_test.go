@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -36,8 +37,27 @@ func TestACallThatIsNoJSONHasNoKey(t *testing.T) {
 
 func TestAReplyAroundAValueTakesNoMoreThanItHolds(t *testing.T) {
 	value := json.RawMessage(`"` + strings.Repeat("x", 1<<20) + `"`)
-	b, err := around("{", value, strings.Repeat(" ", 1<<16))
-	if err != nil || cap(b) > len(b)+len(b)/8 {
-		t.Errorf("%d bytes for %d, %v", cap(b), len(b), err)
+	b := around("{", value, strings.Repeat(" ", 1<<16))
+	if cap(b) > len(b)+len(b)/8 {
+		t.Errorf("%d bytes for %d", cap(b), len(b))
 	}
+}
+
+func FuzzAround(f *testing.F) {
+	for _, s := range []string{`null`, ` [1, "a b\" \\", {"c" :	-1.5e3}]
+`, `"\\"`, `{"a": " ", "\u0020": [ ]}`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		if !json.Valid([]byte(value)) {
+			return
+		}
+		var want bytes.Buffer
+		if err := json.Compact(&want, []byte(value)); err != nil {
+			t.Fatal(err)
+		}
+		if got := around("<", json.RawMessage(value), ">"); string(got) != "<"+want.String()+">" {
+			t.Errorf("around %q is %q, want %q", value, got, want.String())
+		}
+	})
 }

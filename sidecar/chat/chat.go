@@ -57,7 +57,8 @@ func (c Config) validate() error {
 
 // Service is safe for concurrent use.
 type Service struct {
-	cfg Config
+	cfg             Config
+	muted, notMuted []byte // a wire.MuteStatus
 }
 
 // New makes a service. It starts nothing.
@@ -65,7 +66,7 @@ func New(cfg Config) (*Service, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	return &Service{cfg: cfg.withDefaults()}, nil
+	return &Service{cfg: cfg.withDefaults(), muted: []byte(`{"muted":true}`), notMuted: []byte(`{"muted":false}`)}, nil
 }
 
 // messageChat returns the name of a chat in the class of messages, which is the same for every spelling.
@@ -109,14 +110,21 @@ func AppendString(b []byte, text string) []byte {
 	return append(append(append(b, '"'), text...), '"')
 }
 
-// around writes a JSON value between two texts. It allocates once, because an answer of Odoo may be large.
-func around(before string, value json.RawMessage, after string) ([]byte, error) {
-	var b bytes.Buffer
-	b.Grow(len(before) + len(value) + len(after))
-	b.WriteString(before)
-	if err := json.Compact(&b, value); err != nil {
-		return nil, err
+// around writes JSON, which is valid, between two texts, without the white space between its tokens. It allocates once, because an
+// answer of Odoo may be large.
+func around(before string, value json.RawMessage, after string) []byte {
+	b := append(make([]byte, 0, len(before)+len(value)+len(after)), before...)
+	from, inText := 0, false
+	for i := 0; i < len(value); i++ {
+		switch c := value[i]; {
+		case inText && c == '\\':
+			i++
+		case c == '"':
+			inText = !inText
+		case !inText && (c == ' ' || c == '\n' || c == '\r' || c == '\t'):
+			b = append(b, value[from:i]...)
+			from = i + 1
+		}
 	}
-	b.WriteString(after)
-	return b.Bytes(), nil
+	return append(append(b, value[from:]...), after...)
 }

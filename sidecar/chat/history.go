@@ -5,14 +5,15 @@ import (
 
 	"hearth/cache"
 	"hearth/client/wire"
+	"hearth/internal/clock"
 )
 
 // HeldHistory is History for a reply that is held, of a chat under its name. It waits for nothing.
-func (s *Service) HeldHistory(chat []byte, v cache.View, d cache.Directives) (cache.Reply, bool) {
+func (s *Service) HeldHistory(now clock.Instant, chat []byte, v cache.View, d cache.Directives) (cache.Reply, bool) {
 	if s.cfg.Weaviate == nil || !s.cfg.Weaviate.IsMessageChat(chat) {
 		return cache.Reply{}, false
 	}
-	return s.cfg.Cache.HeldHistory(chat, v, s.cfg.Policies[cache.History], d)
+	return s.cfg.Cache.HeldHistory(now, chat, v, s.cfg.Policies[cache.History], d)
 }
 
 // History reads a chat's newest messages. The reply's body is a [wire.History].

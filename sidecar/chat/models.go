@@ -3,35 +3,53 @@ package chat
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 
 	"hearth/cache"
+	"hearth/internal/clock"
 	"hearth/internal/guard"
 )
 
 // Models holds those of the requested models of Odoo that could be loaded.
 type Models struct {
-	Object []byte           // of JSON: each model, a wire.Model, by its name
+	List   []Model          // in the order of the request
 	Failed map[string]error // by name
-	Origin cache.Origin     // of the models in Object together: as old as the oldest of them
+	Origin cache.Origin     // of the models in List together: as old as the oldest of them
+}
+
+// Model is one model of Odoo.
+type Model struct {
+	Name string
+	JSON []byte // a wire.Model
+}
+
+// AppendModels appends models as a JSON object, each under its name.
+func AppendModels(b []byte, models []Model) []byte {
+	b = append(b, '{')
+	for i, model := range models {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(append(AppendString(b, model.Name), ':'), model.JSON...)
+	}
+	return append(b, '}')
 }
 
 // HeldModels is Models if all of them are held. It waits for nothing.
-func (s *Service) HeldModels(names []string, d cache.Directives) (Models, bool) {
+func (s *Service) HeldModels(now clock.Instant, names []string, d cache.Directives) (Models, bool) {
 	if s.cfg.Odoo == nil {
 		return Models{}, false
 	}
 	names = s.modelNames(names)
-	replies := make([]cache.Reply, len(names))
-	for i, name := range names {
-		var held bool
-		if replies[i], held = s.cfg.Cache.Held(s.modelKey(name), s.cfg.Policies[cache.OdooModels], d); !held {
+	got := Models{List: make([]Model, 0, len(names)), Origin: s.noModels()}
+	for _, name := range names {
+		reply, held := s.cfg.Cache.Held(now, s.modelKey(name), s.cfg.Policies[cache.OdooModels], d)
+		if !held {
 			return Models{}, false
 		}
+		got.add(name, reply)
 	}
-	got, err := s.joinModels(names, replies, make([]error, len(names)))
-	return got, err == nil
+	return got, true
 }
 
 // Models asks for several models at the same time; without names, for those of the settings. If some fail, the reply holds the
@@ -49,7 +67,21 @@ func (s *Service) Models(ctx context.Context, names []string, d cache.Directives
 		})
 	}
 	g.Wait()
-	return s.joinModels(names, replies, errs)
+	got := Models{Failed: map[string]error{}, Origin: s.noModels()}
+	for i, name := range names {
+		if errs[i] == nil {
+			got.add(name, replies[i])
+			continue
+		}
+		got.Failed[name] = errs[i]
+		if !errors.Is(errs[i], cache.ErrNotCached) { // it was asked for
+			got.Origin = mergeOrigins(got.Origin, cache.Origin{Served: cache.Miss, Fwd: "miss"})
+		}
+	}
+	if len(got.List) == 0 && len(names) > 0 {
+		return Models{}, noModel(names, got.Failed)
+	}
+	return got, nil
 }
 
 func (s *Service) modelNames(asked []string) []string {
@@ -59,39 +91,14 @@ func (s *Service) modelNames(asked []string) []string {
 	return asked
 }
 
-// joinModels joins the replies of the models that came with the errors of the others.
-func (s *Service) joinModels(names []string, replies []cache.Reply, errs []error) (Models, error) {
-	size := len("{}")
-	for i, name := range names {
-		size += len(name) + len(`"":,`) + len(replies[i].Body)
-	}
-	got := Models{
-		Object: append(make([]byte, 0, size), '{'),
-		Origin: cache.Origin{Served: cache.Hit, TTL: s.cfg.Policies[cache.OdooModels].Fresh},
-	}
-	for i, name := range names {
-		if errs[i] != nil {
-			if got.Failed == nil {
-				got.Failed = map[string]error{}
-			}
-			got.Failed[name] = errs[i]
-			if !errors.Is(errs[i], cache.ErrNotCached) { // it was asked for
-				got.Origin = mergeOrigins(got.Origin, cache.Origin{Served: cache.Miss, Fwd: "miss"})
-			}
-			continue
-		}
-		got.Origin = mergeOrigins(got.Origin, replies[i].Origin)
-		if len(got.Object) > 1 {
-			got.Object = append(got.Object, ',')
-		}
-		got.Object = append(AppendString(got.Object, name), ':')
-		got.Object = append(got.Object, replies[i].Body...)
-	}
-	if len(got.Object) == 1 && len(names) > 0 {
-		return Models{}, noModel(names, got.Failed)
-	}
-	got.Object = append(got.Object, '}')
-	return got, nil
+// noModels is the origin of a reply without models.
+func (s *Service) noModels() cache.Origin {
+	return cache.Origin{Served: cache.Hit, TTL: s.cfg.Policies[cache.OdooModels].Fresh}
+}
+
+func (m *Models) add(name string, reply cache.Reply) {
+	m.List = append(m.List, Model{name, reply.Body})
+	m.Origin = mergeOrigins(m.Origin, reply.Origin)
 }
 
 func noModel(names []string, failed map[string]error) error {
@@ -101,9 +108,7 @@ func noModel(names []string, failed map[string]error) error {
 	return &ModelsError{names, failed}
 }
 
-func (s *Service) modelKey(name string) cache.Key {
-	return cache.ModelKey(name, s.cfg.Odoo.Identity()+"\x00"+name)
-}
+func (s *Service) modelKey(name string) cache.Key { return cache.ModelKey(name, s.cfg.Odoo.Identity()) }
 
 func (s *Service) model(ctx context.Context, name string, d cache.Directives) (cache.Reply, error) {
 	return s.cfg.Cache.Get(ctx, s.modelKey(name), s.cfg.Policies[cache.OdooModels], d, func(ctx context.Context) ([]byte, error) {
@@ -115,20 +120,28 @@ func (s *Service) model(ctx context.Context, name string, d cache.Directives) (c
 		if err != nil {
 			return nil, err
 		}
-		return around(`{"name":`+string(display)+`,"fields":`, m.Fields, `}`)
+		return around(`{"name":`+string(display)+`,"fields":`, m.Fields, `}`), nil
 	})
 }
 
 // mergeOrigins is the origin of a reply that is made of two. It is as old as the older one; stale if one of them is stale, else
 // fetched if one of them was fetched.
 func mergeOrigins(a, b cache.Origin) cache.Origin {
-	rank := func(o cache.Origin) int {
-		return slices.Index([]cache.Served{cache.Hit, cache.Miss, cache.Stale}, o.Served)
-	}
 	o := a
-	if rank(b) > rank(a) {
+	if rank(b.Served) > rank(a.Served) {
 		o = b
 	}
 	o.Age, o.TTL = max(a.Age, b.Age), min(a.TTL, b.TTL)
 	return o
+}
+
+func rank(s cache.Served) int {
+	switch s {
+	case cache.Stale:
+		return 2
+	case cache.Miss:
+		return 1
+	default:
+		return 0
+	}
 }

@@ -7,12 +7,13 @@ import (
 
 	"hearth/cache"
 	"hearth/client/wire"
+	"hearth/internal/clock"
 	"hearth/pool"
 )
 
 // HeldMute is Mute for a mute that is held, of a chat under its name. It waits for nothing.
-func (s *Service) HeldMute(chat []byte, d cache.Directives) (cache.Reply, bool) {
-	m, origin, ok := s.heldMute(chat, d)
+func (s *Service) HeldMute(now clock.Instant, chat []byte, d cache.Directives) (cache.Reply, bool) {
+	m, origin, ok := s.heldMute(now, chat, d)
 	if !ok {
 		return cache.Reply{}, false
 	}
@@ -20,11 +21,11 @@ func (s *Service) HeldMute(chat []byte, d cache.Directives) (cache.Reply, bool) 
 	return reply, err == nil
 }
 
-func (s *Service) heldMute(chat []byte, d cache.Directives) (wire.Mute, cache.Origin, bool) {
+func (s *Service) heldMute(now clock.Instant, chat []byte, d cache.Directives) (wire.Mute, cache.Origin, bool) {
 	if s.cfg.Weaviate == nil || !s.cfg.Weaviate.IsMuteChat(chat) {
 		return wire.Mute{}, cache.Origin{}, false
 	}
-	m, origin, ok := s.cfg.Cache.HeldMute(chat, s.cfg.Policies[cache.Mute], d)
+	m, origin, ok := s.cfg.Cache.HeldMute(now, chat, s.cfg.Policies[cache.Mute], d)
 	return muteNow(m), origin, ok
 }
 

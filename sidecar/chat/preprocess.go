@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 
 	"hearth/cache"
 	"hearth/client/wire"
+	"hearth/internal/clock"
 	"hearth/internal/guard"
 	"hearth/pool/weaviate"
 )
@@ -34,62 +34,83 @@ type Answer struct {
 
 // Part is one part of the answer to a preprocess.
 type Part struct {
-	Name   string // as wire.PartMute
-	Body   []byte // JSON; nil: it did not come
+	Name   string  // as wire.PartMute
+	Body   []byte  // JSON
+	Models []Model // in place of a body
 	Origin cache.Origin
 	Err    error            // why it did not come
 	Failed map[string]error // the pieces that failed, if the part came with the others
-	Took   time.Duration
+	Took   time.Duration    // until it was there; parts that are held are there at the same time
 }
 
-// Came says whether the part has a body.
-func (p Part) Came() bool { return p.Body != nil }
+// Came says whether there is an answer.
+func (p *Part) Came() bool { return p.Body != nil || p.Models != nil }
 
-// HeldParts answers what can be answered from memory. It waits for nothing. It says whether that is everything; if not,
-// [Service.FetchParts] fetches the rest.
-func (s *Service) HeldParts(q Question, d cache.Directives) (a Answer, all bool) {
-	a = Answer{Chat: q.Chat, Parts: make([]Part, 0, 4)}
+// Append appends the part's answer in JSON.
+func (p *Part) Append(b []byte) []byte {
+	if p.Body != nil {
+		return append(b, p.Body...)
+	}
+	return AppendModels(b, p.Models)
+}
+
+// Size is about how many bytes Append appends.
+func (p *Part) Size() int {
+	size := len(p.Body)
+	for _, m := range p.Models {
+		size += len(m.Name) + len(m.JSON)
+	}
+	return size
+}
+
+// HeldParts answers what can be answered from memory, for a request that came now. It waits for nothing. It says whether that is
+// everything; if not, [Service.FetchParts] fetches the rest. The parts are appended to memory.
+func (s *Service) HeldParts(now clock.Instant, q Question, d cache.Directives, memory []Part) (a Answer, all bool) {
+	a = Answer{Chat: q.Chat, Parts: memory}
 	all = true
-	add := func(name string) {
-		start := time.Now()
-		p, held := s.heldPart(name, q, d)
-		p.Name, p.Took = name, time.Since(start)
+	start := time.Now()
+	for _, name := range []string{wire.PartMute, wire.PartRelevant, wire.PartOdoo, wire.PartHistory} {
+		if name == wire.PartOdoo && !s.wantsModels(q) || name == wire.PartHistory && q.History == nil {
+			continue
+		}
+		p, held := s.heldPart(now, name, q, d)
+		p.Name = name
 		a.Parts = append(a.Parts, p)
 		all = all && held
 	}
-	add(wire.PartMute)
-	add(wire.PartRelevant)
-	if q.Odoo && slices.Contains(s.cfg.OdooRoutes, q.Route) {
-		add(wire.PartOdoo)
-	}
-	if q.History != nil {
-		add(wire.PartHistory)
+	took := time.Since(start)
+	for i := range a.Parts {
+		a.Parts[i].Took = took
 	}
 	return a, all
 }
 
-func (s *Service) heldPart(name string, q Question, d cache.Directives) (p Part, held bool) {
+func (s *Service) wantsModels(q Question) bool {
+	return q.Odoo && slices.Contains(s.cfg.OdooRoutes, q.Route)
+}
+
+func (s *Service) heldPart(now clock.Instant, name string, q Question, d cache.Directives) (p Part, held bool) {
 	switch name {
 	case wire.PartMute:
 		var m wire.Mute
-		if m, p.Origin, held = s.heldMute([]byte(q.Chat), d); held {
-			p.Body = muteStatus(m)
+		if m, p.Origin, held = s.heldMute(now, []byte(q.Chat), d); held {
+			p.Body = s.muteStatus(m)
 		}
 	case wire.PartRelevant:
 		if q.nothingToSearch() {
 			return nothingRelevant(), true
 		}
 		var got cache.Reply
-		if got, held = s.HeldRelevant(q.search(), d); held {
+		if got, held = s.HeldRelevant(now, q.search(), d); held {
 			p.Body, p.Origin = relevantList(got.Body), got.Origin
 		}
 	case wire.PartOdoo:
 		var got Models
-		got, held = s.HeldModels(nil, d)
-		p.Body, p.Origin = got.Object, got.Origin
+		got, held = s.HeldModels(now, nil, d)
+		p.Models, p.Origin = got.List, got.Origin
 	case wire.PartHistory:
 		var got cache.Reply
-		got, held = s.HeldHistory([]byte(q.Chat), *q.History, d)
+		got, held = s.HeldHistory(now, []byte(q.Chat), *q.History, d)
 		p.Body, p.Origin = got.Body, got.Origin
 	}
 	return p, held
@@ -137,7 +158,7 @@ func (s *Service) fetchPart(ctx context.Context, name string, q Question, d cach
 		if err != nil {
 			return Part{}, err
 		}
-		return Part{Body: muteStatus(m), Origin: origin}, nil
+		return Part{Body: s.muteStatus(m), Origin: origin}, nil
 	case wire.PartRelevant:
 		got, err := s.Relevant(ctx, q.search(), d)
 		if err != nil {
@@ -146,7 +167,7 @@ func (s *Service) fetchPart(ctx context.Context, name string, q Question, d cach
 		return Part{Body: relevantList(got.Body), Origin: got.Origin}, nil
 	case wire.PartOdoo:
 		got, err := s.Models(ctx, nil, d)
-		return Part{Body: got.Object, Origin: got.Origin, Failed: got.Failed}, err
+		return Part{Models: got.List, Origin: got.Origin, Failed: got.Failed}, err
 	default:
 		got, err := s.History(ctx, q.Chat, *q.History, d)
 		return Part{Body: got.Body, Origin: got.Origin}, err
@@ -166,6 +187,9 @@ func (q Question) nothingToSearch() bool { return strings.TrimSpace(q.Text) == "
 func nothingRelevant() Part { return Part{Body: []byte("[]"), Origin: cache.Origin{Served: cache.Hit}} }
 
 // muteStatus is a [wire.MuteStatus] in JSON.
-func muteStatus(m wire.Mute) []byte {
-	return append(strconv.AppendBool([]byte(`{"muted":`), m.Muted), '}')
+func (s *Service) muteStatus(m wire.Mute) []byte {
+	if m.Muted {
+		return s.muted
+	}
+	return s.notMuted
 }

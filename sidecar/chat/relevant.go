@@ -8,15 +8,16 @@ import (
 
 	"hearth/cache"
 	"hearth/client/wire"
+	"hearth/internal/clock"
 	"hearth/pool/weaviate"
 )
 
 // HeldRelevant is Relevant for a reply that is held, of a chat under its name. It waits for nothing.
-func (s *Service) HeldRelevant(q weaviate.Query, d cache.Directives) (cache.Reply, bool) {
+func (s *Service) HeldRelevant(now clock.Instant, q weaviate.Query, d cache.Directives) (cache.Reply, bool) {
 	if s.cfg.Weaviate == nil || !s.cfg.Weaviate.IsMessageChat([]byte(q.Chat)) {
 		return cache.Reply{}, false
 	}
-	return s.cfg.Cache.Held(relevantKey(q), s.cfg.Policies[cache.Relevant], d)
+	return s.cfg.Cache.Held(now, relevantKey(q), s.cfg.Policies[cache.Relevant], d)
 }
 
 // Relevant finds the messages of a chat that are relevant to a text or a vector, best first. The reply's body is a
@@ -37,8 +38,8 @@ func (s *Service) Relevant(ctx context.Context, q weaviate.Query, d cache.Direct
 
 // relevantKey is the same for two searches whose results are the same.
 func relevantKey(q weaviate.Query) cache.Key {
-	b := make([]byte, 0, 64+len(q.Text)+4*len(q.Vector))
-	b = binary.AppendUvarint(b, uint64(q.Count))
+	var memory [256]byte
+	b := binary.AppendUvarint(memory[:0], uint64(q.Count))
 	b = appendText(appendText(b, string(q.Mode)), q.Text)
 	b = binary.AppendUvarint(b, uint64(len(q.Roles)))
 	for _, role := range q.Roles {

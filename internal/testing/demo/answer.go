@@ -50,7 +50,7 @@ type row struct {
 	muted         bool
 }
 
-// ofUpstreams reads the replies to directCalls.
+// ofUpstreams reads the replies to the calls of direct.Preprocess.
 func ofUpstreams(replies map[string][]byte) (a answer, err error) {
 	rows := func(name string) []row {
 		list, e := searched(replies[name])

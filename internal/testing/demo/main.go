@@ -2,7 +2,7 @@
 // makes before it can answer, without Hearth and with it, against Weaviate and Odoo stand-ins that are far away.
 //
 // Start at run. sandbox.go starts the Lambda sandbox with the real binary in it, rounds.go is what is measured and how,
-// handler.go has the two ways of asking, calls.go what handlers send without Hearth, and answer.go what both must find. It
+// handler.go has the two ways of asking (the package direct is what handlers do without Hearth), and answer.go what both must find. It
 // measures nothing but this one pattern; the benchmarks say what each part costs.
 package main
 

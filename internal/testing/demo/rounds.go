@@ -10,26 +10,27 @@ import (
 
 	"hearth/client"
 	"hearth/internal/testing/lab"
+	"hearth/internal/testing/lab/direct"
 )
 
 // variant is one way to do a preprocess, and what it took.
 type variant struct {
 	name     string
-	held     string                // what Hearth had; "" without Hearth
-	ms       lab.Samples           // of each sample
-	beyond   lab.Samples           // ms beyond the stand-ins' own time, of each sample
-	requests lab.Samples           // to the upstreams, in each sample
-	cache    map[string]string     // what every reply through Hearth must say of its parts
-	stages   func([]call) [][]call // without Hearth
+	held     string                              // what Hearth had; "" without Hearth
+	ms       lab.Samples                         // of each sample
+	beyond   lab.Samples                         // ms beyond the stand-ins' own time, of each sample
+	requests lab.Samples                         // to the upstreams, in each sample
+	cache    map[string]string                   // what every reply through Hearth must say of its parts
+	stages   func([]direct.Call) [][]direct.Call // without Hearth
 }
 
 func variants() (a, b, c, d, e, f *variant) {
 	parts := func(history, mute, relevant, odoo string) map[string]string {
 		return map[string]string{client.PartHistory: history, client.PartMute: mute, client.PartRelevant: relevant, client.PartOdoo: odoo}
 	}
-	return &variant{name: "(a) one call after another, fresh connections", stages: oneByOne},
-		&variant{name: "(b) in two parallel stages, fresh connections", stages: inTwoStages},
-		&variant{name: "(c) all in parallel, fresh connections", stages: allAtOnce},
+	return &variant{name: "(a) one call after another, fresh connections", stages: direct.OneByOne},
+		&variant{name: "(b) in two parallel stages, fresh connections", stages: direct.InTwoStages},
+		&variant{name: "(c) all in parallel, fresh connections", stages: direct.AllAtOnce},
 		&variant{name: "(d) Hearth, cold", held: "nothing", cache: parts("miss", "miss", "miss", "miss")},
 		&variant{name: "(e) Hearth, next turn, new text", held: "models", cache: parts("miss", "miss", "miss", "hit")},
 		&variant{name: "(f) Hearth, asked again", held: "everything", cache: parts("hit", "hit", "hit", "hit")}
@@ -76,7 +77,7 @@ func (d *demo) run(ctx context.Context) error {
 
 // chat measures one chat that Hearth has never seen. The slow ways are measured with the first chat of a round only.
 func (d *demo) chat(ctx context.Context, n int, all bool) error {
-	if err := seed(d.upstreams, n); err != nil {
+	if err := direct.StoreChat(d.upstreams, n); err != nil {
 		return err
 	}
 	if _, err := d.hearth.DropModel(ctx, "res.partner"); err != nil {
@@ -140,7 +141,7 @@ func (d *demo) same(ctx context.Context, ways []*variant, chat, text string) err
 func (d *demo) sample(ctx context.Context, v *variant, chat, text string) (answer, error) {
 	j := job{Variant: "hearth", ChatID: chat, Text: text, RouteName: lab.OdooRoute, CAFile: d.upstreams.CAFile}
 	if v.stages != nil {
-		j.Variant, j.Stages = "direct", v.stages(directCalls(d.upstreams, chat, text))
+		j.Variant, j.Stages = "direct", v.stages(direct.Preprocess(d.upstreams, chat, text))
 	}
 	before := d.upstreams.Requests()
 	d.server.take()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"hearth/internal/testing/lab"
+	"hearth/internal/testing/lab/direct"
 	"hearth/internal/testing/lambdatest"
 )
 
@@ -47,7 +48,8 @@ func build(ctx context.Context, dir string, l lab.Language) (extension string, _
 		return extension, lab.GoRuntime(bootstrap), lab.BuildGoHandler(ctx, root, bootstrap)
 	}
 	task := filepath.Join(dir, "task")
-	err = errors.Join(os.Mkdir(task, 0o700), os.WriteFile(filepath.Join(task, "measure.py"), measurePy, 0o600))
+	err = errors.Join(os.Mkdir(task, 0o700), os.WriteFile(filepath.Join(task, "measure.py"), measurePy, 0o600),
+		os.WriteFile(filepath.Join(task, "direct.py"), direct.Python(), 0o600))
 	return extension, lab.PythonRuntime(task, filepath.Join(root, "client", "python"), filepath.Join(root, "examples", "python")), err
 }
 

@@ -1,17 +1,15 @@
-package main
+package direct
 
 import (
 	"fmt"
-	"net/http"
-	"sync"
 	"time"
 
 	"hearth/client/wire"
 	"hearth/internal/testing/lab"
 )
 
-// seed writes 20 turns into a chat, and mutes every third chat.
-func seed(u *lab.Upstreams, n int) error {
+// StoreChat writes 20 turns into the chat of this number, and mutes every third chat.
+func StoreChat(u *lab.Upstreams, n int) error {
 	const turns = 20
 	chat, begin := lab.ChatID(n), time.Now().Add(-time.Hour).UTC().Truncate(time.Second)
 	id := func(i int) string { return fmt.Sprintf("00000000-0000-4000-8000-%06d%06d", n, i) }
@@ -29,32 +27,4 @@ func seed(u *lab.Upstreams, n int) error {
 		}
 	}
 	return u.Store(objects...)
-}
-
-// serverTime is the time of the upstreams' slowest request, which no client can save.
-type serverTime struct {
-	mu      sync.Mutex
-	longest time.Duration // guarded by mu
-}
-
-// of wraps h and measures its requests.
-func (s *serverTime) of(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		began := time.Now()
-		defer func() {
-			took := time.Since(began)
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.longest = max(s.longest, took)
-		}()
-		h.ServeHTTP(w, r)
-	})
-}
-
-// take returns the longest time since the last call.
-func (s *serverTime) take() time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	defer func() { s.longest = 0 }()
-	return s.longest
 }

@@ -1,4 +1,8 @@
-package main
+// Package direct makes the calls of one preprocess straight to the upstreams, as handlers do without Hearth: by a new gRPC channel for
+// each question to Weaviate, and by a new connection for each call to Odoo.
+//
+// Start at [Preprocess], which lists the calls, and [Ask], which makes them. [Python] makes the same calls in Python.
+package direct
 
 import (
 	"encoding/json"
@@ -9,8 +13,8 @@ import (
 	"hearth/internal/testing/lab"
 )
 
-// call is one request to an upstream, as a handler without Hearth makes it: over gRPC to Weaviate, over HTTP to Odoo.
-type call struct {
+// Call is one request to an upstream, as a handler without Hearth makes it: over gRPC to Weaviate, over HTTP to Odoo.
+type Call struct {
 	Name    string            `json:"name"`
 	GRPC    bool              `json:"grpc"`
 	Host    string            `json:"host"`
@@ -19,8 +23,8 @@ type call struct {
 	Body    []byte            `json:"body"`
 }
 
-// directCalls are the calls of one preprocess: a history of 10 per role, the mute, what is relevant, one model.
-func directCalls(u *lab.Upstreams, chat, text string) []call {
+// Preprocess lists the calls of one preprocess: a history of 10 per role, the mute, what is relevant, one model.
+func Preprocess(u *lab.Upstreams, chat, text string) []Call {
 	recent := func(role string) *pb.SearchRequest {
 		r := messages(10, all(equal("chat_id", chat), equal("role", role)))
 		r.SortBy = []*pb.SortBy{{Path: []string{"created_at"}}}
@@ -28,7 +32,7 @@ func directCalls(u *lab.Upstreams, chat, text string) []call {
 	}
 	relevant := messages(5, all(equal("chat_id", chat), either(equal("role", "user"), equal("role", "assistant"))))
 	relevant.Bm25Search = &pb.BM25{Query: text, Properties: []string{"content"}}
-	return []call{
+	return []Call{
 		searchCall(u, "history_user", recent("user")),
 		searchCall(u, "history_assistant", recent("assistant")),
 		searchCall(u, "mute", search("ChatStatus", 1, equal("chat_id", chat), "chat_id", "muted", "muted_until")),
@@ -41,21 +45,21 @@ func directCalls(u *lab.Upstreams, chat, text string) []call {
 }
 
 // searchCall is a call to Weaviate.
-func searchCall(u *lab.Upstreams, name string, req *pb.SearchRequest) call {
+func searchCall(u *lab.Upstreams, name string, req *pb.SearchRequest) Call {
 	body, err := proto.Marshal(req)
 	if err != nil {
 		panic(err) // text always encodes
 	}
-	return call{Name: name, GRPC: true, Host: u.WeaviateGRPC.Addr, Path: "/weaviate.v1.Weaviate/Search", Body: body}
+	return Call{Name: name, GRPC: true, Host: u.WeaviateGRPC.Addr, Path: "/weaviate.v1.Weaviate/Search", Body: body}
 }
 
 // odooCall is a call to Odoo.
-func odooCall(u *lab.Upstreams, name, path string, kwargs map[string]any) call {
+func odooCall(u *lab.Upstreams, name, path string, kwargs map[string]any) Call {
 	body, err := json.Marshal(kwargs)
 	if err != nil {
 		panic(err) // text always encodes
 	}
-	return call{Name: name, Host: u.OdooJSON.Addr, Path: "/json/2/" + path, Body: body, Headers: map[string]string{
+	return Call{Name: name, Host: u.OdooJSON.Addr, Path: "/json/2/" + path, Body: body, Headers: map[string]string{
 		"Content-Type": "application/json", "Authorization": "bearer " + lab.OdooKey, "X-Odoo-Database": lab.OdooDB,
 	}}
 }
@@ -88,14 +92,16 @@ func either(filters ...*pb.Filters) *pb.Filters {
 	return &pb.Filters{Operator: pb.Filters_OPERATOR_OR, Filters: filters}
 }
 
-// Three ways to make the calls. Handlers of today read the history first, and the rest after it.
-func oneByOne(calls []call) (stages [][]call) {
+// OneByOne makes one call after another.
+func OneByOne(calls []Call) (stages [][]Call) {
 	for _, c := range calls {
-		stages = append(stages, []call{c})
+		stages = append(stages, []Call{c})
 	}
 	return stages
 }
 
-func inTwoStages(calls []call) [][]call { return [][]call{calls[:2], calls[2:]} }
+// InTwoStages reads the history first, and the rest after it, as handlers of today do.
+func InTwoStages(calls []Call) [][]Call { return [][]Call{calls[:2], calls[2:]} }
 
-func allAtOnce(calls []call) [][]call { return [][]call{calls} }
+// AllAtOnce makes all calls at the same time.
+func AllAtOnce(calls []Call) [][]Call { return [][]Call{calls} }

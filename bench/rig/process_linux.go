@@ -1,0 +1,9 @@
+package rig
+
+import "syscall"
+
+// attributes puts a child into a process group of its own, so that an interrupt from the terminal does not reach it, and kills it when
+// its parent ends.
+func attributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -176,6 +177,22 @@ func TestGarbageIsCollectedAsUsualOnceItServes(t *testing.T) {
 	end()
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+// The leak test of the package finds what is not closed.
+func TestNothingIsLeftIfTheRegistrationFails(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(100))
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(-1))
+	socket := filepath.Join(shortDir(t), "s")
+	err := serve(t.Context(), "hearth", []string{
+		"AWS_LAMBDA_RUNTIME_API=127.0.0.1:1", "HEARTH_ADDR=127.0.0.1:0", "HEARTH_SOCKET=" + socket, "HEARTH_WEAVIATE_URL=http://127.0.0.1:1",
+	}, io.Discard, Options{})
+	if err == nil || !strings.Contains(err.Error(), "/register") {
+		t.Errorf("it ended with %v", err)
+	}
+	if _, err := os.Lstat(socket); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the socket is still there: %v", err)
 	}
 }
 

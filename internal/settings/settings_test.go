@@ -147,6 +147,38 @@ func TestWhereWeaviateAnswersGRPC(t *testing.T) {
 	}
 }
 
+func TestTheFormsOfURLsAndNames(t *testing.T) {
+	for text, want := range map[string]struct{ url, origin, name, class bool }{
+		"http://a": {url: true, origin: true}, "https://a:8080/": {url: true, origin: true}, "https://[::1]:1": {url: true, origin: true},
+		"https://a/b": {url: true}, "https://a/b@c": {url: true}, "https://a//": {url: true},
+		"": {}, "http://": {}, "http:///a": {}, "HTTP://a": {}, "ftp://a": {}, "a": {name: true}, "http://a@b": {}, "http://a/?b": {}, "http://a#b": {},
+		"http://a b": {}, "http://a/b c": {}, "http://a:b": {}, "http://a/%zz": {}, "//a": {}, "http:/a": {},
+		"_a": {name: true}, "a9_Z": {name: true}, "Az": {name: true, class: true}, "Z": {name: true, class: true}, "_A": {name: true},
+		"9a": {}, "a-b": {}, "é": {}, "aé": {}, "A b": {}, "a[": {}, "a`": {}, "a/": {}, "a:": {}, "@a": {}, "{a": {},
+	} {
+		if got := isURL(text); got != want.url {
+			t.Errorf("isURL(%q) is %v", text, got)
+		}
+		if got := isOrigin(text); got != want.origin {
+			t.Errorf("isOrigin(%q) is %v", text, got)
+		}
+		if got := isName(text); got != want.name {
+			t.Errorf("isName(%q) is %v", text, got)
+		}
+		if got := isClass(text); got != want.class {
+			t.Errorf("isClass(%q) is %v", text, got)
+		}
+	}
+}
+
+func TestWhatCannotBeReadIsZero(t *testing.T) {
+	const tooLarge = "9223372036854775808"
+	s, err := Read([]string{"HEARTH_ODOO_UID=" + tooLarge, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=" + tooLarge, "HEARTH_TTL_HISTORY=1s/2s/x"})
+	if err == nil || s.OdooUID != 0 || s.MemoryMB != 0 || s.TTLHistory != (ttl{}) {
+		t.Errorf("%v, %v, %v, %v", s.OdooUID, s.MemoryMB, s.TTLHistory, err)
+	}
+}
+
 func TestJSONRPCNeedsADatabaseAndAUser(t *testing.T) {
 	rpc := []string{"HEARTH_ODOO_URL=https://odoo", "HEARTH_ODOO_KEY=k", "HEARTH_ODOO_PROTOCOL=jsonrpc", "HEARTH_ODOO_DB=d"}
 	for _, user := range []string{"HEARTH_ODOO_USER=u", "HEARTH_ODOO_UID=2"} {

@@ -37,7 +37,10 @@ func (s *Server) odooCall(r *request) error {
 		return err
 	}
 	if s.cfg.Chat.IsRead(call.Method) {
-		got, err := s.cfg.Chat.Read(r.context(s.cfg.Timeout), call, r.directives)
+		got, held := s.cfg.Chat.HeldRead(r.came, call, r.directives)
+		if !held {
+			got, err = s.cfg.Chat.Read(r.context(s.cfg.Timeout), call, r.directives)
+		}
 		if err != nil {
 			return err
 		}

@@ -5,11 +5,24 @@ import (
 	"encoding/json"
 
 	"hearth/cache"
+	"hearth/internal/clock"
 	"hearth/pool/odoo"
 )
 
 // IsRead says whether a method of Odoo is one that [Service.Read] calls. Every other one may change something.
 func (s *Service) IsRead(method string) bool { return s.cfg.Odoo != nil && s.cfg.Odoo.IsRead(method) }
+
+// HeldRead is Read for a result that is held. It waits for nothing.
+func (s *Service) HeldRead(now clock.Instant, call odoo.Call, d cache.Directives) (cache.Reply, bool) {
+	if s.cfg.Odoo == nil {
+		return cache.Reply{}, false
+	}
+	key, err := recordKey(s.cfg.Odoo.Identity(), call)
+	if err != nil {
+		return cache.Reply{}, false
+	}
+	return s.cfg.Cache.Held(now, key, s.cfg.Policies[cache.OdooRead], d)
+}
 
 // Read calls a method that changes nothing. The reply's body is a wire.Result.
 func (s *Service) Read(ctx context.Context, call odoo.Call, d cache.Directives) (cache.Reply, error) {

@@ -17,7 +17,7 @@ type limit struct {
 	names string  // a pattern, as of path.Match
 	op    string  // how a line compares with its limit if it holds: >=, >, <= or <
 	limit float64 // what Hearth holds itself to
-	floor float64 // a line that does not compare with this either fails the run; NaN: none does
+	floor float64 // a value that does not compare with this either fails the run; NaN: no value does
 }
 
 // limits are all limits. The first pattern that matches a name counts.

@@ -14,23 +14,22 @@ import (
 	"hearth/bench/document"
 	"hearth/bench/peers"
 	"hearth/bench/result"
-	"hearth/bench/rig"
 )
 
 // describe is the run as the document has it.
-func describe(ctx context.Context, r *rig.Rig, command string, all []limit, lines []result.Line) document.Run {
-	run := document.Run{Command: command, Commit: output(ctx, r.Root, "git", "describe", "--always", "--dirty", "--exclude=*", "--abbrev=12"), Lines: lines}
-	run.Machine = []string{processor(), fmt.Sprintf("%d cores", runtime.NumCPU()), "Linux " + kernel()}
-	run.Versions = append([]string{
+func describe(ctx context.Context, root, command string, all []limit, lines []result.Line) document.Run {
+	described := document.Run{Command: command, Commit: output(ctx, root, "git", "describe", "--always", "--dirty", "--exclude=*", "--abbrev=12"), Lines: lines}
+	described.Machine = []string{processor(), fmt.Sprintf("%d cores", runtime.NumCPU()), "Linux " + kernel()}
+	described.Versions = append([]string{
 		"Go " + strings.TrimPrefix(runtime.Version(), "go"),
-		"fasthttp " + output(ctx, r.Root, "go", "list", "-m", "-f", "{{.Version}}", "github.com/valyala/fasthttp"),
+		"fasthttp " + output(ctx, root, "go", "list", "-m", "-f", "{{.Version}}", "github.com/valyala/fasthttp"),
 	}, peers.Versions(ctx)...)
 	for _, line := range lines {
 		if l, ok := of(all, line); ok {
-			run.Judged = append(run.Judged, document.Judged{Line: line, Limit: l.String(), Verdict: string(l.judge(line))})
+			described.Judged = append(described.Judged, document.Judged{Line: line, Limit: l.String(), Verdict: string(l.judge(line))})
 		}
 	}
-	return run
+	return described
 }
 
 // output is what a command prints, in one line, or "unknown".

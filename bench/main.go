@@ -1,8 +1,8 @@
 // Command bench measures Hearth beside servers that do the same work, and judges the numbers by the limits that Hearth holds itself
 // to. It prints a line "name value unit" for each number, with the quartiles of its rounds in parentheses.
 //
-// Start at run. measurements lists what is measured, each in a package of its own, and limits.go has all limits. A limit that does not
-// hold is said; a run fails only if a number is beyond the limit's floor.
+// Start at run.do. measurements lists what is measured, each in a package of its own, and limits.go has all limits. A run names
+// each limit that does not hold, and fails only if a number is beyond the limit's floor.
 package main
 
 import (
@@ -29,7 +29,8 @@ import (
 	"hearth/internal/testing/lab"
 )
 
-// measurement makes some of the lines of a run. What may be disturbed by other work of the machine it measures by [rig.Rig.Twice].
+// measurement makes some of the lines of a run. It uses [rig.Rig.Twice] for numbers that other
+// work of the machine disturbs.
 type measurement struct {
 	name string
 	run  func(context.Context, *rig.Rig) ([]result.Line, error)
@@ -60,8 +61,11 @@ func main() {
 		if *profiles != "" {
 			return writeProfiles(ctx, *profiles, os.Stdout, cfg)
 		}
-		command := `make bench BENCH="` + strings.Join(os.Args[1:], " ") + `"`
-		return run(ctx, os.Stdout, cfg, chosen, *doc, command)
+		measure := run{measurements: chosen}
+		if *doc {
+			measure.documented = `make bench BENCH="` + strings.Join(os.Args[1:], " ") + `"`
+		}
+		return measure.do(ctx, os.Stdout, cfg)
 	})
 }
 
@@ -90,32 +94,39 @@ func choose(all []measurement, only string) (chosen []measurement, err error) {
 
 var errFloor = errors.New("a number is beyond its floor")
 
-func run(ctx context.Context, out io.Writer, cfg rig.Config, chosen []measurement, doc bool, command string) error {
+// run is what is to be done.
+type run struct {
+	measurements []measurement
+	documented   string // the command that the document names; empty: no document is written
+}
+
+func (r run) do(ctx context.Context, out io.Writer, cfg rig.Config) error {
 	all, err := limits()
 	if err != nil {
 		return err
 	}
 	cfg.Broken = func(lines []result.Line) bool { return anyBroken(all, lines) }
-	r, err := rig.New(ctx, cfg)
+	built, err := rig.New(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	defer r.Close()
+	defer built.Close()
 	var lines []result.Line
-	for _, m := range chosen {
+	for _, m := range r.measurements {
 		began := time.Now()
-		measured, err := m.run(ctx, r)
+		measured, err := m.run(ctx, built)
 		if err != nil {
 			return fmt.Errorf("%s: %w", m.name, err)
 		}
-		fmt.Fprintf(r.Progress, "%s took %.0f s\n", m.name, time.Since(began).Seconds())
+		fmt.Fprintf(built.Progress, "%s took %.0f s\n", m.name, time.Since(began).Seconds())
 		for _, l := range measured {
 			fmt.Fprintln(out, l)
 		}
 		lines = append(lines, measured...)
 	}
-	if doc {
-		if err := document.Write(filepath.Join(r.Root, "docs", "benchmarks.md"), describe(ctx, r, command, all, lines)); err != nil {
+	if r.documented != "" {
+		path := filepath.Join(built.Root, "docs", "benchmarks.md")
+		if err := document.Write(path, describe(ctx, built.Root, r.documented, all, lines)); err != nil {
 			return err
 		}
 	}

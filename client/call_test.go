@@ -229,14 +229,14 @@ func TestAWriteThatIsGivenUpWithinItsBodyHasAnUnknownOutcome(t *testing.T) {
 	}
 }
 
-func TestConnectionsAreBoundedAndSomeAreKept(t *testing.T) {
-	const most, kept = 64, 16
-	full, next := meeting(most), meeting(kept+1)
-	answers := make([]http.HandlerFunc, 0, 2*most+kept+1)
+func TestConnectionsAreBoundedAndKept(t *testing.T) {
+	const most = 64
+	full, next := meeting(most), meeting(most)
+	answers := make([]http.HandlerFunc, 0, 3*most)
 	for range 2 * most {
 		answers = append(answers, full)
 	}
-	for range kept + 1 {
+	for range most {
 		answers = append(answers, next)
 	}
 	f := newFake(t, answers...)
@@ -246,14 +246,14 @@ func TestConnectionsAreBoundedAndSomeAreKept(t *testing.T) {
 	if n := f.connections(); n != most {
 		t.Errorf("%d connections for %d calls at once, want %d", n, 2*most, most)
 	}
-	together(t, kept+1, call)
-	if n := f.connections(); n != most+1 {
-		t.Errorf("%d calls at once opened %d connections more, want 1", kept+1, n-most)
+	together(t, most, call)
+	if n := f.connections(); n != most {
+		t.Errorf("%d calls at once opened %d connections more, want none", most, n-most)
 	}
 	c.Close()
 	must(t, call(t.Context()))
-	if n := f.connections(); n != most+2 {
-		t.Errorf("after Close a call opened %d connections, want 1", n-most-1)
+	if n := f.connections(); n != most+1 {
+		t.Errorf("after Close a call opened %d connections, want 1", n-most)
 	}
 }
 

@@ -32,7 +32,6 @@ var (
 const (
 	connectTimeout = time.Second     // for a connection and its greeting
 	idleTimeout    = 5 * time.Minute // less than the sidecar's, which must not close a connection that takes a request
-	maxIdle        = 16              // idle connections that are kept
 	maxConnections = 64              // connections at the same time; further calls wait
 	maxReply       = 64 << 20        // bytes of a reply's body
 )
@@ -89,8 +88,7 @@ func New(cfg Config) (*Client, error) {
 		Proxy:               nil, // calls to localhost never go through a proxy
 		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return c.dial(ctx) },
 		DisableCompression:  true,
-		MaxIdleConns:        maxIdle,
-		MaxIdleConnsPerHost: maxIdle,
+		MaxIdleConnsPerHost: maxConnections, // all are kept, because handlers call in bursts
 		MaxConnsPerHost:     maxConnections,
 		IdleConnTimeout:     idleTimeout, // net/http looks at the wall clock, so a freeze counts
 	}

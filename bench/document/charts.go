@@ -1,7 +1,6 @@
 package document
 
 import (
-	"regexp"
 	"slices"
 	"strconv"
 
@@ -32,8 +31,8 @@ func charts(lines []result.Line) (drawn []chart) {
 			drawn = append(drawn, chart{c, reply + "-latency-" + strconv.Itoa(n) + ".svg"})
 		}
 	}
-	c := growth(lines)
-	c.Title = "What handlers get: calls per second"
+	c := handlers(lines)
+	c.Title = "Held preprocesses by many handlers: calls per second"
 	drawn = append(drawn, chart{c, "handlers.svg"})
 	return slices.DeleteFunc(drawn, func(c chart) bool { return len(c.Series) == 0 })
 }
@@ -87,41 +86,32 @@ func latencies(lines []result.Line, reply, network string, n int) plot.Chart {
 	return c
 }
 
-// growth is the chart of lines whose names are handlers_<series>_rate_<handlers>.
-func growth(lines []result.Line) plot.Chart {
+// handlers is the chart of how many calls handlers make, by their number.
+func handlers(lines []result.Line) plot.Chart {
 	c := plot.Chart{X: "handlers at once", Y: "calls/s"}
-	type point struct {
-		series string
-		n      int
-	}
-	found := map[point]result.Line{}
-	var series []string
-	var handlers []int
-	pattern := regexp.MustCompile(`^handlers_(.+)_rate_(\d+)$`)
+	found := map[grown]result.Line{}
+	var languages []string
+	var numbers []int
 	for _, l := range lines {
-		m := pattern.FindStringSubmatch(l.Name)
-		if m == nil {
+		g, ok := grownOf(l.Name)
+		if !ok || g.what != "rate" {
 			continue
 		}
-		n, err := strconv.Atoi(m[2])
-		if err != nil {
-			continue
+		found[g] = l
+		if !slices.Contains(languages, g.language) {
+			languages = append(languages, g.language)
 		}
-		found[point{m[1], n}] = l
-		if !slices.Contains(series, m[1]) {
-			series = append(series, m[1])
-		}
-		handlers = append(handlers, n)
+		numbers = append(numbers, g.handlers)
 	}
-	slices.Sort(handlers)
-	handlers = slices.Compact(handlers)
-	for _, n := range handlers {
+	slices.Sort(numbers)
+	numbers = slices.Compact(numbers)
+	for _, n := range numbers {
 		c.Places = append(c.Places, strconv.Itoa(n))
 	}
-	for _, name := range series {
-		s := plot.Series{Name: name}
-		for _, n := range handlers {
-			l, ok := found[point{name, n}]
+	for _, language := range languages {
+		s := plot.Series{Name: language}
+		for _, n := range numbers {
+			l, ok := found[grown{language, "rate", n}]
 			s.Points = append(s.Points, pointOf(l, ok))
 		}
 		c.Series = append(c.Series, s)

@@ -77,6 +77,7 @@ func (r Run) text(drawn []chart, folder string) string {
 	for _, title := range []string{"hit", "held_preprocess"} {
 		servers(add, r.Lines, title)
 	}
-	r.rest(add)
+	growth(add, r.Lines)
+	r.others(add)
 	return b.String()
 }

@@ -1,7 +1,6 @@
 package document
 
 import (
-	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
@@ -63,6 +62,14 @@ func find(lines []result.Line, p place) (result.Line, bool) {
 	return lines[i], true
 }
 
+// cell is a line's value, or nothing if there is no such line.
+func cell(l result.Line, ok bool) string {
+	if !ok {
+		return ""
+	}
+	return result.Number(l.Value)
+}
+
 // places are the places of a reply's rates, in the order of the lines.
 func places(lines []result.Line, reply string) (list []place) {
 	for _, l := range lines {
@@ -86,32 +93,85 @@ func servers(add add, lines []result.Line, reply string) {
 		rate, _ := find(lines, p)
 		cells := []string{p.network, strconv.Itoa(p.connections), p.server, result.Number(rate.Value), quartiles(rate)}
 		for _, p.what = range []string{"p50", "p99", "p999"} {
-			cell := ""
-			if l, ok := find(lines, p); ok {
-				cell = result.Number(l.Value)
-			}
-			cells = append(cells, cell)
+			cells = append(cells, cell(find(lines, p)))
 		}
 		add("| %s |", strings.Join(cells, " | "))
 	}
 }
 
-// rest makes the table of the lines that are in no other.
-func (r Run) rest(add add) {
-	var others []result.Line
-	for _, l := range r.Lines {
-		judged := slices.ContainsFunc(r.Judged, func(j Judged) bool { return j.Name == l.Name })
-		if _, ok := placeOf(l.Name); !ok && !judged {
-			others = append(others, l)
+// grown is what the name of a line about many handlers says.
+type grown struct {
+	language, what string
+	handlers       int
+}
+
+// grownOf reads a name as handlers_go_p99_us_256.
+func grownOf(name string) (grown, bool) {
+	m := regexp.MustCompile(`^handlers_([a-z]+)_(rate|p50_us|p99_us)_(\d+)$`).FindStringSubmatch(name)
+	if m == nil {
+		return grown{}, false
+	}
+	n, err := strconv.Atoi(m[3])
+	return grown{m[1], m[2], n}, err == nil
+}
+
+// growth makes the table of how many calls handlers make, by their number.
+func growth(add add, lines []result.Line) {
+	found := map[grown]result.Line{}
+	var rows []grown
+	for _, l := range lines {
+		g, ok := grownOf(l.Name)
+		if !ok {
+			continue
+		}
+		found[g] = l
+		if g.what == "rate" {
+			rows = append(rows, g)
 		}
 	}
-	if len(others) == 0 {
+	if len(rows) == 0 {
 		return
 	}
-	add("\n### All other numbers\n")
-	add("| number | measured | half of the rounds |")
-	add("|---|--:|--:|")
-	for _, l := range others {
-		add("| `%s` | %s | %s |", l.Name, fmt.Sprint(result.Number(l.Value), " ", l.Unit), quartiles(l))
+	add("\n### Many handlers\n")
+	add("| handlers in | at once | calls/s | p50 µs | p99 µs |")
+	add("|---|--:|--:|--:|--:|")
+	for _, g := range rows {
+		cells := []string{g.language, strconv.Itoa(g.handlers)}
+		for _, g.what = range []string{"rate", "p50_us", "p99_us"} {
+			l, ok := found[g]
+			cells = append(cells, cell(l, ok))
+		}
+		add("| %s |", strings.Join(cells, " | "))
+	}
+}
+
+// others makes the tables of the lines that are in no other.
+func (r Run) others(add add) {
+	var rest []result.Line
+	for _, l := range r.Lines {
+		_, server := placeOf(l.Name)
+		_, handlers := grownOf(l.Name)
+		judged := slices.ContainsFunc(r.Judged, func(j Judged) bool { return j.Name == l.Name })
+		if !server && !handlers && !judged {
+			rest = append(rest, l)
+		}
+	}
+	for _, table := range []struct{ title, names string }{
+		{"One handler", `^(go|python)_`}, {"A miss", `^miss_`}, {"Start", `^(start|first|rss)_`}, {"Other ratios", ``},
+	} {
+		names := regexp.MustCompile(table.names)
+		ours := func(l result.Line) bool { return names.MatchString(l.Name) }
+		if !slices.ContainsFunc(rest, ours) {
+			continue
+		}
+		add("\n### %s\n", table.title)
+		add("| number | measured | half of the rounds |")
+		add("|---|--:|--:|")
+		for _, l := range rest {
+			if ours(l) {
+				add("| `%s` | %s | %s |", l.Name, amount(l), quartiles(l))
+			}
+		}
+		rest = slices.DeleteFunc(rest, ours)
 	}
 }

@@ -19,7 +19,7 @@ import (
 // far is how far away the upstreams are for the lines whose names end in _60ms. For the others they are on this machine.
 const far = 60 * time.Millisecond
 
-// Measure makes all lines.
+// Measure makes all lines. In the short form nothing is far away.
 func Measure(ctx context.Context, r *rig.Rig) (lines []result.Line, err error) {
 	interpreter := findPython(ctx)
 	if interpreter == "" {
@@ -30,20 +30,22 @@ func Measure(ctx context.Context, r *rig.Rig) (lines []result.Line, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, near.close()) }()
-	away, err := startWorld(ctx, r, far, interpreter)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, away.close()) }()
-
 	if near.python != nil && !near.python.hasGRPC {
 		fmt.Fprintln(r.Progress, "handlers: python3 has no grpcio, so its calls straight to the upstreams are not measured")
 	}
-	ways := append(near.ways(""), away.directWays(fmt.Sprintf("_%dms", far.Milliseconds()))...)
-	lines, err = perCall(ctx, r, ways)
-	if err != nil {
+	ways := near.ways()
+	if !r.Short {
+		away, err := startWorld(ctx, r, far, interpreter)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, away.close()) }()
+		ways = append(ways, away.directWays(fmt.Sprintf("_%dms", far.Milliseconds()))...)
+	}
+	if lines, err = perCall(ctx, r, ways); err != nil {
 		return nil, err
 	}
+
 	near.client.Close() // Hearth has room for as many handlers as growGo has, and for no other connection beside them
 	if near.python != nil {
 		near.python.process.Stop()
@@ -61,14 +63,17 @@ func Measure(ctx context.Context, r *rig.Rig) (lines []result.Line, err error) {
 	return append(lines, grown...), err
 }
 
+func rounds(r *rig.Rig) int {
+	if r.Short {
+		return 3
+	}
+	return r.Rounds()
+}
+
 // perCall measures each way in each round. A line is the median of its rounds' medians.
 func perCall(ctx context.Context, r *rig.Rig, ways []way) (lines []result.Line, err error) {
-	rounds := r.Rounds()
-	if r.Short {
-		rounds = 3
-	}
 	medians := make([][]float64, len(ways))
-	for round := -1; round < rounds; round++ { // the first one opens connections and does not count
+	for round := -1; round < rounds(r); round++ { // the first one opens connections and does not count
 		for i := range ways {
 			at := (i + max(round, 0)) % len(ways) // so that none is always first
 			w := ways[at]

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -56,11 +57,12 @@ func TestAStepHasALineForEachNumber(t *testing.T) {
 
 func TestTheTimeOfAnImportIsRead(t *testing.T) {
 	const report = "import time: self [us] | cumulative | imported package\nimport time:       154 |        154 |     hearth._http\n" +
+		"import time:       103 |        409 |     socket\n" +
 		"import time:       260 |      13691 | hearth\nimport time:       1 |      99999 | hearths\n"
-	if ms, err := readImportTime(report); err != nil || ms != 13.691 {
-		t.Errorf("%v, %v", ms, err)
+	if all, own, err := readImportTimes(report); err != nil || all != 13.691 || math.Abs(own-0.414) > 1e-9 {
+		t.Errorf("%v, %v, %v", all, own, err)
 	}
-	if _, err := readImportTime("import time:       154 |        154 |     hearth._http\n"); err == nil {
+	if _, _, err := readImportTimes("import time:       154 |        154 |     hearth._http\n"); err == nil {
 		t.Error("a report without hearth was read")
 	}
 }

@@ -22,17 +22,17 @@ type way struct {
 }
 
 // ways are those through Hearth, and those straight to the upstreams.
-func (w *world) ways(suffix string) []way {
+func (w *world) ways() []way {
 	ways := []way{
-		{"go_hit_us" + suffix, 300, w.inGo(func(ctx context.Context) error { return w.history(ctx, w.client) })},
-		{"go_preprocess_us" + suffix, 200, w.inGo(func(ctx context.Context) error { return w.heldPreprocess(ctx, w.client) })},
+		{"go_hit_us", 300, w.inGo(func(ctx context.Context) error { return w.history(ctx, w.client) })},
+		{"go_preprocess_us", 200, w.inGo(func(ctx context.Context) error { return w.heldPreprocess(ctx, w.client) })},
 	}
 	if w.python != nil {
 		ways = append(ways,
-			way{"python_hit_us" + suffix, 300, w.python.way("history")},
-			way{"python_preprocess_us" + suffix, 200, w.python.way("preprocess")})
+			way{"python_hit_us", 300, w.python.way("history")},
+			way{"python_preprocess_us", 200, w.python.way("preprocess")})
 	}
-	return append(ways, w.directWays(suffix)...)
+	return append(ways, w.directWays("")...)
 }
 
 // directWays are those straight to the upstreams: a preprocess by calls at the same time, over fresh connections.

@@ -49,8 +49,8 @@ func (g *Generator) Close() error {
 	return err
 }
 
-// Run does the job. Each connection sends its next request when the reply to the last one has come. Requests that are under way when
-// the time is over are waited for, and counted.
+// Run does the job. Each connection sends its next request when the reply to the last one has come. Run waits for the requests that
+// are under way when the time is over, and counts them.
 func (g *Generator) Run(job Job) (Report, error) {
 	if err := job.validate(); err != nil {
 		return Report{}, err

@@ -60,8 +60,8 @@ func Measure(ctx context.Context, r *rig.Rig) ([]result.Line, error) {
 	return lines, nil
 }
 
-// inTurn goes both ways in each of the calls, in an order that changes from call to call, and says how many microseconds each took. A fifth
-// of the calls more, before them, warm up.
+// inTurn goes both ways in each of the calls, in an order that changes from call to call, and says how many microseconds each took. Before
+// that, a fifth more calls warm up.
 func inTurn(ctx context.Context, calls int, a, b way) (ofA, ofB []float64, err error) {
 	warmUp := calls / 5
 	for i := range warmUp + calls {

@@ -22,13 +22,13 @@ type Chart struct {
 // Series is one line of a chart.
 type Series struct {
 	Name   string
-	Points []Point // by place; a point that is not there is not a number
+	Points []Point // by place; a missing point is NaN
 }
 
 // Point is a value with its quartiles.
 type Point struct{ Value, Low, High float64 }
 
-// Missing is a point that is not there.
+// Missing is a point without a value.
 func Missing() Point { return Point{math.NaN(), math.NaN(), math.NaN()} }
 
 const (
@@ -36,7 +36,7 @@ const (
 	left, right, top, bottom = 76, 120, 44, 52
 )
 
-// colors are told apart by people who do not tell red from green.
+// color is one of six that color-blind readers can tell apart.
 func color(i int) string {
 	colors := []string{"#d55e00", "#0072b2", "#009e73", "#8a5a9e", "#56b4e9", "#6b6b6b"}
 	return colors[i%len(colors)]

@@ -25,7 +25,7 @@ func (l Line) String() string {
 	return text
 }
 
-// Number prints a value with as many digits as say something.
+// Number prints a value with at least three digits.
 func Number(v float64) string {
 	switch {
 	case math.Abs(v) >= 1000:

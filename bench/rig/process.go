@@ -39,6 +39,7 @@ func (r *Rig) Start(ctx context.Context, env []string, program string, args ...s
 	p := &Process{name: name, log: log.Name(), exited: make(chan struct{}), cmd: exec.CommandContext(ctx, program, args...)}
 	p.cmd.Env, p.cmd.Stderr = env, log
 	p.cmd.SysProcAttr = attributes()
+	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) } // a server that is killed may leave its workers behind
 	in, inErr := p.cmd.StdinPipe()
 	out, outErr := p.cmd.StdoutPipe()
 	if err := errors.Join(inErr, outErr); err != nil {
@@ -48,7 +49,7 @@ func (r *Rig) Start(ctx context.Context, env []string, program string, args ...s
 	started := make(chan error, 1)
 	go func() {
 		defer close(p.exited)
-		runtime.LockOSThread() // the kernel kills the child when the thread that started it ends, so this thread waits for the child
+		runtime.LockOSThread() // the kernel ends the child when the thread that started it ends, so this thread waits for the child
 		err := p.cmd.Start()
 		started <- err
 		if err == nil {

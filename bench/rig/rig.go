@@ -8,7 +8,6 @@ package rig
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -24,7 +23,7 @@ type Rig struct {
 	Root     string    // the folder of the repository
 	Dir      string    // a new folder with a short path, which is removed in the end
 	Short    bool      // fewer and shorter rounds, and no peers that must be installed
-	Progress io.Writer // tells somebody who waits what is going on
+	Progress io.Writer // where a run reports what it does
 
 	Broken func([]result.Line) bool // says whether a number is beyond its floor
 
@@ -63,11 +62,11 @@ func New(ctx context.Context, cfg Config) (r *Rig, err error) {
 	if err := r.startUpstreams(ctx); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(lab.MakeClasses(ctx, r.Hearth, r.Settings())); err != nil {
-		r.Close()
-		return nil, err
+	err = lab.MakeClasses(ctx, r.Hearth, r.Settings())
+	if err == nil {
+		err = r.storeChat(ctx)
 	}
-	if err := r.storeChat(ctx); err != nil {
+	if err != nil {
 		r.Close()
 		return nil, err
 	}
@@ -80,8 +79,8 @@ func (r *Rig) Close() { r.upstreams.Stop() }
 // Rounds is how many alternating rounds a comparison has.
 func (r *Rig) Rounds() int { return 15 }
 
-// Twice measures, and if a number is beyond its floor measures again: other work of the machine may be the reason. What is measured last
-// counts.
+// Twice measures, and if a number is beyond its floor measures again: other work of the machine may be the reason. It returns
+// what was measured last.
 func (r *Rig) Twice(measure func() ([]result.Line, error)) ([]result.Line, error) {
 	lines, err := measure()
 	if err == nil && r.Broken(lines) {

@@ -12,7 +12,7 @@ import (
 type contest struct {
 	name       string      // hit or held_preprocess
 	network    string      // tcp or unix
-	contenders []contender // Hearth is the first
+	contenders []contender // Hearth is the first, bare the second
 }
 
 // contender is a server in a contest.
@@ -60,6 +60,10 @@ func (c contest) lines(n int, reports [][]load.Report) (lines []result.Line) {
 	for i, peer := range c.contenders[1:] {
 		lines = append(lines, result.Ratio(c.name+"_vs_"+peer.name+suffix, each(0, load.Report.PerSecond), each(i+1, load.Report.PerSecond)),
 			result.Ratio(c.name+"_p99_vs_"+peer.name+suffix, each(0, p99), each(i+1, p99)))
+	}
+	for i := 2; i < len(c.contenders); i++ { // the most that a server on fasthttp reaches
+		lines = append(lines, result.Ratio("bare_"+c.name+"_vs_"+c.contenders[i].name+suffix,
+			each(1, load.Report.PerSecond), each(i, load.Report.PerSecond)))
 	}
 	for i, server := range c.contenders {
 		name := server.name + "_" + c.name

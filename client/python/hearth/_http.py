@@ -47,6 +47,7 @@ class Connection:
         self._host = host
         self._unread = bytearray()
         self.touched = False  # True once a byte of the last request was sent
+        self.idle_since = 0.0  # a time of time.monotonic, if the connection is in the pool
         self.reusable = True  # True if the last exchange left the connection ready for another one
 
     def close(self) -> None:

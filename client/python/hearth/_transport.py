@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from ._address import Address
     from ._http import Reply
 
+MAX_IDLE = 300.0  # seconds; the sidecar has room for a limited number of connections of all processes together
+
 
 class Transport:
-    """A bounded pool of connections. A request takes the idle one that was used last, so that the server closes the others.
+    """A bounded pool of connections. A request takes the idle one that was used last. What is not used for MAX_IDLE is closed.
 
     A connection is either in _idle or held by the one request that took it. Each request holds a slot for as long as
     it runs, so there are never more connections than slots. _lock guards _idle.
@@ -98,10 +100,19 @@ class Transport:
             return connection.exchange(method, target, {**fields, **self._token}, body, deadline)
         finally:
             if connection.reusable:
-                with self._lock:
-                    self._idle.append(connection)
+                self._keep(connection)
             else:
                 connection.close()
+
+    def _keep(self, connection: Connection) -> None:
+        connection.idle_since = time.monotonic()
+        longest = None
+        with self._lock:
+            self._idle.append(connection)
+            if connection.idle_since - self._idle[0].idle_since > MAX_IDLE:
+                longest = self._idle.pop(0)
+        if longest is not None:
+            longest.close()
 
     def _take(self) -> Optional[Connection]:
         while True:

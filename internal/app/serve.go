@@ -22,7 +22,7 @@ import (
 // and ignores GOGC and GOMEMLIMIT, because a function sets those for its handler.
 //
 // With 128 and 512 MB and a full cache the memory limit decides when garbage is collected, and every percentage from 100 on gives the same. With
-// 2 GB a collection takes 3 % of the CPU: 50 % would double that, and 200 % would halve it for 80 MiB of garbage without a better p99.
+// 2 GB collections take 3 % of the CPU: 50 % would nearly double that, and 200 % would halve it for 80 MiB more of garbage without a better p99.
 const gcPercent = 100
 
 // serve listens, registers the extension if this is Lambda, and runs until it is told to end. In Lambda a fault does not end it, unless

@@ -47,11 +47,6 @@ func (h *dialHook) wrap(cfg conn.DialConfig) conn.Dial {
 }
 
 // onDial makes every dial from now on go through hook.
-// roundTripperFunc is a function that is a link.
-type roundTripperFunc func(*http.Request) (*http.Response, error)
-
-func (f roundTripperFunc) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
-
 func (t *tester) onDial(hook func(ctx context.Context, dial conn.Dial) (*conn.Conn, error)) {
 	t.hook.mu.Lock()
 	defer t.hook.mu.Unlock()

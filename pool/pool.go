@@ -121,6 +121,7 @@ func (p *Pool) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		own.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+		own.Body = io.NopCloser(bytes.NewReader(body))
 	}
 	return p.send(own)
 }

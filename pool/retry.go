@@ -6,11 +6,12 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"errors"
-	"log/slog"
 	"math/big"
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/hashicorp/go-retryablehttp"
 
 	"hearth/internal/guard"
 	"hearth/pool/conn"
@@ -21,61 +22,41 @@ const (
 	retryWaitMax = 500 * time.Millisecond
 )
 
-// retry is the link that sends a request to the next link again, after a while, if that is safe and may help.
-type retry struct {
-	next     http.RoundTripper
-	upstream string
-	most     int // tries after the first
-	logger   *slog.Logger
-	stats    *counters
-}
+// roundTripperFunc is a function that is a link.
+type roundTripperFunc func(*http.Request) (*http.Response, error)
 
-func newRetry(next http.RoundTripper, cfg Config, stats *counters) *retry {
-	return &retry{next: next, upstream: cfg.Name, most: cfg.Retries, logger: cfg.Logger, stats: stats}
-}
+// RoundTrip calls f.
+func (f roundTripperFunc) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-// RoundTrip sends req until it need not be sent again. Every try sends the whole body.
-func (r *retry) RoundTrip(req *http.Request) (*http.Response, error) {
-	ctx := req.Context()
-	for tries := 0; ; tries++ {
-		resp, err := r.try(req)
-		again, ended := checkRetry(ctx, resp, err)
-		if ended != nil && resp != nil {
+// newRetry makes the link that sends a request to the next link again, after a while, if that is safe and may help. The
+// library's defaults would retry any POST, log each failure to stderr and throw the last answer away.
+func newRetry(next http.RoundTripper, cfg Config, stats *counters) http.RoundTripper {
+	client := &retryablehttp.Client{
+		HTTPClient: &http.Client{
+			Transport:     next,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		RetryWaitMin: retryWaitMin,
+		RetryWaitMax: retryWaitMax,
+		RetryMax:     cfg.Retries,
+		CheckRetry:   checkRetry,
+		Backoff:      backoff,
+		ErrorHandler: retryablehttp.PassthroughErrorHandler,
+		RequestLogHook: func(_ retryablehttp.Logger, req *http.Request, attempt int) {
+			if attempt > 0 {
+				stats.retries.Add(1)
+				cfg.Logger.Debug("retrying", "upstream", cfg.Name, "method", req.Method, "attempt", attempt)
+			}
+		},
+	}
+	return roundTripperFunc(func(req *http.Request) (*http.Response, error) {
+		resp, err := (&retryablehttp.RoundTripper{Client: client}).RoundTrip(req)
+		if err != nil && resp != nil { // the library also returns the answer of the try before the error
 			_ = resp.Body.Close()
+			resp = nil
 		}
-		switch {
-		case ended != nil:
-			return nil, ended
-		case !again || tries == r.most:
-			return resp, err
-		}
-		wait := backoff(retryWaitMin, retryWaitMax, tries, resp)
-		if resp != nil {
-			_ = resp.Body.Close() // it holds a share of the memory
-		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, context.Cause(ctx)
-		}
-		r.stats.retries.Add(1)
-		r.logger.Debug("retrying", "upstream", r.upstream, "method", req.Method, "attempt", tries+1)
-	}
-}
-
-func (r *retry) try(req *http.Request) (*http.Response, error) {
-	if req.GetBody == nil {
-		return r.next.RoundTrip(req)
-	}
-	body, err := req.GetBody()
-	if err != nil {
-		return nil, err
-	}
-	try := req.WithContext(req.Context()) // a copy: the body of the last try may still be read
-	try.Body = body
-	return r.next.RoundTrip(try)
+		return resp, err
+	})
 }
 
 // checkRetry retries a request that is repeatable, and any request that was certainly not sent.

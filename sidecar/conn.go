@@ -18,21 +18,21 @@ type timedConn struct {
 	idle    time.Duration // how long to wait for a request
 	request time.Duration // how long a request may take to come, and a write to leave
 
-	begun   bool // bytes of a request have come that is not answered yet
-	limited bool // a deadline for the rest of that request is set
+	last    time.Time // when the connection was accepted, or the last request was answered
+	begun   bool      // bytes of a request have come that is not answered yet
+	limited bool      // a deadline for the rest of that request is set
 	readBy  time.Time
 	writeBy time.Time
 }
 
 func (c *timedConn) Read(b []byte) (int, error) {
-	now := time.Now()
 	switch {
-	case !c.begun && c.readBy.Sub(now) < c.idle-c.idle/8:
-		if err := c.setReadBy(now.Add(c.idle)); err != nil {
+	case !c.begun && c.readBy.Sub(c.last) < c.idle-c.idle/8:
+		if err := c.setReadBy(c.last.Add(c.idle)); err != nil {
 			return 0, err
 		}
 	case c.begun && !c.limited:
-		if err := c.SetReadDeadline(now.Add(c.request)); err != nil {
+		if err := c.SetReadDeadline(time.Now().Add(c.request)); err != nil {
 			return 0, err
 		}
 	}
@@ -52,16 +52,20 @@ func (c *timedConn) setReadBy(t time.Time) error {
 	return c.Conn.SetReadDeadline(t)
 }
 
-// answered says that what is read next is another request.
-func (c *timedConn) answered() {
+// answered says that the request is answered now: the answer is written next, and what is read next is another request.
+func (c *timedConn) answered(now time.Time) {
 	if c.limited {
 		c.readBy = time.Time{} // too early for a wait
 	}
-	c.begun, c.limited = false, false
+	c.last, c.begun, c.limited = now, false, false
 }
 
 func (c *timedConn) Write(b []byte) (int, error) {
-	if now := time.Now(); c.writeBy.Sub(now) < c.request-c.request/8 {
+	now := c.last
+	if c.begun { // 100 Continue
+		now = time.Now()
+	}
+	if c.writeBy.Sub(now) < c.request-c.request/8 {
 		c.writeBy = now.Add(c.request)
 		if err := c.SetWriteDeadline(c.writeBy); err != nil {
 			return 0, err

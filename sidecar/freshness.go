@@ -49,9 +49,15 @@ func (t timing) append(line []byte) []byte {
 	return appendMilliseconds(append(append(line, t.part...), ";dur="...), t.took)
 }
 
+// took is how long the request took. Its reply is ready.
+func (r *request) took() time.Duration {
+	r.ended = time.Now()
+	return r.ended.Sub(r.started)
+}
+
 // timed writes Server-Timing of a reply with one part.
 func (r *request) timed(part string) {
-	took := time.Since(r.started)
+	took := r.took()
 	r.setServerTiming(took, timing{part, took})
 }
 

@@ -76,7 +76,7 @@ func (l *retryListener) Accept() (net.Conn, error) {
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		c, err := l.Listener.Accept()
 		if err == nil {
-			return &timedConn{Conn: c, idle: l.server.cfg.IdleTimeout, request: l.server.readTimeout}, nil
+			return &timedConn{Conn: c, idle: l.server.cfg.IdleTimeout, request: l.server.readTimeout, last: time.Now()}, nil
 		}
 		if l.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 			return nil, err

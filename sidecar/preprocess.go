@@ -2,7 +2,6 @@ package sidecar
 
 import (
 	"net/http"
-	"time"
 
 	"hearth/client/wire"
 	"hearth/sidecar/chat"
@@ -46,7 +45,7 @@ func (s *Server) replyParts(r *request, got chat.Answer) error {
 			failed(p.Name+"."+piece, err)
 		}
 	}
-	r.setServerTiming(time.Since(r.started), timings...)
+	r.setServerTiming(r.took(), timings...)
 	if !came {
 		return preprocessProblem(problems)
 	}

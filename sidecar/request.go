@@ -34,6 +34,7 @@ type request struct {
 	limited    io.LimitedReader // of the body's stream
 	directives cache.Directives
 	started    time.Time
+	ended      time.Time     // when its reply was ready; zero: not yet
 	came       clock.Instant // by the clocks that tell how old something is
 	parts      []chat.Part
 	line       []byte // memory for a header's value
@@ -77,7 +78,10 @@ func (s *Server) release(r *request) {
 		r.cancel()
 	}
 	if c, ok := r.Conn().(*timedConn); ok {
-		c.answered()
+		if r.ended.IsZero() {
+			r.ended = time.Now()
+		}
+		c.answered(r.ended)
 	}
 	clear(r.parts)
 	kept := request{chat: r.chat[:0], query: r.query[:0], line: r.line[:0], parts: r.parts[:0]}

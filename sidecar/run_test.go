@@ -431,6 +431,50 @@ func TestTheTimeOfARequestBeginsWithItsFirstByte(t *testing.T) {
 	}
 }
 
+// A deadline of the request before must not end the next one.
+func TestARequestAfterALongWaitHasTimeForItsBody(t *testing.T) {
+	s, l := newServer(t, Config{}), listenerFor(t)
+	s.readTimeout = 250 * time.Millisecond
+	end := s.running(t, l)
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	replies := bufio.NewReader(c)
+	for _, body := range []string{"{}", "{}", ""} { // the last one does not come
+		_ = c.SetReadDeadline(time.Now().Add(2 * s.readTimeout))
+		if b, err := replies.Peek(1); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("unasked it said %q, %v", b, err)
+		}
+		_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		fmt.Fprint(c, "POST /v1/preprocess HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+		if line, err := replies.ReadString('\n'); !strings.Contains(line, "100 Continue") {
+			t.Fatalf("got %q, %v", line, err)
+		}
+		if line, err := replies.ReadString('\n'); line != "\r\n" {
+			t.Fatalf("got %q, %v", line, err)
+		}
+		fmt.Fprint(c, body)
+		resp, err := http.ReadResponse(replies, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+		want := http.StatusBadRequest
+		if body == "" {
+			want = http.StatusRequestTimeout
+		}
+		if resp.StatusCode != want {
+			t.Errorf("with the body %q it answers %s", body, resp.Status)
+		}
+	}
+	if err := end(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestTheSocketIsOursAlone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	first, err := ListenSocket(t.Context(), path)

@@ -53,7 +53,7 @@ func ModelKey(model, id string) Key {
 func (c *Cache) Get(ctx context.Context, key Key, p Policy, d Directives, load func(context.Context) ([]byte, error)) (Reply, error) {
 	s := &entrySource{c: c, key: key, noStore: d.NoStore, fetch: load}
 	e, o, err := read(ctx, c, question{resource: key.Resource, policy: p, directives: d}, s)
-	if c.cfg.Refresh && !d.NoStore && key.Resource != Relevant { // the same text is seldom asked about twice
+	if c.refreshes(key.Resource, d) {
 		c.remember(s, p)
 	}
 	if err != nil {
@@ -62,20 +62,48 @@ func (c *Cache) Get(ctx context.Context, key Key, p Policy, d Directives, load f
 	return Reply{Body: e.body, ETag: e.etag, Origin: o}, nil
 }
 
-// Held is Get for what is held and good enough. It waits for nothing. Otherwise the caller must go on with Get.
+// Held returns what key stands for, if it is held and the request accepts it. It never waits. If it returns false, call Get.
 func (c *Cache) Held(now clock.Instant, key Key, p Policy, d Directives) (Reply, bool) {
-	if c.cfg.Refresh { // Get remembers every read with its load
+	r, ok := c.heldEntry(now, key, p, d)
+	if ok {
+		c.counters[key.Resource].served(r.Served)
+	}
+	return r, ok
+}
+
+// HeldAll is Held for several keys. It returns a reply for each of them, or none.
+func (c *Cache) HeldAll(now clock.Instant, keys []Key, p Policy, d Directives) ([]Reply, bool) {
+	replies := make([]Reply, len(keys))
+	for i, key := range keys {
+		var ok bool
+		if replies[i], ok = c.heldEntry(now, key, p, d); !ok {
+			return nil, false
+		}
+	}
+	for i, r := range replies {
+		c.counters[keys[i].Resource].served(r.Served)
+	}
+	return replies, true
+}
+
+func (c *Cache) heldEntry(now clock.Instant, key Key, p Policy, d Directives) (Reply, bool) {
+	if c.refreshes(key.Resource, d) { // Get remembers the read
 		return Reply{}, false
 	}
 	e := c.store.find(key)
 	if e == nil {
 		return Reply{}, false
 	}
-	o, ok := c.judgeHeld(now, key.Resource, p, d, e.at)
+	o, ok := judgeHeld(now, p, d, e.at)
 	if !ok {
 		return Reply{}, false
 	}
 	return Reply{Body: e.body, ETag: e.etag, Origin: o}, true
+}
+
+// refreshes says whether reads of a resource are remembered for Refresh. The same text is seldom asked about twice.
+func (c *Cache) refreshes(r Resource, d Directives) bool {
+	return c.cfg.Refresh && !d.NoStore && r != Relevant
 }
 
 // remember keeps a read for Refresh, unless what it read was dropped meanwhile: nothing is found under its name then.
@@ -107,7 +135,7 @@ func (s *entrySource) look() (*entry, bool) {
 		return nil, false
 	}
 	s.name = name
-	e := s.c.store.get(name)
+	e := s.c.store.get([]byte(name))
 	return e, e != nil
 }
 

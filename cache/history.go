@@ -56,21 +56,22 @@ func (c *Cache) History(ctx context.Context, r HistoryRequest) (Reply, error) {
 	return Reply{Body: e.body, ETag: e.etag, Origin: o}, nil
 }
 
-// HeldHistory is History for an encoded reply that is held and good enough. It waits for nothing. Otherwise the caller must go on
-// with History.
+// HeldHistory returns the encoded reply of a view, if it is held and the request accepts it. It never waits. If it returns false, call
+// History.
 func (c *Cache) HeldHistory(now clock.Instant, chat []byte, v View, p Policy, d Directives) (Reply, bool) {
 	e, began, ok := c.chats.heldReply(chat, v)
 	if !ok {
 		return Reply{}, false
 	}
-	o, ok := c.judgeHeld(now, History, p, d, began)
+	o, ok := judgeHeld(now, p, d, began)
 	if !ok {
 		return Reply{}, false
 	}
+	c.counters[History].served(o.Served)
 	return Reply{Body: e.body, ETag: e.etag, Origin: o}, true
 }
 
-// heldReply returns a view's encoded reply, and when the load began that it is from.
+// heldReply returns a view's encoded reply, and when the load began that brought it.
 func (cs *chats) heldReply(chat []byte, v View) (e encoded, began clock.Instant, ok bool) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()

@@ -316,7 +316,7 @@ func (w *world) read(chat string, v View, rendered func()) {
 	go func() {
 		defer cancel()
 		var reply Reply
-		reply, r.err = w.c.History(ctx, HistoryRequest{
+		reply, r.err = historyOf(ctx, w.c, HistoryRequest{
 			Chat: chat, View: v, Policy: r.policy, Directives: r.directives,
 			Load: func(ctx context.Context, need, want int) (Loaded, error) {
 				l := &loading{chat: chat, need: need, want: want, answer: make(chan error)}
@@ -520,7 +520,7 @@ func (w *world) delete(chat string) {
 // evict fills the cache with other chats that were read.
 func (w *world) evict() {
 	for i := range 20 {
-		_, err := w.c.History(w.ctx, HistoryRequest{
+		_, err := historyOf(w.ctx, w.c, HistoryRequest{
 			Chat: fmt.Sprintf("read-%d", i), View: View{Messages: 1}, Policy: Policy{Fresh: fresh},
 			Load: func(context.Context, int, int) (Loaded, error) {
 				return Loaded{

@@ -25,16 +25,17 @@ func (c *Cache) Mute(ctx context.Context, chat string, p Policy, d Directives, l
 	return m.Mute, o, nil
 }
 
-// HeldMute is Mute for what is held and good enough. It waits for nothing. Otherwise the caller must go on with Mute.
+// HeldMute returns a chat's mute, if it is held and the request accepts it. It never waits. If it returns false, call Mute.
 func (c *Cache) HeldMute(now clock.Instant, chat []byte, p Policy, d Directives) (wire.Mute, Origin, bool) {
 	m := c.chats.heldMute(chat)
 	if m == nil {
 		return wire.Mute{}, Origin{}, false
 	}
-	o, ok := c.judgeHeld(now, Mute, p, d, m.at)
+	o, ok := judgeHeld(now, p, d, m.at)
 	if !ok {
 		return wire.Mute{}, Origin{}, false
 	}
+	c.counters[Mute].served(o.Served)
 	return m.Mute, o, true
 }
 

@@ -122,7 +122,7 @@ func (w *muteWorld) read() {
 	}
 	w.reads = append(w.reads, r)
 	go func() {
-		r.answer, r.origin, r.err = w.c.Mute(w.ctx, "a", r.policy, r.directives, func(ctx context.Context) (LoadedMute, error) {
+		r.answer, r.origin, r.err = muteOf(w.ctx, w.c, "a", r.policy, r.directives, func(ctx context.Context) (LoadedMute, error) {
 			l := &muteLoad{answer: make(chan error)}
 			w.loads = append(w.loads, l)
 			r.loads = true

@@ -43,7 +43,7 @@ type question struct {
 //  4. If no result came, answer with what is held now, if the policy allows that.
 //  5. Count the read, once: a hit, a miss or a stale answer.
 //
-// A load begins after step 1 and ends before the answer.
+// A load that read itself begins, it begins after step 1. It waits for that load, unless it answers with something stale.
 func read[V aged](ctx context.Context, c *Cache, q question, s source[V]) (v V, o Origin, err error) {
 	p, d, count := q.policy, q.directives, c.counters[q.resource]
 	var fl *flight
@@ -97,16 +97,13 @@ func read[V aged](ctx context.Context, c *Cache, q question, s source[V]) (v V, 
 	return v, p.origin(Miss, c.now().Since(v.began())).fetched(reason, joined), nil
 }
 
-// judgeHeld judges whether something that is held is the answer as it is, without a load. If so, it counts the read. Otherwise
-// the caller must go on with read.
-func (c *Cache) judgeHeld(now clock.Instant, r Resource, p Policy, d Directives, began clock.Instant) (Origin, bool) {
+// judgeHeld says where something comes from that is held, if the request accepts it and needs no load.
+func judgeHeld(now clock.Instant, p Policy, d Directives, began clock.Instant) (Origin, bool) {
 	age := now.Since(began)
 	if v, _ := p.judge(age, d); v != serve && v != serveStale {
 		return Origin{}, false
 	}
-	o := p.origin(Hit, age)
-	c.counters[r].served(o.Served)
-	return o, true
+	return p.origin(Hit, age), true
 }
 
 func wait[V any](ctx context.Context, fl *flight) (v V, err error) {

@@ -121,7 +121,7 @@ func (c *Cache) refetch(ctx context.Context, r recentRead) (fetched bool, err er
 	var fl *flight
 	for fl == nil { // again if a load has ended between get and start
 		ended := c.flights.ended.Load()
-		e := c.store.get(r.name)
+		e := c.store.get([]byte(r.name))
 		if e == nil { // dropped or evicted
 			return false, nil
 		}

@@ -66,8 +66,8 @@ func (s *store) held(r Resource) (entries, bytes int64) {
 	return u.entries.Load(), u.bytes.Load()
 }
 
-func (s *store) get(name string) *entry {
-	if e, ok := s.cache.Get(xxhash.Sum64String(name)); ok && e.name == name {
+func (s *store) get(name []byte) *entry {
+	if e, ok := s.cache.Get(xxhash.Sum64(name)); ok && e.name == string(name) {
 		return e
 	}
 	return nil
@@ -79,14 +79,10 @@ func (s *store) nameOf(key Key) string { return string(s.appendNameOf(nil, key))
 // find is get for the name under which key can be found now.
 func (s *store) find(key Key) *entry {
 	var memory [512]byte
-	name := s.appendNameOf(memory[:0], key)
-	if e, ok := s.cache.Get(xxhash.Sum64(name)); ok && len(name) > 0 && e.name == string(name) {
-		return e
-	}
-	return nil
+	return s.get(s.appendNameOf(memory[:0], key)) // no entry has an empty name
 }
 
-// appendNameOf appends nothing if nothing is stored in one of the key's scopes.
+// appendNameOf appends the name under which key can be found now, or nothing if nothing is stored in one of its scopes.
 func (s *store) appendNameOf(b []byte, key Key) []byte {
 	var tokens [2]token
 	s.mu.Lock()

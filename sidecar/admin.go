@@ -27,7 +27,7 @@ func (s *Server) dropCache(r *request) error {
 			return refusal
 		}
 		var err error
-		if n, err = s.cfg.Chat.DropChat(r.context(s.cfg.Timeout), string(chat)); err != nil {
+		if n, err = s.cfg.Chat.DropChat(r.waitContext(s.cfg.Timeout), string(chat)); err != nil {
 			return err
 		}
 	case byModel:
@@ -51,7 +51,7 @@ const readyTimeout = 5 * time.Second
 // ready answers 200 once every configured upstream has answered what requests will ask. It asks those that have not answered
 // yet; calls at the same time share one question.
 func (s *Server) ready(r *request) error {
-	errs := s.reach(r.context(readyTimeout))
+	errs := s.reach(r.waitContext(readyTimeout))
 	reply := wire.Readiness{Upstreams: map[string]wire.UpstreamState{}, Fault: s.cfg.Fault}
 	configured, failed := 0, 0
 	for i, u := range s.cfg.Upstreams {

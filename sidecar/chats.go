@@ -19,10 +19,10 @@ func (s *Server) history(r *request) error {
 		return err
 	}
 	view := cache.View{Messages: n, Full: full}
-	got, held := s.cfg.Chat.HeldHistory(r.came, r.chat, view, r.directives)
-	if !held {
-		got, err = s.cfg.Chat.History(r.context(s.cfg.Timeout), string(r.chat), view, r.directives)
+	if got, held := s.cfg.Chat.HeldHistory(r.now, r.chat, view, r.directives); held {
+		return r.sendCached("history", got)
 	}
+	got, err := s.cfg.Chat.History(r.waitContext(s.cfg.Timeout), string(r.chat), view, r.directives)
 	if err != nil {
 		return err
 	}
@@ -34,21 +34,21 @@ func (s *Server) relevant(r *request) error {
 	if err != nil {
 		return err
 	}
-	got, held := s.cfg.Chat.HeldRelevant(r.came, q, r.directives)
-	if !held {
-		got, err = s.cfg.Chat.Relevant(r.context(s.cfg.Timeout), q, r.directives)
+	if got, held := s.cfg.Chat.HeldRelevant(r.now, q, r.directives); held {
+		return r.sendCached("relevant", got)
 	}
+	got, err := s.cfg.Chat.Relevant(r.waitContext(s.cfg.Timeout), q, r.directives)
 	if err != nil {
 		return err
 	}
 	return r.sendCached("relevant", got)
 }
 
-func (s *Server) mute(r *request) (err error) {
-	got, held := s.cfg.Chat.HeldMute(r.came, r.chat, r.directives)
-	if !held {
-		got, err = s.cfg.Chat.Mute(r.context(s.cfg.Timeout), string(r.chat), r.directives)
+func (s *Server) mute(r *request) error {
+	if got, held := s.cfg.Chat.HeldMute(r.now, r.chat, r.directives); held {
+		return r.sendCached("mute", got)
 	}
+	got, err := s.cfg.Chat.Mute(r.waitContext(s.cfg.Timeout), string(r.chat), r.directives)
 	if err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func (s *Server) setMute(r *request) error {
 	if err != nil {
 		return err
 	}
-	now, err := s.cfg.Chat.SetMute(r.context(s.cfg.Timeout), string(r.chat), m)
+	now, err := s.cfg.Chat.SetMute(r.waitContext(s.cfg.Timeout), string(r.chat), m)
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func (s *Server) appendMessages(r *request) error {
 	if err != nil {
 		return err
 	}
-	ids, err := s.cfg.Chat.Append(r.context(s.cfg.Timeout), string(r.chat), chat.Draft{Messages: messages, Key: key, Body: body})
+	ids, err := s.cfg.Chat.Append(r.waitContext(s.cfg.Timeout), string(r.chat), chat.Draft{Messages: messages, Key: key, Body: body})
 	if _, partial := errors.AsType[*chat.PartialError](err); err == nil || partial {
 		r.timed("messages")
 	}

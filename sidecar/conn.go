@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// timedConn sets the deadlines of a connection: one while it waits for a request, one for the rest of a request whose first bytes
-// have come, and one for each write. fasthttp would set three for each request, and would count the first request's time from the
-// connection's beginning, though a client may keep a connection for later.
+// timedConn sets a connection's deadlines: for the wait for a request, for the rest of a request of which a part has come, and for
+// each write. fasthttp would set three for each request, and would count the first request's time from the connection's
+// beginning, though a client may keep a connection for later.
 //
-// Most requests come with their first bytes and need no deadline. A deadline that is far away is moved once in a while only: a
-// wait or a write ends up to an eighth of its time early.
+// A request that comes in one read needs no deadline of its own. The deadlines of waits and writes are moved only when an eighth
+// of their time is over, so a wait or a write may end that much early.
 //
 // Only the goroutine that serves the connection uses these methods.
 type timedConn struct {
@@ -20,7 +20,7 @@ type timedConn struct {
 
 	last    time.Time // when the connection was accepted, or the last request was answered
 	begun   bool      // bytes of a request have come that is not answered yet
-	limited bool      // a deadline for the rest of that request is set
+	limited bool      // readBy is the deadline of that request, not of a wait
 	readBy  time.Time
 	writeBy time.Time
 }
@@ -55,7 +55,7 @@ func (c *timedConn) setReadBy(t time.Time) error {
 // answered says that the request is answered now: the answer is written next, and what is read next is another request.
 func (c *timedConn) answered(now time.Time) {
 	if c.limited {
-		c.readBy = time.Time{} // too early for a wait
+		c.readBy = time.Time{} // that was the request's: the next Read sets one for the wait
 	}
 	c.last, c.begun, c.limited = now, false, false
 }

@@ -10,7 +10,7 @@ import (
 
 // setCacheStatus writes Cache-Status (RFC 9211) and Age: where a reply came from, and how old it is.
 func (r *request) setCacheStatus(o cache.Origin) {
-	line := append(r.line[:0], "hearth; "...)
+	line := append(r.scratch[:0], "hearth; "...)
 	if o.Fwd == "" {
 		line = strconv.AppendInt(append(line, "hit; ttl="...), seconds(o.TTL), 10)
 	} else {
@@ -22,7 +22,7 @@ func (r *request) setCacheStatus(o cache.Origin) {
 	r.Response.Header.SetCanonical([]byte("Cache-Status"), line)
 	line = strconv.AppendInt(line[:0], int64(o.Age/time.Second), 10)
 	r.Response.Header.SetCanonical([]byte("Age"), line)
-	r.line = line
+	r.scratch = line
 }
 
 // seconds rounds down, so that every stale reply has a negative ttl.
@@ -36,13 +36,13 @@ type timing struct {
 
 // setServerTiming writes Server-Timing: how long the parts took, and the request as a whole.
 func (r *request) setServerTiming(total time.Duration, parts ...timing) {
-	line := r.line[:0]
+	line := r.scratch[:0]
 	for _, t := range parts {
 		line = append(t.append(line), ", "...)
 	}
 	line = timing{"total", total}.append(line)
 	r.Response.Header.SetCanonical([]byte("Server-Timing"), line)
-	r.line = line
+	r.scratch = line
 }
 
 func (t timing) append(line []byte) []byte {

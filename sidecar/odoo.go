@@ -12,13 +12,17 @@ func (s *Server) odooModels(r *request) error {
 	if err != nil {
 		return err
 	}
-	got, held := s.cfg.Chat.HeldModels(r.came, names, r.directives)
-	if !held {
-		got, err = s.cfg.Chat.Models(r.context(s.cfg.Timeout), names, r.directives)
+	if got, held := s.cfg.Chat.HeldModels(r.now, names, r.directives); held {
+		return s.sendModels(r, got)
 	}
+	got, err := s.cfg.Chat.Models(r.waitContext(s.cfg.Timeout), names, r.directives)
 	if err != nil {
 		return err
 	}
+	return s.sendModels(r, got)
+}
+
+func (s *Server) sendModels(r *request, got chat.Models) error {
 	body := chat.AppendModels([]byte(`{"models":`), got.List)
 	if len(got.Failed) > 0 {
 		failed, err := chat.Encode(s.problemsOf(got.Failed))
@@ -37,16 +41,16 @@ func (s *Server) odooCall(r *request) error {
 		return err
 	}
 	if s.cfg.Chat.IsRead(call.Method) {
-		got, held := s.cfg.Chat.HeldRead(r.came, call, r.directives)
-		if !held {
-			got, err = s.cfg.Chat.Read(r.context(s.cfg.Timeout), call, r.directives)
+		if got, held := s.cfg.Chat.HeldRead(r.now, call, r.directives); held {
+			return r.sendCached("odoo", got)
 		}
+		got, err := s.cfg.Chat.Read(r.waitContext(s.cfg.Timeout), call, r.directives)
 		if err != nil {
 			return err
 		}
 		return r.sendCached("odoo", got)
 	}
-	body, err := s.cfg.Chat.Write(r.context(s.cfg.Timeout), call)
+	body, err := s.cfg.Chat.Write(r.waitContext(s.cfg.Timeout), call)
 	if err != nil {
 		return err
 	}

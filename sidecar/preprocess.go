@@ -13,17 +13,17 @@ func (s *Server) preprocess(r *request) error {
 	if err != nil {
 		return err
 	}
-	got, held := s.cfg.Chat.HeldParts(r.came, q, r.directives, r.parts)
-	r.parts = got.Parts
+	got, held := s.cfg.Chat.HeldParts(r.now, q, r.directives, r.partsMemory)
+	r.partsMemory = got.Parts
 	if !held {
-		if err := s.cfg.Chat.FetchParts(r.context(timeout), q, r.directives, &got); err != nil {
+		if err := s.cfg.Chat.FetchParts(r.waitContext(timeout), q, r.directives, &got); err != nil {
 			return err
 		}
 	}
 	return s.replyParts(r, got)
 }
 
-// replyParts joins the parts that came with the reasons of those that did not.
+// replyParts collects the parts that are done, and the reasons of those that failed.
 func (s *Server) replyParts(r *request, got chat.Answer) error {
 	var problems map[string]*wire.Problem
 	failed := func(name string, err error) {
@@ -32,11 +32,11 @@ func (s *Server) replyParts(r *request, got chat.Answer) error {
 		}
 		problems[name] = s.problemOf(err)
 	}
-	came := false
+	anyDone := false
 	timings := make([]timing, 0, 4)
 	for i := range got.Parts {
 		p := &got.Parts[i]
-		came = came || p.Came()
+		anyDone = anyDone || p.Done
 		timings = append(timings, timing{p.Name, p.Took})
 		if p.Err != nil {
 			failed(p.Name, p.Err)
@@ -46,13 +46,13 @@ func (s *Server) replyParts(r *request, got chat.Answer) error {
 		}
 	}
 	r.setServerTiming(r.took(), timings...)
-	if !came {
+	if !anyDone {
 		return preprocessProblem(problems)
 	}
 	return r.sendAnswer(got, problems)
 }
 
-// sendAnswer sends a wire.Preprocess. Its parts are in JSON already.
+// sendAnswer joins the bytes of the parts to a wire.Preprocess.
 func (r *request) sendAnswer(got chat.Answer, problems map[string]*wire.Problem) error {
 	size := 512 + len(got.Chat)
 	odoo := false
@@ -60,7 +60,7 @@ func (r *request) sendAnswer(got chat.Answer, problems map[string]*wire.Problem)
 		size += got.Parts[i].Size()
 		odoo = odoo || got.Parts[i].Name == wire.PartOdoo
 	}
-	b := r.bodyMemory(size)
+	b := r.bodyBuffer(size)
 	b = chat.AppendString(append(b, `{"chat_id":`...), got.Chat)
 	if len(problems) > 0 {
 		encoded, err := chat.Encode(problems)
@@ -71,7 +71,7 @@ func (r *request) sendAnswer(got chat.Answer, problems map[string]*wire.Problem)
 	}
 	b = append(appendName(b, "cache"), '{')
 	for i := range got.Parts {
-		if p := &got.Parts[i]; p.Came() {
+		if p := &got.Parts[i]; p.Done {
 			b = append(append(append(appendName(b, p.Name), '"'), p.Origin.Served...), '"')
 		}
 	}
@@ -81,14 +81,14 @@ func (r *request) sendAnswer(got chat.Answer, problems map[string]*wire.Problem)
 	}
 	b = append(b, '}')
 	for i := range got.Parts {
-		if p := &got.Parts[i]; p.Came() {
+		if p := &got.Parts[i]; p.Done {
 			b = p.Append(appendName(b, p.Name))
 		}
 	}
 	if !odoo { // it was not asked for
 		b = append(appendName(b, wire.PartOdoo), "{}"...)
 	}
-	r.sendOwnBody(http.StatusOK, append(b, '}'))
+	r.sendBuffer(http.StatusOK, append(b, '}'))
 	return nil
 }
 

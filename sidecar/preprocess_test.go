@@ -23,7 +23,7 @@ func TestAPartThatPanicsFailsAlone(t *testing.T) {
 	var log bytes.Buffer
 	s := newServer(t, Config{Logger: slog.New(slog.NewJSONHandler(&log, nil))})
 	parts := []chat.Part{
-		{Name: wire.PartMute, Body: []byte(`{"muted":true}`), Origin: cache.Origin{Served: cache.Miss}},
+		{Name: wire.PartMute, Done: true, Body: []byte(`{"muted":true}`), Origin: cache.Origin{Served: cache.Miss}},
 		{Name: wire.PartRelevant, Err: guard.Do(func() error { panic("on purpose") })},
 	}
 	r := &request{RequestCtx: &fasthttp.RequestCtx{}}

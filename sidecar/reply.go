@@ -14,8 +14,8 @@ func (r *request) sendCached(part string, got cache.Reply) error {
 	r.setCacheStatus(got.Origin)
 	r.timed(part)
 	if r.IsGet() || r.IsHead() {
-		r.line = append(r.line[:0], got.ETag...)
-		r.Response.Header.SetCanonical([]byte("Etag"), r.line)
+		r.scratch = append(r.scratch[:0], got.ETag...)
+		r.Response.Header.SetCanonical([]byte("Etag"), r.scratch)
 		if matchesETag(r.headers.ifNoneMatch, got.ETag) {
 			r.SetStatusCode(http.StatusNotModified)
 			return nil
@@ -42,20 +42,20 @@ func (r *request) sendBody(status int, body []byte) {
 	r.Response.SetBodyRaw(body)
 }
 
-// usualReply is the size of a body, in bytes, up to which a connection keeps the memory for it.
-const usualReply = 16 << 10
+// maxKeptBody is the size in bytes up to which a connection keeps the memory of a reply's body for the next reply.
+const maxKeptBody = 16 << 10
 
-// bodyMemory returns memory for a body of that size. sendOwnBody sends the body.
-func (r *request) bodyMemory(size int) []byte {
-	if size > usualReply {
+// bodyBuffer returns an empty buffer for a body of about that size. sendBuffer sends the body.
+func (r *request) bodyBuffer(size int) []byte {
+	if size > maxKeptBody {
 		return make([]byte, 0, size)
 	}
 	return r.Response.SwapBody(nil)[:0]
 }
 
-// sendOwnBody sends JSON in memory of bodyMemory.
-func (r *request) sendOwnBody(status int, body []byte) {
-	if cap(body) > usualReply {
+// sendBuffer sends JSON in a buffer of bodyBuffer, and gives the buffer back to the connection.
+func (r *request) sendBuffer(status int, body []byte) {
+	if cap(body) > maxKeptBody {
 		r.sendBody(status, body)
 		return
 	}

@@ -22,28 +22,28 @@ import (
 // answered.
 type request struct {
 	*fasthttp.RequestCtx
-	server     *Server
-	serverCtx  context.Context    //nolint:containedctx // until the server ends
-	cancel     context.CancelFunc // of the context that was made for the call; nil: none was needed
-	socket     bool               // the request came over the Unix socket
-	headers    headers
-	route      *route // nil until it is known
-	chat       []byte // of the path, as the caller spells it
-	query      []parameter
-	body       bytes.Buffer
-	limited    io.LimitedReader // of the body's stream
-	directives cache.Directives
-	started    time.Time
-	ended      time.Time     // when its reply was ready; zero: not yet
-	came       clock.Instant // by the clocks that tell how old something is
-	parts      []chat.Part
-	line       []byte // memory for a header's value
+	server      *Server
+	serverCtx   context.Context    //nolint:containedctx // until the server ends
+	cancel      context.CancelFunc // of the context that was made for the call; nil: none was needed
+	socket      bool               // the request came over the Unix socket
+	headers     headers
+	route       *route // nil until it is known
+	chat        []byte // of the path, as the caller spells it
+	query       []parameter
+	body        bytes.Buffer
+	limited     io.LimitedReader // of the body's stream
+	directives  cache.Directives
+	started     time.Time
+	ended       time.Time     // when its reply was ready; zero: not yet
+	now         clock.Instant // when it came, by the clocks that tell how old something is
+	partsMemory []chat.Part
+	scratch     []byte // for the value of a header of the reply
 }
 
 // serve answers one request. broken says why the request could not be read; nil: it could.
 func (s *Server) serve(ctx context.Context, f *fasthttp.RequestCtx, socket bool, broken error) {
 	r := s.newRequest(ctx, f, socket)
-	r.came = s.cfg.Pulse.Now() // notices a freeze that has just ended
+	r.now = s.cfg.Pulse.Now() // notices a freeze that has just ended
 	defer s.release(r)
 	defer s.logAccess(ctx, r)
 	defer func() {
@@ -83,8 +83,8 @@ func (s *Server) release(r *request) {
 		}
 		c.answered(r.ended)
 	}
-	clear(r.parts)
-	kept := request{chat: r.chat[:0], query: r.query[:0], line: r.line[:0], parts: r.parts[:0]}
+	clear(r.partsMemory)
+	kept := request{chat: r.chat[:0], query: r.query[:0], scratch: r.scratch[:0], partsMemory: r.partsMemory[:0]}
 	if r.body.Cap() <= most {
 		kept.body = r.body
 		kept.body.Reset()
@@ -93,9 +93,9 @@ func (s *Server) release(r *request) {
 	s.requests.Put(r)
 }
 
-// context returns a context for what has to be waited for. It has the request's trace, and ends after the timeout. It is made
-// once, by the handler that needs it: most requests are answered from memory.
-func (r *request) context(timeout time.Duration) context.Context {
+// waitContext returns a context for what has to be waited for. It has the request's trace, and ends after the timeout. A handler calls
+// it once at most: release ends only the last one.
+func (r *request) waitContext(timeout time.Duration) context.Context {
 	traced := pool.With(r.serverCtx, pool.Options{Header: traceHeaders(r)})
 	var ctx context.Context
 	ctx, r.cancel = r.server.cfg.Pulse.WithTimeout(traced, timeout)

@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	headerBytes = 16 << 10           // request line and headers
-	writeBytes  = 1<<10 + usualReply // headers and a usual reply leave in one write
-	readTimeout = 30 * time.Second   // of one request, from its first byte
+	headerBytes = 16 << 10            // request line and headers
+	writeBytes  = 1<<10 + maxKeptBody // headers and a usual reply leave in one write
+	readTimeout = 30 * time.Second    // of one request, from its first byte
 
 	// The end takes as long as both at most.
 	grace       = 100 * time.Millisecond // for requests under way to finish

@@ -61,3 +61,19 @@ func TestWhatAClassCannotHoldIsNoChat(t *testing.T) {
 		t.Errorf("a text is called %q: %v", name, err)
 	}
 }
+
+func TestAChatIsCalledByItsNameIfTheNameIsTheSame(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		kind := rapid.SampledFrom([]idKind{textID, uuidID, intID}).Draw(t, "kind")
+		chat := rapid.OneOf(
+			rapid.String(), rapid.StringMatching(`[-+]?0?[0-9]{0,18}`),
+			rapid.StringMatching(`[0-9a-fA-F]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}`),
+			rapid.StringMatching(`[0-9a-g-]{36}`),
+			rapid.SampledFrom([]string{"", "0", "-0", "9007199254740991", "9007199254740992", "-9007199254740991"}),
+		).Draw(t, "chat")
+		name, err := kind.name(chat)
+		if want := err == nil && name == chat; kind.isName([]byte(chat)) != want {
+			t.Fatalf("%q of kind %d: %t, its name is %q, %v", chat, kind, !want, name, err)
+		}
+	})
+}

@@ -12,7 +12,8 @@ import (
 // IsRead says whether a method of Odoo is one that [Service.Read] calls. Every other one may change something.
 func (s *Service) IsRead(method string) bool { return s.cfg.Odoo != nil && s.cfg.Odoo.IsRead(method) }
 
-// HeldRead is Read for a result that is held. It waits for nothing.
+// HeldRead returns what Read would, if that is in memory and the request accepts it. It never
+// waits. If it returns false, call Read.
 func (s *Service) HeldRead(now clock.Instant, call odoo.Call, d cache.Directives) (cache.Reply, bool) {
 	if s.cfg.Odoo == nil {
 		return cache.Reply{}, false

@@ -98,16 +98,14 @@ func Encode(v any) ([]byte, error) {
 
 // AppendString appends a text as a JSON string.
 func AppendString(b []byte, text string) []byte {
-	for _, c := range []byte(text) {
-		if c < ' ' || c > '~' || c == '"' || c == '\\' {
-			quoted, err := Encode(text)
-			if err != nil { // a string always encodes
-				panic(err)
-			}
-			return append(b, quoted...)
-		}
+	if plain(text) {
+		return append(append(append(b, '"'), text...), '"')
 	}
-	return append(append(append(b, '"'), text...), '"')
+	quoted, err := Encode(text)
+	if err != nil { // a string always encodes
+		panic(err)
+	}
+	return append(b, quoted...)
 }
 
 // around writes JSON, which is valid, between two texts, without the white space between its tokens. It allocates once, because an

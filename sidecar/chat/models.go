@@ -35,19 +35,24 @@ func AppendModels(b []byte, models []Model) []byte {
 	return append(b, '}')
 }
 
-// HeldModels is Models if all of them are held. It waits for nothing.
+// HeldModels returns what Models would, if all of the models are in memory and the request accepts them. It never waits. If it
+// returns false, call Models.
 func (s *Service) HeldModels(now clock.Instant, names []string, d cache.Directives) (Models, bool) {
 	if s.cfg.Odoo == nil {
 		return Models{}, false
 	}
 	names = s.modelNames(names)
+	keys := make([]cache.Key, len(names))
+	for i, name := range names {
+		keys[i] = s.modelKey(name)
+	}
+	replies, held := s.cfg.Cache.HeldAll(now, keys, s.cfg.Policies[cache.OdooModels], d)
+	if !held {
+		return Models{}, false
+	}
 	got := Models{List: make([]Model, 0, len(names)), Origin: s.noModels()}
-	for _, name := range names {
-		reply, held := s.cfg.Cache.Held(now, s.modelKey(name), s.cfg.Policies[cache.OdooModels], d)
-		if !held {
-			return Models{}, false
-		}
-		got.add(name, reply)
+	for i, name := range names {
+		got.add(name, replies[i])
 	}
 	return got, true
 }

@@ -11,7 +11,8 @@ import (
 	"hearth/pool"
 )
 
-// HeldMute is Mute for a mute that is held, of a chat under its name. It waits for nothing.
+// HeldMute returns what Mute would, if that is in memory, the request accepts it, and the caller spells the chat as the class names it. It never
+// waits. If it returns false, call Mute.
 func (s *Service) HeldMute(now clock.Instant, chat []byte, d cache.Directives) (cache.Reply, bool) {
 	m, origin, ok := s.heldMute(now, chat, d)
 	if !ok {

@@ -35,23 +35,21 @@ type Answer struct {
 // Part is one part of the answer to a preprocess.
 type Part struct {
 	Name   string  // as wire.PartMute
+	Done   bool    // it is answered, by Body or by Models
 	Body   []byte  // JSON
-	Models []Model // in place of a body
+	Models []Model // of wire.PartOdoo
 	Origin cache.Origin
 	Err    error            // why it did not come
 	Failed map[string]error // the pieces that failed, if the part came with the others
 	Took   time.Duration    // until it was there; parts that are held are there at the same time
 }
 
-// Came says whether there is an answer.
-func (p *Part) Came() bool { return p.Body != nil || p.Models != nil }
-
 // Append appends the part's answer in JSON.
 func (p *Part) Append(b []byte) []byte {
-	if p.Body != nil {
-		return append(b, p.Body...)
+	if p.Name == wire.PartOdoo {
+		return AppendModels(b, p.Models)
 	}
-	return AppendModels(b, p.Models)
+	return append(b, p.Body...)
 }
 
 // Size is about how many bytes Append appends.
@@ -63,20 +61,20 @@ func (p *Part) Size() int {
 	return size
 }
 
-// HeldParts answers what can be answered from memory, for a request that came now. It waits for nothing. It says whether that is
-// everything; if not, [Service.FetchParts] fetches the rest. The parts are appended to memory.
+// HeldParts answers the parts that can be answered from memory, for a request that came now. It never waits. If not all parts are
+// done then, call [Service.FetchParts]. HeldParts appends the parts to memory.
 func (s *Service) HeldParts(now clock.Instant, q Question, d cache.Directives, memory []Part) (a Answer, all bool) {
-	a = Answer{Chat: q.Chat, Parts: memory}
+	a = Answer{Chat: s.chatName(q.Chat), Parts: memory}
 	all = true
 	start := time.Now()
 	for _, name := range []string{wire.PartMute, wire.PartRelevant, wire.PartOdoo, wire.PartHistory} {
 		if name == wire.PartOdoo && !s.wantsModels(q) || name == wire.PartHistory && q.History == nil {
 			continue
 		}
-		p, held := s.heldPart(now, name, q, d)
+		p := s.heldPart(now, name, q, d)
 		p.Name = name
 		a.Parts = append(a.Parts, p)
-		all = all && held
+		all = all && p.Done
 	}
 	took := time.Since(start)
 	for i := range a.Parts {
@@ -85,38 +83,45 @@ func (s *Service) HeldParts(now clock.Instant, q Question, d cache.Directives, m
 	return a, all
 }
 
+// chatName is the name of a chat in the class of messages, if that class is known.
+func (s *Service) chatName(spelled string) string {
+	if s.cfg.Weaviate == nil {
+		return spelled
+	}
+	return s.cfg.Weaviate.KnownMessageChat(spelled)
+}
+
 func (s *Service) wantsModels(q Question) bool {
 	return q.Odoo && slices.Contains(s.cfg.OdooRoutes, q.Route)
 }
 
-func (s *Service) heldPart(now clock.Instant, name string, q Question, d cache.Directives) (p Part, held bool) {
+func (s *Service) heldPart(now clock.Instant, name string, q Question, d cache.Directives) (p Part) {
 	switch name {
 	case wire.PartMute:
 		var m wire.Mute
-		if m, p.Origin, held = s.heldMute(now, []byte(q.Chat), d); held {
-			p.Body = s.muteStatus(m)
-		}
+		m, p.Origin, p.Done = s.heldMute(now, []byte(q.Chat), d)
+		p.Body = s.muteStatus(m)
 	case wire.PartRelevant:
 		if q.nothingToSearch() {
-			return nothingRelevant(), true
+			return Part{Done: true, Body: []byte("[]"), Origin: cache.Origin{Served: cache.Hit}}
 		}
 		var got cache.Reply
-		if got, held = s.HeldRelevant(now, q.search(), d); held {
+		if got, p.Done = s.HeldRelevant(now, q.search(), d); p.Done {
 			p.Body, p.Origin = relevantList(got.Body), got.Origin
 		}
 	case wire.PartOdoo:
 		var got Models
-		got, held = s.HeldModels(now, nil, d)
+		got, p.Done = s.HeldModels(now, nil, d)
 		p.Models, p.Origin = got.List, got.Origin
 	case wire.PartHistory:
 		var got cache.Reply
-		got, held = s.HeldHistory(now, []byte(q.Chat), *q.History, d)
+		got, p.Done = s.HeldHistory(now, []byte(q.Chat), *q.History, d)
 		p.Body, p.Origin = got.Body, got.Origin
 	}
-	return p, held
+	return p
 }
 
-// FetchParts asks for the parts that have not come. Each part ends with ctx at the latest. Its error is a *[weaviate.ChatIDError].
+// FetchParts asks for the parts that are not done. Each part ends with ctx at the latest. Its error is a *[weaviate.ChatIDError].
 func (s *Service) FetchParts(ctx context.Context, q Question, d cache.Directives, a *Answer) error {
 	s.fetchMissing(a.Parts, func(name string) (Part, error) { return s.fetchPart(ctx, name, q, d) })
 	for _, p := range a.Parts {
@@ -124,26 +129,24 @@ func (s *Service) FetchParts(ctx context.Context, q Question, d cache.Directives
 			return e
 		}
 	}
-	if s.cfg.Weaviate != nil {
-		a.Chat = s.cfg.Weaviate.KnownMessageChat(q.Chat) // without asking: a part has waited for Weaviate already
-	}
+	a.Chat = s.chatName(q.Chat) // a part has waited for the class
 	return nil
 }
 
-// fetchMissing fetches the parts that have not come at the same time, up to Config.Workers of them. No part waits for another
+// fetchMissing fetches the parts that are not done at the same time, up to Config.Workers of them. No part waits for another
 // one's failure.
 func (s *Service) fetchMissing(parts []Part, fetch func(name string) (Part, error)) {
 	var g errgroup.Group
 	g.SetLimit(s.cfg.Workers)
 	for i := range parts {
 		p := &parts[i]
-		if p.Came() {
+		if p.Done {
 			continue
 		}
 		g.Go(func() error {
 			start := time.Now()
 			got, err := guard.Get(func() (Part, error) { return fetch(p.Name) })
-			got.Name, got.Err, got.Took = p.Name, err, time.Since(start)
+			got.Name, got.Done, got.Err, got.Took = p.Name, err == nil, err, time.Since(start)
 			*p = got
 			return nil // a part's failure is its own
 		})
@@ -151,27 +154,30 @@ func (s *Service) fetchMissing(parts []Part, fetch func(name string) (Part, erro
 	_ = g.Wait() // never an error
 }
 
-func (s *Service) fetchPart(ctx context.Context, name string, q Question, d cache.Directives) (Part, error) {
+func (s *Service) fetchPart(ctx context.Context, name string, q Question, d cache.Directives) (p Part, err error) {
 	switch name {
 	case wire.PartMute:
-		m, origin, err := s.mute(ctx, q.Chat, d)
-		if err != nil {
-			return Part{}, err
+		var m wire.Mute
+		m, p.Origin, err = s.mute(ctx, q.Chat, d)
+		p.Body = s.muteStatus(m)
+	case wire.PartRelevant: // there is something to search: heldPart has answered the others
+		var got cache.Reply
+		if got, err = s.Relevant(ctx, q.search(), d); err == nil {
+			p.Body, p.Origin = relevantList(got.Body), got.Origin
 		}
-		return Part{Body: s.muteStatus(m), Origin: origin}, nil
-	case wire.PartRelevant:
-		got, err := s.Relevant(ctx, q.search(), d)
-		if err != nil {
-			return Part{}, err
-		}
-		return Part{Body: relevantList(got.Body), Origin: got.Origin}, nil
 	case wire.PartOdoo:
-		got, err := s.Models(ctx, nil, d)
-		return Part{Models: got.List, Origin: got.Origin, Failed: got.Failed}, err
-	default:
-		got, err := s.History(ctx, q.Chat, *q.History, d)
-		return Part{Body: got.Body, Origin: got.Origin}, err
+		var got Models
+		got, err = s.Models(ctx, nil, d)
+		p.Models, p.Origin, p.Failed = got.List, got.Origin, got.Failed
+	case wire.PartHistory:
+		var got cache.Reply
+		got, err = s.History(ctx, q.Chat, *q.History, d)
+		p.Body, p.Origin = got.Body, got.Origin
 	}
+	if err != nil {
+		return Part{}, err
+	}
+	return p, nil
 }
 
 // search is what the question asks for as relevant.
@@ -183,8 +189,6 @@ func (q Question) search() weaviate.Query {
 
 // nothingToSearch says that there is neither a text nor a vector, as for a picture without a caption.
 func (q Question) nothingToSearch() bool { return strings.TrimSpace(q.Text) == "" && q.Vector == nil }
-
-func nothingRelevant() Part { return Part{Body: []byte("[]"), Origin: cache.Origin{Served: cache.Hit}} }
 
 // muteStatus is a [wire.MuteStatus] in JSON.
 func (s *Service) muteStatus(m wire.Mute) []byte {

@@ -47,7 +47,7 @@ func measurements() []measurement {
 }
 
 func main() {
-	short := flag.Bool("short", false, "fewer and shorter rounds, and no peers that must be downloaded")
+	short := flag.Bool("short", false, "shorter rounds, fewer for the handlers, and no nginx and Redis")
 	only := flag.String("only", "", "measurements to make, separated by commas; empty: all")
 	doc := flag.Bool("doc", false, "write the numbers into docs/benchmarks.md, and draw its charts")
 	profiles := flag.String("profile", "", "measure nothing, and write CPU profiles of Hearth to this folder")

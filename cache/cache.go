@@ -1,7 +1,8 @@
 // Package cache remembers what was read from the upstreams. It decides whether that is fresh enough for a request, shares
 // loads between requests, and shows every acknowledged write in the next read.
 //
-// Start at read.go: there is one way to read, whatever is read. Three things are read that way:
+// Start at read.go: there is one way to read that may wait, whatever is read. Before it a caller tries [Cache.Held],
+// [Cache.HeldHistory] or [Cache.HeldMute], which answer from memory alone. Three things are read:
 //
 //   - [Cache.Get] (get.go): encoded replies that can always be fetched again (relevance, Odoo reads and models). They are in
 //     ristretto, behind store.go.

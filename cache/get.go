@@ -71,19 +71,19 @@ func (c *Cache) Held(now clock.Instant, key Key, p Policy, d Directives) (Reply,
 	return r, ok
 }
 
-// HeldAll is Held for several keys. It returns a reply for each of them, or none.
-func (c *Cache) HeldAll(now clock.Instant, keys []Key, p Policy, d Directives) ([]Reply, bool) {
-	replies := make([]Reply, len(keys))
-	for i, key := range keys {
-		var ok bool
-		if replies[i], ok = c.heldEntry(now, key, p, d); !ok {
+// HeldAll is Held for several keys. It appends a reply for each of them to memory, which is empty, or returns false.
+func (c *Cache) HeldAll(now clock.Instant, keys []Key, p Policy, d Directives, memory []Reply) ([]Reply, bool) {
+	for _, key := range keys {
+		r, ok := c.heldEntry(now, key, p, d)
+		if !ok {
 			return nil, false
 		}
+		memory = append(memory, r)
 	}
-	for i, r := range replies {
+	for i, r := range memory {
 		c.counters[keys[i].Resource].served(r.Served)
 	}
-	return replies, true
+	return memory, true
 }
 
 func (c *Cache) heldEntry(now clock.Instant, key Key, p Policy, d Directives) (Reply, bool) {

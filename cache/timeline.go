@@ -100,8 +100,8 @@ func (w window) isNext(m wire.Message) bool {
 	return w.complete || placeOf(m).compare(w.edge) >= 0
 }
 
-// followedBy returns w with a message that isNext. It copies the other messages only now and then. It may be called once on each
-// window.
+// followedBy returns w with a message that isNext. It copies the other messages only now and then. Call it only once on a
+// window, the newest one: a second call would write into the same memory.
 func (w window) followedBy(m wire.Message) window {
 	if n := len(w.messages); n == cap(w.messages) {
 		w.messages = append(make([]wire.Message, 0, n+n/4+1), w.messages...)

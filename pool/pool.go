@@ -2,7 +2,7 @@
 // while the sandbox was frozen.
 //
 // Start reading at [Pool.Do], a whole call, or [Pool.Client], the same path as an *http.Client for libraries that make their own
-// requests. Every request goes through [Pool.RoundTrip] and then through a chain of links, each an http.RoundTripper:
+// requests. Every request goes through Pool.send and then through a chain of links, each an http.RoundTripper:
 //
 //	retry.go     sends it again, after a while, if that is safe and may help
 //	redirect.go  turns a redirect into an error

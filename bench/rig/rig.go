@@ -22,7 +22,7 @@ import (
 type Rig struct {
 	Root     string    // the folder of the repository
 	Dir      string    // a new folder with a short path, which is removed in the end
-	Short    bool      // fewer and shorter rounds, and no peers that must be installed
+	Short    bool      // shorter rounds, fewer for the handlers, and no nginx and Redis
 	Progress io.Writer // where a run reports what it does
 
 	Broken func([]result.Line) bool // says whether a number is beyond its floor

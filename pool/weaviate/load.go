@@ -90,7 +90,7 @@ func (l *classLoader) currentLocked() *classInfo {
 	return nil
 }
 
-// usable returns what use would return without a request; nil: a request is needed, or the class cannot be served.
+// usable returns the class if a question can be asked at once; nil: the schema must be asked for first, or the class has a fault.
 func (l *classLoader) usable() *classInfo {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -244,7 +244,8 @@ func (v *storedVector) read(m message) error {
 	return f.err
 }
 
-// message is what is left to read of a message of protocol buffers: its bytes, and the same bytes as a part of the answer's text.
+// message is the unread rest of a protobuf message, twice: as bytes, which protowire reads, and as a string, which rows keep parts of
+// without copying them.
 type message struct {
 	bytes []byte
 	text  string
@@ -311,7 +312,7 @@ func (f *field) next(m *message) bool {
 	return true
 }
 
-// text is the text that the field holds.
+// text returns the text of the field. If it is not UTF-8, text sets err, and that ends the reading.
 func (f *field) text() string {
 	if !utf8.ValidString(f.inner.text) {
 		f.err = errNotUTF8

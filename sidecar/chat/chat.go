@@ -2,8 +2,9 @@
 // Odoo knows; and it writes messages and mutes. It is the API without HTTP.
 //
 // Start at [Service]. Each operation is one file: history.go, relevant.go, mute.go, append.go (with identity.go, the names
-// that messages are stored under), models.go, call.go, preprocess.go, drop.go. Every read goes through cache, which decides
-// whether an upstream is asked; the replies that it holds are encoded here, once.
+// that messages are stored under), models.go, call.go, preprocess.go, drop.go. A read has two methods: HeldX answers from memory and
+// never waits; X may wait. Both ask cache, which decides whether an upstream is asked. The replies that it holds are encoded here, once
+// (render.go: histories).
 //
 // An error is of a type of this package (errors.go), of cache, or of pool/…. The package knows no statuses, no headers and no
 // problems: sidecar/problem.go says what an error is to a caller.
@@ -108,8 +109,8 @@ func AppendString(b []byte, text string) []byte {
 	return append(b, quoted...)
 }
 
-// around writes JSON, which is valid, between two texts, without the white space between its tokens. It allocates once, because an
-// answer of Odoo may be large.
+// around writes JSON, which is valid, between two texts, without the white space between its tokens. It takes half the time of
+// json.Compact, which would check the JSON again, and allocates once: an answer of Odoo may be large.
 func around(before string, value json.RawMessage, after string) []byte {
 	b := append(make([]byte, 0, len(before)+len(value)+len(after)), before...)
 	from, inText := 0, false

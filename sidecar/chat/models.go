@@ -42,11 +42,12 @@ func (s *Service) HeldModels(now clock.Instant, names []string, d cache.Directiv
 		return Models{}, false
 	}
 	names = s.modelNames(names)
-	keys := make([]cache.Key, len(names))
-	for i, name := range names {
-		keys[i] = s.modelKey(name)
+	const usual = 4 // models
+	keys := make([]cache.Key, 0, usual)
+	for _, name := range names {
+		keys = append(keys, s.modelKey(name))
 	}
-	replies, held := s.cfg.Cache.HeldAll(now, keys, s.cfg.Policies[cache.OdooModels], d)
+	replies, held := s.cfg.Cache.HeldAll(now, keys, s.cfg.Policies[cache.OdooModels], d, make([]cache.Reply, 0, usual))
 	if !held {
 		return Models{}, false
 	}

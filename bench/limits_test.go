@@ -101,3 +101,22 @@ func TestChoose(t *testing.T) {
 		t.Errorf("the error is %v", err)
 	}
 }
+
+func TestALimitThatWasNotMeasuredFailsARunOfAll(t *testing.T) {
+	all, err := limits()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []result.Line
+	for _, name := range []string{
+		"hit_vs_bare_tcp_1", "hit_p99_vs_bare_tcp_1", "held_preprocess_vs_bare_tcp_1", "hit_allocs", "held_preprocess_allocs",
+	} {
+		if err := unmeasured(all, lines); err == nil {
+			t.Errorf("before %s nothing is missing", name)
+		}
+		lines = append(lines, result.Single(name, 1, ""))
+	}
+	if err := unmeasured(all, lines); err != nil {
+		t.Error(err)
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -130,7 +131,24 @@ func (r run) do(ctx context.Context, out io.Writer, cfg rig.Config) error {
 			return err
 		}
 	}
-	return judge(out, all, lines)
+	if err := judge(out, all, lines); err != nil || len(r.measurements) < len(measurements()) {
+		return err
+	}
+	return unmeasured(all, lines)
+}
+
+// unmeasured is an error if a limit that has a floor was held against no line: then a run could not fail.
+func unmeasured(all []limit, lines []result.Line) error {
+	for _, l := range all {
+		measured := slices.ContainsFunc(lines, func(line result.Line) bool {
+			first, ok := of(all, line)
+			return ok && first.names == l.names
+		})
+		if !math.IsNaN(l.floor) && !measured {
+			return fmt.Errorf("%s was not measured", l.names)
+		}
+	}
+	return nil
 }
 
 // judge prints which limits hold.

@@ -36,10 +36,11 @@ func (c *timedConn) Read(b []byte) (int, error) {
 			return 0, err
 		}
 	}
-	n, err := c.Conn.Read(b)
-	c.begun = c.begun || n > 0
-	return n, err
+	return c.Conn.Read(b)
 }
+
+// begins says that bytes of a request have come, now or together with the request before.
+func (c *timedConn) begins() { c.begun = true }
 
 // SetReadDeadline limits the rest of the request.
 func (c *timedConn) SetReadDeadline(t time.Time) error {

@@ -108,7 +108,8 @@ func (o *object) field(name string, v any, what string) bool {
 	return true
 }
 
-// stringOf reads a string, and says whether the field was there.
+// stringOf reads a string, and says whether the field was there. It returns a copy: a part of the body would keep the whole body in
+// memory for as long as the cache holds the string.
 func (o *object) stringOf(name string) (s string, ok bool) {
 	value, ok := o.value(name)
 	if !ok {
@@ -118,7 +119,7 @@ func (o *object) stringOf(name string) (s string, ok bool) {
 		o.wrong(name, "must be a string")
 		return "", false
 	}
-	return gjson.Parse(value).Str, true
+	return strings.Clone(gjson.Parse(value).Str), true
 }
 
 func (o *object) requiredText(name string) string {

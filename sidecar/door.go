@@ -170,6 +170,7 @@ func (s *Server) readBody(r *request) (refusal *wire.Problem) {
 		r.SetConnectionClose()
 		return unreadable(err)
 	}
+	r.now = s.cfg.Pulse.Now() // the body may have taken its time: what is held is judged now
 	if r.body.Len() > s.cfg.MaxBody {
 		return wire.NewProblem(wire.KindTooLarge, fmt.Sprintf("a body may have %d bytes", s.cfg.MaxBody))
 	}

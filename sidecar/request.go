@@ -35,7 +35,7 @@ type request struct {
 	directives  cache.Directives
 	started     time.Time
 	ended       time.Time     // when its reply was ready; zero: not yet
-	now         clock.Instant // when it came, by the clocks that tell how old something is
+	now         clock.Instant // when the whole request had come, by the clocks that tell how old something is
 	partsMemory []chat.Part
 	scratch     []byte // for the value of a header of the reply
 }
@@ -44,6 +44,9 @@ type request struct {
 func (s *Server) serve(ctx context.Context, f *fasthttp.RequestCtx, socket bool, broken error) {
 	r := s.newRequest(ctx, f, socket)
 	r.now = s.cfg.Pulse.Now() // notices a freeze that has just ended
+	if broken != nil {
+		r.started = time.Now() // fasthttp has not noted when it came
+	}
 	defer s.release(r)
 	defer s.logAccess(ctx, r)
 	defer func() {
@@ -83,6 +86,7 @@ func (s *Server) release(r *request) {
 		}
 		c.answered(r.ended)
 	}
+	clear(r.query)
 	clear(r.partsMemory)
 	kept := request{chat: r.chat[:0], query: r.query[:0], scratch: r.scratch[:0], partsMemory: r.partsMemory[:0]}
 	if r.body.Cap() <= most {

@@ -43,10 +43,12 @@ func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 	g, running := errgroup.WithContext(ctx)
 	for _, l := range listeners {
 		f := s.fasthttpServer(requests, l.Addr().Network() == "unix")
-		f.ConnState = func(_ net.Conn, state fasthttp.ConnState) {
+		f.ConnState = func(c net.Conn, state fasthttp.ConnState) {
 			switch state {
 			case fasthttp.StateNew: // before Serve returns
 				open.add()
+			case fasthttp.StateActive:
+				c.(*timedConn).begins() //nolint:forcetypeassert // retryListener accepts no other
 			case fasthttp.StateClosed:
 				open.done()
 			default:

@@ -431,6 +431,40 @@ func TestTheTimeOfARequestBeginsWithItsFirstByte(t *testing.T) {
 	}
 }
 
+func TestARequestThatCameWithTheOneBeforeHasADeadlineToo(t *testing.T) {
+	s, l := newServer(t, Config{Token: "token"}), listenerFor(t)
+	s.readTimeout = 250 * time.Millisecond
+	end := s.running(t, l)
+	for half, status := range map[string]int{
+		"GET /healthz HT": http.StatusRequestTimeout,
+		"POST /v1/preprocess HTTP/1.1\r\nHost: localhost\r\nX-Hearth-Token: token\r\nContent-Length: 20000\r\n\r\n" + strings.Repeat(" ", 10000): http.StatusRequestTimeout,
+		"POST /v1/preprocess HTTP/1.1\r\nHost: localhost\r\nX-Hearth-Token: wrong\r\nContent-Length: 20000\r\n\r\n" + strings.Repeat(" ", 10000): http.StatusUnauthorized,
+	} {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprint(c, healthy+half)
+		_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		replies := bufio.NewReader(c)
+		for _, want := range []int{http.StatusOK, status} {
+			resp, err := http.ReadResponse(replies, nil)
+			if err != nil {
+				t.Fatalf("%.40s: %v", half, err)
+			}
+			_, _ = io.Copy(io.Discard, resp.Body)
+			_ = resp.Body.Close()
+			if resp.StatusCode != want {
+				t.Errorf("%.40s: %s, want %d", half, resp.Status, want)
+			}
+		}
+	}
+	if err := end(); err != nil {
+		t.Error(err)
+	}
+}
+
 // A deadline of the request before must not end the next one.
 func TestARequestAfterALongWaitHasTimeForItsBody(t *testing.T) {
 	s, l := newServer(t, Config{}), listenerFor(t)

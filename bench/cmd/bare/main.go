@@ -38,7 +38,11 @@ func run(ctx context.Context) error {
 	}
 	ended := make(chan error, 3)
 	for _, l := range []net.Listener{tcp, unix} {
-		server := &fasthttp.Server{Handler: handler(told), Name: wire.ServerName, NoDefaultDate: true} // Hearth's replies have no date either
+		server := &fasthttp.Server{
+			Handler: handler(told), Name: wire.ServerName,
+			NoDefaultDate:   true,     // Hearth's replies have no date either
+			WriteBufferSize: 17 << 10, // and leave in one write
+		}
 		go func() { ended <- server.Serve(l) }()
 	}
 	go func() {

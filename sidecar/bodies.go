@@ -23,7 +23,7 @@ const (
 
 // decodeQuery reads the body of relevant.
 func (s *Server) decodeQuery(r *request) (weaviate.Query, error) {
-	o := decodeObject(r.body.Bytes(), "")
+	o := r.object()
 	q := weaviate.Query{
 		Chat:   string(r.chat),
 		Text:   o.text("text", "", 0, s.cfg.MaxBody),
@@ -44,8 +44,7 @@ func (s *Server) decodeQuery(r *request) (weaviate.Query, error) {
 }
 
 // decodeMute reads the body of PUT mute.
-func decodeMute(body []byte) (m wire.Mute, err error) {
-	o := decodeObject(body, "")
+func decodeMute(o *object) (m wire.Mute, err error) {
 	m.Muted = o.flag("muted")
 	if !o.has("muted") {
 		o.wrong("muted", "is required")
@@ -61,8 +60,7 @@ func decodeMute(body []byte) (m wire.Mute, err error) {
 }
 
 // decodePreprocess reads the body of preprocess, and how long the call may take.
-func (s *Server) decodePreprocess(body []byte) (q chat.Question, timeout time.Duration, err error) {
-	o := decodeObject(body, "")
+func (s *Server) decodePreprocess(o *object) (q chat.Question, timeout time.Duration, err error) {
 	q = chat.Question{
 		Chat: o.requiredText("chat_id"), Text: o.requiredText("text"), Route: o.requiredText("route_name"),
 		Count: o.number("relevant_count", defaultCount, 1, maxCount), Odoo: o.flag("enable_odoo"),
@@ -86,8 +84,7 @@ func (s *Server) decodePreprocess(body []byte) (q chat.Question, timeout time.Du
 }
 
 // decodeCall reads the body of odoo/call. Unknown fields are refused on writes, and ignored on reads.
-func (s *Server) decodeCall(body []byte) (odoo.Call, error) {
-	o := decodeObject(body, "")
+func (s *Server) decodeCall(o *object) (odoo.Call, error) {
 	call := odoo.Call{Model: o.requiredText("model"), Method: o.requiredText("method")}
 	o.field("args", &call.Args, "an array")
 	o.field("kwargs", &call.Kwargs, "an object")

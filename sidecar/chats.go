@@ -56,7 +56,7 @@ func (s *Server) mute(r *request) error {
 }
 
 func (s *Server) setMute(r *request) error {
-	m, err := decodeMute(r.body.Bytes())
+	m, err := decodeMute(r.object())
 	if err != nil {
 		return err
 	}

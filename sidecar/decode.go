@@ -21,7 +21,6 @@ import (
 type object struct {
 	prefix string // of field names: "[2]." in an array
 	fields []member
-	memory [8]member // of fields
 	fault  *wire.Problem
 }
 
@@ -29,6 +28,13 @@ type object struct {
 type member struct {
 	name, value string // the value is in JSON
 	asked       bool
+}
+
+// object begins to read the request's body.
+func (r *request) object() *object {
+	o := decodeObject(r.body.Bytes(), "", r.members)
+	r.members = o.fields
+	return o
 }
 
 // badBody is the problem of a body of which no field can be named.
@@ -42,8 +48,8 @@ func badBody(detail string) *wire.Problem {
 const jsonSpace = " \t\r\n"
 
 // decodeObject begins to read a body, or one element of an array, whose fields are then named with a prefix. The fields are read
-// from a copy of the body.
-func decodeObject(body []byte, prefix string) *object {
+// from a copy of the body. They are appended to memory, which is empty.
+func decodeObject(body []byte, prefix string, memory []member) *object {
 	o := &object{prefix: prefix}
 	switch b := bytes.Trim(body, jsonSpace); {
 	case len(b) == 0:
@@ -55,7 +61,7 @@ func decodeObject(body []byte, prefix string) *object {
 	case !json.Valid(b): // gjson takes anything for JSON
 		o.fault = badBody(fmt.Sprintf("not JSON: %v", json.Unmarshal(b, new(map[string]json.RawMessage))))
 	default:
-		o.fields = o.memory[:0]
+		o.fields = memory
 		gjson.ParseBytes(b).ForEach(func(name, value gjson.Result) bool {
 			o.fields = append(o.fields, member{name: name.Str, value: value.Raw})
 			return true

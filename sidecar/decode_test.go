@@ -20,7 +20,7 @@ func TestTheFirstFaultNamesItsField(t *testing.T) {
 		`{"n":null,"s":null,"v":null,"t":null,"f":null,"o":null}`:                  "",
 		`{"s":"😀\ud83d\ude00"}`:                                                    "",
 	} {
-		o := decodeObject([]byte(body), "")
+		o := decodeObject([]byte(body), "", nil)
 		o.number("n", 5, 1, 10)
 		o.text("s", "d", 1, 10)
 		o.vector("v")
@@ -40,7 +40,7 @@ func TestTheFirstFaultNamesItsField(t *testing.T) {
 }
 
 func TestDefaultsStandInForWhatIsAbsent(t *testing.T) {
-	o := decodeObject([]byte(`{"n":null}`), "")
+	o := decodeObject([]byte(`{"n":null}`), "", nil)
 	if n, s := o.number("n", 5, 1, 10), o.text("s", "d", 1, 10); n != 5 || s != "d" || o.fault != nil {
 		t.Error(n, s, o.fault)
 	}
@@ -79,7 +79,7 @@ func FuzzText(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		body := append(append([]byte(`{"s":`), raw...), '}')
-		o := decodeObject(body, "")
+		o := decodeObject(body, "", nil)
 		got, ok := o.stringOf("s")
 		if !ok {
 			return
@@ -109,7 +109,7 @@ func FuzzObject(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var want map[string]json.RawMessage
 		valid := json.Unmarshal(body, &want) == nil && want != nil
-		o := decodeObject(body, "")
+		o := decodeObject(body, "", nil)
 		if valid != (o.fault == nil) {
 			t.Fatalf("%s: %v, by encoding/json %t", body, o.fault, valid)
 		}

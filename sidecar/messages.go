@@ -64,7 +64,7 @@ func (s *Server) decodeMessages(body []byte) ([]wire.NewMessage, error) {
 	messages := make([]wire.NewMessage, len(items))
 	seen := map[string]bool{}
 	for i, item := range items {
-		o := decodeObject(item, prefixOf(body, i))
+		o := decodeObject(item, prefixOf(body, i), nil)
 		m := s.decodeMessage(o)
 		if m.ID != "" && seen[m.ID] {
 			o.wrong("id", "stands twice in one write")

@@ -36,7 +36,7 @@ func (s *Server) sendModels(r *request, got chat.Models) error {
 }
 
 func (s *Server) odooCall(r *request) error {
-	call, err := s.decodeCall(r.body.Bytes())
+	call, err := s.decodeCall(r.object())
 	if err != nil {
 		return err
 	}

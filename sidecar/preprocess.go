@@ -9,7 +9,7 @@ import (
 
 // preprocess answers everything that a handler needs before it can think.
 func (s *Server) preprocess(r *request) error {
-	q, timeout, err := s.decodePreprocess(r.body.Bytes())
+	q, timeout, err := s.decodePreprocess(r.object())
 	if err != nil {
 		return err
 	}

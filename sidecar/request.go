@@ -31,6 +31,7 @@ type request struct {
 	chat        []byte // of the path, as the caller spells it
 	query       []parameter
 	body        bytes.Buffer
+	members     []member         // of the body
 	limited     io.LimitedReader // of the body's stream
 	directives  cache.Directives
 	started     time.Time
@@ -76,7 +77,7 @@ func (s *Server) newRequest(ctx context.Context, f *fasthttp.RequestCtx, socket 
 
 // release ends the request's context, and keeps its memory for another request.
 func (s *Server) release(r *request) {
-	const most = 16 << 10 // bytes of a body whose memory is kept
+	const mostBody, mostMembers = 16 << 10, 64 // bytes, and fields of a body, whose memory is kept
 	if r.cancel != nil {
 		r.cancel()
 	}
@@ -89,7 +90,11 @@ func (s *Server) release(r *request) {
 	clear(r.query)
 	clear(r.partsMemory)
 	kept := request{chat: r.chat[:0], query: r.query[:0], scratch: r.scratch[:0], partsMemory: r.partsMemory[:0]}
-	if r.body.Cap() <= most {
+	if cap(r.members) <= mostMembers {
+		clear(r.members)
+		kept.members = r.members[:0]
+	}
+	if r.body.Cap() <= mostBody {
 		kept.body = r.body
 		kept.body.Reset()
 	}

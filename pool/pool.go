@@ -120,6 +120,7 @@ func (p *Pool) RoundTrip(req *http.Request) (*http.Response, error) {
 		if err != nil {
 			return nil, err
 		}
+		// Every try reads the body anew. A GetBody of the caller may return the same reader to two tries at once.
 		own.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 		own.Body = io.NopCloser(bytes.NewReader(body))
 	}

@@ -50,7 +50,7 @@ func (s *sender) RoundTrip(req *http.Request) (*http.Response, error) {
 func (s *sender) send(ctx context.Context, l *conn.Lease, req *http.Request) (_ *http.Response, err error) {
 	out := req
 	if req.GetBody != nil {
-		out = req.WithContext(ctx) // a copy: another try may send the same request now
+		out = req.WithContext(ctx) // a copy: a link does not change its caller's request
 		if out.Body, err = req.GetBody(); err != nil {
 			l.Drop()
 			return nil, err

@@ -58,9 +58,12 @@ func (a *app) prepare(ctx context.Context, program string, s settings.Settings, 
 		fault = errors.Join(fault, a.addUpstreams(s))
 		return a.addAPI(s, fault, listenErr)
 	})
-	err := a.register(ctx, program, s, onWaiting)
-	if err = errors.Join(err, making.Wait()); err != nil {
-		return err
+	registerErr, err := a.register(ctx, program, s, onWaiting), making.Wait()
+	if registerErr != nil || err != nil && a.ext == nil {
+		return errors.Join(registerErr, err)
+	}
+	if err != nil {
+		return errors.Join(err, a.ext.InitError(ctx, "Hearth.Config", err))
 	}
 	if len(listeners) == 0 || s.Strict {
 		fault = errors.Join(fault, listenErr)

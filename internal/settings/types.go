@@ -25,7 +25,9 @@ func parse(text string, field any) (err error) {
 	case *[]string:
 		*v = strings.Split(text, ",")
 	case *int:
-		*v, err = strconv.Atoi(text)
+		var n int64
+		n, err = strconv.ParseInt(text, 10, 32)
+		*v = int(n)
 		must = "must be a whole number"
 	case *int64:
 		*v, err = strconv.ParseInt(text, 10, 64)

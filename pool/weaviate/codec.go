@@ -2,6 +2,7 @@ package weaviate
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -36,7 +37,7 @@ func (c codec) Unmarshal(b []byte, m any) (err error) {
 		return err
 	case proto.Message: // the details of an error
 		if len(b) > mostDetails {
-			return &pool.TooLargeError{Bytes: int64(len(b)), Most: mostDetails}
+			return errors.New("the details of the error are too long")
 		}
 		return proto.Unmarshal(b, m)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -215,6 +216,7 @@ func (s *scan) add(rows []row, limit int) error {
 	}
 	if s.until != last {
 		s.until, s.offset = last, 0
+		s.until.text = strings.Clone(last.text) // the answer need not stay in memory for it
 		for _, r := range slices.Backward(rows) {
 			if r.value(property) != last {
 				break
@@ -225,26 +227,20 @@ func (s *scan) add(rows []row, limit int) error {
 	return nil
 }
 
-// keep adds the messages of a page, except those of earlier pages: a row written meanwhile moves others to the next page.
+// keep adds the messages of a page, except those that came before: a row written meanwhile moves others to the next page.
 func (s *scan) keep(page []wire.Message) {
+	if s.seen == nil {
+		s.seen = make(map[string]bool, len(page))
+	}
+	page = slices.DeleteFunc(page, func(m wire.Message) bool {
+		again := s.seen[m.ID]
+		s.seen[m.ID] = true
+		return again
+	})
 	if s.messages == nil {
 		s.messages = page
 	} else {
-		if s.seen == nil {
-			s.seen = make(map[string]bool, 2*len(s.messages))
-			for _, m := range s.messages {
-				s.seen[m.ID] = true
-			}
-		}
-		page = slices.DeleteFunc(page, func(m wire.Message) bool {
-			again := s.seen[m.ID]
-			s.seen[m.ID] = true
-			return again
-		})
 		s.messages = append(s.messages, page...)
-	}
-	for _, m := range page {
-		s.bytes += bytesOf(m)
 	}
 }
 

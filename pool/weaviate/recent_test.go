@@ -459,3 +459,21 @@ func TestHowManyRowsHaveRoom(t *testing.T) {
 		}
 	}
 }
+
+func TestAMessageThatComesTwiceInOnePageIsOne(t *testing.T) {
+	c := clientOf(t, fake{schema: schemaWithTime("date"), search: func(*pb.SearchRequest) (*pb.SearchReply, error) {
+		row := func(id string) *pb.SearchResult {
+			r := rowOf(map[string]*pb.Value{"chat_id": textValue("c"), "role": textValue("user"), "content": textValue("x"), "created_at": dateValue("2026-01-01T00:00:00Z")})
+			r.Metadata.Id = id
+			return r
+		}
+		return &pb.SearchReply{Results: []*pb.SearchResult{row("a"), row("a"), row("b")}}, nil
+	}}, testConfig())
+	pages, err := c.Recent(t.Context(), "c", []wire.Role{wire.RoleUser}, 5, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := pages[0].Messages; len(got) != 2 || got[0].ID == got[1].ID {
+		t.Errorf("%+v", got)
+	}
+}

@@ -154,9 +154,9 @@ func (r *replyReader) readProperties(to *row, m message) error {
 	return f.err
 }
 
-// grow makes room for n more properties of a row.
+// grow makes room for n more properties of a row. It counts all of the new memory: the old memory may still be there.
 func (r *replyReader) grow(to *row, n int) error {
-	if err := r.take(n, propertyBytes); err != nil {
+	if err := r.take(len(to.properties)+n, propertyBytes); err != nil {
 		return err
 	}
 	to.properties = append(make([]property, 0, len(to.properties)+n), to.properties...)
@@ -219,12 +219,14 @@ func (r *replyReader) metadata(to *row, m message) error {
 		case f.is(score, protowire.Fixed32Type):
 			to.score = math.Float32frombits(uint32(f.bits)) //nolint:gosec // it has 32 bits
 		case f.is(vectorBytes, protowire.BytesType):
-			to.vectors = append(to.vectors, storedVector{littleEndian: f.inner.text})
-			f.err = r.take(1, vectorsGrow)
+			if f.err = r.take(1, vectorsGrow); f.err == nil {
+				to.vectors = append(to.vectors, storedVector{littleEndian: f.inner.text})
+			}
 		case f.is(vectors, protowire.BytesType):
 			var v storedVector
-			f.err = errors.Join(v.read(f.inner), r.take(1, vectorsGrow))
-			to.vectors = append(to.vectors, v)
+			if f.err = errors.Join(v.read(f.inner), r.take(1, vectorsGrow)); f.err == nil {
+				to.vectors = append(to.vectors, v)
+			}
 		}
 	}
 	return f.err

@@ -24,7 +24,7 @@ MAX_IDLE = 300.0  # seconds; the sidecar has room for a limited number of connec
 
 
 class Transport:
-    """A bounded pool of connections. A request takes the idle one that was used last. What is not used for MAX_IDLE is closed.
+    """A bounded pool of connections. A request takes the idle one that was used last. Each request closes those that were not used for MAX_IDLE.
 
     A connection is either in _idle or held by the one request that took it. Each request holds a slot for as long as
     it runs, so there are never more connections than slots. _lock guards _idle.
@@ -106,13 +106,14 @@ class Transport:
 
     def _keep(self, connection: Connection) -> None:
         connection.idle_since = time.monotonic()
-        longest = None
+        oldest = connection.idle_since - MAX_IDLE
+        unused: list[Connection] = []
         with self._lock:
             self._idle.append(connection)
-            if connection.idle_since - self._idle[0].idle_since > MAX_IDLE:
-                longest = self._idle.pop(0)
-        if longest is not None:
-            longest.close()
+            while self._idle[0].idle_since < oldest:  # they are in the order in which they became idle
+                unused.append(self._idle.pop(0))
+        for each in unused:
+            each.close()
 
     def _take(self) -> Optional[Connection]:
         while True:

@@ -699,26 +699,26 @@ class Pool(TestCase):
 
     def test_what_is_idle_for_long_is_closed(self):
         client = self.client()
-        together = threading.Barrier(2)
+        together = threading.Barrier(3)
 
         def meet(seen):
             together.wait(10)
             return Answer()
 
-        self.hearth.answers += [meet, meet]
-        threads = [threading.Thread(target=client.mute, args=("c",)) for _ in range(2)]
+        self.hearth.answers += [meet, meet, meet]
+        threads = [threading.Thread(target=client.mute, args=("c",)) for _ in range(3)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         client.mute("c")
-        idle, used = client._transport._idle
+        first, second, used = client._transport._idle
         with mock.patch.object(_transport, "MAX_IDLE", 0.0):
             client.mute("c")
         self.assertEqual([used], client._transport._idle)
-        self.assertEqual(-1, idle._sock.fileno())
+        self.assertEqual([-1, -1], [first._sock.fileno(), second._sock.fileno()])
         client.mute("c")
-        self.assertEqual(2, self.hearth.opened)
+        self.assertEqual(3, self.hearth.opened)
 
     def test_close_closes_and_the_client_goes_on(self):
         client = self.client()

@@ -96,11 +96,16 @@ const (
 	broken verdict = "BROKEN" // the floor too
 )
 
+// judge holds the median against the limit. A floor is broken only if the better quartile is beyond it too: machines are noisy.
 func (l limit) judge(line result.Line) verdict {
+	better := line.High
+	if strings.HasPrefix(l.op, "<") {
+		better = line.Low
+	}
 	switch {
 	case l.holds(line.Value, l.limit):
 		return kept
-	case math.IsNaN(l.floor) || l.holds(line.Value, l.floor):
+	case math.IsNaN(l.floor) || l.holds(better, l.floor):
 		return missed
 	}
 	return broken

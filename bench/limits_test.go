@@ -120,3 +120,23 @@ func TestALimitThatWasNotMeasuredFailsARunOfAll(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestAFloorIsBrokenIfTheBetterQuartileIsBeyondIt(t *testing.T) {
+	all, err := limits()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		line result.Line
+		want verdict
+	}{
+		{result.Line{Name: "hit_vs_bare_tcp_1", Value: 0.74, Low: 0.7, High: 0.76}, missed},
+		{result.Line{Name: "hit_vs_bare_tcp_1", Value: 0.74, Low: 0.7, High: 0.749}, broken},
+		{result.Line{Name: "hit_p99_vs_bare_tcp_1", Value: 5, Low: 3.9, High: 6}, missed},
+		{result.Line{Name: "hit_p99_vs_bare_tcp_1", Value: 5, Low: 4.1, High: 6}, broken},
+	} {
+		if l, _ := of(all, c.line); l.judge(c.line) != c.want {
+			t.Errorf("%+v is %s", c.line, l.judge(c.line))
+		}
+	}
+}

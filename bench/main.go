@@ -30,7 +30,7 @@ import (
 	"hearth/internal/testing/lab"
 )
 
-// measurement makes some of the lines of a run. It uses [rig.Rig.Twice] for numbers that other
+// measurement makes some of the lines of a run. It uses [rig.Rig.Again] for numbers that other
 // work of the machine disturbs.
 type measurement struct {
 	name string

@@ -27,7 +27,7 @@ func Measure(ctx context.Context, r *rig.Rig) (lines []result.Line, err error) {
 	defer process.Stop()
 	for _, c := range s.contests() {
 		for _, n := range []int{1, 10, 64} {
-			measured, err := r.Twice(func() ([]result.Line, error) { return c.run(generator, n, r.Rounds(), length(r)) })
+			measured, err := r.Again(func() ([]result.Line, error) { return c.run(generator, n, r.Rounds(), length(r)) })
 			if err != nil {
 				return nil, err
 			}

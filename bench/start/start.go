@@ -34,7 +34,7 @@ func Measure(ctx context.Context, r *rig.Rig) ([]result.Line, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.Twice(func() ([]result.Line, error) {
+	return r.Again(func() ([]result.Line, error) {
 		hearth.next, linked.next, bare.next = nil, nil, nil
 		if err := compare(ctx, r, hearth, linked, bare); err != nil {
 			return nil, err

@@ -96,11 +96,13 @@ const (
 	broken verdict = "BROKEN" // the floor too
 )
 
-// judge holds the median against the limit. A floor is broken only if the better quartile is beyond it too: machines are noisy.
+// judge holds the median against the limit. A floor is broken only if the better quartile is more than 5 % beyond it: machines
+// are noisy, and a process may be slower than another one of the same program for as long as it runs.
 func (l limit) judge(line result.Line) verdict {
-	better := line.High
+	const room = 1.05
+	better := line.High * room
 	if strings.HasPrefix(l.op, "<") {
-		better = line.Low
+		better = line.Low / room
 	}
 	switch {
 	case l.holds(line.Value, l.limit):

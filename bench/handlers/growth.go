@@ -28,7 +28,7 @@ func stepTime(r *rig.Rig) time.Duration {
 
 // growGo lets handlers in Go make held preprocesses, one after another each. A call that fails or is not held is an error.
 func growGo(ctx context.Context, r *rig.Rig, w *world) (lines []result.Line, err error) {
-	var handlers []*client.Client // as many at the end as Hearth takes connections by one listener
+	var handlers []*client.Client
 	defer func() {
 		for _, c := range handlers {
 			c.Close()
@@ -36,7 +36,12 @@ func growGo(ctx context.Context, r *rig.Rig, w *world) (lines []result.Line, err
 	}()
 	for _, n := range goHandlers() {
 		for len(handlers) < n {
-			c, err := w.newClient()
+			// Half of them use TCP: a listener of Hearth takes 256 connections, and the other clients here have some.
+			ask := client.Config{Socket: w.hearth.Socket, Token: rig.Token}
+			if len(handlers)%2 == 1 {
+				ask = client.Config{Addr: w.hearth.Address, Token: rig.Token}
+			}
+			c, err := client.New(ask)
 			if err != nil {
 				return nil, err
 			}

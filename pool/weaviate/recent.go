@@ -242,6 +242,9 @@ func (s *scan) keep(page []wire.Message) {
 	} else {
 		s.messages = append(s.messages, page...)
 	}
+	for _, m := range page {
+		s.bytes += bytesOf(m)
+	}
 }
 
 // atMost finds the rows whose time is that of value or before it.

@@ -477,3 +477,13 @@ func TestAMessageThatComesTwiceInOnePageIsOne(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+func TestTheBytesOfEveryPageAreCountedOnce(t *testing.T) {
+	message := func(id string) wire.Message { return wire.Message{ID: id, Content: "x"} }
+	s := &scan{}
+	s.keep([]wire.Message{message("a"), message("b")})
+	s.keep([]wire.Message{message("b"), message("c")})
+	if want := 3 * bytesOf(message("a")); s.bytes != want {
+		t.Errorf("three messages of a byte count as %d bytes, want %d", s.bytes, want)
+	}
+}

@@ -8,8 +8,8 @@ import (
 	"hearth/internal/clock"
 )
 
-// HeldHistory returns what History would, if that is in memory, the request accepts it, and the caller spells the chat as the class names it. It never
-// waits. If it returns false, call History.
+// HeldHistory returns what History would, if that is in memory, the request accepts it, and the caller spells the chat as the class
+// names it. It never waits. If it returns false, call History.
 func (s *Service) HeldHistory(now clock.Instant, chat []byte, v cache.View, d cache.Directives) (cache.Reply, bool) {
 	if s.cfg.Weaviate == nil || !s.cfg.Weaviate.IsMessageChat(chat) {
 		return cache.Reply{}, false

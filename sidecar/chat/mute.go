@@ -11,8 +11,8 @@ import (
 	"hearth/pool"
 )
 
-// HeldMute returns what Mute would, if that is in memory, the request accepts it, and the caller spells the chat as the class names it. It never
-// waits. If it returns false, call Mute.
+// HeldMute returns what Mute would, if that is in memory, the request accepts it, and the caller spells the chat as the class
+// names it. It never waits. If it returns false, call Mute.
 func (s *Service) HeldMute(now clock.Instant, chat []byte, d cache.Directives) (cache.Reply, bool) {
 	m, origin, ok := s.heldMute(now, chat, d)
 	if !ok {

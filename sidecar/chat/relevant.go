@@ -12,8 +12,8 @@ import (
 	"hearth/pool/weaviate"
 )
 
-// HeldRelevant returns what Relevant would, if that is in memory, the request accepts it, and the caller spells the chat as the class names it. It never
-// waits. If it returns false, call Relevant.
+// HeldRelevant returns what Relevant would, if that is in memory, the request accepts it, and the caller spells the chat as the class
+// names it. It never waits. If it returns false, call Relevant.
 func (s *Service) HeldRelevant(now clock.Instant, q weaviate.Query, d cache.Directives) (cache.Reply, bool) {
 	if s.cfg.Weaviate == nil || !s.cfg.Weaviate.IsMessageChat([]byte(q.Chat)) {
 		return cache.Reply{}, false

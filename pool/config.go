@@ -44,6 +44,10 @@ type Config struct {
 type Policy struct {
 	NoRace   bool // after a freeze a request waits for its connection, dead or alive, until its time is over
 	NoReplay bool // a connection that breaks fails its request; there are no retries either, which would replay it later
+
+	NoBreaker     bool // every call is sent, however many have failed
+	NoRetryBudget bool // every call that may be retried is
+	NoWriteRule   bool // every request counts as repeatable, writes too
 }
 
 func (c Config) withDefaults() Config {

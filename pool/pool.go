@@ -40,6 +40,8 @@ var ErrUnknownOutcome = errors.New("unknown outcome")
 
 // Errors of a call that never reached the upstream.
 var (
+	// ErrOpen occurs while the [Breaker] is open: too many of the last calls have failed. [Error.RetryAfter] says how long to wait.
+	ErrOpen = errors.New("circuit breaker open")
 	// ErrQueueFull occurs when every slot is taken and Config.Queue callers wait already.
 	ErrQueueFull = errors.New("queue full")
 	// ErrClosed occurs after Close.

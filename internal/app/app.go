@@ -140,6 +140,7 @@ func (a *app) addWeaviate(s settings.Settings) error {
 	shared.Name, shared.Size, shared.Timeout = "weaviate", s.WeaviateConnections, s.WeaviateTimeout
 	shared.Limit = pool.NewLimit(shared.Size, 0, a.pulse)
 	rest, grpc := shared, shared
+	rest.Proxy, grpc.Proxy = s.ProxyFor(s.WeaviateURL), s.ProxyFor(s.WeaviateGRPCURL)
 	rest.URL, rest.Variable = s.WeaviateURL, "HEARTH_WEAVIATE_URL"
 	rest.FirstWarm = 2 // one for each class that is learned
 	rest.Ping = pool.Request{Method: http.MethodGet, Path: "/v1/.well-known/live"}
@@ -163,6 +164,7 @@ func (a *app) addWeaviate(s settings.Settings) error {
 func (a *app) addOdoo(s settings.Settings) error {
 	cfg := a.poolConfig(s)
 	cfg.Name, cfg.URL, cfg.Size, cfg.Timeout, cfg.Variable = "odoo", s.OdooURL, s.OdooConnections, s.OdooTimeout, "HEARTH_ODOO_URL"
+	cfg.Proxy = s.ProxyFor(s.OdooURL)
 	cfg.Ping = pool.Request{Method: http.MethodGet, Path: "/web/version"}
 	pools, err := a.open(cfg)
 	if err != nil {

@@ -46,6 +46,7 @@ type Options struct {
 	Clock       func() clock.Instant // default the machine's clocks
 	Events      []string             // that the extension registers for besides those it needs
 	Policy      pool.Policy          // of the pools: which defences they leave out
+	NoDeadline  bool                 // ignore what a caller's invocation has left, and HEARTH_DEADLINE_MARGIN
 	NoIdleLimit bool                 // keep idle connections for a day, whatever HEARTH_CONN_MAX_IDLE says
 }
 

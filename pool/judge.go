@@ -33,7 +33,7 @@ func (j *judged) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
 	defer cancel(nil) // the next link has read the whole answer
 	o := optionsOf(ctx)
-	usual := j.stats.usual("")
+	usual := j.stats.usual(o.Kind)
 	var v verdict
 	if o.probe == nil && !j.off {
 		giveUp := cancel
@@ -59,7 +59,7 @@ func (j *judged) RoundTrip(req *http.Request) (*http.Response, error) {
 	case v.outcome == silent && took < patience(usual): // the caller had too little time
 		v = verdict{}
 	default:
-		j.limit.learn(v.outcome, "", began, took)
+		j.limit.learn(v.outcome, o.Kind, began, took)
 	}
 	if v.why != nil {
 		j.breaker.failures.Warn(v.what, "call failed", "upstream", j.breaker.cfg.Name, "address", j.address, "what", v.what, "error", v.why)

@@ -233,8 +233,7 @@ func (l *Limit) learn(o outcome, kind string, began, took time.Duration) {
 func (l *Limit) answeredLocked(kind string, current bool, now, took time.Duration) {
 	base, known := l.base[kind]
 	if !known {
-		const most = 32 // kinds: there are fewer
-		if len(l.base) >= most {
+		if len(l.base) >= 2*mostKinds { // of two pools
 			return
 		}
 		base = took

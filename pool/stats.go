@@ -67,6 +67,7 @@ type counters struct {
 	waits, rejected, waited             atomic.Int64
 	retriesRefused                      atomic.Int64
 	roundTrips                          ring
+	usuals                              usuals
 }
 
 // ring keeps the last observations. It is safe for concurrent use.
@@ -113,6 +114,3 @@ func quantiles(last []time.Duration, count int64) wire.Quantiles {
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-
-// usual is how long a call of this kind usually takes; 0: not known yet.
-func (c *counters) usual(string) time.Duration { return c.roundTrips.median() }

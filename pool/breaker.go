@@ -41,7 +41,7 @@ type BreakerConfig struct {
 // Breaker keeps requests from an upstream that has failed too many of the last ones. The pools of one upstream share a Breaker. It is
 // safe for concurrent use.
 //
-//  1. Closed: every request is sent. Its outcome counts once it is known (judge.go, try.go). The breaker opens when half of the last
+//  1. Closed: every request is sent. Its outcome counts once it is known (judge.go, pending.go). The breaker opens when half of the last
 //     requests have failed (window.go).
 //  2. Open: every request is refused with [ErrOpen], those too that wait for a slot. Reads that have waited for their answer for too
 //     long end so as well.
@@ -64,15 +64,15 @@ type Breaker struct {
 	mu       sync.Mutex
 	state    *gobreaker.TwoStepCircuitBreaker[struct{}]
 	last     window
-	tries    map[*try]struct{}  // under way
-	freezes  uint64             // that were noticed
-	open     chan struct{}      // closed while the breaker is not closed
-	why      error              // of the last failure
-	since    clock.Instant      // when the breaker opened
-	due      time.Duration      // when a probe is due, by [clock.Pulse.Now]: time frozen counts
-	failed   int                // probes that have failed since the breaker opened
-	probing  bool               // a probe is under way
-	endProbe context.CancelFunc // of the last probe
+	tries    map[*pending]struct{} // under way
+	freezes  uint64                // that were noticed
+	open     chan struct{}         // closed while the breaker is not closed
+	why      error                 // of the last failure
+	since    clock.Instant         // when the breaker opened
+	due      time.Duration         // when a probe is due, by [clock.Pulse.Now]: time frozen counts
+	failed   int                   // probes that have failed since the breaker opened
+	probing  bool                  // a probe is under way
+	endProbe context.CancelFunc    // of the last probe
 	shut     bool
 	news     []func() // to be done once mu is unlocked
 
@@ -85,7 +85,7 @@ func NewBreaker(cfg BreakerConfig) *Breaker {
 	if cfg.Pulse == nil {
 		cfg.Pulse = clock.Awake()
 	}
-	b := &Breaker{cfg: cfg, failures: sparse.New(cfg.Logger), tries: map[*try]struct{}{}, open: make(chan struct{}), freezes: cfg.Pulse.Freezes()}
+	b := &Breaker{cfg: cfg, failures: sparse.New(cfg.Logger), tries: map[*pending]struct{}{}, open: make(chan struct{}), freezes: cfg.Pulse.Freezes()}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.state = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		Timeout:      time.Nanosecond, // its half-open is this one's open: whether a probe may go out is decided here
@@ -264,7 +264,7 @@ func (b *Breaker) whenOpen() <-chan struct{} {
 }
 
 // countLocked counts the outcome of a request, once. why is the reason of a failure.
-func (b *Breaker) countLocked(t *try, o outcome, why error) {
+func (b *Breaker) countLocked(t *pending, o outcome, why error) {
 	if t.counted {
 		return
 	}

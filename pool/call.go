@@ -28,6 +28,8 @@ type Response struct {
 	Status int
 	Header http.Header
 	Body   []byte
+	// RetryAfter is how long an answer that says no asks to wait before the next try; 0: it does not.
+	RetryAfter time.Duration
 }
 
 // Error is a call that brought no whole answer: no connection, no slot, no time, or an answer cut short.
@@ -58,7 +60,7 @@ func (p *Pool) Failed(sent bool, err error) *Error {
 // The call ends at ctx's deadline or after Config.Timeout, whichever comes first.
 func (p *Pool) Do(ctx context.Context, req Request) (*Response, error) {
 	sent := new(atomic.Int64)
-	ctx = With(ctx, Options{Repeatable: req.Repeatable, Sent: sent})
+	ctx = With(ctx, Options{Repeatable: req.Repeatable, Sent: sent, RetryAfter: new(atomic.Int64)})
 	fail := func(err error) (*Response, error) { return nil, p.Failed(!notApplied(sent.Load(), err), err) }
 	var body io.Reader
 	if req.Body != nil {
@@ -78,5 +80,5 @@ func (p *Pool) Do(ctx context.Context, req Request) (*Response, error) {
 	if err != nil {
 		return fail(err)
 	}
-	return &Response{Status: resp.StatusCode, Header: resp.Header, Body: b}, nil
+	return &Response{Status: resp.StatusCode, Header: resp.Header, Body: b, RetryAfter: RetryAfter(ctx)}, nil
 }

@@ -37,8 +37,11 @@ type Config struct {
 	Pulse       *clock.Pulse          // notices freezes; nil: there are none
 	KeepFrom    uint64                // freezes that must have passed before connections are kept; until then each is closed after its request
 	UserAgent   string                // of every request, whatever library made it; empty: the request's own
-	Variable    string                // environment variable that holds URL; it is named where the address is wrong
-	Logger      *slog.Logger          // nil discards
+	// OwnError says of the body of a 500 that the upstream has answered: the call was wrong, and the upstream works. nil: a 500 is
+	// always a failure of the upstream.
+	OwnError func(body []byte) bool
+	Variable string       // environment variable that holds URL; it is named where the address is wrong
+	Logger   *slog.Logger // nil discards
 
 	Policy Policy // towards connections that broke unseen
 }

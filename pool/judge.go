@@ -25,7 +25,8 @@ type judged struct {
 	pulse   *clock.Pulse
 	stats   *counters
 	address string
-	off     bool // Policy.NoBreaker
+	own     func(body []byte) bool // Config.OwnError
+	off     bool                   // Policy.NoBreaker
 }
 
 // RoundTrip sends req to the next link, and counts what comes of it.
@@ -53,6 +54,9 @@ func (j *judged) RoundTrip(req *http.Request) (*http.Response, error) {
 		return resp, err
 	}
 	v = judge(resp, err)
+	if err == nil && j.isOwnError(resp) {
+		v = verdict{outcome: well}
+	}
 	switch {
 	case o.probe != nil:
 		o.probe.learn(v.outcome)
@@ -65,6 +69,12 @@ func (j *judged) RoundTrip(req *http.Request) (*http.Response, error) {
 		j.breaker.failures.Warn(v.what, "call failed", "upstream", j.breaker.cfg.Name, "address", j.address, "what", v.what, "error", v.why)
 	}
 	return resp, err
+}
+
+// isOwnError says that an answer is a 500 by which a well upstream says that the call was wrong.
+func (j *judged) isOwnError(resp *http.Response) bool {
+	held, ok := resp.Body.(*heldBody)
+	return ok && resp.StatusCode == http.StatusInternalServerError && j.own != nil && j.own(held.bytes)
 }
 
 // verdict is what became of a request. A failure has a reason, and is one of few kinds of failures.
@@ -80,7 +90,7 @@ func judge(resp *http.Response, err error) verdict {
 	if err == nil {
 		return judgeAnswer(resp)
 	}
-	_, unsent := errors.AsType[*conn.UnsentError](err)
+	notSent, unsent := errors.AsType[*conn.UnsentError](err)
 	switch {
 	case errors.Is(err, ErrTooLarge), errors.Is(err, errLonger):
 		return verdict{outcome: well}
@@ -88,6 +98,10 @@ func judge(resp *http.Response, err error) verdict {
 		return verdict{}
 	case errors.Is(err, context.DeadlineExceeded):
 		return verdict{silent, "no answer in time", err}
+	case permanent(err): // the settings are wrong, and the error says so each time
+		return verdict{noSign, "wrong settings", err}
+	case unsent && refused(notSent.Err): // it has too many requests on that connection
+		return verdict{}
 	case unsent:
 		return verdict{broken, "no connection", err}
 	}

@@ -17,17 +17,17 @@ func patience(usual time.Duration) time.Duration {
 	return min(max(4*usual, leastPatience), mostPatience)
 }
 
-// slow is after what time a request counts as failed even if its answer comes later; 0: never. If the usual is not known, no time is
+// tooSlow is after what time a request counts as failed even if its answer comes later; 0: never. If the usual is not known, no time is
 // slow: an upstream may need seconds for every answer.
-func slow(usual time.Duration) time.Duration {
+func tooSlow(usual time.Duration) time.Duration {
 	if usual == 0 {
 		return 0
 	}
 	return max(10*usual, mostPatience)
 }
 
-// try is a request under way whose outcome the breaker counts. Its fields are guarded by Breaker.mu.
-type try struct {
+// pending is a request under way whose outcome the breaker counts. Its fields are guarded by Breaker.mu.
+type pending struct {
 	breaker *Breaker
 	done    func(error) // gobreaker's
 	freezes uint64      // so far, when it began
@@ -39,7 +39,7 @@ type try struct {
 
 // begin begins a request. It is refused if the breaker has opened since [Breaker.pass]. giveUp ends a request that is overdue when the
 // breaker opens: nobody gains by waiting on. It is nil for a request that must go on.
-func (b *Breaker) begin(usual time.Duration, giveUp func(error)) (*try, error) {
+func (b *Breaker) begin(usual time.Duration, giveUp func(error)) (*pending, error) {
 	b.mu.Lock()
 	defer b.unlock()
 	b.noticeFreezeLocked()
@@ -50,14 +50,14 @@ func (b *Breaker) begin(usual time.Duration, giveUp func(error)) (*try, error) {
 	if err != nil { // never: the breaker is closed
 		return nil, b.refusalLocked()
 	}
-	t := &try{breaker: b, done: done, freezes: b.freezes, giveUp: giveUp}
-	t.timer = time.AfterFunc(patience(usual), func() { t.late(slow(usual) - patience(usual)) })
+	t := &pending{breaker: b, done: done, freezes: b.freezes, giveUp: giveUp}
+	t.timer = time.AfterFunc(patience(usual), func() { t.late(tooSlow(usual) - patience(usual)) })
 	b.tries[t] = struct{}{}
 	return t, nil
 }
 
 // late is called when a request is overdue, and once more when it is slow. more is the time between.
-func (t *try) late(more time.Duration) {
+func (t *pending) late(more time.Duration) {
 	b := t.breaker
 	b.mu.Lock()
 	defer b.unlock()
@@ -80,7 +80,7 @@ func (t *try) late(more time.Duration) {
 }
 
 // giveUpLocked ends a request that is overdue.
-func (b *Breaker) giveUpLocked(t *try) {
+func (b *Breaker) giveUpLocked(t *pending) {
 	if t.overdue && t.giveUp != nil {
 		err := b.refusalLocked()
 		b.news = append(b.news, func() { t.giveUp(err) })
@@ -88,7 +88,7 @@ func (b *Breaker) giveUpLocked(t *try) {
 }
 
 // end ends a request.
-func (t *try) end(v verdict) {
+func (t *pending) end(v verdict) {
 	t.timer.Stop()
 	b := t.breaker
 	b.mu.Lock()

@@ -21,7 +21,7 @@ import (
 
 // How a breaker that is open waits. The wait is doubled with each probe that fails.
 const (
-	leastWait = 500 * time.Millisecond // before the first probe
+	leastWait = 200 * time.Millisecond // before the first probe
 	mostWait  = 5 * time.Second
 	// leastProbe is how long the first probe may take. That is doubled too, because an upstream may have become slow.
 	leastProbe = time.Second
@@ -42,7 +42,7 @@ type BreakerConfig struct {
 // safe for concurrent use.
 //
 //  1. Closed: every request is sent. Its outcome counts once it is known (judge.go, pending.go). The breaker opens when half of the last
-//     requests have failed (window.go).
+//     requests have failed (window.go). A request that is retried fails once.
 //  2. Open: every request is refused with [ErrOpen], those too that wait for a slot. Reads that have waited for their answer for too
 //     long end so as well.
 //  3. After a while, or after a freeze, a probe is due: half-open. The next request starts it and is refused itself. A probe is a
@@ -229,6 +229,13 @@ func (b *Breaker) closedLocked() bool { return b.state.State() == gobreaker.Stat
 
 func (b *Breaker) dueLocked() bool { return b.cfg.Pulse.Now().Mono >= b.due }
 
+// refusal is the error of a request that is refused now.
+func (b *Breaker) refusal() error {
+	b.mu.Lock()
+	defer b.unlock()
+	return b.refusalLocked()
+}
+
 // refusalLocked is the error of a request that is refused now.
 func (b *Breaker) refusalLocked() error {
 	return &openError{wait: max(b.due-b.cfg.Pulse.Now().Mono, leastWait), why: b.why}
@@ -269,7 +276,7 @@ func (b *Breaker) countLocked(t *pending, o outcome, why error) {
 		return
 	}
 	t.counted = true
-	if o == noSign || !b.closedLocked() {
+	if o == noSign || t.retry && o != well || !b.closedLocked() {
 		t.done(errNoSign)
 		return
 	}

@@ -41,7 +41,7 @@ func (j *judged) RoundTrip(req *http.Request) (*http.Response, error) {
 		if !o.Repeatable || o.Proven { // a write goes on, because its outcome would be unknown
 			giveUp = nil
 		}
-		t, err := j.breaker.begin(usual, giveUp)
+		t, err := j.breaker.begin(usual, o.retry, giveUp)
 		if err != nil {
 			return nil, err
 		}

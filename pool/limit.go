@@ -3,6 +3,7 @@ package pool
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"sync"
@@ -81,7 +82,10 @@ func (l *limited) RoundTrip(req *http.Request) (*http.Response, error) {
 	if o.probe != nil {
 		return l.next.RoundTrip(req)
 	}
-	if err := l.limit.acquire(req.Context(), o.Caller, l.breaker.whenOpen(), l.stats); err != nil {
+	switch err := l.limit.acquire(req.Context(), o.Caller, l.breaker.whenOpen(), l.stats); {
+	case errors.Is(err, ErrOpen):
+		return nil, l.breaker.refusal()
+	case err != nil:
 		return nil, err
 	}
 	defer l.limit.release(o.Caller)
@@ -112,7 +116,7 @@ func (l *Limit) acquire(ctx context.Context, caller uint64, open <-chan struct{}
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	case <-open:
-		err = &openError{}
+		err = ErrOpen
 	}
 	if !l.leave(w) {
 		l.release(caller) // it got the slot at the same time

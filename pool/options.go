@@ -35,6 +35,7 @@ type Options struct {
 	RetryAfter *atomic.Int64
 
 	probe *probe      // the request is one of a probe: it goes past the breaker and the limit, and is not retried
+	retry bool        // the request was sent before and has failed
 	fresh bool        // the request must go over a connection that is opened after the request comes
 	taken func(taken) // called when the request has its connection
 }
@@ -48,6 +49,7 @@ func With(ctx context.Context, o Options) context.Context {
 	o.Proven = o.Proven || had.Proven
 	o.Background = o.Background || had.Background
 	o.fresh = o.fresh || had.fresh
+	o.retry = o.retry || had.retry
 	o.Caller = cmp.Or(had.Caller, o.Caller)
 	o.Kind = cmp.Or(o.Kind, had.Kind)
 	if o.taken == nil {

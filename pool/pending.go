@@ -33,13 +33,14 @@ type pending struct {
 	freezes uint64      // so far, when it began
 	overdue bool        // it has had no answer for so long that its silence is a failure
 	counted bool
+	retry   bool        // the call has failed already: it fails once
 	giveUp  func(error) // ends it; nil: it must go on
 	timer   *time.Timer // of overdue, and after that of slow
 }
 
 // begin begins a request. It is refused if the breaker has opened since [Breaker.pass]. giveUp ends a request that is overdue when the
 // breaker opens: nobody gains by waiting on. It is nil for a request that must go on.
-func (b *Breaker) begin(usual time.Duration, giveUp func(error)) (*pending, error) {
+func (b *Breaker) begin(usual time.Duration, retry bool, giveUp func(error)) (*pending, error) {
 	b.mu.Lock()
 	defer b.unlock()
 	b.noticeFreezeLocked()
@@ -50,7 +51,7 @@ func (b *Breaker) begin(usual time.Duration, giveUp func(error)) (*pending, erro
 	if err != nil { // never: the breaker is closed
 		return nil, b.refusalLocked()
 	}
-	t := &pending{breaker: b, done: done, freezes: b.freezes, giveUp: giveUp}
+	t := &pending{breaker: b, done: done, freezes: b.freezes, retry: retry, giveUp: giveUp}
 	t.timer = time.AfterFunc(patience(usual), func() { t.late(tooSlow(usual) - patience(usual)) })
 	b.tries[t] = struct{}{}
 	return t, nil

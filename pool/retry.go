@@ -30,49 +30,68 @@ func (f roundTripperFunc) RoundTrip(req *http.Request) (*http.Response, error) {
 // newRetry makes the link that sends a request to the next link again, after a while, if that is safe and may help. The
 // library's defaults would retry any POST, log each failure to stderr and throw the last answer away.
 func newRetry(next http.RoundTripper, cfg Config, stats *counters) http.RoundTripper {
-	client := &http.Client{
-		Transport:     next,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
 	return roundTripperFunc(func(req *http.Request) (*http.Response, error) {
 		cfg.Budget.call()
-		var tries int
-		var wait time.Duration
-		retry := &retryablehttp.Client{
-			HTTPClient: client,
-			RetryMax:   cfg.Retries,
-			CheckRetry: func(ctx context.Context, resp *http.Response, err error) (bool, error) {
-				tries++
-				again, err := checkRetry(ctx, resp, err)
-				if !again || tries > cfg.Retries {
-					return false, err
-				}
-				wait = backoff(retryWaitMin, retryWaitMax, tries-1, resp)
-				if end, ok := ctx.Deadline(); ok && time.Until(end) <= wait {
-					return false, nil
-				}
-				if !cfg.Policy.NoRetryBudget && !cfg.Budget.take() {
-					stats.retriesRefused.Add(1)
-					return false, nil
-				}
-				return true, nil
+		r := &retries{next: next, cfg: cfg, stats: stats}
+		client := &retryablehttp.Client{
+			HTTPClient: &http.Client{
+				Transport:     r,
+				CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 			},
-			Backoff:      func(_, _ time.Duration, _ int, _ *http.Response) time.Duration { return wait },
+			RetryMax:     cfg.Retries,
+			CheckRetry:   r.check,
+			Backoff:      func(_, _ time.Duration, _ int, _ *http.Response) time.Duration { return r.wait },
 			ErrorHandler: retryablehttp.PassthroughErrorHandler,
-			RequestLogHook: func(_ retryablehttp.Logger, req *http.Request, attempt int) {
-				if attempt > 0 {
-					stats.retries.Add(1)
-					cfg.Logger.Debug("retrying", "upstream", cfg.Name, "method", req.Method, "attempt", attempt)
-				}
-			},
 		}
-		resp, err := (&retryablehttp.RoundTripper{Client: retry}).RoundTrip(req)
+		resp, err := (&retryablehttp.RoundTripper{Client: client}).RoundTrip(req)
 		if err != nil && resp != nil { // the library also returns the answer of the try before the error
 			_ = resp.Body.Close()
 			resp = nil
 		}
+		if r.failed != nil && errors.Is(err, ErrOpen) { // what the call itself has met says more
+			err = r.failed
+		}
 		return resp, err
 	})
+}
+
+// retries are the tries of one request, one after another.
+type retries struct {
+	next   http.RoundTripper
+	cfg    Config
+	stats  *counters
+	tries  int           // so far
+	wait   time.Duration // before the next one
+	failed error         // of the last one that has brought no answer
+}
+
+// RoundTrip sends one try to the next link.
+func (r *retries) RoundTrip(req *http.Request) (*http.Response, error) {
+	if r.tries > 0 {
+		r.stats.retries.Add(1)
+		r.cfg.Logger.Debug("retrying", "upstream", r.cfg.Name, "method", req.Method, "attempt", r.tries)
+		req = req.WithContext(With(req.Context(), Options{retry: true}))
+	}
+	r.tries++
+	return r.next.RoundTrip(req)
+}
+
+// check says whether there is another try, after what time, and takes it from the budget.
+func (r *retries) check(ctx context.Context, resp *http.Response, err error) (bool, error) {
+	again, reason := checkRetry(ctx, resp, err)
+	if !again || r.tries > r.cfg.Retries {
+		return false, reason
+	}
+	r.wait = backoff(retryWaitMin, retryWaitMax, r.tries-1, resp)
+	if end, ok := ctx.Deadline(); ok && time.Until(end) <= r.wait {
+		return false, nil
+	}
+	if !r.cfg.Policy.NoRetryBudget && !r.cfg.Budget.take() {
+		r.stats.retriesRefused.Add(1)
+		return false, nil
+	}
+	r.failed = unwrapURLError(err)
+	return true, nil
 }
 
 // checkRetry retries a request that is repeatable, and any request that was certainly not sent.

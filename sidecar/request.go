@@ -48,15 +48,13 @@ func (s *Server) serve(ctx context.Context, f *fasthttp.RequestCtx, socket bool,
 	if broken != nil {
 		r.started = time.Now() // fasthttp has not noted when it came
 	}
-	defer s.release(r)
-	defer s.logAccess(ctx, r)
-	defer func() {
-		if p := recover(); p != nil {
-			s.cfg.Logger.Error("a request's handler panicked", "panic", p, "stack", string(debug.Stack()))
-			r.refuse(wire.NewProblem(wire.KindInternal, "the sidecar failed"))
-		}
-	}()
-	if refusal := s.admit(r, broken); refusal != nil {
+	defer s.end(ctx, r)
+	s.answer(r, s.admit(r, broken))
+}
+
+// answer answers a request that is refused, or else has its call's handler answer it.
+func (s *Server) answer(r *request, refusal *wire.Problem) {
+	if refusal != nil {
 		r.refuse(refusal)
 		r.drain()
 		return
@@ -64,6 +62,16 @@ func (s *Server) serve(ctx context.Context, f *fasthttp.RequestCtx, socket bool,
 	if err := r.route.handle(s, r); err != nil {
 		s.fail(r, err)
 	}
+}
+
+// end is what serve and serveCall defer: it answers for a handler that panicked, logs the request and releases it.
+func (s *Server) end(ctx context.Context, r *request) {
+	if p := recover(); p != nil {
+		s.cfg.Logger.Error("a request's handler panicked", "panic", p, "stack", string(debug.Stack()))
+		r.refuse(wire.NewProblem(wire.KindInternal, "the sidecar failed"))
+	}
+	s.logAccess(ctx, r)
+	s.release(r)
 }
 
 func (s *Server) newRequest(ctx context.Context, f *fasthttp.RequestCtx, socket bool) *request {

@@ -27,6 +27,7 @@ func routes() []route {
 		{http.MethodPost, wire.PathPreprocess, (*Server).preprocess, nil},
 		{http.MethodGet, wire.PathOdooModels, (*Server).odooModels, []string{"names"}},
 		{http.MethodPost, wire.PathOdooCall, (*Server).odooCall, nil},
+		{http.MethodPost, wire.PathBatch, (*Server).batch, nil},
 		{http.MethodDelete, wire.PathCache, (*Server).dropCache, []string{"chat", "model"}},
 		{http.MethodGet, wire.PathHealth, (*Server).health, nil},
 		{http.MethodGet, wire.PathReady, (*Server).ready, nil},

@@ -15,6 +15,7 @@ const (
 	PathPreprocess = "/v1/preprocess"
 	PathOdooModels = "/v1/odoo/models"
 	PathOdooCall   = "/v1/odoo/call"
+	PathBatch      = "/v1/batch"
 	PathCache      = "/v1/cache"
 	PathHealth     = "/healthz"
 	PathReady      = "/readyz"

@@ -1,6 +1,9 @@
 package wire
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"fmt"
+)
 
 // Bounds of a batch.
 const (
@@ -46,4 +49,23 @@ type BatchResponse struct {
 	Status  int               `json:"status"`
 	Headers map[string]string `json:"headers"`
 	Body    json.RawMessage   `json:"body"` // null if the answer has none
+}
+
+// Decode decodes the body into v, unless v is nil. If the call failed, it returns a *[Problem] instead.
+func (r BatchResponse) Decode(v any) error {
+	if r.Status/100 != 2 {
+		p := &Problem{}
+		if err := json.Unmarshal(r.Body, p); err != nil || p.Title == "" {
+			p = &Problem{Title: fmt.Sprintf("Status %d", r.Status)} // such as 304
+		}
+		p.Status = r.Status
+		return p
+	}
+	if v == nil {
+		return nil
+	}
+	if err := json.Unmarshal(r.Body, v); err != nil {
+		return fmt.Errorf("hearth: the answer to %q cannot be read: %w", r.ID, err)
+	}
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -23,15 +24,18 @@ func (s *Server) batch(r *request) error {
 		return err
 	}
 	room := batchRoom{most: int64(s.cfg.MaxBatchReply)}
-	socket := r.socket
+	r.timeout = b.timeout
+	most := r.writeTime()
+	most -= min(executor.Grace, most/10) // a call that does not listen is left behind that much later
+	how := batchTerms{socket: r.socket, readBy: r.started.Add(min(r.readTime(), most)), writeBy: r.started.Add(most)}
 	tasks := make([]executor.Task[batchAnswer], len(b.calls))
 	for i, c := range b.calls {
 		tasks[i] = executor.Task[batchAnswer]{Timeout: c.timeout, Do: func(ctx context.Context) (batchAnswer, error) {
-			answer := s.serveCall(ctx, c, socket)
+			answer := s.serveCall(ctx, c, how)
 			return answer, room.take(answer)
 		}}
 	}
-	results := executor.Run(r.waitContext(b.timeout), executor.Options{Workers: b.parallel, Pulse: s.cfg.Pulse}, tasks)
+	results := executor.Run(r.waitContext(most), executor.Options{Workers: b.parallel, Pulse: s.cfg.Pulse}, tasks)
 	body := []byte(`{"responses":[`)
 	for i, got := range results {
 		if got.Err != nil {
@@ -47,9 +51,15 @@ func (s *Server) batch(r *request) error {
 	return nil
 }
 
+// batchTerms are what the calls of a batch have in common.
+type batchTerms struct {
+	socket          bool      // the batch came over the Unix socket
+	readBy, writeBy time.Time // when reads and writes must have ended
+}
+
 // serveCall carries out one call of a batch. The call and its answer share no memory with the batch's request: if the call is abandoned, it
 // outlives the batch. The call passes by the door, because the batch has passed the door.
-func (s *Server) serveCall(ctx context.Context, c batchCall, socket bool) batchAnswer {
+func (s *Server) serveCall(ctx context.Context, c batchCall, how batchTerms) batchAnswer {
 	f := &fasthttp.RequestCtx{}
 	f.Init2(nil, logger{s.cfg.Logger}, false)
 	f.Request.Header.SetMethod(c.method)
@@ -57,17 +67,27 @@ func (s *Server) serveCall(ctx context.Context, c batchCall, socket bool) batchA
 	for _, h := range c.headers {
 		f.Request.Header.Add(h.name, h.value)
 	}
-	s.handleCall(ctx, f, c, socket)
+	s.handleCall(ctx, f, c, how)
 	return answerOf(f)
 }
 
-func (s *Server) handleCall(ctx context.Context, f *fasthttp.RequestCtx, c batchCall, socket bool) {
-	r := s.newRequest(ctx, f, socket)
+func (s *Server) handleCall(ctx context.Context, f *fasthttp.RequestCtx, c batchCall, how batchTerms) {
+	r := s.newRequest(ctx, f, how.socket)
 	r.now = s.cfg.Pulse.Now()
 	defer s.end(ctx, r)
 	r.headers = readHeaders(&f.Request.Header)
 	r.body.WriteString(c.body)
+	r.timeout = c.timeout
+	r.batchRead, r.batchWrite = within(how.readBy.Sub(r.started), c.timeout), within(how.writeBy.Sub(r.started), c.timeout)
 	s.answer(r, s.accept(r, parseTarget([]byte(c.path))))
+}
+
+// within is what is left of a batch for a call with a timeout of its own; 0: it has none. The result is never 0, which would mean no batch.
+func within(left, timeout time.Duration) time.Duration {
+	if timeout > 0 {
+		left = min(left, timeout)
+	}
+	return max(left, 1)
 }
 
 // batchRoom is what the answers of one batch may take.

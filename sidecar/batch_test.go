@@ -320,3 +320,41 @@ func TestCallsOfABatchRunSideBySideUnlessItAsksForOneAtATime(t *testing.T) {
 		}
 	}
 }
+
+func TestTheTimeOfABatchIsThatOfItsCalls(t *testing.T) {
+	a := newAPI(t, newUpstreams().withClasses("text", "text"), nil)
+	a.want(http.StatusOK, http.MethodGet, "/v1/chats/known/history", "")
+	a.want(http.StatusOK, http.MethodGet, "/v1/chats/known/mute", "")
+	a.odoo.SetHook(silence(t))
+	calls := `{"requests":[
+		{"id":"parts","method":"POST","path":"/v1/preprocess","body":{"chat_id":"a","text":"x","route_name":"odoo_erp","enable_odoo":true}%[1]s},
+		{"id":"late","method":"GET","path":"/v1/odoo/models?names=res.company"%[1]s},
+		{"id":"held","method":"GET","path":"/v1/chats/known/mute"%[1]s}]%[2]s}`
+	for _, c := range []struct {
+		each, all string
+		headers   []string
+	}{
+		{`,"timeout_ms":300`, ``, nil},
+		{``, `,"timeout_ms":300`, nil},
+		{``, ``, []string{wire.HeaderTimeout, "450"}},
+		{`,"headers":{"x-hearth-timeout-ms":"450"}`, ``, nil},
+		{`,"headers":{"x-hearth-timeout-ms":"450"},"timeout_ms":60000`, `,"timeout_ms":60000`, []string{wire.HeaderTimeout, "60000"}},
+	} {
+		started := time.Now()
+		got := a.want(http.StatusOK, http.MethodPost, wire.PathBatch, fmt.Sprintf(calls, c.each, c.all), c.headers...)
+		if took := time.Since(started); took > 5*time.Second { // far less than the pools' timeouts and the settings'
+			t.Errorf("%+v: it took %v", c, took)
+		}
+		var reply wire.BatchReply
+		var parts wire.Preprocess
+		if err := json.Unmarshal([]byte(got.body), &reply); err != nil || len(reply.Responses) != 3 {
+			t.Fatalf("%s: %v", got.body, err)
+		}
+		if err := reply.Responses[0].Decode(&parts); err != nil || parts.MuteStatus == nil || parts.Errors[wire.PartOdoo] == nil {
+			t.Errorf("%+v: the preprocess is %d %s", c, reply.Responses[0].Status, reply.Responses[0].Body)
+		}
+		if reply.Responses[1].Status != 504 || reply.Responses[2].Status != 200 {
+			t.Errorf("%+v: the others are %d and %d", c, reply.Responses[1].Status, reply.Responses[2].Status)
+		}
+	}
+}

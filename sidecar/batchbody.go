@@ -15,7 +15,7 @@ import (
 // batchOf is a batch that was read.
 type batchOf struct {
 	calls    []batchCall
-	timeout  time.Duration
+	timeout  time.Duration // 0: the batch does not say
 	parallel int
 }
 
@@ -32,8 +32,7 @@ type headerLine struct{ name, value string }
 // decodeBatch reads the body of a batch. A batch may hold writes, so it is refused as a whole, before any of its calls is carried out.
 func (s *Server) decodeBatch(r *request) (b batchOf, err error) {
 	o := r.object()
-	most := int(maxTimeout.Milliseconds())
-	b.timeout = time.Duration(o.number("timeout_ms", int(s.cfg.Timeout.Milliseconds()), 1, most)) * time.Millisecond
+	b.timeout = o.timeout()
 	b.parallel = o.number("max_parallel", s.cfg.Workers, 1, wire.MaxBatch)
 	requests, ok := o.raw("requests")
 	if !ok {
@@ -74,7 +73,7 @@ func decodeBatchCall(o *object) batchCall {
 		id:      o.text("id", "", 1, wire.MaxBatchID),
 		method:  o.requiredText("method"),
 		path:    o.requiredText("path"),
-		timeout: time.Duration(o.number("timeout_ms", 0, 1, int(maxTimeout.Milliseconds()))) * time.Millisecond,
+		timeout: o.timeout(),
 	}
 	if c.id == "" {
 		o.wrong("id", "is required")

@@ -170,6 +170,14 @@ func (o *object) number(name string, byDefault, least, most int) int {
 	return n
 }
 
+// timeout reads timeout_ms; 0: the field is not there.
+func (o *object) timeout() time.Duration {
+	if !o.has("timeout_ms") {
+		return 0
+	}
+	return time.Duration(o.number("timeout_ms", 0, 1, int(wire.MaxTimeout.Milliseconds()))) * time.Millisecond
+}
+
 func (o *object) flag(name string) bool {
 	value, ok := o.value(name)
 	if ok && value != "true" && value != "false" {

@@ -67,7 +67,10 @@ func (s *Server) accept(r *request, asked target) (refusal *wire.Problem) {
 	if refusal = r.parseQuery(asked.query, r.route.query); refusal != nil {
 		return refusal
 	}
-	r.directives, refusal = parseCacheControl(r.headers.cacheControl)
+	if r.directives, refusal = parseCacheControl(r.headers.cacheControl); refusal != nil || s.cfg.NoDeadline {
+		return refusal
+	}
+	r.left, refusal = timeLeft(r.headers.timeouts)
 	return refusal
 }
 
@@ -90,6 +93,7 @@ type headers struct {
 	origins      [][]byte // the pages that the request comes from
 	cacheControl [][]byte
 	ifNoneMatch  [][]byte
+	timeouts     [][]byte
 }
 
 // readHeaders reads them in one pass.
@@ -111,6 +115,8 @@ func readHeaders(h *fasthttp.RequestHeader) (got headers) {
 			got.cacheControl = append(got.cacheControl, value)
 		case "If-None-Match":
 			got.ifNoneMatch = append(got.ifNoneMatch, value)
+		case wire.HeaderTimeout:
+			got.timeouts = append(got.timeouts, value)
 		}
 	}
 	return got

@@ -40,8 +40,10 @@ type Config struct {
 
 	MappedProperties []string // of the message class: a message's own properties may not name them
 
-	Timeout time.Duration // of any call; default 30s
-	MaxBody int           // bytes; default 1 MiB
+	Timeout        time.Duration // of any call whose caller gives it none; default 30s
+	DeadlineMargin time.Duration // what is kept of the time that a caller's invocation has left, at most a tenth of that time
+	NoDeadline     bool          // ignore what a caller's invocation has left: for measurements
+	MaxBody        int           // bytes; default 1 MiB
 
 	Workers       int // calls of one batch at the same time, unless the batch says otherwise; default 5
 	MaxBatchReply int // bytes of the answers of one batch together; default 4 MiB

@@ -92,7 +92,7 @@ func grpcStatus(resp *http.Response) string {
 func permanent(err error) bool {
 	_, distrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	_, redirected := errors.AsType[*RedirectError](err)
-	return distrusted || redirected || errors.Is(err, ErrTooLarge) || errors.Is(err, errLonger) ||
+	return distrusted || redirected || errors.Is(err, ErrTooLarge) || errors.Is(err, ErrNotAllowed) || errors.Is(err, errLonger) ||
 		errors.Is(err, ErrQueueFull) || errors.Is(err, guard.ErrPanic)
 }
 

@@ -15,6 +15,8 @@ const (
 	PathPreprocess = "/v1/preprocess"
 	PathOdooModels = "/v1/odoo/models"
 	PathOdooCall   = "/v1/odoo/call"
+	PathFetch      = "/v1/fetch"
+	PathJob        = "/v1/jobs/{job}"
 	PathCache      = "/v1/cache"
 	PathHealth     = "/healthz"
 	PathReady      = "/readyz"

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -22,6 +23,10 @@ type DialConfig struct {
 	Sessions int                   // TLS sessions that are kept, to be resumed
 	Keep     func() bool           // whether sessions are kept now
 	Counts   *DialCounts           // what is counted
+	Resolver *net.Resolver         // nil: the system's
+	// Control is called after the host's name was resolved and before each address is connected to; an error keeps it from
+	// being connected to. nil: every address is connected to.
+	Control func(network, address string, c syscall.RawConn) error
 }
 
 // DialCounts counts dials.
@@ -35,7 +40,7 @@ type socketKey struct{}
 
 // NewDial returns how a connection is opened: TCP and, for https, TLS with sessions resumed.
 func NewDial(cfg DialConfig) Dial {
-	tcp := &net.Dialer{Timeout: cfg.Timeout, KeepAlive: 15 * time.Second}
+	tcp := &net.Dialer{Timeout: cfg.Timeout, KeepAlive: 15 * time.Second, Resolver: cfg.Resolver, Control: cfg.Control}
 	transport := newTransport(cfg)
 	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		c, err := tcp.DialContext(ctx, network, address)

@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,7 +30,7 @@ func (s *Server) fetch(r *request) error {
 		return err
 	}
 	if q.async {
-		id, err := s.cfg.Jobs.Start(pool.With(context.Background(), pool.Options{Header: traceHeaders(r)}), q.timeout, //nolint:contextcheck // the job outlives the request
+		id, err := s.cfg.Jobs.Start(pool.With(context.Background(), pool.Options{Header: traceHeaders(r)}), cmp.Or(q.timeout, s.cfg.Timeout), //nolint:contextcheck // the job outlives the request
 			func(ctx context.Context) (cache.Reply, error) { return s.ask(ctx, q.Request, r.directives) })
 		if err != nil {
 			return err
@@ -39,7 +40,12 @@ func (s *Server) fetch(r *request) error {
 	if got, held := s.cfg.Fetch.Held(r.now, q.Request, r.directives); held {
 		return r.sendCached("fetch", got)
 	}
-	got, err := s.ask(r.waitContext(q.timeout), q.Request, r.directives)
+	r.timeout = q.timeout
+	d := r.writeTime()
+	if web.IsSafe(q.Method) {
+		d = r.readTime()
+	}
+	got, err := s.ask(r.waitContext(d), q.Request, r.directives)
 	if err != nil {
 		return err
 	}
@@ -69,7 +75,7 @@ func (s *Server) job(r *request) error {
 	}
 	path := string(parseTarget(r.Request.Header.RequestURI()).path)
 	id := path[strings.LastIndexByte(path, '/')+1:]
-	got, err := s.cfg.Jobs.Wait(r.waitContext(s.cfg.Timeout), id, time.Duration(patience)*time.Millisecond)
+	got, err := s.cfg.Jobs.Wait(r.readContext(), id, time.Duration(patience)*time.Millisecond)
 	if errors.Is(err, fetch.ErrPending) {
 		return r.sendJSON(http.StatusAccepted, wire.Job{Job: id})
 	}
@@ -86,7 +92,7 @@ func (s *Server) job(r *request) error {
 type fetchCall struct {
 	web.Request
 
-	timeout time.Duration
+	timeout time.Duration // 0: the body does not say
 	async   bool
 }
 
@@ -97,7 +103,9 @@ func (s *Server) decodeFetch(o *object) (q fetchCall, err error) {
 	o.field("headers", &fields, "an object of strings")
 	text := o.text("body", "", 0, s.cfg.MaxBody)
 	o.field("body_base64", &q.Body, "base64")
-	q.timeout = time.Duration(o.number("timeout_ms", int(s.cfg.Timeout.Milliseconds()), 1, int(maxTimeout.Milliseconds()))) * time.Millisecond
+	if o.has("timeout_ms") {
+		q.timeout = time.Duration(o.number("timeout_ms", 0, 1, int(wire.MaxTimeout.Milliseconds()))) * time.Millisecond
+	}
 	q.async = o.flag("async")
 	switch {
 	case text != "" && q.Body != nil:

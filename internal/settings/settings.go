@@ -74,6 +74,12 @@ type Settings struct {
 
 	FetchAllow web.Allow `env:"HEARTH_FETCH_ALLOW"`
 
+	Proxy           string `env:"HEARTH_PROXY"`
+	HTTPSProxy      string `env:"HTTPS_PROXY"`
+	HTTPSProxyLower string `env:"https_proxy"` // goes before HTTPS_PROXY, as in other programs
+	NoProxy         string `env:"NO_PROXY"`
+	NoProxyLower    string `env:"no_proxy"`
+
 	TLSCA    string     `env:"HEARTH_TLS_CA"`
 	LogLevel slog.Level `env:"HEARTH_LOG_LEVEL" envDefault:"info"`
 	Strict   bool       `env:"HEARTH_STRICT"`

@@ -44,7 +44,7 @@ func IsSafe(method string) bool {
 // Config of a client.
 type Config struct {
 	Allow     Allow       // the only origins that are asked
-	Pool      pool.Config // of each pool; the client sets its Name, URL, Size, Control and UserAgent
+	Pool      pool.Config // of each pool; the client sets its Name, URL, Size, Control and UserAgent; it has no Proxy
 	UserAgent string      // of requests that bring none
 }
 
@@ -63,7 +63,7 @@ type Client struct {
 
 // New makes a client. It opens no connection.
 func New(cfg Config) *Client {
-	cfg.Pool.UserAgent = ""
+	cfg.Pool.UserAgent, cfg.Pool.Proxy = "", nil
 	c := &Client{cfg: cfg, addresses: newAddresses(cfg.Allow), calls: make(chan struct{}, maxCalls), pools: map[Origin]*pool.Pool{}}
 	return c
 }

@@ -37,6 +37,7 @@ KindName = Literal[
     "timeout",
     "token",
     "too-large",
+    "unavailable",
     "unknown-outcome",
     "unreachable",
     "weaviate",

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -23,6 +24,10 @@ type DialConfig struct {
 	Sessions int                   // TLS sessions that are kept, to be resumed
 	Keep     func() bool           // whether sessions are kept now
 	Counts   *DialCounts           // what is counted
+	Resolver *net.Resolver         // nil: the system's
+	// Control is called after the host's name was resolved and before each address is connected to; an error keeps it from
+	// being connected to. nil: every address is connected to.
+	Control func(network, address string, c syscall.RawConn) error
 }
 
 // DialCounts counts dials.
@@ -36,7 +41,7 @@ type socketKey struct{}
 
 // NewDial returns how a connection is opened: TCP, the tunnel through a proxy if there is one, and, for https, TLS with sessions resumed.
 func NewDial(cfg DialConfig) Dial {
-	tcp := &net.Dialer{Timeout: cfg.Timeout, KeepAlive: 15 * time.Second}
+	tcp := &net.Dialer{Timeout: cfg.Timeout, KeepAlive: 15 * time.Second, Resolver: cfg.Resolver, Control: cfg.Control}
 	transport := newTransport(cfg)
 	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		first := address

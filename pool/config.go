@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"net"
 	"net/http"
 	"net/url"
+	"syscall"
 	"time"
 
 	"hearth/internal/clock"
@@ -37,11 +39,15 @@ type Config struct {
 	Pulse       *clock.Pulse          // notices freezes; nil: there are none
 	KeepFrom    uint64                // freezes that must have passed before connections are kept; until then each is closed after its request
 	UserAgent   string                // of every request, whatever library made it; empty: the request's own
+	Variable    string                // environment variable that holds URL; it is named where the address is wrong
+	Logger      *slog.Logger          // nil discards
+	Resolver    *net.Resolver         // of the URL's host; nil: the system's
+	// Control is called before each address that the host's name has is connected to. If it returns an error, that address is
+	// not connected to; an error that wraps [ErrNotAllowed] is not tried again. nil: every address is connected to.
+	Control func(network, address string, c syscall.RawConn) error
 	// OwnError says of the body of a 500 that the upstream has answered: the call was wrong, and the upstream works. nil: a 500 is
 	// always a failure of the upstream.
 	OwnError func(body []byte) bool
-	Variable string       // environment variable that holds URL; it is named where the address is wrong
-	Logger   *slog.Logger // nil discards
 
 	Policy Policy // towards connections that broke unseen
 }

@@ -89,6 +89,10 @@ func (s *Settings) AnswerSize() int64 {
 	return max(s.CacheSize()/4, 4<<20, 2*int64(s.MaxBody))
 }
 
+// FetchSize is how many bytes one answer of a fetch may have: a quarter of what an upstream's answer may have. Its reply holds it once
+// more, as text.
+func (s *Settings) FetchSize() int64 { return s.AnswerSize() / 4 }
+
 // WeaviateStart is how many calls to Weaviate may be under way at once in the beginning. HEARTH_WEAVIATE_CONNECTIONS is the most, as the
 // demand grows. A managed instance is not told how many invocations it runs at once. Lambda's Python runtime runs 16 per CPU.
 func (s *Settings) WeaviateStart() int {

@@ -18,6 +18,7 @@ import (
 type Config struct {
 	Name        string                // of the upstream, in errors, logs and statistics
 	URL         string                // http or https, with an optional path prefix
+	Proxy       *url.URL              // http or https: the forward proxy of every connection, by CONNECT; nil: none
 	GRPC        bool                  // speak HTTP/2 alone, without TLS too, and read answers as gRPC writes them
 	Size        int                   // requests at the same time and connections kept; default 5
 	FirstWarm   int                   // connections that the first [Pool.Warm] opens; default Size
@@ -44,6 +45,10 @@ type Config struct {
 type Policy struct {
 	NoRace   bool // after a freeze a request waits for its connection, dead or alive, until its time is over
 	NoReplay bool // a connection that breaks fails its request; there are no retries either, which would replay it later
+
+	NoBreaker     bool // every call is sent, however many have failed
+	NoRetryBudget bool // every call that may be retried is
+	NoWriteRule   bool // every request counts as repeatable, writes too
 }
 
 func (c Config) withDefaults() Config {
@@ -87,6 +92,9 @@ func (c Config) validate() (*url.URL, error) {
 		fault("%s must be http://host or https://host", name)
 	case u.User != nil, u.RawQuery != "", u.ForceQuery, u.Fragment != "":
 		fault("%s must hold no user, query or fragment", name)
+	}
+	if c.Proxy != nil && (c.Proxy.Scheme != "http" && c.Proxy.Scheme != "https" || c.Proxy.Hostname() == "") {
+		fault("the proxy must be http://host:port or https://host:port")
 	}
 	for _, n := range []struct {
 		field string

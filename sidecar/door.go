@@ -62,7 +62,10 @@ func (s *Server) admit(r *request, broken error) (refusal *wire.Problem) {
 	if refusal = r.parseQuery(asked.query, r.route.query); refusal != nil {
 		return refusal
 	}
-	r.directives, refusal = parseCacheControl(r.headers.cacheControl)
+	if r.directives, refusal = parseCacheControl(r.headers.cacheControl); refusal != nil || s.cfg.NoDeadline {
+		return refusal
+	}
+	r.left, refusal = timeLeft(r.headers.timeouts)
 	return refusal
 }
 
@@ -85,6 +88,7 @@ type headers struct {
 	origins      [][]byte // the pages that the request comes from
 	cacheControl [][]byte
 	ifNoneMatch  [][]byte
+	timeouts     [][]byte
 }
 
 // readHeaders reads them in one pass.
@@ -106,6 +110,8 @@ func readHeaders(h *fasthttp.RequestHeader) (got headers) {
 			got.cacheControl = append(got.cacheControl, value)
 		case "If-None-Match":
 			got.ifNoneMatch = append(got.ifNoneMatch, value)
+		case wire.HeaderTimeout:
+			got.timeouts = append(got.timeouts, value)
 		}
 	}
 	return got

@@ -217,7 +217,11 @@ func (s *Server) poolProblem(err error) *wire.Problem {
 		return problemAt(upstream, wire.KindAnswerTooLarge, "the answer has more bytes than one may have: a quarter of HEARTH_CACHE_BYTES")
 	case upstream != "":
 		s.cfg.Logger.Warn("upstream not reached", "upstream", upstream, "address", missing.Address, "error", err)
-		return problemAt(upstream, wire.KindUnreachable, missing.Explain())
+		p := problemAt(upstream, wire.KindUnreachable, missing.Explain())
+		if e, ok := errors.AsType[*pool.ProxyError](err); ok && e.Refused() {
+			p.Retryable = false
+		}
+		return p
 	}
 	return s.unexpected(err)
 }

@@ -40,8 +40,10 @@ type Config struct {
 
 	MappedProperties []string // of the message class: a message's own properties may not name them
 
-	Timeout time.Duration // of any call; default 30s
-	MaxBody int           // bytes; default 1 MiB
+	Timeout        time.Duration // of any call whose caller gives it none; default 30s
+	DeadlineMargin time.Duration // what is kept of the time that a caller's invocation has left, at most a tenth of that time
+	NoDeadline     bool          // ignore what a caller's invocation has left: for measurements
+	MaxBody        int           // bytes; default 1 MiB
 
 	Connections int           // at the same time, per listener; default 256: a function has 1024 file descriptors
 	IdleTimeout time.Duration // of a connection; default 24h: a shorter one could end just when the caller sends its next request

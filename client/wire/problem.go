@@ -53,6 +53,7 @@ const (
 	KindTimeout        Kind = "timeout"
 	KindToken          Kind = "token"
 	KindTooLarge       Kind = "too-large"
+	KindUnavailable    Kind = "unavailable"     // too many of the last calls to the upstream have failed: it is not asked for now
 	KindUnknownOutcome Kind = "unknown-outcome" // a write was sent and no answer came
 	KindUnreachable    Kind = "unreachable"
 	KindWeaviate       Kind = "weaviate" // status and retryable follow Weaviate's own answer
@@ -88,6 +89,7 @@ func kinds() map[Kind]Problem {
 		KindTimeout:        {Status: 504, Title: "No answer in time", Retryable: true},
 		KindToken:          {Status: 401, Title: "Token missing or wrong"},
 		KindTooLarge:       {Status: 413, Title: "Body too large"},
+		KindUnavailable:    {Status: 503, Title: "Upstream unavailable", Retryable: true},
 		KindUnknownOutcome: {Status: 502, Title: "Outcome unknown"},
 		KindUnreachable:    {Status: 502, Title: "Upstream not reached", Retryable: true},
 		KindWeaviate:       {Status: 502, Title: "Weaviate refused"},

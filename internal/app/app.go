@@ -46,6 +46,7 @@ type Options struct {
 	Clock       func() clock.Instant // default the machine's clocks
 	Events      []string             // that the extension registers for besides those it needs
 	Policy      pool.Policy          // of the pools: which defences they leave out
+	NoDeadline  bool                 // ignore what a caller's invocation has left, and HEARTH_DEADLINE_MARGIN
 	NoIdleLimit bool                 // keep idle connections for a day, whatever HEARTH_CONN_MAX_IDLE says
 }
 
@@ -140,6 +141,7 @@ func (a *app) addWeaviate(s settings.Settings) error {
 	shared.Name, shared.Size, shared.Timeout = "weaviate", s.WeaviateConnections, s.WeaviateTimeout
 	shared.Limit = pool.NewLimit(shared.Size, 0, a.pulse)
 	rest, grpc := shared, shared
+	rest.Proxy, grpc.Proxy = s.ProxyFor(s.WeaviateURL), s.ProxyFor(s.WeaviateGRPCURL)
 	rest.URL, rest.Variable = s.WeaviateURL, "HEARTH_WEAVIATE_URL"
 	rest.FirstWarm = 2 // one for each class that is learned
 	rest.Ping = pool.Request{Method: http.MethodGet, Path: "/v1/.well-known/live"}
@@ -163,6 +165,7 @@ func (a *app) addWeaviate(s settings.Settings) error {
 func (a *app) addOdoo(s settings.Settings) error {
 	cfg := a.poolConfig(s)
 	cfg.Name, cfg.URL, cfg.Size, cfg.Timeout, cfg.Variable = "odoo", s.OdooURL, s.OdooConnections, s.OdooTimeout, "HEARTH_ODOO_URL"
+	cfg.Proxy = s.ProxyFor(s.OdooURL)
 	cfg.Ping = pool.Request{Method: http.MethodGet, Path: "/web/version"}
 	pools, err := a.open(cfg)
 	if err != nil {

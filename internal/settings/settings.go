@@ -70,6 +70,12 @@ type Settings struct {
 	AfterInvokeBudget time.Duration `env:"HEARTH_AFTER_INVOKE_BUDGET" envDefault:"0s"`
 	DeadlineMargin    time.Duration `env:"HEARTH_DEADLINE_MARGIN" envDefault:"200ms"`
 
+	Proxy           string `env:"HEARTH_PROXY"`
+	HTTPSProxy      string `env:"HTTPS_PROXY"`
+	HTTPSProxyLower string `env:"https_proxy"` // goes before HTTPS_PROXY, as in other programs
+	NoProxy         string `env:"NO_PROXY"`
+	NoProxyLower    string `env:"no_proxy"`
+
 	TLSCA    string     `env:"HEARTH_TLS_CA"`
 	LogLevel slog.Level `env:"HEARTH_LOG_LEVEL" envDefault:"info"`
 	Strict   bool       `env:"HEARTH_STRICT"`

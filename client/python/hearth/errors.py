@@ -53,6 +53,7 @@ KINDS: Mapping[KindName, Kind] = {
     "timeout": Kind(504, "No answer in time", retryable=True),
     "token": Kind(401, "Token missing or wrong"),
     "too-large": Kind(413, "Body too large"),
+    "unavailable": Kind(503, "Upstream unavailable", retryable=True),
     "unknown-outcome": Kind(502, "Outcome unknown"),
     "unreachable": Kind(502, "Upstream not reached", retryable=True),
     "weaviate": Kind(502, "Weaviate refused"),

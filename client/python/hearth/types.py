@@ -34,6 +34,7 @@ KindName = Literal[
     "timeout",
     "token",
     "too-large",
+    "unavailable",
     "unknown-outcome",
     "unreachable",
     "weaviate",

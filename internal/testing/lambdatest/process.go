@@ -151,7 +151,7 @@ func (h *Host) run(p *Process) error {
 func (p *Process) Began() time.Time { return p.last().began }
 
 // PID is the process's number.
-func (p *Process) PID() int { return p.cmd.Process.Pid }
+func (p *Process) PID() int { return p.last().cmd.Process.Pid }
 
 // Log is what the process has printed so far, on both of its outputs.
 func (p *Process) Log() string { return p.log.String() }

@@ -275,7 +275,7 @@ func TestAManagedInstanceServesInvocationsAtOnce(t *testing.T) {
 	}
 	invocations.Wait()
 	for name, p := range f.pools(t) {
-		if p.Size != atOnce {
+		if p.Size < atOnce {
 			t.Errorf("%s has %d connections", name, p.Size)
 		}
 	}

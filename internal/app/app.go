@@ -139,6 +139,7 @@ func (a *app) addWeaviate(s settings.Settings) error {
 	shared := a.poolConfig(s)
 	shared.Name, shared.Size, shared.Timeout = "weaviate", s.WeaviateConnections, s.WeaviateTimeout
 	shared.Limit = pool.NewLimit(shared.Size, 0, a.pulse)
+	shared.Hedge = true // Weaviate answers many calls at once; a worker of Odoo answers one
 	rest, grpc := shared, shared
 	rest.URL, rest.Variable = s.WeaviateURL, "HEARTH_WEAVIATE_URL"
 	rest.FirstWarm = 2 // one for each class that is learned

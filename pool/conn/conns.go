@@ -2,7 +2,7 @@
 // request gets which.
 //
 // Start reading at the rules of the book (book.go), which decides and does nothing. [Conns] (conns.go) tells the book what
-// happens and does what the book says. dial.go opens connections, and socket_linux.go asks the kernel about them.
+// happens and does what the book says. dial.go opens connections, proxy.go through a forward proxy, and socket_linux.go asks the kernel about them.
 //
 // The package sends nothing by itself, and knows nothing of retries, slots or answers: those are the pool's.
 package conn

@@ -22,6 +22,7 @@ func (p *Pool) Stats() Stats {
 		Size: p.cfg.Size, Limit: limit, Open: open, Idle: idle, InUse: inUse, Queue: waiting,
 		Requests: c.requests.Load(), Failures: c.failures.Load(), Retries: c.retries.Load(), RetriesRefused: c.retriesRefused.Load(),
 		Dials: c.dials.Dials.Load(), DialErrors: c.dials.Errors.Load(), Reused: c.reused.Load(), Races: c.races.Load(), Replays: c.replays.Load(),
+		Looks: c.looks.Load(), Dead: p.conns.FoundDead(), Hedges: c.hedges.Load(),
 		Handshakes: c.dials.Handshakes.Load(), Resumed: c.dials.Resumed.Load(),
 		Waits: c.waits.Load(), Rejected: c.rejected.Load(), WaitMS: ms(time.Duration(c.waited.Load())),
 		Breaker: p.cfg.Breaker.stats(), RoundTrip: quantiles(c.roundTrips.sorted()),
@@ -46,6 +47,9 @@ func Together(pools ...*Pool) Stats {
 		all.Reused += s.Reused
 		all.Races += s.Races
 		all.Replays += s.Replays
+		all.Looks += s.Looks
+		all.Dead += s.Dead
+		all.Hedges += s.Hedges
 		all.Handshakes += s.Handshakes
 		all.Resumed += s.Resumed
 		all.Waits += s.Waits
@@ -63,7 +67,7 @@ func Together(pools ...*Pool) Stats {
 type counters struct {
 	dials                               conn.DialCounts
 	requests, failures, retries, reused atomic.Int64
-	races, replays                      atomic.Int64
+	races, replays, looks, hedges       atomic.Int64
 	waits, rejected, waited             atomic.Int64
 	retriesRefused                      atomic.Int64
 	roundTrips                          ring

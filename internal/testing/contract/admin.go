@@ -157,8 +157,8 @@ func (s *suite) pools(t *testing.T) {
 	h.say(t, "pools", "user", "x") // REST is for writes
 	raw := wantKeys(t, "/debug/pools", h.get(t, "/debug/pools").body, "odoo", "weaviate")
 	statistics := []string{
-		"breaker", "dial_errors", "dials", "failures", "handshakes", "idle", "in_use", "limit", "open", "queue", "races", "rejected",
-		"replays", "requests", "resumed", "retries", "retries_refused", "reused", "round_trip_ms", "size", "wait_ms", "waits",
+		"breaker", "dead", "dial_errors", "dials", "failures", "handshakes", "hedges", "idle", "in_use", "limit", "looks", "open", "queue", "races",
+		"rejected", "replays", "requests", "resumed", "retries", "retries_refused", "reused", "round_trip_ms", "size", "wait_ms", "waits",
 	}
 	both := wantKeys(t, "weaviate", raw["weaviate"], slices.Sorted(slices.Values(append([]string{"grpc", "rest"}, statistics...)))...)
 	raw["weaviate.grpc"], raw["weaviate.rest"] = both["grpc"], both["rest"]

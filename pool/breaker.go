@@ -178,7 +178,7 @@ func (b *Breaker) probe(ctx context.Context, ask func(context.Context) error) er
 	p := new(probe)
 	ctx = With(ctx, Options{Background: true, probe: p})
 	b.mu.Lock()
-	ctx, b.endProbe = context.WithTimeout(ctx, min(leastProbe<<b.failed, mostProbe))
+	ctx, b.endProbe = context.WithTimeout(ctx, doubled(leastProbe, b.failed, mostProbe))
 	end := b.endProbe
 	freezes := b.freezes
 	done, err := b.state.Allow()
@@ -201,7 +201,7 @@ func (b *Breaker) probe(ctx context.Context, ask func(context.Context) error) er
 	case p.failed.Load(), ctx.Err() != nil:
 		done(errFailed)
 		b.failed++
-		b.due = now + min(leastWait<<min(b.failed, 10), mostWait)
+		b.due = now + doubled(leastWait, b.failed, mostWait)
 	case p.answered.Load():
 		done(nil)
 		b.closeLocked()
@@ -210,6 +210,11 @@ func (b *Breaker) probe(ctx context.Context, ask func(context.Context) error) er
 		b.due = now + leastWait
 	}
 	return err
+}
+
+// doubled is d, doubled so many times, but not more than most.
+func doubled(d time.Duration, times int, most time.Duration) time.Duration {
+	return min(d<<min(times, 10), most) // 10: so that it does not overflow
 }
 
 // probe is what a probe's requests say of the upstream.

@@ -126,6 +126,9 @@ class PoolStats(TypedDict):
     reused: int  # tries over a connection that was open before they came
     races: int  # tries sent over a second connection because a freeze may have broken the first
     replays: int  # tries sent again at once because the connection broke
+    looks: int  # looks at the connection of a request that had no answer for long
+    dead: int  # connections that a look has found dead
+    hedges: int  # tries sent beside a first one because the upstream was slow
     handshakes: int  # TLS handshakes finished
     resumed: int  # of them, those that resumed a session
     waits: int  # requests that had to wait for a slot

@@ -156,7 +156,7 @@ func judgePart(r *reply, b *bot.Bot, chat, part string, p wire.Preprocess) verdi
 	case problem != nil && came:
 		return wrong("%s came and has a problem too: %s", part, problem.Detail)
 	case problem != nil:
-		return judgeProblem(problem, false)
+		return r.judgeProblem(problem, false)
 	case !came:
 		return wrong("%s is missing without a problem", part)
 	}

@@ -59,14 +59,12 @@ func (c *course) run(ctx context.Context) error {
 	}
 	rounds := 0
 	for _, noCache := range []bool{true, false} {
-		for range max(1, c.fault.times) {
-			c.round(ctx, noCache)
-			rounds++
-		}
+		c.round(ctx, noCache, max(1, c.fault.crowd))
+		rounds += max(1, c.fault.crowd)
 	}
 	if lift != nil {
 		if err := lift(); err != nil {
-			return fmt.Errorf("%s: lift: %w", c.fault.name, err)
+			c.tally.offence(c, wrongs, 1, "%v", err)
 		}
 	}
 	arrived, _ := c.rig.requests("")
@@ -92,7 +90,7 @@ func (c *course) run(ctx context.Context) error {
 
 // allRight makes every call, and fails if one is not right: then the run itself is at fault.
 func (c *course) allRight(ctx context.Context, noCache bool) error {
-	for i, v := range c.round(ctx, noCache) {
+	for i, v := range c.round(ctx, noCache, 1) {
 		if v.what != right {
 			return fmt.Errorf("before the fault %s: %s is not right: %+v", c.fault.name, c.calls[i].name, v)
 		}
@@ -106,7 +104,7 @@ func (c *course) recover(ctx context.Context) error {
 	defer func() { c.sum.recovered = time.Since(began) }()
 	for {
 		bad := ""
-		for i, v := range c.round(ctx, true) {
+		for i, v := range c.round(ctx, true, 1) {
 			if v.what != right {
 				bad = fmt.Sprintf("%s: %s %s", c.calls[i].name, v.kind, v.why)
 			}
@@ -134,7 +132,7 @@ func (c *course) judgeWrites(ctx context.Context) {
 		},
 	}}
 	c.rig.send(ctx, whole)
-	c.tally.judged(c, whole, whole.judge(), 0)
+	c.tally.judged(c, whole, whole.judge(nil), 0)
 	for _, err := range c.rig.bot.WrittenOnce() {
 		if !c.rig.told[err.Error()] { // an earlier fault's
 			c.rig.told[err.Error()] = true

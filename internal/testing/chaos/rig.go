@@ -46,6 +46,8 @@ type rig struct {
 	debug     string // the socket with the goroutines
 	http      *http.Client
 	token     string
+	network   string // where the sidecar listens
+	address   string
 
 	tamper atomic.Pointer[tamper]
 
@@ -75,9 +77,6 @@ func newRig(ctx context.Context, dir, binary, without string, f fittings) (g *ri
 		}
 	}()
 	cfg := lab.UpstreamsConfig{RTT: rtt, Host: host, Streams: f.streams, Wrap: g.wrap}
-	if f.jsonRPC {
-		cfg.Version = 17
-	}
 	if g.upstreams, err = lab.StartUpstreams(dir, cfg); err != nil { //nolint:contextcheck // their life ends with close
 		return g, err
 	}
@@ -90,8 +89,13 @@ func newRig(ctx context.Context, dir, binary, without string, f fittings) (g *ri
 	if err := lab.MakeClasses(ctx, binary, settings); err != nil {
 		return g, err
 	}
-	socket := filepath.Join(dir, "s")
+	socket, addr := filepath.Join(dir, "s"), ""
 	if f.fullDisk {
+		socket = filepath.Join(dir, "full", "s")
+		if addr, err = testnet.FreeAddress(); err != nil {
+			return g, err
+		}
+		settings = append(settings, "HEARTH_ADDR="+addr)
 		if binary, err = withoutRoom(dir, binary); err != nil {
 			return g, err
 		}
@@ -104,13 +108,22 @@ func newRig(ctx context.Context, dir, binary, without string, f fittings) (g *ri
 	}
 	g.sandbox = sandbox
 	g.token, _ = wire.DeriveToken(lambdatest.SessionToken, "")
-	g.http = &http.Client{Transport: &http.Transport{
+	g.network, g.address = "unix", socket
+	if f.fullDisk {
+		g.network, g.address = "tcp", addr
+	}
+	g.http = &http.Client{Transport: g.transport()}
+	return g, nil
+}
+
+// transport is how a caller reaches the sidecar, over connections of its own.
+func (g *rig) transport() *http.Transport {
+	return &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", socket)
+			return new(net.Dialer).DialContext(ctx, g.network, g.address)
 		},
 		MaxIdleConnsPerHost: 100,
-	}}
-	return g, nil
+	}
 }
 
 func (g *rig) close(ctx context.Context) (err error) {

@@ -22,9 +22,13 @@ const (
 	patience = 15 * time.Second        // for a sidecar that knows no deadline
 )
 
-// round makes every call at the same time, and judges the replies.
-func (c *course) round(ctx context.Context, noCache bool) (all []verdict) {
-	list := c.calls
+// round makes every call at the same time, each so many times, and judges the replies. The mute of a chat is set once only: of two
+// mutes at the same time nobody knows which is the last.
+func (c *course) round(ctx context.Context, noCache bool, times int) (all []verdict) {
+	list := slices.Clone(c.calls)
+	for range times - 1 {
+		list = append(list, slices.DeleteFunc(slices.Clone(c.calls), func(call call) bool { return call.name == "set mute" })...)
+	}
 	all = make([]verdict, len(list))
 	var wg sync.WaitGroup
 	for i, call := range list {
@@ -38,7 +42,7 @@ func (c *course) round(ctx context.Context, noCache bool) (all []verdict) {
 func (c *course) call(ctx context.Context, call call, noCache bool) verdict {
 	r := &reply{call: call.name, attempt: call.make(c.rig.bot, c.chat), noCache: noCache}
 	c.rig.send(ctx, r)
-	v := r.judge()
+	v := r.judge(c.fault.also)
 	late := r.ended.Sub(r.asked) - deadline - slack - c.lateness.Within(r.asked, r.ended)
 	c.tally.judged(c, r, v, late)
 	if r.attempt.contact != "" {
@@ -50,7 +54,9 @@ func (c *course) call(ctx context.Context, call call, noCache bool) verdict {
 }
 
 // send makes the request, and fills in what came.
-func (g *rig) send(ctx context.Context, r *reply) {
+func (g *rig) send(ctx context.Context, r *reply) { sendBy(ctx, g.http, g.token, r) }
+
+func sendBy(ctx context.Context, by *http.Client, token string, r *reply) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var body io.Reader = http.NoBody
@@ -62,12 +68,12 @@ func (g *rig) send(ctx context.Context, r *reply) {
 		}
 		body = bytes.NewReader(encoded)
 	}
-	req, err := http.NewRequestWithContext(ctx, r.attempt.method, "http://hearth"+r.attempt.path, body)
+	req, err := http.NewRequestWithContext(ctx, r.attempt.method, "http://localhost"+r.attempt.path, body)
 	if err != nil {
 		r.err = err
 		return
 	}
-	req.Header.Set(wire.HeaderToken, g.token)
+	req.Header.Set(wire.HeaderToken, token)
 	req.Header.Set("X-Hearth-Timeout-Ms", strconv.Itoa(int(deadline/time.Millisecond)))
 	if r.attempt.body != nil {
 		req.Header.Set("Content-Type", "application/json")
@@ -77,7 +83,7 @@ func (g *rig) send(ctx context.Context, r *reply) {
 	}
 	r.asked = time.Now()
 	defer func() { r.ended = time.Now() }()
-	resp, err := g.http.Do(req)
+	resp, err := by.Do(req)
 	if err != nil {
 		r.err = err
 		return

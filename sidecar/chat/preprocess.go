@@ -7,12 +7,10 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"hearth/cache"
 	"hearth/client/wire"
 	"hearth/internal/clock"
-	"hearth/internal/guard"
+	"hearth/internal/executor"
 	"hearth/pool/weaviate"
 )
 
@@ -123,7 +121,7 @@ func (s *Service) heldPart(now clock.Instant, name string, q Question, d cache.D
 
 // FetchParts asks for the parts that are not done. Each part ends with ctx at the latest. Its error is a *[weaviate.ChatIDError].
 func (s *Service) FetchParts(ctx context.Context, q Question, d cache.Directives, a *Answer) error {
-	s.fetchMissing(a.Parts, func(name string) (Part, error) { return s.fetchPart(ctx, name, q, d) })
+	s.fetchMissing(ctx, a.Parts, func(ctx context.Context, name string) (Part, error) { return s.fetchPart(ctx, name, q, d) })
 	for _, p := range a.Parts {
 		if e, wrong := errors.AsType[*weaviate.ChatIDError](p.Err); wrong {
 			return e
@@ -134,24 +132,26 @@ func (s *Service) FetchParts(ctx context.Context, q Question, d cache.Directives
 }
 
 // fetchMissing fetches the parts that are not done at the same time, up to Config.Workers of them. No part waits for another
-// one's failure.
-func (s *Service) fetchMissing(parts []Part, fetch func(name string) (Part, error)) {
-	var g errgroup.Group
-	g.SetLimit(s.cfg.Workers)
+// one's failure, and a part that does not end with ctx is left behind.
+func (s *Service) fetchMissing(ctx context.Context, parts []Part, fetch func(ctx context.Context, name string) (Part, error)) {
+	var missing []*Part
+	var tasks []executor.Task[Part]
 	for i := range parts {
-		p := &parts[i]
-		if p.Done {
-			continue
+		if p := &parts[i]; !p.Done {
+			name := p.Name
+			missing = append(missing, p)
+			tasks = append(tasks, executor.Task[Part]{Do: func(ctx context.Context) (Part, error) { return fetch(ctx, name) }})
 		}
-		g.Go(func() error {
-			start := time.Now()
-			got, err := guard.Get(func() (Part, error) { return fetch(p.Name) })
-			got.Name, got.Done, got.Err, got.Took = p.Name, err == nil, err, time.Since(start)
-			*p = got
-			return nil // a part's failure is its own
-		})
 	}
-	_ = g.Wait() // never an error
+	for i, r := range executor.Run(ctx, executor.Options{Workers: s.cfg.Workers}, tasks) {
+		name := missing[i].Name
+		*missing[i] = r.Value
+		upstream := "weaviate"
+		if name == wire.PartOdoo {
+			upstream = "odoo"
+		}
+		missing[i].Name, missing[i].Done, missing[i].Err, missing[i].Took = name, r.Err == nil, late(upstream, r.Err), r.Took
+	}
 }
 
 func (s *Service) fetchPart(ctx context.Context, name string, q Question, d cache.Directives) (p Part, err error) {

@@ -1,0 +1,104 @@
+// Package executor runs the tasks of one request side by side: at most so many at once, each within its own time, and all within the
+// time of the request. Start at [Run].
+//
+// Run keeps the order of the tasks, contains their panics, and waits for no task that does not listen to its context. It sends
+// nothing, retries nothing and logs nothing.
+package executor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"hearth/internal/clock"
+	"hearth/internal/guard"
+)
+
+// ErrNotStarted is the error of a task that was never called: the time was over before a worker was free.
+var ErrNotStarted = errors.New("executor: not started")
+
+// ErrAbandoned is the error of a task that did not return when its context ended. It may still run.
+var ErrAbandoned = errors.New("executor: abandoned")
+
+// Grace is how long after the end of its context a task may return. What a task returns then is better than [ErrAbandoned]: it
+// knows what it waited for, or has something older to offer.
+const Grace = 20 * time.Millisecond
+
+// Options of [Run].
+type Options struct {
+	Workers int          // how many tasks run at once; less than 1 counts as 1
+	Pulse   *clock.Pulse // the clock of the tasks' timeouts; nil: there are no freezes
+}
+
+// Task is one task of [Run].
+type Task[T any] struct {
+	Timeout time.Duration // from the start of the task; 0: the task has as long as all tasks have
+	Do      func(context.Context) (T, error)
+}
+
+// Result is what became of a task.
+type Result[T any] struct {
+	Value T
+	// Err is the task's own error, or one that matches [guard.ErrPanic], [ErrNotStarted] or [ErrAbandoned]. The last two also match
+	// the cause of the context's end.
+	Err  error
+	Took time.Duration // from the start of the task to its result; 0: it was not started
+}
+
+// report is a result on its way from a task to Run.
+type report[T any] struct {
+	task int
+	Result[T]
+}
+
+// Run calls every task, and returns their results in the order of the tasks. It returns once each task has a result: 20 ms after the
+// end of ctx at the latest. Tasks that have not started by then are not called. An abandoned task no longer counts as one
+// that runs, so it holds up no other task.
+func Run[T any](ctx context.Context, o Options, tasks []Task[T]) []Result[T] {
+	if o.Pulse == nil {
+		o.Pulse = clock.Awake()
+	}
+	results := make([]Result[T], len(tasks))
+	finished := make([]bool, len(tasks))
+	reports := make(chan report[T], 2*len(tasks)) // an abandoned task reports twice, and nobody waits for its second report
+	next, running := 0, 0
+	for {
+		for ; next < len(tasks) && running < max(1, o.Workers); next++ {
+			if ctx.Err() != nil {
+				results[next].Err = fmt.Errorf("%w: %w", ErrNotStarted, context.Cause(ctx))
+				continue
+			}
+			tasks[next].start(ctx, o.Pulse, next, reports)
+			running++
+		}
+		if running == 0 {
+			return results
+		}
+		if r := <-reports; !finished[r.task] {
+			results[r.task], finished[r.task] = r.Result, true
+			running--
+		}
+	}
+}
+
+// start runs the task in a goroutine. It reports what the task returns, and reports ErrAbandoned when the task has not returned in time.
+func (t Task[T]) start(ctx context.Context, pulse *clock.Pulse, place int, reports chan<- report[T]) {
+	cancel := func() {}
+	if t.Timeout > 0 {
+		ctx, cancel = pulse.WithTimeout(ctx, t.Timeout)
+	}
+	began := time.Now()
+	notLate := context.AfterFunc(ctx, func() {
+		time.AfterFunc(Grace, func() {
+			err := fmt.Errorf("%w: %w", ErrAbandoned, context.Cause(ctx))
+			reports <- report[T]{place, Result[T]{Err: err, Took: time.Since(began)}}
+		})
+	})
+	go func() {
+		defer cancel()
+		v, err := guard.Get(func() (T, error) { return t.Do(ctx) })
+		notLate()
+		reports <- report[T]{place, Result[T]{v, err, time.Since(began)}}
+	}()
+}

@@ -128,12 +128,12 @@ func (c *course) judgeWrites(ctx context.Context) {
 		method: http.MethodGet, path: chatPath(c.chat, "history") + "?num_messages=200",
 		judge: func(r *reply) verdict {
 			var h client.History
-			return r.decoded(&h, false, func(f bot.Freshness) error { return c.rig.bot.JudgeWholeHistory(c.chat, &h, r.asked) })
+			return r.decoded(&h, false, func(f bot.Freshness) error { return c.rig.truth.JudgeWholeHistory(c.chat, &h, r.asked) })
 		},
 	}}
 	c.rig.send(ctx, whole)
 	c.tally.judged(c, whole, whole.judge(nil), 0)
-	for _, err := range c.rig.bot.WrittenOnce() {
+	for _, err := range c.rig.truth.WrittenOnce() {
 		if !c.rig.told[err.Error()] { // an earlier fault's
 			c.rig.told[err.Error()] = true
 			kind := wrongs

@@ -16,6 +16,7 @@ type fault struct {
 	crowd    int  // of each call so many at once; 0: one
 	fittings fittings
 	also     []wire.Kind // problems that are honest under this fault
+	opaque   bool        // Hearth cannot see that the answer of another host is spoiled
 	strike   strike
 }
 
@@ -38,7 +39,7 @@ func faults() []fault {
 		fault{name: "black hole", short: true, strike: wires(func(p *testnet.Proxy) { p.BlackHole() }, nil)},
 		fault{name: "black hole in a freeze", short: true, strike: frozen(func(p *testnet.Proxy) { p.BlackHole() })},
 		fault{name: "reset in a freeze", strike: frozen(func(p *testnet.Proxy) { p.Cut(testnet.RST) })},
-		fault{name: "silence from now on", strike: silence(weaviateREST, weaviateGRPC, odoo)},
+		fault{name: "silence from now on", strike: silence(weaviateREST, weaviateGRPC, odoo, website)},
 		fault{name: "silence of Weaviate", strike: silence(weaviateREST, weaviateGRPC)},
 		fault{name: "silence of Odoo", strike: silence(odoo)},
 		fault{name: "restart", short: true, strike: restart(second)},
@@ -63,13 +64,13 @@ func faults() []fault {
 		fault{name: "closes after each answer", strike: tampered(closing)},
 
 		// Answers that are spoiled.
-		fault{name: "corrupt answers", short: true, strike: tampered(corrupt)},
+		fault{name: "corrupt answers", short: true, opaque: true, strike: tampered(corrupt)},
 		fault{name: "longer than Content-Length", strike: tampered(longer)},
 		fault{name: "shorter than Content-Length", strike: tampered(shorter)},
 		fault{name: "an answer too many", strike: tampered(twice)},
-		fault{name: "gzip unasked", strike: tampered(zipped)},
-		fault{name: "HTML instead of JSON", short: true, strike: tampered(html(http.StatusOK))},
-		fault{name: "an empty 200", strike: tampered(empty)},
+		fault{name: "gzip unasked", opaque: true, strike: tampered(zipped)},
+		fault{name: "HTML instead of JSON", short: true, opaque: true, strike: tampered(html(http.StatusOK))},
+		fault{name: "an empty 200", opaque: true, strike: tampered(empty)},
 		fault{name: "a redirect", strike: tampered(redirect), also: []wire.Kind{wire.KindRedirected}},
 
 		// Upstreams that refuse.

@@ -40,7 +40,11 @@ func (c *course) round(ctx context.Context, noCache bool, times int) (all []verd
 
 // call makes one call, judges the reply, and counts it.
 func (c *course) call(ctx context.Context, call call, noCache bool) verdict {
-	r := &reply{call: call.name, attempt: call.make(c.rig.bot, c.chat), noCache: noCache}
+	return c.attempt(ctx, call.name, call.make(c.rig.truth, c.chat), noCache)
+}
+
+func (c *course) attempt(ctx context.Context, name string, a attempt, noCache bool) verdict {
+	r := &reply{call: name, attempt: a, noCache: noCache, opaque: c.fault.opaque}
 	c.rig.send(ctx, r)
 	v := r.judge(c.fault.also)
 	late := r.ended.Sub(r.asked) - deadline - slack - c.lateness.Within(r.asked, r.ended)
@@ -49,6 +53,9 @@ func (c *course) call(ctx context.Context, call call, noCache bool) verdict {
 		if _, times := c.rig.requests(r.attempt.contact); times > 1 {
 			c.tally.offence(c, amplified, 1, "%s arrived %d times", r.attempt.contact, times)
 		}
+	}
+	if a.then != nil && v.what == right {
+		return c.attempt(ctx, name, a.then(r), noCache)
 	}
 	return v
 }
@@ -104,7 +111,7 @@ type use struct {
 // quiet measures what the sidecar holds, after every connection to the upstreams has been closed.
 func (g *rig) quiet(ctx context.Context) (u use, err error) {
 	g.http.CloseIdleConnections()
-	for _, s := range g.upstreams.Servers() {
+	for _, s := range g.servers() {
 		u.open += s.Wire.Open()
 	}
 	r := &reply{attempt: attempt{method: http.MethodGet, path: wire.PathDebugPools}}
@@ -158,7 +165,7 @@ func (g *rig) settled(ctx context.Context, before use) (u use, err error) {
 
 // seed writes what the chat begins with, past the sidecar.
 func (c *course) seed() error {
-	b := c.rig.bot
+	b := c.rig.truth
 	for range 3 {
 		if err := b.AppendElsewhere(c.chat); err != nil {
 			return err
@@ -172,8 +179,9 @@ func (c *course) seed() error {
 
 // change writes past the sidecar, so that what it holds is no longer true.
 func (c *course) change() error {
-	b := c.rig.bot
+	b := c.rig.truth
 	b.Relabel()
+	b.web.publish()
 	if err := b.AppendElsewhere(c.chat); err != nil {
 		return err
 	}

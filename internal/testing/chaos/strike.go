@@ -19,7 +19,7 @@ import (
 
 // each does something to the wire of every upstream.
 func (g *rig) each(do func(*testnet.Proxy)) {
-	for _, s := range g.upstreams.Servers() {
+	for _, s := range g.servers() {
 		do(s.Wire)
 	}
 }
@@ -99,12 +99,12 @@ func resolving(mode testnet.Resolving) strike {
 // presenting changes the certificates, and closes all connections.
 func presenting(which testnet.Certificate) strike {
 	return func(_ context.Context, g *rig) (func() error, error) {
-		for _, s := range g.upstreams.Servers() {
+		for _, s := range g.servers() {
 			s.Present(which)
 			s.Wire.Cut(testnet.FIN)
 		}
 		return func() error {
-			for _, s := range g.upstreams.Servers() {
+			for _, s := range g.servers() {
 				s.Present(testnet.Good)
 			}
 			return nil

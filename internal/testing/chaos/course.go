@@ -24,6 +24,9 @@ type course struct {
 	sum      summary
 }
 
+// underIt is the phase in which the fault lasts.
+const underIt = "under it"
+
 // soon is how long after a fault every call must be right again.
 const soon = 5 * time.Second
 
@@ -50,7 +53,7 @@ func (c *course) run(ctx context.Context) error {
 		return err
 	}
 
-	c.phase = "under it"
+	c.phase = underIt
 	began := time.Now()
 	arrivedBefore, _ = c.rig.requests("")
 	lift, err := c.fault.strike(ctx, c.rig)
@@ -62,18 +65,22 @@ func (c *course) run(ctx context.Context) error {
 		c.round(ctx, noCache, max(1, c.fault.crowd))
 		rounds += max(1, c.fault.crowd)
 	}
-	if lift != nil {
-		if err := lift(); err != nil {
-			c.tally.offence(c, wrongs, 1, "%v", err)
-		}
-	}
 	arrived, _ := c.rig.requests("")
 	c.sum.upstream, c.sum.usual = arrived-arrivedBefore, usual*rounds
 	budget := float64(c.sum.usual)*1.1 + 10*time.Since(began).Minutes() + 10
 	if over := float64(c.sum.upstream) - budget; over > 0 {
 		c.tally.offence(c, amplified, int(over)+1, "%d upstream requests, usually %d", c.sum.upstream, c.sum.usual)
 	}
-
+	if c.fault.outage {
+		if err := c.outage(ctx, began); err != nil {
+			return err
+		}
+	}
+	if lift != nil {
+		if err := lift(); err != nil {
+			c.tally.offence(c, wrongs, 1, "%v", err)
+		}
+	}
 	c.phase = "after"
 	if err := c.recover(ctx); err != nil {
 		return err
@@ -85,6 +92,31 @@ func (c *course) run(ctx context.Context) error {
 	}
 	goroutines, conns, files, why := after.leaked(before)
 	c.tally.leak(c, goroutines, conns, files, why)
+	return nil
+}
+
+// outage goes on until two seconds after the fault's beginning, and then makes calls for a second more. Of these only probes may reach
+// the upstreams.
+func (c *course) outage(ctx context.Context, began time.Time) error {
+	const probes = 20 // more than four upstreams get in a second
+	for time.Since(began) < 2*time.Second {
+		c.round(ctx, false, 1)
+		if err := pause(ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	before, calls, from := c.rig.tries(), 0, time.Now()
+	for time.Since(from) < time.Second {
+		calls += len(c.round(ctx, true, 1))
+		if err := pause(ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	seconds := time.Since(from).Seconds()
+	c.sum.perSecond = float64(c.rig.tries()-before) / seconds
+	if c.sum.perSecond > probes {
+		c.tally.offence(c, amplified, int(c.sum.perSecond), "in an outage %.0f tries a second reach the upstreams, of %.0f calls a second", c.sum.perSecond, float64(calls)/seconds)
+	}
 	return nil
 }
 

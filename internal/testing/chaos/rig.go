@@ -87,7 +87,8 @@ func newRig(ctx context.Context, dir, binary, without string, f fittings) (g *ri
 	}
 	settings := append(g.upstreams.Settings(),
 		"HEARTH_FETCH_ALLOW="+g.web.Addr,
-		"HEARTH_TEST_DNS="+g.names.Addr, "HEARTH_TEST_DEBUG="+g.debug, "HEARTH_TEST_WITHOUT="+without, "HEARTH_TTL_ODOO_MODELS=1s/0s/10m")
+		"HEARTH_TEST_DNS="+g.names.Addr, "HEARTH_TEST_DEBUG="+g.debug, "HEARTH_TEST_WITHOUT="+without, "HEARTH_TTL_ODOO_MODELS=1s/0s/10m",
+		"HEARTH_PREPROCESS_TIMEOUT=5s") // for so long a job may ask a host that never answers
 	if f.jsonRPC {
 		settings = append(settings, "HEARTH_ODOO_USER=admin", "HEARTH_ODOO_PROTOCOL=jsonrpc")
 	}
@@ -201,6 +202,15 @@ func (g *rig) requests(contact string) (all, creates int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.arrived.all, g.arrived.creates[contact]
+}
+
+// tries is how many requests and connections have arrived at the upstreams.
+func (g *rig) tries() int {
+	n, _ := g.requests("")
+	for _, s := range g.servers() {
+		n += s.Wire.Accepted()
+	}
+	return n
 }
 
 // upstream is one of the servers.

@@ -49,6 +49,9 @@ func (c *course) attempt(ctx context.Context, name string, a attempt, noCache bo
 	v := r.judge(c.fault.also)
 	late := r.ended.Sub(r.asked) - deadline - slack - c.lateness.Within(r.asked, r.ended)
 	c.tally.judged(c, r, v, late)
+	if safe := a.settle == nil && name != "batch"; safe && c.fault.hidden && c.phase == underIt && v.what != right {
+		c.tally.offence(c, wrongs, 1, "a fault that Hearth hides was seen: %s %s%s", v.kind, v.why, r)
+	}
 	if r.attempt.contact != "" {
 		if _, times := c.rig.requests(r.attempt.contact); times > 1 {
 			c.tally.offence(c, amplified, 1, "%s arrived %d times", r.attempt.contact, times)
@@ -105,15 +108,20 @@ type use struct {
 	goroutines map[string]int
 	files      int
 	open       int // connections to the upstreams, as their side sees them
+	web        int // connections to the other host: the sidecar does not say how many it keeps
 	busy       int // calls that hold a slot or wait for one, as the sidecar says
 }
+
+// mostWeb is how many connections the sidecar keeps to another host.
+const mostWeb = 8
 
 // quiet measures what the sidecar holds, after every connection to the upstreams has been closed.
 func (g *rig) quiet(ctx context.Context) (u use, err error) {
 	g.http.CloseIdleConnections()
-	for _, s := range g.servers() {
+	for _, s := range g.upstreams.Servers() {
 		u.open += s.Wire.Open()
 	}
+	u.web = g.web.Wire.Open()
 	r := &reply{attempt: attempt{method: http.MethodGet, path: wire.PathDebugPools}}
 	g.send(ctx, r)
 	g.http.CloseIdleConnections()
@@ -129,7 +137,7 @@ func (g *rig) quiet(ctx context.Context) (u use, err error) {
 	if err != nil {
 		return u, err
 	}
-	u.files = usage.Files - pools["weaviate"].Open - pools["odoo"].Open
+	u.files = usage.Files - pools["weaviate"].Open - pools["odoo"].Open - u.web
 	u.goroutines, err = g.goroutines(ctx)
 	return u, err
 }
@@ -143,7 +151,7 @@ func (u use) leaked(before use) (goroutines, conns, files int, why string) {
 			why += fmt.Sprintf("\n      %d more: %s", n, stack)
 		}
 	}
-	return goroutines, max(0, u.open-max(0, before.open)) + u.busy, max(0, u.files-before.files), why
+	return goroutines, max(0, u.open-max(0, before.open)) + max(0, u.web-mostWeb) + u.busy, max(0, u.files-before.files), why
 }
 
 // settled waits until nothing is held that was not before, but not for long.

@@ -246,7 +246,9 @@ func wrongKey(w http.ResponseWriter, r *http.Request, _ http.Handler) {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusUnauthorized)
 		_, _ = io.WriteString(w, `{"code":401,"message":"unauthorized: invalid api key"}`)
-	case odoo, website:
+	case website:
+		http.Error(w, "who are you?", http.StatusUnauthorized)
+	case odoo:
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusUnauthorized)
 		_, _ = io.WriteString(w, `{"name":"werkzeug.exceptions.Unauthorized","message":"Invalid apikey","arguments":["Invalid apikey",401],"context":{},"debug":"Traceback (most recent call last)"}`)

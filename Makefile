@@ -98,6 +98,10 @@ lambda: ## run the layer under a double of Lambda: every initialization type, th
 freeze: ## freeze sandboxes 300 times while their connections break: nothing fails, nothing is stale (FREEZE=-short)
 	go run ./internal/testing/freeze $(FREEZE)
 
+.PHONY: chaos
+chaos: ## break the upstreams in every way, make every call, and judge every reply (CHAOS=-short, "-faults regexp", "-without defence")
+	go run ./internal/testing/chaos $(CHAOS)
+
 .PHONY: e2e
 e2e: ## test against a real Weaviate (WEAVIATE=version, a folder of e2e/weaviate) and a real Odoo (ODOO=14 or 19; E2E=optional skips what cannot run here)
 	cd e2e && HEARTH_E2E_WEAVIATE=$(WEAVIATE) HEARTH_E2E_ODOO=$(ODOO) go test -p 1 -count=1 -timeout 25m ./...

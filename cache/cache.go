@@ -57,8 +57,9 @@ const (
 // failureOf is what an error of a load means, or an error of this package.
 func (c *Cache) failureOf(err error) Failure {
 	_, mayMiss := errors.AsType[*MayMissError](err)
+	_, failed := errors.AsType[*failedAnswer](err)
 	switch {
-	case mayMiss:
+	case mayMiss, failed:
 		return Down
 	case errors.Is(err, errShortLoad):
 		return Wrong
@@ -78,10 +79,13 @@ const (
 	Relevant   Resource = "relevant"
 	OdooRead   Resource = "odoo_read"
 	OdooModels Resource = "odoo_models"
+	Fetched    Resource = "fetch" // says itself how long it is fresh
 )
 
-// Resources lists them in the order in which they are reported.
+// Resources lists those that have a policy, in the order in which they are reported.
 func Resources() []Resource { return []Resource{History, Mute, Relevant, OdooRead, OdooModels} }
+
+func allResources() []Resource { return append(Resources(), Fetched) }
 
 // token names the state of a chat or of a scope. A call that drops the state replaces its token, and tokens never repeat: a
 // counter makes them. A load takes the token when it begins, and keeps what it brings only if the token is still the same when it
@@ -165,7 +169,7 @@ func New(cfg Config) (*Cache, error) {
 		encoding:    make(chan struct{}, 1),
 		counters:    map[Resource]*counters{},
 	}
-	for _, r := range Resources() {
+	for _, r := range allResources() {
 		c.counters[r] = &counters{}
 	}
 	return c, nil

@@ -184,15 +184,33 @@ type entry struct {
 	etag     string
 	missing  error         // why there is no body: there is no such thing; nil: there is one
 	at       clock.Instant // when its load began
+	own      *ownPolicy    // nil: the request brings the policy
 }
 
-func (e *entry) began() clock.Instant { return e.at }
+// ownPolicy is what an entry says itself about its freshness.
+type ownPolicy struct {
+	Policy
+
+	age  time.Duration // of the entry, when its load began
+	keep bool          // other requests may have it
+}
+
+func (e *entry) began() clock.Instant {
+	if e.own == nil {
+		return e.at
+	}
+	return clock.Instant{Wall: e.at.Wall.Add(-e.own.age), Mono: e.at.Mono - e.own.age}
+}
 
 // freshMissing is how long it is held at most that something does not exist.
 const freshMissing = 5 * time.Second
 
+// policy is the entry's own, or else the request's.
 func (e *entry) policy(p Policy) Policy {
-	if e.missing != nil {
+	switch {
+	case e.own != nil:
+		return e.own.Policy
+	case e.missing != nil:
 		return Policy{Fresh: min(p.Fresh, freshMissing)}
 	}
 	return p

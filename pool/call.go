@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"sync/atomic"
+	"time"
 )
 
 // Request is one call to the upstream of a Pool.
@@ -34,7 +35,9 @@ type Error struct {
 	Address  string // of the upstream, by its variable; empty: none was asked
 	// Sent says that the upstream may have received the request, so that the outcome of a write is unknown.
 	Sent bool
-	Err  error
+	// RetryAfter is how long to wait before the call may succeed, as the [Breaker] or the upstream itself says; 0: not known.
+	RetryAfter time.Duration
+	Err        error
 }
 
 func (e *Error) Error() string { return fmt.Sprintf("%s: %v", e.Upstream, e.Err) }

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"net"
 	"net/http"
 	"net/url"
+	"syscall"
 	"time"
 
 	"hearth/internal/clock"
@@ -18,6 +20,7 @@ import (
 type Config struct {
 	Name        string                // of the upstream, in errors, logs and statistics
 	URL         string                // http or https, with an optional path prefix
+	Proxy       *url.URL              // http or https: the forward proxy of every connection, by CONNECT; nil: none
 	GRPC        bool                  // speak HTTP/2 alone, without TLS too, and read answers as gRPC writes them
 	Size        int                   // requests at the same time and connections kept; default 5
 	FirstWarm   int                   // connections that the first [Pool.Warm] opens; default Size
@@ -35,6 +38,10 @@ type Config struct {
 	UserAgent   string                // of every request, whatever library made it; empty: the request's own
 	Variable    string                // environment variable that holds URL; it is named where the address is wrong
 	Logger      *slog.Logger          // nil discards
+	Resolver    *net.Resolver         // of the URL's host; nil: the system's
+	// Control is called before each address that the host's name has is connected to. If it returns an error, that address is
+	// not connected to; an error that wraps [ErrNotAllowed] is not tried again. nil: every address is connected to.
+	Control func(network, address string, c syscall.RawConn) error
 
 	Policy Policy // towards connections that broke unseen
 }
@@ -44,6 +51,10 @@ type Config struct {
 type Policy struct {
 	NoRace   bool // after a freeze a request waits for its connection, dead or alive, until its time is over
 	NoReplay bool // a connection that breaks fails its request; there are no retries either, which would replay it later
+
+	NoBreaker     bool // every call is sent, however many have failed
+	NoRetryBudget bool // every call that may be retried is
+	NoWriteRule   bool // every request counts as repeatable, writes too
 }
 
 func (c Config) withDefaults() Config {
@@ -87,6 +98,9 @@ func (c Config) validate() (*url.URL, error) {
 		fault("%s must be http://host or https://host", name)
 	case u.User != nil, u.RawQuery != "", u.ForceQuery, u.Fragment != "":
 		fault("%s must hold no user, query or fragment", name)
+	}
+	if c.Proxy != nil && (c.Proxy.Scheme != "http" && c.Proxy.Scheme != "https" || c.Proxy.Hostname() == "") {
+		fault("the proxy must be http://host:port or https://host:port")
 	}
 	for _, n := range []struct {
 		field string

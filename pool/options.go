@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"sync/atomic"
@@ -17,6 +18,12 @@ type Options struct {
 	// Background marks a request that no caller waits for. How many of them go out at once says nothing about how many
 	// connections callers need.
 	Background bool
+	// Caller is the API request for which a request is made. One caller never takes all slots of a [Limit]. The Caller of the outer
+	// context counts, so that what an API request is made of counts together; 0: no API request.
+	Caller uint64
+	// Kind is what kind of call it is: one of a few names that the upstream's client has. Calls of one kind usually take about the
+	// same time.
+	Kind string
 	// Header is added to every request: trace headers reach the upstreams this way.
 	Header http.Header
 	// Sent counts how often a request may have reached its upstream: every time that it was given to a connection, except
@@ -36,6 +43,8 @@ func With(ctx context.Context, o Options) context.Context {
 	o.Proven = o.Proven || had.Proven
 	o.Background = o.Background || had.Background
 	o.fresh = o.fresh || had.fresh
+	o.Caller = cmp.Or(had.Caller, o.Caller)
+	o.Kind = cmp.Or(o.Kind, had.Kind)
 	if o.taken == nil {
 		o.taken = had.taken
 	}

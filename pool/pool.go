@@ -40,10 +40,14 @@ var ErrUnknownOutcome = errors.New("unknown outcome")
 
 // Errors of a call that never reached the upstream.
 var (
+	// ErrOpen occurs while the [Breaker] is open: too many of the last calls have failed. [Error.RetryAfter] says how long to wait.
+	ErrOpen = errors.New("circuit breaker open")
 	// ErrQueueFull occurs when every slot is taken and Config.Queue callers wait already.
 	ErrQueueFull = errors.New("queue full")
 	// ErrClosed occurs after Close.
 	ErrClosed = conn.ErrClosed
+	// ErrNotAllowed occurs when Config.Control refuses every address of the upstream.
+	ErrNotAllowed = errors.New("address not allowed")
 	// ErrTooLarge is what a [TooLargeError] wraps.
 	ErrTooLarge = errors.New("answer too large")
 )
@@ -85,8 +89,9 @@ func build(cfg Config, newDial func(conn.DialConfig) conn.Dial) (*Pool, error) {
 	}
 	p.conns = conn.New(p.ctx, conn.Config{
 		Dial: newDial(conn.DialConfig{
-			URL: u, HTTP2: cfg.GRPC, Timeout: cfg.DialTimeout, RootCAs: cfg.RootCAs, Sessions: 2 * cfg.Size,
+			URL: u, Proxy: cfg.Proxy, HTTP2: cfg.GRPC, Timeout: cfg.DialTimeout, RootCAs: cfg.RootCAs, Sessions: 2 * cfg.Size,
 			Keep: func() bool { return cfg.Pulse.Freezes() >= cfg.KeepFrom }, Counts: &p.stats.dials,
+			Resolver: cfg.Resolver, Control: cfg.Control,
 		}),
 		Pulse: cfg.Pulse, Size: cfg.Size, FirstWarm: cfg.FirstWarm, KeepFrom: cfg.KeepFrom, MaxIdle: cfg.MaxIdle, Shared: cfg.GRPC,
 	})

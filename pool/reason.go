@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"syscall"
 
@@ -28,8 +29,28 @@ func (e *Error) Explain() string {
 	return fmt.Sprintf("no answer from %s at %s: %s", e.Upstream, cmp.Or(e.Address, "its address"), Reason(e.Err))
 }
 
+// ProxyError is a connection that the forward proxy did not make.
+type ProxyError = conn.ProxyError
+
+// Way says in plain words how connections reach the upstream.
+func (p *Pool) Way() string {
+	if p.cfg.Proxy == nil {
+		return "directly"
+	}
+	return "through the proxy " + conn.Address(p.cfg.Proxy)
+}
+
 // Reason says in plain words why no answer came, and what is to be looked at.
 func Reason(err error) string {
+	if e, ok := errors.AsType[*ProxyError](err); ok {
+		switch e.Status {
+		case 0:
+			return "the proxy " + e.Proxy + ": " + Reason(e.Err)
+		case http.StatusProxyAuthRequired:
+			return e.Error() + " (are user and password in HEARTH_PROXY or HTTPS_PROXY right?)"
+		}
+		return e.Error()
+	}
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		return "its certificate is of an authority that is not known here: HEARTH_TLS_CA names further ones"
 	}

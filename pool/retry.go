@@ -92,8 +92,9 @@ func grpcStatus(resp *http.Response) string {
 func permanent(err error) bool {
 	_, distrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	_, redirected := errors.AsType[*RedirectError](err)
-	return distrusted || redirected || errors.Is(err, ErrTooLarge) || errors.Is(err, errLonger) ||
-		errors.Is(err, ErrQueueFull) || errors.Is(err, guard.ErrPanic)
+	proxy, _ := errors.AsType[*ProxyError](err)
+	return distrusted || redirected || proxy != nil && proxy.Refused() || errors.Is(err, ErrTooLarge) || errors.Is(err, errLonger) ||
+		errors.Is(err, ErrNotAllowed) || errors.Is(err, ErrQueueFull) || errors.Is(err, guard.ErrPanic)
 }
 
 // backoff waits as long as the upstream asks for, but never longer than the most, and otherwise doubles with jitter.

@@ -90,6 +90,9 @@ func (s *sender) send(ctx context.Context, l *conn.Lease, req *http.Request) (_ 
 	answered = true
 	if s.pulse.Freezes() == l.Freezes { // otherwise took contains a freeze
 		s.stats.roundTrips.add(took)
+		if status := grpcStatus(resp); resp.StatusCode < http.StatusBadRequest && (status == "" || status == "0") {
+			s.stats.usuals.add(optionsOf(ctx).Kind, time.Since(began))
+		}
 	}
 	return resp, nil
 }

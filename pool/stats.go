@@ -64,6 +64,7 @@ type counters struct {
 	races, replays                      atomic.Int64
 	waits, rejected, waited             atomic.Int64
 	roundTrips                          ring
+	usuals                              usuals
 }
 
 // ring keeps the last observations. It is safe for concurrent use.

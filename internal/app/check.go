@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 
 	"hearth/internal/clock"
@@ -44,6 +46,7 @@ func check(ctx context.Context, environ []string, out, stderr io.Writer, options
 	}
 	var failed []error
 	report := func(upstream, address string, findings []weaviate.Finding) {
+		fmt.Fprintln(out, findingLine(upstream, weaviate.Finding{Question: "way", Verdict: weaviate.OK, Detail: a.way(upstream)}))
 		ok := true
 		for _, f := range findings {
 			fmt.Fprintln(out, findingLine(upstream, f))
@@ -69,6 +72,22 @@ func check(ctx context.Context, environ []string, out, stderr io.Writer, options
 		return errors.New("nothing to check")
 	}
 	return errors.Join(failed...)
+}
+
+// way says how connections reach an upstream: directly, or through which proxy.
+func (a *app) way(upstream string) string {
+	ways := map[string]bool{}
+	var each []string
+	for _, p := range a.pools {
+		if p.Name() == upstream {
+			ways[p.Way()] = true
+			each = append(each, p.BaseURL()+" "+p.Way())
+		}
+	}
+	if len(ways) == 1 {
+		return slices.Collect(maps.Keys(ways))[0]
+	}
+	return strings.Join(each, ", ")
 }
 
 // findingLine is a finding in one line for people. What Weaviate says may have several.

@@ -10,18 +10,24 @@ import (
 	"net/url"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
 // DialConfig says how connections to an upstream are opened.
 type DialConfig struct {
 	URL      *url.URL              // http or https
+	Proxy    *url.URL              // http or https: the forward proxy through which every connection goes, by CONNECT; nil: none
 	HTTP2    bool                  // speak HTTP/2 alone, without TLS too, and send no pings
 	Timeout  time.Duration         // of one TCP connection, and of one TLS handshake
 	RootCAs  func() *x509.CertPool // called once, before the first dial; nil: the system's
 	Sessions int                   // TLS sessions that are kept, to be resumed
 	Keep     func() bool           // whether sessions are kept now
 	Counts   *DialCounts           // what is counted
+	Resolver *net.Resolver         // nil: the system's
+	// Control is called after the host's name was resolved and before each address is connected to; an error keeps it from
+	// being connected to. nil: every address is connected to.
+	Control func(network, address string, c syscall.RawConn) error
 }
 
 // DialCounts counts dials.
@@ -33,16 +39,28 @@ type DialCounts struct {
 // socketKey is the key of a *net.Conn in a context. The TCP connection that is dialed under the context is put there.
 type socketKey struct{}
 
-// NewDial returns how a connection is opened: TCP and, for https, TLS with sessions resumed.
+// NewDial returns how a connection is opened: TCP, the tunnel through a proxy if there is one, and, for https, TLS with sessions resumed.
 func NewDial(cfg DialConfig) Dial {
-	tcp := &net.Dialer{Timeout: cfg.Timeout, KeepAlive: 15 * time.Second}
+	dialer := &net.Dialer{Timeout: cfg.Timeout, KeepAlive: 15 * time.Second, Resolver: cfg.Resolver, Control: cfg.Control}
 	transport := newTransport(cfg)
 	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-		c, err := tcp.DialContext(ctx, network, address)
+		first := address
+		if cfg.Proxy != nil {
+			first = Address(cfg.Proxy)
+		}
+		c, err := dialer.DialContext(ctx, network, first)
 		if socket, ok := ctx.Value(socketKey{}).(*net.Conn); ok {
 			*socket = c
 		}
-		return c, err
+		if cfg.Proxy == nil {
+			return c, err
+		}
+		if err != nil {
+			return nil, &ProxyError{Proxy: first, Err: err}
+		}
+		ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
+		defer cancel()
+		return tunnel(ctx, c, cfg.Proxy, address, transport.TLSClientConfig)
 	}
 	trust := sync.OnceFunc(func() { // reading the system's roots takes longer than all else at start
 		if cfg.RootCAs != nil {
@@ -57,22 +75,18 @@ func NewDial(cfg DialConfig) Dial {
 			}
 		}
 	}}
-	port := cfg.URL.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[cfg.URL.Scheme]
-	}
-	address := net.JoinHostPort(cfg.URL.Hostname(), port)
+	address := Address(cfg.URL)
 	return func(ctx context.Context) (*Conn, error) {
 		cfg.Counts.Dials.Add(1)
 		trust()
-		var socket net.Conn
-		ctx = context.WithValue(httptrace.WithClientTrace(ctx, trace), socketKey{}, &socket)
+		var tcp net.Conn
+		ctx = context.WithValue(httptrace.WithClientTrace(ctx, trace), socketKey{}, &tcp)
 		link, err := transport.NewClientConn(ctx, cfg.URL.Scheme, address)
 		if err != nil {
 			cfg.Counts.Errors.Add(1)
 			return nil, err
 		}
-		return &Conn{link, func() bool { return peerGone(socket) }}, nil
+		return &Conn{Link: link, Socket: socket{tcp}}, nil
 	}
 }
 

@@ -28,7 +28,7 @@ func (c *Client) send(ctx context.Context, p protocol, call Call, read bool) (js
 		return nil, err
 	}
 	req.Repeatable = read
-	r, err := c.ask(ctx, req)
+	r, err := c.ask(pool.With(ctx, pool.Options{Kind: kindOfCall(call, read)}), req)
 	if err != nil {
 		if e, ok := errors.AsType[*pool.Error](err); !read && (!ok || e.Sent) {
 			return nil, unknownOutcome(err)
@@ -45,6 +45,17 @@ func (c *Client) send(ctx context.Context, p protocol, call Call, read bool) (js
 		return nil, unknownOutcome(fault)
 	}
 	return nil, fault
+}
+
+// kindOfCall is the kind of call for [pool.Options.Kind].
+func kindOfCall(call Call, read bool) string {
+	switch {
+	case !read:
+		return "write"
+	case call.Method == "fields_get":
+		return "model"
+	}
+	return "read"
 }
 
 // unknownOutcome is the error of a write that may have been carried out.

@@ -47,7 +47,7 @@ func countSent(ctx context.Context, o pool.Options) (_ context.Context, sent fun
 // write runs one write of the client library. Its error says if the outcome is unknown. A refusal is the outcome of the last try
 // only: an earlier try may have been applied. repeated says that there was an earlier try.
 func (c *Client) write(ctx context.Context, do func(context.Context) error) (repeated bool, err error) {
-	ctx, sent := countSent(ctx, pool.Options{Repeatable: true, Proven: true}) // every write here is an upsert or a merge
+	ctx, sent := countSent(ctx, pool.Options{Repeatable: true, Proven: true, Kind: "write"}) // every write here is an upsert or a merge
 	err = do(ctx)
 	repeated = sent() > 1
 	if err == nil || errors.Is(err, pool.ErrUnknownOutcome) { // do itself may say the latter: by a verdict

@@ -93,12 +93,23 @@ func (c *Client) send(ctx context.Context, class *classInfo, req *pb.SearchReque
 		req.ConsistencyLevel = pb.ConsistencyLevel(pb.ConsistencyLevel_value["CONSISTENCY_LEVEL_"+level]).Enum()
 	}
 	req.Uses_123Api, req.Uses_125Api, req.Uses_127Api = true, true, true
-	ctx, sent := countSent(ctx, pool.Options{Repeatable: true})
+	ctx, sent := countSent(ctx, pool.Options{Repeatable: true, Kind: c.kindOf(req)})
 	got, err := c.search.CallUnary(ctx, connect.NewRequest(req))
 	if err != nil {
 		return nil, c.searchFailed(ctx, err, sent)
 	}
 	return got.Msg.rows, nil
+}
+
+// kindOf is the kind of call that a search is, for [pool.Options.Kind]: a vectorizer takes its time.
+func (c *Client) kindOf(req *pb.SearchRequest) string {
+	switch {
+	case req.GetNearText() != nil, req.GetNearVector() != nil, req.GetHybridSearch() != nil, req.GetBm25Search() != nil:
+		return "relevant"
+	case req.GetCollection() == c.mute.name:
+		return "mute"
+	}
+	return "history"
 }
 
 // searchFailed says in our words why a search has no reply.

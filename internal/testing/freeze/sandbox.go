@@ -50,7 +50,7 @@ type sandbox struct {
 func start(ctx context.Context, dir, binary, without string, n int, t *tally) (s *sandbox, err error) {
 	s = &sandbox{number: n, idleLimit: sandboxLimits()[n], narrow: n%2 == 1, tally: t}
 	s.bot = &bot.Bot{Name: fmt.Sprintf("sandbox %d", n), Freshness: freshness()}
-	s.upstreams, err = lab.StartUpstreams(dir, lab.UpstreamsConfig{RTT: rtt, Movable: true, Wrap: s.bot.Relabeled}) //nolint:contextcheck // their life ends with close
+	s.upstreams, err = lab.StartUpstreams(dir, lab.UpstreamsConfig{RTT: rtt, Host: "localhost", Wrap: s.bot.Relabeled}) //nolint:contextcheck // their life ends with close
 	if err != nil {
 		return nil, err
 	}

@@ -1,10 +1,12 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -26,9 +28,13 @@ const (
 type UpstreamsConfig struct {
 	// RTT is how long a round trip to them takes. 0: nothing is delayed, and there is no [testnet.Proxy] that could break connections.
 	RTT time.Duration
-	// Movable: the settings name localhost and no address, so that Hearth finds the upstreams after a [testnet.Proxy.Move]. It needs an
-	// RTT.
-	Movable bool
+	// Host: the settings name this host and no address. With "localhost" Hearth finds the upstreams after a [testnet.Proxy.Move]; any other
+	// name needs a name server. It needs an RTT.
+	Host string
+	// Streams is how many requests one gRPC connection may carry at once. 0: as many as net/http allows.
+	Streams int
+	// Version is that of Odoo. 0: 19.
+	Version int
 	// PublicCA: the settings put the upstreams' authorities where Hearth looks for the public ones, and not into HEARTH_TLS_CA.
 	PublicCA bool
 	// Wrap wraps the handler of each server; nil: no handler is wrapped.
@@ -51,11 +57,11 @@ type Upstreams struct {
 
 // StartUpstreams starts both upstreams without any data. It writes the file of their authorities to dir.
 func StartUpstreams(dir string, cfg UpstreamsConfig) (u *Upstreams, err error) {
-	if cfg.Movable && cfg.RTT <= 0 {
-		return nil, errors.New("lab: upstreams that are Movable need an RTT")
+	if cfg.Host != "" && cfg.RTT <= 0 {
+		return nil, errors.New("lab: upstreams with a Host need an RTT")
 	}
 	u = &Upstreams{
-		Weaviate: weaviatetest.New(), Odoo: odootest.New(odootest.Config{DB: OdooDB, Key: OdooKey}),
+		Weaviate: weaviatetest.New(), Odoo: odootest.New(odootest.Config{DB: OdooDB, Key: OdooKey, Version: cfg.Version}),
 		CAFile: filepath.Join(dir, "ca.pem"), cfg: cfg,
 	}
 	defer func() {
@@ -67,15 +73,15 @@ func StartUpstreams(dir string, cfg UpstreamsConfig) (u *Upstreams, err error) {
 	if wrap == nil {
 		wrap = func(h http.Handler) http.Handler { return h }
 	}
-	net := testnet.Config{TLS: true, RTT: cfg.RTT}
-	if u.WeaviateREST, err = testnet.Serve(wrap(u.Weaviate), net); err != nil {
+	serve := testnet.Config{TLS: true, RTT: cfg.RTT, Names: []string{cmp.Or(cfg.Host, "localhost")}}
+	if u.WeaviateREST, err = testnet.Serve(wrap(u.Weaviate), serve); err != nil {
 		return u, err
 	}
-	if u.OdooJSON, err = testnet.Serve(wrap(u.Odoo), net); err != nil {
+	if u.OdooJSON, err = testnet.Serve(wrap(u.Odoo), serve); err != nil {
 		return u, err
 	}
-	net.HTTP2 = true
-	if u.WeaviateGRPC, err = testnet.Serve(wrap(u.Weaviate), net); err != nil {
+	serve.HTTP2, serve.Streams = true, cfg.Streams
+	if u.WeaviateGRPC, err = testnet.Serve(wrap(u.Weaviate), serve); err != nil {
 		return u, err
 	}
 	authorities := slices.Concat(u.WeaviateREST.CA, u.WeaviateGRPC.CA, u.OdooJSON.CA)
@@ -106,10 +112,11 @@ func (u *Upstreams) Close() (err error) {
 // Settings is the environment in which Hearth reaches them.
 func (u *Upstreams) Settings() []string {
 	url := func(s *testnet.Server) string {
-		if u.cfg.Movable {
-			return "https://" + s.Wire.Addr()
+		if u.cfg.Host == "" {
+			return s.URL
 		}
-		return s.URL
+		_, port, _ := net.SplitHostPort(s.Wire.Addr())
+		return "https://" + net.JoinHostPort(u.cfg.Host, port)
 	}
 	trust := "HEARTH_TLS_CA="
 	if u.cfg.PublicCA {

@@ -64,7 +64,7 @@ func TestSettingsNameWhatTheUpstreamsAre(t *testing.T) {
 	}{
 		{"as they are", UpstreamsConfig{}, "https://127.0.0.1:", "HEARTH_TLS_CA="},
 		{"public authorities", UpstreamsConfig{PublicCA: true}, "https://127.0.0.1:", "SSL_CERT_FILE="},
-		{"movable", UpstreamsConfig{RTT: time.Millisecond, Movable: true}, "https://localhost:", "HEARTH_TLS_CA="},
+		{"movable", UpstreamsConfig{RTT: time.Millisecond, Host: "localhost"}, "https://localhost:", "HEARTH_TLS_CA="},
 	} {
 		u := startUpstreams(t, tc.cfg)
 		settings := u.Settings()
@@ -80,7 +80,7 @@ func TestSettingsNameWhatTheUpstreamsAre(t *testing.T) {
 }
 
 func TestUpstreamsWithoutADistanceCannotMove(t *testing.T) {
-	if _, err := StartUpstreams(t.TempDir(), UpstreamsConfig{Movable: true}); err == nil {
+	if _, err := StartUpstreams(t.TempDir(), UpstreamsConfig{Host: "localhost"}); err == nil {
 		t.Error("they were started")
 	}
 }

@@ -141,6 +141,9 @@ func (h *Host) environment() []string {
 // Began is the time of the process's first instruction.
 func (p *Process) Began() time.Time { return p.began }
 
+// PID is the process's number.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
 // Log is what the process has printed so far, on both of its outputs.
 func (p *Process) Log() string { return p.log.String() }
 

@@ -12,8 +12,9 @@ import (
 
 // Usage is what a process uses, as /proc has it.
 type Usage struct {
-	RSS int64         // Bytes of memory resident now.
-	CPU time.Duration // Used so far, in steps of 10ms.
+	RSS   int64         // Bytes of memory resident now.
+	CPU   time.Duration // Used so far, in steps of 10ms.
+	Files int           // Descriptors open now.
 }
 
 // moves is whether a thread of the process has neither stopped nor ended; false where there is no /proc.
@@ -40,6 +41,11 @@ func (p *Process) Usage() (u Usage, err error) {
 	if err != nil {
 		return u, fmt.Errorf("lambdatest: %w", err)
 	}
+	files, err := os.ReadDir(dir + "fd")
+	if err != nil {
+		return u, fmt.Errorf("lambdatest: %w", err)
+	}
+	u.Files = len(files)
 	number := func(fields []string, i int) int64 {
 		var n int64
 		if i < len(fields) && err == nil {

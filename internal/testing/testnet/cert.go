@@ -8,52 +8,83 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"net"
 	"time"
 )
 
-// newCertificate makes an authority and a certificate of it for this machine's loopback names. The authority's key
-// is forgotten, so nothing else can ever be signed by it.
-func newCertificate() (cert tls.Certificate, ca []byte, err error) {
-	fail := func(err error) (tls.Certificate, []byte, error) {
-		return tls.Certificate{}, nil, fmt.Errorf("testnet: certificate: %w", err)
+// certificates are what a server may present.
+type certificates struct {
+	good, expired tls.Certificate // signed by ca
+	stranger      tls.Certificate // signed by another authority
+	ca            []byte          // PEM
+}
+
+// newCertificates makes them for this machine's loopback names and some more. The authorities' keys are forgotten, so nothing else can ever be
+// signed by them.
+func newCertificates(names []string) (c certificates, err error) {
+	fail := func(err error) (certificates, error) {
+		return certificates{}, fmt.Errorf("testnet: certificate: %w", err)
 	}
-	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	trusted, err := newAuthority()
 	if err != nil {
 		return fail(err)
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	other, err := newAuthority()
 	if err != nil {
 		return fail(err)
 	}
+	c.ca = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: trusted.cert.Raw})
 	// From a day ago, because clocks differ; for ten years, which is longer than any test.
 	from, to := time.Now().AddDate(0, 0, -1), time.Now().AddDate(10, 0, 0)
-	authority := &x509.Certificate{
+	var goodErr, expiredErr, strangerErr error
+	c.good, goodErr = trusted.sign(names, from, to)
+	c.expired, expiredErr = trusted.sign(names, from.AddDate(-1, 0, 0), from)
+	c.stranger, strangerErr = other.sign(names, from, to)
+	if err := errors.Join(goodErr, expiredErr, strangerErr); err != nil {
+		return fail(err)
+	}
+	return c, nil
+}
+
+// authority signs certificates.
+type authority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func newAuthority() (a authority, err error) {
+	if a.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+		return a, err
+	}
+	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Hearth test authority"},
-		NotBefore: from, NotAfter: to,
+		NotBefore: time.Now().AddDate(-2, 0, 0), NotAfter: time.Now().AddDate(10, 0, 0),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &a.key.PublicKey, a.key)
+	if err != nil {
+		return a, err
+	}
+	// Only the finished certificate has a key identifier for a leaf to name: without it OpenSSL takes the first of
+	// several authorities, which are all called alike.
+	a.cert, err = x509.ParseCertificate(der)
+	return a, err
+}
+
+func (a authority) sign(names []string, from, to time.Time) (cert tls.Certificate, err error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return cert, err
 	}
 	leaf := &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "localhost"},
 		NotBefore: from, NotAfter: to,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
+		DNSNames: append([]string{"localhost"}, names...), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 	}
-	caDER, err := x509.CreateCertificate(rand.Reader, authority, authority, &caKey.PublicKey, caKey)
-	if err != nil {
-		return fail(err)
-	}
-	// Only the finished certificate has a key identifier for the leaf to name: without it OpenSSL takes the first of
-	// several authorities, which are all called alike.
-	if authority, err = x509.ParseCertificate(caDER); err != nil {
-		return fail(err)
-	}
-	der, err := x509.CreateCertificate(rand.Reader, leaf, authority, &key.PublicKey, caKey)
-	if err != nil {
-		return fail(err)
-	}
-	ca = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER})
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, ca, nil
+	der, err := x509.CreateCertificate(rand.Reader, leaf, a.cert, &key.PublicKey, a.key)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, err
 }

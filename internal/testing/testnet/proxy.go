@@ -19,24 +19,29 @@ type Cut int
 
 // The ways.
 const (
-	FIN Cut = iota // as an upstream closes an idle connection
-	RST            // as an upstream that crashed, or that does not know the connection
+	FIN  Cut = iota // as an upstream closes an idle connection
+	RST             // as an upstream that crashed, or that does not know the connection
+	Half            // with a FIN, but the upstream stays, and takes and loses what comes
 )
 
 // ErrClosed is returned by a Proxy's commands after Close.
 var ErrClosed = errors.New("testnet: proxy closed")
 
-// Proxy is a TCP proxy in which every byte takes half a round trip, and whose connections can be broken. It does not terminate
-// TLS.
+// Proxy is a TCP proxy in which every byte takes half a round trip, and whose connections can be broken and slowed down. It does not
+// terminate TLS.
 //
 // The kernel answers a loopback connect at once, so the round trip that a far connect takes is charged to the first
 // bytes the client sends: they count as sent one round trip after the accept. A new TLS 1.3 connection with one
 // request thus costs three round trips, a kept one costs one.
 type Proxy struct {
-	target string
-	rtt    atomic.Int64
-	stop   chan struct{} // closed by Close
-	wg     sync.WaitGroup
+	target    string
+	rtt       atomic.Int64
+	jitter    atomic.Int64
+	bandwidth atomic.Int64
+	swallow   atomic.Bool
+	detour    atomic.Pointer[string]
+	stop      chan struct{} // closed by Close
+	wg        sync.WaitGroup
 
 	mu       sync.Mutex
 	front    net.Listener       // guarded by mu; the last one, which may be closed
@@ -119,6 +124,27 @@ func (p *Proxy) Accepted() int {
 
 // SetRTT changes what a round trip costs bytes read from now on.
 func (p *Proxy) SetRTT(rtt time.Duration) { p.rtt.Store(int64(rtt)) }
+
+// SetJitter makes each piece of data come up to d later, in its order.
+func (p *Proxy) SetJitter(d time.Duration) { p.jitter.Store(int64(d)) }
+
+// SetBandwidth limits each direction of each connection to so many bytes in a second; 0: nothing limits them.
+func (p *Proxy) SetBandwidth(bytes int) { p.bandwidth.Store(int64(bytes)) }
+
+// Swallow makes new connections as silent as after [Proxy.BlackHole], until it is called with false.
+func (p *Proxy) Swallow(on bool) { p.swallow.Store(on) }
+
+// Detour leads new connections to another server; "" ends that.
+func (p *Proxy) Detour(target string) {
+	if target == "" {
+		p.detour.Store(nil)
+		return
+	}
+	p.detour.Store(&target)
+}
+
+// Open is how many connections are open.
+func (p *Proxy) Open() int { return len(p.open()) }
 
 // Cut ends every connection.
 func (p *Proxy) Cut(how Cut) { p.each(func(l *link) { l.cut(how) }) }
@@ -221,11 +247,16 @@ func (p *Proxy) serveLocked(front net.Listener) {
 
 func (p *Proxy) join(client *net.TCPConn, accepted time.Time) {
 	defer client.Close()
-	c, err := net.Dial("tcp", p.target) //nolint:noctx // loopback: answers at once
+	target := p.target
+	if detour := p.detour.Load(); detour != nil {
+		target = *detour
+	}
+	c, err := net.Dial("tcp", target) //nolint:noctx // loopback: answers at once
 	if err != nil {
 		return
 	}
 	l := &link{client: client, server: c.(*net.TCPConn)}
+	l.dark.Store(p.swallow.Load())
 	defer l.server.Close()
 	p.mu.Lock()
 	p.accepted++
@@ -247,8 +278,14 @@ func (p *Proxy) join(client *net.TCPConn, accepted time.Time) {
 }
 
 func (l *link) cut(how Cut) {
-	if how == RST {
-		_ = l.client.SetLinger(0) // it may be closed already
+	switch how {
+	case Half:
+		l.dark.Store(true)
+		_ = l.client.CloseWrite() // it may be closed already
+		return
+	case RST:
+		_ = l.client.SetLinger(0) // likewise
+	case FIN:
 	}
 	l.client.Close()
 	l.server.Close()
@@ -279,7 +316,11 @@ func (p *Proxy) carry(l *link, dst, src *net.TCPConn, earliest time.Time) {
 			if at.Before(earliest) {
 				at = earliest
 			}
-			c := chunk{due: at.Add(time.Duration(p.rtt.Load()) / 2)}
+			at = at.Add(time.Duration(p.rtt.Load()) / 2)
+			if jitter := p.jitter.Load(); jitter > 0 {
+				at = at.Add(time.Duration(rand.Int64N(jitter)))
+			}
+			c := chunk{due: at}
 			if n > 0 {
 				if src == l.client && l.forgotten.Load() {
 					l.cut(RST)
@@ -310,7 +351,17 @@ func (p *Proxy) carry(l *link, dst, src *net.TCPConn, earliest time.Time) {
 func (p *Proxy) deliver(l *link, dst *net.TCPConn, q <-chan chunk) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var free time.Time // when the bandwidth has room again
 	for c := range q {
+		if bandwidth := p.bandwidth.Load(); bandwidth > 0 {
+			if now := time.Now(); free.Before(now) {
+				free = now
+			}
+			free = free.Add(time.Duration(len(c.b)) * time.Second / time.Duration(bandwidth))
+			if c.due.Before(free) {
+				c.due = free
+			}
+		}
 		if d := time.Until(c.due); d > 0 {
 			timer.Reset(d)
 			select {

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,6 +23,9 @@ type Config struct {
 	TLS   bool          // serve https with a certificate signed by Server.CA
 	HTTP2 bool          // offer HTTP/2 beside HTTP/1.1, without TLS too (h2c with prior knowledge); otherwise HTTP/1.1 only
 	RTT   time.Duration // what one round trip costs; 0 leaves the wire out
+
+	Names   []string // that the certificate has besides localhost and its addresses
+	Streams int      // requests at once on one HTTP/2 connection; 0: net/http's default
 }
 
 // Server is a handler being served. Close it.
@@ -31,8 +35,10 @@ type Server struct {
 	CA   []byte // the authority's certificate as PEM; nil without TLS
 	Wire *Proxy // between Addr and the handler; nil without RTT
 
-	http *http.Server
-	done chan struct{}
+	http         *http.Server
+	done         chan struct{}
+	certificates certificates
+	bad          atomic.Pointer[tls.Config] // takes the place of the usual one; nil: the certificate is good
 
 	mu      sync.Mutex
 	running int           // guarded by mu: handlers under way
@@ -54,17 +60,20 @@ func Serve(h http.Handler, cfg Config) (*Server, error) {
 		ErrorLog:          log.New(io.Discard, "", 0), // clients that hang up are what tests are about
 		Protocols:         new(http.Protocols),
 	}
+	s.http.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: cfg.Streams}
 	s.http.Protocols.SetHTTP1(true)
 	s.http.Protocols.SetHTTP2(cfg.HTTP2)
 	s.http.Protocols.SetUnencryptedHTTP2(cfg.HTTP2 && !cfg.TLS)
 	if cfg.TLS {
-		cert, ca, err := newCertificate()
-		if err != nil {
+		if s.certificates, err = newCertificates(cfg.Names); err != nil {
 			front.Close()
 			return nil, err
 		}
-		s.CA, s.URL = ca, "https://"+s.Addr
-		s.http.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+		s.CA, s.URL = s.certificates.ca, "https://"+s.Addr
+		s.http.TLSConfig = &tls.Config{
+			Certificates: []tls.Certificate{s.certificates.good}, MinVersion: tls.VersionTLS12,
+			GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return s.bad.Load(), nil },
+		}
 	}
 
 	back := front
@@ -84,6 +93,32 @@ func Serve(h http.Handler, cfg Config) (*Server, error) {
 		_ = s.http.Serve(back)
 	}()
 	return s, nil
+}
+
+// Certificate is what a server presents.
+type Certificate int
+
+// The certificates.
+const (
+	Good     Certificate = iota
+	Expired              // a day ago
+	Stranger             // signed by an authority that is not [Server.CA]
+)
+
+// Present makes the server present a certificate in all handshakes from now on. Unless it is good, no session is resumed.
+func (s *Server) Present(which Certificate) {
+	cert := s.certificates.expired
+	switch which {
+	case Good:
+		s.bad.Store(nil)
+		return
+	case Stranger:
+		cert = s.certificates.stranger
+	case Expired:
+	}
+	s.bad.Store(&tls.Config{
+		Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, SessionTicketsDisabled: true, NextProtos: []string{"h2", "http/1.1"},
+	})
 }
 
 func listenAt(cfg Config) (net.Listener, error) {

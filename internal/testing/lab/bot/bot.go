@@ -1,8 +1,8 @@
 // Package bot makes the calls of a chatbot and judges every answer: a message that was written must be there, once and in its
 // place, and nothing may be older than its freshness allows.
 //
-// Start at [Bot]. calls.go has its calls through Hearth, and elsewhere.go the writes of others without this Hearth. oracle.go knows
-// what was written, and so what an answer must show. Every value is written only once, so an answer shows which writes it knows.
+// Start at [Bot]. calls.go has its calls through Hearth, and in parts for harnesses that send the calls themselves. elsewhere.go has the
+// writes of others without this Hearth. oracle.go knows what was written, and so what an answer must show. Every value is written only once, so an answer shows which writes it knows.
 package bot
 
 import (
@@ -20,6 +20,7 @@ import (
 var (
 	ErrStale = errors.New("staler than its policy")
 	ErrWrong = errors.New("wrong")
+	ErrLost  = errors.New("a write through this Hearth is missing") // an ErrStale too
 )
 
 // Freshness is for how long Hearth may answer from its cache after others have written.
@@ -48,10 +49,11 @@ type Bot struct {
 	written atomic.Int64 // numbers the values
 }
 
-// How many messages it asks for.
+// What it asks for.
 const (
-	messages = 10  // of a history, per role
-	relevant = 100 // at most: more than a chat has
+	Messages = 10      // messages of a history, per role
+	Relevant = 100     // relevant messages at most: more than a chat has
+	Text     = "value" // what is relevant: every message has this word
 )
 
 // The oracle's logs: of a chat's messages by role, of its mute, and of Odoo's contacts.

@@ -20,11 +20,11 @@ func (b *Bot) AppendElsewhere(chat string) error {
 	var errs []error
 	for _, role := range roles() {
 		value, createdAt := b.value()
-		acknowledge := b.oracle.begin(logOf(chat, role), write{value: value, createdAt: createdAt, elsewhere: true})
+		settle := b.oracle.begin(logOf(chat, role), write{value: value, createdAt: createdAt, elsewhere: true})
 		errs = append(errs, b.Upstreams.Store(lab.Object{Class: "Message", ID: uuid.NewString(), Properties: map[string]any{
 			"chat_id": chat, "role": role, "content": value, "created_at": createdAt.Format(time.RFC3339Nano),
 		}}))
-		acknowledge()
+		settle(Stored)
 	}
 	return errors.Join(errs...)
 }
@@ -33,8 +33,8 @@ func (b *Bot) AppendElsewhere(chat string) error {
 // there is one object, which every later mute changes.
 func (b *Bot) MuteElsewhere(chat string) error {
 	value, until := b.mutedUntil()
-	acknowledge := b.oracle.begin(logOf(chat, "mute"), write{value: value, elsewhere: true})
-	defer acknowledge()
+	settle := b.oracle.begin(logOf(chat, "mute"), write{value: value, elsewhere: true})
+	defer settle(Stored)
 	id := uuid.NewSHA1(uuid.NameSpaceURL, []byte(chat)).String()
 	return b.Upstreams.Store(lab.Object{Class: "ChatStatus", ID: id, Properties: map[string]any{
 		"chat_id": chat, "muted": true, "muted_until": until.Format(time.RFC3339Nano),
@@ -44,8 +44,8 @@ func (b *Bot) MuteElsewhere(chat string) error {
 // CreateElsewhere creates a contact without this Hearth.
 func (b *Bot) CreateElsewhere() error {
 	value, _ := b.value()
-	acknowledge := b.oracle.begin(contacts, write{value: value, elsewhere: true})
-	defer acknowledge()
+	settle := b.oracle.begin(contacts, write{value: value, elsewhere: true})
+	defer settle(Stored)
 	_, err := b.Upstreams.CallOdoo("res.partner", "create", contact(value))
 	return err
 }

@@ -19,7 +19,20 @@ type write struct {
 	createdAt    time.Time // of a message
 	elsewhere    bool      // without this Hearth
 	acknowledged time.Time // zero until it is
+	refused      bool      // it is not stored
 }
+
+// Outcome is what a caller was told of its write.
+type Outcome int
+
+// The outcomes. A write that has none may be stored or not.
+const (
+	Stored  Outcome = iota
+	Refused         // the write has not been carried out, and will not be
+)
+
+// Settle tells the outcome of a write.
+type Settle func(Outcome)
 
 // due says whether the answer to a request must show the write: one through this Hearth at once, and one from elsewhere when
 // what was cached before it is no longer fresh.
@@ -30,18 +43,20 @@ func (w *write) due(asked time.Time, fresh time.Duration) bool {
 	return !w.acknowledged.IsZero() && w.acknowledged.Before(asked)
 }
 
-// begin is called before a write is sent, and acknowledge after it succeeded. An answer may show a write that failed, or not.
-func (o *oracle) begin(log string, w write) (acknowledge func()) {
+// begin is called before a write is sent, and settle when its outcome is known. An answer may show a write without an outcome, or not.
+func (o *oracle) begin(log string, w write) (settle Settle) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.logs == nil {
 		o.logs = map[string][]*write{}
 	}
 	o.logs[log] = append(o.logs[log], &w)
-	return func() {
+	return func(outcome Outcome) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		w.acknowledged = time.Now()
+		if w.refused = outcome == Refused; !w.refused {
+			w.acknowledged = time.Now()
+		}
 	}
 }
 
@@ -49,14 +64,16 @@ func (o *oracle) begin(log string, w write) (acknowledge func()) {
 func (o *oracle) newest(log string, got []write, most int, asked time.Time, fresh time.Duration) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	known, seen := map[string]bool{}, map[string]bool{}
+	known, refused, seen := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, w := range o.logs[log] {
-		known[w.value] = true
+		known[w.value], refused[w.value] = true, w.refused
 	}
 	for i, g := range got {
 		switch {
 		case !known[g.value]:
 			return fmt.Errorf("%w: %s shows %q, which was not written there", ErrWrong, log, g.value)
+		case refused[g.value]:
+			return fmt.Errorf("%w: %s shows %q, which was refused", ErrWrong, log, g.value)
 		case seen[g.value]:
 			return fmt.Errorf("%w: %s shows %q twice", ErrWrong, log, g.value)
 		case i > 0 && g.createdAt.Before(got[i-1].createdAt):
@@ -79,6 +96,9 @@ func (o *oracle) latest(log string, asked time.Time, fresh time.Duration) (value
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, w := range slices.Backward(o.logs[log]) {
+		if w.refused {
+			continue
+		}
 		values = append(values, w.value)
 		if w.due(asked, fresh) {
 			return values, w.missing(log, asked)
@@ -88,21 +108,25 @@ func (o *oracle) latest(log string, asked time.Time, fresh time.Duration) (value
 }
 
 func (w *write) missing(log string, asked time.Time) error {
-	by := "through this Hearth"
-	if w.elsewhere {
-		by = "by another sandbox"
-	}
 	ago := asked.Sub(w.acknowledged).Round(time.Millisecond)
-	return fmt.Errorf("%w: %s does not show %q, acknowledged %v before, %s", ErrStale, log, w.value, ago, by)
+	if w.elsewhere {
+		return fmt.Errorf("%w: %s does not show %q, acknowledged %v before, by another sandbox", ErrStale, log, w.value, ago)
+	}
+	return fmt.Errorf("%w, %w: %s does not show %q, acknowledged %v before", ErrStale, ErrLost, log, w.value, ago)
 }
 
-// once judges how often each value was stored: exactly once, or at most once where the write failed.
+// once judges how often each value was stored: exactly once if it was acknowledged, not at all if it was refused, else at most once.
 func (o *oracle) once(log string, times map[string]int) (faults []error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, w := range o.logs[log] {
-		if n := times[w.value]; n > 1 || n == 0 && !w.acknowledged.IsZero() {
+		switch n := times[w.value]; {
+		case n == 0 && !w.acknowledged.IsZero():
+			faults = append(faults, fmt.Errorf("%w, %w: %s: %q", ErrWrong, ErrLost, log, w.value))
+		case n > 1:
 			faults = append(faults, fmt.Errorf("%w: %s: %q was written %d times", ErrWrong, log, w.value, n))
+		case n > 0 && w.refused:
+			faults = append(faults, fmt.Errorf("%w: %s: %q was refused and is stored", ErrWrong, log, w.value))
 		}
 	}
 	return faults

@@ -14,9 +14,9 @@ const fresh = 2 * time.Second
 func past() *oracle {
 	var o oracle
 	start := time.Unix(0, 0)
-	o.begin("log", write{value: "a", createdAt: start})()
+	o.begin("log", write{value: "a", createdAt: start})(Stored)
 	time.Sleep(time.Second)
-	o.begin("log", write{value: "b", createdAt: start.Add(1), elsewhere: true})()
+	o.begin("log", write{value: "b", createdAt: start.Add(1), elsewhere: true})(Stored)
 	time.Sleep(time.Second)
 	o.begin("log", write{value: "c", createdAt: start.Add(2)})
 	time.Sleep(time.Second)

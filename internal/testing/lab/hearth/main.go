@@ -4,12 +4,17 @@
 //	HEARTH_TEST_EVENTS   events to register for besides SHUTDOWN: INVOKE
 //	HEARTH_TEST_CLOCK    a file of two little-endian int64 in nanoseconds: what to add to the wall clock, and to the
 //	                     monotonic one; it may change at any time
+//	HEARTH_TEST_DNS      the address of the name server to ask
+//	HEARTH_TEST_DEBUG    a Unix socket; a connection to it gets the stacks of all goroutines, as runtime/pprof writes them, counted
 package main
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
+	"net"
 	"os"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"syscall"
@@ -24,6 +29,15 @@ func main() {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
+	}
+	if server := os.Getenv("HEARTH_TEST_DNS"); server != "" {
+		askNameServer(server)
+	}
+	if path := os.Getenv("HEARTH_TEST_DEBUG"); path != "" {
+		if err := serveStacks(path); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 	}
 	environ := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "HEARTH_TEST_") })
 	os.Exit(app.Main(os.Args, environ, os.Stdout, os.Stderr, options))
@@ -54,6 +68,35 @@ func read(getenv func(string) string) (o app.Options, err error) {
 		}
 	}
 	return o, nil
+}
+
+// askNameServer makes the process ask one name server only.
+func askNameServer(address string) {
+	net.DefaultResolver.PreferGo = true
+	net.DefaultResolver.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}
+}
+
+// serveStacks listens on a socket until the process ends.
+func serveStacks(path string) error {
+	_ = os.Remove(path) // of a process before this one; there may be none
+	l, err := new(net.ListenConfig).Listen(context.Background(), "unix", path)
+	if err != nil {
+		return err
+	}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				time.Sleep(10 * time.Millisecond) // there was no descriptor for it
+				continue
+			}
+			_ = pprof.Lookup("goroutine").WriteTo(c, 1) // a caller that left cannot be told
+			_ = c.Close()
+		}
+	}()
+	return nil
 }
 
 // shiftedClock reads the machine's clocks and adds what the file says at that moment.

@@ -1,0 +1,236 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"hearth/client"
+	"hearth/client/wire"
+	"hearth/internal/testing/lab/bot"
+)
+
+// call is one of the API's.
+type call struct {
+	name string
+	make func(b *bot.Bot, chat string) attempt
+}
+
+// attempt is a request of a call, and how its reply is judged.
+type attempt struct {
+	method, path string
+	body         any                    // nil: none
+	settle       bot.Settle             // of a write; nil: it is none
+	contact      string                 // that the request creates, or ""
+	judge        func(r *reply) verdict // of a reply without a problem
+}
+
+// calls are all of the API.
+func calls() []call {
+	return []call{
+		{"history", history},
+		{"relevant", relevant},
+		{"mute", mute},
+		{"set mute", setMute},
+		{"messages", messages},
+		{"preprocess", preprocess},
+		{"odoo models", odooModels},
+		{"odoo read", odooRead},
+		{"odoo write", odooWrite},
+		{"drop cache", dropCache},
+		{"healthz", always[wire.Health]("/healthz")},
+		{"readyz", readyz},
+		{"debug cache", always[wire.CacheStats]("/debug/cache")},
+		{"debug pools", always[wire.Pools]("/debug/pools")},
+	}
+}
+
+func chatPath(chat, what string) string {
+	return "/v1/chats/" + url.PathEscape(chat) + "/" + what
+}
+
+func history(b *bot.Bot, chat string) attempt {
+	return attempt{
+		method: http.MethodGet, path: fmt.Sprintf("%s?num_messages=%d&full_text_len=%d", chatPath(chat, "history"), bot.Messages, bot.Messages),
+		judge: func(r *reply) verdict {
+			var h client.History
+			return r.decoded(&h, r.stale(), func(f bot.Freshness) error { return b.JudgeHistory(chat, &h, r.asked, f) })
+		},
+	}
+}
+
+func relevant(b *bot.Bot, chat string) attempt {
+	return attempt{
+		method: http.MethodPost, path: chatPath(chat, "relevant"), body: wire.RelevantRequest{Text: bot.Text, Count: bot.Relevant},
+		judge: func(r *reply) verdict {
+			var got wire.Relevant
+			return r.decoded(&got, r.stale(), func(f bot.Freshness) error { return b.JudgeRelevant(chat, got.RelevantMessages, r.asked, f) })
+		},
+	}
+}
+
+func mute(b *bot.Bot, chat string) attempt {
+	return attempt{
+		method: http.MethodGet, path: chatPath(chat, "mute"),
+		judge: func(r *reply) verdict {
+			var m wire.Mute
+			return r.decoded(&m, r.stale(), func(f bot.Freshness) error { return b.JudgeMute(chat, m, r.asked, f) })
+		},
+	}
+}
+
+func setMute(b *bot.Bot, chat string) attempt {
+	m, settle := b.NewMute(chat)
+	return attempt{method: http.MethodPut, path: chatPath(chat, "mute"), body: m, settle: settle, judge: done}
+}
+
+func messages(b *bot.Bot, chat string) attempt {
+	list, settle := b.NewMessages(chat)
+	return attempt{
+		method: http.MethodPost, path: chatPath(chat, "messages"), body: list, settle: settle,
+		judge: func(r *reply) verdict {
+			var a wire.Appended
+			return r.decoded(&a, false, func(bot.Freshness) error {
+				if len(a.IDs) != len(list) {
+					return fmt.Errorf("%d ids for %d messages", len(a.IDs), len(list))
+				}
+				return nil
+			})
+		},
+	}
+}
+
+// partsOfPreprocess are all, because a preprocess here asks for all.
+func partsOfPreprocess() []string {
+	return []string{wire.PartMute, wire.PartRelevant, wire.PartOdoo, wire.PartHistory}
+}
+
+func preprocess(b *bot.Bot, chat string) attempt {
+	body := b.Request(chat)
+	body.TimeoutMS = int(deadline / time.Millisecond)
+	return attempt{
+		method: http.MethodPost, path: wire.PathPreprocess, body: body,
+		judge: func(r *reply) verdict { return judgeParts(r, b, chat) },
+	}
+}
+
+// judgeParts judges each part of a preprocess as a reply of its own, and returns the gravest verdict.
+func judgeParts(r *reply, b *bot.Bot, chat string) verdict {
+	var p wire.Preprocess
+	if err := json.Unmarshal(r.body, &p); err != nil {
+		return wrong("the reply is not a preprocess: %v", err)
+	}
+	gravest := verdict{what: right}
+	for _, part := range partsOfPreprocess() {
+		v := judgePart(r, b, chat, part, p)
+		if v.what > gravest.what {
+			gravest = v
+		}
+	}
+	return gravest
+}
+
+func judgePart(r *reply, b *bot.Bot, chat, part string, p wire.Preprocess) verdict {
+	problem, came := problemOfPart(p, part), true
+	judge := func(bot.Freshness) error { return nil }
+	switch part {
+	case wire.PartMute:
+		if came = p.MuteStatus != nil; came {
+			judge = func(f bot.Freshness) error { return b.JudgeMuted(chat, p.MuteStatus.Muted, r.asked, f) }
+		}
+	case wire.PartRelevant:
+		came = strings.Contains(string(r.body), `"relevant_messages":[`)
+		judge = func(f bot.Freshness) error { return b.JudgeRelevant(chat, p.RelevantMessages, r.asked, f) }
+	case wire.PartOdoo:
+		came = len(p.OdooModels) > 0
+		judge = func(f bot.Freshness) error { return b.JudgeModels(p.OdooModels, f) }
+	case wire.PartHistory:
+		if came = p.History != nil; came {
+			judge = func(f bot.Freshness) error { return b.JudgeHistory(chat, p.History, r.asked, f) }
+		}
+	}
+	switch {
+	case problem != nil && came:
+		return wrong("%s came and has a problem too: %s", part, problem.Detail)
+	case problem != nil:
+		return judgeProblem(problem, false)
+	case !came:
+		return wrong("%s is missing without a problem", part)
+	}
+	v := r.allowed(p.Cache[part] == "stale", judge)
+	if v.what == isWrong {
+		v.why = part + ": " + v.why
+	}
+	return v
+}
+
+// problemOfPart is the problem of a part. One of a model is Odoo's.
+func problemOfPart(p wire.Preprocess, part string) *wire.Problem {
+	for name, problem := range p.Errors {
+		if name == part || strings.HasPrefix(name, part+".") {
+			return problem
+		}
+	}
+	return nil
+}
+
+func odooModels(b *bot.Bot, _ string) attempt {
+	return attempt{
+		method: http.MethodGet, path: wire.PathOdooModels,
+		judge: func(r *reply) verdict {
+			var m wire.Models
+			return r.decoded(&m, r.stale(), func(f bot.Freshness) error { return b.JudgeModels(m.Models, f) })
+		},
+	}
+}
+
+func odooRead(b *bot.Bot, _ string) attempt {
+	return attempt{
+		method: http.MethodPost, path: wire.PathOdooCall, body: b.ReadContacts(),
+		judge: func(r *reply) verdict {
+			var got wire.Result
+			return r.decoded(&got, r.stale(), func(f bot.Freshness) error { return b.JudgeContacts(got.Result, r.asked, f) })
+		},
+	}
+}
+
+func odooWrite(b *bot.Bot, _ string) attempt {
+	name, create, settle := b.NewContact()
+	return attempt{method: http.MethodPost, path: wire.PathOdooCall, body: create, settle: settle, contact: name, judge: done}
+}
+
+func dropCache(_ *bot.Bot, chat string) attempt {
+	return attempt{method: http.MethodDelete, path: wire.PathCache + "?chat=" + url.QueryEscape(chat+" of another"), judge: as[wire.Dropped]}
+}
+
+// always is a call that needs no upstream.
+func always[T any](path string) func(*bot.Bot, string) attempt {
+	return func(*bot.Bot, string) attempt {
+		return attempt{method: http.MethodGet, path: path, judge: as[T]}
+	}
+}
+
+func readyz(*bot.Bot, string) attempt {
+	return attempt{method: http.MethodGet, path: wire.PathReady, judge: func(r *reply) verdict {
+		var got wire.Readiness
+		if err := json.Unmarshal(r.body, &got); err != nil || len(got.Upstreams) != 2 {
+			return wrong("the reply is not a readiness: %v", err)
+		}
+		if !got.Ready {
+			return verdict{what: failed, kind: "not-ready"}
+		}
+		return verdict{what: right}
+	}}
+}
+
+// as judges a reply that must have a type, whatever it holds.
+func as[T any](r *reply) verdict {
+	var v T
+	return r.decoded(&v, false, func(bot.Freshness) error { return nil })
+}
+
+// done judges the reply of a write: its status says all.
+func done(*reply) verdict { return verdict{what: right} }

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"hearth/client"
+	"hearth/internal/testing/lab"
+	"hearth/internal/testing/lab/bot"
+)
+
+// course is one fault's: before it, under it, and after it.
+type course struct {
+	fault    fault
+	rig      *rig
+	chat     string
+	calls    []call
+	lateness *lab.Lateness
+	tally    *tally
+	phase    string
+	sum      summary
+}
+
+// soon is how long after a fault every call must be right again.
+const soon = 5 * time.Second
+
+// run lets the fault happen, and judges all that the sidecar does meanwhile and after it.
+func (c *course) run(ctx context.Context) error {
+	c.phase = "before"
+	if err := c.seed(); err != nil {
+		return err
+	}
+	arrivedBefore, _ := c.rig.requests("")
+	if err := c.allRight(ctx, true); err != nil {
+		return err
+	}
+	usual, _ := c.rig.requests("")
+	usual -= arrivedBefore
+	if err := c.allRight(ctx, false); err != nil {
+		return err
+	}
+	before, err := c.rig.quiet(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.change(); err != nil {
+		return err
+	}
+
+	c.phase = "under it"
+	began := time.Now()
+	arrivedBefore, _ = c.rig.requests("")
+	lift, err := c.fault.strike(ctx, c.rig)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.fault.name, err)
+	}
+	rounds := 0
+	for _, noCache := range []bool{true, false} {
+		for range max(1, c.fault.times) {
+			c.round(ctx, noCache)
+			rounds++
+		}
+	}
+	if lift != nil {
+		if err := lift(); err != nil {
+			return fmt.Errorf("%s: lift: %w", c.fault.name, err)
+		}
+	}
+	arrived, _ := c.rig.requests("")
+	c.sum.upstream, c.sum.usual = arrived-arrivedBefore, usual*rounds
+	budget := float64(c.sum.usual)*1.1 + 10*time.Since(began).Minutes() + 10
+	if over := float64(c.sum.upstream) - budget; over > 0 {
+		c.tally.offence(c, amplified, int(over)+1, "%d upstream requests, usually %d", c.sum.upstream, c.sum.usual)
+	}
+
+	c.phase = "after"
+	if err := c.recover(ctx); err != nil {
+		return err
+	}
+	c.judgeWrites(ctx)
+	after, err := c.rig.settled(ctx, before)
+	if err != nil {
+		return err
+	}
+	goroutines, conns, files, why := after.leaked(before)
+	c.tally.leak(c, goroutines, conns, files, why)
+	return nil
+}
+
+// allRight makes every call, and fails if one is not right: then the run itself is at fault.
+func (c *course) allRight(ctx context.Context, noCache bool) error {
+	for i, v := range c.round(ctx, noCache) {
+		if v.what != right {
+			return fmt.Errorf("before the fault %s: %s is not right: %+v", c.fault.name, c.calls[i].name, v)
+		}
+	}
+	return nil
+}
+
+// recover makes every call until all are right.
+func (c *course) recover(ctx context.Context) error {
+	began := time.Now()
+	defer func() { c.sum.recovered = time.Since(began) }()
+	for {
+		bad := ""
+		for i, v := range c.round(ctx, true) {
+			if v.what != right {
+				bad = fmt.Sprintf("%s: %s %s", c.calls[i].name, v.kind, v.why)
+			}
+		}
+		if bad == "" {
+			return nil
+		}
+		if time.Since(began) > soon+c.lateness.Within(began, time.Now()) {
+			c.tally.offence(c, wrongs, 1, "not right again after %v: %s", soon, bad)
+			return nil
+		}
+		if err := pause(ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// judgeWrites asks for the whole chat and looks into Odoo: what was acknowledged is there, and what was refused is not.
+func (c *course) judgeWrites(ctx context.Context) {
+	whole := &reply{call: "history", noCache: true, attempt: attempt{
+		method: http.MethodGet, path: chatPath(c.chat, "history") + "?num_messages=200",
+		judge: func(r *reply) verdict {
+			var h client.History
+			return r.decoded(&h, false, func(f bot.Freshness) error { return c.rig.bot.JudgeWholeHistory(c.chat, &h, r.asked) })
+		},
+	}}
+	c.rig.send(ctx, whole)
+	c.tally.judged(c, whole, whole.judge(), 0)
+	for _, err := range c.rig.bot.WrittenOnce() {
+		if !c.rig.told[err.Error()] { // an earlier fault's
+			c.rig.told[err.Error()] = true
+			kind := wrongs
+			if errors.Is(err, bot.ErrLost) {
+				kind = lostWrites
+			}
+			c.tally.offence(c, kind, 1, "%v", err)
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

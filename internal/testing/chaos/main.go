@@ -1,0 +1,144 @@
+// Command chaos breaks the upstreams of a sidecar in every way that it knows, makes every call of the API under each fault, and judges every
+// reply: it is right, or stale and marked and within its policy, or an honest error in time. After each fault all must be well again, every
+// write that was acknowledged must be there, and nothing may be left over.
+//
+// Start at run. faults.go and the files after it say what is broken, calls.go what is asked, course.go what happens around a fault, judge.go
+// what a good reply is (lab/bot knows the truth), and tally.go counts.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"hearth/internal/testing/lab"
+)
+
+// options are the flags.
+type options struct {
+	short   bool
+	without string
+	only    *regexp.Regexp
+	lanes   int
+}
+
+func main() {
+	var o options
+	flag.BoolVar(&o.short, "short", false, "one fault of each kind, with every defence")
+	flag.StringVar(&o.without, "without", "", "a defence to switch off; then the run must not be clean")
+	only := flag.String("faults", "", "only the faults that match")
+	flag.IntVar(&o.lanes, "lanes", 4, "faults at the same time, each with a sidecar of its own")
+	flag.Parse()
+	lab.Main("chaos", func(ctx context.Context, dir string) (err error) {
+		if o.only, err = regexp.Compile(*only); err != nil {
+			return err
+		}
+		return run(ctx, os.Stdout, dir, o)
+	})
+}
+
+func run(ctx context.Context, out io.Writer, dir string, o options) error {
+	root, err := lab.Root(ctx)
+	if err != nil {
+		return err
+	}
+	binary := filepath.Join(dir, "hearth")
+	if err := lab.BuildVariant(ctx, root, binary); err != nil {
+		return err
+	}
+	t := &tally{out: out, most: 2}
+	if err := runFaults(ctx, dir, binary, o, t); err != nil {
+		return err
+	}
+	fmt.Fprintln(out, t)
+	if !t.clean() {
+		return errors.New("not clean")
+	}
+	return nil
+}
+
+// runFaults runs the chosen faults, so many at a time as there are lanes.
+func runFaults(ctx context.Context, dir, binary string, o options, t *tally) error {
+	lateness := &lab.Lateness{}
+	live, stop := context.WithCancel(ctx)
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	defer stop()
+	beside.Go(func() { lateness.Record(live) })
+
+	queue := make(chan fault)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		defer close(queue)
+		for _, f := range faults() {
+			if o.short && !f.short || !o.only.MatchString(f.name) {
+				continue
+			}
+			select {
+			case queue <- f:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+		return nil
+	})
+	for n := range o.lanes {
+		l := &lane{dir: filepath.Join(dir, strconv.Itoa(n)), binary: binary, without: o.without, lateness: lateness, tally: t}
+		g.Go(func() error { return l.run(ctx, queue) })
+	}
+	return g.Wait()
+}
+
+// lane runs faults one after another, as long as they fit over one rig.
+type lane struct {
+	dir, binary, without string
+	lateness             *lab.Lateness
+	tally                *tally
+	rig                  *rig
+	rigs                 int
+}
+
+func (l *lane) run(ctx context.Context, queue <-chan fault) (err error) {
+	defer func() { err = errors.Join(err, l.end(ctx)) }()
+	for f := range queue {
+		if l.rig != nil && (l.rig.fittings != f.fittings || l.rig.spoiled) {
+			if err := l.end(ctx); err != nil {
+				return err
+			}
+		}
+		if l.rig == nil {
+			dir := filepath.Join(l.dir, strconv.Itoa(l.rigs))
+			l.rigs++
+			if err := os.MkdirAll(dir, 0o700); err != nil {
+				return err
+			}
+			if l.rig, err = newRig(ctx, dir, l.binary, l.without, f.fittings); err != nil {
+				return err
+			}
+		}
+		c := &course{fault: f, rig: l.rig, chat: "chaos/" + f.name, calls: calls(), lateness: l.lateness, tally: l.tally}
+		if err := c.run(ctx); err != nil {
+			return err
+		}
+		l.tally.ended(c)
+	}
+	return nil
+}
+
+func (l *lane) end(ctx context.Context) error {
+	if l.rig == nil {
+		return nil
+	}
+	g := l.rig
+	l.rig = nil
+	return g.close(ctx)
+}

@@ -1,0 +1,254 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"hearth/client/wire"
+	"hearth/internal/testing/lab"
+	"hearth/internal/testing/lab/bot"
+	"hearth/internal/testing/lambdatest"
+	"hearth/internal/testing/testnet"
+)
+
+const (
+	rtt  = 2 * time.Millisecond
+	host = "upstream.test" // of every upstream; the rig's name server knows it
+)
+
+// fittings are what a rig has that others have not.
+type fittings struct {
+	jsonRPC  bool // Odoo speaks JSON-RPC alone
+	streams  int  // requests at once on one gRPC connection; 0: any number
+	fullDisk bool // there is no room for a file in the sidecar's folder
+}
+
+// rig is a sidecar in a sandbox, and its upstreams behind everything that can fail.
+type rig struct {
+	upstreams *lab.Upstreams
+	names     *testnet.NameServer
+	sandbox   *lab.Sandbox
+	bot       *bot.Bot        // knows what was written
+	told      map[string]bool // faults of the bot that were printed
+	fittings  fittings
+	spoiled   bool   // by a fault that no later one may follow
+	debug     string // the socket with the goroutines
+	http      *http.Client
+	token     string
+
+	tamper atomic.Pointer[tamper]
+
+	mu      sync.Mutex
+	arrived arrivals // guarded by mu
+}
+
+// tamper takes the place of an upstream's handler.
+type tamper func(w http.ResponseWriter, r *http.Request, next http.Handler)
+
+// arrivals are the requests that have come to the upstreams, pings left out.
+type arrivals struct {
+	all     int
+	creates map[string]int // those that create a contact, by its name
+}
+
+// newRig starts the sidecar of a binary, with the defence switched off that without names.
+func newRig(ctx context.Context, dir, binary, without string, f fittings) (g *rig, err error) {
+	g = &rig{bot: &bot.Bot{Name: filepath.Base(dir), Freshness: freshness()}, debug: filepath.Join(dir, "d"), told: map[string]bool{}, fittings: f}
+	g.arrived.creates = map[string]int{}
+	if g.names, err = testnet.NewNameServer(); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			g, err = nil, errors.Join(err, g.close(ctx))
+		}
+	}()
+	cfg := lab.UpstreamsConfig{RTT: rtt, Host: host, Streams: f.streams, Wrap: g.wrap}
+	if f.jsonRPC {
+		cfg.Version = 17
+	}
+	if g.upstreams, err = lab.StartUpstreams(dir, cfg); err != nil { //nolint:contextcheck // their life ends with close
+		return g, err
+	}
+	g.bot.Upstreams = g.upstreams
+	settings := append(g.upstreams.Settings(),
+		"HEARTH_TEST_DNS="+g.names.Addr, "HEARTH_TEST_DEBUG="+g.debug, "HEARTH_TEST_WITHOUT="+without, "HEARTH_TTL_ODOO_MODELS=1s/0s/10m")
+	if f.jsonRPC {
+		settings = append(settings, "HEARTH_ODOO_USER=admin", "HEARTH_ODOO_PROTOCOL=jsonrpc")
+	}
+	if err := lab.MakeClasses(ctx, binary, settings); err != nil {
+		return g, err
+	}
+	socket := filepath.Join(dir, "s")
+	if f.fullDisk {
+		if binary, err = withoutRoom(dir, binary); err != nil {
+			return g, err
+		}
+	}
+	sandbox, err := lab.Start(ctx, lab.SandboxConfig{
+		Host: lambdatest.Config{Timeout: time.Minute, Answer: func(context.Context, []byte) ([]byte, error) { return nil, nil }}, Extension: binary, Settings: settings, Socket: socket,
+	})
+	if err != nil {
+		return g, err
+	}
+	g.sandbox = sandbox
+	g.token, _ = wire.DeriveToken(lambdatest.SessionToken, "")
+	g.http = &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		},
+		MaxIdleConnsPerHost: 100,
+	}}
+	return g, nil
+}
+
+func (g *rig) close(ctx context.Context) (err error) {
+	if g.http != nil {
+		g.http.CloseIdleConnections()
+	}
+	if g.sandbox != nil {
+		_, err = g.sandbox.Close(ctx)
+	}
+	if g.upstreams != nil {
+		err = errors.Join(err, g.upstreams.Close())
+	}
+	return errors.Join(err, g.names.Close())
+}
+
+// wrap counts what comes to an upstream, and lets it be tampered with.
+func (g *rig) wrap(h http.Handler) http.Handler {
+	h = g.bot.Relabeled(h)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !isPing(r) {
+			g.count(r)
+		}
+		if t := g.tamper.Load(); t != nil {
+			(*t)(w, r, h)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+func (g *rig) count(r *http.Request) {
+	name := ""
+	if upstreamOf(r) == odoo {
+		body, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(strings.NewReader(string(body)))
+		if creates := regexp.MustCompile(`"name": ?"(value \d+ of [^"]*)"`).FindSubmatch(body); creates != nil {
+			name = string(creates[1])
+		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.arrived.all++
+	if name != "" {
+		g.arrived.creates[name]++
+	}
+}
+
+// requests is how many have arrived at the upstreams, and how often the creation of a contact has.
+func (g *rig) requests(contact string) (all, creates int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.arrived.all, g.arrived.creates[contact]
+}
+
+// upstream is one of the three servers.
+type upstream string
+
+const (
+	weaviateREST upstream = "weaviate-rest"
+	weaviateGRPC upstream = "weaviate-grpc"
+	odoo         upstream = "odoo"
+)
+
+func upstreamOf(r *http.Request) upstream {
+	switch {
+	case strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc"):
+		return weaviateGRPC
+	case strings.HasPrefix(r.URL.Path, "/v1/"):
+		return weaviateREST
+	}
+	return odoo
+}
+
+func isPing(r *http.Request) bool {
+	return r.URL.Path == "/web/version" || strings.HasPrefix(r.URL.Path, "/v1/.well-known/") || strings.HasPrefix(r.URL.Path, "/grpc.health")
+}
+
+// server is an upstream's.
+func (g *rig) server(u upstream) *testnet.Server {
+	return map[upstream]*testnet.Server{weaviateREST: g.upstreams.WeaviateREST, weaviateGRPC: g.upstreams.WeaviateGRPC, odoo: g.upstreams.OdooJSON}[u]
+}
+
+// goroutines asks the sidecar for its goroutines: how many there are with each stack.
+func (g *rig) goroutines(ctx context.Context) (map[string]int, error) {
+	c, err := new(net.Dialer).DialContext(ctx, "unix", g.debug)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		return nil, err
+	}
+	text, err := io.ReadAll(c)
+	if err != nil {
+		return nil, err
+	}
+	return parseGoroutines(string(text)), nil
+}
+
+// parseGoroutines reads a goroutine profile, in which a blank line follows each stack.
+func parseGoroutines(profile string) map[string]int {
+	stacks := map[string]int{}
+	for stack := range strings.SplitSeq(profile, "\n\n") {
+		if i := strings.Index(stack, "goroutine profile:"); i >= 0 {
+			_, stack, _ = strings.Cut(stack, "\n")
+		}
+		var n int
+		if _, err := fmt.Sscanf(stack, "%d @", &n); err != nil {
+			continue
+		}
+		var frames []string
+		for line := range strings.Lines(stack) {
+			if fields := strings.Fields(line); len(fields) >= 3 && fields[0] == "#" {
+				name, _, _ := strings.Cut(fields[2], "+0x")
+				frames = append(frames, name)
+			}
+		}
+		stacks[strings.Join(frames, " < ")] += n
+	}
+	return stacks
+}
+
+// ofConnection says whether a stack is that of a connection to an upstream, or of the server's idle workers, which end later.
+func ofConnection(stack string) bool {
+	return strings.Contains(stack, "net/http.(*persistConn)") || strings.Contains(stack, "http2ClientConn") ||
+		strings.Contains(stack, "http2.(*ClientConn)") || strings.Contains(stack, "fasthttp.(*workerPool).workerFunc")
+}
+
+// withoutRoom returns a script that runs the binary where the folder dir/full takes no file.
+func withoutRoom(dir, binary string) (string, error) {
+	full := filepath.Join(dir, "full")
+	if err := os.MkdirAll(full, 0o700); err != nil {
+		return "", err
+	}
+	script := fmt.Sprintf("#!/bin/sh\nexec unshare --mount sh -c \"mount -t tmpfs -o nr_inodes=1 tmpfs '%s' && exec '%s' 2>'/dev/full'\"\n", full, binary)
+	path := filepath.Join(full+"-bin", "hearth")
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return "", err
+	}
+	return path, os.WriteFile(path, []byte(script), 0o700) //nolint:gosec // it is run
+}

@@ -1,0 +1,34 @@
+package conn
+
+import (
+	"bufio"
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"testing"
+)
+
+// A server of HTTP/2 sends its settings before the client has said anything. They may come with the proxy's own answer.
+func TestWhatComesWithTheProxysAnswerIsTheUpstreams(t *testing.T) {
+	near, far := net.Pipe()
+	defer near.Close()
+	go func() {
+		defer far.Close()
+		in := bufio.NewReader(far)
+		req, err := http.ReadRequest(in)
+		if err != nil || req.Method != http.MethodConnect || req.RequestURI != "upstream.example:80" || req.Host != req.RequestURI {
+			t.Errorf("the proxy is asked %+v, %v", req, err)
+		}
+		_, _ = io.WriteString(far, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\nearly")
+		_, _ = io.WriteString(far, " and late")
+	}()
+	c, err := tunnel(t.Context(), near, &url.URL{Scheme: "http", Host: "proxy"}, "upstream.example:80", new(tls.Config))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(c); string(got) != "early and late" || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+}

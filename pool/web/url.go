@@ -88,7 +88,11 @@ func (a Allow) checkURL(u *url.URL, what string) (Target, error) {
 	if !slices.Contains(a, o) {
 		return forbidden(fmt.Sprintf("HEARTH_FETCH_ALLOW does not list %s://%s", o.Scheme, net.JoinHostPort(o.Host, strconv.Itoa(int(o.Port)))))
 	}
-	return Target{Origin: o, Path: u.RequestURI()}, nil
+	target := Target{Origin: o, Path: u.RequestURI()}
+	if len(target.URL()) > MaxURL { // escaping has made it longer
+		return Target{}, &NotURLError{fmt.Sprintf("must have at most %d bytes with its escapes", MaxURL)}
+	}
+	return target, nil
 }
 
 // originOf reads scheme, host and port of a URL. The error says what is wrong with the host. A host is refused that another

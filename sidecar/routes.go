@@ -27,6 +27,7 @@ func routes() []route {
 		{http.MethodPost, wire.PathPreprocess, (*Server).preprocess, nil},
 		{http.MethodGet, wire.PathOdooModels, (*Server).odooModels, []string{"names"}},
 		{http.MethodPost, wire.PathOdooCall, (*Server).odooCall, nil},
+		{http.MethodPost, wire.PathBatch, (*Server).batch, nil},
 		{http.MethodPost, wire.PathFetch, (*Server).fetch, nil},
 		{http.MethodGet, wire.PathJob, (*Server).job, []string{"wait_ms"}},
 		{http.MethodDelete, wire.PathCache, (*Server).dropCache, []string{"chat", "model"}},

@@ -49,6 +49,9 @@ type Config struct {
 	NoDeadline     bool          // ignore what a caller's invocation has left: for measurements
 	MaxBody        int           // bytes; default 1 MiB
 
+	Workers       int // calls of one batch at the same time, unless the batch says otherwise; default 5
+	MaxBatchReply int // bytes of the answers of one batch together; default 4 MiB
+
 	Connections int           // at the same time, per listener; default 256: a function has 1024 file descriptors
 	IdleTimeout time.Duration // of a connection; default 24h: a shorter one could end just when the caller sends its next request
 
@@ -60,6 +63,8 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	c.Timeout = positive(c.Timeout, 30*time.Second)
 	c.MaxBody = positive(c.MaxBody, 1<<20)
+	c.Workers = positive(c.Workers, 5)
+	c.MaxBatchReply = positive(c.MaxBatchReply, 4<<20)
 	c.Connections = positive(c.Connections, 256)
 	c.IdleTimeout = positive(c.IdleTimeout, 24*time.Hour)
 	if c.Pulse == nil {

@@ -17,6 +17,7 @@ const (
 	PathPreprocess = "/v1/preprocess"
 	PathOdooModels = "/v1/odoo/models"
 	PathOdooCall   = "/v1/odoo/call"
+	PathBatch      = "/v1/batch"
 	PathFetch      = "/v1/fetch"
 	PathJob        = "/v1/jobs/{job}"
 	PathCache      = "/v1/cache"

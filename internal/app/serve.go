@@ -173,7 +173,8 @@ func (a *app) apiConfig(s settings.Settings) sidecar.Config {
 	token, tokenFrom := s.CallersToken()
 	return sidecar.Config{
 		Token: token, TokenFrom: tokenFrom, MappedProperties: s.MessageFields,
-		Timeout: s.PreprocessTimeout, DeadlineMargin: s.DeadlineMargin, NoDeadline: a.options.NoDeadline, MaxBody: int(s.MaxBody), Connections: connections, IdleTimeout: idle,
+		Timeout: s.PreprocessTimeout, DeadlineMargin: s.DeadlineMargin, NoDeadline: a.options.NoDeadline, MaxBody: int(s.MaxBody),
+		Workers: s.Workers, MaxBatchReply: int(min(s.AnswerSize(), 32<<20)), Connections: connections, IdleTimeout: idle,
 		Pulse: a.pulse, Logger: a.log,
 	}
 }

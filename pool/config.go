@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"net"
 	"net/http"
 	"net/url"
+	"syscall"
 	"time"
 
 	"hearth/internal/clock"
@@ -36,6 +38,10 @@ type Config struct {
 	UserAgent   string                // of every request, whatever library made it; empty: the request's own
 	Variable    string                // environment variable that holds URL; it is named where the address is wrong
 	Logger      *slog.Logger          // nil discards
+	Resolver    *net.Resolver         // of the URL's host; nil: the system's
+	// Control is called before each address that the host's name has is connected to. If it returns an error, that address is
+	// not connected to; an error that wraps [ErrNotAllowed] is not tried again. nil: every address is connected to.
+	Control func(network, address string, c syscall.RawConn) error
 
 	Policy Policy // towards connections that broke unseen
 }

@@ -46,6 +46,8 @@ var (
 	ErrQueueFull = errors.New("queue full")
 	// ErrClosed occurs after Close.
 	ErrClosed = conn.ErrClosed
+	// ErrNotAllowed occurs when Config.Control refuses every address of the upstream.
+	ErrNotAllowed = errors.New("address not allowed")
 	// ErrTooLarge is what a [TooLargeError] wraps.
 	ErrTooLarge = errors.New("answer too large")
 )
@@ -89,6 +91,7 @@ func build(cfg Config, newDial func(conn.DialConfig) conn.Dial) (*Pool, error) {
 		Dial: newDial(conn.DialConfig{
 			URL: u, Proxy: cfg.Proxy, HTTP2: cfg.GRPC, Timeout: cfg.DialTimeout, RootCAs: cfg.RootCAs, Sessions: 2 * cfg.Size,
 			Keep: func() bool { return cfg.Pulse.Freezes() >= cfg.KeepFrom }, Counts: &p.stats.dials,
+			Resolver: cfg.Resolver, Control: cfg.Control,
 		}),
 		Pulse: cfg.Pulse, Size: cfg.Size, FirstWarm: cfg.FirstWarm, KeepFrom: cfg.KeepFrom, MaxIdle: cfg.MaxIdle, Shared: cfg.GRPC,
 	})

@@ -71,9 +71,7 @@ func (s *Server) decodePreprocess(o *object) (q chat.Question, timeout time.Dura
 	if o.has("num_messages") || o.has("full_text_len") {
 		q.History = &view
 	}
-	if o.has("timeout_ms") {
-		timeout = time.Duration(o.number("timeout_ms", 0, 1, int(wire.MaxTimeout.Milliseconds()))) * time.Millisecond
-	}
+	timeout = o.timeout()
 	q.Vector = o.vector("vector")
 	if err := o.err(); err != nil {
 		return q, 0, err

@@ -36,10 +36,10 @@ const maxMarginShare = 10
 
 // readTime is how long the whole request may take, from when it came, if it is a read. A third of the invocation's time is left for
 // what the handler does with the answer.
-func (r *request) readTime() time.Duration { return r.timeWithin(r.beforeMargin() * 2 / 3) }
+func (r *request) readTime() time.Duration { return r.timeWithin(r.beforeMargin()*2/3, r.batchRead) }
 
 // writeTime is readTime of a write. A write is often the last thing that a handler does.
-func (r *request) writeTime() time.Duration { return r.timeWithin(r.beforeMargin()) }
+func (r *request) writeTime() time.Duration { return r.timeWithin(r.beforeMargin(), r.batchWrite) }
 
 // beforeMargin is what the invocation has left, without the margin.
 func (r *request) beforeMargin() time.Duration {
@@ -47,13 +47,16 @@ func (r *request) beforeMargin() time.Duration {
 }
 
 // timeWithin is the smallest of the timeouts that hold for a request.
-func (r *request) timeWithin(invocation time.Duration) time.Duration {
+func (r *request) timeWithin(invocation, batch time.Duration) time.Duration {
 	d := r.server.cfg.Timeout
 	if r.timeout > 0 {
 		d = r.timeout
 	}
 	if r.left > 0 {
 		d = min(d, invocation)
+	}
+	if batch > 0 {
+		d = min(d, batch)
 	}
 	return d
 }

@@ -38,6 +38,11 @@ func (s *Server) admit(r *request, broken error) (refusal *wire.Problem) {
 		subtle.ConstantTimeCompare(r.headers.token, []byte(s.cfg.Token)) != 1 {
 		return wire.NewProblem(wire.KindToken, wrongToken(s.cfg.TokenFrom))
 	}
+	return s.accept(r, asked)
+}
+
+// accept is the rest of the door: what is asked for, by a caller that may ask. The calls of a batch pass it too.
+func (s *Server) accept(r *request, asked target) (refusal *wire.Problem) {
 	calls, segment := s.router.find(asked.path)
 	if len(calls) == 0 {
 		return wire.NewProblem(wire.KindNoSuchCall, "there is no call "+shortened(asked.path))

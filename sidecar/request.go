@@ -35,6 +35,8 @@ type request struct {
 	started     time.Time
 	left        time.Duration // of the caller's invocation, when the request came; 0: not told
 	timeout     time.Duration // that the caller gives this request, from when it came; 0: none
+	batchRead   time.Duration // what is left for a read of its batch, from when it came; 0: it is in no batch
+	batchWrite  time.Duration // what is left for a write
 	ended       time.Time     // when its reply was ready; zero: not yet
 	now         clock.Instant // when the whole request had come, by the clocks that tell how old something is
 	partsMemory []chat.Part
@@ -48,15 +50,13 @@ func (s *Server) serve(ctx context.Context, f *fasthttp.RequestCtx, socket bool,
 	if broken != nil {
 		r.started = time.Now() // fasthttp has not noted when it came
 	}
-	defer s.release(r)
-	defer s.logAccess(ctx, r)
-	defer func() {
-		if p := recover(); p != nil {
-			s.cfg.Logger.Error("a request's handler panicked", "panic", p, "stack", string(debug.Stack()))
-			r.refuse(wire.NewProblem(wire.KindInternal, "the sidecar failed"))
-		}
-	}()
-	if refusal := s.admit(r, broken); refusal != nil {
+	defer s.end(ctx, r)
+	s.answer(r, s.admit(r, broken))
+}
+
+// answer answers a request that is refused, or else has its call's handler answer it.
+func (s *Server) answer(r *request, refusal *wire.Problem) {
+	if refusal != nil {
 		r.refuse(refusal)
 		r.drain()
 		return
@@ -64,6 +64,16 @@ func (s *Server) serve(ctx context.Context, f *fasthttp.RequestCtx, socket bool,
 	if err := r.route.handle(s, r); err != nil {
 		s.fail(r, err)
 	}
+}
+
+// end is what serve and serveCall defer: it answers for a handler that panicked, logs the request and releases it.
+func (s *Server) end(ctx context.Context, r *request) {
+	if p := recover(); p != nil {
+		s.cfg.Logger.Error("a request's handler panicked", "panic", p, "stack", string(debug.Stack()))
+		r.refuse(wire.NewProblem(wire.KindInternal, "the sidecar failed"))
+	}
+	s.logAccess(ctx, r)
+	s.release(r)
 }
 
 func (s *Server) newRequest(ctx context.Context, f *fasthttp.RequestCtx, socket bool) *request {

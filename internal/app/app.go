@@ -26,7 +26,9 @@ import (
 	"hearth/pool"
 	"hearth/pool/odoo"
 	"hearth/pool/weaviate"
+	"hearth/pool/web"
 	"hearth/sidecar"
+	"hearth/sidecar/fetch"
 )
 
 // The linker sets both: see internal/buildtags/stamp.sh.
@@ -106,10 +108,12 @@ type app struct {
 	weaviate  *weaviate.Client // nil: not configured
 	odoo      *odoo.Client     // nil: not configured
 	upstreams []sidecar.Upstream
+	web       *web.Client // nil: no host may be fetched from
 
 	// Only serve makes what follows.
 	listeners []net.Listener
 	memory    *cache.Cache
+	jobs      *fetch.Jobs // nil: no host may be fetched from
 	api       *sidecar.Server
 	ext       *extension.Extension // nil: this is not Lambda
 }
@@ -132,7 +136,18 @@ func (a *app) addUpstreams(s settings.Settings) error {
 	if s.OdooURL != "" {
 		faults = append(faults, a.addOdoo(s))
 	}
+	if len(s.FetchAllow) > 0 {
+		a.addWeb(s)
+	}
 	return errors.Join(faults...)
+}
+
+// addWeb makes the client of the hosts that may be fetched from. It goes through no proxy.
+func (a *app) addWeb(s settings.Settings) {
+	cfg := a.poolConfig(s)
+	cfg.Answers = pool.NewAnswers(s.FetchSize(), s.AnswerSize())
+	cfg.Timeout, cfg.DialTimeout = 15*time.Minute, 3*time.Second // a request has a timeout of its own
+	a.web = web.New(web.Config{Allow: s.FetchAllow, Pool: cfg, UserAgent: cfg.UserAgent})
 }
 
 // addWeaviate makes Weaviate's two pools, one for each protocol, which share a limit.
@@ -210,15 +225,25 @@ func (a *app) close() {
 	for _, l := range a.listeners {
 		_ = l.Close()
 	}
+	a.closeJobs()
 	if a.memory != nil {
 		a.memory.Close()
 	}
 	a.closeUpstreams()
 }
 
+func (a *app) closeJobs() {
+	if a.jobs != nil {
+		a.jobs.Close()
+	}
+}
+
 func (a *app) closeUpstreams() {
 	for _, upstream := range a.pools {
 		upstream.Close()
+	}
+	if a.web != nil {
+		a.web.Close()
 	}
 	if a.weaviate != nil {
 		a.weaviate.Close()

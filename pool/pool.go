@@ -4,11 +4,12 @@
 // Start reading at [Pool.Do], a whole call, or [Pool.Client], the same path as an *http.Client for libraries that make their own
 // requests. Every request goes through Pool.send and then through a chain of links, each an http.RoundTripper:
 //
-//	retry.go     sends it again, after a while, if that is safe and may help
-//	redirect.go  turns a redirect into an error
-//	limit.go     takes a slot for each try
-//	race.go      sends it over a second connection where a freeze may have broken the first
-//	send.go      sends it over one connection of package conn, and reads the whole answer (answer.go)
+//	credentials.go   puts the credentials into it, and sends it again with newer ones if they are refused
+//	retry.go         sends it again, after a while, if that is safe and may help
+//	redirect.go      turns a redirect into an error
+//	limit.go         takes a slot for each try
+//	race.go          sends it over a second connection where a freeze may have broken the first
+//	send.go          sends it over one connection of package conn, and reads the whole answer (answer.go)
 //
 // What a caller may ask for is in options.go, what is counted in stats.go.
 //
@@ -58,7 +59,7 @@ type Pool struct {
 	base   string // URL without a trailing slash
 	conns  *conn.Conns
 	race   *race
-	chain  http.RoundTripper // retry → redirects → limited → race → sender
+	chain  http.RoundTripper // authorized → retry → redirects → limited → race → sender
 	stats  counters
 	client *http.Client
 
@@ -95,7 +96,7 @@ func build(cfg Config, newDial func(conn.DialConfig) conn.Dial) (*Pool, error) {
 	send := &sender{conns: p.conns, answers: cfg.Answers, grpc: cfg.GRPC, pulse: cfg.Pulse, stats: &p.stats}
 	p.race = &race{next: send, pulse: cfg.Pulse, policy: cfg.Policy, stats: &p.stats}
 	slots := &limited{next: p.race, limit: cfg.Limit, stats: &p.stats}
-	p.chain = newRetry(&redirects{next: slots, variable: cfg.Variable}, cfg, &p.stats)
+	p.chain = &authorized{newRetry(&redirects{next: slots, variable: cfg.Variable}, cfg, &p.stats)}
 	return p, nil
 }
 
@@ -147,6 +148,9 @@ func (p *Pool) send(req *http.Request) (*http.Response, error) {
 		req.Header.Set("User-Agent", p.cfg.UserAgent)
 	}
 	resp, err := p.chain.RoundTrip(req.WithContext(ctx))
+	if secret, ok := errors.AsType[*SecretError](err); ok {
+		return nil, &conn.UnsentError{Err: secret}
+	}
 	if err != nil {
 		return nil, cmp.Or(context.Cause(p.ctx), context.Cause(ctx), err) //nolint:contextcheck // the pool's end explains it best
 	}

@@ -26,6 +26,9 @@ func (p *Pool) Address() string {
 
 // Explain says in plain words which upstream did not answer, where, and why.
 func (e *Error) Explain() string {
+	if secret, ok := errors.AsType[*SecretError](e.Err); ok {
+		return secret.Error()
+	}
 	return fmt.Sprintf("no answer from %s at %s: %s", e.Upstream, cmp.Or(e.Address, "its address"), Reason(e.Err))
 }
 

@@ -13,8 +13,8 @@ type arn struct {
 
 // The services that keep secrets, by their names in an ARN, which are also those of their endpoints and signatures.
 const (
-	secretsManager = "secretsmanager"
-	ssm            = "ssm"
+	SecretsManager = "secretsmanager"
+	SSM            = "ssm"
 )
 
 // IsARN says whether a setting is meant to name a secret, rightly or not.
@@ -41,15 +41,15 @@ func parse(value string) (a arn, field string, err error) {
 	switch {
 	case domain(a.partition) == "":
 		return a, field, errors.New("the ARN's partition must be aws, aws-cn or aws-us-gov")
-	case a.service != secretsManager && a.service != ssm:
+	case a.service != SecretsManager && a.service != SSM:
 		return a, field, errors.New("the ARN's service must be secretsmanager or ssm: " + forms)
 	case !consistsOf(a.region, lower+digits+"-"):
 		return a, field, errors.New("the ARN has no region")
 	case len(account) != 12 || !consistsOf(account, digits):
 		return a, field, errors.New("the ARN's account must have 12 digits")
-	case a.service == secretsManager && (!isSecret || !consistsOf(name, lower+upper+digits+"/_+=.@!-")):
+	case a.service == SecretsManager && (!isSecret || !consistsOf(name, lower+upper+digits+"/_+=.@!-")):
 		return a, field, errors.New("the ARN must end in secret: and the secret's name; #field takes one field of a JSON secret")
-	case a.service == ssm && (!isParameter || !consistsOf(parameter, lower+upper+digits+"/_.-:")):
+	case a.service == SSM && (!isParameter || !consistsOf(parameter, lower+upper+digits+"/_.-:")):
 		return a, field, errors.New("the ARN must end in parameter/ and the parameter's name")
 	case strings.HasSuffix(value, "#"):
 		return a, field, errors.New("the ARN names no field behind #")
@@ -86,7 +86,7 @@ func (a arn) endpoint() string {
 
 // permission is what the function's role needs to read the secret.
 func (a arn) permission() string {
-	if a.service == ssm {
+	if a.service == SSM {
 		return "ssm:GetParameter"
 	}
 	return "secretsmanager:GetSecretValue"

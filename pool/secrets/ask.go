@@ -71,7 +71,7 @@ func (s *Store) ask(a arn) (string, error) {
 // send signs the request for a secret and sends it.
 func send(ctx context.Context, p *pool.Pool, k *keys, a arn) (*pool.Response, error) {
 	target, question := "secretsmanager.GetSecretValue", map[string]any{"SecretId": a.text}
-	if a.service == ssm {
+	if a.service == SSM {
 		target, question = "AmazonSSM.GetParameter", map[string]any{"Name": a.text, "WithDecryption": true}
 	}
 	body, err := json.Marshal(question)
@@ -120,7 +120,7 @@ func textOf(a arn, body []byte) (string, error) {
 	}
 	err := json.Unmarshal(body, &answer)
 	text := answer.SecretString
-	if a.service == ssm {
+	if a.service == SSM {
 		text = answer.Parameter.Value
 	}
 	switch {

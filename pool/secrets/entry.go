@@ -88,7 +88,7 @@ func (e *entry) askAndUnlock(ctx context.Context) (string, error) {
 // run asks for the secret and keeps the answer.
 func (e *entry) run(f *flight) {
 	defer close(f.done)
-	f.text, f.err = guard.Get(func() (string, error) { return e.store.ask(e.arn) })
+	f.text, f.err = guard.Get(func() (string, error) { return e.store.asks(e.arn) })
 	log := e.store.cfg.Logger
 	if errors.Is(f.err, guard.ErrPanic) {
 		log.Error("unexpected error", "error", f.err) // its text is for the log alone

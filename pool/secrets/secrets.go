@@ -50,8 +50,9 @@ type Store struct {
 	cfg    Config
 	ctx    context.Context //nolint:containedctx // of the requests, which outlive the callers that wait for them
 	cancel context.CancelFunc
-	work   sync.WaitGroup       // requests under way
-	keys   atomic.Pointer[keys] // that the credentials' address gave; nil: none
+	work   sync.WaitGroup            // requests under way
+	asks   func(arn) (string, error) // Store.ask
+	keys   atomic.Pointer[keys]      // that the credentials' address gave; nil: none
 
 	mu      sync.Mutex
 	closed  bool
@@ -68,6 +69,7 @@ func New(cfg Config) *Store {
 	}
 	cfg.Pulse = cmp.Or(cfg.Pulse, clock.Awake())
 	s := &Store{cfg: cfg, entries: map[string]*entry{}, pools: map[string]*pool.Pool{}}
+	s.asks = s.ask
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }

@@ -29,6 +29,7 @@ KindName = Literal[
     "preprocess",
     "redirected",
     "search-cut-short",
+    "secret",
     "shutting-down",
     "slow-request",
     "timeout",

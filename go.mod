@@ -3,6 +3,7 @@ module hearth
 go 1.26.0
 
 require (
+	code.dny.dev/ssrf v0.3.0
 	connectrpc.com/connect v1.21.1
 	github.com/aws/aws-sdk-go-v2 v1.48.0
 	github.com/cespare/xxhash/v2 v2.3.0
@@ -10,6 +11,7 @@ require (
 	github.com/go-openapi/strfmt v0.27.4
 	github.com/google/uuid v1.6.0
 	github.com/hashicorp/go-retryablehttp v0.7.8
+	github.com/pquerna/cachecontrol v0.2.0
 	github.com/rivo/uniseg v0.4.7
 	github.com/tidwall/gjson v1.20.2
 	github.com/valyala/fasthttp v1.77.0

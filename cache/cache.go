@@ -53,10 +53,13 @@ const (
 	Relevant   Resource = "relevant"
 	OdooRead   Resource = "odoo_read"
 	OdooModels Resource = "odoo_models"
+	Fetched    Resource = "fetch" // says itself how long it is fresh
 )
 
-// Resources lists them in the order in which they are reported.
+// Resources lists those that have a policy, in the order in which they are reported.
 func Resources() []Resource { return []Resource{History, Mute, Relevant, OdooRead, OdooModels} }
+
+func allResources() []Resource { return append(Resources(), Fetched) }
 
 // token names the state of a chat or of a scope. A call that drops the state replaces its token, and tokens never repeat: a
 // counter makes them. A load takes the token when it begins, and keeps what it brings only if the token is still the same when it
@@ -135,7 +138,7 @@ func New(cfg Config) (*Cache, error) {
 		encoding:    make(chan struct{}, 1),
 		counters:    map[Resource]*counters{},
 	}
-	for _, r := range Resources() {
+	for _, r := range allResources() {
 		c.counters[r] = &counters{}
 	}
 	return c, nil

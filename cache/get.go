@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"strconv"
+	"time"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -174,9 +175,31 @@ type entry struct {
 	body     []byte
 	etag     string
 	at       clock.Instant // when its load began
+	own      *ownPolicy    // nil: the request brings the policy
 }
 
-func (e *entry) began() clock.Instant { return e.at }
+// ownPolicy is what an entry says itself about its freshness.
+type ownPolicy struct {
+	Policy
+
+	age  time.Duration // of the entry, when its load began
+	keep bool          // other requests may have it
+}
+
+func (e *entry) began() clock.Instant {
+	if e.own == nil {
+		return e.at
+	}
+	return clock.Instant{Wall: e.at.Wall.Add(-e.own.age), Mono: e.at.Mono - e.own.age}
+}
+
+// policy is the entry's own, or else the request's.
+func (e *entry) policy(p Policy) Policy {
+	if e.own != nil {
+		return e.own.Policy
+	}
+	return p
+}
 
 func (e *entry) cost() int64 {
 	const overhead = 256 // the struct, the map slots here and in ristretto

@@ -27,6 +27,14 @@ type aged interface {
 	began() clock.Instant // when the load of it began
 }
 
+// policyOf is the policy of v: its own if it has one, else the request's.
+func policyOf[V aged](v V, p Policy) Policy {
+	if own, ok := any(v).(interface{ policy(of Policy) Policy }); ok {
+		return own.policy(p)
+	}
+	return p
+}
+
 // question is what is asked of a source.
 type question struct {
 	resource   Resource
@@ -45,16 +53,17 @@ type question struct {
 //
 // A load that read itself begins, it begins after step 1. It waits for that load, unless it answers with something stale.
 func read[V aged](ctx context.Context, c *Cache, q question, s source[V]) (v V, o Origin, err error) {
-	p, d, count := q.policy, q.directives, c.counters[q.resource]
+	d, count := q.directives, c.counters[q.resource]
 	var fl *flight
 	var flightKey, reason string
 	var joined bool
 	for fl == nil {
 		ended := c.flights.ended.Load()
 		held, ok := s.look()
-		verdict, age := fetch, time.Duration(0)
+		verdict, age, p := fetch, time.Duration(0), q.policy
 		reason = "miss"
 		if ok {
+			p = policyOf(held, p)
 			age = c.now().Since(held.began())
 			verdict, reason = p.judge(age, d)
 		}
@@ -83,6 +92,7 @@ func read[V aged](ctx context.Context, c *Cache, q question, s source[V]) (v V, 
 	}
 	if err != nil {
 		if held, ok := s.look(); ok {
+			p := policyOf(held, q.policy)
 			if age := c.now().Since(held.began()); p.mayServeOnError(age, d) {
 				count.stale.Add(1)
 				return held, p.origin(Stale, age).fetched(reason, joined), nil
@@ -94,7 +104,7 @@ func read[V aged](ctx context.Context, c *Cache, q question, s source[V]) (v V, 
 		var none V
 		return none, Origin{}, err
 	}
-	return v, p.origin(Miss, c.now().Since(v.began())).fetched(reason, joined), nil
+	return v, policyOf(v, q.policy).origin(Miss, c.now().Since(v.began())).fetched(reason, joined), nil
 }
 
 // judgeHeld says where something comes from that is held, if the request accepts it and needs no load.

@@ -71,6 +71,26 @@ func everyCall(t *testing.T, c *client.Client, chat string) {
 		t.Errorf("count: %s", result)
 	}
 
+	path, err := client.ChatPath(client.PathHistory, chat)
+	must(t, err)
+	responses, err := c.Batch(ctx, client.Batch{Requests: []client.BatchRequest{
+		{Method: http.MethodGet, Path: path, Headers: map[string]string{"Cache-Control": "no-cache"}},
+		{ID: "count", Method: http.MethodPost, Path: client.PathOdooCall, Body: client.Call{Model: "res.partner", Method: "search_count", Kwargs: map[string]any{"domain": []any{}}}},
+		{ID: "wrong", Method: http.MethodPost, Path: client.PathPreprocess, Body: client.PreprocessRequest{}},
+	}})
+	must(t, err)
+	var inBatch client.History
+	var counted client.Result
+	must(t, responses[0].Decode(&inBatch))
+	must(t, responses[1].Decode(&counted))
+	if responses[0].ID != "0" || len(inBatch.AllMessages) != 2 || responses[0].Headers["Cache-Status"] == "" || responses[1].ID != "count" ||
+		string(counted.Result) != string(result) {
+		t.Errorf("batch: %+v", responses)
+	}
+	if p, ok := errors.AsType[*client.Problem](responses[2].Decode(nil)); !ok || p.Status != 400 || p.Field != "chat_id" {
+		t.Errorf("batch: what is wrong is %+v", p)
+	}
+
 	ready, err := c.Ready(ctx)
 	must(t, err)
 	if !ready.Ready || ready.Upstreams["weaviate"].State != "reached" {

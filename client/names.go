@@ -14,6 +14,7 @@ const (
 	PathPreprocess = wire.PathPreprocess
 	PathOdooModels = wire.PathOdooModels
 	PathOdooCall   = wire.PathOdooCall
+	PathBatch      = wire.PathBatch
 	PathCache      = wire.PathCache
 	PathHealth     = wire.PathHealth
 	PathReady      = wire.PathReady
@@ -70,6 +71,10 @@ type (
 	Call              = wire.Call
 	Result            = wire.Result
 	Dropped           = wire.Dropped
+	Batch             = wire.Batch
+	BatchRequest      = wire.BatchRequest
+	BatchReply        = wire.BatchReply
+	BatchResponse     = wire.BatchResponse
 	Readiness         = wire.Readiness
 	UpstreamState     = wire.UpstreamState
 	CacheStats        = wire.CacheStats

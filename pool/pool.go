@@ -4,12 +4,12 @@
 // Start reading at [Pool.Do], a whole call, or [Pool.Client], the same path as an *http.Client for libraries that make their own
 // requests. Every request goes through Pool.send and then through a chain of links, each an http.RoundTripper:
 //
-//	credentials.go   puts the credentials into it, and sends it again with newer ones if they are refused
-//	retry.go         sends it again, after a while, if that is safe and may help
-//	redirect.go      turns a redirect into an error
-//	limit.go         takes a slot for each try
-//	race.go          sends it over a second connection where a freeze may have broken the first
-//	send.go          sends it over one connection of package conn, and reads the whole answer (answer.go)
+//	auth.go      puts the credentials into it, and sends it again with newer ones if they are refused
+//	retry.go     sends it again, after a while, if that is safe and may help
+//	redirect.go  turns a redirect into an error
+//	limit.go     takes a slot for each try
+//	race.go      sends it over a second connection where the first may be broken or silent (look.go, hedge.go)
+//	send.go      sends it over one connection of package conn, and reads the whole answer (answer.go)
 //
 // What a caller may ask for is in options.go, what is counted in stats.go.
 //
@@ -47,6 +47,8 @@ var (
 	ErrQueueFull = errors.New("queue full")
 	// ErrClosed occurs after Close.
 	ErrClosed = conn.ErrClosed
+	// ErrNotAllowed occurs when Config.Control refuses every address of the upstream.
+	ErrNotAllowed = errors.New("address not allowed")
 	// ErrTooLarge is what a [TooLargeError] wraps.
 	ErrTooLarge = errors.New("answer too large")
 )
@@ -90,11 +92,15 @@ func build(cfg Config, newDial func(conn.DialConfig) conn.Dial) (*Pool, error) {
 		Dial: newDial(conn.DialConfig{
 			URL: u, Proxy: cfg.Proxy, HTTP2: cfg.GRPC, Timeout: cfg.DialTimeout, RootCAs: cfg.RootCAs, Sessions: 2 * cfg.Size,
 			Keep: func() bool { return cfg.Pulse.Freezes() >= cfg.KeepFrom }, Counts: &p.stats.dials,
+			Resolver: cfg.Resolver, Control: cfg.Control,
 		}),
 		Pulse: cfg.Pulse, Size: cfg.Size, FirstWarm: cfg.FirstWarm, KeepFrom: cfg.KeepFrom, MaxIdle: cfg.MaxIdle, Shared: cfg.GRPC,
 	})
-	send := &sender{conns: p.conns, answers: cfg.Answers, grpc: cfg.GRPC, pulse: cfg.Pulse, stats: &p.stats}
+	send := &sender{conns: p.conns, answers: cfg.Answers, grpc: cfg.GRPC, pulse: cfg.Pulse, stats: &p.stats, base: p.base, ping: cfg.ping()}
 	p.race = &race{next: send, pulse: cfg.Pulse, policy: cfg.Policy, stats: &p.stats}
+	if cfg.Hedge && !cfg.Policy.NoLook {
+		p.race.hedges = newHedges(cfg.Pulse)
+	}
 	slots := &limited{next: p.race, limit: cfg.Limit, stats: &p.stats}
 	p.chain = &authorized{newRetry(&redirects{next: slots, variable: cfg.Variable}, cfg, &p.stats)}
 	return p, nil

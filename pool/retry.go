@@ -94,7 +94,7 @@ func permanent(err error) bool {
 	_, redirected := errors.AsType[*RedirectError](err)
 	proxy, _ := errors.AsType[*ProxyError](err)
 	return distrusted || redirected || proxy != nil && proxy.Refused() || errors.Is(err, ErrTooLarge) || errors.Is(err, errLonger) ||
-		errors.Is(err, ErrQueueFull) || errors.Is(err, guard.ErrPanic)
+		errors.Is(err, ErrNotAllowed) || errors.Is(err, ErrQueueFull) || errors.Is(err, guard.ErrPanic)
 }
 
 // backoff waits as long as the upstream asks for, but never longer than the most, and otherwise doubles with jitter.

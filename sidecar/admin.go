@@ -5,8 +5,9 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"sync"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 
 	"hearth/client/wire"
 	"hearth/internal/guard"
@@ -27,7 +28,7 @@ func (s *Server) dropCache(r *request) error {
 			return refusal
 		}
 		var err error
-		if n, err = s.cfg.Chat.DropChat(r.waitContext(s.cfg.Timeout), string(chat)); err != nil {
+		if n, err = s.cfg.Chat.DropChat(string(chat)); err != nil {
 			return err
 		}
 	case byModel:
@@ -45,13 +46,13 @@ func (s *Server) health(r *request) error {
 	return r.sendJSON(http.StatusOK, wire.Health{Status: "ok"})
 }
 
-// readyTimeout is how long one call of /readyz waits for the upstreams.
+// readyTimeout is how long one call of /readyz waits for the upstreams, and how long a question of it may take.
 const readyTimeout = 5 * time.Second
 
 // ready answers 200 once every configured upstream has answered what requests will ask. It asks those that have not answered
 // yet; calls at the same time share one question.
 func (s *Server) ready(r *request) error {
-	errs := s.reach(r.waitContext(readyTimeout))
+	errs := s.reach(r.waitContext(min(readyTimeout, r.readTime())), r.serverCtx)
 	reply := wire.Readiness{Upstreams: map[string]wire.UpstreamState{}, Fault: s.cfg.Fault}
 	configured, failed := 0, 0
 	for i, u := range s.cfg.Upstreams {
@@ -76,24 +77,36 @@ func (s *Server) ready(r *request) error {
 	return r.sendJSON(status, reply)
 }
 
-// reach asks the upstreams that have not answered yet, at the same time, and returns each one's error in its place.
-func (s *Server) reach(ctx context.Context) []error {
+// reach asks the upstreams that have not answered yet, at the same time, and returns each one's error in its place. A question under way
+// is shared, so it has a timeout of its own: it does not end with the call that began it, but with the server.
+func (s *Server) reach(ctx, server context.Context) []error {
 	errs := make([]error, len(s.cfg.Upstreams))
-	var g sync.WaitGroup
+	asked := make([]<-chan singleflight.Result, len(s.cfg.Upstreams))
 	for i, u := range s.cfg.Upstreams {
 		if u.Missing != "" || s.reached[i].Load() {
 			continue
 		}
-		g.Go(func() {
-			_, errs[i], _ = s.asking.Do(u.Name, func() (any, error) {
-				return nil, guard.Do(func() error { return u.Ask(ctx) })
-			})
-			if errs[i] == nil {
+		asked[i] = s.asking.DoChan(u.Name, func() (any, error) {
+			ctx, cancel := s.cfg.Pulse.WithTimeout(server, readyTimeout)
+			defer cancel()
+			err := guard.Do(func() error { return u.Ask(ctx) })
+			if err == nil {
 				s.reached[i].Store(true)
 			}
+			return nil, err
 		})
 	}
-	g.Wait()
+	for i, answer := range asked {
+		if answer == nil {
+			continue
+		}
+		select {
+		case got := <-answer:
+			errs[i] = got.Err
+		case <-ctx.Done():
+			errs[i] = context.Cause(ctx)
+		}
+	}
 	return errs
 }
 

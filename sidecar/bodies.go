@@ -17,8 +17,7 @@ const (
 	defaultMessages, maxMessages = 10, 200
 	defaultFull, maxFull         = 5, 200
 	defaultCount, maxCount       = 5, 100
-	maxModels                    = 50               // of one request
-	maxTimeout                   = 15 * time.Minute // Lambda's own
+	maxModels                    = 50 // of one request
 )
 
 // decodeQuery reads the body of relevant.
@@ -59,7 +58,7 @@ func decodeMute(o *object) (m wire.Mute, err error) {
 	return m, o.err()
 }
 
-// decodePreprocess reads the body of preprocess, and how long the call may take.
+// decodePreprocess reads the body of preprocess, and how long the call may take; 0: the body does not say.
 func (s *Server) decodePreprocess(o *object) (q chat.Question, timeout time.Duration, err error) {
 	q = chat.Question{
 		Chat: o.requiredText("chat_id"), Text: o.requiredText("text"), Route: o.requiredText("route_name"),
@@ -72,7 +71,7 @@ func (s *Server) decodePreprocess(o *object) (q chat.Question, timeout time.Dura
 	if o.has("num_messages") || o.has("full_text_len") {
 		q.History = &view
 	}
-	timeout = time.Duration(o.number("timeout_ms", int(s.cfg.Timeout.Milliseconds()), 1, int(maxTimeout.Milliseconds()))) * time.Millisecond
+	timeout = o.timeout()
 	q.Vector = o.vector("vector")
 	if err := o.err(); err != nil {
 		return q, 0, err

@@ -22,7 +22,7 @@ func (s *Server) history(r *request) error {
 	if got, held := s.cfg.Chat.HeldHistory(r.now, r.chat, view, r.directives); held {
 		return r.sendCached("history", got)
 	}
-	got, err := s.cfg.Chat.History(r.waitContext(s.cfg.Timeout), string(r.chat), view, r.directives)
+	got, err := s.cfg.Chat.History(r.readContext(), string(r.chat), view, r.directives)
 	if err != nil {
 		return err
 	}
@@ -37,7 +37,7 @@ func (s *Server) relevant(r *request) error {
 	if got, held := s.cfg.Chat.HeldRelevant(r.now, q, r.directives); held {
 		return r.sendCached("relevant", got)
 	}
-	got, err := s.cfg.Chat.Relevant(r.waitContext(s.cfg.Timeout), q, r.directives)
+	got, err := s.cfg.Chat.Relevant(r.readContext(), q, r.directives)
 	if err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func (s *Server) mute(r *request) error {
 	if got, held := s.cfg.Chat.HeldMute(r.now, r.chat, r.directives); held {
 		return r.sendCached("mute", got)
 	}
-	got, err := s.cfg.Chat.Mute(r.waitContext(s.cfg.Timeout), string(r.chat), r.directives)
+	got, err := s.cfg.Chat.Mute(r.readContext(), string(r.chat), r.directives)
 	if err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func (s *Server) setMute(r *request) error {
 	if err != nil {
 		return err
 	}
-	now, err := s.cfg.Chat.SetMute(r.waitContext(s.cfg.Timeout), string(r.chat), m)
+	now, err := s.cfg.Chat.SetMute(r.writeContext(), string(r.chat), m)
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func (s *Server) appendMessages(r *request) error {
 	if err != nil {
 		return err
 	}
-	ids, err := s.cfg.Chat.Append(r.waitContext(s.cfg.Timeout), string(r.chat), chat.Draft{Messages: messages, Key: key, Body: body})
+	ids, err := s.cfg.Chat.Append(r.writeContext(), string(r.chat), chat.Draft{Messages: messages, Key: key, Body: body})
 	if _, partial := errors.AsType[*chat.PartialError](err); err == nil || partial {
 		r.timed("messages")
 	}

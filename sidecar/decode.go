@@ -79,6 +79,18 @@ func (o *object) wrong(name, what string) {
 // value returns a field's value in JSON, and says whether the field is there. A null counts as absent. Of a name given more than
 // once the last value counts.
 func (o *object) value(name string) (value string, ok bool) {
+	if value, ok = o.raw(name); !ok {
+		return "", false
+	}
+	if !utf8.ValidString(value) || loneSurrogate(value) {
+		o.wrong(name, "must be UTF-8")
+		return "", false
+	}
+	return value, true
+}
+
+// raw is value for a field whose own fields are read later: it does not look at the text.
+func (o *object) raw(name string) (value string, ok bool) {
 	for i, f := range o.fields {
 		if f.name == name {
 			o.fields[i].asked = true
@@ -86,10 +98,6 @@ func (o *object) value(name string) (value string, ok bool) {
 		}
 	}
 	if !ok || o.fault != nil {
-		return "", false
-	}
-	if !utf8.ValidString(value) || loneSurrogate(value) {
-		o.wrong(name, "must be UTF-8")
 		return "", false
 	}
 	return value, true
@@ -160,6 +168,14 @@ func (o *object) number(name string, byDefault, least, most int) int {
 		o.wrong(name, fmt.Sprintf("must be %d to %d", least, most))
 	}
 	return n
+}
+
+// timeout reads timeout_ms; 0: the field is not there.
+func (o *object) timeout() time.Duration {
+	if !o.has("timeout_ms") {
+		return 0
+	}
+	return time.Duration(o.number("timeout_ms", 0, 1, int(wire.MaxTimeout.Milliseconds()))) * time.Millisecond
 }
 
 func (o *object) flag(name string) bool {

@@ -38,6 +38,11 @@ func (s *Server) admit(r *request, broken error) (refusal *wire.Problem) {
 		subtle.ConstantTimeCompare(r.headers.token, []byte(s.cfg.Token)) != 1 {
 		return wire.NewProblem(wire.KindToken, wrongToken(s.cfg.TokenFrom))
 	}
+	return s.accept(r, asked)
+}
+
+// accept is the rest of the door: what is asked for, by a caller that may ask. The calls of a batch pass it too.
+func (s *Server) accept(r *request, asked target) (refusal *wire.Problem) {
 	calls, segment := s.router.find(asked.path)
 	if len(calls) == 0 {
 		return wire.NewProblem(wire.KindNoSuchCall, "there is no call "+shortened(asked.path))
@@ -62,7 +67,10 @@ func (s *Server) admit(r *request, broken error) (refusal *wire.Problem) {
 	if refusal = r.parseQuery(asked.query, r.route.query); refusal != nil {
 		return refusal
 	}
-	r.directives, refusal = parseCacheControl(r.headers.cacheControl)
+	if r.directives, refusal = parseCacheControl(r.headers.cacheControl); refusal != nil || s.cfg.NoDeadline {
+		return refusal
+	}
+	r.left, refusal = timeLeft(r.headers.timeouts)
 	return refusal
 }
 
@@ -85,6 +93,7 @@ type headers struct {
 	origins      [][]byte // the pages that the request comes from
 	cacheControl [][]byte
 	ifNoneMatch  [][]byte
+	timeouts     [][]byte
 }
 
 // readHeaders reads them in one pass.
@@ -106,6 +115,8 @@ func readHeaders(h *fasthttp.RequestHeader) (got headers) {
 			got.cacheControl = append(got.cacheControl, value)
 		case "If-None-Match":
 			got.ifNoneMatch = append(got.ifNoneMatch, value)
+		case wire.HeaderTimeout:
+			got.timeouts = append(got.timeouts, value)
 		}
 	}
 	return got

@@ -15,7 +15,7 @@ func (s *Server) odooModels(r *request) error {
 	if got, held := s.cfg.Chat.HeldModels(r.now, names, r.directives); held {
 		return s.sendModels(r, got)
 	}
-	got, err := s.cfg.Chat.Models(r.waitContext(s.cfg.Timeout), names, r.directives)
+	got, err := s.cfg.Chat.Models(r.readContext(), names, r.directives)
 	if err != nil {
 		return err
 	}
@@ -44,13 +44,13 @@ func (s *Server) odooCall(r *request) error {
 		if got, held := s.cfg.Chat.HeldRead(r.now, call, r.directives); held {
 			return r.sendCached("odoo", got)
 		}
-		got, err := s.cfg.Chat.Read(r.waitContext(s.cfg.Timeout), call, r.directives)
+		got, err := s.cfg.Chat.Read(r.readContext(), call, r.directives)
 		if err != nil {
 			return err
 		}
 		return r.sendCached("odoo", got)
 	}
-	body, err := s.cfg.Chat.Write(r.waitContext(s.cfg.Timeout), call)
+	body, err := s.cfg.Chat.Write(r.writeContext(), call)
 	if err != nil {
 		return err
 	}

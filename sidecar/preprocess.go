@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"hearth/client/wire"
+	"hearth/internal/executor"
 	"hearth/sidecar/chat"
 )
 
@@ -13,10 +14,13 @@ func (s *Server) preprocess(r *request) error {
 	if err != nil {
 		return err
 	}
+	r.timeout = timeout
 	got, held := s.cfg.Chat.HeldParts(r.now, q, r.directives, r.partsMemory)
 	r.partsMemory = got.Parts
 	if !held {
-		if err := s.cfg.Chat.FetchParts(r.waitContext(timeout), q, r.directives, &got); err != nil {
+		d := r.readTime()
+		ctx := r.waitContext(d - min(executor.Grace, d/10)) // a part that does not listen is left behind that much later
+		if err := s.cfg.Chat.FetchParts(ctx, q, r.directives, &got); err != nil {
 			return err
 		}
 	}

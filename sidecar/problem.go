@@ -33,6 +33,9 @@ func (s *Server) problemOf(err error) *wire.Problem {
 	if p := requestProblem(err); p != nil {
 		return p
 	}
+	if p := fetchProblem(err); p != nil {
+		return p
+	}
 	if errors.Is(err, guard.ErrPanic) {
 		return s.unexpected(err)
 	}
@@ -159,10 +162,7 @@ func preprocessProblem(parts map[string]*wire.Problem) *wire.Problem {
 // upstreamProblem is the problem of an upstream's answer, or of a write without an answer; nil: the error is neither.
 func upstreamProblem(err error) *wire.Problem {
 	if errors.Is(err, pool.ErrUnknownOutcome) {
-		if e, ok := errors.AsType[*pool.Error](err); ok && e.Upstream == "odoo" {
-			return problemAt("odoo", wire.KindUnknownOutcome, "unknown outcome: Odoo may or may not have done it")
-		}
-		return problemAt("weaviate", wire.KindUnknownOutcome, "unknown outcome: Weaviate may or may not have it")
+		return unknownOutcome(err)
 	}
 	if e, ok := errors.AsType[*odoo.Error](err); ok {
 		p := problemAt("odoo", wire.KindOdoo, e.Message)

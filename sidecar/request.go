@@ -5,7 +5,6 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"net/http"
 	"runtime/debug"
 	"time"
 
@@ -14,7 +13,6 @@ import (
 	"hearth/cache"
 	"hearth/client/wire"
 	"hearth/internal/clock"
-	"hearth/pool"
 	"hearth/sidecar/chat"
 )
 
@@ -35,6 +33,10 @@ type request struct {
 	limited     io.LimitedReader // of the body's stream
 	directives  cache.Directives
 	started     time.Time
+	left        time.Duration // of the caller's invocation, when the request came; 0: not told
+	timeout     time.Duration // that the caller gives this request, from when it came; 0: none
+	batchRead   time.Duration // what is left for a read of its batch, from when it came; 0: it is in no batch
+	batchWrite  time.Duration // what is left for a write
 	ended       time.Time     // when its reply was ready; zero: not yet
 	now         clock.Instant // when the whole request had come, by the clocks that tell how old something is
 	partsMemory []chat.Part
@@ -48,15 +50,13 @@ func (s *Server) serve(ctx context.Context, f *fasthttp.RequestCtx, socket bool,
 	if broken != nil {
 		r.started = time.Now() // fasthttp has not noted when it came
 	}
-	defer s.release(r)
-	defer s.logAccess(ctx, r)
-	defer func() {
-		if p := recover(); p != nil {
-			s.cfg.Logger.Error("a request's handler panicked", "panic", p, "stack", string(debug.Stack()))
-			r.refuse(wire.NewProblem(wire.KindInternal, "the sidecar failed"))
-		}
-	}()
-	if refusal := s.admit(r, broken); refusal != nil {
+	defer s.end(ctx, r)
+	s.answer(r, s.admit(r, broken))
+}
+
+// answer answers a request that is refused, or else has its call's handler answer it.
+func (s *Server) answer(r *request, refusal *wire.Problem) {
+	if refusal != nil {
 		r.refuse(refusal)
 		r.drain()
 		return
@@ -66,12 +66,25 @@ func (s *Server) serve(ctx context.Context, f *fasthttp.RequestCtx, socket bool,
 	}
 }
 
+// end is what serve and serveCall defer: it answers for a handler that panicked, logs the request and releases it.
+func (s *Server) end(ctx context.Context, r *request) {
+	if p := recover(); p != nil {
+		s.cfg.Logger.Error("a request's handler panicked", "panic", p, "stack", string(debug.Stack()))
+		r.refuse(wire.NewProblem(wire.KindInternal, "the sidecar failed"))
+	}
+	s.logAccess(ctx, r)
+	s.release(r)
+}
+
 func (s *Server) newRequest(ctx context.Context, f *fasthttp.RequestCtx, socket bool) *request {
 	r, used := s.requests.Get().(*request)
 	if !used {
 		r = &request{}
 	}
 	r.RequestCtx, r.server, r.serverCtx, r.socket, r.started = f, s, ctx, socket, f.Time()
+	if r.started.IsZero() { // fasthttp has not noted when the request came
+		r.started = time.Now()
+	}
 	return r
 }
 
@@ -102,15 +115,6 @@ func (s *Server) release(r *request) {
 	s.requests.Put(r)
 }
 
-// waitContext returns a context for what has to be waited for. It has the request's trace, and ends after the timeout. A handler calls
-// it once at most: release ends only the last one.
-func (r *request) waitContext(timeout time.Duration) context.Context {
-	traced := pool.With(r.serverCtx, pool.Options{Header: traceHeaders(r)})
-	var ctx context.Context
-	ctx, r.cancel = r.server.cfg.Pulse.WithTimeout(traced, timeout)
-	return ctx
-}
-
 // logAccess logs an answered request. The route's pattern stands for the path: the log must not hold a chat's id.
 func (s *Server) logAccess(ctx context.Context, r *request) {
 	if !s.cfg.Logger.Enabled(ctx, slog.LevelDebug) {
@@ -123,18 +127,4 @@ func (s *Server) logAccess(ctx context.Context, r *request) {
 	s.cfg.Logger.LogAttrs(ctx, slog.LevelDebug, "request answered",
 		slog.String("method", string(r.Method())), slog.String("route", route), slog.Int("status", r.Response.StatusCode()),
 		slog.Duration("duration", time.Since(r.started)), slog.Int("bytes", len(r.Response.Body())))
-}
-
-// traceHeaders are the request's headers that go on to the upstreams.
-func traceHeaders(r *request) http.Header {
-	var h http.Header
-	for _, name := range []string{"Traceparent", "Tracestate", "X-Amzn-Trace-Id"} {
-		if v := r.Request.Header.Peek(name); len(v) > 0 {
-			if h == nil {
-				h = http.Header{}
-			}
-			h[name] = []string{string(v)}
-		}
-	}
-	return h
 }

@@ -26,6 +26,7 @@ import (
 	"hearth/internal/clock"
 	"hearth/pool"
 	"hearth/sidecar/chat"
+	"hearth/sidecar/fetch"
 )
 
 // Config of the API.
@@ -34,14 +35,22 @@ type Config struct {
 	TokenFrom string // the variable that Token is, or is derived from
 
 	Chat      *chat.Service
-	Cache     *cache.Cache // for its statistics
+	Cache     *cache.Cache   // for its statistics
+	Fetch     *fetch.Service // asks other hosts; nil: calls that need it fail
+	Jobs      *fetch.Jobs    // of Fetch
+	NoFetch   string         // why Fetch is nil
 	Upstreams []Upstream
 	Fault     string // what is wrong with the settings or the listeners, for /readyz; empty: nothing
 
 	MappedProperties []string // of the message class: a message's own properties may not name them
 
-	Timeout time.Duration // of any call; default 30s
-	MaxBody int           // bytes; default 1 MiB
+	Timeout        time.Duration // of any call whose caller gives it none; default 30s
+	DeadlineMargin time.Duration // what is kept of the time that a caller's invocation has left, at most a tenth of that time
+	NoDeadline     bool          // ignore what a caller's invocation has left: for measurements
+	MaxBody        int           // bytes; default 1 MiB
+
+	Workers       int // calls of one batch at the same time, unless the batch says otherwise; default 5
+	MaxBatchReply int // bytes of the answers of one batch together; default 4 MiB
 
 	Connections int           // at the same time, per listener; default 256: a function has 1024 file descriptors
 	IdleTimeout time.Duration // of a connection; default 24h: a shorter one could end just when the caller sends its next request
@@ -54,6 +63,8 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	c.Timeout = positive(c.Timeout, 30*time.Second)
 	c.MaxBody = positive(c.MaxBody, 1<<20)
+	c.Workers = positive(c.Workers, 5)
+	c.MaxBatchReply = positive(c.MaxBatchReply, 4<<20)
 	c.Connections = positive(c.Connections, 256)
 	c.IdleTimeout = positive(c.IdleTimeout, 24*time.Hour)
 	if c.Pulse == nil {
@@ -78,6 +89,9 @@ func (c Config) validate() error {
 	}
 	if c.Cache == nil {
 		faults = append(faults, errors.New("sidecar: Config.Cache must be set"))
+	}
+	if c.Fetch != nil && c.Jobs == nil {
+		faults = append(faults, errors.New("sidecar: Config.Jobs must be set with Fetch"))
 	}
 	for i, u := range c.Upstreams {
 		if u.Name == "" || u.Missing == "" && u.Ask == nil {

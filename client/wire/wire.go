@@ -6,6 +6,8 @@
 // The package does no I/O. It imports nothing but the standard library.
 package wire
 
+import "time"
+
 // Paths of the API. {chat_id} stands for one percent-encoded segment.
 const (
 	PathHistory    = "/v1/chats/{chat_id}/history"
@@ -15,6 +17,9 @@ const (
 	PathPreprocess = "/v1/preprocess"
 	PathOdooModels = "/v1/odoo/models"
 	PathOdooCall   = "/v1/odoo/call"
+	PathBatch      = "/v1/batch"
+	PathFetch      = "/v1/fetch"
+	PathJob        = "/v1/jobs/{job}"
 	PathCache      = "/v1/cache"
 	PathHealth     = "/healthz"
 	PathReady      = "/readyz"
@@ -26,8 +31,12 @@ const (
 const (
 	HeaderToken          = "X-Hearth-Token"
 	HeaderIdempotencyKey = "Idempotency-Key"
-	ServerName           = "hearth" // value of the Server header of every reply
+	HeaderTimeout        = "X-Hearth-Timeout-Ms" // how many milliseconds the caller's invocation has left
+	ServerName           = "hearth"              // value of the Server header of every reply
 )
+
+// MaxTimeout is the longest time that an invocation can have left: Lambda's own bound. A longer one is not to be trusted.
+const MaxTimeout = 15 * time.Minute
 
 // Parts of a preprocess reply, as its errors, cache and timings name them.
 const (

@@ -28,7 +28,9 @@ import (
 	"hearth/pool/odoo"
 	"hearth/pool/secrets"
 	"hearth/pool/weaviate"
+	"hearth/pool/web"
 	"hearth/sidecar"
+	"hearth/sidecar/fetch"
 )
 
 // The linker sets both: see internal/buildtags/stamp.sh.
@@ -48,6 +50,7 @@ type Options struct {
 	Clock       func() clock.Instant // default the machine's clocks
 	Events      []string             // that the extension registers for besides those it needs
 	Policy      pool.Policy          // of the pools: which defences they leave out
+	NoDeadline  bool                 // ignore what a caller's invocation has left, and HEARTH_DEADLINE_MARGIN
 	NoIdleLimit bool                 // keep idle connections for a day, whatever HEARTH_CONN_MAX_IDLE says
 }
 
@@ -109,10 +112,12 @@ type app struct {
 	upstreams []sidecar.Upstream
 	secrets   *secrets.Store // nil: no setting names a secret
 	named     []namedSecret
+	web       *web.Client // nil: no host may be fetched from
 
 	// Only serve makes what follows.
 	listeners []net.Listener
 	memory    *cache.Cache
+	jobs      *fetch.Jobs // nil: no host may be fetched from
 	api       *sidecar.Server
 	ext       *extension.Extension // nil: this is not Lambda
 }
@@ -135,7 +140,18 @@ func (a *app) addUpstreams(s settings.Settings) error {
 	if s.OdooURL != "" {
 		faults = append(faults, a.addOdoo(s))
 	}
+	if len(s.FetchAllow) > 0 {
+		a.addWeb(s)
+	}
 	return errors.Join(faults...)
+}
+
+// addWeb makes the client of the hosts that may be fetched from. It goes through no proxy.
+func (a *app) addWeb(s settings.Settings) {
+	cfg := a.poolConfig(s)
+	cfg.Answers = pool.NewAnswers(s.FetchSize(), s.AnswerSize())
+	cfg.Timeout, cfg.DialTimeout = 15*time.Minute, 3*time.Second // a request has a timeout of its own
+	a.web = web.New(web.Config{Allow: s.FetchAllow, Pool: cfg, UserAgent: cfg.UserAgent})
 }
 
 // addWeaviate makes Weaviate's two pools, one for each protocol, which share a limit.
@@ -143,6 +159,7 @@ func (a *app) addWeaviate(s settings.Settings) error {
 	shared := a.poolConfig(s)
 	shared.Name, shared.Size, shared.Timeout = "weaviate", s.WeaviateConnections, s.WeaviateTimeout
 	shared.Limit = pool.NewLimit(shared.Size, 0, a.pulse)
+	shared.Hedge = true // Weaviate answers many calls at once; a worker of Odoo answers one
 	rest, grpc := shared, shared
 	rest.Proxy, grpc.Proxy = s.ProxyFor(s.WeaviateURL), s.ProxyFor(s.WeaviateGRPCURL)
 	rest.URL, rest.Variable = s.WeaviateURL, "HEARTH_WEAVIATE_URL"
@@ -219,15 +236,25 @@ func (a *app) close() {
 	for _, l := range a.listeners {
 		_ = l.Close()
 	}
+	a.closeJobs()
 	if a.memory != nil {
 		a.memory.Close()
 	}
 	a.closeUpstreams()
 }
 
+func (a *app) closeJobs() {
+	if a.jobs != nil {
+		a.jobs.Close()
+	}
+}
+
 func (a *app) closeUpstreams() {
 	for _, upstream := range a.pools {
 		upstream.Close()
+	}
+	if a.web != nil {
+		a.web.Close()
 	}
 	if a.weaviate != nil {
 		a.weaviate.Close()

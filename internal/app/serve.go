@@ -16,6 +16,7 @@ import (
 	"hearth/internal/settings"
 	"hearth/sidecar"
 	"hearth/sidecar/chat"
+	"hearth/sidecar/fetch"
 )
 
 // gcPercent is by how many percent the heap grows before garbage is collected. Hearth sets this and [settings.Settings.MemoryLimit] itself
@@ -113,7 +114,7 @@ func (a *app) run(ctx context.Context, s settings.Settings, asked <-chan struct{
 	defer stop()
 	defer context.AfterFunc(told, end)()
 	a.logStart(s)
-	return parts.wait(ctx, a.log, closer{"cache", a.memory.Close}, closer{"pools", a.closeUpstreams})
+	return parts.wait(ctx, a.log, closer{"jobs", a.closeJobs}, closer{"cache", a.memory.Close}, closer{"pools", a.closeUpstreams})
 }
 
 // logStart logs what runs, and what may be wrong with the settings without being a fault.
@@ -135,9 +136,9 @@ func (a *app) addAPI(s settings.Settings, fault, listenErr error) (err error) {
 	if err != nil {
 		return err
 	}
-	noWeaviate, noOdoo, reasons := "HEARTH_WEAVIATE_URL is not set", "HEARTH_ODOO_URL is not set", ""
+	noWeaviate, noOdoo, noFetch, reasons := "HEARTH_WEAVIATE_URL is not set", "HEARTH_ODOO_URL is not set", "HEARTH_FETCH_ALLOW is not set", ""
 	if fault != nil {
-		noWeaviate, noOdoo = fault.Error(), fault.Error()
+		noWeaviate, noOdoo, noFetch = fault.Error(), fault.Error(), fault.Error()
 	}
 	if err := errors.Join(fault, listenErr); err != nil {
 		reasons = err.Error()
@@ -150,6 +151,11 @@ func (a *app) addAPI(s settings.Settings, fault, listenErr error) (err error) {
 		return err
 	}
 	cfg := a.apiConfig(s)
+	cfg.NoFetch = noFetch
+	if a.web != nil {
+		a.jobs = fetch.NewJobs(s.AnswerSize(), a.pulse)
+		cfg.Fetch, cfg.Jobs = fetch.New(a.web, a.memory), a.jobs
+	}
 	cfg.Chat, cfg.Cache, cfg.Fault, cfg.Upstreams = service, a.memory, reasons, slices.Clone(a.upstreams)
 	if a.weaviate == nil {
 		cfg.Upstreams = append(cfg.Upstreams, sidecar.Upstream{Name: "weaviate", Missing: noWeaviate})
@@ -167,7 +173,8 @@ func (a *app) apiConfig(s settings.Settings) sidecar.Config {
 	token, tokenFrom := s.CallersToken()
 	return sidecar.Config{
 		Token: token, TokenFrom: tokenFrom, MappedProperties: s.MessageFields,
-		Timeout: s.PreprocessTimeout, MaxBody: int(s.MaxBody), Connections: connections, IdleTimeout: idle,
+		Timeout: s.PreprocessTimeout, DeadlineMargin: s.DeadlineMargin, NoDeadline: a.options.NoDeadline, MaxBody: int(s.MaxBody),
+		Workers: s.Workers, MaxBatchReply: int(min(s.AnswerSize(), 32<<20)), Connections: connections, IdleTimeout: idle,
 		Pulse: a.pulse, Logger: a.log,
 	}
 }

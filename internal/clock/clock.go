@@ -135,14 +135,25 @@ func (p *Pulse) Run(ctx context.Context, thawed func()) {
 // interrupted gets more time: when d is over and there was a freeze meanwhile, d begins again. d begins at most three times in
 // all, because work that never ends must not go on for ever.
 func (p *Pulse) WithTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	return p.WithTimeoutIn(ctx, d, 0)
+}
+
+// WithTimeoutIn is WithTimeout for work of an invocation that has so much time left. As long as that time is not over, the
+// invocation may still wait for the work, and a starved process looks like one that was frozen: so d does not begin again. A freeze
+// that lasts longer has ended the invocation, and its end means nothing to a caller that still waits: d begins again as in WithTimeout.
+func (p *Pulse) WithTimeoutIn(ctx context.Context, d, left time.Duration) (context.Context, context.CancelFunc) {
 	const maxBeginnings = 3
 	ctx, cancel := context.WithCancelCause(ctx)
-	freezes, begun := p.Freezes(), 1
+	if d <= 0 {
+		cancel(context.DeadlineExceeded)
+		return ctx, func() {}
+	}
+	freezes, start, begun := p.Freezes(), p.Now(), 1
 	var timer *time.Timer
 	ready := make(chan struct{})
 	timer = time.AfterFunc(d, func() {
 		<-ready
-		if now := p.Freezes(); now != freezes && begun < maxBeginnings {
+		if now := p.Freezes(); now != freezes && begun < maxBeginnings && p.Now().Since(start) >= left {
 			freezes = now
 			begun++
 			timer.Reset(d)

@@ -280,3 +280,30 @@ func TestATimeoutBeginsAgainAFewTimesOnly(t *testing.T) {
 		}
 	})
 }
+
+func TestATimeoutWithinAnInvocationBeginsAgainOnlyAfterItsEnd(t *testing.T) {
+	const most = 2 * time.Second
+	for left, want := range map[time.Duration]time.Duration{
+		3 * time.Second: most,     // the invocation may still wait: what looked like a freeze may be a starved process
+		2 * time.Second: 3 * most, // it is over
+		0:               3 * most,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			begun := time.Now()
+			ctx, cancel := NewPulse(nil).WithTimeoutIn(t.Context(), most, left) // without Run every silence is a freeze
+			defer cancel()
+			<-ctx.Done()
+			if took := time.Since(begun); took != want || !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+				t.Errorf("with %v left it ended after %v: %v", left, took, context.Cause(ctx))
+			}
+		})
+	}
+}
+
+func TestATimeoutThatIsOverEndsAtOnce(t *testing.T) {
+	ctx, cancel := Awake().WithTimeout(t.Context(), 0)
+	defer cancel()
+	if !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+		t.Errorf("it ends with %v", context.Cause(ctx))
+	}
+}

@@ -21,9 +21,9 @@ var ErrNotStarted = errors.New("executor: not started")
 // ErrAbandoned is the error of a task that did not return when its context ended. It may still run.
 var ErrAbandoned = errors.New("executor: abandoned")
 
-// grace is how long after the end of its context a task may return. What a task returns then is better than [ErrAbandoned]: it
+// Grace is how long after the end of its context a task may return. What a task returns then is better than [ErrAbandoned]: it
 // knows what it waited for, or has something older to offer.
-const grace = 20 * time.Millisecond
+const Grace = 20 * time.Millisecond
 
 // Options of [Run].
 type Options struct {
@@ -90,7 +90,7 @@ func (t Task[T]) start(ctx context.Context, pulse *clock.Pulse, place int, repor
 	}
 	began := time.Now()
 	notLate := context.AfterFunc(ctx, func() {
-		time.AfterFunc(grace, func() {
+		time.AfterFunc(Grace, func() {
 			err := fmt.Errorf("%w: %w", ErrAbandoned, context.Cause(ctx))
 			reports <- report[T]{place, Result[T]{Err: err, Took: time.Since(began)}}
 		})

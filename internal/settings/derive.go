@@ -89,6 +89,10 @@ func (s *Settings) AnswerSize() int64 {
 	return max(s.CacheSize()/4, 4<<20, 2*int64(s.MaxBody))
 }
 
+// FetchSize is how many bytes one answer of a fetch may have: a quarter of what an upstream's answer may have. Its reply holds it once
+// more, as text.
+func (s *Settings) FetchSize() int64 { return s.AnswerSize() / 4 }
+
 // defaultPoolSize is how many connections an upstream has by default. If the sandbox runs one invocation at a time, that is single. A
 // managed instance has one connection for each invocation that it runs at once, but at least single and at most ceiling.
 func (s *Settings) defaultPoolSize(single, ceiling int) int {

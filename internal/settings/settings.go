@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"hearth/pool/web"
 )
 
 // Settings are the environment variables with their defaults, and what [Read] found besides. docs/configuration.md says
@@ -70,6 +72,8 @@ type Settings struct {
 	AfterInvokeBudget time.Duration `env:"HEARTH_AFTER_INVOKE_BUDGET" envDefault:"0s"`
 	DeadlineMargin    time.Duration `env:"HEARTH_DEADLINE_MARGIN" envDefault:"200ms"`
 
+	FetchAllow web.Allow `env:"HEARTH_FETCH_ALLOW"`
+
 	Proxy           string `env:"HEARTH_PROXY"`
 	HTTPSProxy      string `env:"HTTPS_PROXY"`
 	HTTPSProxyLower string `env:"https_proxy"` // goes before HTTPS_PROXY, as in other programs
@@ -107,9 +111,6 @@ const (
 	InitSnapStart   = "snap-start"               // the sandbox after INIT is copied many times
 	InitManaged     = "lambda-managed-instances" // never frozen, many invocations at once
 )
-
-// reserved are variables of later versions. Hearth does not warn of them.
-var reserved = []string{"HEARTH_FETCH_ALLOW"} //nolint:gochecknoglobals // a constant list
 
 // Read reads the environment. The error joins all faults, each with the name of its variable. Even then the settings
 // hold whatever could be read; a number out of its bounds is 0.
@@ -149,10 +150,10 @@ func Read(environ []string) (Settings, error) {
 	return s, errors.Join(f.list...)
 }
 
-// unknown lists the variables that start with HEARTH_ and are neither known nor reserved.
+// unknown lists the variables that start with HEARTH_ and are not known.
 func unknown(values map[string]string, known []string) (names []string) {
 	for name := range values {
-		if strings.HasPrefix(name, "HEARTH_") && !slices.Contains(known, name) && !slices.Contains(reserved, name) {
+		if strings.HasPrefix(name, "HEARTH_") && !slices.Contains(known, name) {
 			names = append(names, name)
 		}
 	}

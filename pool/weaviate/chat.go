@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -40,6 +41,34 @@ func (c *Client) KnownMessageChat(chat string) string {
 		}
 	}
 	return chat
+}
+
+// PossibleNames are all names under which something of a chat may be known, without a request: its spelling, and its name in each
+// class. As long as a class is not known, that is its name in a class of any type. A chat that neither class can hold is a [ChatIDError].
+func (c *Client) PossibleNames(chat string) (names []string, err error) {
+	names = []string{chat}
+	refused := 0
+	for _, l := range []*classLoader{c.message, c.mute} {
+		kinds := []idKind{textID, uuidID, intID}
+		class := l.peek()
+		if class != nil && class.fault == nil {
+			kinds = []idKind{class.chatID}
+		}
+		for _, k := range kinds {
+			name, e := k.name(chat)
+			switch {
+			case e == nil && !slices.Contains(names, name):
+				names = append(names, name)
+			case e != nil && len(kinds) == 1:
+				refused++
+				err = e
+			}
+		}
+	}
+	if refused < 2 {
+		err = nil
+	}
+	return names, err
 }
 
 // IsMessageChat says, without a request, that this is a chat's name as [Client.MessageChat] returns it.

@@ -38,7 +38,7 @@ func (s *Service) Append(ctx context.Context, spelled string, draft Draft) (ids 
 	}
 	w, err := s.begin(ctx, chat, draft, messages)
 	if err != nil {
-		return nil, err
+		return nil, late("weaviate", err)
 	}
 	defer w.End()
 	written, err := s.cfg.Weaviate.Append(ctx, chat, messages)

@@ -34,8 +34,9 @@ func (s *Service) Read(ctx context.Context, call odoo.Call, d cache.Directives) 
 	if err != nil {
 		return cache.Reply{}, err
 	}
-	return s.cfg.Cache.Get(ctx, key, s.cfg.Policies[cache.OdooRead], d,
+	got, err := s.cfg.Cache.Get(ctx, key, s.cfg.Policies[cache.OdooRead], d,
 		func(ctx context.Context) ([]byte, error) { return s.call(ctx, call) })
+	return got, late("odoo", err)
 }
 
 // Write calls a method that may change something. It is sent at most once. Afterwards the cache forgets every record of every
@@ -47,7 +48,7 @@ func (s *Service) Write(ctx context.Context, call odoo.Call) (body []byte, err e
 	}
 	body, err = s.call(ctx, call)
 	s.cfg.Cache.DropRecords()
-	return body, err
+	return body, late("odoo", err)
 }
 
 func (s *Service) call(ctx context.Context, call odoo.Call) ([]byte, error) {

@@ -22,7 +22,7 @@ func TestWhatIsHeldUnderAChatsSpellingIsDropped(t *testing.T) {
 	if _, _, err := memory.Mute(t.Context(), "chat", cache.Policy{Fresh: time.Minute}, cache.Directives{}, load); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := s.DropChat(t.Context(), "chat"); n != 1 || err != nil {
+	if n, err := s.DropChat("chat"); n != 1 || err != nil {
 		t.Errorf("dropped %d, %v", n, err)
 	}
 }

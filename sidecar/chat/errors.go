@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -63,4 +64,12 @@ type ModelsError struct {
 
 func (e *ModelsError) Error() string {
 	return fmt.Sprintf("chat: none of %d models came; %s: %v", len(e.Names), e.Names[0], e.Failed[e.Names[0]])
+}
+
+// late names the upstream that a request waited for in vain, if the error is nothing but the end of the request's time.
+func late(upstream string, err error) error {
+	if _, named := errors.AsType[*pool.Error](err); named || !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return &pool.Error{Upstream: upstream, Err: err}
 }

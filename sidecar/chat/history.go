@@ -23,7 +23,7 @@ func (s *Service) History(ctx context.Context, spelled string, v cache.View, d c
 	if err != nil {
 		return cache.Reply{}, err
 	}
-	return s.cfg.Cache.History(ctx, cache.HistoryRequest{
+	got, err := s.cfg.Cache.History(ctx, cache.HistoryRequest{
 		Chat: chat, View: v, Policy: s.cfg.Policies[cache.History], Directives: d,
 		Load: func(ctx context.Context, need, want int) (cache.Loaded, error) {
 			return s.loadHistory(ctx, chat, need, want)
@@ -32,6 +32,7 @@ func (s *Service) History(ctx context.Context, spelled string, v cache.View, d c
 			return encodeHistory(s.renderHistory(chat, user, assistant, v.Full))
 		},
 	})
+	return got, late("weaviate", err)
 }
 
 func (s *Service) loadHistory(ctx context.Context, chat string, need, want int) (cache.Loaded, error) {

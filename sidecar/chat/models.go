@@ -117,7 +117,7 @@ func noModel(names []string, failed map[string]error) error {
 func (s *Service) modelKey(name string) cache.Key { return cache.ModelKey(name, s.cfg.Odoo.Identity()) }
 
 func (s *Service) model(ctx context.Context, name string, d cache.Directives) (cache.Reply, error) {
-	return s.cfg.Cache.Get(ctx, s.modelKey(name), s.cfg.Policies[cache.OdooModels], d, func(ctx context.Context) ([]byte, error) {
+	got, err := s.cfg.Cache.Get(ctx, s.modelKey(name), s.cfg.Policies[cache.OdooModels], d, func(ctx context.Context) ([]byte, error) {
 		m, err := s.cfg.Odoo.Model(ctx, name)
 		if err != nil {
 			return nil, err
@@ -128,6 +128,7 @@ func (s *Service) model(ctx context.Context, name string, d cache.Directives) (c
 		}
 		return around(`{"name":`+string(display)+`,"fields":`, m.Fields, `}`), nil
 	})
+	return got, late("odoo", err)
 }
 
 // mergeOrigins is the origin of a reply that is made of two. It is as old as the older one; stale if one of them is stale, else

@@ -58,7 +58,7 @@ func (s *Service) mute(ctx context.Context, spelled string, d cache.Directives) 
 			Mute: m.Mute, Updated: m.Updated, MayLag: s.cfg.Weaviate.MuteMayLag(),
 		}, err
 	})
-	return muteNow(m), origin, err
+	return muteNow(m), origin, late("weaviate", err)
 }
 
 // muteNow returns what a mute means now: after its end the bot is not muted.
@@ -82,7 +82,7 @@ func (s *Service) SetMute(ctx context.Context, spelled string, m wire.Mute) (wir
 	}
 	w, err := s.cfg.Cache.BeginMute(ctx, chat)
 	if err != nil {
-		return wire.Mute{}, err
+		return wire.Mute{}, late("weaviate", err)
 	}
 	defer w.End()
 	err = s.cfg.Weaviate.SetMute(ctx, chat, m, objectID("mute", chat))

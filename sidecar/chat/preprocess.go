@@ -146,7 +146,11 @@ func (s *Service) fetchMissing(ctx context.Context, parts []Part, fetch func(ctx
 	for i, r := range executor.Run(ctx, executor.Options{Workers: s.cfg.Workers}, tasks) {
 		name := missing[i].Name
 		*missing[i] = r.Value
-		missing[i].Name, missing[i].Done, missing[i].Err, missing[i].Took = name, r.Err == nil, r.Err, r.Took
+		upstream := "weaviate"
+		if name == wire.PartOdoo {
+			upstream = "odoo"
+		}
+		missing[i].Name, missing[i].Done, missing[i].Err, missing[i].Took = name, r.Err == nil, late(upstream, r.Err), r.Took
 	}
 }
 

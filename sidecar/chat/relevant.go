@@ -28,13 +28,14 @@ func (s *Service) Relevant(ctx context.Context, q weaviate.Query, d cache.Direct
 	if q.Chat, err = s.messageChat(ctx, q.Chat); err != nil {
 		return cache.Reply{}, err
 	}
-	return s.cfg.Cache.Get(ctx, relevantKey(q), s.cfg.Policies[cache.Relevant], d, func(ctx context.Context) ([]byte, error) {
+	got, err := s.cfg.Cache.Get(ctx, relevantKey(q), s.cfg.Policies[cache.Relevant], d, func(ctx context.Context) ([]byte, error) {
 		found, mode, err := s.cfg.Weaviate.Relevant(ctx, q)
 		if err != nil {
 			return nil, err
 		}
 		return Encode(wire.Relevant{Mode: string(mode), RelevantMessages: found})
 	})
+	return got, late("weaviate", err)
 }
 
 // relevantKey is the same for two searches whose results are the same.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any, Optional, Union
 
     from ._arguments import ChatID
-    from .types import CacheStats, UpstreamStats
+    from .types import BatchRequest, BatchResponse, CacheStats, UpstreamStats
 
 DEFAULT_TIMEOUT = 30.0  # seconds
 MAX_TIMEOUT_MS = 900_000  # of a preprocess, in the API
@@ -219,6 +219,37 @@ class Client:
         )
         return field(reply, "result", object)
 
+    # Several calls
+
+    def batch(
+        self,
+        requests: Iterable[BatchRequest],
+        *,
+        timeout_ms: Optional[int] = None,
+        max_parallel: Optional[int] = None,
+    ) -> list[BatchResponse]:
+        """Carries out 1 to 100 calls in one request. Returns their responses, in the order of the requests.
+
+        A request is {method, path, id?, headers?, body?, timeout_ms?}, a response {id, status, headers, body}. The calls run
+        side by side, max_parallel (1 to 100, by default HEARTH_WORKERS) at once: give max_parallel=1 if one must see what
+        another has written. A call that fails leaves the others alone: its status is 400 or higher, and
+        HearthError.of_problem(response["body"]) is the error. This raises HearthError if the batch as a whole was refused or
+        not answered. Unless all calls are reads, the batch is sent once.
+        """
+        try:
+            listed: list[dict[str, Any]] = [{"id": str(place), **request} for place, request in enumerate(requests)]
+        except Exception:
+            raise _arguments.bad_argument("requests", "must be a list of dicts") from None
+        patience = None if timeout_ms is None else seconds("timeout_ms", timeout_ms, 0.001) + 1
+        body = _given(requests=listed, timeout_ms=timeout_ms, max_parallel=max_parallel)
+        repeatable = not any(map(_may_write, listed))
+        return field(self._call("POST", "/v1/batch", body, timeout=patience, repeatable=repeatable), "responses", list)
+
+    @staticmethod
+    def chat_path(chat_id: ChatID, what: str) -> str:
+        """The path of a chat's call in a batch; what is "history", "relevant", "mute" or "messages"."""
+        return _chat(chat_id, what)
+
     # The sidecar itself
 
     def drop_cache(self, chat: Optional[ChatID] = None, model: Optional[str] = None) -> int:
@@ -309,6 +340,11 @@ def _chat(chat_id: ChatID, what: str) -> str:
     if segment in (".", ".."):
         segment = segment.replace(".", "%2E")  # so that nothing between here and the sidecar resolves it
     return f"/v1/chats/{segment}/{what}"
+
+
+def _may_write(request: Mapping[str, Any]) -> bool:
+    path = str(request.get("path")).partition("?")[0]
+    return request.get("method") not in ("GET", "HEAD") and path != "/v1/preprocess" and not path.endswith("/relevant")
 
 
 def _quoted(text: str) -> str:

@@ -5,13 +5,14 @@ The package client/wire has the same shapes for Go. A time is text as RFC 3339 w
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 # The kinds of problems: the keys of hearth.errors.KINDS.
 KindName = Literal[
     "answer-too-large",
     "bad-body",
     "bad-field",
+    "expired",
     "forbidden",
     "headers",
     "internal",
@@ -20,6 +21,8 @@ KindName = Literal[
     "media-type",
     "method",
     "no-such-call",
+    "no-such-job",
+    "not-allowed",
     "not-cached",
     "not-configured",
     "not-http",
@@ -41,6 +44,29 @@ KindName = Literal[
     "weaviate",
     "wrong-class",
 ]
+
+
+class _BatchCall(TypedDict):
+    method: str  # as in HTTP
+    path: str  # with the query, encoded as in HTTP: see Client.chat_path
+
+
+class BatchRequest(_BatchCall, total=False):
+    """One call of a batch."""
+
+    id: str  # 1 to 128 bytes, different from the others'; by default the place in the batch, from "0" on
+    headers: dict[str, str]  # such as {"Cache-Control": "no-cache"}
+    body: Any  # what json can write; None means no body
+    timeout_ms: int
+
+
+class BatchResponse(TypedDict):
+    """The answer to one call of a batch: what the call alone would have been answered."""
+
+    id: str
+    status: int
+    headers: dict[str, str]  # under the names as they are sent, such as Cache-Status
+    body: Any  # decoded; a problem report if the status is 400 or higher; None if there is no body
 
 
 class CacheCounts(TypedDict):

@@ -9,14 +9,14 @@ import pickle
 import re
 import urllib.parse
 from datetime import datetime, timedelta, timezone
-from typing import get_args
+from typing import Any, get_args
 from unittest import mock
 
 from hearth import Client, HearthError
 from hearth.errors import KINDS
 from hearth.types import KindName
 
-from .stand_in import Answer, TestCase, problem, wrong
+from .stand_in import DROP, Answer, TestCase, problem, wrong
 
 MESSAGES = [{"id": "1", "role": "user", "content": "hi", "score": 0.5}]
 AWKWARD = {
@@ -105,6 +105,41 @@ class Calls(TestCase):
         seen, _ = self.asked(lambda c: c.preprocess("c", "hi", "route", 3, True, cache_control="max-stale=9", **more))
         self.assertEqual({**plain, "relevant_count": 3, "enable_odoo": True, **more}, seen.json)
         self.assertEqual("max-stale=9", seen.headers["cache-control"])
+
+    def test_batch(self):
+        answers = [{"id": "0", "status": 200, "headers": {}, "body": {"muted": False}}, {"id": "b", "status": 404, "headers": {}, "body": None}]
+        requests = [
+            {"method": "GET", "path": Client.chat_path("a/b", "mute"), "headers": {"Cache-Control": "no-cache"}},
+            {"id": "b", "method": "POST", "path": "/v1/preprocess", "body": {"chat_id": "c"}, "timeout_ms": 5},
+        ]
+        seen, result = self.asked(lambda c: c.batch(iter(requests)), {"responses": answers})
+        self.assertEqual(("POST", "/v1/batch"), seen[:2])
+        self.assertEqual({"requests": [{"id": "0", "method": "GET", "path": "/v1/chats/a%2Fb/mute", "headers": {"Cache-Control": "no-cache"}}, requests[1]]}, seen.json)
+        self.assertEqual(answers, result)
+        seen, _ = self.asked(lambda c: c.batch(requests, timeout_ms=900, max_parallel=1), {"responses": []})
+        self.assertEqual((900, 1), (seen.json["timeout_ms"], seen.json["max_parallel"]))
+        self.assertNotIn("id", requests[0])
+        unfit: Any = [{"method": "GET", "path": "/v1/x", "body": object()}]
+        for bad in wrong(unfit, [1], 1, requests[0], None):
+            with self.assertRaises(HearthError) as caught:
+                self.client().batch(bad)
+            self.assertEqual("requests", caught.exception.field)
+
+    def test_a_batch_is_sent_again_only_if_it_holds_no_write(self):
+        for method, path, times in (
+            ("GET", "/v1/odoo/models", 2),
+            ("POST", "/v1/preprocess?a", 2),
+            ("POST", "/v1/chats/c/relevant", 2),
+            ("POST", "/v1/chats/c/messages", 1),
+            ("PUT", "/v1/chats/c/mute", 1),
+        ):
+            self.hearth.answers[:] = [DROP, Answer({"responses": []})]
+            before = len(self.hearth.seen)
+            try:
+                self.client().batch([{"method": "GET", "path": "/v1/x"}, {"method": method, "path": path}])
+            except HearthError as error:
+                self.assertIn("not known", error.detail)
+            self.assertEqual(times, len([s for s in self.hearth.seen[before:] if s.target == "/v1/batch"]), path)
 
     def test_preprocess_tells_the_sidecar_the_clients_timeout(self):
         for timeout, timeout_ms in ((2.5, 2500), (5000, 900_000)):

@@ -92,9 +92,14 @@ func (r *rotated) rotate(key string) {
 
 // turn gives the upstreams new keys alone.
 func (r *rotated) turn(key string) {
-	may := []weaviatetest.Permission{{Action: "read_data"}, {Action: "create_data"}, {Action: "update_data"}, {Action: "read_collections"}}
-	r.weaviate.SetKeys(map[string]weaviatetest.User{key + "-of-weaviate": {Name: "hearth", Permissions: may}})
+	r.weaviate.SetKeys(allowed(key + "-of-weaviate"))
 	r.odoo.SetKey(key + "-of-odoo")
+}
+
+// allowed is a key that may do what Hearth does.
+func allowed(key string) map[string]weaviatetest.User {
+	may := []weaviatetest.Permission{{Action: "read_data"}, {Action: "create_data"}, {Action: "update_data"}, {Action: "read_collections"}}
+	return map[string]weaviatetest.User{key: {Name: "hearth", Permissions: may}}
 }
 
 func (r *rotated) refusals() map[string]int {

@@ -25,6 +25,8 @@ type Options struct {
 	// Kind is what kind of call it is: one of a few names that the upstream's client has. Calls of one kind usually take about the
 	// same time.
 	Kind string
+	// Credentials are put into the header of every request, and renewed if the upstream refuses them; nil: none.
+	Credentials Credentials
 	// Header is added to every request: trace headers reach the upstreams this way.
 	Header http.Header
 	// Sent counts how often a request may have reached its upstream: every time that it was given to a connection, except
@@ -54,6 +56,9 @@ func With(ctx context.Context, o Options) context.Context {
 	o.Kind = cmp.Or(o.Kind, had.Kind)
 	if o.taken == nil {
 		o.taken = had.taken
+	}
+	if o.Credentials == nil {
+		o.Credentials = had.Credentials
 	}
 	if o.Header == nil {
 		o.Header = had.Header

@@ -1,8 +1,9 @@
 // Package app is the command: it makes all parts of Hearth from the settings, runs them, and ends them in order.
 //
 // Start at [Main]. app.go makes the pools and clients, serve.go runs them beside the API, and lambda.go has what is different inside Lambda;
-// warm.go warms the upstreams, lifecycle.go joins all that runs, check.go and schema.go are commands, and logqueue.go keeps a log that nobody
-// reads from holding anything up. The package has no rules of its own: what a setting means is in internal/settings.
+// warm.go warms the upstreams, secrets.go finds the settings that name secrets, lifecycle.go joins all that runs, check.go and schema.go
+// are commands, and logqueue.go keeps a log that nobody reads from holding anything up. The package has no rules of its own: what a
+// setting means is in internal/settings.
 package app
 
 import (
@@ -26,6 +27,7 @@ import (
 	"hearth/internal/sparse"
 	"hearth/pool"
 	"hearth/pool/odoo"
+	"hearth/pool/secrets"
 	"hearth/pool/weaviate"
 	"hearth/pool/web"
 	"hearth/sidecar"
@@ -111,6 +113,8 @@ type app struct {
 	weaviate  *weaviate.Client // nil: not configured
 	odoo      *odoo.Client     // nil: not configured
 	upstreams []sidecar.Upstream
+	secrets   *secrets.Store // nil: no setting names a secret
+	named     []namedSecret
 	web       *web.Client // nil: no host may be fetched from
 
 	// Only serve makes what follows.
@@ -173,6 +177,9 @@ func (a *app) addWeaviate(s settings.Settings) error {
 	}
 	client := s.Weaviate(a.log)
 	client.REST, client.GRPC = pools[0], pools[1]
+	if err := a.weaviateSecrets(s, &client); err != nil {
+		return err
+	}
 	if a.weaviate, err = weaviate.New(client); err != nil {
 		return err
 	}
@@ -196,6 +203,9 @@ func (a *app) addOdoo(s settings.Settings) error {
 	}
 	client := s.Odoo(a.log)
 	client.Pool = pools[0]
+	if err := a.odooSecret(s, &client); err != nil {
+		return err
+	}
 	if a.odoo, err = odoo.New(client); err != nil {
 		return err
 	}
@@ -268,5 +278,8 @@ func (a *app) closeUpstreams() {
 	}
 	if a.weaviate != nil {
 		a.weaviate.Close()
+	}
+	if a.secrets != nil {
+		a.secrets.Close()
 	}
 }

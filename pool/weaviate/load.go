@@ -203,7 +203,7 @@ func (c *Client) classNamed(ctx context.Context, name string) (*models.Class, er
 
 // aliased is the class that an alias stands for; empty: there is no such alias, or the server knows of none.
 func (c *Client) aliased(ctx context.Context, alias string) string {
-	resp, err := c.cfg.REST.Do(ctx, pool.Request{Method: http.MethodGet, Path: "/v1/aliases/" + url.PathEscape(alias), Header: c.header})
+	resp, err := c.cfg.REST.Do(c.credentials.with(ctx), pool.Request{Method: http.MethodGet, Path: "/v1/aliases/" + url.PathEscape(alias)})
 	if err != nil || resp.Status != http.StatusOK {
 		return ""
 	}
@@ -225,7 +225,7 @@ func (c *Client) MuteMayLag() bool { return c.mute.peek().mayLag() }
 
 // Ready asks whether the server is up and serves.
 func (c *Client) Ready(ctx context.Context) error {
-	resp, err := c.cfg.REST.Do(ctx, pool.Request{Method: http.MethodGet, Path: "/v1/.well-known/ready", Header: c.header})
+	resp, err := c.cfg.REST.Do(c.credentials.with(ctx), pool.Request{Method: http.MethodGet, Path: "/v1/.well-known/ready"})
 	if err != nil || resp.Status == http.StatusOK {
 		return err
 	}

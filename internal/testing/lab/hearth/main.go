@@ -1,7 +1,9 @@
 // Command hearth is the extension with options that only harnesses may set, from its environment:
 //
-//	HEARTH_TEST_WITHOUT  defences to leave out, separated by commas: race, replay, idle_limit, deadline
+//	HEARTH_TEST_WITHOUT  defences to leave out, separated by commas: race, replay, idle_limit, deadline,
+//	                     breaker, retry_budget, write_rule
 //	HEARTH_TEST_EVENTS   events to register for besides SHUTDOWN: INVOKE
+//	HEARTH_TEST_QUEUE    how many calls to an upstream may wait
 //	HEARTH_TEST_CLOCK    a file of two little-endian int64 in nanoseconds: what to add to the wall clock, and to the
 //	                     monotonic one; it may change at any time
 //	HEARTH_TEST_DNS      the address of the name server to ask
@@ -16,6 +18,7 @@ import (
 	"os"
 	"runtime/pprof"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -53,6 +56,12 @@ func read(getenv func(string) string) (o app.Options, err error) {
 			o.Policy.NoRace = true
 		case "replay":
 			o.Policy.NoReplay = true
+		case "breaker":
+			o.Policy.NoBreaker = true
+		case "retry_budget":
+			o.Policy.NoRetryBudget = true
+		case "write_rule":
+			o.Policy.NoWriteRule = true
 		case "deadline":
 			o.NoDeadline = true
 		case "idle_limit":
@@ -62,6 +71,11 @@ func read(getenv func(string) string) (o app.Options, err error) {
 		}
 	}
 	o.Events = list("HEARTH_TEST_EVENTS")
+	if queue := getenv("HEARTH_TEST_QUEUE"); queue != "" {
+		if o.Queue, err = strconv.Atoi(queue); err != nil {
+			return o, fmt.Errorf("HEARTH_TEST_QUEUE: %w", err)
+		}
+	}
 	if path := getenv("HEARTH_TEST_CLOCK"); path != "" {
 		if o.Clock, err = shiftedClock(path); err != nil {
 			return o, fmt.Errorf("HEARTH_TEST_CLOCK: %w", err)

@@ -1,7 +1,6 @@
 // Command hearth is the extension with options that only harnesses may set, from its environment:
 //
-//	HEARTH_TEST_WITHOUT  defences to leave out, separated by commas: race, replay, idle_limit, deadline,
-//	                     breaker, retry_budget, write_rule
+//	HEARTH_TEST_WITHOUT  defences to leave out, separated by commas: race, replay, idle_limit, deadline, breaker, retry-budget, write-rule
 //	HEARTH_TEST_EVENTS   events to register for besides SHUTDOWN: INVOKE
 //	HEARTH_TEST_QUEUE    how many calls to an upstream may wait
 //	HEARTH_TEST_CLOCK    a file of two little-endian int64 in nanoseconds: what to add to the wall clock, and to the
@@ -56,14 +55,14 @@ func read(getenv func(string) string) (o app.Options, err error) {
 			o.Policy.NoRace = true
 		case "replay":
 			o.Policy.NoReplay = true
-		case "breaker":
-			o.Policy.NoBreaker = true
-		case "retry_budget":
-			o.Policy.NoRetryBudget = true
-		case "write_rule":
-			o.Policy.NoWriteRule = true
 		case "deadline":
 			o.NoDeadline = true
+		case "breaker":
+			o.Policy.NoBreaker = true
+		case "retry-budget":
+			o.Policy.NoRetryBudget = true
+		case "write-rule":
+			o.Policy.NoWriteRule = true
 		case "idle_limit":
 			o.NoIdleLimit = true
 		default:

@@ -30,6 +30,7 @@ type Config struct {
 	DialTimeout time.Duration         // of one TCP connection, and of one TLS handshake; default 3s or Timeout
 	MaxIdle     time.Duration         // after which an unused connection is closed; default 50s
 	Answers     *Answers              // how much memory answers may take; nil: 32 MiB each
+	Hedge       bool                  // a safe call that the upstream is slow to answer may be sent a second time
 	Retries     int                   // of a repeatable call after its first try; default 2, negative none
 	RootCAs     func() *x509.CertPool // called once, before the first dial; nil: the system's
 	Ping        Request               // a cheap request that proves a connection, whatever its answer; default GET /
@@ -51,6 +52,7 @@ type Config struct {
 type Policy struct {
 	NoRace   bool // after a freeze a request waits for its connection, dead or alive, until its time is over
 	NoReplay bool // a connection that breaks fails its request; there are no retries either, which would replay it later
+	NoLook   bool // a connection that is silent is not looked at, and no request is hedged
 
 	NoBreaker     bool // every call is sent, however many have failed
 	NoRetryBudget bool // every call that may be retried is
@@ -118,4 +120,17 @@ func (c Config) validate() (*url.URL, error) {
 		}
 	}
 	return u, errors.Join(faults...)
+}
+
+// ping is Config.Ping as it is sent.
+func (c Config) ping() Request {
+	p := c.Ping
+	p.Header = p.Header.Clone()
+	if c.UserAgent != "" {
+		if p.Header == nil {
+			p.Header = http.Header{}
+		}
+		p.Header.Set("User-Agent", c.UserAgent)
+	}
+	return p
 }

@@ -7,7 +7,7 @@
 //	retry.go     sends it again, after a while, if that is safe and may help
 //	redirect.go  turns a redirect into an error
 //	limit.go     takes a slot for each try
-//	race.go      sends it over a second connection where a freeze may have broken the first
+//	race.go      sends it over a second connection where the first may be broken or silent (look.go, hedge.go)
 //	send.go      sends it over one connection of package conn, and reads the whole answer (answer.go)
 //
 // What a caller may ask for is in options.go, what is counted in stats.go.
@@ -95,8 +95,11 @@ func build(cfg Config, newDial func(conn.DialConfig) conn.Dial) (*Pool, error) {
 		}),
 		Pulse: cfg.Pulse, Size: cfg.Size, FirstWarm: cfg.FirstWarm, KeepFrom: cfg.KeepFrom, MaxIdle: cfg.MaxIdle, Shared: cfg.GRPC,
 	})
-	send := &sender{conns: p.conns, answers: cfg.Answers, grpc: cfg.GRPC, pulse: cfg.Pulse, stats: &p.stats}
+	send := &sender{conns: p.conns, answers: cfg.Answers, grpc: cfg.GRPC, pulse: cfg.Pulse, stats: &p.stats, base: p.base, ping: cfg.ping()}
 	p.race = &race{next: send, pulse: cfg.Pulse, policy: cfg.Policy, stats: &p.stats}
+	if cfg.Hedge && !cfg.Policy.NoLook {
+		p.race.hedges = newHedges(cfg.Pulse)
+	}
 	slots := &limited{next: p.race, limit: cfg.Limit, stats: &p.stats}
 	p.chain = newRetry(&redirects{next: slots, variable: cfg.Variable}, cfg, &p.stats)
 	return p, nil

@@ -21,6 +21,7 @@ func (p *Pool) Stats() Stats {
 		Size: p.cfg.Size, Open: open, Idle: idle, InUse: p.cfg.Limit.inUse(), Queue: int(p.cfg.Limit.waiting.Load()),
 		Requests: c.requests.Load(), Failures: c.failures.Load(), Retries: c.retries.Load(),
 		Dials: c.dials.Dials.Load(), DialErrors: c.dials.Errors.Load(), Reused: c.reused.Load(), Races: c.races.Load(), Replays: c.replays.Load(),
+		Looks: c.looks.Load(), Dead: p.conns.FoundDead(), Hedges: c.hedges.Load(),
 		Handshakes: c.dials.Handshakes.Load(), Resumed: c.dials.Resumed.Load(),
 		Waits: c.waits.Load(), Rejected: c.rejected.Load(), WaitMS: ms(time.Duration(c.waited.Load())),
 		RoundTrip: quantiles(c.roundTrips.sorted()),
@@ -44,6 +45,9 @@ func Together(pools ...*Pool) Stats {
 		all.Reused += s.Reused
 		all.Races += s.Races
 		all.Replays += s.Replays
+		all.Looks += s.Looks
+		all.Dead += s.Dead
+		all.Hedges += s.Hedges
 		all.Handshakes += s.Handshakes
 		all.Resumed += s.Resumed
 		all.Waits += s.Waits
@@ -61,7 +65,7 @@ func Together(pools ...*Pool) Stats {
 type counters struct {
 	dials                               conn.DialCounts
 	requests, failures, retries, reused atomic.Int64
-	races, replays                      atomic.Int64
+	races, replays, looks, hedges       atomic.Int64
 	waits, rejected, waited             atomic.Int64
 	roundTrips                          ring
 	usuals                              usuals

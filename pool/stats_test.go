@@ -98,7 +98,7 @@ func TestTheStatisticsOfPoolsTogether(t *testing.T) {
 		pools[i] = s.pool
 		c := &s.pool.stats
 		for n, counter := range []*atomic.Int64{
-			&c.requests, &c.failures, &c.retries, &c.reused, &c.races, &c.replays, &c.dials.Errors, &c.dials.Handshakes, &c.dials.Resumed, &c.waits, &c.rejected,
+			&c.requests, &c.failures, &c.retries, &c.reused, &c.races, &c.replays, &c.dials.Errors, &c.dials.Handshakes, &c.dials.Resumed, &c.waits, &c.rejected, &c.looks, &c.hedges,
 		} {
 			counter.Add(int64(n+1) * []int64{1, 100}[i])
 		}
@@ -112,7 +112,7 @@ func TestTheStatisticsOfPoolsTogether(t *testing.T) {
 	want := Stats{
 		Size: 7, InUse: 1, Queue: 2, Open: 3, Idle: 3, Dials: 3,
 		Requests: 101, Failures: 202, Retries: 303, Reused: 404, Races: 505, Replays: 606, DialErrors: 707, Handshakes: 808, Resumed: 909,
-		Waits: 1010, Rejected: 1111, WaitMS: 3,
+		Waits: 1010, Rejected: 1111, Looks: 1212, Hedges: 1313, Dead: 0, WaitMS: 3,
 		RoundTrip: wire.Quantiles{Count: 4, P50: 3000, P90: 4000, P99: 4000, Max: 4000},
 	}
 	if got := Together(pools...); got != want {

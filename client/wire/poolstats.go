@@ -25,8 +25,11 @@ type PoolStats struct {
 	Dials      int64 `json:"dials"`       // connections begun
 	DialErrors int64 `json:"dial_errors"` // of them, those that failed
 	Reused     int64 `json:"reused"`      // tries over a connection that was open before they came
-	Races      int64 `json:"races"`       // tries sent over a second connection because a freeze may have broken the first
-	Replays    int64 `json:"replays"`     // tries sent again at once because the connection broke
+	Races      int64 `json:"races"`       // tries sent over a second connection because the first may be dead: after a freeze, or beside one that was
+	Replays    int64 `json:"replays"`     // tries sent again at once because the connection broke, or was found dead
+	Looks      int64 `json:"looks"`       // looks at the connection of a request that had no answer for long
+	Dead       int64 `json:"dead"`        // connections that a look has found dead
+	Hedges     int64 `json:"hedges"`      // tries sent beside a first one because the upstream was slow
 	Handshakes int64 `json:"handshakes"`  // TLS handshakes finished
 	Resumed    int64 `json:"resumed"`     // of them, those that resumed a session
 	Waits      int64 `json:"waits"`       // requests that had to wait for a slot

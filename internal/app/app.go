@@ -155,6 +155,7 @@ func (a *app) addWeaviate(s settings.Settings) error {
 	shared := a.poolConfig(s)
 	shared.Name, shared.Size, shared.Timeout = "weaviate", s.WeaviateConnections, s.WeaviateTimeout
 	shared.Limit = pool.NewLimit(shared.Size, 0, a.pulse)
+	shared.Hedge = true // Weaviate answers many calls at once; a worker of Odoo answers one
 	rest, grpc := shared, shared
 	rest.Proxy, grpc.Proxy = s.ProxyFor(s.WeaviateURL), s.ProxyFor(s.WeaviateGRPCURL)
 	rest.URL, rest.Variable = s.WeaviateURL, "HEARTH_WEAVIATE_URL"

@@ -157,7 +157,7 @@ func (s *suite) pools(t *testing.T) {
 	h.say(t, "pools", "user", "x") // REST is for writes
 	raw := wantKeys(t, "/debug/pools", h.get(t, "/debug/pools").body, "odoo", "weaviate")
 	statistics := []string{
-		"dial_errors", "dials", "failures", "handshakes", "idle", "in_use", "open", "queue", "races", "rejected",
+		"dead", "dial_errors", "dials", "failures", "handshakes", "hedges", "idle", "in_use", "looks", "open", "queue", "races", "rejected",
 		"replays", "requests", "resumed", "retries", "reused", "round_trip_ms", "size", "wait_ms", "waits",
 	}
 	both := wantKeys(t, "weaviate", raw["weaviate"], slices.Sorted(slices.Values(append([]string{"grpc", "rest"}, statistics...)))...)

@@ -153,7 +153,7 @@ func TestASilentUpstreamIsAskedOnceMore(t *testing.T) {
 	for _, kind := range poolKinds() {
 		t.Run(kind.name, func(t *testing.T) {
 			d := newDropped(t, kind.http2, kind.grpc, hang(nil, false), func(c *Config) {
-				c.Timeout, c.Ping = 3*time.Second, Request{Method: http.MethodGet, Path: "/ping"}
+				c.Timeout, c.Ping = 4*leastLook, Request{Method: http.MethodGet, Path: "/ping"}
 			})
 			d.use(1)
 			var all sync.WaitGroup

@@ -91,7 +91,6 @@ type Settings struct {
 	ContainerToken string `env:"AWS_CONTAINER_AUTHORIZATION_TOKEN"`
 	MemoryMB       int64  `env:"AWS_LAMBDA_FUNCTION_MEMORY_SIZE"`
 	InitType       string `env:"AWS_LAMBDA_INITIALIZATION_TYPE"` // see initType…
-	Concurrency    int    `env:"AWS_LAMBDA_MAX_CONCURRENCY"`     // of Managed Instances; 0: not told
 	GoDebug        string `env:"GODEBUG"`                        // of the Go runtime, and so of the function's handler too
 
 	Unknown []string // variables that start with HEARTH_ and are none of these

@@ -3,6 +3,7 @@ package odoo
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // ArgumentError is a call that was not sent because it cannot be right.
@@ -33,6 +34,8 @@ type Error struct {
 	Name      string
 	Message   string // for people, often in the user's language, of at most 1 KiB and never a traceback
 	Retryable bool   // the same call may well succeed if it is made again
+	// RetryAfter is how long the answer asks to wait before the next try; 0: it does not.
+	RetryAfter time.Duration
 
 	refused         bool // our credentials
 	protocolMissing bool // the address does not speak the protocol

@@ -271,3 +271,12 @@ func jsonString(raw json.RawMessage) (s string) {
 	}
 	return s
 }
+
+// IsOwnError says whether the body of an answer of JSON-2 is an exception that a call has raised, so that Odoo itself works. An
+// exception of PostgreSQL may mean that it does not.
+func IsOwnError(body []byte) bool {
+	var e struct {
+		Name string `json:"name"`
+	}
+	return json.Unmarshal(body, &e) == nil && e.Name != "" && !strings.HasPrefix(e.Name, "psycopg2.")
+}

@@ -191,7 +191,7 @@ func (c *Client) classNamed(ctx context.Context, name string) (*models.Class, er
 	if err == nil {
 		return got, nil
 	}
-	err = c.unwrapClientError(err, sent)
+	err = withRetryAfter(ctx, c.unwrapClientError(err, sent))
 	if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusNotFound && e.Message == "" {
 		e.Message = fmt.Sprintf("class %s does not exist: `hearth schema` creates it", name)
 	}

@@ -22,7 +22,7 @@ import (
 //  3. A look: over a proven connection, the request waits four times as long as is usual for its kind. Then the connection is
 //     looked at (look.go), and again from time to time.
 //  4. If a connection is found dead, each repeatable request whose newest try is on it is sent again over a new connection.
-//  5. If a connection is found alive, the upstream is slow. The request may be sent once more: a hedge (hedge.go). A hedge is not made
+//  5. If a connection is found alive, the upstream is slow. The request may be sent once more: a hedge. A hedge is not made
 //     for a request that says Proven, while another try runs, or where the usual is not known: the first calls of a process
 //     are slow, and many processes may begin at the same time.
 //  6. If the newest try of rule 2 or 4 fails while an older try still runs, there is another try after twice the wait.
@@ -37,7 +37,7 @@ type race struct {
 	pulse  *clock.Pulse
 	policy Policy
 	stats  *counters
-	hedges *hedges        // nil: no request is hedged
+	hedges *Budget        // nil: no request is hedged
 	tries  sync.WaitGroup // Add happens within RoundTrip
 }
 
@@ -70,7 +70,7 @@ func (r *race) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
 	defer cancel(errSlower)
 	if r.hedges != nil {
-		r.hedges.earn()
+		r.hedges.call()
 	}
 	t := &tries{race: r, req: req, proven: o.Proven, usual: r.stats.usual(o.Kind), lines: make(chan taken), results: make(chan result)}
 	return t.run(ctx)

@@ -43,7 +43,7 @@ func TestAConnectionIsLookedAtAfterFourTimesTheUsual(t *testing.T) {
 func TestARequestOnADeadConnectionIsSentAgainOverANewOne(t *testing.T) {
 	dead := try{reused: true, takes: time.Hour, dies: 1}
 	raceBubble(t, Policy{}, []try{dead, dead, {takes: 10 * ms1}}, func(r *raced) {
-		r.race.hedges = newHedges(r.race.pulse)
+		r.race.hedges = NewBudget(r.race.pulse)
 		r.race.stats.usuals.add("", 10*ms1)
 		if err := r.do(repeatable()); err != nil {
 			t.Error(err)
@@ -99,7 +99,7 @@ func TestASlowUpstreamIsHedgedOnce(t *testing.T) {
 		"where the policy wants no look": {Policy{NoLook: true}, 10 * ms1, []try{slow}, repeatable(), []time.Duration{0}},
 	} {
 		raceBubble(t, c.policy, c.tries, func(r *raced) {
-			r.race.hedges = newHedges(r.race.pulse)
+			r.race.hedges = NewBudget(r.race.pulse)
 			if c.usual > 0 {
 				r.race.stats.usuals.add("", c.usual)
 			}

@@ -95,7 +95,7 @@ func newAPI(t testing.TB, u upstreams, change func(*Config, *chat.Config)) *api 
 		t.Cleanup(p.Close)
 		return p
 	}
-	memory, err := cache.New(cache.Config{})
+	memory, err := cache.New(cache.Config{Failure: chat.FailureOf})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,9 +54,9 @@ type Settings struct {
 	OdooRoutes      []string      `env:"HEARTH_ODOO_ROUTES" envDefault:"odoo_erp"`
 	OdooReads       []string      `env:"HEARTH_ODOO_READS"`
 
-	TTLHistory    ttl `env:"HEARTH_TTL_HISTORY" envDefault:"2s"`
+	TTLHistory    ttl `env:"HEARTH_TTL_HISTORY" envDefault:"2s/0s/10m"`
 	TTLRelevant   ttl `env:"HEARTH_TTL_RELEVANT" envDefault:"60s"`
-	TTLMute       ttl `env:"HEARTH_TTL_MUTE" envDefault:"5s"`
+	TTLMute       ttl `env:"HEARTH_TTL_MUTE" envDefault:"5s/0s/10m"`
 	TTLOdooRead   ttl `env:"HEARTH_TTL_ODOO_READ" envDefault:"30s"`
 	TTLOdooModels ttl `env:"HEARTH_TTL_ODOO_MODELS" envDefault:"1h/24h/24h"`
 

@@ -37,7 +37,7 @@ func (f fault) toError(c Call, db string) *Error {
 	if module == "werkzeug.exceptions" {
 		text = withoutStatus(text)
 	}
-	e := &Error{Kind: Failed, Name: name, Message: sanitize(text)}
+	e := &Error{Kind: Failed, Name: name, Message: sanitize(text), outage: true} // until it is known to be something else
 
 	switch {
 	case module == "werkzeug.exceptions":
@@ -50,6 +50,7 @@ func (f fault) toError(c Call, db string) *Error {
 	if e.Message == "" {
 		e.Message = "Odoo gave no reason"
 	}
+	e.outage = e.outage && e.Kind == Failed
 	return e
 }
 

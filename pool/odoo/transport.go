@@ -99,6 +99,7 @@ func unexpectedAnswer(what string, status int) *Error {
 		Retryable:  status >= 502 && status <= 504 || status == http.StatusTooManyRequests,
 		refused:    status == http.StatusUnauthorized || status == http.StatusForbidden,
 		mayHaveRun: status < 300 || status >= 500,
+		outage:     status >= 500,
 	}
 }
 

@@ -62,6 +62,9 @@ func (l *classLoader) load(ctx context.Context) (*classInfo, error) {
 	case <-running.done:
 		return running.class, running.err
 	case <-ctx.Done():
+		if known := l.peek(); known != nil { // it may have changed, but what is held of its chats can still be read
+			return known, nil
+		}
 		return nil, &pool.Error{Upstream: l.client.cfg.REST.Name(), Err: context.Cause(ctx)}
 	}
 }

@@ -30,7 +30,9 @@ func TestNoSafeCallFailsBecauseConnectionsEnd(t *testing.T) {
 					if n := served.Add(1); name == "GOAWAY" && n%20 == 0 {
 						w.Header().Set("Connection", "close")
 					}
-				}, func(c *Config) { c.Retries, c.Size, c.Timeout, c.Policy = 0, callers, 10*time.Second, Policy{NoBreaker: true, NoRetryBudget: true} })
+				}, func(c *Config) {
+					c.Retries, c.Size, c.Timeout, c.Policy = 0, callers, 10*time.Second, Policy{NoBreaker: true, NoRetryBudget: true}
+				})
 				var done atomic.Int64
 				next := make(chan struct{}, callers*calls)
 				var all sync.WaitGroup

@@ -164,7 +164,7 @@ func (a *app) addWeaviate(s settings.Settings) error {
 	shared := a.poolConfig(s)
 	shared.Name, shared.Size, shared.Start, shared.Timeout = "weaviate", s.WeaviateConnections, s.WeaviateStart(), s.WeaviateTimeout
 	a.guard(&shared, func(ctx context.Context) error { return a.weaviate.Ask(ctx) })
-	shared.Hedge = true // Weaviate answers many calls at once; a worker of Odoo answers one
+	shared.Hedges = pool.NewBudget(a.pulse) // Odoo has none: one of its workers answers one call at a time
 	rest, grpc := shared, shared
 	rest.Proxy, grpc.Proxy = s.ProxyFor(s.WeaviateURL), s.ProxyFor(s.WeaviateGRPCURL)
 	rest.URL, rest.Variable = s.WeaviateURL, "HEARTH_WEAVIATE_URL"

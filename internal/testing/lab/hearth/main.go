@@ -1,6 +1,6 @@
 // Command hearth is the extension with options that only harnesses may set, from its environment:
 //
-//	HEARTH_TEST_WITHOUT  defences to leave out, separated by commas: race, replay, idle_limit, deadline, breaker, retry-budget, write-rule
+//	HEARTH_TEST_WITHOUT  defences to leave out, separated by commas: race, look, replay, idle_limit, deadline, breaker, retry-budget, write-rule
 //	HEARTH_TEST_EVENTS   events to register for besides SHUTDOWN: INVOKE
 //	HEARTH_TEST_QUEUE    how many calls to an upstream may wait
 //	HEARTH_TEST_CLOCK    a file of two little-endian int64 in nanoseconds: what to add to the wall clock, and to the
@@ -53,6 +53,8 @@ func read(getenv func(string) string) (o app.Options, err error) {
 		switch defence {
 		case "race":
 			o.Policy.NoRace = true
+		case "look":
+			o.Policy.NoLook = true
 		case "replay":
 			o.Policy.NoReplay = true
 		case "deadline":

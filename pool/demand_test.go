@@ -19,7 +19,6 @@ type limitMachine struct {
 	taken   []uint64 // the callers of the slots that are taken
 	waiting []*waiter
 	leave   map[*waiter]context.CancelFunc
-	full    bool // whether the last one was refused for want of a place in the queue
 }
 
 func (m *limitMachine) enter(t *rapid.T) {

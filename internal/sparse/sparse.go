@@ -5,8 +5,8 @@
 package sparse
 
 import (
-	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 )
@@ -99,7 +99,7 @@ func (l *Log) minute(of string) {
 
 func (l *Log) log(count int, last line) {
 	if count > 0 {
-		l.logger.Log(context.Background(), slog.LevelWarn, last.message, append(last.args[:len(last.args):len(last.args)], "times", count)...)
+		l.logger.Warn(last.message, append(slices.Clip(last.args), "times", count)...)
 	}
 }
 

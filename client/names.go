@@ -87,6 +87,7 @@ type (
 	Pools             = wire.Pools
 	UpstreamStats     = wire.UpstreamStats
 	PoolStats         = wire.PoolStats
+	BreakerStats      = wire.BreakerStats
 	Quantiles         = wire.Quantiles
 )
 

@@ -69,6 +69,8 @@ func TestAFetchBringsTheWholeAnswer(t *testing.T) {
 		switch r.URL.Path {
 		case "/binary":
 			_, _ = w.Write([]byte{0xff, 0, 0xfe})
+		case "/fails":
+			w.WriteHeader(http.StatusInternalServerError)
 		case "/missing":
 			http.NotFound(w, r)
 		case "/zipped":
@@ -113,6 +115,11 @@ func TestAFetchBringsTheWholeAnswer(t *testing.T) {
 	}
 	if got, _ := e.fetch(t, "/missing", ""); got.Status != 404 || got.Body != "404 page not found\n" {
 		t.Errorf("an error of the host is %+v", got)
+	}
+	for range 30 { // no number of them keeps the other calls from the host
+		if got, _ := e.fetch(t, "/fails", ""); got.Status != 500 {
+			t.Fatalf("an error of the host is %+v", got)
+		}
 	}
 	if got, _ := e.fetch(t, "/zipped", ""); got.Body != "unpacked" || got.Headers["Content-Encoding"] != "" {
 		t.Errorf("what was compressed is %+v", got)

@@ -42,7 +42,7 @@ func IsSafe(method string) bool {
 // Config of a client.
 type Config struct {
 	Allow     Allow       // the only origins that are asked
-	Pool      pool.Config // of each pool; the client sets its Name, URL, Size, Control and UserAgent; it has no Proxy
+	Pool      pool.Config // of each pool; the client sets what depends on the origin; it has no Proxy
 	UserAgent string      // of requests that bring none
 }
 
@@ -169,6 +169,7 @@ func (c *Client) pool(o Origin) (*pool.Pool, error) {
 	}
 	cfg := c.cfg.Pool
 	cfg.Name, cfg.URL, cfg.Size, cfg.Control = o.HostPort(), o.URL(), cmp.Or(cfg.Size, poolSize), c.addresses.control
+	cfg.OwnError = func([]byte) bool { return true } // a 500 says something of its URL, and nothing of the host
 	p, err := pool.New(cfg)
 	if err != nil {
 		return nil, err

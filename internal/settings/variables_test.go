@@ -63,7 +63,7 @@ func goodValues(ca string) map[string]string {
 		"HEARTH_WORKERS": "64", "HEARTH_PREPROCESS_TIMEOUT": "1s", "HEARTH_MAX_BODY": "64MiB",
 		"HEARTH_CONN_MAX_IDLE": "1s", "HEARTH_FETCH_ALLOW": "api.example.com, http://10.1.2.3:80", "HEARTH_TLS_CA": ca, "HEARTH_LOG_LEVEL": "debug", "HEARTH_STRICT": "true",
 		"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001", "AWS_SESSION_TOKEN": "s", "AWS_CONTAINER_AUTHORIZATION_TOKEN": "c",
-		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128", "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start", "AWS_LAMBDA_MAX_CONCURRENCY": "3",
+		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128", "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start",
 		"HEARTH_PROXY": "http://u:p@proxy:3128", "HTTPS_PROXY": "http://other:1", "https_proxy": "http://third:2", "NO_PROXY": "a", "no_proxy": "b",
 		"HEARTH_AFTER_INVOKE_BUDGET": "50ms", "GODEBUG": "x=y", "HEARTH_DEADLINE_MARGIN": "1s",
 	}

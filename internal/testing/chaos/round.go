@@ -53,7 +53,7 @@ func (c *course) attempt(ctx context.Context, name string, a attempt, noCache bo
 		c.tally.offence(c, wrongs, 1, "a fault that Hearth hides was seen: %s %s%s", v.kind, v.why, r)
 	}
 	if r.attempt.contact != "" {
-		if _, times := c.rig.requests(r.attempt.contact); times > 1 {
+		if times := c.rig.created(r.attempt.contact); times > 1 {
 			c.tally.offence(c, amplified, 1, "%s arrived %d times", r.attempt.contact, times)
 		}
 	}

@@ -3,7 +3,7 @@
 // Start at [Server.Run] (run.go). A request passes [Server.serve] (request.go), the door (door.go: who may ask, and for what;
 // target.go), its route (routes.go, every call on one screen) and its handler: chats.go, preprocess.go, odoo.go, admin.go.
 // A handler reads the request by bodies.go, messages.go and decode.go, which name the field at fault, asks sidecar/chat, and replies by
-// reply.go. listen.go makes the listeners, conn.go sets the deadlines of their connections.
+// reply.go. deadline.go says how long a request may take; listen.go makes the listeners, conn.go sets the deadlines of their connections.
 // cachecontrol.go and freshness.go translate between HTTP's caching headers and the cache. Every error becomes a problem in
 // problem.go, and only there.
 //

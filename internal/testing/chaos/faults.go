@@ -84,7 +84,7 @@ func faults() []fault {
 		fault{name: "503 and a negative Retry-After", strike: tampered(refusing(http.StatusServiceUnavailable, "-5"))},
 		fault{name: "every fourth first try refused", crowd: 4, strike: tampered(firstTries(refusing(http.StatusServiceUnavailable, "")))},
 		fault{name: "500", outage: []upstream{weaviateREST, weaviateGRPC}, strike: tampered(refusing(http.StatusInternalServerError, ""))},
-		fault{name: "502 of a gateway, done all the same", short: true, strike: tampered(html(http.StatusBadGateway))},
+		fault{name: "502 of a gateway, done all the same", short: true, crowd: 4, strike: tampered(html(http.StatusBadGateway))},
 		fault{name: "504 of a gateway, done all the same", strike: tampered(html(http.StatusGatewayTimeout))},
 		fault{name: "a wrong key for a second", short: true, strike: forASecond(tampered(wrongKey))},
 

@@ -89,7 +89,7 @@ func defences() []defence {
 		{name: "breaker", faults: "^(503 and a huge|Weaviate never answers)"},
 		{name: "look", faults: "^dropped flows"},
 		{name: "deadline", faults: "^Weaviate never answers"},
-		{name: "retry-budget", faults: "^(503 and a negative|502)", behind: "breaker"}, // which opens before many are retried
+		{name: "retry-budget", faults: "^502", behind: "breaker"}, // which opens before many are retried
 		{name: "write-rule", faults: "^(truncated answers|504)"},
 	}
 }

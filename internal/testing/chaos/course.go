@@ -45,7 +45,7 @@ func (c *course) run(ctx context.Context) error {
 	if err := c.allRight(ctx, false, 1); err != nil {
 		return err
 	}
-	before, err := c.rig.quiet(ctx)
+	before, err := c.rig.steady(ctx)
 	if err != nil {
 		return err
 	}

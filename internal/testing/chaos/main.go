@@ -88,8 +88,8 @@ func defences() []defence {
 	return []defence{
 		{name: "breaker", faults: "^(503 and a huge|Weaviate never answers)"},
 		{name: "look", faults: "^dropped flows"},
-		{name: "deadline", faults: "^Weaviate never answers"},
-		{name: "retry-budget", faults: "^502", behind: "breaker"}, // which opens before many are retried
+		{name: "deadline", faults: "^a byte at a time", behind: "breaker"}, // which ends reads that wait
+		{name: "retry-budget", faults: "^502", behind: "breaker"},          // which opens before many are retried
 		{name: "write-rule", faults: "^(truncated answers|504)"},
 	}
 }

@@ -142,6 +142,24 @@ func (g *rig) quiet(ctx context.Context) (u use, err error) {
 	return u, err
 }
 
+// steady measures what the sidecar holds once that does not change any more.
+func (g *rig) steady(ctx context.Context) (u use, err error) {
+	const every, most = 50 * time.Millisecond, 40
+	for range most {
+		last := u
+		if u, err = g.quiet(ctx); err != nil {
+			return u, err
+		}
+		if maps.Equal(u.goroutines, last.goroutines) && u.files == last.files && u.open == last.open && u.busy == 0 {
+			return u, nil
+		}
+		if err := pause(ctx, every); err != nil {
+			return u, err
+		}
+	}
+	return u, nil // what changes for so long is judged after the fault
+}
+
 // leaked is what is held now and was not before. Connections that are open in the pools are not leaked, nor are the goroutines that they
 // have, nor the server's idle workers.
 func (u use) leaked(before use) (goroutines, conns, files int, why string) {

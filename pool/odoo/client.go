@@ -18,7 +18,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sync/singleflight"
 
@@ -203,46 +202,24 @@ func (c *Client) connected(ctx context.Context) (*session, error) {
 	if pool.Probing(ctx) { // a probe connects alone: no call may wait for it
 		return c.connectAndKeep(ctx)
 	}
-	for {
-		select {
-		case r := <-c.connecting.DoChan("", func() (any, error) { return c.attempt(ctx) }):
-			if deadline, limited := ctx.Deadline(); errors.Is(r.Err, errOutOfTime) && (!limited || time.Until(deadline) > 0) {
-				continue // another caller began it, and had less time
-			}
-			if r.Err != nil {
-				return nil, r.Err
-			}
-			return r.Val.(*session), nil
-		case <-ctx.Done():
-			return nil, fmt.Errorf("odoo: waiting to connect: %w", context.Cause(ctx))
-		}
-	}
-}
-
-// errOutOfTime is an attempt to connect that took longer than the caller who began it may wait.
-var errOutOfTime = errors.New("odoo: no time is left to connect")
-
-// attempt connects for all callers that wait. It goes on if the caller who began it leaves, until that caller's time is up: so an Odoo
-// that never answers fails once for each caller, and its breaker opens.
-func (c *Client) attempt(ctx context.Context) (*session, error) {
-	deadline, limited := ctx.Deadline()
-	ctx = context.WithoutCancel(ctx)
-	if limited {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, deadline)
-		defer cancel()
-	}
 	// A panic within singleflight is raised again in a goroutine of its own, which ends the process: guard makes it an error.
-	s, err := guard.Get(func() (*session, error) {
-		if s := c.session.Load(); s != nil { // another caller's attempt has ended since this one looked
-			return s, nil
-		}
-		return c.connectAndKeep(ctx)
+	done := c.connecting.DoChan("", func() (any, error) {
+		return guard.Get(func() (any, error) {
+			if s := c.session.Load(); s != nil { // another caller's attempt has ended since this one looked
+				return s, nil
+			}
+			return c.connectAndKeep(context.WithoutCancel(ctx))
+		})
 	})
-	if err != nil && ctx.Err() != nil {
-		err = fmt.Errorf("%w: %w", errOutOfTime, err)
+	select {
+	case r := <-done:
+		if r.Err != nil {
+			return nil, r.Err
+		}
+		return r.Val.(*session), nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("odoo: waiting to connect: %w", context.Cause(ctx))
 	}
-	return s, err
 }
 
 func (c *Client) connectAndKeep(ctx context.Context) (*session, error) {

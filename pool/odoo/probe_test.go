@@ -1,15 +1,11 @@
 package odoo
 
 import (
-	"context"
 	"errors"
 	"net/http"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"hearth/internal/testing/testnet"
 	"hearth/pool"
@@ -57,34 +53,4 @@ func TestNoCallWaitsForAProbe(t *testing.T) {
 	}
 	close(answer)
 	probe.Wait()
-}
-
-// An attempt that outlived its callers would never count as failed, and the breaker would stay closed. Callers that have more time than
-// the one who began the attempt do not suffer from it.
-func TestAnAttemptToConnectHasTheTimeOfTheCallerThatBeganIt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		began := time.Now()
-		var ends []time.Duration
-		c := newClient(doerFunc(func(ctx context.Context, _ pool.Request) (*pool.Response, error) {
-			<-ctx.Done()
-			ends = append(ends, time.Since(began))
-			return nil, &pool.Error{Upstream: "odoo", Err: ctx.Err()}
-		}), Config{DB: "demo", Key: key, Protocol: JSON2})
-		var callers sync.WaitGroup
-		for _, wait := range []time.Duration{time.Second, 3 * time.Second} {
-			callers.Go(func() {
-				ctx, cancel := context.WithTimeout(t.Context(), wait)
-				defer cancel()
-				if err := c.Ping(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != wait {
-					t.Errorf("with %v it ended after %v: %v", wait, time.Since(began), err)
-				}
-			})
-			synctest.Wait()
-		}
-		callers.Wait()
-		synctest.Wait()
-		if want := []time.Duration{time.Second, 3 * time.Second}; !slices.Equal(ends, want) {
-			t.Errorf("attempts ended after %v, want %v", ends, want)
-		}
-	})
 }

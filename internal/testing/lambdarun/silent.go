@@ -107,7 +107,7 @@ func runSilent(ctx context.Context, out io.Writer, dir string, o options) (err e
 // measure makes the invocations of one handler in one situation.
 func (r *silentRun) measure(ctx context.Context, s situation, l lab.Language, n int) (got outcome, err error) {
 	got = outcome{situation: s, language: l}
-	u, err := startSilent(s)
+	u, err := startSilent(s) //nolint:contextcheck // their life ends with close
 	if err != nil {
 		return got, err
 	}

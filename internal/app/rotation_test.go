@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"hearth/internal/testing/awstest"
+	"hearth/internal/testing/lambdatest"
 	"hearth/internal/testing/odootest"
 	"hearth/internal/testing/testnet"
 	"hearth/internal/testing/weaviatetest"
@@ -256,4 +257,28 @@ func TestAServiceOfSecretsThatHangsHoldsUpOneUpstreamForABoundedTime(t *testing.
 	if status != http.StatusBadGateway {
 		t.Errorf("%d %s", status, body)
 	}
+}
+
+// A snapshot holds no secret: before the restore none is asked for, not even by a call of the handler's module.
+func TestUnderSnapStartSecretsAreAskedForAfterTheRestore(t *testing.T) {
+	r := newRotated(t, odootest.Config{})
+	aws := awstest.New(awstest.Keys{ID: "AKIDEXAMPLE", Secret: "aws-secret", Session: "aws-session"}, lambdatest.SessionToken)
+	at := upstreamAt(t, aws)
+	aws.Set(weaviateARN, "key-one-of-weaviate")
+	aws.Set(openAIARN, "key-of-openai")
+	aws.Set(odooARN, `{"password":"key-one-of-odoo"}`)
+	f := newFunction(t, lambdatest.Config{Init: lambdatest.SnapStart}, append(r.env,
+		"AWS_ACCESS_KEY_ID=", "AWS_SESSION_TOKEN=", "AWS_CONTAINER_CREDENTIALS_FULL_URI="+at+awstest.KeysPath, "AWS_ENDPOINT_URL="+at)...)
+	if _, err := f.handle(t.Context(), []byte("one")); err == nil || !strings.Contains(err.Error(), "is not asked for before the snapshot is restored") {
+		t.Errorf("before the snapshot: %v", err)
+	}
+	if got := aws.Requests(); len(got) != 0 {
+		t.Errorf("before the snapshot AWS was asked %v", got)
+	}
+	f.freeze(t)
+	f.invoke(t, "one") // is the restore
+	if w, o, keys := aws.Asked(weaviateARN), aws.Asked(odooARN), aws.Requests()[awstest.KeysPath]; w != 1 || o != 1 || keys < 1 || keys > 3 {
+		t.Errorf("after the restore: asked %d and %d times, for keys %d times", w, o, keys)
+	}
+	stop(t, f.Host, f.hearth)
 }

@@ -39,9 +39,6 @@ const (
 
 // ask asks for the text of a secret. It ends after Config.Timeout, or with the store.
 func (s *Store) ask(a arn) (string, error) {
-	if s.cfg.Pulse.Freezes() < s.cfg.KeepFrom {
-		return "", &refusal{text: a.text + " is not asked for before the snapshot is restored", retryable: true}
-	}
 	ctx, cancel := s.cfg.Pulse.WithTimeout(s.ctx, s.cfg.Timeout)
 	defer cancel()
 	k, err := s.currentKeys(ctx)

@@ -231,7 +231,7 @@ func TestKeysComeFromTheContainersAddress(t *testing.T) {
 		"must be https://":                   func(c *Config) { c.KeysURL = "http://10.0.0.1/" },
 		"no answer from http://127.0.0.1:1:": func(c *Config) { c.KeysURL = "http://127.0.0.1:1/" },
 		"there are no AWS credentials":       func(c *Config) { c.KeysURL = "" },
-		"answers 400":               func(c *Config) { c.KeysURL = strings.TrimSuffix(at, awstest.KeysPath) + "/x" },
+		"answers 400":                        func(c *Config) { c.KeysURL = strings.TrimSuffix(at, awstest.KeysPath) + "/x" },
 	} {
 		_, err := with(change).Value(t.Context())
 		if err == nil || !strings.Contains(err.Error(), what) || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), token) {
@@ -249,6 +249,11 @@ func TestNothingIsAskedForBeforeASnapshotIsRestored(t *testing.T) {
 		_, err := s.Value(t.Context())
 		if e, ok := errors.AsType[*pool.SecretError](err); !ok || !e.Retryable || !strings.Contains(e.Detail, "before the snapshot is restored") {
 			t.Errorf("got %v", err)
+		}
+		store.asks = func(arn) (string, error) { return "key", nil }
+		time.Sleep(clock.Gap) // the restore
+		if got, err := s.Value(t.Context()); got != "key" || err != nil {
+			t.Errorf("after the restore: %q, %v", got, err)
 		}
 	})
 }

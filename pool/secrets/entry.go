@@ -15,7 +15,7 @@ import (
 //  2. After an answer that brought no other value, none is asked for until quiet has passed, though an upstream refuses the value.
 //  3. After a failure none is asked for during a pause that doubles from leastPause to quiet. Callers get the failure again.
 //
-// Its mutex guards the fields below it.
+// Its mutex guards the fields below it. The store's and the pulse's may be taken under it.
 type entry struct {
 	store *Store
 	arn   arn

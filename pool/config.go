@@ -22,10 +22,13 @@ type Config struct {
 	URL         string                // http or https, with an optional path prefix
 	Proxy       *url.URL              // http or https: the forward proxy of every connection, by CONNECT; nil: none
 	GRPC        bool                  // speak HTTP/2 alone, without TLS too, and read answers as gRPC writes them
-	Size        int                   // requests at the same time and connections kept; default 5
-	FirstWarm   int                   // connections that the first [Pool.Warm] opens; default Size
-	Queue       int                   // callers that may wait for a slot; default as [NewLimit] has it
-	Limit       *Limit                // shared with other pools of the upstream; nil: one of its own, of Size and Queue
+	Size        int                   // requests at the same time at most, and connections kept; default 5
+	Start       int                   // requests at the same time in the beginning; default Size
+	FirstWarm   int                   // connections that the first [Pool.Warm] opens; default Start
+	Queue       int                   // callers that may wait for a slot; default as [LimitConfig] has it
+	Limit       *Limit                // shared with other pools of the upstream; nil: one of its own, of Start, Size and Queue
+	Breaker     *Breaker              // shared likewise; nil: one of its own, which asks Ping
+	Budget      *Budget               // of retries, shared likewise; nil: one of its own
 	Timeout     time.Duration         // of one call, retries and waiting included; default 5s
 	DialTimeout time.Duration         // of one TCP connection, and of one TLS handshake; default 3s or Timeout
 	MaxIdle     time.Duration         // after which an unused connection is closed; default 50s
@@ -43,6 +46,9 @@ type Config struct {
 	// Control is called before each address that the host's name has is connected to. If it returns an error, that address is
 	// not connected to; an error that wraps [ErrNotAllowed] is not tried again. nil: every address is connected to.
 	Control func(network, address string, c syscall.RawConn) error
+	// OwnError says of the body of a 500 that the upstream has answered: the call was wrong, and the upstream works. nil: a 500 is
+	// always a failure of the upstream.
+	OwnError func(body []byte) bool
 
 	Policy Policy // towards connections that broke unseen
 }
@@ -64,7 +70,8 @@ func (c Config) withDefaults() Config {
 	c.Timeout = cmp.Or(c.Timeout, 5*time.Second)
 	c.DialTimeout = cmp.Or(c.DialTimeout, min(3*time.Second, c.Timeout))
 	c.MaxIdle = cmp.Or(c.MaxIdle, 50*time.Second)
-	c.FirstWarm = min(cmp.Or(c.FirstWarm, c.Size), c.Size)
+	c.Start = min(cmp.Or(c.Start, c.Size), c.Size)
+	c.FirstWarm = min(cmp.Or(c.FirstWarm, c.Start), c.Size)
 	if c.Answers == nil {
 		c.Answers = NewAnswers(32<<20, math.MaxInt64)
 	}
@@ -78,10 +85,14 @@ func (c Config) withDefaults() Config {
 	if c.Pulse == nil {
 		c.Pulse = clock.Awake()
 	}
-	if c.Limit == nil {
-		c.Limit = NewLimit(c.Size, c.Queue, c.Pulse)
-	}
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
+	if c.Limit == nil {
+		c.Limit = NewLimit(LimitConfig{Start: c.Start, Most: c.Size, Queue: c.Queue, Pulse: c.Pulse})
+	}
+	if c.Breaker == nil {
+		c.Breaker = NewBreaker(BreakerConfig{Name: c.Name, Limit: c.Limit, Pulse: c.Pulse, Logger: c.Logger})
+	}
+	c.Budget = cmp.Or(c.Budget, NewBudget(c.Pulse))
 	return c
 }
 
@@ -109,6 +120,7 @@ func (c Config) validate() (*url.URL, error) {
 		value int64
 	}{
 		{"Size", int64(c.Size)},
+		{"Start", int64(c.Start)},
 		{"FirstWarm", int64(c.FirstWarm)},
 		{"Queue", int64(c.Queue)},
 		{"Timeout", int64(c.Timeout)},

@@ -30,8 +30,9 @@ func (s *Server) fetch(r *request) error {
 		return err
 	}
 	if q.async {
+		directives := r.directives // the job outlives the request
 		id, err := s.cfg.Jobs.Start(pool.With(context.Background(), pool.Options{Header: traceHeaders(r)}), cmp.Or(q.timeout, s.cfg.Timeout), //nolint:contextcheck // the job outlives the request
-			func(ctx context.Context) (cache.Reply, error) { return s.ask(ctx, q.Request, r.directives) })
+			func(ctx context.Context) (cache.Reply, error) { return s.ask(ctx, q.Request, directives) })
 		if err != nil {
 			return err
 		}

@@ -114,6 +114,7 @@ type Server struct {
 	cfg      Config
 	router   router
 	requests sync.Pool          // of *request
+	callers  atomic.Uint64      // requests that had to wait for something, so far
 	reached  []atomic.Bool      // of each upstream: it has answered a real question
 	asking   singleflight.Group // questions of /readyz
 

@@ -158,6 +158,14 @@ type Fetched struct {
 	BodyBase64 []byte            `json:"body_base64,omitempty"` // in place of Body, if that is no UTF-8
 }
 
+// Bytes are the answer's body, whether it is text or not.
+func (f *Fetched) Bytes() []byte {
+	if f.BodyBase64 != nil {
+		return f.BodyBase64
+	}
+	return []byte(f.Body)
+}
+
 // Job is the reply of POST fetch with async, and of GET job while the job is not done.
 type Job struct {
 	Job string `json:"job"`

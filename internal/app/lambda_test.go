@@ -155,12 +155,12 @@ func (f *function) pools(t *testing.T) (pools map[string]pool.Stats) {
 	return pools
 }
 
-// warm is how many connections a warm-up opens: to Weaviate one for gRPC, and for REST one for each class; to Odoo all.
-func warm(upstream string, s pool.Stats) int {
+// warm is how many connections a warm-up opens: to Weaviate one for gRPC, and for REST one for each class; to Odoo two.
+func warm(upstream string) int {
 	if upstream == "weaviate" {
 		return 3
 	}
-	return s.Size
+	return 2
 }
 
 // wantWarm waits until every connection is open.
@@ -168,7 +168,7 @@ func (f *function) wantWarm(t *testing.T) {
 	t.Helper()
 	eventually(t, "the pools are warm", func() bool {
 		for name, s := range f.pools(t) {
-			if s.Open != warm(name, s) {
+			if s.Open != warm(name) {
 				return false
 			}
 		}
@@ -322,8 +322,8 @@ func TestProvisionedConcurrencyIsWarmWhenInitEnds(t *testing.T) {
 	u.odoo.SetLatency(200 * time.Millisecond)
 	f := newFunction(t, lambdatest.Config{Init: lambdatest.ProvisionedConcurrency}, u.env...)
 	for name, p := range f.pools(t) {
-		if p.Open != warm(name, p) || p.RoundTrip.Count == 0 {
-			t.Errorf("at the first /next %s has %d connections, want %d, and has answered %d requests", name, p.Open, warm(name, p), p.RoundTrip.Count)
+		if p.Open != warm(name) || p.RoundTrip.Count == 0 {
+			t.Errorf("at the first /next %s has %d connections, want %d, and has answered %d requests", name, p.Open, warm(name), p.RoundTrip.Count)
 		}
 	}
 	f.invoke(t, "one")
@@ -355,8 +355,7 @@ func TestOnDemandInitWaitsForNoUpstreamAndTheFirstRequestJoinsTheWarming(t *test
 	if w, o := u.weaviate.Requests()[schemaPath]-before, u.odoo.Requests()["/web/version"]; w != 1 || o != 1 {
 		t.Errorf("the schema was asked for %d times, Odoo's version %d times", w, o)
 	}
-	pools := f.pools(t)
-	if w, o := u.toWeaviate.Accepted(), u.toOdoo.Accepted(); w != warm("weaviate", pools["weaviate"]) || o != warm("odoo", pools["odoo"]) {
+	if w, o := u.toWeaviate.Accepted(), u.toOdoo.Accepted(); w != warm("weaviate") || o != warm("odoo") {
 		t.Errorf("%d connections were opened to Weaviate, %d to Odoo", w, o)
 	}
 	stop(t, f.Host, f.hearth)

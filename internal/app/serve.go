@@ -132,6 +132,7 @@ func (a *app) logStart(s settings.Settings) {
 func (a *app) addAPI(s settings.Settings, fault, listenErr error) (err error) {
 	a.memory, err = cache.New(cache.Config{
 		Bytes: s.CacheSize(), Window: s.TimelineWindow, LoadTimeout: s.PreprocessTimeout, Refresh: s.AfterInvokeBudget > 0, Pulse: a.pulse,
+		Failure: chat.FailureOf,
 	})
 	if err != nil {
 		return err

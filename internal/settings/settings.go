@@ -54,9 +54,9 @@ type Settings struct {
 	OdooRoutes      []string      `env:"HEARTH_ODOO_ROUTES" envDefault:"odoo_erp"`
 	OdooReads       []string      `env:"HEARTH_ODOO_READS"`
 
-	TTLHistory    ttl `env:"HEARTH_TTL_HISTORY" envDefault:"2s"`
+	TTLHistory    ttl `env:"HEARTH_TTL_HISTORY" envDefault:"2s/0s/10m"`
 	TTLRelevant   ttl `env:"HEARTH_TTL_RELEVANT" envDefault:"60s"`
-	TTLMute       ttl `env:"HEARTH_TTL_MUTE" envDefault:"5s"`
+	TTLMute       ttl `env:"HEARTH_TTL_MUTE" envDefault:"5s/0s/10m"`
 	TTLOdooRead   ttl `env:"HEARTH_TTL_ODOO_READ" envDefault:"30s"`
 	TTLOdooModels ttl `env:"HEARTH_TTL_ODOO_MODELS" envDefault:"1h/24h/24h"`
 
@@ -98,7 +98,6 @@ type Settings struct {
 	ContainerToken string `env:"AWS_CONTAINER_AUTHORIZATION_TOKEN"`
 	MemoryMB       int64  `env:"AWS_LAMBDA_FUNCTION_MEMORY_SIZE"`
 	InitType       string `env:"AWS_LAMBDA_INITIALIZATION_TYPE"` // see initType…
-	Concurrency    int    `env:"AWS_LAMBDA_MAX_CONCURRENCY"`     // of Managed Instances; 0: not told
 	GoDebug        string `env:"GODEBUG"`                        // of the Go runtime, and so of the function's handler too
 
 	Unknown []string // variables that start with HEARTH_ and are none of these

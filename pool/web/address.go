@@ -35,12 +35,29 @@ func (a *addresses) control(_, address string, _ syscall.RawConn) error {
 	if a.listed[at] {
 		return nil
 	}
-	if err := a.public.SafeAddr(at.Addr()); err != nil {
+	if a.public.SafeAddr(at.Addr()) != nil {
 		return &NotAllowedError{
-			"the address " + address, "it is not public. HEARTH_FETCH_ALLOW must list it with its port if it is to be asked",
+			"the address " + address, "it is " + kindOf(at.Addr()) + ", and HEARTH_FETCH_ALLOW does not list it by itself with its port",
 		}
 	}
 	return nil
+}
+
+// kindOf says what an address is that is not public.
+func kindOf(a netip.Addr) string {
+	switch {
+	case a.IsLoopback():
+		return "a loopback address"
+	case a.IsUnspecified():
+		return "the unspecified address"
+	case a.IsLinkLocalUnicast():
+		return "a link-local address"
+	case a.IsPrivate():
+		return "a private address"
+	case a.IsMulticast():
+		return "a multicast address"
+	}
+	return "no public address"
 }
 
 // unmapped is the IPv4 address in an IPv6 address where a network translates the one to the other: an IPv4-mapped address, or one with

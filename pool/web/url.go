@@ -3,8 +3,10 @@ package web
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -83,19 +85,14 @@ func (a Allow) checkURL(u *url.URL, what string) (Target, error) {
 	if err != nil {
 		return forbidden("its host " + err.Error())
 	}
-	if !a.has(o) {
-		return forbidden(fmt.Sprintf("HEARTH_FETCH_ALLOW does not list %s on port %d", o.Scheme+"://"+o.Host, o.Port))
+	if !slices.Contains(a, o) {
+		return forbidden(fmt.Sprintf("HEARTH_FETCH_ALLOW does not list %s://%s", o.Scheme, net.JoinHostPort(o.Host, strconv.Itoa(int(o.Port)))))
 	}
-	return Target{Origin: o, Path: u.RequestURI()}, nil
-}
-
-func (a Allow) has(o Origin) bool {
-	for _, listed := range a {
-		if listed == o {
-			return true
-		}
+	target := Target{Origin: o, Path: u.RequestURI()}
+	if len(target.URL()) > MaxURL { // escaping has made it longer
+		return Target{}, &NotURLError{fmt.Sprintf("must have at most %d bytes with its escapes", MaxURL)}
 	}
-	return false
+	return target, nil
 }
 
 // originOf reads scheme, host and port of a URL. The error says what is wrong with the host. A host is refused that another
@@ -132,8 +129,11 @@ func checkName(host string) error {
 		return errors.New("is longer than 253 bytes")
 	}
 	for label := range strings.SplitSeq(host, ".") {
-		if label == "" || len(label) > 63 {
-			return errors.New("has a label without letters, or with more than 63: no dot may stand at its end")
+		switch {
+		case label == "":
+			return errors.New("has nothing before, behind or between dots")
+		case len(label) > 63:
+			return errors.New("has more than 63 bytes between dots")
 		}
 		for _, c := range []byte(label) {
 			if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' {

@@ -216,12 +216,16 @@ func TestASecretThatCannotBeHadIsOneFaultAndTheOtherUpstreamWorks(t *testing.T) 
 		"denied": {func(s *awstest.Server) {
 			s.Fail(odooARN, awstest.Failure{Code: "AccessDeniedException", Message: "User: x is not authorized to perform: secretsmanager:GetSecretValue"})
 		}, "HEARTH_ODOO_KEY: " + odooARN + ": AccessDeniedException: User: x is not authorized", false, "secretsmanager:GetSecretValue"},
-		"throttled": {func(s *awstest.Server) {
-			s.Fail(odooARN, awstest.Failure{Code: "ThrottlingException", Message: "Rate exceeded"})
+		"throttled": {
+			func(s *awstest.Server) {
+				s.Fail(odooARN, awstest.Failure{Code: "ThrottlingException", Message: "Rate exceeded"})
+			},
+			"HEARTH_ODOO_KEY: " + odooARN + ": ThrottlingException: Rate exceeded", true, "ThrottlingException",
 		},
-			"HEARTH_ODOO_KEY: " + odooARN + ": ThrottlingException: Rate exceeded", true, "ThrottlingException"},
-		"without the field": {func(s *awstest.Server) { s.Set(odooARN, `{"hunter2":"hunter3"}`) },
-			"HEARTH_ODOO_KEY: " + odooARN + ` has no field \"password\"`, false, `has no field "password"`},
+		"without the field": {
+			func(s *awstest.Server) { s.Set(odooARN, `{"hunter2":"hunter3"}`) },
+			"HEARTH_ODOO_KEY: " + odooARN + ` has no field \"password\"`, false, `has no field "password"`,
+		},
 		"binary": {func(s *awstest.Server) { s.Set(odooARN, []byte("hunter2")) }, "is binary", false, "is binary"},
 	} {
 		t.Run(name, func(t *testing.T) {

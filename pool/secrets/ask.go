@@ -187,7 +187,7 @@ func tidy(message string, k *keys) string {
 func notAnswered(what string, err error) *refusal {
 	proxy, refused := errors.AsType[*pool.ProxyError](err)
 	_, redirected := errors.AsType[*pool.RedirectError](err)
-	retryable := !errors.Is(err, pool.ErrTooLarge) && !redirected && !(refused && proxy.Refused())
+	retryable := !errors.Is(err, pool.ErrTooLarge) && !redirected && (!refused || !proxy.Refused())
 	if e, ok := errors.AsType[*pool.Error](err); ok {
 		return &refusal{text: what + ": no answer from " + e.Address + ": " + pool.Reason(e.Err), retryable: retryable}
 	}

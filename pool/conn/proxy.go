@@ -147,7 +147,7 @@ func proxyText(page string, header http.Header, user *url.Userinfo, credentials 
 	page = strings.ToValidUTF8(page, " ")
 	if user != nil {
 		password, _ := user.Password()
-		for _, secret := range []string{credentials, user.String(), password, url.QueryEscape(password)} {
+		for _, secret := range []string{strings.TrimRight(credentials, "="), user.String(), password, url.QueryEscape(password)} {
 			if secret != "" {
 				page = strings.ReplaceAll(page, secret, "…")
 			}

@@ -37,7 +37,7 @@ func TestWhatComesWithTheProxysAnswerIsTheUpstreams(t *testing.T) {
 }
 
 func FuzzWhatAProxySays(f *testing.F) {
-	for _, page := range []string{"", "no", "<html><title>x &amp; y</title>", "\x1b[31m\r\nred", "Basic bWU6aHVudGVyMiE=", "hunter2!", "\xff"} {
+	for _, page := range []string{"", "no", "<html><title>x &amp; y</title>", "\x1b[31m\r\nred", "Basic bWU6aHVudGVyMiE=", "hunter2!", "hunt\xffer2!", "bWU6aHVudGVyMiE", "\u0087"} {
 		f.Add(page, "text/html")
 		f.Add(page, "")
 	}

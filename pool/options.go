@@ -76,6 +76,10 @@ func optionsOf(ctx context.Context) Options {
 	return o
 }
 
+// Probing says that a breaker's probe makes the calls under ctx. No other call may wait for what a probe asks: it takes as long as the
+// upstream is silent.
+func Probing(ctx context.Context) bool { return optionsOf(ctx).probe != nil }
+
 // countSent counts one more request that may have reached the upstream, or one less.
 func (o Options) countSent(n int64) {
 	if o.Sent != nil {

@@ -10,7 +10,7 @@
 //	breaker.go   refuses it while too many of the last ones have failed
 //	limit.go     takes a slot for each try
 //	judge.go     tells the breaker and the limit what became of it
-//	race.go      sends it over a second connection where the first may be broken or silent (look.go, hedge.go)
+//	race.go      sends it over a second connection where the first may be broken or silent (look.go)
 //	send.go      sends it over one connection of package conn, and reads the whole answer (answer.go)
 //
 // What a caller may ask for is in options.go, what is counted in stats.go.
@@ -99,10 +99,7 @@ func build(cfg Config, newDial func(conn.DialConfig) conn.Dial) (*Pool, error) {
 		Pulse: cfg.Pulse, Size: cfg.Size, FirstWarm: cfg.FirstWarm, KeepFrom: cfg.KeepFrom, MaxIdle: cfg.MaxIdle, Shared: cfg.GRPC,
 	})
 	send := &sender{conns: p.conns, answers: cfg.Answers, grpc: cfg.GRPC, pulse: cfg.Pulse, stats: &p.stats, base: p.base, ping: cfg.ping()}
-	p.race = &race{next: send, pulse: cfg.Pulse, policy: cfg.Policy, stats: &p.stats}
-	if cfg.Hedge && !cfg.Policy.NoLook {
-		p.race.hedges = newHedges(cfg.Pulse)
-	}
+	p.race = &race{next: send, pulse: cfg.Pulse, policy: cfg.Policy, stats: &p.stats, hedges: cfg.Hedges}
 	p.chain = &authorized{newRetry(p.guarded(p.race), cfg, &p.stats)}
 	return p, nil
 }

@@ -52,6 +52,7 @@ type Options struct {
 	Events      []string             // that the extension registers for besides those it needs
 	Policy      pool.Policy          // of the pools: which defences they leave out
 	NoDeadline  bool                 // ignore what a caller's invocation has left, and HEARTH_DEADLINE_MARGIN
+	Queue       int                  // calls to an upstream that may wait; 0: as many as [pool.LimitConfig] has
 	NoIdleLimit bool                 // keep idle connections for a day, whatever HEARTH_CONN_MAX_IDLE says
 }
 
@@ -163,7 +164,7 @@ func (a *app) addWeaviate(s settings.Settings) error {
 	shared := a.poolConfig(s)
 	shared.Name, shared.Size, shared.Start, shared.Timeout = "weaviate", s.WeaviateConnections, s.WeaviateStart(), s.WeaviateTimeout
 	a.guard(&shared, func(ctx context.Context) error { return a.weaviate.Ask(ctx) })
-	shared.Hedge = true // Weaviate answers many calls at once; a worker of Odoo answers one
+	shared.Hedges = pool.NewBudget(a.pulse) // Odoo has none: one of its workers answers one call at a time
 	rest, grpc := shared, shared
 	rest.Proxy, grpc.Proxy = s.ProxyFor(s.WeaviateURL), s.ProxyFor(s.WeaviateGRPCURL)
 	rest.URL, rest.Variable = s.WeaviateURL, "HEARTH_WEAVIATE_URL"
@@ -215,7 +216,7 @@ func (a *app) addOdoo(s settings.Settings) error {
 
 // guard adds what the pools of an upstream share. probe asks the upstream what requests ask; it is called once there are requests.
 func (a *app) guard(cfg *pool.Config, probe func(context.Context) error) {
-	cfg.Limit = pool.NewLimit(pool.LimitConfig{Start: cfg.Start, Most: cfg.Size, Pulse: a.pulse})
+	cfg.Limit = pool.NewLimit(pool.LimitConfig{Start: cfg.Start, Most: cfg.Size, Queue: a.options.Queue, Pulse: a.pulse})
 	cfg.Budget = pool.NewBudget(a.pulse)
 	cfg.Breaker = pool.NewBreaker(pool.BreakerConfig{Name: cfg.Name, Probe: probe, Limit: cfg.Limit, Pulse: a.pulse, Logger: a.log})
 }

@@ -203,18 +203,16 @@ func (c *Client) connected(ctx context.Context) (*session, error) {
 	if s := c.session.Load(); s != nil {
 		return s, nil
 	}
+	if pool.Probing(ctx) { // a probe connects alone: no call may wait for it
+		return c.connectAndKeep(ctx)
+	}
 	// A panic within singleflight is raised again in a goroutine of its own, which ends the process: guard makes it an error.
 	done := c.connecting.DoChan("", func() (any, error) {
 		return guard.Get(func() (any, error) {
 			if s := c.session.Load(); s != nil { // another caller's attempt has ended since this one looked
 				return s, nil
 			}
-			s, err := c.connectByKey(context.WithoutCancel(ctx))
-			if err != nil {
-				return nil, err
-			}
-			c.keep(s)
-			return s, nil
+			return c.connectAndKeep(context.WithoutCancel(ctx))
 		})
 	})
 	select {
@@ -226,6 +224,14 @@ func (c *Client) connected(ctx context.Context) (*session, error) {
 	case <-ctx.Done():
 		return nil, fmt.Errorf("odoo: waiting to connect: %w", context.Cause(ctx))
 	}
+}
+
+func (c *Client) connectAndKeep(ctx context.Context) (*session, error) {
+	s, err := c.connectByKey(ctx)
+	if err == nil {
+		c.keep(s)
+	}
+	return s, err
 }
 
 // keep makes s the session of the calls to come.

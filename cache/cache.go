@@ -43,6 +43,32 @@ var (
 	ErrClosed = errors.New("cache closed")
 )
 
+// Failure is what the error of a load means.
+type Failure int
+
+// The failures. Only after Down and Unasked something stale may be the answer (RFC 5861): any other error is an answer too.
+const (
+	Wrong   Failure = iota // the upstream refused, or its answer cannot be used
+	Missing                // the upstream says that there is no such thing: held for some seconds
+	Down                   // the upstream gave no answer, or says that it cannot answer now
+	Unasked                // the upstream was not asked
+)
+
+// failureOf is what an error of a load means, or an error of this package.
+func (c *Cache) failureOf(err error) Failure {
+	_, mayMiss := errors.AsType[*MayMissError](err)
+	_, failed := errors.AsType[*failedAnswer](err)
+	switch {
+	case mayMiss, failed:
+		return Down
+	case errors.Is(err, errShortLoad):
+		return Wrong
+	case errors.Is(err, ErrClosed):
+		return Unasked
+	}
+	return c.cfg.Failure(err)
+}
+
 // Resource is a kind of thing that is read, for statistics and keys.
 type Resource string
 
@@ -53,10 +79,13 @@ const (
 	Relevant   Resource = "relevant"
 	OdooRead   Resource = "odoo_read"
 	OdooModels Resource = "odoo_models"
+	Fetched    Resource = "fetch" // says itself how long it is fresh
 )
 
-// Resources lists them in the order in which they are reported.
+// Resources lists those that have a policy, in the order in which they are reported.
 func Resources() []Resource { return []Resource{History, Mute, Relevant, OdooRead, OdooModels} }
+
+func allResources() []Resource { return append(Resources(), Fetched) }
 
 // token names the state of a chat or of a scope. A call that drops the state replaces its token, and tokens never repeat: a
 // counter makes them. A load takes the token when it begins, and keeps what it brings only if the token is still the same when it
@@ -70,6 +99,8 @@ type Config struct {
 	LoadTimeout time.Duration // of one load, whoever waits for it; default 30s
 	Refresh     bool          // remember reads for Cache.Refresh
 	Pulse       *clock.Pulse  // tells the time and notices freezes; nil: the process is never frozen
+
+	Failure func(error) Failure // what the error of a load means; nil: the upstream is down
 }
 
 func (c Config) withDefaults() Config {
@@ -78,6 +109,9 @@ func (c Config) withDefaults() Config {
 	c.LoadTimeout = cmp.Or(c.LoadTimeout, 30*time.Second)
 	if c.Pulse == nil {
 		c.Pulse = clock.Awake()
+	}
+	if c.Failure == nil {
+		c.Failure = func(error) Failure { return Down }
 	}
 	return c
 }
@@ -135,7 +169,7 @@ func New(cfg Config) (*Cache, error) {
 		encoding:    make(chan struct{}, 1),
 		counters:    map[Resource]*counters{},
 	}
-	for _, r := range Resources() {
+	for _, r := range allResources() {
 		c.counters[r] = &counters{}
 	}
 	return c, nil
@@ -196,11 +230,11 @@ func (c *Cache) drop(s Scope) int {
 	return c.store.drop(s)
 }
 
-// guarded is a load of r for a flight. It turns a panic into an error, and counts errors except those that Close causes.
+// guarded is a load of r for a flight. It turns a panic into an error, and counts errors except those of a load that was cancelled.
 func (c *Cache) guarded(r Resource, load func(context.Context) (any, error)) func(context.Context) (any, error) {
 	return func(ctx context.Context) (any, error) {
 		v, err := guard.Get(func() (any, error) { return load(ctx) })
-		if err != nil && !c.flights.closing() {
+		if err != nil && !errors.Is(context.Cause(ctx), context.Canceled) {
 			c.counters[r].errors.Add(1)
 		}
 		return v, err

@@ -367,7 +367,8 @@ func TestMaxStaleBoundsWhatIsServedForOtherReasonsToo(t *testing.T) {
 		x.wantErr(g, errLoad) // which 4 s of staleness could not stand in for
 		x.want(x.ask(policy, Directives{NoStore: true, MaxStale: new(5 * time.Second)}), "one", Stale)
 		x.wantLoads(0) // nobody would keep it
-		x.want(x.ask(policy, Directives{MaxStale: new(5 * time.Second)}), "one", Stale)
+		time.Sleep(leastBackoff)
+		x.want(x.ask(policy, Directives{MaxStale: new(6 * time.Second)}), "one", Stale)
 		x.wantLoads(1) // fetched again meanwhile, as for anybody
 		x.fail()
 	})

@@ -55,6 +55,8 @@ type heldMute struct {
 
 func (m *heldMute) began() clock.Instant { return m.at }
 
+func (m *heldMute) policy(p Policy) Policy { return p }
+
 // encoded is an encoded reply cut from the timeline that is held.
 type encoded struct {
 	view View

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,13 +14,15 @@ import (
 // started it, but does not end with that request: a caller that gives up does not end the load for the others. close ends
 // all loads.
 //
-// This is x/sync's singleflight with three differences:
+// This is x/sync's singleflight with these differences:
 //
 //  1. A request says how long ago a flight may have begun for the request to join it. What a load brings is as old as its
 //     beginning, so an answer from a slow one could be staler than the request allows.
 //  2. A flight that a freeze has interrupted is not joined: it may hang on a connection that the freeze has broken.
 //  3. No load begins in place of one that has just ended: start refuses if a load has ended since its caller looked at what
 //     is held.
+//  4. A load for which nobody waits any more ends, unless what it brings is kept for later requests. How many such loads go on is
+//     bounded, and refreshes count among them (unwaited.go).
 //
 // The mutex guards the map and the counts.
 type flights struct {
@@ -28,91 +31,144 @@ type flights struct {
 	ctx     context.Context //nolint:containedctx // of all loads: close ends it
 	cancel  context.CancelFunc
 
-	mu     sync.Mutex
-	latest map[string]*flight // guarded by mu; by key, the flight under way that was started last
-	ended  atomic.Uint64      // written under mu; how many loads have ended: their results are kept already
-	closed bool               // guarded by mu
-	loads  sync.WaitGroup     // Add is guarded by mu
+	mu       sync.Mutex
+	latest   map[string]*flight // guarded by mu; by key, the flight under way that was started last
+	ended    atomic.Uint64      // written under mu; how many loads have ended: their results are kept already
+	closed   bool               // guarded by mu
+	unwaited unwaited           // guarded by mu
+	loads    sync.WaitGroup     // Add is guarded by mu
 }
 
 type flight struct {
+	flightTerms
 	began   clock.Instant
-	need    int           // how much it brings at least
-	freezes uint64        // how many freezes there had been when it began
+	freezes uint64 // how many freezes there had been when it began
+	cancel  context.CancelFunc
 	done    chan struct{} // closed once v and err are set and the flight is not in latest any more
 	v       any
 	err     error
+
+	waiters int // guarded by flights.mu; requests that wait for it
 }
 
 func newFlights(pulse *clock.Pulse, timeout time.Duration) *flights {
-	f := &flights{pulse: pulse, timeout: timeout, latest: map[string]*flight{}}
+	f := &flights{pulse: pulse, timeout: timeout, latest: map[string]*flight{}, unwaited: newUnwaited()}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	return f
 }
 
 // flightTerms say what load a request wants.
 type flightTerms struct {
-	key    string
-	maxAge time.Duration // the load must have begun less than this ago
-	need   int           // and must bring at least this much
-	ended  uint64        // flights.ended before the caller looked at what is held
+	key      string
+	resource Resource
+	keeps    bool          // what the load brings is kept for later requests
+	maxAge   time.Duration // the load must have begun less than this ago
+	need     int           // and must bring at least this much
+	ended    uint64        // flights.ended before the caller looked at what is held
 }
 
 // start joins the latest flight of the key if that meets the terms, or else starts one. It returns nil if a load has ended
-// since the caller looked: the caller must look again.
+// since the caller looked: the caller must look again. A caller that gets a flight must call wait.
 func (f *flights) start(ctx context.Context, terms flightTerms, load func(context.Context) (any, error)) (_ *flight, joined bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	freezes, now := f.pulse.Freezes(), f.pulse.Now()
-	if fl := f.latest[terms.key]; fl != nil && fl.freezes == freezes && now.Since(fl.began) < terms.maxAge && fl.need >= terms.need {
+	now := f.pulse.Now()
+	if fl := f.joinableLocked(terms.key); fl != nil && now.Since(fl.began) < terms.maxAge && fl.need >= terms.need {
+		f.unwaited.remove(fl)
+		fl.waiters++
 		return fl, true
 	}
 	if f.ended.Load() != terms.ended {
 		return nil, false
 	}
-	fl := &flight{began: now, need: terms.need, freezes: freezes, done: make(chan struct{})}
-	if f.closed {
-		fl.err = ErrClosed
-		close(fl.done)
-		return fl, false
-	}
-	f.latest[terms.key] = fl
-	f.loads.Go(func() {
-		fl.v, fl.err = f.run(ctx, load)
-		f.finish(terms.key, fl)
-		close(fl.done)
-	})
+	fl := f.beginLocked(ctx, terms, now, load)
+	fl.waiters++
 	return fl, false
 }
 
-func (f *flights) finish(key string, fl *flight) {
+// joinableLocked is the latest flight of a key, unless a freeze has interrupted it.
+func (f *flights) joinableLocked(key string) *flight {
+	if fl := f.latest[key]; fl != nil && fl.freezes == f.pulse.Freezes() {
+		return fl
+	}
+	return nil
+}
+
+func (f *flights) beginLocked(ctx context.Context, terms flightTerms, now clock.Instant, load func(context.Context) (any, error)) *flight {
+	fl := &flight{flightTerms: terms, began: now, freezes: f.pulse.Freezes(), done: make(chan struct{})}
+	if f.closed {
+		fl.err, fl.cancel = ErrClosed, func() {}
+		close(fl.done)
+		return fl
+	}
+	ctx, fl.cancel = f.pulse.WithTimeout(context.WithoutCancel(ctx), f.timeout)
+	f.latest[terms.key] = fl
+	f.loads.Go(func() {
+		defer fl.cancel()
+		defer context.AfterFunc(f.ctx, fl.cancel)() //nolint:contextcheck // the load ends with its owner too
+		fl.v, fl.err = load(ctx)
+		f.finish(fl, errors.Is(context.Cause(ctx), context.Canceled))
+		close(fl.done)
+	})
+	return fl
+}
+
+func (f *flights) finish(fl *flight, cancelled bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.ended.Add(1)
-	if f.latest[key] == fl {
-		delete(f.latest, key)
+	f.forgetLocked(fl)
+	f.unwaited.remove(fl)
+	if fl.keeps && !cancelled {
+		f.unwaited.took(fl, f.pulse.Now())
 	}
 }
 
-// wait returns when the load is done or ctx ends.
-func (fl *flight) wait(ctx context.Context) (any, error) {
+// forgetLocked keeps later requests from joining fl.
+func (f *flights) forgetLocked(fl *flight) {
+	if f.latest[fl.key] == fl {
+		delete(f.latest, fl.key)
+	}
+}
+
+// wait returns when the load is done or ctx ends, and says whether the load is done.
+func (f *flights) wait(ctx context.Context, fl *flight) (v any, done bool, err error) {
+	defer f.leave(fl)
 	select {
 	case <-fl.done:
-		return fl.v, fl.err
+		return fl.v, true, fl.err
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return nil, false, context.Cause(ctx)
 	}
 }
 
-func (f *flights) run(ctx context.Context, load func(context.Context) (any, error)) (any, error) {
-	ctx, cancel := f.pulse.WithTimeout(context.WithoutCancel(ctx), f.timeout)
-	defer cancel()
-	defer context.AfterFunc(f.ctx, cancel)() //nolint:contextcheck // the load ends with its owner too
-	return load(ctx)
+// leave says that a request waits for fl no longer. If it was the last one, the load ends, unless it is kept and there is room for it.
+func (f *flights) leave(fl *flight) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	fl.waiters--
+	select {
+	case <-fl.done:
+		return
+	default:
+	}
+	if fl.waiters == 0 && !(fl.keeps && f.unwaited.add(fl)) {
+		f.forgetLocked(fl)
+		fl.cancel()
+	}
 }
 
-// closing says whether close was called.
-func (f *flights) closing() bool { return f.ctx.Err() != nil }
+// refresh starts a load for which nobody waits, unless one of its key is under way, as many as may be go on already, or the last ones of
+// its key have failed lately.
+func (f *flights) refresh(ctx context.Context, terms flightTerms, load func(context.Context) (any, error)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := f.pulse.Now()
+	if f.closed || f.joinableLocked(terms.key) != nil || f.ended.Load() != terms.ended || !f.unwaited.mayBegin(terms, now) {
+		return
+	}
+	f.unwaited.add(f.beginLocked(ctx, terms, now, load))
+}
 
 func (f *flights) close() {
 	f.mu.Lock()

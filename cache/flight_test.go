@@ -137,7 +137,7 @@ func TestNoLoadBeginsInPlaceOfOneThatHasJustEnded(t *testing.T) {
 			t.Errorf("the second one has not joined the first")
 		}
 		close(end)
-		if v, err := first.wait(t.Context()); v != "loaded" || err != nil {
+		if v, _, err := f.wait(t.Context(), first); v != "loaded" || err != nil {
 			t.Errorf("got %v %v", v, err)
 		}
 		if late, _ := f.start(t.Context(), flightTerms{key: "k", maxAge: time.Hour, ended: looked}, load); late != nil {

@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"strconv"
+	"time"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -49,7 +50,8 @@ func ModelKey(model, id string) Key {
 	return Key{Resource: OdooModels, Scopes: [2]Scope{modelScope(model)}, ID: id}
 }
 
-// Get returns what key stands for: held, or from load, which returns it encoded.
+// Get returns what key stands for: held, or from load, which returns it encoded. If there is no such thing, the error is that of the load,
+// whether it was held or not, and the reply has its origin.
 func (c *Cache) Get(ctx context.Context, key Key, p Policy, d Directives, load func(context.Context) ([]byte, error)) (Reply, error) {
 	s := &entrySource{c: c, key: key, noStore: d.NoStore, fetch: load}
 	e, o, err := read(ctx, c, question{resource: key.Resource, policy: p, directives: d}, s)
@@ -59,7 +61,14 @@ func (c *Cache) Get(ctx context.Context, key Key, p Policy, d Directives, load f
 	if err != nil {
 		return Reply{}, err
 	}
-	return Reply{Body: e.body, ETag: e.etag, Origin: o}, nil
+	return Reply{Body: e.body, ETag: e.etag, Origin: o}, e.missing
+}
+
+// DropMissing forgets that there is nothing that key stands for, if that is held.
+func (c *Cache) DropMissing(key Key) {
+	if e := c.store.find(key); e != nil && e.missing != nil {
+		c.drop(key.Scopes[0])
+	}
 }
 
 // Held returns what key stands for, if it is held and the request accepts it. It never waits. If it returns false, call Get.
@@ -91,7 +100,7 @@ func (c *Cache) heldEntry(now clock.Instant, key Key, p Policy, d Directives) (R
 		return Reply{}, false
 	}
 	e := c.store.find(key)
-	if e == nil {
+	if e == nil || e.missing != nil {
 		return Reply{}, false
 	}
 	o, ok := judgeHeld(now, p, d, e.at)
@@ -153,10 +162,10 @@ func (s *entrySource) load(ctx context.Context) (*entry, error) {
 	defer st.unpin(s.key.Scopes, tokens)
 	at := s.c.now()
 	body, err := s.fetch(ctx)
-	if err != nil {
+	if err != nil && s.c.failureOf(err) != Missing {
 		return nil, err
 	}
-	e := &entry{name: entryName(s.key, tokens), resource: s.key.Resource, scopes: s.key.Scopes, body: body, etag: ETag(body), at: at}
+	e := &entry{name: entryName(s.key, tokens), resource: s.key.Resource, scopes: s.key.Scopes, body: body, etag: ETag(body), at: at, missing: err}
 	if !s.noStore {
 		st.put(e, tokens)
 	}
@@ -173,10 +182,39 @@ type entry struct {
 	scopes   [2]Scope
 	body     []byte
 	etag     string
+	missing  error         // why there is no body: there is no such thing; nil: there is one
 	at       clock.Instant // when its load began
+	own      *ownPolicy    // nil: the request brings the policy
 }
 
-func (e *entry) began() clock.Instant { return e.at }
+// ownPolicy is what an entry says itself about its freshness.
+type ownPolicy struct {
+	Policy
+
+	age  time.Duration // of the entry, when its load began
+	keep bool          // other requests may have it
+}
+
+func (e *entry) began() clock.Instant {
+	if e.own == nil {
+		return e.at
+	}
+	return clock.Instant{Wall: e.at.Wall.Add(-e.own.age), Mono: e.at.Mono - e.own.age}
+}
+
+// freshMissing is how long it is held at most that something does not exist.
+const freshMissing = 5 * time.Second
+
+// policy is the entry's own, or else the request's.
+func (e *entry) policy(p Policy) Policy {
+	switch {
+	case e.own != nil:
+		return e.own.Policy
+	case e.missing != nil:
+		return Policy{Fresh: min(p.Fresh, freshMissing)}
+	}
+	return p
+}
 
 func (e *entry) cost() int64 {
 	const overhead = 256 // the struct, the map slots here and in ristretto

@@ -94,6 +94,8 @@ type windows struct {
 
 func (w windows) began() clock.Instant { return w.at }
 
+func (w windows) policy(p Policy) Policy { return p }
+
 // historySource reads one chat's windows.
 type historySource struct {
 	c *Cache

@@ -76,6 +76,7 @@ type reading struct {
 	acked          map[*version]bool // acknowledged before it began
 	loads, done    bool
 	giveUp         context.CancelFunc
+	unasked        bool // the upstream refused to be asked by its load
 	origin         Origin
 	got            rendering
 	err            error
@@ -114,7 +115,7 @@ func (r *reading) mayBe() bool {
 		return !d.OnlyIfCached && r.origin.Fwd != "" && (began <= 0 || began < limit && !d.NoStore)
 	case Stale:
 		within := p.WhileRevalidate
-		if r.origin.Fwd != "" { // the load failed
+		if r.origin.Fwd != "" || r.unasked { // the load failed
 			within = p.IfError
 		}
 		if d.MaxStale == nil {
@@ -132,6 +133,7 @@ type loading struct {
 	looked     bool
 	result     Loaded
 	answer     chan error
+	left       <-chan struct{} // nobody waits for it, so it has ended by itself
 }
 
 type writing struct {
@@ -141,7 +143,7 @@ type writing struct {
 }
 
 func newWorld(t *rapid.T, replicated bool) *world {
-	c, err := New(Config{Bytes: 256 << 10, Window: 4, LoadTimeout: time.Hour})
+	c, err := New(Config{Bytes: 256 << 10, Window: 4, LoadTimeout: time.Hour, Failure: failureOfTest})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,10 +154,10 @@ func newWorld(t *rapid.T, replicated bool) *world {
 
 func (w *world) run() {
 	defer func() {
-		w.stop()
 		for len(w.loads) > 0 {
 			w.endLoad(0, errors.New("the test is over"))
 		}
+		w.stop()
 		for len(w.writes) > 0 {
 			w.writes[0].w.End()
 			w.writes = w.writes[1:]
@@ -168,7 +170,7 @@ func (w *world) run() {
 		"giveUp":    func(*rapid.T) { w.giveUp() },
 		"look":      func(*rapid.T) { w.pickLoad(func(i int) { w.look(w.loads[i]) }) },
 		"endLoad":   func(*rapid.T) { w.pickLoad(func(i int) { w.look(w.loads[i]); w.endLoad(i, nil) }) },
-		"failLoad":  func(*rapid.T) { w.pickLoad(func(i int) { w.endLoad(i, errors.New("load failed")) }) },
+		"failLoad":  func(*rapid.T) { w.pickLoad(func(i int) { w.endLoad(i, drawFailure(w.t)) }) },
 		"readWhole": func(*rapid.T) { w.readWhole(w.chat(), w.view()) },
 		"readMore":  func(*rapid.T) { w.readWhole(w.chat(), w.view()) },
 		"readFails": func(*rapid.T) { w.readFails(w.chat()) },
@@ -266,7 +268,44 @@ func (w *world) readFails(chat string) {
 	before := len(w.loads)
 	w.read(chat, w.view(), nil)
 	for len(w.loads) > before {
-		w.endLoad(before, errors.New("load failed"))
+		w.endLoad(before, drawFailure(w.t))
+	}
+}
+
+// What a load may fail with: an upstream that is down, one that was not asked, and an answer that says no.
+var (
+	errUnasked = errors.New("not asked")
+	errWrong   = errors.New("refused")
+	errMissing = errors.New("there is no such thing")
+)
+
+func failureOfTest(err error) Failure {
+	switch {
+	case errors.Is(err, errUnasked):
+		return Unasked
+	case errors.Is(err, errWrong):
+		return Wrong
+	case errors.Is(err, errMissing):
+		return Missing
+	}
+	return Down
+}
+
+func drawFailure(t *rapid.T) error {
+	return rapid.SampledFrom([]error{errLoad, errLoad, errUnasked, errWrong}).Draw(t, "failure")
+}
+
+// checkFailure looks at a read that has ended because its load failed.
+func (r *reading) checkFailure(t *rapid.T, err error) {
+	r.unasked = errors.Is(err, errUnasked)
+	switch {
+	case r.err != nil && !errors.Is(r.err, err):
+		t.Fatalf("read after %v: %v", err, r.err)
+	case r.err != nil:
+	case errors.Is(err, errWrong):
+		t.Fatalf("read after an answer that says no: %+v", r.origin)
+	case r.origin.Served != Stale || (r.origin.Fwd == "") != r.unasked:
+		t.Fatalf("read after %v: %+v", err, r.origin)
 	}
 }
 
@@ -319,7 +358,7 @@ func (w *world) read(chat string, v View, rendered func()) {
 		reply, r.err = historyOf(ctx, w.c, HistoryRequest{
 			Chat: chat, View: v, Policy: r.policy, Directives: r.directives,
 			Load: func(ctx context.Context, need, want int) (Loaded, error) {
-				l := &loading{chat: chat, need: need, want: want, answer: make(chan error)}
+				l := &loading{chat: chat, need: need, want: want, answer: make(chan error), left: ctx.Done()}
 				w.loads = append(w.loads, l)
 				r.loads = true
 				select {
@@ -387,13 +426,19 @@ func (w *world) giveUp() {
 }
 
 func (w *world) endLoad(i int, err error) {
+	waiting := slices.DeleteFunc(slices.Clone(w.reads), func(r *reading) bool { return r.done })
 	l := w.loads[i]
 	w.loads = slices.Delete(w.loads, i, i+1)
 	select {
 	case l.answer <- err:
-	case <-w.ctx.Done():
+	case <-l.left:
 	}
 	synctest.Wait()
+	for _, r := range waiting {
+		if r.done && err != nil {
+			r.checkFailure(w.t, err)
+		}
+	}
 }
 
 func (w *world) message(chat string, at time.Time) wire.Message {

@@ -66,7 +66,7 @@ type muteWrite struct {
 }
 
 func newMuteWorld(t *rapid.T, replicated bool) *muteWorld {
-	c, err := New(Config{Bytes: 256 << 10, LoadTimeout: time.Hour})
+	c, err := New(Config{Bytes: 256 << 10, LoadTimeout: time.Hour, Failure: failureOfTest})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,10 +86,10 @@ func (w *muteWorld) run() {
 		"read":      func(*rapid.T) { w.read() },
 		"readWhole": func(*rapid.T) { w.readWhole(nil) },
 		"readMore":  func(*rapid.T) { w.readWhole(nil) },
-		"readFails": func(*rapid.T) { w.readWhole(errLoad) },
+		"readFails": func(*rapid.T) { w.readWhole(drawFailure(w.t)) },
 		"look":      func(*rapid.T) { w.pickLoad(w.look) },
 		"endLoad":   func(*rapid.T) { w.pickLoad(func(i int) { w.look(i); w.endLoad(i, nil) }) },
-		"failLoad":  func(*rapid.T) { w.pickLoad(func(i int) { w.endLoad(i, errLoad) }) },
+		"failLoad":  func(*rapid.T) { w.pickLoad(func(i int) { w.endLoad(i, drawFailure(w.t)) }) },
 		"begin":     func(*rapid.T) { w.begin() },
 		"apply":     func(*rapid.T) { w.apply() },
 		"ack":       func(*rapid.T) { w.apply(); w.endWrite(nil) },
@@ -160,10 +160,16 @@ func (w *muteWorld) look(i int) {
 }
 
 func (w *muteWorld) endLoad(i int, err error) {
+	waiting := slices.DeleteFunc(slices.Clone(w.reads), func(r *muteRead) bool { return r.done })
 	l := w.loads[i]
 	w.loads = slices.Delete(w.loads, i, i+1)
 	l.answer <- err
 	synctest.Wait()
+	for _, r := range waiting {
+		if r.done && err != nil {
+			r.checkFailure(w.t, err)
+		}
+	}
 }
 
 func (w *muteWorld) begin() {
@@ -236,7 +242,7 @@ func (w *muteWorld) check() {
 
 func (w *muteWorld) checkRead(r *muteRead) {
 	if r.err != nil {
-		if want := map[bool]error{true: ErrNotCached, false: errLoad}[r.directives.OnlyIfCached]; !errors.Is(r.err, want) {
+		if errors.Is(r.err, ErrNotCached) != r.directives.OnlyIfCached { // checkFailure has looked at the other errors
 			w.t.Fatalf("read with %+v: %v", r.directives, r.err)
 		}
 		return

@@ -6,6 +6,8 @@ import "time"
 // again, and for how long after its freshness it is served when fetching fails.
 type Policy struct {
 	Fresh, WhileRevalidate, IfError time.Duration
+
+	NeverStale bool // it is not served stale, whatever a request says
 }
 
 // Directives are what a request says of freshness: Cache-Control as in RFC 9111.
@@ -47,7 +49,7 @@ func (p Policy) judge(age time.Duration, d Directives) (v verdict, reason string
 			return serveStale, ""
 		}
 		return serveAndRefresh, ""
-	case d.MaxStale != nil && d.acceptsStale(age-p.Fresh):
+	case d.MaxStale != nil && !p.NeverStale && d.acceptsStale(age-p.Fresh):
 		return serveStale, ""
 	}
 	return fetch, reason

@@ -24,7 +24,8 @@ type source[V aged] interface {
 }
 
 type aged interface {
-	began() clock.Instant // when the load of it began
+	began() clock.Instant   // when the load of it began
+	policy(p Policy) Policy // the policy that holds for it, if p is its resource's
 }
 
 // question is what is asked of a source.
@@ -39,23 +40,24 @@ type question struct {
 //
 //  1. Judge whether what is held is good enough. If so, that is the answer; if it is stale, a load may begin beside it.
 //  2. Join a load under way that began late enough and brings enough, or begin one.
-//  3. Wait until the load or ctx ends.
-//  4. If no result came, answer with what is held now, if the policy allows that.
+//  3. Wait until the load or ctx ends. If ctx has ended already, no load begins.
+//  4. If no result came in time, or the upstream cannot answer, answer with what is held now, if the policy allows that.
 //  5. Count the read, once: a hit, a miss or a stale answer.
 //
 // A load that read itself begins, it begins after step 1. It waits for that load, unless it answers with something stale.
 func read[V aged](ctx context.Context, c *Cache, q question, s source[V]) (v V, o Origin, err error) {
-	p, d, count := q.policy, q.directives, c.counters[q.resource]
+	d, count := q.directives, c.counters[q.resource]
 	var fl *flight
 	var flightKey, reason string
 	var joined bool
-	for fl == nil {
+	load := c.guarded(q.resource, func(ctx context.Context) (any, error) { return s.load(ctx) })
+	for fl == nil && ctx.Err() == nil {
 		ended := c.flights.ended.Load()
 		held, ok := s.look()
-		verdict, age := fetch, time.Duration(0)
+		verdict, p, age := fetch, q.policy, time.Duration(0)
 		reason = "miss"
 		if ok {
-			age = c.now().Since(held.began())
+			p, age = held.policy(q.policy), c.now().Since(held.began())
 			verdict, reason = p.judge(age, d)
 		}
 		if verdict == fetch && d.OnlyIfCached {
@@ -67,8 +69,14 @@ func read[V aged](ctx context.Context, c *Cache, q question, s source[V]) (v V, 
 				flightKey = d.flightKey(s.pin())
 				defer s.unpin() // once: the key is not empty any more
 			}
-			terms := flightTerms{key: flightKey, maxAge: p.maxJoinAge(d), need: q.need, ended: ended}
-			fl, joined = c.flights.start(ctx, terms, c.guarded(q.resource, func(ctx context.Context) (any, error) { return s.load(ctx) }))
+			terms := flightTerms{
+				key: flightKey, resource: q.resource, keeps: !d.NoStore, maxAge: q.policy.maxJoinAge(d), need: q.need, ended: ended,
+			}
+			if verdict == fetch {
+				fl, joined = c.flights.start(ctx, terms, load)
+			} else {
+				c.flights.refresh(ctx, terms, load)
+			}
 		}
 		if verdict != fetch { // no answer from memory waits for a load
 			o = p.origin(Hit, age)
@@ -77,24 +85,41 @@ func read[V aged](ctx context.Context, c *Cache, q question, s source[V]) (v V, 
 		}
 	}
 
-	v, err = wait[V](ctx, fl)
-	if err == nil {
-		v, err = s.finish(v)
-	}
-	if err != nil {
-		if held, ok := s.look(); ok {
-			if age := c.now().Since(held.began()); p.mayServeOnError(age, d) {
-				count.stale.Add(1)
-				return held, p.origin(Stale, age).fetched(reason, joined), nil
-			}
+	failure := Unasked
+	if fl == nil {
+		err = context.Cause(ctx)
+	} else if v, failure, err = wait[V](ctx, c, fl); err == nil {
+		if v, err = s.finish(v); err != nil {
+			failure = c.failureOf(err)
 		}
 	}
-	count.misses.Add(1)
 	if err != nil {
+		if held, p, age, ok := standIn(c, q, s, failure); ok {
+			o = p.origin(Stale, age)
+			if failure != Unasked {
+				o = o.fetched(reason, joined)
+			}
+			count.stale.Add(1)
+			return held, o, nil
+		}
+		count.misses.Add(1)
 		var none V
 		return none, Origin{}, err
 	}
-	return v, p.origin(Miss, c.now().Since(v.began())).fetched(reason, joined), nil
+	count.misses.Add(1)
+	return v, v.policy(q.policy).origin(Miss, c.now().Since(v.began())).fetched(reason, joined), nil
+}
+
+// standIn returns what is held, if it may be the answer after such a failure.
+func standIn[V aged](c *Cache, q question, s source[V], f Failure) (held V, p Policy, age time.Duration, ok bool) {
+	if f != Down && f != Unasked {
+		return held, p, 0, false
+	}
+	if held, ok = s.look(); !ok {
+		return held, p, 0, false
+	}
+	p, age = held.policy(q.policy), c.now().Since(held.began())
+	return held, p, age, p.mayServeOnError(age, q.directives)
 }
 
 // judgeHeld says where something comes from that is held, if the request accepts it and needs no load.
@@ -106,10 +131,16 @@ func judgeHeld(now clock.Instant, p Policy, d Directives, began clock.Instant) (
 	return p.origin(Hit, age), true
 }
 
-func wait[V any](ctx context.Context, fl *flight) (v V, err error) {
-	got, err := fl.wait(ctx)
-	if err == nil {
+// wait waits until the load or ctx ends. If ctx ends first, the upstream is as good as down for this request.
+func wait[V any](ctx context.Context, c *Cache, fl *flight) (v V, f Failure, err error) {
+	got, done, err := c.flights.wait(ctx, fl)
+	switch {
+	case err == nil:
 		v = got.(V) //nolint:forcetypeassert // the load of this source brought it
+	case !done:
+		f = Down
+	default:
+		f = c.failureOf(err)
 	}
-	return v, err
+	return v, f, err
 }

@@ -122,7 +122,7 @@ func (c *Cache) refetch(ctx context.Context, r recentRead) (fetched bool, err er
 	for fl == nil { // again if a load has ended between get and start
 		ended := c.flights.ended.Load()
 		e := c.store.get([]byte(r.name))
-		if e == nil { // dropped or evicted
+		if e == nil || e.missing != nil { // dropped or evicted, or there is no such thing any more
 			return false, nil
 		}
 		if age := c.now().Since(e.at); age < r.policy.Fresh*3/4 || age >= r.policy.Fresh+r.policy.WhileRevalidate {
@@ -131,8 +131,9 @@ func (c *Cache) refetch(ctx context.Context, r recentRead) (fetched bool, err er
 		if ctx.Err() != nil {
 			return false, context.Cause(ctx)
 		}
-		fl, _ = c.flights.start(ctx, flightTerms{key: r.name, maxAge: r.policy.Fresh, ended: ended}, r.load)
+		terms := flightTerms{key: r.name, resource: r.key.Resource, keeps: true, maxAge: r.policy.Fresh, ended: ended}
+		fl, _ = c.flights.start(ctx, terms, r.load)
 	}
-	_, err = fl.wait(ctx)
+	_, _, err = c.flights.wait(ctx, fl)
 	return err == nil, err
 }

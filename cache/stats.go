@@ -18,6 +18,8 @@ func (c *counters) served(s Served) {
 	}
 }
 
+func (c *counters) used() bool { return c.hits.Load()+c.misses.Load()+c.stale.Load() > 0 }
+
 // Stats returns the statistics up to now.
 func (c *Cache) Stats() wire.CacheStats {
 	s := wire.CacheStats{
@@ -27,8 +29,11 @@ func (c *Cache) Stats() wire.CacheStats {
 		Resources: map[string]wire.CacheCounts{},
 	}
 	inChats, chatBytes := c.chats.held()
-	for _, r := range Resources() {
+	for _, r := range allResources() {
 		n := c.counters[r]
+		if r == Fetched && !n.used() {
+			continue // most functions fetch nothing
+		}
 		entries, bytes := c.store.held(r)
 		one := wire.CacheCounts{
 			Hits: n.hits.Load(), Misses: n.misses.Load(), Stale: n.stale.Load(), Errors: n.errors.Load(),

@@ -40,7 +40,7 @@ type scope struct {
 
 func newStore(bytes int64, newToken func() token) (*store, error) {
 	s := &store{newToken: newToken, scopes: map[Scope]*scope{}, usage: map[Resource]*storeUsage{}}
-	for _, r := range Resources() {
+	for _, r := range allResources() {
 		s.usage[r] = &storeUsage{}
 	}
 	var err error

@@ -2,7 +2,7 @@
 //
 // Start with [New] and [FromEnv], once per sandbox, and with [Client.Preprocess]: one call to localhost fetches what a
 // chatbot needs before it can answer. Every call of the API is a method: chats.go has those of a chat, odoo.go those of
-// Odoo, admin.go those of the sidecar itself. The package wire holds the types of requests and replies; names.go gives
+// Odoo, fetch.go those of other hosts, admin.go those of the sidecar itself. The package wire holds the types of requests and replies; names.go gives
 // them names here too.
 //
 // If Hearth refuses a call or cannot answer it, the error is a *[Problem], whose Kind says what went wrong: wire's

@@ -2,7 +2,9 @@ package client_test
 
 import (
 	"context"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
@@ -17,8 +19,10 @@ import (
 	"hearth/pool"
 	"hearth/pool/odoo"
 	"hearth/pool/weaviate"
+	"hearth/pool/web"
 	"hearth/sidecar"
 	"hearth/sidecar/chat"
+	"hearth/sidecar/fetch"
 )
 
 func TestMain(m *testing.M) {
@@ -38,6 +42,7 @@ type real struct {
 	addr, socket string
 	weaviate     *weaviatetest.Server
 	odoo         *odootest.Server
+	other        *testnet.Server // a host that may be fetched from
 }
 
 // newReal serves until the test ends.
@@ -71,13 +76,29 @@ func newReal(t testing.TB) *real {
 	t.Cleanup(memory.Close)
 	oc, err := odoo.New(odoo.Config{Pool: op, DB: "demo", Key: "key", Protocol: odoo.JSON2})
 	must(t, err)
+	r.other, err = testnet.Serve(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if q.URL.Path == "/waits" {
+			<-q.Context().Done()
+		}
+		body, _ := io.ReadAll(q.Body)
+		w.Header().Set("X-Key", q.Header.Get("X-Key"))
+		_, _ = w.Write(append([]byte(q.Method+" "), body...))
+	}), testnet.Config{})
+	must(t, err)
+	t.Cleanup(func() { _ = r.other.Close() })
+	var allow web.Allow
+	must(t, allow.UnmarshalText([]byte("http://"+r.other.Addr)))
+	fetcher := web.New(web.Config{Allow: allow})
+	t.Cleanup(fetcher.Close)
+	jobs := fetch.NewJobs(1<<20, nil)
+	t.Cleanup(jobs.Close)
 	service, err := chat.New(chat.Config{
 		Weaviate: wc, Odoo: oc, Cache: memory, Policies: map[cache.Resource]cache.Policy{},
 		OdooModels: []string{"res.partner"}, OdooRoutes: []string{"odoo_erp"},
 	})
 	must(t, err)
 	s, err := sidecar.New(sidecar.Config{
-		Token: token, Chat: service, Cache: memory,
+		Token: token, Chat: service, Cache: memory, Fetch: fetch.New(fetcher, memory), Jobs: jobs,
 		Upstreams: []sidecar.Upstream{
 			{Name: "weaviate", Pools: map[string]*pool.Pool{"rest": wp, "grpc": gp}, Ask: wc.Ask},
 			{Name: "odoo", Pools: map[string]*pool.Pool{"": op}, Ask: oc.Ping},

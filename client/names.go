@@ -15,6 +15,8 @@ const (
 	PathOdooModels = wire.PathOdooModels
 	PathOdooCall   = wire.PathOdooCall
 	PathBatch      = wire.PathBatch
+	PathFetch      = wire.PathFetch
+	PathJob        = wire.PathJob
 	PathCache      = wire.PathCache
 	PathHealth     = wire.PathHealth
 	PathReady      = wire.PathReady
@@ -70,6 +72,9 @@ type (
 	Models            = wire.Models
 	Call              = wire.Call
 	Result            = wire.Result
+	FetchRequest      = wire.FetchRequest
+	Fetched           = wire.Fetched
+	Job               = wire.Job
 	Dropped           = wire.Dropped
 	Batch             = wire.Batch
 	BatchRequest      = wire.BatchRequest
@@ -82,6 +87,7 @@ type (
 	Pools             = wire.Pools
 	UpstreamStats     = wire.UpstreamStats
 	PoolStats         = wire.PoolStats
+	BreakerStats      = wire.BreakerStats
 	Quantiles         = wire.Quantiles
 )
 

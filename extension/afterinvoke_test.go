@@ -265,6 +265,7 @@ func TestASandboxIsRefreshedAfterEachInvocationWhoseEndIsTold(t *testing.T) {
 		"each is lost":           {lambdatest.Config{LoseEvent: func(string, string) bool { return true }}, false},
 		"telemetry is refused":   {lambdatest.Config{TelemetryStatus: 202}, false},
 		"telemetry is forbidden": {lambdatest.Config{TelemetryStatus: 403}, false},
+		"it is the emulator":     {lambdatest.Config{Platform: lambdatest.Emulator}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -228,19 +228,20 @@ func TestASandboxShutsItDownForAnyReason(t *testing.T) {
 	for _, tc := range []struct {
 		reason string
 		events []string
-		init   lambdatest.InitType
+		cfg    lambdatest.Config
 	}{
-		{"spindown", nil, lambdatest.OnDemand},
-		{"SPINDOWN", nil, lambdatest.ManagedInstances},
-		{"Timeout", []string{"INVOKE"}, lambdatest.OnDemand},
-		{"FAILURE", nil, lambdatest.SnapStart},
-		{"", nil, lambdatest.ProvisionedConcurrency},
+		{"spindown", nil, lambdatest.Config{}},
+		{"SPINDOWN", nil, lambdatest.Config{Init: lambdatest.ManagedInstances}},
+		{"FAILURE", nil, lambdatest.Config{Init: lambdatest.SnapStart}},
+		{"", nil, lambdatest.Config{Init: lambdatest.ProvisionedConcurrency}},
+		{"Timeout", []string{"INVOKE"}, lambdatest.Config{Platform: lambdatest.Emulator}},
+		{"ReleaseFail", nil, lambdatest.Config{Platform: lambdatest.Emulator}},
+		{"SandboxTerminated", nil, lambdatest.Config{Platform: lambdatest.Emulator}},
+		{"failure", nil, lambdatest.Config{Platform: lambdatest.Emulator, Init: lambdatest.ManagedInstances}},
 	} {
 		t.Run(tc.reason, func(t *testing.T) {
-			host, err := lambdatest.New(lambdatest.Config{
-				Init:   tc.init,
-				Answer: func(_ context.Context, payload []byte) ([]byte, error) { return payload, nil },
-			})
+			tc.cfg.Answer = func(_ context.Context, payload []byte) ([]byte, error) { return payload, nil }
+			host, err := lambdatest.New(tc.cfg)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -114,6 +114,9 @@ const grpcPrefix = 5
 
 // announced returns the size that the answer announces, -1 if it announces none, and the bytes that had to be read to know it.
 func announced(resp *http.Response, grpc bool) (size int64, start []byte, err error) {
+	if resp.Request != nil && resp.Request.Method == http.MethodHead { // the header has the size that GET's answer would have
+		return 0, nil, nil
+	}
 	if !grpc || resp.StatusCode != http.StatusOK || !strings.HasPrefix(resp.Header.Get("Content-Type"), "application/grpc") { // a proxy's page
 		return resp.ContentLength, nil, nil
 	}

@@ -37,7 +37,7 @@ func TestAnAnswerThatCameTooLateGivesItsMemoryBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &tries{race: p.race, req: req, results: make(chan result)}
+	s := &tries{race: p.race, req: req, lines: make(chan taken, 1), results: make(chan result)}
 	s.start(ctx, Options{})
 	eventually(t, "the answer is read", func() bool { return !answers.free(all) })
 	cancel(errSlower) // another connection has brought the answer

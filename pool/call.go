@@ -3,6 +3,7 @@ package pool
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -27,6 +28,8 @@ type Response struct {
 	Status int
 	Header http.Header
 	Body   []byte
+	// RetryAfter is how long an answer that says no asks to wait before the next try; 0: it does not.
+	RetryAfter time.Duration
 }
 
 // Error is a call that brought no whole answer: no connection, no slot, no time, or an answer cut short.
@@ -43,15 +46,22 @@ type Error struct {
 func (e *Error) Error() string { return fmt.Sprintf("%s: %v", e.Upstream, e.Err) }
 func (e *Error) Unwrap() error { return e.Err }
 
+// Failed makes the error of a call that brought no whole answer. sent is [Error.Sent].
+func (p *Pool) Failed(sent bool, err error) *Error {
+	e := &Error{Upstream: p.cfg.Name, Address: p.Address(), Sent: sent, Err: unwrapURLError(err)}
+	if open, ok := errors.AsType[*openError](err); ok {
+		e.RetryAfter = open.wait
+	}
+	return e
+}
+
 // Do sends req and reads the whole answer. Every error is an *Error; a status of 4xx or 5xx is no error, a redirect is
 // one ([RedirectError]).
 // The call ends at ctx's deadline or after Config.Timeout, whichever comes first.
 func (p *Pool) Do(ctx context.Context, req Request) (*Response, error) {
 	sent := new(atomic.Int64)
-	ctx = With(ctx, Options{Repeatable: req.Repeatable, Sent: sent})
-	fail := func(err error) (*Response, error) {
-		return nil, &Error{Upstream: p.cfg.Name, Address: p.Address(), Sent: !notApplied(sent.Load(), err), Err: unwrapURLError(err)}
-	}
+	ctx = With(ctx, Options{Repeatable: req.Repeatable, Sent: sent, RetryAfter: new(atomic.Int64)})
+	fail := func(err error) (*Response, error) { return nil, p.Failed(!notApplied(sent.Load(), err), err) }
 	var body io.Reader
 	if req.Body != nil {
 		body = bytes.NewReader(req.Body)
@@ -70,5 +80,5 @@ func (p *Pool) Do(ctx context.Context, req Request) (*Response, error) {
 	if err != nil {
 		return fail(err)
 	}
-	return &Response{Status: resp.StatusCode, Header: resp.Header, Body: b}, nil
+	return &Response{Status: resp.StatusCode, Header: resp.Header, Body: b, RetryAfter: RetryAfter(ctx)}, nil
 }

@@ -140,7 +140,7 @@ func closing(t *testing.T, p *Pool, next roundTripperFunc) (call, pool time.Dura
 func TestClosingEndsACallThatWaitsToTryAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPool(t, Config{Name: "upstream", URL: "http://127.0.0.1:1"})
-		call, pool, err := closing(t, p, answerOf(answer(http.StatusServiceUnavailable, "3600", "")))
+		call, pool, err := closing(t, p, answerOf(answer(http.StatusServiceUnavailable, "3", "")))
 		if call != 0 || pool != 0 || !errors.Is(err, ErrClosed) {
 			t.Errorf("the call took %v, closing %v: %v", call, pool, err)
 		}

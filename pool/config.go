@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"net"
 	"net/http"
 	"net/url"
+	"syscall"
 	"time"
 
 	"hearth/internal/clock"
@@ -20,14 +22,18 @@ type Config struct {
 	URL         string                // http or https, with an optional path prefix
 	Proxy       *url.URL              // http or https: the forward proxy of every connection, by CONNECT; nil: none
 	GRPC        bool                  // speak HTTP/2 alone, without TLS too, and read answers as gRPC writes them
-	Size        int                   // requests at the same time and connections kept; default 5
-	FirstWarm   int                   // connections that the first [Pool.Warm] opens; default Size
-	Queue       int                   // callers that may wait for a slot; default as [NewLimit] has it
-	Limit       *Limit                // shared with other pools of the upstream; nil: one of its own, of Size and Queue
+	Size        int                   // requests at the same time at most, and connections kept; default 5
+	Start       int                   // requests at the same time in the beginning; default Size
+	FirstWarm   int                   // connections that the first [Pool.Warm] opens; default Start
+	Queue       int                   // callers that may wait for a slot; default as [LimitConfig] has it
+	Limit       *Limit                // shared with other pools of the upstream; nil: one of its own, of Start, Size and Queue
+	Breaker     *Breaker              // shared likewise; nil: one of its own, which asks Ping
+	Budget      *Budget               // of retries, shared likewise; nil: one of its own
 	Timeout     time.Duration         // of one call, retries and waiting included; default 5s
 	DialTimeout time.Duration         // of one TCP connection, and of one TLS handshake; default 3s or Timeout
 	MaxIdle     time.Duration         // after which an unused connection is closed; default 50s
 	Answers     *Answers              // how much memory answers may take; nil: 32 MiB each
+	Hedge       bool                  // a safe call that the upstream is slow to answer may be sent a second time
 	Retries     int                   // of a repeatable call after its first try; default 2, negative none
 	RootCAs     func() *x509.CertPool // called once, before the first dial; nil: the system's
 	Ping        Request               // a cheap request that proves a connection, whatever its answer; default GET /
@@ -36,6 +42,13 @@ type Config struct {
 	UserAgent   string                // of every request, whatever library made it; empty: the request's own
 	Variable    string                // environment variable that holds URL; it is named where the address is wrong
 	Logger      *slog.Logger          // nil discards
+	Resolver    *net.Resolver         // of the URL's host; nil: the system's
+	// Control is called before each address that the host's name has is connected to. If it returns an error, that address is
+	// not connected to; an error that wraps [ErrNotAllowed] is not tried again. nil: every address is connected to.
+	Control func(network, address string, c syscall.RawConn) error
+	// OwnError says of the body of a 500 that the upstream has answered: the call was wrong, and the upstream works. nil: a 500 is
+	// always a failure of the upstream.
+	OwnError func(body []byte) bool
 
 	Policy Policy // towards connections that broke unseen
 }
@@ -45,6 +58,7 @@ type Config struct {
 type Policy struct {
 	NoRace   bool // after a freeze a request waits for its connection, dead or alive, until its time is over
 	NoReplay bool // a connection that breaks fails its request; there are no retries either, which would replay it later
+	NoLook   bool // a connection that is silent is not looked at, and no request is hedged
 
 	NoBreaker     bool // every call is sent, however many have failed
 	NoRetryBudget bool // every call that may be retried is
@@ -56,7 +70,8 @@ func (c Config) withDefaults() Config {
 	c.Timeout = cmp.Or(c.Timeout, 5*time.Second)
 	c.DialTimeout = cmp.Or(c.DialTimeout, min(3*time.Second, c.Timeout))
 	c.MaxIdle = cmp.Or(c.MaxIdle, 50*time.Second)
-	c.FirstWarm = min(cmp.Or(c.FirstWarm, c.Size), c.Size)
+	c.Start = min(cmp.Or(c.Start, c.Size), c.Size)
+	c.FirstWarm = min(cmp.Or(c.FirstWarm, c.Start), c.Size)
 	if c.Answers == nil {
 		c.Answers = NewAnswers(32<<20, math.MaxInt64)
 	}
@@ -70,10 +85,14 @@ func (c Config) withDefaults() Config {
 	if c.Pulse == nil {
 		c.Pulse = clock.Awake()
 	}
-	if c.Limit == nil {
-		c.Limit = NewLimit(c.Size, c.Queue, c.Pulse)
-	}
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
+	if c.Limit == nil {
+		c.Limit = NewLimit(LimitConfig{Start: c.Start, Most: c.Size, Queue: c.Queue, Pulse: c.Pulse})
+	}
+	if c.Breaker == nil {
+		c.Breaker = NewBreaker(BreakerConfig{Name: c.Name, Limit: c.Limit, Pulse: c.Pulse, Logger: c.Logger})
+	}
+	c.Budget = cmp.Or(c.Budget, NewBudget(c.Pulse))
 	return c
 }
 
@@ -101,6 +120,7 @@ func (c Config) validate() (*url.URL, error) {
 		value int64
 	}{
 		{"Size", int64(c.Size)},
+		{"Start", int64(c.Start)},
 		{"FirstWarm", int64(c.FirstWarm)},
 		{"Queue", int64(c.Queue)},
 		{"Timeout", int64(c.Timeout)},
@@ -112,4 +132,17 @@ func (c Config) validate() (*url.URL, error) {
 		}
 	}
 	return u, errors.Join(faults...)
+}
+
+// ping is Config.Ping as it is sent.
+func (c Config) ping() Request {
+	p := c.Ping
+	p.Header = p.Header.Clone()
+	if c.UserAgent != "" {
+		if p.Header == nil {
+			p.Header = http.Header{}
+		}
+		p.Header.Set("User-Agent", c.UserAgent)
+	}
+	return p
 }

@@ -62,7 +62,7 @@ func TestDefaults(t *testing.T) {
 		got.MaxIdle != 50*time.Second || got.Answers.Each() != 32<<20 || got.Retries != 2 || got.Ping.Path != "/" || got.Pulse == nil || got.Logger == nil {
 		t.Errorf("the defaults are %+v", got)
 	}
-	if got.FirstWarm != 5 || got.Limit.queue != 1024 || cap(got.Limit.slots) != 5 {
+	if got.FirstWarm != 5 || got.Limit.cfg.Queue != 1024 || got.Limit.size != 5 {
 		t.Errorf("%d connections are warmed first, the limit is %+v", got.FirstWarm, got.Limit)
 	}
 	if got := (Config{FirstWarm: 2}).withDefaults().FirstWarm; got != 2 {

@@ -297,12 +297,12 @@ func TestRequestsThatShareADeadConnectionShareTheNext(t *testing.T) {
 	s.wantDefences(Stats{Races: callers, Dials: 2, Open: 1})
 }
 
-// Nothing else tells: no freeze has been, and a gRPC server gets no pings.
+// A write is not looked after: it is its timeout that tells.
 func TestASharedConnectionThatIsSilentFailsNoSecondRequest(t *testing.T) {
 	s := newSandbox(t, testnet.Config{TLS: true, HTTP2: true}, func(c *Config) { c.GRPC, c.Timeout = true, time.Second })
 	s.get("/")
 	s.breaks("hang")
-	if err := s.fails(t.Context(), Request{Method: http.MethodGet, Path: "/"}); !errors.Is(err, context.DeadlineExceeded) {
+	if err := s.fails(t.Context(), write()); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("the first one fails with %v", err)
 	}
 	eventually(t, "the connection is given up", func() bool { return s.pool.Stats().Open == 0 })

@@ -3,74 +3,275 @@ package pool
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
-	"sync/atomic"
+	"slices"
+	"sync"
 	"time"
 
 	"hearth/internal/clock"
 )
 
-// Limit has a fixed number of slots. Each request that is under way takes one. A bounded number of requests may wait for a slot;
-// they get it in the order in which they came. The pools of one upstream share a Limit.
-type Limit struct {
-	slots   chan struct{} // holds one element per slot taken
-	waiting atomic.Int64
-	queue   int64
-	pulse   *clock.Pulse
+// LimitConfig says how many requests may be under way at once.
+type LimitConfig struct {
+	Start int          // in the beginning; default Most
+	Most  int          // however many callers wait; default 5
+	Queue int          // requests that may wait for a slot; default 1024
+	Pulse *clock.Pulse // nil: the process is never frozen
 }
 
-// NewLimit makes a limit of size slots, for which at most queue requests wait, 1024 by default. A nil pulse means that the
-// process is never frozen.
-func NewLimit(size, queue int, pulse *clock.Pulse) *Limit {
-	queue = cmp.Or(queue, 1024)
-	if pulse == nil {
-		pulse = clock.Awake()
+// Limit has as many slots as requests may be under way at once. Each takes one. A bounded number of requests may wait for a slot; they
+// get it in the order in which they came. The pools of one upstream share a Limit.
+//
+// The number of slots follows the demand:
+//
+//  1. It grows while requests wait and answers are fast: with each answer, so that it doubles within a round trip.
+//  2. It falls to half when the upstream says that it has too much to do, or does not answer in time. It is one at least.
+//  3. For ten seconds after that it grows by one in a round trip.
+//  4. While answers are slow it falls by one in a round trip, but not below the start: the upstream works on fewer requests at once
+//     than it gets.
+//  5. Fast and slow are in proportion to what a request of the same kind takes while few are under way.
+//
+// Once per round trip means: the request began after the last change.
+//
+// One caller ([Options.Caller]) never has so many slots that there is none left for another one. As long as the number may grow, the
+// other one gets a further slot. Else a caller gets one slot less than there are.
+type Limit struct {
+	cfg LimitConfig
+
+	// mu guards what follows. Nothing waits and nothing but the pulse is locked under it.
+	mu        sync.Mutex
+	size      int            // slots
+	inUse     int            // of them, those that are taken
+	held      map[uint64]int // of them, those of each caller
+	queue     []*waiter
+	base      map[string]time.Duration // what a request of a kind takes while few are under way
+	changed   time.Duration            // time awake at the last change that may happen once per round trip
+	slowUntil time.Duration            // time awake until which rule 3 holds
+}
+
+// waiter is a request that waits for a slot.
+type waiter struct {
+	ctx    context.Context //nolint:containedctx // tells whether the request has given up
+	caller uint64
+	got    chan struct{} // closed once the request has its slot
+}
+
+// NewLimit makes a Limit.
+func NewLimit(cfg LimitConfig) *Limit {
+	cfg.Most = cmp.Or(cfg.Most, 5)
+	cfg.Start = min(cmp.Or(cfg.Start, cfg.Most), cfg.Most)
+	cfg.Queue = cmp.Or(cfg.Queue, 1024)
+	if cfg.Pulse == nil {
+		cfg.Pulse = clock.Awake()
 	}
-	return &Limit{slots: make(chan struct{}, size), queue: int64(queue), pulse: pulse}
+	return &Limit{cfg: cfg, size: cfg.Start, held: map[uint64]int{}, base: map[string]time.Duration{}, changed: -1}
 }
 
 // limited is the link that takes a slot for each try of a request. While the request waits to be tried again, it holds no slot.
 type limited struct {
-	next  http.RoundTripper
-	limit *Limit
-	stats *counters
+	next    http.RoundTripper
+	limit   *Limit
+	breaker *Breaker // refuses the requests that wait when it opens; nil: none does
+	stats   *counters
 }
 
 // RoundTrip waits for a slot, sends req to the next link and gives the slot back. An [ErrQueueFull] was not sent.
 func (l *limited) RoundTrip(req *http.Request) (*http.Response, error) {
-	if err := l.limit.acquire(req.Context(), l.stats); err != nil {
+	o := optionsOf(req.Context())
+	if o.probe != nil {
+		return l.next.RoundTrip(req)
+	}
+	switch err := l.limit.acquire(req.Context(), o.Caller, l.breaker.whenOpen(), l.stats); {
+	case errors.Is(err, ErrOpen):
+		return nil, l.breaker.refusal()
+	case err != nil:
 		return nil, err
 	}
-	defer l.limit.release()
+	defer l.limit.release(o.Caller)
 	return l.next.RoundTrip(req)
 }
 
-func (l *Limit) acquire(ctx context.Context, s *counters) error {
-	select {
-	case l.slots <- struct{}{}:
+// acquire waits for a slot of the caller. It ends without one when ctx ends or open is closed.
+func (l *Limit) acquire(ctx context.Context, caller uint64, open <-chan struct{}, s *counters) error {
+	w := &waiter{ctx: ctx, caller: caller, got: make(chan struct{})}
+	switch got, full := l.enter(w); {
+	case got:
 		return nil
-	default:
-	}
-	defer l.waiting.Add(-1)
-	if l.waiting.Add(1) > l.queue {
+	case full:
 		s.rejected.Add(1)
 		return ErrQueueFull
 	}
 	s.waits.Add(1)
-	start, freezes := time.Now(), l.pulse.Freezes()
+	start, freezes := time.Now(), l.cfg.Pulse.Freezes()
 	defer func() {
-		if l.pulse.Freezes() == freezes { // otherwise the wait contains a freeze
+		if l.cfg.Pulse.Freezes() == freezes { // otherwise the wait contains a freeze
 			s.waited.Add(int64(time.Since(start)))
 		}
 	}()
+	var err error
 	select {
-	case l.slots <- struct{}{}:
+	case <-w.got:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		err = context.Cause(ctx)
+	case <-open:
+		err = ErrOpen
+	}
+	if !l.leave(w) {
+		l.release(caller) // it got the slot at the same time
+	}
+	return err
+}
+
+// enter takes a slot at once, or joins the queue unless that is full.
+func (l *Limit) enter(w *waiter) (got, full bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.hasSlotLocked(w.caller) {
+		l.takeLocked(w.caller)
+		return true, false
+	}
+	if len(l.queue) >= l.cfg.Queue {
+		return false, true
+	}
+	l.queue = append(l.queue, w)
+	return false, false
+}
+
+// leave leaves the queue, and says whether the waiter was in it.
+func (l *Limit) leave(w *waiter) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i := slices.Index(l.queue, w)
+	if i < 0 {
+		return false
+	}
+	l.queue = slices.Delete(l.queue, i, i+1)
+	return true
+}
+
+// hasSlotLocked says whether a caller can have a slot now.
+func (l *Limit) hasSlotLocked(caller uint64) bool {
+	held := l.held[caller]
+	if caller != 0 && held > 0 && held >= min(l.size, l.cfg.Most-1) {
+		return false
+	}
+	return l.inUse < l.size || l.sharedLocked(caller)
+}
+
+// sharedLocked says whether a caller without a slot can have a further one, because another caller has all that there are.
+func (l *Limit) sharedLocked(caller uint64) bool {
+	if l.size == 1 || l.inUse >= l.cfg.Most || len(l.held) != 1 || caller == 0 || l.held[caller] > 0 {
+		return false
+	}
+	for _, n := range l.held {
+		return n == l.inUse
+	}
+	return false
+}
+
+func (l *Limit) takeLocked(caller uint64) {
+	l.inUse++
+	if caller != 0 {
+		l.held[caller]++
 	}
 }
 
-func (l *Limit) release() { <-l.slots }
+// release gives a slot back.
+func (l *Limit) release(caller uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.inUse--
+	if caller != 0 {
+		if l.held[caller]--; l.held[caller] == 0 {
+			delete(l.held, caller)
+		}
+	}
+	l.serveLocked()
+}
 
-func (l *Limit) inUse() int { return len(l.slots) }
+// serveLocked gives the requests that wait what slots there are.
+func (l *Limit) serveLocked() {
+	left := l.queue[:0]
+	for i, w := range l.queue {
+		switch {
+		case w.ctx.Err() != nil: // it leaves the queue itself
+		case l.hasSlotLocked(w.caller):
+			l.takeLocked(w.caller)
+			close(w.got)
+			continue
+		case l.inUse >= l.size && len(l.held) != 1: // there is none for any of the others
+			left = append(left, l.queue[i:]...)
+			clear(l.queue[len(left):])
+			l.queue = left
+			return
+		}
+		left = append(left, w)
+	}
+	clear(l.queue[len(left):])
+	l.queue = left
+}
+
+// How answers change the limit.
+const (
+	slowGrowth  = 10 * time.Second      // rule 3
+	noise       = 10 * time.Millisecond // by which an answer may be late without being slow
+	unloadedFor = 8                     // answers after which base has mostly followed a change
+)
+
+// learn takes note of what became of a request that began when the process was awake for so long, and took so long.
+func (l *Limit) learn(o outcome, kind string, began, took time.Duration) {
+	now := l.cfg.Pulse.TimeAwake()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	current := began > l.changed
+	switch {
+	case (o == overloaded || o == silent) && current:
+		l.size, l.changed, l.slowUntil = max(1, l.size/2), now, now+slowGrowth
+	case o == well:
+		l.answeredLocked(kind, current, now, took)
+	}
+}
+
+func (l *Limit) answeredLocked(kind string, current bool, now, took time.Duration) {
+	base, known := l.base[kind]
+	if !known {
+		if len(l.base) >= 2*mostKinds { // of two pools
+			return
+		}
+		base = took
+	}
+	switch {
+	case took > 2*base+noise && l.size > l.cfg.Start:
+		if current {
+			l.size--
+			l.changed = now
+		}
+	case took <= base+base/2+noise && len(l.queue) > 0 && l.size < l.cfg.Most && (now >= l.slowUntil || current):
+		l.size++
+		if now < l.slowUntil {
+			l.changed = now
+		}
+		l.serveLocked()
+	}
+	if took < base || l.inUse <= l.cfg.Start {
+		base += (took - base) / unloadedFor
+	}
+	l.base[kind] = base
+}
+
+// restart makes the limit at least as large as it was in the beginning: the upstream answers again.
+func (l *Limit) restart() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.size = max(l.size, l.cfg.Start)
+	l.serveLocked()
+}
+
+// now returns how many slots there are, how many of them are taken, and how many requests wait.
+func (l *Limit) now() (size, inUse, waiting int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.size, l.inUse, len(l.queue)
+}

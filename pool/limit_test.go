@@ -22,7 +22,7 @@ type limitTester struct {
 
 func bubble(t *testing.T, size, queue int, run func(*limitTester)) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &limitTester{T: t, Limit: NewLimit(size, queue, nil)}
+		l := &limitTester{T: t, Limit: NewLimit(LimitConfig{Most: size, Queue: queue})}
 		run(l)
 		l.callers.Wait()
 	})
@@ -31,7 +31,7 @@ func bubble(t *testing.T, size, queue int, run func(*limitTester)) {
 // ask begins to wait for a slot; what comes of it arrives in the channel.
 func (l *limitTester) ask(ctx context.Context) <-chan error {
 	got := make(chan error, 1)
-	l.callers.Go(func() { got <- l.acquire(ctx, &l.stats) })
+	l.callers.Go(func() { got <- l.acquire(ctx, 0, nil, &l.stats) })
 	synctest.Wait()
 	return got
 }
@@ -61,7 +61,8 @@ func (l *limitTester) wantWaiting(what string, got <-chan error) {
 
 func (l *limitTester) wantState(inUse, waiting int, waits, rejected int64) {
 	l.Helper()
-	got := []int64{int64(l.inUse()), l.waiting.Load(), l.stats.waits.Load(), l.stats.rejected.Load()}
+	_, taken, queued := l.now()
+	got := []int64{int64(taken), int64(queued), l.stats.waits.Load(), l.stats.rejected.Load()}
 	if want := []int64{int64(inUse), int64(waiting), waits, rejected}; !slices.Equal(got, want) {
 		l.Errorf("in use, waiting, waits, rejected are %v, want %v", got, want)
 	}
@@ -75,14 +76,14 @@ func TestACallerBeyondTheSizeWaitsForASlot(t *testing.T) {
 		l.wantWaiting("the third", third)
 		l.wantState(2, 1, 1, 0)
 		time.Sleep(time.Second)
-		l.release()
+		l.release(0)
 		l.wantGot("the third", third, nil)
 		l.wantState(2, 0, 1, 0)
 		if waited := time.Duration(l.stats.waited.Load()); waited != time.Second {
 			t.Errorf("waited %v, want 1s", waited)
 		}
-		l.release()
-		l.release()
+		l.release(0)
+		l.release(0)
 		l.wantState(0, 0, 1, 0)
 	})
 }
@@ -95,12 +96,12 @@ func TestAFullQueueRefusesAtOnce(t *testing.T) {
 			l.wantGot("one too many", l.ask(l.Context()), ErrQueueFull)
 		}
 		l.wantState(1, 2, 2, 3)
-		l.release()
+		l.release(0)
 		synctest.Wait()
 		fourth := l.ask(l.Context())
 		l.wantWaiting("one in the place that became free", fourth)
-		l.release()
-		l.release()
+		l.release(0)
+		l.release(0)
 		for _, got := range []<-chan error{second, third, fourth} {
 			l.wantGot("one in the queue", got, nil)
 		}
@@ -124,7 +125,7 @@ func TestAWaiterThatGivesUpLeavesItsPlace(t *testing.T) {
 		l.wantGot("the third", third, context.DeadlineExceeded)
 
 		fourth := l.ask(l.Context())
-		l.release()
+		l.release(0)
 		l.wantGot("the fourth", fourth, nil)
 		l.wantState(1, 0, 3, 0)
 	})
@@ -134,14 +135,14 @@ func TestOnlyTimeAwakeCountsAsWaited(t *testing.T) {
 	for passes, want := range map[time.Duration]time.Duration{clock.Gap / 2: clock.Gap / 2, clock.Gap: 0} {
 		synctest.Test(t, func(t *testing.T) {
 			var stats counters
-			l := NewLimit(1, 1, clock.NewPulse(nil)) // without Run every silence of a gap is a freeze
-			if err := l.acquire(t.Context(), &stats); err != nil {
+			l := NewLimit(LimitConfig{Most: 1, Queue: 1, Pulse: clock.NewPulse(nil)}) // without Run every silence of a gap is a freeze
+			if err := l.acquire(t.Context(), 0, nil, &stats); err != nil {
 				t.Fatal(err)
 			}
 			got := make(chan error)
-			go func() { got <- l.acquire(t.Context(), &stats) }()
+			go func() { got <- l.acquire(t.Context(), 0, nil, &stats) }()
 			time.Sleep(passes)
-			l.release()
+			l.release(0)
 			if err := <-got; err != nil || time.Duration(stats.waited.Load()) != want {
 				t.Errorf("after %v %v are counted, %v", passes, time.Duration(stats.waited.Load()), err)
 			}

@@ -62,7 +62,7 @@ func (t *tester) dialed() (closeAll, loseAll func()) {
 		c, err := dial(ctx)
 		if err == nil {
 			was := lost.Load()
-			c.Lost = func() bool { return !was && lost.Load() }
+			c.Socket = losable{c.Socket, func() bool { return !was && lost.Load() }}
 			mu.Lock()
 			defer mu.Unlock()
 			all = append(all, c)
@@ -77,6 +77,15 @@ func (t *tester) dialed() (closeAll, loseAll func()) {
 		}
 	}, func() { lost.Store(true) }
 }
+
+// losable is a socket that is lost when a test says so.
+type losable struct {
+	conn.Socket
+
+	lost func() bool
+}
+
+func (l losable) Lost() bool { return l.lost() }
 
 // start serves h until the test ends and makes a pool before it, of which change may say more.
 func start(t *testing.T, net testnet.Config, h http.HandlerFunc, change func(*Config)) *tester {

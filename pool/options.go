@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"sync/atomic"
+	"time"
 )
 
 // Options say how the requests that are made under a context are to be treated. [With] puts them into one.
@@ -30,6 +31,11 @@ type Options struct {
 	// when the upstream said that it had not read the request. If the count is more than 1, the request was sent again.
 	Sent *atomic.Int64
 
+	// RetryAfter is set to the nanoseconds after which the upstream asks to try again, if its answer says so.
+	RetryAfter *atomic.Int64
+
+	probe *probe      // the request is one of a probe: it goes past the breaker and the limit, and is not retried
+	retry bool        // the request was sent before and has failed
 	fresh bool        // the request must go over a connection that is opened after the request comes
 	taken func(taken) // called when the request has its connection
 }
@@ -43,6 +49,7 @@ func With(ctx context.Context, o Options) context.Context {
 	o.Proven = o.Proven || had.Proven
 	o.Background = o.Background || had.Background
 	o.fresh = o.fresh || had.fresh
+	o.retry = o.retry || had.retry
 	o.Caller = cmp.Or(had.Caller, o.Caller)
 	o.Kind = cmp.Or(o.Kind, had.Kind)
 	if o.taken == nil {
@@ -54,6 +61,8 @@ func With(ctx context.Context, o Options) context.Context {
 	if o.Sent == nil {
 		o.Sent = had.Sent
 	}
+	o.RetryAfter = cmp.Or(o.RetryAfter, had.RetryAfter)
+	o.probe = cmp.Or(o.probe, had.probe)
 	return context.WithValue(ctx, optionsKey{}, o)
 }
 
@@ -67,4 +76,21 @@ func (o Options) countSent(n int64) {
 	if o.Sent != nil {
 		o.Sent.Add(n)
 	}
+}
+
+// noteRetryAfter takes note of how long an answer that says no asks to wait.
+func (o Options) noteRetryAfter(resp *http.Response) {
+	if o.RetryAfter == nil || judgeAnswer(resp).outcome == well {
+		return
+	}
+	after, _ := retryAfter(resp)
+	o.RetryAfter.Store(int64(after))
+}
+
+// RetryAfter is what [Options.RetryAfter] of a context was set to; 0: nothing.
+func RetryAfter(ctx context.Context) time.Duration {
+	if after := optionsOf(ctx).RetryAfter; after != nil {
+		return time.Duration(after.Load())
+	}
+	return 0
 }

@@ -6,8 +6,10 @@
 //
 //	retry.go     sends it again, after a while, if that is safe and may help
 //	redirect.go  turns a redirect into an error
+//	breaker.go   refuses it while too many of the last ones have failed
 //	limit.go     takes a slot for each try
-//	race.go      sends it over a second connection where a freeze may have broken the first
+//	judge.go     tells the breaker and the limit what became of it
+//	race.go      sends it over a second connection where the first may be broken or silent (look.go, hedge.go)
 //	send.go      sends it over one connection of package conn, and reads the whole answer (answer.go)
 //
 // What a caller may ask for is in options.go, what is counted in stats.go.
@@ -46,6 +48,8 @@ var (
 	ErrQueueFull = errors.New("queue full")
 	// ErrClosed occurs after Close.
 	ErrClosed = conn.ErrClosed
+	// ErrNotAllowed occurs when Config.Control refuses every address of the upstream.
+	ErrNotAllowed = errors.New("address not allowed")
 	// ErrTooLarge is what a [TooLargeError] wraps.
 	ErrTooLarge = errors.New("answer too large")
 )
@@ -58,7 +62,7 @@ type Pool struct {
 	base   string // URL without a trailing slash
 	conns  *conn.Conns
 	race   *race
-	chain  http.RoundTripper // retry → redirects → limited → race → sender
+	chain  http.RoundTripper // retry → redirects → breaking → limited → judged → race → sender
 	stats  counters
 	client *http.Client
 
@@ -89,14 +93,31 @@ func build(cfg Config, newDial func(conn.DialConfig) conn.Dial) (*Pool, error) {
 		Dial: newDial(conn.DialConfig{
 			URL: u, Proxy: cfg.Proxy, HTTP2: cfg.GRPC, Timeout: cfg.DialTimeout, RootCAs: cfg.RootCAs, Sessions: 2 * cfg.Size,
 			Keep: func() bool { return cfg.Pulse.Freezes() >= cfg.KeepFrom }, Counts: &p.stats.dials,
+			Resolver: cfg.Resolver, Control: cfg.Control,
 		}),
 		Pulse: cfg.Pulse, Size: cfg.Size, FirstWarm: cfg.FirstWarm, KeepFrom: cfg.KeepFrom, MaxIdle: cfg.MaxIdle, Shared: cfg.GRPC,
 	})
-	send := &sender{conns: p.conns, answers: cfg.Answers, grpc: cfg.GRPC, pulse: cfg.Pulse, stats: &p.stats}
+	send := &sender{conns: p.conns, answers: cfg.Answers, grpc: cfg.GRPC, pulse: cfg.Pulse, stats: &p.stats, base: p.base, ping: cfg.ping()}
 	p.race = &race{next: send, pulse: cfg.Pulse, policy: cfg.Policy, stats: &p.stats}
-	slots := &limited{next: p.race, limit: cfg.Limit, stats: &p.stats}
-	p.chain = newRetry(&redirects{next: slots, variable: cfg.Variable}, cfg, &p.stats)
+	if cfg.Hedge && !cfg.Policy.NoLook {
+		p.race.hedges = newHedges(cfg.Pulse)
+	}
+	p.chain = newRetry(p.guarded(p.race), cfg, &p.stats)
 	return p, nil
+}
+
+// guarded is the chain between retries and race.
+func (p *Pool) guarded(next http.RoundTripper) http.RoundTripper {
+	cfg := p.cfg
+	off := cfg.Policy.NoBreaker
+	next = &judged{next: next, breaker: cfg.Breaker, limit: cfg.Limit, pulse: cfg.Pulse, stats: &p.stats, address: p.Address(), own: cfg.OwnError, off: off}
+	slots := &limited{next: next, limit: cfg.Limit, stats: &p.stats}
+	next = slots
+	if !off {
+		slots.breaker = cfg.Breaker
+		next = &breaking{next: slots, breaker: cfg.Breaker, ping: p.ping}
+	}
+	return &redirects{next: next, variable: cfg.Variable}
 }
 
 // Name of the upstream.
@@ -136,7 +157,7 @@ func (p *Pool) send(req *http.Request) (*http.Response, error) {
 	}
 	defer p.calls.Done()
 	ctx := req.Context()
-	if req.Method == http.MethodGet || req.Method == http.MethodHead {
+	if req.Method == http.MethodGet || req.Method == http.MethodHead || p.cfg.Policy.NoWriteRule {
 		ctx = With(ctx, Options{Repeatable: true})
 	}
 	ctx, cancel := p.cfg.Pulse.WithTimeout(ctx, p.cfg.Timeout)
@@ -150,6 +171,7 @@ func (p *Pool) send(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, cmp.Or(context.Cause(p.ctx), context.Cause(ctx), err) //nolint:contextcheck // the pool's end explains it best
 	}
+	optionsOf(ctx).noteRetryAfter(resp)
 	return resp, nil
 }
 
@@ -166,26 +188,38 @@ func (p *Pool) enter() bool {
 
 // Warm opens connections, all at the same time, until as many are open as callers have used at once so far. The first time,
 // and while none was used, that is Config.FirstWarm. It returns when the dials have ended, with the errors of all, or when ctx
-// ends; the dials go on then. Where one connection carries all requests, HTTP/2, it sends a ping instead.
+// ends; the dials go on then. Where one connection carries all requests, HTTP/2, it sends a ping instead. While the breaker is open
+// it opens none, but a probe goes out if one is due: after a freeze one is.
 func (p *Pool) Warm(ctx context.Context) error {
+	if !p.cfg.Policy.NoBreaker {
+		if err := p.cfg.Breaker.pass(p.ping); err != nil {
+			return p.Failed(false, err)
+		}
+	}
 	n, shared := p.conns.WarmTarget()
 	if shared {
-		_, err := p.Do(With(ctx, Options{Background: true}), p.cfg.Ping)
-		if _, ok := errors.AsType[*RedirectError](err); ok {
-			return nil // a redirect is an answer, so the connection works
-		}
-		return err
+		return p.ping(With(ctx, Options{Background: true}))
 	}
 	if err := p.conns.Warm(ctx, n); err != nil {
-		return &Error{Upstream: p.cfg.Name, Address: p.Address(), Err: err}
+		return p.Failed(false, err)
 	}
 	return nil
+}
+
+// ping sends Config.Ping.
+func (p *Pool) ping(ctx context.Context) error {
+	_, err := p.Do(ctx, p.cfg.Ping)
+	if _, ok := errors.AsType[*RedirectError](err); ok {
+		return nil // a redirect is an answer, so the connection works
+	}
+	return err
 }
 
 // Close refuses new calls, cancels those in flight, closes the connections and returns when all is done.
 func (p *Pool) Close() {
 	p.leave()
 	p.cancel(ErrClosed)
+	p.cfg.Breaker.Close()
 	p.conns.Close()
 	p.calls.Wait()
 	p.race.tries.Wait()

@@ -11,20 +11,32 @@ import (
 	"hearth/internal/guard"
 )
 
-// race is the link that hides broken connections from requests that are safe to repeat.
+// race is the link that hides broken and silent connections from requests that are safe to repeat. It may send such a request
+// several times, each time over another connection or stream. The first answer counts, and the other tries are cancelled.
 //
 //  1. A request that is not repeatable goes to the next link once.
-//  2. A repeatable request may go over an unproven connection, unless its [Options] say Proven. If it has no answer after a
-//     short wait, it is sent again over a proven or new connection, and the first answer counts.
-//  3. A freeze makes the connections of the requests under way unproven: rule 2 holds for them from then on.
-//  4. If the second try of rule 2 fails while an older try still runs, there is another try after twice the wait.
-//  5. If the only try fails on a connection that was open before, the upstream may have closed that connection. The request
-//     is replayed at once over a new connection, but only once, and not if the error would be the same again.
+//  2. A race: over an unproven connection (package conn says which are), the request waits a short while for its answer. Then it is
+//     sent again over a proven or new connection. A freeze makes the connections of the requests under way unproven too. A request
+//     whose [Options] say Proven is never given an unproven connection.
+//  3. A look: over a proven connection, the request waits four times as long as is usual for its kind. Then the connection is
+//     looked at (look.go), and again after twice the wait.
+//  4. If a connection is found dead, each repeatable request on it is sent again over a new connection, but only once.
+//  5. If a connection is found alive, the upstream is slow. The request may be sent once more: a hedge (hedge.go). A hedge is not made
+//     for a request that says Proven, while another try runs, or where the usual is not known: the first calls of a process
+//     are slow, and many processes may begin at the same time.
+//  6. If the newest try of rule 2 or 4 fails while an older try still runs, there is another try after twice the wait.
+//  7. A replay: if the only try fails on a connection that was open before, the upstream may have closed that connection. The request
+//     is sent again at once over a new connection, but only once, and not if the error would be the same again.
+//  8. Before a request that says Proven is sent again while an older try runs, the connection of that try is aborted. It is a
+//     write: a copy that got stuck in the connection could arrive after the next write, and undo it.
+//
+// A try that was cancelled because another one has brought the answer counts as a failure nowhere.
 type race struct {
 	next   http.RoundTripper
 	pulse  *clock.Pulse
 	policy Policy
 	stats  *counters
+	hedges *hedges        // nil: no request is hedged
 	tries  sync.WaitGroup // Add happens within RoundTrip
 }
 
@@ -44,77 +56,42 @@ func (r *race) raceAfter() time.Duration {
 
 // RoundTrip sends req by the rules of [race].
 func (r *race) RoundTrip(req *http.Request) (*http.Response, error) {
-	if !optionsOf(req.Context()).Repeatable {
+	o := optionsOf(req.Context())
+	if !o.Repeatable {
 		return r.next.RoundTrip(req)
 	}
 	ctx, cancel := context.WithCancelCause(req.Context())
 	defer cancel(errSlower)
-	t := &tries{race: r, req: req, results: make(chan result)}
-	first := make(chan taken, 1)
-	t.start(ctx, Options{taken: func(c taken) { first <- c }})
-
-	again := Options{Proven: true, Background: true} // Background: the caller needs one connection, and this is another one
-	var pause time.Duration
-	var due <-chan time.Time // when the request is sent once more
-	sendAfter := func(d time.Duration) {
-		if !r.policy.NoRace {
-			pause, due = d, time.After(d)
-		}
+	if r.hedges != nil {
+		r.hedges.earn()
 	}
-	replayed := false
-	var thawed <-chan struct{} // closed by the next freeze; nil until the first try has its connection: Conns.Take copes with freezes
-	for {
-		select {
-		case c := <-first:
-			thawed = r.pulse.After(c.freezes)
-			if !c.proven {
-				sendAfter(r.raceAfter())
-			}
-		case <-thawed:
-			thawed = r.pulse.After(r.pulse.Freezes())
-			sendAfter(r.raceAfter())
-		case <-due:
-			due = nil
-			r.stats.races.Add(1)
-			t.start(ctx, again)
-		case res := <-t.results:
-			t.running--
-			switch {
-			case res.err == nil:
-				return res.resp, nil
-			case ctx.Err() != nil:
-				return nil, context.Cause(ctx)
-			case t.running > 0: // another try of this request is under way
-				if res.number == t.started && due == nil {
-					sendAfter(min(2*pause, longestWait))
-				}
-			case replayed, !res.reused, r.policy.NoReplay, permanent(res.err):
-				return nil, res.err
-			default:
-				select {
-				case c := <-first: // it failed so fast that its connection was not looked at yet
-					thawed = r.pulse.After(c.freezes)
-				default:
-				}
-				replayed, due = true, nil
-				r.stats.replays.Add(1)
-				replay := again
-				replay.fresh = true
-				t.start(ctx, replay)
-			}
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-	}
+	t := &tries{race: r, req: req, proven: o.Proven, usual: r.stats.usual(o.Kind), lines: make(chan taken), results: make(chan result)}
+	return t.run(ctx)
 }
 
-// tries are the tries of one request. Only RoundTrip uses the fields; the goroutine of a try only sends its result.
+// tries are the tries of one request. Only run and what it calls use the fields; the goroutine of a try only sends.
 type tries struct {
-	race    *race
-	req     *http.Request
+	race   *race
+	req    *http.Request
+	proven bool          // its Options say so
+	usual  time.Duration // for its kind; 0: not known
+
+	lines   chan taken // the connections of the tries; that of a try comes before its result
 	results chan result
 	started int // how many tries were started
 	running int // how many of them have no result yet
+
+	line  taken         // the connection of the newest try; zero while that waits for it
+	pause time.Duration // before the last try of rules 2, 4 and 6; 0: there is none
+	wait  time.Duration // before the next look
+
+	thawed  <-chan struct{}  // closed by the next freeze; nil until the first try has its connection: Conns.Take copes with freezes
+	due     <-chan time.Time // when the request is sent once more
+	lookDue <-chan time.Time // when line is looked at
+	looked  chan struct{}    // closed when a look has ended
+	dead    <-chan struct{}  // closed when line was found dead
+
+	hedged, revived, replayed bool // rules 5, 4 and 7 were used
 }
 
 type result struct {
@@ -124,16 +101,118 @@ type result struct {
 	reused bool // its connection was open before
 }
 
+func (t *tries) run(ctx context.Context) (*http.Response, error) {
+	r := t.race
+	another := Options{Proven: true, Background: true} // Background: the caller needs one connection, and this is another one
+	fresh := another
+	fresh.fresh = true
+	t.start(ctx, Options{})
+	for {
+		select {
+		case c := <-t.lines:
+			t.took(c)
+		case <-t.thawed:
+			t.thawed = r.pulse.After(r.pulse.Freezes())
+			t.sendAfter(r.raceAfter())
+		case <-t.due:
+			t.due = nil
+			r.stats.races.Add(1)
+			t.again(ctx, another)
+		case <-t.lookDue:
+			t.lookDue = nil
+			t.look(ctx)
+		case <-t.looked:
+			t.looked = nil
+			t.lookAfter(t.wait)
+			t.wait *= 2
+			if t.mayHedge() {
+				t.hedged = true
+				r.stats.hedges.Add(1)
+				t.start(ctx, another)
+			}
+		case <-t.dead:
+			t.dead, t.lookDue, t.due = nil, nil, nil
+			if !t.revived {
+				t.revived, t.pause = true, r.raceAfter()
+				r.stats.replays.Add(1)
+				t.again(ctx, fresh)
+			}
+		case res := <-t.results:
+			t.running--
+			switch {
+			case res.err == nil:
+				return res.resp, nil
+			case ctx.Err() != nil:
+				return nil, context.Cause(ctx)
+			case t.running > 0: // another try of this request is under way
+				if res.number == t.started && t.due == nil && t.pause > 0 {
+					t.sendAfter(min(2*t.pause, longestWait))
+				}
+			case t.replayed, !res.reused, r.policy.NoReplay, permanent(res.err):
+				return nil, res.err
+			default:
+				t.replayed, t.due = true, nil
+				r.stats.replays.Add(1)
+				t.start(ctx, fresh)
+			}
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// took takes note of the connection of the newest try.
+func (t *tries) took(c taken) {
+	r := t.race
+	if t.thawed == nil {
+		t.thawed = r.pulse.After(c.freezes)
+	}
+	if c.try != t.started {
+		return
+	}
+	t.line = c
+	if c.line != nil && !r.policy.NoLook {
+		t.dead = c.line.Dead()
+	}
+	if !c.proven {
+		t.sendAfter(r.raceAfter())
+	} else if t.dead != nil {
+		t.lookAfter(lookAfter(t.usual))
+	}
+}
+
+// sendAfter makes the request be sent once more after a while.
+func (t *tries) sendAfter(d time.Duration) {
+	if !t.race.policy.NoRace {
+		t.pause, t.due = d, time.After(d)
+	}
+}
+
+// lookAfter makes the connection of the newest try be looked at after a while.
+func (t *tries) lookAfter(d time.Duration) {
+	t.wait, t.lookDue = d, time.After(d)
+}
+
+// again sends the request once more while older tries run (rule 8).
+func (t *tries) again(ctx context.Context, o Options) {
+	if t.proven && t.line.line != nil {
+		t.line.line.Abort()
+	}
+	t.start(ctx, o)
+}
+
 // start sends the request once more, with the options o. RoundTrip cancels ctx when it returns, and that ends the other tries.
 func (t *tries) start(ctx context.Context, o Options) {
 	t.started++
 	t.running++
+	t.line, t.dead, t.lookDue, t.looked = taken{}, nil, nil, nil
 	r := result{number: t.started}
-	tell := o.taken
 	o.taken = func(c taken) {
 		r.reused = c.reused
-		if tell != nil {
-			tell(c)
+		c.try = r.number
+		select {
+		case t.lines <- c:
+		case <-ctx.Done():
 		}
 	}
 	t.race.tries.Go(func() {

@@ -26,6 +26,10 @@ func (p *Pool) Address() string {
 
 // Explain says in plain words which upstream did not answer, where, and why.
 func (e *Error) Explain() string {
+	if open, ok := errors.AsType[*openError](e.Err); ok {
+		return fmt.Sprintf("too many of the last calls to %s at %s have failed, so it is not asked for now: %s",
+			e.Upstream, cmp.Or(e.Address, "its address"), Reason(open.why))
+	}
 	return fmt.Sprintf("no answer from %s at %s: %s", e.Upstream, cmp.Or(e.Address, "its address"), Reason(e.Err))
 }
 

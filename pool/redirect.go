@@ -14,6 +14,8 @@ type RedirectError struct {
 	Status   int
 	Location string // without user, query and fragment, at most 512 bytes; empty if the answer names none
 	Variable string // Config.Variable
+
+	Answer *Response // the redirect itself, for a caller that follows it under rules of its own
 }
 
 func (e *RedirectError) Error() string {
@@ -36,8 +38,13 @@ func (r *redirects) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	switch resp.StatusCode {
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		body, err := bodyOf(resp)
 		_ = resp.Body.Close()
-		return nil, &RedirectError{Status: resp.StatusCode, Location: location(resp), Variable: r.variable}
+		if err != nil {
+			return nil, err
+		}
+		answer := &Response{Status: resp.StatusCode, Header: resp.Header, Body: body}
+		return nil, &RedirectError{Status: resp.StatusCode, Location: location(resp), Variable: r.variable, Answer: answer}
 	}
 	return resp, nil
 }

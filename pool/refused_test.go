@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/binary"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"hearth/internal/testing/testnet"
+	"hearth/pool/conn"
 )
 
 // Frames of HTTP/2 and what is in them: RFC 9113, sections 6 and 7.
@@ -31,7 +33,8 @@ const (
 type h2Wire struct {
 	t *testing.T
 	net.Conn
-	arrived []uint32 // streams of requests that came, in their order
+	arrived []uint32      // streams of requests that came, in their order
+	acked   chan struct{} // an element for each SETTINGS that the client has taken note of; it has room for some
 }
 
 func (w *h2Wire) send(kind, flags byte, stream uint32, payload ...byte) {
@@ -49,6 +52,12 @@ func (w *h2Wire) reset(stream, code uint32) {
 // goAway says which stream was the last that the server looked at.
 func (w *h2Wire) goAway(last, code uint32) {
 	w.send(frameGoAway, 0, 0, binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, last), code)...)
+}
+
+// allow says how many streams the client may open at once.
+func (w *h2Wire) allow(streams byte) {
+	const maxConcurrentStreams = 3
+	w.send(frameSettings, 0, 0, 0, maxConcurrentStreams, 0, 0, 0, streams)
 }
 
 // answer answers with a 200 without a body.
@@ -72,6 +81,8 @@ func (w *h2Wire) request() uint32 {
 		switch {
 		case kind == frameSettings && flags&flagAck == 0:
 			w.send(frameSettings, flagAck, 0)
+		case kind == frameSettings:
+			w.acked <- struct{}{}
 		case (kind == frameData || kind == frameHeaders) && flags&flagEnd != 0:
 			w.arrived = append(w.arrived, stream)
 			return stream
@@ -103,7 +114,7 @@ func startWire(t *testing.T, serve func(w *h2Wire, number int)) *tester {
 				if _, err := io.CopyN(io.Discard, c, int64(len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))); err != nil {
 					return
 				}
-				w := &h2Wire{t: t, Conn: c}
+				w := &h2Wire{t: t, Conn: c, acked: make(chan struct{}, 10)}
 				w.send(frameSettings, 0, 0)
 				serve(w, number)
 			})
@@ -166,8 +177,7 @@ func TestWritesBeyondTheOnlyStreamAreSentAgain(t *testing.T) {
 			for range writes - 1 {
 				w.request()
 			}
-			const maxConcurrentStreams, one = 3, 1
-			w.send(frameSettings, 0, 0, 0, maxConcurrentStreams, 0, 0, 0, one)
+			w.allow(1)
 			for _, stream := range w.arrived[2:] {
 				w.reset(stream, codeRefused)
 			}
@@ -192,6 +202,49 @@ func TestWritesBeyondTheOnlyStreamAreSentAgain(t *testing.T) {
 	if done != writes {
 		t.Errorf("%d writes were done, want %d", done, writes)
 	}
+}
+
+// The client gives a new connection to as many requests as it takes for granted. It must not matter that the server's word comes
+// before the first of them begins.
+func TestRequestsThatAServerAllowsFewerStreamsThanTheyExpectDoNotWaitForEachOther(t *testing.T) {
+	const requests = 4
+	know := make(chan struct{})
+	s := startWire(t, func(w *h2Wire, number int) {
+		if number == 0 {
+			w.allow(1)
+			go func() {
+				<-w.acked // of the SETTINGS that every server begins with
+				<-w.acked
+				close(know)
+			}()
+		}
+		answerAll(w)
+	})
+	var leases []*conn.Lease
+	for range requests {
+		l, err := s.pool.conns.Take(t.Context(), conn.Need{Proven: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		leases = append(leases, l)
+	}
+	<-know
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	var all sync.WaitGroup
+	for _, l := range leases {
+		all.Go(func() {
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.pool.base, nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if _, err := s.pool.race.next.(*sender).send(ctx, l, req); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
 }
 
 func TestManyWritesOverConnectionsOfOneStreamAreAllDoneOnce(t *testing.T) {

@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -31,32 +30,68 @@ func (f roundTripperFunc) RoundTrip(req *http.Request) (*http.Response, error) {
 // newRetry makes the link that sends a request to the next link again, after a while, if that is safe and may help. The
 // library's defaults would retry any POST, log each failure to stderr and throw the last answer away.
 func newRetry(next http.RoundTripper, cfg Config, stats *counters) http.RoundTripper {
-	client := &retryablehttp.Client{
-		HTTPClient: &http.Client{
-			Transport:     next,
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
-		RetryWaitMin: retryWaitMin,
-		RetryWaitMax: retryWaitMax,
-		RetryMax:     cfg.Retries,
-		CheckRetry:   checkRetry,
-		Backoff:      backoff,
-		ErrorHandler: retryablehttp.PassthroughErrorHandler,
-		RequestLogHook: func(_ retryablehttp.Logger, req *http.Request, attempt int) {
-			if attempt > 0 {
-				stats.retries.Add(1)
-				cfg.Logger.Debug("retrying", "upstream", cfg.Name, "method", req.Method, "attempt", attempt)
-			}
-		},
-	}
 	return roundTripperFunc(func(req *http.Request) (*http.Response, error) {
+		cfg.Budget.call()
+		r := &retries{next: next, cfg: cfg, stats: stats}
+		client := &retryablehttp.Client{
+			HTTPClient: &http.Client{
+				Transport:     r,
+				CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+			},
+			RetryMax:     cfg.Retries,
+			CheckRetry:   r.check,
+			Backoff:      func(_, _ time.Duration, _ int, _ *http.Response) time.Duration { return r.wait },
+			ErrorHandler: retryablehttp.PassthroughErrorHandler,
+		}
 		resp, err := (&retryablehttp.RoundTripper{Client: client}).RoundTrip(req)
 		if err != nil && resp != nil { // the library also returns the answer of the try before the error
 			_ = resp.Body.Close()
 			resp = nil
 		}
+		if r.failed != nil && errors.Is(err, ErrOpen) { // what the call itself has met says more
+			err = r.failed
+		}
 		return resp, err
 	})
+}
+
+// retries are the tries of one request, one after another.
+type retries struct {
+	next   http.RoundTripper
+	cfg    Config
+	stats  *counters
+	tries  int           // so far
+	wait   time.Duration // before the next one
+	failed error         // of the last one that has brought no answer
+}
+
+// RoundTrip sends one try to the next link.
+func (r *retries) RoundTrip(req *http.Request) (*http.Response, error) {
+	if r.tries > 0 {
+		r.stats.retries.Add(1)
+		r.cfg.Logger.Debug("retrying", "upstream", r.cfg.Name, "method", req.Method, "attempt", r.tries)
+		req = req.WithContext(With(req.Context(), Options{retry: true}))
+	}
+	r.tries++
+	return r.next.RoundTrip(req)
+}
+
+// check says whether there is another try, after what time, and takes it from the budget.
+func (r *retries) check(ctx context.Context, resp *http.Response, err error) (bool, error) {
+	again, reason := checkRetry(ctx, resp, err)
+	if !again || r.tries > r.cfg.Retries {
+		return false, reason
+	}
+	r.wait = backoff(retryWaitMin, retryWaitMax, r.tries-1, resp)
+	if end, ok := ctx.Deadline(); ok && time.Until(end) <= r.wait {
+		return false, nil
+	}
+	if !r.cfg.Policy.NoRetryBudget && !r.cfg.Budget.take() {
+		r.stats.retriesRefused.Add(1)
+		return false, nil
+	}
+	r.failed = unwrapURLError(err)
+	return true, nil
 }
 
 // checkRetry retries a request that is repeatable, and any request that was certainly not sent.
@@ -64,11 +99,15 @@ func checkRetry(ctx context.Context, resp *http.Response, err error) (bool, erro
 	if ctx.Err() != nil {
 		return false, context.Cause(ctx)
 	}
+	if optionsOf(ctx).probe != nil {
+		return false, nil
+	}
 	if err != nil {
 		_, unsent := errors.AsType[*conn.UnsentError](err)
 		return (unsent || optionsOf(ctx).Repeatable) && !permanent(err), nil
 	}
-	if grpcStatus(resp) == grpcUnavailable {
+	switch code := grpcStatus(resp); {
+	case code == grpcUnavailable, code == grpcResourceExhausted && !messageTooLarge(resp):
 		return optionsOf(ctx).Repeatable, nil
 	}
 	switch resp.StatusCode {
@@ -78,34 +117,35 @@ func checkRetry(ctx context.Context, resp *http.Response, err error) (bool, erro
 	return false, nil
 }
 
-// grpcUnavailable is gRPC's code for a call that may succeed later.
-const grpcUnavailable = "14"
-
-// grpcStatus is the code of an answer of gRPC that was read. It is in the trailers, or in the headers if there is no message.
-// It is empty for any other answer.
-func grpcStatus(resp *http.Response) string {
-	const name = "Grpc-Status"
-	return cmp.Or(resp.Trailer.Get(name), resp.Header.Get(name))
-}
-
 // permanent says that a failure will be the same next time.
 func permanent(err error) bool {
 	_, distrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	_, redirected := errors.AsType[*RedirectError](err)
 	proxy, _ := errors.AsType[*ProxyError](err)
 	return distrusted || redirected || proxy != nil && proxy.Refused() || errors.Is(err, ErrTooLarge) || errors.Is(err, errLonger) ||
-		errors.Is(err, ErrQueueFull) || errors.Is(err, guard.ErrPanic)
+		errors.Is(err, ErrNotAllowed) || errors.Is(err, ErrQueueFull) || errors.Is(err, ErrOpen) || errors.Is(err, guard.ErrPanic)
 }
 
-// backoff waits as long as the upstream asks for, but never longer than the most, and otherwise doubles with jitter.
+// backoff waits as long as the upstream asks for, and otherwise doubles with jitter up to the most.
 func backoff(least, most time.Duration, attempt int, resp *http.Response) time.Duration {
 	if resp != nil {
-		if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s >= 0 {
-			return min(time.Duration(min(s, 1<<30))*time.Second, most) // a huge number would overflow
+		if after, ok := retryAfter(resp); ok {
+			return after
 		}
 	}
 	d := min(least<<attempt, most)
 	return d/2 + jitter(d/2)
+}
+
+// retryAfter is how long an answer asks to wait, in seconds or until a date, and whether it does.
+func retryAfter(resp *http.Response) (time.Duration, bool) {
+	const longest = 24 * time.Hour // a huge number would overflow
+	text := grpcField(resp, "Retry-After")
+	if s, err := strconv.ParseUint(text, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(min(s, uint64(longest/time.Second))) * time.Second, true
+	}
+	at, err := http.ParseTime(text)
+	return min(max(0, time.Until(at)), longest), err == nil
 }
 
 // jitter is up to d. It comes from the kernel: a generator's state would be the same in every copy of a snapshot.

@@ -90,17 +90,24 @@ func TestAnAnswerOfGRPCSaysWhetherItMayWorkLater(t *testing.T) {
 	}
 }
 
-func TestBackoffObeysRetryAfterUpToItsLimit(t *testing.T) {
-	const most = 10 * time.Second
-	for after, want := range map[string]time.Duration{
-		"0": 0, "1": time.Second, "9": 9 * time.Second, "10": most, "11": most, "86400": most,
-		"9223372036854775807": most, "99999999999": most,
-	} {
-		resp := &http.Response{Header: http.Header{"Retry-After": {after}}}
-		if got := backoff(time.Millisecond, most, 0, resp); got != want {
-			t.Errorf("Retry-After %s waits %v, want %v", after, got, want)
+func TestBackoffObeysRetryAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const day = 24 * time.Hour
+		for after, want := range map[string]time.Duration{
+			"0": 0, "1": time.Second, "10": 10 * time.Second, "86400": day, "86401": day, "9223372036854775807": day, "99999999999999999999": day,
+			time.Now().UTC().Add(7 * time.Second).Format(http.TimeFormat): 7 * time.Second,
+			time.Now().UTC().Add(-time.Hour).Format(http.TimeFormat):      0,
+			time.Now().UTC().Add(1000 * day).Format(http.TimeFormat):      day,
+		} {
+			for name, resp := range map[string]*http.Response{
+				"header": {Header: http.Header{"Retry-After": {after}}}, "trailer": {Trailer: http.Header{"Retry-After": {after}}},
+			} {
+				if got := backoff(time.Millisecond, time.Second, 0, resp); got != want {
+					t.Errorf("Retry-After %s as a %s waits %v, want %v", after, name, got, want)
+				}
+			}
 		}
-	}
+	})
 }
 
 func FuzzBackoff(f *testing.F) {
@@ -113,12 +120,12 @@ func FuzzBackoff(f *testing.F) {
 		resp := &http.Response{Header: http.Header{"Retry-After": {after}}}
 		attempt %= 32
 		got := backoff(least, most, int(attempt), resp)
-		low := min(least<<attempt, most) / 2
-		if _, err := strconv.Atoi(after); err == nil && !strings.HasPrefix(after, "-") {
-			low = 0
+		low, high := min(least<<attempt, most)/2, most
+		if _, asks := retryAfter(resp); asks {
+			low, high = 0, 24*time.Hour
 		}
-		if got < low || got > most {
-			t.Errorf("attempt %d, Retry-After %q: waits %v, want %v to %v", attempt, after, got, low, most)
+		if got < low || got > high {
+			t.Errorf("attempt %d, Retry-After %q: waits %v, want %v to %v", attempt, after, got, low, high)
 		}
 	})
 }
@@ -205,7 +212,7 @@ func TestRetriesWaitButNotForLong(t *testing.T) {
 		least, most time.Duration
 	}{
 		"as long as the upstream says":  {"0", 0, 0},
-		"at most half a second":         {"3600", 2 * retryWaitMax, 2 * retryWaitMax},
+		"however long that is":          {"2", 4 * time.Second, 4 * time.Second},
 		"longer each time, with jitter": {"", 3 * retryWaitMin / 2, 3 * retryWaitMin},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -228,17 +235,54 @@ func TestRetriesWaitButNotForLong(t *testing.T) {
 	}
 }
 
-func TestACallEndsWhileItWaitsToTryAgain(t *testing.T) {
+// Whoever calls is told how long to wait, and learns it at once.
+func TestACallIsNotTriedAgainAfterItsDeadline(t *testing.T) {
+	for after, tries := range map[string]int64{"0": 3, "1": 2, "2": 1, "3600": 1} {
+		synctest.Test(t, func(t *testing.T) {
+			p := newPool(t, Config{Name: "upstream", URL: "http://127.0.0.1:1", Timeout: time.Minute})
+			p.chain = newRetry(&script{answers: []func() (*http.Response, error){answer(http.StatusServiceUnavailable, after, "")}}, p.cfg, &p.stats)
+			ctx, cancel := context.WithTimeout(t.Context(), 1900*time.Millisecond)
+			defer cancel()
+			begun := time.Now()
+			resp, err := p.Do(ctx, Request{Method: http.MethodGet, Path: "/"})
+			wait, _ := strconv.Atoi(after)
+			if err != nil || resp.Status != http.StatusServiceUnavailable || resp.RetryAfter != time.Duration(wait)*time.Second {
+				t.Errorf("Retry-After %s: %+v, %v", after, resp, err)
+			}
+			if took := time.Since(begun); took != time.Duration(tries-1)*resp.RetryAfter || p.Stats().Retries != tries-1 {
+				t.Errorf("Retry-After %s: ended after %v and %d retries", after, took, p.Stats().Retries)
+			}
+		})
+	}
+}
+
+func TestAnOutageIsNotMultiplied(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPool(t, Config{Name: "upstream", URL: "http://127.0.0.1:1", Timeout: 700 * time.Millisecond})
-		p.chain = newRetry(&script{answers: []func() (*http.Response, error){answer(http.StatusServiceUnavailable, "3600", "")}}, p.cfg, &p.stats)
-		begun := time.Now()
-		_, err := p.Do(t.Context(), Request{Method: http.MethodGet, Path: "/"})
-		if took := time.Since(begun); took != 700*time.Millisecond || !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("ended after %v with %v", took, err)
-		}
-		if got := p.Stats().InUse; got != 0 {
-			t.Errorf("%d slots in use", got)
+		for _, unbounded := range []bool{false, true} {
+			s := &script{answers: []func() (*http.Response, error){answer(http.StatusServiceUnavailable, "0", "")}}
+			p := newPool(t, Config{Name: "upstream", URL: "http://127.0.0.1:1", Policy: Policy{NoRetryBudget: unbounded}})
+			p.chain = newRetry(s, p.cfg, &p.stats)
+			call := func(times int) (sent int) {
+				before := len(s.bodies)
+				for range times {
+					if _, err := p.Do(t.Context(), Request{Method: http.MethodGet, Path: "/"}); err != nil {
+						t.Error(err)
+					}
+				}
+				return len(s.bodies) - before
+			}
+			first := call(200)
+			time.Sleep(time.Minute)
+			second := call(10)
+			if unbounded {
+				if first != 600 || second != 30 {
+					t.Errorf("without a budget %d and %d were sent", first, second)
+				}
+				continue
+			}
+			if first < 225 || first > 230 || second < 20 || second > 22 || p.Stats().RetriesRefused == 0 {
+				t.Errorf("%d of 200 and %d of 10 were sent, %d retries refused", first, second, p.Stats().RetriesRefused)
+			}
 		}
 	})
 }
@@ -391,7 +435,7 @@ func TestACallThatWaitsToTryAgainHoldsNoSlot(t *testing.T) {
 			}
 			return answer(http.StatusOK, "", "")()
 		})
-		p.chain = newRetry(&limited{next: next, limit: p.cfg.Limit, stats: &p.stats}, p.cfg, &p.stats)
+		p.chain = newRetry(p.guarded(next), p.cfg, &p.stats)
 		busy := make(chan error)
 		go func() { _, err := p.Do(t.Context(), Request{Method: http.MethodGet, Path: "/busy"}); busy <- err }()
 		synctest.Wait()
@@ -423,7 +467,7 @@ func TestACallThatFindsTheQueueFullWhenItTriesAgainEnds(t *testing.T) {
 			time.Sleep(10 * time.Second)
 			return answer(http.StatusOK, "", "")()
 		})
-		p.chain = newRetry(&limited{next: next, limit: p.cfg.Limit, stats: &p.stats}, p.cfg, &p.stats)
+		p.chain = newRetry(p.guarded(next), p.cfg, &p.stats)
 		var others sync.WaitGroup
 		go func() {
 			time.Sleep(time.Millisecond)

@@ -18,13 +18,17 @@ type sender struct {
 	grpc    bool
 	pulse   *clock.Pulse
 	stats   *counters
+	base    string  // of the upstream
+	ping    Request // Config.Ping
 }
 
 // taken is the connection over which a request goes.
 type taken struct {
 	freezes uint64 // so far, when it was taken
-	proven  bool   // no freeze may have broken it before that
+	proven  bool   // it was proven then
 	reused  bool   // it was open before the request came, or has carried an answer
+	line    line
+	try     int // whose connection it is
 }
 
 // RoundTrip takes a connection as the request's [Options] say, sends the request, reads the whole answer and gives the
@@ -41,7 +45,7 @@ func (s *sender) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if o.taken != nil {
-		o.taken(taken{l.Freezes, l.Proven, l.Reused})
+		o.taken(taken{freezes: l.Freezes, proven: l.Proven, reused: l.Reused, line: &leased{l, s, time.Now()}})
 	}
 	return s.send(ctx, l, req)
 }

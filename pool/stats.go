@@ -17,33 +17,39 @@ type Stats = wire.PoolStats
 func (p *Pool) Stats() Stats {
 	c := &p.stats
 	open, idle := p.conns.Counts()
+	limit, inUse, waiting := p.cfg.Limit.now()
 	return Stats{
-		Size: p.cfg.Size, Open: open, Idle: idle, InUse: p.cfg.Limit.inUse(), Queue: int(p.cfg.Limit.waiting.Load()),
-		Requests: c.requests.Load(), Failures: c.failures.Load(), Retries: c.retries.Load(),
+		Size: p.cfg.Size, Limit: limit, Open: open, Idle: idle, InUse: inUse, Queue: waiting,
+		Requests: c.requests.Load(), Failures: c.failures.Load(), Retries: c.retries.Load(), RetriesRefused: c.retriesRefused.Load(),
 		Dials: c.dials.Dials.Load(), DialErrors: c.dials.Errors.Load(), Reused: c.reused.Load(), Races: c.races.Load(), Replays: c.replays.Load(),
+		Looks: c.looks.Load(), Dead: p.conns.FoundDead(), Hedges: c.hedges.Load(),
 		Handshakes: c.dials.Handshakes.Load(), Resumed: c.dials.Resumed.Load(),
 		Waits: c.waits.Load(), Rejected: c.rejected.Load(), WaitMS: ms(time.Duration(c.waited.Load())),
-		RoundTrip: quantiles(c.roundTrips.sorted()),
+		Breaker: p.cfg.Breaker.stats(), RoundTrip: quantiles(c.roundTrips.sorted()),
 	}
 }
 
-// Together returns the statistics of the pools of one upstream, which share a [Limit], as if they were one.
+// Together returns the statistics of the pools of one upstream, which share a [Limit] and a [Breaker], as if they were one.
 func Together(pools ...*Pool) Stats {
 	var all Stats
 	var seen []time.Duration
 	for _, p := range pools {
 		s := p.Stats()
-		all.Size, all.InUse, all.Queue = s.Size, s.InUse, s.Queue // of the limit
+		all.Size, all.Limit, all.InUse, all.Queue, all.Breaker = s.Size, s.Limit, s.InUse, s.Queue, s.Breaker // they share these
 		all.Open += s.Open
 		all.Idle += s.Idle
 		all.Requests += s.Requests
 		all.Failures += s.Failures
 		all.Retries += s.Retries
+		all.RetriesRefused += s.RetriesRefused
 		all.Dials += s.Dials
 		all.DialErrors += s.DialErrors
 		all.Reused += s.Reused
 		all.Races += s.Races
 		all.Replays += s.Replays
+		all.Looks += s.Looks
+		all.Dead += s.Dead
+		all.Hedges += s.Hedges
 		all.Handshakes += s.Handshakes
 		all.Resumed += s.Resumed
 		all.Waits += s.Waits
@@ -61,8 +67,9 @@ func Together(pools ...*Pool) Stats {
 type counters struct {
 	dials                               conn.DialCounts
 	requests, failures, retries, reused atomic.Int64
-	races, replays                      atomic.Int64
+	races, replays, looks, hedges       atomic.Int64
 	waits, rejected, waited             atomic.Int64
+	retriesRefused                      atomic.Int64
 	roundTrips                          ring
 	usuals                              usuals
 }

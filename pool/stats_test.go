@@ -15,20 +15,23 @@ import (
 func TestTheStatisticsAddUp(t *testing.T) {
 	p := start(t, testnet.Config{TLS: true}, func(http.ResponseWriter, *http.Request) {}, nil)
 	closeAll, _ := p.dialed()
-	counts := func(s Stats) Stats { s.RoundTrip, s.WaitMS = wire.Quantiles{Count: s.RoundTrip.Count}, 0; return s }
+	counts := func(s Stats) Stats {
+		s.RoundTrip, s.WaitMS, s.Breaker = wire.Quantiles{Count: s.RoundTrip.Count}, 0, wire.BreakerStats{}
+		return s
+	}
 	for range 4 {
 		p.get("/")
 	}
-	p.wantStats(Stats{Size: 5, Open: 1, Idle: 1, Requests: 4, Dials: 1, Reused: 3, Handshakes: 1, RoundTrip: wire.Quantiles{Count: 4}}, counts)
+	p.wantStats(Stats{Size: 5, Limit: 5, Open: 1, Idle: 1, Requests: 4, Dials: 1, Reused: 3, Handshakes: 1, RoundTrip: wire.Quantiles{Count: 4}}, counts)
 
 	closeAll()
 	eventually(t, "none is open", func() bool { return p.pool.Stats().Open == 0 })
 	p.get("/")
 	p.get("/")
-	p.wantStats(Stats{Size: 5, Open: 1, Idle: 1, Requests: 6, Dials: 2, Reused: 4, Handshakes: 2, Resumed: 1, RoundTrip: wire.Quantiles{Count: 6}}, counts)
+	p.wantStats(Stats{Size: 5, Limit: 5, Open: 1, Idle: 1, Requests: 6, Dials: 2, Reused: 4, Handshakes: 2, Resumed: 1, RoundTrip: wire.Quantiles{Count: 6}}, counts)
 
 	p.pool.Close()
-	p.wantStats(Stats{Size: 5, Requests: 6, Dials: 2, Reused: 4, Handshakes: 2, Resumed: 1, RoundTrip: wire.Quantiles{Count: 6}}, counts)
+	p.wantStats(Stats{Size: 5, Limit: 5, Requests: 6, Dials: 2, Reused: 4, Handshakes: 2, Resumed: 1, RoundTrip: wire.Quantiles{Count: 6}}, counts)
 }
 
 func TestWaitingIsCountedInTimeToo(t *testing.T) {
@@ -89,16 +92,18 @@ func nearest(sorted []time.Duration, percent int) float64 {
 
 // The sums of an upstream must not leave out what one of its pools has done.
 func TestTheStatisticsOfPoolsTogether(t *testing.T) {
-	limit := NewLimit(7, 3, nil)
+	limit := NewLimit(LimitConfig{Most: 7, Queue: 3})
+	breaker := NewBreaker(BreakerConfig{})
+	breaker.opened, breaker.refused, breaker.probes = 1, 2, 3
 	pools := make([]*Pool, 2)
 	observed := []time.Duration{time.Second, 3 * time.Second, 2 * time.Second, 4 * time.Second}
 	for i := range pools {
-		s := start(t, testnet.Config{}, func(http.ResponseWriter, *http.Request) {}, func(c *Config) { c.Size, c.Limit = 7, limit })
+		s := start(t, testnet.Config{}, func(http.ResponseWriter, *http.Request) {}, func(c *Config) { c.Size, c.Limit, c.Breaker = 7, limit, breaker })
 		s.warm(i + 1)
 		pools[i] = s.pool
 		c := &s.pool.stats
 		for n, counter := range []*atomic.Int64{
-			&c.requests, &c.failures, &c.retries, &c.reused, &c.races, &c.replays, &c.dials.Errors, &c.dials.Handshakes, &c.dials.Resumed, &c.waits, &c.rejected,
+			&c.requests, &c.failures, &c.retries, &c.reused, &c.races, &c.replays, &c.dials.Errors, &c.dials.Handshakes, &c.dials.Resumed, &c.waits, &c.rejected, &c.looks, &c.hedges, &c.retriesRefused,
 		} {
 			counter.Add(int64(n+1) * []int64{1, 100}[i])
 		}
@@ -107,12 +112,12 @@ func TestTheStatisticsOfPoolsTogether(t *testing.T) {
 			c.roundTrips.add(d)
 		}
 	}
-	limit.slots <- struct{}{}
-	limit.waiting.Add(2)
+	limit.inUse, limit.queue = 1, make([]*waiter, 2)
 	want := Stats{
-		Size: 7, InUse: 1, Queue: 2, Open: 3, Idle: 3, Dials: 3,
+		Size: 7, Limit: 7, InUse: 1, Queue: 2, Open: 3, Idle: 3, Dials: 3,
 		Requests: 101, Failures: 202, Retries: 303, Reused: 404, Races: 505, Replays: 606, DialErrors: 707, Handshakes: 808, Resumed: 909,
-		Waits: 1010, Rejected: 1111, WaitMS: 3,
+		Waits: 1010, Rejected: 1111, Looks: 1212, Hedges: 1313, RetriesRefused: 1414, WaitMS: 3,
+		Breaker:   wire.BreakerStats{State: wire.BreakerClosed, Opened: 1, Refused: 2, Probes: 3},
 		RoundTrip: wire.Quantiles{Count: 4, P50: 3000, P90: 4000, P99: 4000, Max: 4000},
 	}
 	if got := Together(pools...); got != want {

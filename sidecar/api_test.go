@@ -35,7 +35,8 @@ type api struct {
 type upstreams struct {
 	weaviate *weaviatetest.Server
 	odoo     *odootest.Server
-	noUntil  bool // the class of mutes has no property for a mute's end
+	noUntil  bool        // the class of mutes has no property for a mute's end
+	policy   pool.Policy // of the pools
 }
 
 func newUpstreams() upstreams {
@@ -87,14 +88,14 @@ func newAPI(t testing.TB, u upstreams, change func(*Config, *chat.Config)) *api 
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = s.Close() })
-		p, err := pool.New(pool.Config{Name: name, URL: s.URL, GRPC: grpc, Retries: -1})
+		p, err := pool.New(pool.Config{Name: name, URL: s.URL, GRPC: grpc, Retries: -1, Policy: u.policy})
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(p.Close)
 		return p
 	}
-	memory, err := cache.New(cache.Config{})
+	memory, err := cache.New(cache.Config{Failure: chat.FailureOf})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -63,6 +63,8 @@ func TestEveryCallIsAnsweredInABatchAsAlone(t *testing.T) {
 		{http.MethodGet, "/v1/odoo/models?names=res.partner%2Cno.such", "", nil},
 		{http.MethodPost, "/v1/odoo/call", `{"model":"res.partner","method":"search_count","kwargs":{"domain":[]}}`, nil},
 		{http.MethodPost, "/v1/odoo/call", `{"model":"res.partner","method":"no_such","kwargs":{}}`, nil},
+		{http.MethodPost, "/v1/fetch", `{"url":"https://a.test/"}`, nil},
+		{http.MethodGet, "/v1/jobs/none?wait_ms=1", "", nil},
 		{http.MethodDelete, "/v1/cache?chat=c", "", nil},
 		{http.MethodDelete, "/v1/cache?chat=c&model=x", "", nil},
 		{http.MethodGet, "/v1/nothing", "", nil},

@@ -70,7 +70,7 @@ func (r *request) writeContext() context.Context { return r.waitContext(r.writeT
 // waitContext returns a context for what has to be waited for. It has the request's trace, and ends so long after the request came.
 // A handler calls it once at most: release ends only the last one.
 func (r *request) waitContext(d time.Duration) context.Context {
-	traced := pool.With(r.serverCtx, pool.Options{Header: traceHeaders(r)})
+	traced := pool.With(r.serverCtx, pool.Options{Header: traceHeaders(r), Caller: r.server.callers.Add(1)})
 	passed := time.Since(r.started)
 	var ctx context.Context
 	ctx, r.cancel = r.server.cfg.Pulse.WithTimeoutIn(traced, d-passed, r.left-passed)

@@ -25,6 +25,13 @@ func (r *request) setCacheStatus(o cache.Origin) {
 	r.scratch = line
 }
 
+// heldError marks an error that came from the cache: there is no such thing.
+func (r *request) heldError(o cache.Origin) {
+	if o.Served == cache.Hit && o.Fwd == "" {
+		r.setCacheStatus(o)
+	}
+}
+
 // seconds rounds down, so that every stale reply has a negative ttl.
 func seconds(d time.Duration) int64 { return int64(math.Floor(d.Seconds())) }
 

@@ -17,6 +17,7 @@ func (s *Server) odooModels(r *request) error {
 	}
 	got, err := s.cfg.Chat.Models(r.readContext(), names, r.directives)
 	if err != nil {
+		r.heldError(got.Origin)
 		return err
 	}
 	return s.sendModels(r, got)
@@ -46,6 +47,7 @@ func (s *Server) odooCall(r *request) error {
 		}
 		got, err := s.cfg.Chat.Read(r.readContext(), call, r.directives)
 		if err != nil {
+			r.heldError(got.Origin)
 			return err
 		}
 		return r.sendCached("odoo", got)

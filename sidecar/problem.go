@@ -22,8 +22,8 @@ import (
 
 // fail answers a request with the problem of an error.
 func (s *Server) fail(r *request, err error) {
-	if e, ok := errors.AsType[*cache.MayMissError](err); ok {
-		r.Response.Header.Set("Retry-After", strconv.Itoa(retryAfter(e)))
+	if wait := retryAfter(err); wait > 0 {
+		r.Response.Header.Set("Retry-After", strconv.Itoa(wholeSeconds(wait)))
 	}
 	r.refuse(s.problemOf(err))
 }
@@ -31,6 +31,9 @@ func (s *Server) fail(r *request, err error) {
 // problemOf returns the problem of an error. It logs an error that it does not know, and does not show its text to the caller.
 func (s *Server) problemOf(err error) *wire.Problem {
 	if p := requestProblem(err); p != nil {
+		return p
+	}
+	if p := fetchProblem(err); p != nil {
 		return p
 	}
 	if errors.Is(err, guard.ErrPanic) {
@@ -68,7 +71,7 @@ func requestProblem(err error) *wire.Problem {
 	}
 	if e, ok := errors.AsType[*cache.MayMissError](err); ok {
 		return problemAt("weaviate", wire.KindMayMissWrites, fmt.Sprintf(
-			"a replica may not show what was written last, and the cache has no room to remember it: ask again in %d s, or set HEARTH_CACHE_BYTES higher", retryAfter(e)))
+			"a replica may not show what was written last, and the cache has no room to remember it: ask again in %d s, or set HEARTH_CACHE_BYTES higher", wholeSeconds(max(e.Wait, 1))))
 	}
 	switch {
 	case errors.Is(err, chat.ErrNoMuteEnd):
@@ -159,10 +162,7 @@ func preprocessProblem(parts map[string]*wire.Problem) *wire.Problem {
 // upstreamProblem is the problem of an upstream's answer, or of a write without an answer; nil: the error is neither.
 func upstreamProblem(err error) *wire.Problem {
 	if errors.Is(err, pool.ErrUnknownOutcome) {
-		if e, ok := errors.AsType[*pool.Error](err); ok && e.Upstream == "odoo" {
-			return problemAt("odoo", wire.KindUnknownOutcome, "unknown outcome: Odoo may or may not have done it")
-		}
-		return problemAt("weaviate", wire.KindUnknownOutcome, "unknown outcome: Weaviate may or may not have it")
+		return unknownOutcome(err)
 	}
 	if e, ok := errors.AsType[*odoo.Error](err); ok {
 		p := problemAt("odoo", wire.KindOdoo, e.Message)
@@ -207,6 +207,8 @@ func (s *Server) poolProblem(err error) *wire.Problem {
 		return problemAt(upstream, wire.KindRedirected, e.Error())
 	}
 	switch {
+	case errors.Is(err, pool.ErrOpen):
+		return problemAt(upstream, wire.KindUnavailable, missing.Explain())
 	case errors.Is(err, pool.ErrQueueFull):
 		return problemAt(upstream, wire.KindOverloaded, "every connection is in use and the queue is full")
 	case errors.Is(err, pool.ErrClosed), errors.Is(err, cache.ErrClosed), errors.Is(err, context.Canceled):
@@ -216,7 +218,6 @@ func (s *Server) poolProblem(err error) *wire.Problem {
 	case errors.Is(err, pool.ErrTooLarge):
 		return problemAt(upstream, wire.KindAnswerTooLarge, "the answer has more bytes than one may have: a quarter of HEARTH_CACHE_BYTES")
 	case upstream != "":
-		s.cfg.Logger.Warn("upstream not reached", "upstream", upstream, "address", missing.Address, "error", err)
 		p := problemAt(upstream, wire.KindUnreachable, missing.Explain())
 		if e, ok := errors.AsType[*pool.ProxyError](err); ok && e.Refused() {
 			p.Retryable = false
@@ -232,7 +233,22 @@ func (s *Server) unexpected(err error) *wire.Problem {
 	return wire.NewProblem(wire.KindInternal, "the sidecar failed: its log says why")
 }
 
-// retryAfter is how many seconds to wait before the call may succeed.
-func retryAfter(e *cache.MayMissError) int {
-	return int(max(time.Second, e.Wait+time.Second-1) / time.Second)
+// retryAfter is how long to wait before the call may succeed; 0: that is not known.
+func retryAfter(err error) time.Duration {
+	if e, ok := errors.AsType[*cache.MayMissError](err); ok {
+		return max(e.Wait, 1)
+	}
+	if e, ok := errors.AsType[*pool.Error](err); ok && e.RetryAfter > 0 {
+		return e.RetryAfter
+	}
+	if e, ok := errors.AsType[*weaviate.Error](err); ok {
+		return e.RetryAfter
+	}
+	if e, ok := errors.AsType[*odoo.Error](err); ok {
+		return e.RetryAfter
+	}
+	return 0
 }
+
+// wholeSeconds is a duration as Retry-After has it: rounded up.
+func wholeSeconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }

@@ -57,9 +57,10 @@ func TestEveryErrorHasItsProblem(t *testing.T) {
 		"a pool's end":            {err: of(pool.ErrClosed), kind: wire.KindShuttingDown, status: 503, retry: true, upstream: "odoo"},
 		"the cache's end":         {err: cache.ErrClosed, kind: wire.KindShuttingDown, status: 503, retry: true},
 		"cancelled":               {err: context.Canceled, kind: wire.KindShuttingDown, status: 503, retry: true},
+		"the breaker is open":     {err: of(pool.ErrOpen), kind: wire.KindUnavailable, status: 503, retry: true, upstream: "odoo"},
 		"late":                    {err: of(context.DeadlineExceeded), kind: wire.KindTimeout, status: 504, retry: true, upstream: "odoo"},
 		"an answer":               {err: of(pool.ErrTooLarge), kind: wire.KindAnswerTooLarge, status: 502, upstream: "odoo"},
-		"no connection":           {err: of(lost), kind: wire.KindUnreachable, status: 502, retry: true, upstream: "odoo", logged: true},
+		"no connection":           {err: of(lost), kind: wire.KindUnreachable, status: 502, retry: true, upstream: "odoo"}, // the pool logs it
 		"anything else":           {err: errors.New("a secret"), kind: wire.KindInternal, status: 500, logged: true},
 	} {
 		var log bytes.Buffer
@@ -76,8 +77,17 @@ func TestEveryErrorHasItsProblem(t *testing.T) {
 		}
 	}
 	for wait, want := range map[time.Duration]int{0: 1, time.Millisecond: 1, time.Second: 1, 1001 * time.Millisecond: 2, time.Minute: 60} {
-		if got := retryAfter(&cache.MayMissError{Wait: wait}); got != want {
+		if got := wholeSeconds(retryAfter(&cache.MayMissError{Wait: wait})); got != want {
 			t.Errorf("after %v: %d, want %d", wait, got, want)
+		}
+	}
+	for name, err := range map[string]error{
+		"the breaker": &pool.Error{Upstream: "odoo", RetryAfter: 1500 * time.Millisecond, Err: pool.ErrOpen},
+		"weaviate":    fmt.Errorf("a part: %w", &weaviate.Error{Status: 429, RetryAfter: 2 * time.Second}),
+		"odoo":        &odoo.Error{RetryAfter: 1100 * time.Millisecond},
+	} {
+		if got := wholeSeconds(retryAfter(err)); got != 2 {
+			t.Errorf("%s: after %d s", name, got)
 		}
 	}
 	detail := newServer(t, Config{}).problemOf(of(lost)).Detail

@@ -11,7 +11,7 @@ import (
 // route is one call of the API.
 type route struct {
 	method string
-	path   string // {chat_id} stands for one segment
+	path   string // {chat_id} and {job} stand for one segment
 	handle func(*Server, *request) error
 	query  []string // the parameters that it takes
 }
@@ -28,6 +28,8 @@ func routes() []route {
 		{http.MethodGet, wire.PathOdooModels, (*Server).odooModels, []string{"names"}},
 		{http.MethodPost, wire.PathOdooCall, (*Server).odooCall, nil},
 		{http.MethodPost, wire.PathBatch, (*Server).batch, nil},
+		{http.MethodPost, wire.PathFetch, (*Server).fetch, nil},
+		{http.MethodGet, wire.PathJob, (*Server).job, []string{"wait_ms"}},
 		{http.MethodDelete, wire.PathCache, (*Server).dropCache, []string{"chat", "model"}},
 		{http.MethodGet, wire.PathHealth, (*Server).health, nil},
 		{http.MethodGet, wire.PathReady, (*Server).ready, nil},
@@ -41,6 +43,8 @@ type router struct {
 	plain  map[string][]route // by path
 	chats  []byte             // what every path with a chat's id has before the id
 	ofChat map[string][]route // by what follows the id
+	jobs   []byte             // what the path of a job has before its name
+	ofJob  []route
 }
 
 func newRouter(routes []route) router {
@@ -49,6 +53,8 @@ func newRouter(routes []route) router {
 		if before, after, ok := strings.Cut(r.path, "{chat_id}"); ok {
 			t.chats = []byte(before)
 			t.ofChat[after] = append(t.ofChat[after], r)
+		} else if before, ok := strings.CutSuffix(r.path, "{job}"); ok {
+			t.jobs, t.ofJob = []byte(before), append(t.ofJob, r)
 		} else {
 			t.plain[r.path] = append(t.plain[r.path], r)
 		}
@@ -61,6 +67,9 @@ func newRouter(routes []route) router {
 func (t router) find(path []byte) (calls []route, chat []byte) {
 	if calls, ok := t.plain[string(path)]; ok {
 		return calls, nil
+	}
+	if job, ok := bytes.CutPrefix(path, t.jobs); ok && len(job) > 0 && bytes.IndexByte(job, '/') < 0 {
+		return t.ofJob, nil
 	}
 	rest, ok := bytes.CutPrefix(path, t.chats)
 	end := bytes.IndexByte(rest, '/')

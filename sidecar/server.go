@@ -26,6 +26,7 @@ import (
 	"hearth/internal/clock"
 	"hearth/pool"
 	"hearth/sidecar/chat"
+	"hearth/sidecar/fetch"
 )
 
 // Config of the API.
@@ -34,7 +35,10 @@ type Config struct {
 	TokenFrom string // the variable that Token is, or is derived from
 
 	Chat      *chat.Service
-	Cache     *cache.Cache // for its statistics
+	Cache     *cache.Cache   // for its statistics
+	Fetch     *fetch.Service // asks other hosts; nil: calls that need it fail
+	Jobs      *fetch.Jobs    // of Fetch
+	NoFetch   string         // why Fetch is nil
 	Upstreams []Upstream
 	Fault     string // what is wrong with the settings or the listeners, for /readyz; empty: nothing
 
@@ -86,6 +90,9 @@ func (c Config) validate() error {
 	if c.Cache == nil {
 		faults = append(faults, errors.New("sidecar: Config.Cache must be set"))
 	}
+	if c.Fetch != nil && c.Jobs == nil {
+		faults = append(faults, errors.New("sidecar: Config.Jobs must be set with Fetch"))
+	}
 	for i, u := range c.Upstreams {
 		if u.Name == "" || u.Missing == "" && u.Ask == nil {
 			faults = append(faults, fmt.Errorf("sidecar: Config.Upstreams[%d] must have a Name, and Ask or Missing", i))
@@ -107,6 +114,7 @@ type Server struct {
 	cfg      Config
 	router   router
 	requests sync.Pool          // of *request
+	callers  atomic.Uint64      // requests that had to wait for something, so far
 	reached  []atomic.Bool      // of each upstream: it has answered a real question
 	asking   singleflight.Group // questions of /readyz
 

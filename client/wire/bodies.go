@@ -138,6 +138,39 @@ type Result struct {
 	Result json.RawMessage `json:"result"`
 }
 
+// FetchRequest is the body of POST fetch. A field that is left out has the API's default.
+type FetchRequest struct {
+	URL        string            `json:"url"`
+	Method     string            `json:"method,omitempty"` // GET by default
+	Headers    map[string]string `json:"headers,omitempty"`
+	Body       string            `json:"body,omitempty"`
+	BodyBase64 []byte            `json:"body_base64,omitempty"` // in place of Body, for what is no text
+	TimeoutMS  int               `json:"timeout_ms,omitempty"`
+	Async      bool              `json:"async,omitempty"` // the reply is a job
+}
+
+// Fetched is the reply of POST fetch, and of GET job once the job is done: the other server's answer, whatever its status. A header
+// that came several times has its values joined by ", ", Set-Cookie by a line feed.
+type Fetched struct {
+	Status     int               `json:"status"`
+	Headers    map[string]string `json:"headers"`
+	Body       string            `json:"body"`
+	BodyBase64 []byte            `json:"body_base64,omitempty"` // in place of Body, if that is no UTF-8
+}
+
+// Bytes are the answer's body, whether it is text or not.
+func (f *Fetched) Bytes() []byte {
+	if f.BodyBase64 != nil {
+		return f.BodyBase64
+	}
+	return []byte(f.Body)
+}
+
+// Job is the reply of POST fetch with async, and of GET job while the job is not done.
+type Job struct {
+	Job string `json:"job"`
+}
+
 // Dropped is the reply of DELETE cache: the number of entries dropped.
 type Dropped struct {
 	Dropped int `json:"dropped"`

@@ -14,7 +14,7 @@ type Problem struct {
 	Status   int    `json:"status"`
 	Detail   string `json:"detail,omitempty"`
 	Field    string `json:"field,omitempty"`    // the field or parameter at fault
-	Upstream string `json:"upstream,omitempty"` // weaviate or odoo
+	Upstream string `json:"upstream,omitempty"` // weaviate, odoo or the host of a fetch
 	// Retryable is true if the same request may succeed later and does no harm when it is sent again.
 	Retryable bool `json:"retryable"`
 	// Items are the outcomes of a write's messages, if they differ.
@@ -31,6 +31,7 @@ const (
 	KindAnswerTooLarge Kind = "answer-too-large" // an upstream's answer has more bytes than the function's memory allows
 	KindBadBody        Kind = "bad-body"
 	KindBadField       Kind = "bad-field" // Field names it
+	KindExpired        Kind = "expired"   // a job's result was not fetched in time
 	KindForbidden      Kind = "forbidden"
 	KindHeaders        Kind = "headers"
 	KindInternal       Kind = "internal"        // the sidecar's log says why
@@ -39,7 +40,9 @@ const (
 	KindMediaType      Kind = "media-type"
 	KindMethod         Kind = "method"
 	KindNoSuchCall     Kind = "no-such-call"
-	KindNotCached      Kind = "not-cached" // the request said only-if-cached
+	KindNoSuchJob      Kind = "no-such-job"
+	KindNotAllowed     Kind = "not-allowed" // the detail names the rule
+	KindNotCached      Kind = "not-cached"  // the request said only-if-cached
 	KindNotConfigured  Kind = "not-configured"
 	KindNotHTTP        Kind = "not-http"
 	KindOdoo           Kind = "odoo" // status and retryable follow Odoo's own answer
@@ -67,6 +70,7 @@ func kinds() map[Kind]Problem {
 		KindAnswerTooLarge: {Status: 502, Title: "Answer too large"},
 		KindBadBody:        {Status: 400, Title: "The body is not what the call takes"},
 		KindBadField:       {Status: 400, Title: "A field is wrong"},
+		KindExpired:        {Status: 410, Title: "Job expired"},
 		KindForbidden:      {Status: 403, Title: "Not a call of this machine's own"},
 		KindHeaders:        {Status: 431, Title: "Headers too large"},
 		KindInternal:       {Status: 500, Title: "Internal error"},
@@ -75,6 +79,8 @@ func kinds() map[Kind]Problem {
 		KindMediaType:      {Status: 415, Title: "Not JSON"},
 		KindMethod:         {Status: 405, Title: "Method not allowed"},
 		KindNoSuchCall:     {Status: 404, Title: "No such call"},
+		KindNoSuchJob:      {Status: 404, Title: "No such job"},
+		KindNotAllowed:     {Status: 403, Title: "Address not allowed"},
 		KindNotCached:      {Status: 504, Title: "Not held"},
 		KindNotConfigured:  {Status: 503, Title: "Upstream not configured"},
 		KindNotHTTP:        {Status: 400, Title: "Not HTTP"},

@@ -32,6 +32,7 @@ func TestThePythonClientHasTheSameStatistics(t *testing.T) {
 	for class, reply := range map[string]any{
 		"CacheCounts(TypedDict)":                wire.CacheCounts{},
 		"CacheStats(CacheCounts)":               wire.CacheStats{},
+		"BreakerStats(TypedDict)":               wire.BreakerStats{},
 		"PoolStats(TypedDict)":                  wire.PoolStats{},
 		"UpstreamStats(PoolStats, total=False)": wire.UpstreamStats{GRPC: &wire.PoolStats{}, REST: &wire.PoolStats{}},
 		"Quantiles(TypedDict)":                  wire.Quantiles{},

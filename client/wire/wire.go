@@ -18,6 +18,8 @@ const (
 	PathOdooModels = "/v1/odoo/models"
 	PathOdooCall   = "/v1/odoo/call"
 	PathBatch      = "/v1/batch"
+	PathFetch      = "/v1/fetch"
+	PathJob        = "/v1/jobs/{job}"
 	PathCache      = "/v1/cache"
 	PathHealth     = "/healthz"
 	PathReady      = "/readyz"

@@ -23,10 +23,13 @@ import (
 	"hearth/extension"
 	"hearth/internal/clock"
 	"hearth/internal/settings"
+	"hearth/internal/sparse"
 	"hearth/pool"
 	"hearth/pool/odoo"
 	"hearth/pool/weaviate"
+	"hearth/pool/web"
 	"hearth/sidecar"
+	"hearth/sidecar/fetch"
 )
 
 // The linker sets both: see internal/buildtags/stamp.sh.
@@ -102,14 +105,18 @@ type app struct {
 	options Options
 	pulse   *clock.Pulse
 
+	failures *sparse.Log // of warm-ups
+
 	pools     []*pool.Pool
 	weaviate  *weaviate.Client // nil: not configured
 	odoo      *odoo.Client     // nil: not configured
 	upstreams []sidecar.Upstream
+	web       *web.Client // nil: no host may be fetched from
 
 	// Only serve makes what follows.
 	listeners []net.Listener
 	memory    *cache.Cache
+	jobs      *fetch.Jobs // nil: no host may be fetched from
 	api       *sidecar.Server
 	ext       *extension.Extension // nil: this is not Lambda
 }
@@ -119,7 +126,8 @@ func newApp(s settings.Settings, pulse *clock.Pulse, out io.Writer, options Opti
 	if pulse == nil {
 		pulse = clock.NewPulse(options.Clock)
 	}
-	return &app{log: newLogger(out, s.LogLevel), options: options, pulse: pulse}
+	log := newLogger(out, s.LogLevel)
+	return &app{log: log, options: options, pulse: pulse, failures: sparse.New(log)}
 }
 
 // addUpstreams makes the pools and clients that the settings name. After an error the app has what could be made, and must be closed all
@@ -132,14 +140,26 @@ func (a *app) addUpstreams(s settings.Settings) error {
 	if s.OdooURL != "" {
 		faults = append(faults, a.addOdoo(s))
 	}
+	if len(s.FetchAllow) > 0 {
+		a.addWeb(s)
+	}
 	return errors.Join(faults...)
+}
+
+// addWeb makes the client of the hosts that may be fetched from. It goes through no proxy.
+func (a *app) addWeb(s settings.Settings) {
+	cfg := a.poolConfig(s)
+	cfg.Answers = pool.NewAnswers(s.FetchSize(), s.AnswerSize())
+	cfg.Timeout, cfg.DialTimeout = 15*time.Minute, 3*time.Second // a request has a timeout of its own
+	a.web = web.New(web.Config{Allow: s.FetchAllow, Pool: cfg, UserAgent: cfg.UserAgent})
 }
 
 // addWeaviate makes Weaviate's two pools, one for each protocol, which share a limit.
 func (a *app) addWeaviate(s settings.Settings) error {
 	shared := a.poolConfig(s)
-	shared.Name, shared.Size, shared.Timeout = "weaviate", s.WeaviateConnections, s.WeaviateTimeout
-	shared.Limit = pool.NewLimit(shared.Size, 0, a.pulse)
+	shared.Name, shared.Size, shared.Start, shared.Timeout = "weaviate", s.WeaviateConnections, s.WeaviateStart(), s.WeaviateTimeout
+	a.guard(&shared, func(ctx context.Context) error { return a.weaviate.Ask(ctx) })
+	shared.Hedge = true // Weaviate answers many calls at once; a worker of Odoo answers one
 	rest, grpc := shared, shared
 	rest.Proxy, grpc.Proxy = s.ProxyFor(s.WeaviateURL), s.ProxyFor(s.WeaviateGRPCURL)
 	rest.URL, rest.Variable = s.WeaviateURL, "HEARTH_WEAVIATE_URL"
@@ -157,14 +177,17 @@ func (a *app) addWeaviate(s settings.Settings) error {
 		return err
 	}
 	a.upstreams = append(a.upstreams, sidecar.Upstream{
-		Name: "weaviate", Pools: map[string]*pool.Pool{"rest": pools[0], "grpc": pools[1]}, Ask: a.weaviate.Ask,
+		Name: "weaviate", Pools: map[string]*pool.Pool{"rest": pools[0], "grpc": pools[1]}, Ask: asking(shared.Breaker, a.weaviate.Ask),
 	})
 	return nil
 }
 
 func (a *app) addOdoo(s settings.Settings) error {
 	cfg := a.poolConfig(s)
-	cfg.Name, cfg.URL, cfg.Size, cfg.Timeout, cfg.Variable = "odoo", s.OdooURL, s.OdooConnections, s.OdooTimeout, "HEARTH_ODOO_URL"
+	cfg.Name, cfg.URL, cfg.Timeout, cfg.Variable = "odoo", s.OdooURL, s.OdooTimeout, "HEARTH_ODOO_URL"
+	cfg.OwnError = odoo.IsOwnError
+	cfg.Size, cfg.Start = s.OdooConnections, s.OdooStart()
+	a.guard(&cfg, func(ctx context.Context) error { return a.odoo.Ping(ctx) })
 	cfg.Proxy = s.ProxyFor(s.OdooURL)
 	cfg.Ping = pool.Request{Method: http.MethodGet, Path: "/web/version"}
 	pools, err := a.open(cfg)
@@ -176,8 +199,20 @@ func (a *app) addOdoo(s settings.Settings) error {
 	if a.odoo, err = odoo.New(client); err != nil {
 		return err
 	}
-	a.upstreams = append(a.upstreams, sidecar.Upstream{Name: "odoo", Pools: map[string]*pool.Pool{"": pools[0]}, Ask: a.odoo.Ping})
+	a.upstreams = append(a.upstreams, sidecar.Upstream{Name: "odoo", Pools: map[string]*pool.Pool{"": pools[0]}, Ask: asking(cfg.Breaker, a.odoo.Ping)})
 	return nil
+}
+
+// guard adds what the pools of an upstream share. probe asks the upstream what requests ask; it is called once there are requests.
+func (a *app) guard(cfg *pool.Config, probe func(context.Context) error) {
+	cfg.Limit = pool.NewLimit(pool.LimitConfig{Start: cfg.Start, Most: cfg.Size, Pulse: a.pulse})
+	cfg.Budget = pool.NewBudget(a.pulse)
+	cfg.Breaker = pool.NewBreaker(pool.BreakerConfig{Name: cfg.Name, Probe: probe, Limit: cfg.Limit, Pulse: a.pulse, Logger: a.log})
+}
+
+// asking is what /readyz asks. If the answer is good, the breaker closes.
+func asking(b *pool.Breaker, ask func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error { return b.Ask(ctx, ask) }
 }
 
 // poolConfig is what the pools of all upstreams have in common. Each call makes answers of its own: one upstream does not use up the
@@ -210,15 +245,26 @@ func (a *app) close() {
 	for _, l := range a.listeners {
 		_ = l.Close()
 	}
+	a.closeJobs()
 	if a.memory != nil {
 		a.memory.Close()
 	}
 	a.closeUpstreams()
 }
 
+func (a *app) closeJobs() {
+	if a.jobs != nil {
+		a.jobs.Close()
+	}
+}
+
 func (a *app) closeUpstreams() {
+	a.failures.Close()
 	for _, upstream := range a.pools {
 		upstream.Close()
+	}
+	if a.web != nil {
+		a.web.Close()
 	}
 	if a.weaviate != nil {
 		a.weaviate.Close()

@@ -16,6 +16,7 @@ import (
 	"hearth/internal/settings"
 	"hearth/sidecar"
 	"hearth/sidecar/chat"
+	"hearth/sidecar/fetch"
 )
 
 // gcPercent is by how many percent the heap grows before garbage is collected. Hearth sets this and [settings.Settings.MemoryLimit] itself
@@ -113,7 +114,7 @@ func (a *app) run(ctx context.Context, s settings.Settings, asked <-chan struct{
 	defer stop()
 	defer context.AfterFunc(told, end)()
 	a.logStart(s)
-	return parts.wait(ctx, a.log, closer{"cache", a.memory.Close}, closer{"pools", a.closeUpstreams})
+	return parts.wait(ctx, a.log, closer{"jobs", a.closeJobs}, closer{"cache", a.memory.Close}, closer{"pools", a.closeUpstreams})
 }
 
 // logStart logs what runs, and what may be wrong with the settings without being a fault.
@@ -131,13 +132,14 @@ func (a *app) logStart(s settings.Settings) {
 func (a *app) addAPI(s settings.Settings, fault, listenErr error) (err error) {
 	a.memory, err = cache.New(cache.Config{
 		Bytes: s.CacheSize(), Window: s.TimelineWindow, LoadTimeout: s.PreprocessTimeout, Refresh: s.AfterInvokeBudget > 0, Pulse: a.pulse,
+		Failure: chat.FailureOf,
 	})
 	if err != nil {
 		return err
 	}
-	noWeaviate, noOdoo, reasons := "HEARTH_WEAVIATE_URL is not set", "HEARTH_ODOO_URL is not set", ""
+	noWeaviate, noOdoo, noFetch, reasons := "HEARTH_WEAVIATE_URL is not set", "HEARTH_ODOO_URL is not set", "HEARTH_FETCH_ALLOW is not set", ""
 	if fault != nil {
-		noWeaviate, noOdoo = fault.Error(), fault.Error()
+		noWeaviate, noOdoo, noFetch = fault.Error(), fault.Error(), fault.Error()
 	}
 	if err := errors.Join(fault, listenErr); err != nil {
 		reasons = err.Error()
@@ -150,6 +152,11 @@ func (a *app) addAPI(s settings.Settings, fault, listenErr error) (err error) {
 		return err
 	}
 	cfg := a.apiConfig(s)
+	cfg.NoFetch = noFetch
+	if a.web != nil {
+		a.jobs = fetch.NewJobs(s.AnswerSize(), a.pulse)
+		cfg.Fetch, cfg.Jobs = fetch.New(a.web, a.memory), a.jobs
+	}
 	cfg.Chat, cfg.Cache, cfg.Fault, cfg.Upstreams = service, a.memory, reasons, slices.Clone(a.upstreams)
 	if a.weaviate == nil {
 		cfg.Upstreams = append(cfg.Upstreams, sidecar.Upstream{Name: "weaviate", Missing: noWeaviate})

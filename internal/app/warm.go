@@ -20,8 +20,9 @@ func (a *app) warm(ctx context.Context) {
 			switch {
 			case errors.Is(err, guard.ErrPanic):
 				a.log.Error("warm-up failed", "what", what, "error", err)
+			case errors.Is(err, pool.ErrOpen): // the log says so already
 			case err != nil && ctx.Err() == nil:
-				a.log.Warn("warm-up failed", "what", what, "error", err)
+				a.failures.Warn(what, "warm-up failed", "what", what, "error", err)
 			}
 		})
 	}

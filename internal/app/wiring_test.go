@@ -312,7 +312,7 @@ func TestWeaviatesConnectionsAreThoseOfBothProtocols(t *testing.T) {
 
 // A managed instance's handlers are many processes.
 func TestAManagedInstanceLetsMoreCallersIn(t *testing.T) {
-	p := serving(t, "AWS_LAMBDA_INITIALIZATION_TYPE=lambda-managed-instances", "AWS_LAMBDA_MAX_CONCURRENCY=80")
+	p := serving(t, "AWS_LAMBDA_INITIALIZATION_TYPE=lambda-managed-instances")
 	const callers = 320 // four for each invocation
 	for i := range callers {
 		c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", p.addr)

@@ -8,6 +8,7 @@ import (
 	"context"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -50,6 +51,7 @@ type Pulse struct {
 	mu      sync.Mutex
 	last    Instant       // what the clocks said last
 	elapsed time.Duration // in all, by the clock that said more from each reading to the next
+	awake   time.Duration // the part of elapsed that was no freeze
 	freezes uint64        // freezes noticed
 	thawed  chan struct{} // closed when the next freeze is noticed
 }
@@ -78,6 +80,14 @@ func (p *Pulse) Now() Instant {
 	return p.readLocked()
 }
 
+// TimeAwake is the time that has passed since the pulse was made, without the freezes.
+func (p *Pulse) TimeAwake() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.readLocked()
+	return p.awake
+}
+
 // Freezes returns the number of freezes so far. A freeze that this call notices is included.
 func (p *Pulse) Freezes() uint64 {
 	p.mu.Lock()
@@ -102,7 +112,9 @@ func (p *Pulse) After(freezes uint64) <-chan struct{} {
 func (p *Pulse) readLocked() Instant {
 	now := p.now()
 	since := max(0, now.Since(p.last))
-	if since >= p.gap {
+	if since < p.gap {
+		p.awake += since
+	} else {
 		p.freezes++
 		close(p.thawed)
 		p.thawed = make(chan struct{})
@@ -133,7 +145,7 @@ func (p *Pulse) Run(ctx context.Context, thawed func()) {
 
 // WithTimeout is context.WithTimeout for a process that freezes. A freeze breaks what was under way, so work that a freeze has
 // interrupted gets more time: when d is over and there was a freeze meanwhile, d begins again. d begins at most three times in
-// all, because work that never ends must not go on for ever.
+// all, because work that never ends must not go on for ever. The context's Deadline is the one that counts now.
 func (p *Pulse) WithTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	return p.WithTimeoutIn(ctx, d, 0)
 }
@@ -141,9 +153,11 @@ func (p *Pulse) WithTimeout(ctx context.Context, d time.Duration) (context.Conte
 // WithTimeoutIn is WithTimeout for work of an invocation that has so much time left. As long as that time is not over, the
 // invocation may still wait for the work, and a starved process looks like one that was frozen: so d does not begin again. A freeze
 // that lasts longer has ended the invocation, and its end means nothing to a caller that still waits: d begins again as in WithTimeout.
-func (p *Pulse) WithTimeoutIn(ctx context.Context, d, left time.Duration) (context.Context, context.CancelFunc) {
+func (p *Pulse) WithTimeoutIn(parent context.Context, d, left time.Duration) (context.Context, context.CancelFunc) {
 	const maxBeginnings = 3
-	ctx, cancel := context.WithCancelCause(ctx)
+	inner, cancel := context.WithCancelCause(parent)
+	ctx := &timeout{Context: inner}
+	ctx.beginAgain(d)
 	if d <= 0 {
 		cancel(context.DeadlineExceeded)
 		return ctx, func() {}
@@ -156,6 +170,7 @@ func (p *Pulse) WithTimeoutIn(ctx context.Context, d, left time.Duration) (conte
 		if now := p.Freezes(); now != freezes && begun < maxBeginnings && p.Now().Since(start) >= left {
 			freezes = now
 			begun++
+			ctx.beginAgain(d)
 			timer.Reset(d)
 			return
 		}
@@ -163,4 +178,22 @@ func (p *Pulse) WithTimeoutIn(ctx context.Context, d, left time.Duration) (conte
 	})
 	close(ready)
 	return ctx, func() { timer.Stop(); cancel(nil) }
+}
+
+// timeout is a context that [Pulse.WithTimeout] has made.
+type timeout struct {
+	context.Context //nolint:containedctx // it is one itself
+
+	end atomic.Pointer[time.Time]
+}
+
+func (t *timeout) beginAgain(d time.Duration) { t.end.Store(new(time.Now().Add(d))) }
+
+// Deadline is when the context ends, unless a freeze comes before that.
+func (t *timeout) Deadline() (time.Time, bool) {
+	end := *t.end.Load()
+	if outer, ok := t.Context.Deadline(); ok && outer.Before(end) {
+		end = outer
+	}
+	return end, true
 }

@@ -1,12 +1,12 @@
 package settings
 
 import (
-	"cmp"
 	"crypto/x509"
 	"log/slog"
 	"math"
 	"net"
 	"net/url"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -42,10 +42,10 @@ func (s *Settings) setDefaults(values map[string]string) {
 		s.WeaviateGRPCURL = grpcURL(s.WeaviateURL)
 	}
 	if values["HEARTH_WEAVIATE_CONNECTIONS"] == "" {
-		s.WeaviateConnections = s.defaultPoolSize(5, 64)
+		s.WeaviateConnections = s.byType(64, 256)
 	}
 	if values["HEARTH_ODOO_CONNECTIONS"] == "" {
-		s.OdooConnections = s.defaultPoolSize(2, 8)
+		s.OdooConnections = s.byType(8, 32)
 	}
 }
 
@@ -89,14 +89,25 @@ func (s *Settings) AnswerSize() int64 {
 	return max(s.CacheSize()/4, 4<<20, 2*int64(s.MaxBody))
 }
 
-// defaultPoolSize is how many connections an upstream has by default. If the sandbox runs one invocation at a time, that is single. A
-// managed instance has one connection for each invocation that it runs at once, but at least single and at most ceiling.
-func (s *Settings) defaultPoolSize(single, ceiling int) int {
-	if s.InitType != InitManaged {
-		return single
+// FetchSize is how many bytes one answer of a fetch may have: a quarter of what an upstream's answer may have. Its reply holds it once
+// more, as text.
+func (s *Settings) FetchSize() int64 { return s.AnswerSize() / 4 }
+
+// WeaviateStart is how many calls to Weaviate may be under way at once in the beginning. HEARTH_WEAVIATE_CONNECTIONS is the most, as the
+// demand grows. A managed instance is not told how many invocations it runs at once. Lambda's Python runtime runs 16 per CPU.
+func (s *Settings) WeaviateStart() int {
+	return min(s.byType(5, 16*runtime.NumCPU()), s.WeaviateConnections)
+}
+
+// OdooStart is [Settings.WeaviateStart] of Odoo, whose workers serve one call at a time.
+func (s *Settings) OdooStart() int { return min(2, s.OdooConnections) }
+
+// byType is single if the sandbox runs one invocation at a time, and several on a managed instance.
+func (s *Settings) byType(single, several int) int {
+	if s.InitType == InitManaged {
+		return several
 	}
-	const perCPU = 16 // invocations at once, as Lambda's Python runtime has it
-	return min(max(single, cmp.Or(s.Concurrency, perCPU)), ceiling)
+	return single
 }
 
 // ConnLimits returns how many connections handlers may have, and how long an idle one is kept. Zero means the API's own default, which
@@ -106,7 +117,7 @@ func (s *Settings) ConnLimits() (connections int, idle time.Duration) {
 	if s.InitType != InitManaged {
 		return 0, 0
 	}
-	return max(256, 4*s.Concurrency), 10 * time.Minute
+	return 512, 10 * time.Minute // a function has 1024 file descriptors
 }
 
 // KeepFrom is how many freezes must have passed before connections are kept. A snapshot must hold no connection, and its

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"hearth/pool/web"
 )
 
 // Settings are the environment variables with their defaults, and what [Read] found besides. docs/configuration.md says
@@ -52,9 +54,9 @@ type Settings struct {
 	OdooRoutes      []string      `env:"HEARTH_ODOO_ROUTES" envDefault:"odoo_erp"`
 	OdooReads       []string      `env:"HEARTH_ODOO_READS"`
 
-	TTLHistory    ttl `env:"HEARTH_TTL_HISTORY" envDefault:"2s"`
+	TTLHistory    ttl `env:"HEARTH_TTL_HISTORY" envDefault:"2s/0s/10m"`
 	TTLRelevant   ttl `env:"HEARTH_TTL_RELEVANT" envDefault:"60s"`
-	TTLMute       ttl `env:"HEARTH_TTL_MUTE" envDefault:"5s"`
+	TTLMute       ttl `env:"HEARTH_TTL_MUTE" envDefault:"5s/0s/10m"`
 	TTLOdooRead   ttl `env:"HEARTH_TTL_ODOO_READ" envDefault:"30s"`
 	TTLOdooModels ttl `env:"HEARTH_TTL_ODOO_MODELS" envDefault:"1h/24h/24h"`
 
@@ -69,6 +71,8 @@ type Settings struct {
 	ConnMaxIdle       time.Duration `env:"HEARTH_CONN_MAX_IDLE" envDefault:"50s"`
 	AfterInvokeBudget time.Duration `env:"HEARTH_AFTER_INVOKE_BUDGET" envDefault:"0s"`
 	DeadlineMargin    time.Duration `env:"HEARTH_DEADLINE_MARGIN" envDefault:"200ms"`
+
+	FetchAllow web.Allow `env:"HEARTH_FETCH_ALLOW"`
 
 	Proxy           string `env:"HEARTH_PROXY"`
 	HTTPSProxy      string `env:"HTTPS_PROXY"`
@@ -87,7 +91,6 @@ type Settings struct {
 	ContainerToken string `env:"AWS_CONTAINER_AUTHORIZATION_TOKEN"`
 	MemoryMB       int64  `env:"AWS_LAMBDA_FUNCTION_MEMORY_SIZE"`
 	InitType       string `env:"AWS_LAMBDA_INITIALIZATION_TYPE"` // see initType…
-	Concurrency    int    `env:"AWS_LAMBDA_MAX_CONCURRENCY"`     // of Managed Instances; 0: not told
 	GoDebug        string `env:"GODEBUG"`                        // of the Go runtime, and so of the function's handler too
 
 	Unknown []string // variables that start with HEARTH_ and are none of these
@@ -100,9 +103,6 @@ const (
 	InitSnapStart   = "snap-start"               // the sandbox after INIT is copied many times
 	InitManaged     = "lambda-managed-instances" // never frozen, many invocations at once
 )
-
-// reserved are variables of later versions. Hearth does not warn of them.
-var reserved = []string{"HEARTH_FETCH_ALLOW"} //nolint:gochecknoglobals // a constant list
 
 // Read reads the environment. The error joins all faults, each with the name of its variable. Even then the settings
 // hold whatever could be read; a number out of its bounds is 0.
@@ -142,10 +142,10 @@ func Read(environ []string) (Settings, error) {
 	return s, errors.Join(f.list...)
 }
 
-// unknown lists the variables that start with HEARTH_ and are neither known nor reserved.
+// unknown lists the variables that start with HEARTH_ and are not known.
 func unknown(values map[string]string, known []string) (names []string) {
 	for name := range values {
-		if strings.HasPrefix(name, "HEARTH_") && !slices.Contains(known, name) && !slices.Contains(reserved, name) {
+		if strings.HasPrefix(name, "HEARTH_") && !slices.Contains(known, name) {
 			names = append(names, name)
 		}
 	}

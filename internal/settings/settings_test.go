@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -24,13 +25,15 @@ func TestDefaultsAreGood(t *testing.T) {
 	}
 	want := Settings{
 		Addr:                "127.0.0.1:2774",
-		WeaviateConnections: 5, WeaviateTimeout: 5 * time.Second,
+		WeaviateConnections: 64, WeaviateTimeout: 5 * time.Second,
 		MessageClass: "Message", MessageFields: []string{"chat_id", "role", "content", "created_at"},
 		MessageRoles: roles{[]string{"user"}, []string{"assistant"}},
 		MuteClass:    "ChatStatus", MuteFields: []string{"chat_id", "muted", "muted_until"},
-		OdooProtocol: "auto", OdooConnections: 2, OdooTimeout: 10 * time.Second,
+		OdooProtocol: "auto", OdooConnections: 8, OdooTimeout: 10 * time.Second,
 		OdooModels: []string{"res.partner"}, OdooRoutes: []string{"odoo_erp"},
-		TTLHistory: ttl{Fresh: 2 * time.Second}, TTLRelevant: ttl{Fresh: time.Minute}, TTLMute: ttl{Fresh: 5 * time.Second},
+		TTLHistory:     ttl{Fresh: 2 * time.Second, IfError: 10 * time.Minute},
+		TTLRelevant:    ttl{Fresh: time.Minute},
+		TTLMute:        ttl{Fresh: 5 * time.Second, IfError: 10 * time.Minute},
 		TTLOdooRead:    ttl{Fresh: 30 * time.Second},
 		TTLOdooModels:  ttl{Fresh: time.Hour, WhileRevalidate: 24 * time.Hour, IfError: 24 * time.Hour},
 		TimelineWindow: 50, HistoryPreview: 200, Workers: 5, PreprocessTimeout: 30 * time.Second, MaxBody: 1 << 20,
@@ -324,23 +327,25 @@ func TestTheBoundOfAnAnswer(t *testing.T) {
 }
 
 func TestTheSizesOfThePools(t *testing.T) {
-	const managed, concurrency = "AWS_LAMBDA_INITIALIZATION_TYPE=lambda-managed-instances", "AWS_LAMBDA_MAX_CONCURRENCY="
+	const managed, weaviate, odoo = "AWS_LAMBDA_INITIALIZATION_TYPE=lambda-managed-instances", "HEARTH_WEAVIATE_CONNECTIONS=", "HEARTH_ODOO_CONNECTIONS="
+	perCPU := 16 * runtime.NumCPU()
+	type sizes struct{ start, most int }
 	for _, tc := range []struct {
 		env            []string
-		weaviate, odoo int
+		weaviate, odoo sizes
 	}{
-		{nil, 5, 2},
-		{[]string{concurrency + "30"}, 5, 2},
-		{[]string{"AWS_LAMBDA_INITIALIZATION_TYPE=provisioned-concurrency", concurrency + "30"}, 5, 2},
-		{[]string{managed}, 16, 8},
-		{[]string{managed, concurrency + "1"}, 5, 2},
-		{[]string{managed, concurrency + "7"}, 7, 7},
-		{[]string{managed, concurrency + "100"}, 64, 8},
-		{[]string{managed, concurrency + "100", "HEARTH_WEAVIATE_CONNECTIONS=3", "HEARTH_ODOO_CONNECTIONS=9"}, 3, 9},
+		{nil, sizes{5, 64}, sizes{2, 8}},
+		{[]string{"AWS_LAMBDA_MAX_CONCURRENCY=30"}, sizes{5, 64}, sizes{2, 8}}, // no extension is told that
+		{[]string{"AWS_LAMBDA_INITIALIZATION_TYPE=provisioned-concurrency"}, sizes{5, 64}, sizes{2, 8}},
+		{[]string{managed}, sizes{min(perCPU, 256), 256}, sizes{2, 32}},
+		{[]string{weaviate + "3", odoo + "1"}, sizes{3, 3}, sizes{1, 1}},
+		{[]string{managed, weaviate + "3", odoo + "9"}, sizes{3, 3}, sizes{2, 9}},
+		{[]string{weaviate + "256", odoo + "256"}, sizes{5, 256}, sizes{2, 256}},
 	} {
 		s, err := Read(tc.env)
-		if err != nil || s.WeaviateConnections != tc.weaviate || s.OdooConnections != tc.odoo {
-			t.Errorf("%v: %d and %d, want %d and %d, %v", tc.env, s.WeaviateConnections, s.OdooConnections, tc.weaviate, tc.odoo, err)
+		w, o := sizes{s.WeaviateStart(), s.WeaviateConnections}, sizes{s.OdooStart(), s.OdooConnections}
+		if err != nil || w != tc.weaviate || o != tc.odoo {
+			t.Errorf("%v: %v and %v, want %v and %v, %v", tc.env, w, o, tc.weaviate, tc.odoo, err)
 		}
 	}
 }
@@ -406,16 +411,13 @@ func TestTheRoomsAreToldWhatIsSet(t *testing.T) {
 }
 
 func TestAManagedInstanceHasMoreCallersForAShorterTime(t *testing.T) {
-	const managed = "AWS_LAMBDA_INITIALIZATION_TYPE=lambda-managed-instances\nAWS_LAMBDA_MAX_CONCURRENCY="
-	for env, want := range map[string]int{"": 0, "AWS_LAMBDA_MAX_CONCURRENCY=100": 0, managed: 256, managed + "64": 256, managed + "100": 400} {
-		s, err := Read(strings.Split(env, "\n"))
-		wantIdle := 10 * time.Minute
-		if want == 0 {
-			wantIdle = 0
-		}
-		if n, idle := s.ConnLimits(); err != nil || n != want || idle != wantIdle {
-			t.Errorf("%q: %d for %v, %v", env, n, idle, err)
-		}
+	s, err := Read(nil)
+	if n, idle := s.ConnLimits(); err != nil || n != 0 || idle != 0 {
+		t.Errorf("%d for %v, %v", n, idle, err)
+	}
+	s, err = Read([]string{"AWS_LAMBDA_INITIALIZATION_TYPE=lambda-managed-instances"})
+	if n, idle := s.ConnLimits(); err != nil || n != 512 || idle != 10*time.Minute {
+		t.Errorf("managed: %d for %v, %v", n, idle, err)
 	}
 }
 

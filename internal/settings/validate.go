@@ -148,6 +148,7 @@ func (s Settings) DropFaultyUpstreams(fault error) Settings {
 	}
 	for line := range strings.Lines(fault.Error()) {
 		switch {
+		case strings.HasPrefix(line, "HEARTH_FETCH_"): // the list is empty
 		case strings.HasPrefix(line, "HEARTH_ODOO_"):
 			s.OdooURL = ""
 		case strings.HasPrefix(line, "HEARTH_WEAVIATE_"), strings.HasPrefix(line, "HEARTH_MESSAGE_"), strings.HasPrefix(line, "HEARTH_MUTE_"):

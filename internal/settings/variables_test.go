@@ -61,9 +61,9 @@ func goodValues(ca string) map[string]string {
 		"HEARTH_TTL_HISTORY": "0s", "HEARTH_TTL_RELEVANT": "1s/2s/3s", "HEARTH_TTL_MUTE": "1h", "HEARTH_TTL_ODOO_READ": "1ns", "HEARTH_TTL_ODOO_MODELS": "1m",
 		"HEARTH_CACHE_BYTES": "256KiB", "HEARTH_TIMELINE_WINDOW": "1000", "HEARTH_HISTORY_PREVIEW": "1",
 		"HEARTH_WORKERS": "64", "HEARTH_PREPROCESS_TIMEOUT": "1s", "HEARTH_MAX_BODY": "64MiB",
-		"HEARTH_CONN_MAX_IDLE": "1s", "HEARTH_TLS_CA": ca, "HEARTH_LOG_LEVEL": "debug", "HEARTH_STRICT": "true",
+		"HEARTH_CONN_MAX_IDLE": "1s", "HEARTH_FETCH_ALLOW": "api.example.com, http://10.1.2.3:80", "HEARTH_TLS_CA": ca, "HEARTH_LOG_LEVEL": "debug", "HEARTH_STRICT": "true",
 		"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001", "AWS_SESSION_TOKEN": "s", "AWS_CONTAINER_AUTHORIZATION_TOKEN": "c",
-		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128", "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start", "AWS_LAMBDA_MAX_CONCURRENCY": "3",
+		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128", "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start",
 		"HEARTH_PROXY": "http://u:p@proxy:3128", "HTTPS_PROXY": "http://other:1", "https_proxy": "http://third:2", "NO_PROXY": "a", "no_proxy": "b",
 		"HEARTH_AFTER_INVOKE_BUDGET": "50ms", "GODEBUG": "x=y", "HEARTH_DEADLINE_MARGIN": "1s",
 	}
@@ -76,7 +76,7 @@ func TestEveryVariableIsRead(t *testing.T) {
 	for name, value := range good {
 		environ = append(environ, name+"="+value)
 	}
-	environ = append(environ, "HEARTH_FETCH_ALLOW=x", "HEARTH=1", "OTHER=1")
+	environ = append(environ, "HEARTH=1", "OTHER=1")
 	got, err := Read(environ)
 	if err != nil || len(got.Unknown) != 0 || got.Roots() == nil || got.Roots()() == nil {
 		t.Fatalf("%v; unknown %v", err, got.Unknown)

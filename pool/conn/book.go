@@ -10,14 +10,15 @@ import (
 
 // book decides about the connections to one upstream: which request gets which connection, when one is dialed and when one is
 // closed. The book only decides: every event returns a [todo], and [Conns] carries it out. The book has no lock, no clock and no
-// goroutine. Conns has them, and passes a [sight] with every event. After the event, settle (settle.go) applies the rules.
+// goroutine. Conns has them, and passes a [sight] with every event. After the event, settle (settle.go) applies the rules. A
+// connection is looked at only where its state matters: before a request gets it, and all of them when a sweep, a warm-up or a freeze comes.
 //
 // The rules:
 //
 //  1. Requests wait in the order in which they came. Each gets the first connection that suits it: one that is open, one
 //     that is given back, or one that is dialed. A dial belongs to no request: a request that leaves leaves its dial to others.
-//  2. A connection is proven if no freeze has passed since it was dialed, or since it was given to a request that it answered.
-//     An unproven connection may be dead without a sign of it. A request may ask for a proven one.
+//  2. A connection is proven if no freeze has passed since it was dialed, or since it was given to a request that it answered, and
+//     if it is not in doubt (rule 8). An unproven connection may be dead without a sign of it. A request may ask for a proven one.
 //  3. Proven connections are used before others, and among them the one that was used last. So the connections that nobody
 //     needs stay idle, and are closed by rule 7.
 //  4. For every request that waits a dial is under way. Where one connection carries many requests, one dial is enough for
@@ -28,6 +29,8 @@ import (
 //     request had all its time. It is closed when no other request is on it: those may still be answered.
 //  7. An idle connection is closed when its other end is gone, when it was idle for too long, or when more are idle than are
 //     kept. Those that were not used for longest are closed first.
+//  8. When a connection is found dead, it is given up. Whatever has broken it may have broken others: each connection that has
+//     brought no answer since the dead one got its request, and was not dialed since, is in doubt until it brings an answer.
 type book struct {
 	limits
 
@@ -38,8 +41,10 @@ type book struct {
 
 	lastConn, lastWaiter, lastDial uint64
 
+	event uint64 // number of the event under way
+
 	shared    bool // the last connection dialed carries several requests: HTTP/2
-	careful   bool // an upstream has refused a request for want of a stream
+	careful   bool // a connection of the upstream may carry fewer requests than a new one says
 	warmed    bool // there was a warm-up
 	sweeping  bool // a sweep is to come
 	closed    bool
@@ -68,6 +73,7 @@ type todo struct {
 type hand struct {
 	*waiter
 	conn    uint64
+	event   uint64 // in which it was given
 	freezes uint64 // when it was given
 	proven  bool   // then
 	reused  bool   // it was open before the request came, or has carried an answer
@@ -82,15 +88,15 @@ type failure struct {
 type sight struct {
 	freezes uint64 // so far
 	at      clock.Instant
-	looks   []look // at the connections; those that are missing are as they were
+	look    func(conn uint64) look // how an open connection looks now
 }
 
 // look is how a connection looks from outside.
 type look struct {
-	conn   uint64
-	broken bool // it says so itself
-	lost   bool // the kernel says that its other end is gone; requests on it may still be answered
-	room   int  // requests that it takes besides those on it
+	broken  bool // it says so itself
+	lost    bool // the kernel says that its other end is gone; requests on it may still be answered
+	free    int  // requests that it takes besides those that it knows of
+	streams int  // requests that it takes at once
 }
 
 type entry struct {
@@ -100,9 +106,18 @@ type entry struct {
 	busy   int           // requests on it
 	served bool          // it has carried an answer
 	closed bool          // the order to close it was given
-	lost   bool          // its other end is gone, as it looked last
-	room   int           // requests that it takes besides, as it looked last, less those that it got since
+	heard  uint64        // the event that it was dialed in, or brought its last answer in
+	doubt  bool          // it may be as dead as another connection was
+
+	// How it looked in the event that it was last looked at in.
+	seen         uint64
+	broken, lost bool
+	streams      int
+	room         int // requests that it takes besides, less those that it got since
 }
+
+// isProven is rule 2.
+func (c *entry) isProven(s sight) bool { return c.proven == s.freezes && !c.doubt }
 
 type waiter struct {
 	Need
@@ -133,11 +148,15 @@ func (b *book) giveUp(s sight, id uint64) (late bool, _ todo) {
 }
 
 // looked is the event that a freeze has passed: it brings nothing but a new [sight].
-func (b *book) looked(s sight) todo { return b.settle(s) }
+func (b *book) looked(s sight) todo {
+	b.seeAll(s)
+	return b.settle(s)
+}
 
 // tick is the event that a sweep is due.
 func (b *book) tick(s sight) todo {
 	b.sweeping = false
+	b.seeAll(s)
 	return b.settle(s)
 }
 
@@ -148,14 +167,14 @@ func (b *book) dialed(s sight, id uint64, l look) (number uint64, _ todo) {
 	switch number = b.lastConn; {
 	case b.closed:
 		b.do.closes = append(b.do.closes, number)
-	case l.broken || l.lost || l.room == 0:
+	case l.broken || l.lost || l.free == 0:
 		b.do.closes = append(b.do.closes, number)
 		if began == s.freezes {
 			b.turnAway(s, ErrClosedAtOnce)
 		}
 	default:
-		b.shared = l.room > 1
-		b.open = append(b.open, &entry{number: number, proven: began, used: s.at, room: l.room})
+		b.shared = l.streams > 1
+		b.open = append(b.open, &entry{number: number, proven: began, used: s.at, heard: b.event, seen: b.event, streams: l.streams, room: l.free})
 	}
 	return number, b.settle(s)
 }
@@ -193,7 +212,7 @@ func (b *book) fail(w *waiter, err error) {
 func (b *book) notTaken(s sight, h hand) todo {
 	c, _ := b.find(h.conn)
 	c.busy--
-	c.room = 0
+	c.seen, c.room = b.event, 0
 	if !c.served && c.busy == 0 {
 		b.fail(h.waiter, ErrClosedAtOnce)
 		return b.settle(s)
@@ -213,15 +232,27 @@ func (b *book) ended(s sight, h hand, answered, silent bool) todo {
 	if answered {
 		c.served = true
 		c.proven = max(c.proven, h.freezes)
+		c.heard, c.doubt = b.event, false
 	}
 	switch {
-	case open && (answered || c.proven == s.freezes && !silent):
+	case open && (answered || c.isProven(s) && !silent):
 		b.open = append(slices.DeleteFunc(b.open, func(o *entry) bool { return o == c }), c)
 	case open:
 		b.remove(c)
 	case c.busy == 0:
 		b.retired = slices.DeleteFunc(b.retired, func(o *entry) bool { return o == c })
 		b.close(c)
+	}
+	return b.settle(s)
+}
+
+// died is the event that the connection of a request was found dead (rule 8).
+func (b *book) died(s sight, h hand) todo {
+	for _, c := range b.open {
+		c.doubt = c.doubt || c.heard < h.event
+	}
+	if c, open := b.find(h.conn); open {
+		b.remove(c)
 	}
 	return b.settle(s)
 }
@@ -263,6 +294,7 @@ func (b *book) warm(s sight, n int) todo {
 		return b.settle(s)
 	}
 	b.warmed = true
+	b.seeAll(s)
 	b.prune(s)
 	n = min(n, b.kept(s)) - len(b.open) - b.dialing(s)
 	for range n {

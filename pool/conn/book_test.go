@@ -25,6 +25,7 @@ type sandbox struct {
 	pick  func(label string, n int) int // one of 0 … n-1
 
 	now      sight
+	step     uint64 // of the event under way
 	conns    map[uint64]*played
 	requests map[uint64]*request // those that wait or have a connection
 	dials    map[uint64]uint64   // freezes when it began, by dial
@@ -50,7 +51,10 @@ type played struct {
 	capacity int
 	broken   bool
 	lost     bool
+	known    bool // the book has seen how it is broken or lost
 	served   bool
+	heard    uint64 // the step of its dial, or of its last answer
+	doubt    bool
 	givenUp  bool
 	closed   bool
 }
@@ -60,11 +64,13 @@ type request struct {
 	need   Need
 	newest uint64
 	hand   *hand // nil while it waits
+	given  uint64
 }
 
 // fault is a mistake between the book and the world; its zero value is none.
 type fault struct {
 	sight func(sight) sight
+	look  func(look) look
 	need  func(Need) Need
 	ended func(b *book, h hand, answered, silent bool) (hand, bool, bool)
 	book  func(*book)
@@ -80,18 +86,30 @@ func newSandbox(pick func(string, int) int, f fault) *sandbox {
 	return s
 }
 
-// see is what can be seen now.
+// see begins an event, and is what can be seen in it.
 func (s *sandbox) see() sight {
-	s.now.looks = nil
-	for _, c := range s.conns {
-		if !c.closed {
-			s.now.looks = append(s.now.looks, look{conn: c.number, broken: c.broken, lost: c.lost, room: c.room()})
+	s.step++
+	s.now.look = func(number uint64) look {
+		c := s.conns[number]
+		c.known = c.broken || c.lost
+		l := look{broken: c.broken, lost: c.lost, free: c.room(), streams: c.capacity}
+		if s.fault.look != nil {
+			return s.fault.look(l)
 		}
+		return l
 	}
 	if s.fault.sight != nil {
 		return s.fault.sight(s.now)
 	}
 	return s.now
+}
+
+// seeAll begins an event in which every connection is to be looked at.
+func (s *sandbox) seeAll() sight {
+	for _, c := range s.conns {
+		c.known = !c.givenUp && (c.broken || c.lost)
+	}
+	return s.see()
 }
 
 func (c *played) room() int {
@@ -104,8 +122,10 @@ func (c *played) room() int {
 // suits says whether a request with this need may get the connection.
 func (s *sandbox) suits(c *played, need Need) bool {
 	return !c.closed && !c.broken && !c.lost && !c.givenUp && c.room() > 0 && c.number > need.After &&
-		(!need.Proven || c.proven == s.now.freezes) && (!s.careful || c.served || c.busy == 0) && !s.tooOld(c)
+		(!need.Proven || s.proven(c)) && (!s.careful || c.served || c.busy == 0) && !s.tooOld(c)
 }
+
+func (s *sandbox) proven(c *played) bool { return c.proven == s.now.freezes && !c.doubt }
 
 func (s *sandbox) tooOld(c *played) bool {
 	return c.busy == 0 && s.now.at.Since(c.used) > s.maxIdle
@@ -171,12 +191,11 @@ func (s *sandbox) did(do todo) error {
 			c.busy--
 			s.requests[h.id].hand = nil
 			s.reason, s.dialed = ErrClosedAtOnce, false
-			s.now.looks = nil
-			if err := s.play(s.book.notTaken(s.now, h)); err != nil {
+			if err := s.play(s.book.notTaken(s.see(), h)); err != nil {
 				return fmt.Errorf("not taken: %w", err)
 			}
 			s.reason = nil
-			return s.did(s.book.looked(s.see())) // may start the dials that are missing now
+			return s.did(s.book.looked(s.seeAll())) // may start the dials that are missing now
 		}
 	}
 	return s.check()
@@ -254,7 +273,7 @@ func (s *sandbox) playHand(h hand, do todo) error {
 		return fmt.Errorf("request %d gets connection %d, which is closed", h.id, h.conn)
 	case !s.suits(c, r.need):
 		return fmt.Errorf("request %d, which needs %+v, gets %+v after %d freezes", h.id, r.need, *c, s.now.freezes)
-	case h.freezes != s.now.freezes, h.proven != (c.proven == s.now.freezes), h.reused != (c.served || c.number <= r.newest):
+	case h.freezes != s.now.freezes, h.proven != s.proven(c), h.reused != (c.served || c.number <= r.newest):
 		return fmt.Errorf("request %d is told %+v of %+v", h.id, h, *c)
 	}
 	for _, other := range s.waiting() {
@@ -263,7 +282,7 @@ func (s *sandbox) playHand(h hand, do todo) error {
 		}
 	}
 	rank := func(c *played) int {
-		if c.proven == s.now.freezes {
+		if s.proven(c) {
 			return c.turn + 1<<30
 		}
 		return c.turn
@@ -273,7 +292,7 @@ func (s *sandbox) playHand(h hand, do todo) error {
 			return fmt.Errorf("request %d gets %+v in place of %+v", h.id, *c, *other)
 		}
 	}
-	r.hand = &h
+	r.hand, r.given = &h, s.step
 	c.busy++
 	c.used = s.now.at
 	if !r.need.Background {
@@ -313,7 +332,7 @@ func (s *sandbox) check() error {
 		return fmt.Errorf("%d wait, and %d dials are under way", len(waiting), s.dialing())
 	}
 	for _, c := range s.conns {
-		if !c.closed && (c.broken || c.busy == 0 && (c.lost || c.givenUp || s.tooOld(c))) {
+		if !c.closed && (c.known && c.broken || c.busy == 0 && (c.known && c.lost || c.givenUp || s.tooOld(c))) {
 			return fmt.Errorf("%+v is still open", *c)
 		}
 	}
@@ -358,7 +377,7 @@ func (s *sandbox) happens() error {
 			open = append(open, number)
 		}
 	}
-	switch s.pick("event", 15) {
+	switch s.pick("event", 16) {
 	case 0, 1, 2:
 		return s.want()
 	case 3, 4, 5:
@@ -380,23 +399,26 @@ func (s *sandbox) happens() error {
 		}
 	case 10:
 		if number, ok := some("connection", open); ok {
-			s.conns[number].broken = s.pick("how", 2) == 0
-			s.conns[number].lost = !s.conns[number].broken
-			return s.did(s.book.looked(s.see()))
+			c := s.conns[number]
+			c.broken = s.pick("how", 2) == 0
+			c.lost, c.known = !c.broken, false
+			if s.pick("noticed", 2) == 0 { // else when it is looked at
+				return s.did(s.book.looked(s.seeAll()))
+			}
 		}
 	case 11:
 		s.now.freezes++
 		s.passes(time.Duration(1+s.pick("minutes", 3)) * 30 * time.Second)
 		if s.pick("noticed", 2) == 0 { // else with the next event
-			return s.did(s.book.looked(s.see()))
+			return s.did(s.book.looked(s.seeAll()))
 		}
 	case 12:
 		s.passes(time.Duration(1+s.pick("seconds", 50)) * time.Second)
 		if s.sweeping {
 			s.sweeping = false
-			return s.did(s.book.tick(s.see()))
+			return s.did(s.book.tick(s.seeAll()))
 		}
-		return s.did(s.book.looked(s.see()))
+		return s.did(s.book.looked(s.seeAll()))
 	case 13:
 		return s.warm()
 	case 14:
@@ -407,8 +429,22 @@ func (s *sandbox) happens() error {
 		case 1:
 			s.careful, s.book.careful = true, true
 		}
+	case 15:
+		if id, ok := some("request", held); ok {
+			return s.dies(id)
+		}
 	}
 	return nil
+}
+
+// dies lets the connection of a request be found dead.
+func (s *sandbox) dies(id uint64) error {
+	r := s.requests[id]
+	for _, c := range s.conns {
+		c.doubt = c.doubt || c.heard < r.given
+	}
+	s.conns[r.hand.conn].givenUp = true
+	return s.did(s.book.died(s.see(), *r.hand))
 }
 
 func (s *sandbox) passes(d time.Duration) {
@@ -454,10 +490,10 @@ func (s *sandbox) dialEnds(id uint64) error {
 	number := s.book.lastConn + 1
 	seen := s.see()
 	s.uses++
-	s.conns[number] = &played{number: number, proven: began, used: s.now.at, turn: s.uses, capacity: capacity}
-	l := look{room: capacity}
+	s.conns[number] = &played{number: number, proven: began, used: s.now.at, turn: s.uses, heard: s.step, capacity: capacity}
+	l := look{free: capacity, streams: capacity}
 	if lost { // the kernel alone knows that it has ended
-		l = look{room: 1, lost: true}
+		l = look{free: 1, streams: 1, lost: true}
 	}
 	got, do := s.book.dialed(seen, id, l)
 	if got != number {
@@ -470,6 +506,7 @@ func (s *sandbox) ends(id uint64) error {
 	h := *s.requests[id].hand
 	delete(s.requests, id)
 	c := s.conns[h.conn]
+	seen := s.see()
 	how := s.pick("how it ends", 4)
 	answered, silent := how < 2 && !c.broken, how == 2
 	c.busy--
@@ -481,12 +518,13 @@ func (s *sandbox) ends(id uint64) error {
 	if answered {
 		c.served = true
 		c.proven = max(c.proven, h.freezes)
+		c.heard, c.doubt = s.step, false
 	}
-	c.givenUp = c.givenUp || !answered && (silent || c.proven != s.now.freezes)
+	c.givenUp = c.givenUp || !answered && (silent || !s.proven(c))
 	if s.fault.ended != nil {
 		h, answered, silent = s.fault.ended(s.book, h, answered, silent)
 	}
-	return s.did(s.book.ended(s.see(), h, answered, silent))
+	return s.did(s.book.ended(seen, h, answered, silent))
 }
 
 func (s *sandbox) warm() error {
@@ -495,7 +533,11 @@ func (s *sandbox) warm() error {
 	s.warmed = s.warmed || allowed
 	s.warming = true
 	defer func() { s.warming = false }()
-	if err := s.did(s.book.warm(s.see(), n)); err != nil {
+	see := s.see
+	if allowed {
+		see = s.seeAll
+	}
+	if err := s.did(s.book.warm(see(), n)); err != nil {
 		return err
 	}
 	most := max(before, s.needed())
@@ -579,17 +621,18 @@ func TestTheCheckerNoticesMistakes(t *testing.T) {
 		"own requests count":         {need: func(n Need) Need { n.Background = false; return n }},
 		"a freeze is not noticed":    {sight: func(s sight) sight { s.freezes = min(s.freezes, 1); return s }},
 		"time does not pass":         {sight: func(s sight) sight { s.at = clock.Instant{}; return s }},
-		"a broken one looks whole": {sight: func(s sight) sight {
-			for i := range s.looks {
-				s.looks[i].broken, s.looks[i].room = false, 1
+		"a broken one looks whole":   {look: func(l look) look { return look{lost: l.lost, free: 1, streams: 3} }},
+		"the kernel is not asked":    {look: func(l look) look { l.lost = false; return l }},
+		"a full one looks free":      {look: func(l look) look { l.free, l.streams = 3, 3; return l }},
+		"nothing is in doubt": {book: func(b *book) {
+			for _, c := range b.open {
+				c.doubt = false
 			}
-			return s
 		}},
-		"the kernel is not asked": {sight: func(s sight) sight {
-			for i := range s.looks {
-				s.looks[i].lost = false
+		"all are in doubt": {book: func(b *book) {
+			for _, c := range b.open {
+				c.heard = 0
 			}
-			return s
 		}},
 		"an answer proves after a freeze": {ended: func(b *book, h hand, answered, silent bool) (hand, bool, bool) {
 			for _, d := range b.dials { // the freezes of the last dial: as far as the book knows

@@ -13,7 +13,10 @@ import (
 	"errors"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 
 	"hearth/internal/clock"
 	"hearth/internal/guard"
@@ -41,6 +44,7 @@ type Link interface {
 	Reserve() error
 	Release()
 	Available() int
+	InFlight() int
 	Err() error
 	Close() error
 }
@@ -49,7 +53,12 @@ type Link interface {
 type Conn struct {
 	Link
 
-	Lost func() bool // whether the kernel knows that the other end is gone, though Link may not know it yet
+	Socket // what the kernel knows of it
+
+	shared   bool               // it carries several requests: HTTP/2
+	answered atomic.Bool        // it has brought an answer
+	dead     chan struct{}      // closed when it was found dead
+	looks    singleflight.Group // the look under way, which requests share
 }
 
 // Dial opens one connection.
@@ -86,6 +95,7 @@ type Conns struct {
 
 	mu      sync.Mutex
 	book    book
+	found   int64                    // connections found dead
 	conns   map[uint64]*Conn         // by their numbers in the book; those that are not to be closed yet
 	waiting map[uint64]chan<- result // by the book's numbers; each has room for one
 	warming map[uint64]chan<- error  // by dial; each has room for its result
@@ -159,7 +169,7 @@ func (c *Conns) Take(ctx context.Context, need Need) (*Lease, error) {
 // Lease is the right to send one request over a connection. Either Return or Drop ends it.
 type Lease struct {
 	Freezes uint64 // so far, when it was given
-	Proven  bool   // no freeze may have broken the connection before that
+	Proven  bool   // the connection was proven then: see the rules of the book
 	Reused  bool   // the connection was open before the request came, or has carried an answer
 
 	conns *Conns
@@ -172,12 +182,20 @@ func (l *Lease) RoundTrip(req *http.Request) (*http.Response, error) { return l.
 
 // Return ends the lease of a request that was sent. A request is silent if it had no answer when its time was over.
 func (l *Lease) Return(answered, silent bool) {
-	l.conns.happen(func(s sight) todo { return l.conns.book.ended(s, l.hand, answered, silent) })
+	first := answered && !l.conn.answered.Swap(true)
+	l.conns.happen(func(s sight) todo {
+		if first && l.conn.fewStreams() {
+			l.conns.book.careful = true
+		}
+		return l.conns.book.ended(s, l.hand, answered, silent)
+	})
 }
 
 // Drop ends the lease of a request that was not sent.
 func (l *Lease) Drop() {
-	l.conn.Release()
+	if !l.conn.shared {
+		l.conn.Release()
+	}
 	l.Return(false, false)
 }
 
@@ -189,7 +207,8 @@ func (c *Conns) Newest() uint64 {
 }
 
 // Careful is for an upstream that has refused a request because the connection had no stream left. From now on, a new connection
-// gets only one request until it has carried an answer: before that it is not known how many requests the connection takes.
+// gets only one request until it has carried an answer: before that it is not known how many requests the connection takes. The same
+// holds if a connection turns out to take fewer requests than net/http expects.
 func (c *Conns) Careful() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -261,12 +280,9 @@ func (c *Conns) tell(event func(sight) todo) (closing []*Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := sight{at: c.cfg.Pulse.Now(), freezes: c.cfg.Pulse.Freezes()}
-	for number, conn := range c.conns {
-		s.looks = append(s.looks, conn.look(number))
-	}
+	s.look = func(number uint64) look { return c.conns[number].look() }
 	do := event(s)
 	closing = c.doLocked(do)
-	s.looks = nil // they are out of date for notTaken: a connection has ended since
 	for hands := do.hands; len(hands) > 0; hands = do.hands {
 		do = todo{}
 		for _, h := range hands {
@@ -300,10 +316,18 @@ func (c *Conns) doLocked(do todo) (closing []*Conn) {
 }
 
 // handLocked gives a waiter its connection, unless that has ended meanwhile.
+//
+// On HTTP/2 the place is not kept reserved: the book counts the requests. In net/http (Go 1.26, awaitOpenSlotForStreamLocked) a
+// request that begins waits until fewer streams are open or reserved than the server allows. It holds a lock meanwhile, so the
+// requests with the other reservations cannot begin. A new connection takes 100 reservations before the server's SETTINGS come. If
+// they allow fewer, all of those requests would wait for each other until their time is over.
 func (c *Conns) handLocked(h hand) bool {
 	conn := c.conns[h.conn]
 	if conn.Reserve() != nil {
 		return false
+	}
+	if conn.shared {
+		conn.Release()
 	}
 	c.answerLocked(h.id, result{lease: &Lease{Freezes: h.freezes, Proven: h.proven, Reused: h.reused, conns: c, conn: conn, hand: h}})
 	return true
@@ -324,7 +348,9 @@ func (c *Conns) dial(id uint64) {
 		if err != nil {
 			return c.book.dialFailed(s, id, err)
 		}
-		number, do := c.book.dialed(s, id, conn.look(0))
+		l := conn.look()
+		conn.shared, conn.dead = l.streams > 1, make(chan struct{})
+		number, do := c.book.dialed(s, id, l)
 		c.conns[number] = conn
 		return do
 	})
@@ -340,8 +366,16 @@ func (c *Conns) sweep() {
 	}
 }
 
-func (c *Conn) look(number uint64) look {
-	l := look{conn: number, broken: c.Err() != nil, room: c.Available()}
-	l.lost = l.room > 0 && c.Lost()
+func (c *Conn) look() look {
+	l := look{broken: c.Err() != nil, free: c.Available()}
+	l.streams = l.free + c.InFlight()
+	l.lost = l.free > 0 && c.Lost()
 	return l
+}
+
+// fewStreams says whether an HTTP/2 connection takes fewer requests than net/http takes for granted before it has the server's
+// SETTINGS.
+func (c *Conn) fewStreams() bool {
+	const granted = 100
+	return c.shared && c.Err() == nil && c.Available()+c.InFlight() < granted
 }

@@ -49,6 +49,12 @@ func (l *fakeLink) Available() int {
 	return l.capacity - l.busy
 }
 
+func (l *fakeLink) InFlight() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.busy
+}
+
 func (l *fakeLink) Err() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -61,6 +67,13 @@ func (l *fakeLink) Close() error {
 	l.err = errors.New("closed")
 	return nil
 }
+
+// quiet is a socket of which the kernel knows nothing.
+type quiet struct{}
+
+func (quiet) Lost() bool              { return false }
+func (quiet) Sign(time.Duration) Sign { return Unknown }
+func (quiet) Abort()                  {}
 
 // dialer brings fake links.
 type dialer struct {
@@ -98,7 +111,7 @@ func (d *dialer) conns(t *testing.T, cfg Config) *Conns {
 		mu.Lock()
 		defer mu.Unlock()
 		all = append(all, l)
-		return &Conn{Link: l, Lost: func() bool { return false }}, nil
+		return &Conn{Link: l, Socket: quiet{}}, nil
 	}
 	cfg.Size = max(1, cfg.Size)
 	if cfg.MaxIdle == 0 {
@@ -120,7 +133,9 @@ func take(t *testing.T, c *Conns, need Need) *Lease {
 
 // answer ends a lease as after an answer.
 func (l *Lease) answer() {
-	l.conn.Release()
+	if !l.conn.shared {
+		l.conn.Release()
+	}
 	l.Return(true, false)
 }
 
@@ -356,6 +371,7 @@ func (f sentTo) RoundTrip(req *http.Request) (*http.Response, error) {
 func (sentTo) Reserve() error { return nil }
 func (sentTo) Release()       {}
 func (sentTo) Available() int { return 1 }
+func (sentTo) InFlight() int  { return 0 }
 func (sentTo) Err() error     { return nil }
 func (sentTo) Close() error   { return nil }
 
@@ -364,7 +380,7 @@ func TestNothingIsTakenAfterTheEnd(t *testing.T) {
 	ctx, end := context.WithCancel(t.Context())
 	c := New(ctx, Config{Size: 1, MaxIdle: time.Minute, Dial: func(context.Context) (*Conn, error) {
 		d.dials.Add(1)
-		return &Conn{Link: &fakeLink{capacity: 1}, Lost: func() bool { return false }}, nil
+		return &Conn{Link: &fakeLink{capacity: 1}, Socket: quiet{}}, nil
 	}})
 	defer c.Close()
 	take(t, c, Need{}).answer()

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -23,6 +24,10 @@ type DialConfig struct {
 	Sessions int                   // TLS sessions that are kept, to be resumed
 	Keep     func() bool           // whether sessions are kept now
 	Counts   *DialCounts           // what is counted
+	Resolver *net.Resolver         // nil: the system's
+	// Control is called after the host's name was resolved and before each address is connected to; an error keeps it from
+	// being connected to. nil: every address is connected to.
+	Control func(network, address string, c syscall.RawConn) error
 }
 
 // DialCounts counts dials.
@@ -36,14 +41,14 @@ type socketKey struct{}
 
 // NewDial returns how a connection is opened: TCP, the tunnel through a proxy if there is one, and, for https, TLS with sessions resumed.
 func NewDial(cfg DialConfig) Dial {
-	tcp := &net.Dialer{Timeout: cfg.Timeout, KeepAlive: 15 * time.Second}
+	dialer := &net.Dialer{Timeout: cfg.Timeout, KeepAlive: 15 * time.Second, Resolver: cfg.Resolver, Control: cfg.Control}
 	transport := newTransport(cfg)
 	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		first := address
 		if cfg.Proxy != nil {
 			first = Address(cfg.Proxy)
 		}
-		c, err := tcp.DialContext(ctx, network, first)
+		c, err := dialer.DialContext(ctx, network, first)
 		if socket, ok := ctx.Value(socketKey{}).(*net.Conn); ok {
 			*socket = c
 		}
@@ -74,14 +79,14 @@ func NewDial(cfg DialConfig) Dial {
 	return func(ctx context.Context) (*Conn, error) {
 		cfg.Counts.Dials.Add(1)
 		trust()
-		var socket net.Conn
-		ctx = context.WithValue(httptrace.WithClientTrace(ctx, trace), socketKey{}, &socket)
+		var tcp net.Conn
+		ctx = context.WithValue(httptrace.WithClientTrace(ctx, trace), socketKey{}, &tcp)
 		link, err := transport.NewClientConn(ctx, cfg.URL.Scheme, address)
 		if err != nil {
 			cfg.Counts.Errors.Add(1)
 			return nil, err
 		}
-		return &Conn{link, func() bool { return peerGone(socket) }}, nil
+		return &Conn{Link: link, Socket: socket{tcp}}, nil
 	}
 }
 

@@ -5,8 +5,8 @@ import "slices"
 // settle applies the rules at the end of every event, and returns what is to be done.
 func (b *book) settle(s sight) todo {
 	if !b.closed {
-		b.prune(s)
 		b.serve(s)
+		b.prune(s)
 		for range b.missing(s) {
 			b.startDial(s)
 		}
@@ -15,35 +15,44 @@ func (b *book) settle(s sight) todo {
 			b.sweeping, b.do.sweep = true, true
 		}
 	}
+	b.event++
 	do := b.do
 	b.do = todo{}
 	return do
 }
 
-// prune records the state of the connections, and removes those that are broken, lost, or idle for too long (rule 7).
+// see looks at an open connection, once in an event.
+func (b *book) see(s sight, c *entry) {
+	if c.broken || c.seen == b.event {
+		return
+	}
+	l := s.look(c.number)
+	// A request that was just given the connection is not among those that the connection knows of yet.
+	c.seen, c.broken, c.lost, c.streams, c.room = b.event, l.broken, l.lost, l.streams, max(0, min(l.free, l.streams-c.busy))
+}
+
+func (b *book) seeAll(s sight) {
+	for _, c := range b.open {
+		b.see(s, c)
+	}
+}
+
+// prune removes the connections that were seen to be broken or lost, and those that are idle for too long (rule 7).
 func (b *book) prune(s sight) {
-	for _, l := range s.looks {
-		c, open := b.find(l.conn)
-		if c == nil {
-			continue
-		}
-		c.room, c.lost = l.room, l.lost
-		if !l.broken {
-			continue
+	b.open = slices.DeleteFunc(b.open, func(c *entry) bool {
+		switch {
+		case c.broken && c.busy > 0:
+			b.retired = append(b.retired, c)
+		case c.broken, c.busy == 0 && (c.lost || b.tooOld(s, c)):
+		default:
+			return false
 		}
 		b.close(c)
-		if open {
-			b.remove(c)
-		}
-	}
-	b.open = slices.DeleteFunc(b.open, func(c *entry) bool {
-		dead := c.busy == 0 && (c.lost || s.at.Since(c.used) > b.maxIdle)
-		if dead {
-			b.close(c)
-		}
-		return dead
+		return true
 	})
 }
+
+func (b *book) tooOld(s sight, c *entry) bool { return c.busy == 0 && s.at.Since(c.used) > b.maxIdle }
 
 // serve gives each waiting request a connection that suits it, if there is one (rule 1).
 func (b *book) serve(s sight) {
@@ -60,12 +69,20 @@ func (b *book) serve(s sight) {
 func (b *book) pick(s sight, w *waiter) *entry {
 	var unproven *entry
 	for _, c := range slices.Backward(b.open) {
+		proven := c.isProven(s)
 		switch {
-		case c.room == 0, c.lost, c.number <= w.After:
+		case c.number <= w.After, b.tooOld(s, c), !proven && (w.Proven || unproven != nil):
+			continue
+		case c.streams == 1 && c.busy > 0: // HTTP/1.1: there may be many of them, and no look is needed
+			continue
 		case b.careful && !c.served && c.busy > 0: // it is not known yet how many requests it takes
-		case c.proven == s.freezes:
+			continue
+		}
+		switch b.see(s, c); {
+		case c.broken, c.lost, c.room == 0:
+		case proven:
 			return c
-		case unproven == nil && !w.Proven:
+		default:
 			unproven = c
 		}
 	}
@@ -85,7 +102,7 @@ func (b *book) hand(s sight, w *waiter, c *entry) {
 		}
 		b.peakInUse = max(b.peakInUse, inUse)
 	}
-	b.do.hands = append(b.do.hands, hand{w, c.number, s.freezes, c.proven == s.freezes, c.served || c.number <= w.newest})
+	b.do.hands = append(b.do.hands, hand{w, c.number, b.event, s.freezes, c.isProven(s), c.served || c.number <= w.newest})
 }
 
 // missing is how many more dials the waiting requests need (rule 4).

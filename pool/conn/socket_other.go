@@ -2,7 +2,13 @@
 
 package conn
 
-import "net"
+import (
+	"net"
+	"time"
+)
 
 // peerGone cannot be known here.
 func peerGone(net.Conn) bool { return false }
+
+// signOf cannot be known here.
+func signOf(net.Conn, time.Duration) Sign { return Unknown }

@@ -3,6 +3,7 @@ package odoo
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // ArgumentError is a call that was not sent because it cannot be right.
@@ -33,13 +34,22 @@ type Error struct {
 	Name      string
 	Message   string // for people, often in the user's language, of at most 1 KiB and never a traceback
 	Retryable bool   // the same call may well succeed if it is made again
+	// RetryAfter is how long the answer asks to wait before the next try; 0: it does not.
+	RetryAfter time.Duration
 
+	outage          bool // Odoo or what stands before it has failed in itself
 	refused         bool // our credentials
 	protocolMissing bool // the address does not speak the protocol
 	mayHaveRun      bool // the answer does not tell whether the call was carried out
 }
 
 func (e *Error) Error() string { return "odoo: " + e.Name + ": " + e.Message }
+
+// NotThere says that Odoo has no such model or no such method.
+func (e *Error) NotThere() bool { return e.Name == "UnknownModel" || e.Name == "UnknownMethod" }
+
+// Outage says that Odoo cannot answer now: it is busy, it has failed in itself, or what stands before it cannot reach it.
+func (e *Error) Outage() bool { return e.Retryable || e.outage }
 
 // definite says that Odoo itself refused the call and will refuse it each time. The reason is neither the credentials nor the
 // protocol.

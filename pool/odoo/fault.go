@@ -37,7 +37,7 @@ func (f fault) toError(c Call, db string) *Error {
 	if module == "werkzeug.exceptions" {
 		text = withoutStatus(text)
 	}
-	e := &Error{Kind: Failed, Name: name, Message: sanitize(text)}
+	e := &Error{Kind: Failed, Name: name, Message: sanitize(text), outage: true} // until it is known to be something else
 
 	switch {
 	case module == "werkzeug.exceptions":
@@ -50,6 +50,7 @@ func (f fault) toError(c Call, db string) *Error {
 	if e.Message == "" {
 		e.Message = "Odoo gave no reason"
 	}
+	e.outage = e.outage && e.Kind == Failed
 	return e
 }
 
@@ -270,4 +271,13 @@ func jsonString(raw json.RawMessage) (s string) {
 		return ""
 	}
 	return s
+}
+
+// IsOwnError says whether the body of an answer of JSON-2 is an exception that a call has raised, so that Odoo itself works. An
+// exception of PostgreSQL may mean that it does not.
+func IsOwnError(body []byte) bool {
+	var e struct {
+		Name string `json:"name"`
+	}
+	return json.Unmarshal(body, &e) == nil && e.Name != "" && !strings.HasPrefix(e.Name, "psycopg2.")
 }

@@ -40,6 +40,7 @@ func (c *Client) send(ctx context.Context, p protocol, call Call, read bool) (js
 		return result, nil
 	}
 	fault = fault.redact(c.cfg.Key)
+	fault.RetryAfter = r.RetryAfter
 	if !read && fault.mayHaveRun {
 		fault.Retryable = false
 		return nil, unknownOutcome(fault)
@@ -69,7 +70,9 @@ func (c *Client) ask(ctx context.Context, req pool.Request) (*pool.Response, err
 	if err != nil {
 		return nil, err
 	}
-	return &pool.Response{Status: r.Status, Header: r.Header, Body: clean(r.Body)}, nil
+	answer := *r
+	answer.Body = clean(r.Body)
+	return &answer, nil
 }
 
 // kindOf is the kind that a status of JSON-2 stands for.
@@ -96,6 +99,7 @@ func unexpectedAnswer(what string, status int) *Error {
 		Retryable:  status >= 502 && status <= 504 || status == http.StatusTooManyRequests,
 		refused:    status == http.StatusUnauthorized || status == http.StatusForbidden,
 		mayHaveRun: status < 300 || status >= 500,
+		outage:     status >= 500,
 	}
 }
 

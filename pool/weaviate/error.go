@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"connectrpc.com/connect"
 )
@@ -26,6 +27,8 @@ type Error struct {
 	Status  int
 	Kind    Kind   // empty: a refusal
 	Message string // at most 1 KiB
+	// RetryAfter is how long the answer asks to wait before the next try; 0: it does not.
+	RetryAfter time.Duration
 
 	noClass    bool // the server knows no such class
 	tooDeep    bool // the search goes deeper than the server allows

@@ -62,6 +62,9 @@ func (l *classLoader) load(ctx context.Context) (*classInfo, error) {
 	case <-running.done:
 		return running.class, running.err
 	case <-ctx.Done():
+		if known := l.peek(); known != nil { // it may have changed, but what is held of its chats can still be read
+			return known, nil
+		}
 		return nil, &pool.Error{Upstream: l.client.cfg.REST.Name(), Err: context.Cause(ctx)}
 	}
 }
@@ -191,7 +194,7 @@ func (c *Client) classNamed(ctx context.Context, name string) (*models.Class, er
 	if err == nil {
 		return got, nil
 	}
-	err = c.unwrapClientError(err, sent)
+	err = withRetryAfter(ctx, c.unwrapClientError(err, sent))
 	if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusNotFound && e.Message == "" {
 		e.Message = fmt.Sprintf("class %s does not exist: `hearth schema` creates it", name)
 	}

@@ -34,14 +34,23 @@ func (c *Client) unwrapClientError(err error, sent func() int64) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
 	}
-	return &pool.Error{Upstream: c.cfg.REST.Name(), Address: c.cfg.REST.Address(), Sent: sent() > 0, Err: err}
+	return c.cfg.REST.Failed(sent() > 0, err)
 }
 
-// countSent returns ctx with these options, and how often a request made under it may have reached the server.
+// countSent returns ctx with these options, and how often a request made under it may have reached the server. The context also
+// notes what [withRetryAfter] needs.
 func countSent(ctx context.Context, o pool.Options) (_ context.Context, sent func() int64) {
 	n := new(atomic.Int64)
-	o.Sent = n
+	o.Sent, o.RetryAfter = n, new(atomic.Int64)
 	return pool.With(ctx, o), n.Load
+}
+
+// withRetryAfter adds to the refusal of a request made under ctx how long the server asks to wait.
+func withRetryAfter(ctx context.Context, err error) error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		e.RetryAfter = pool.RetryAfter(ctx)
+	}
+	return err
 }
 
 // write runs one write of the client library. Its error says if the outcome is unknown. A refusal is the outcome of the last try
@@ -53,7 +62,7 @@ func (c *Client) write(ctx context.Context, do func(context.Context) error) (rep
 	if err == nil || errors.Is(err, pool.ErrUnknownOutcome) { // do itself may say the latter: by a verdict
 		return repeated, err
 	}
-	err = c.unwrapClientError(err, sent)
+	err = withRetryAfter(ctx, c.unwrapClientError(err, sent))
 	e, refused := errors.AsType[*Error](err)
 	_, redirected := errors.AsType[*pool.RedirectError](err)
 	if (redirected || refused && e.Status < http.StatusInternalServerError) && !repeated || sent() == 0 {

@@ -33,6 +33,7 @@ func newSearch(grpc *pool.Pool, header http.Header) *connect.Client[pb.SearchReq
 type httpDoer struct{ pool *pool.Pool }
 
 func (d httpDoer) Do(req *http.Request) (*http.Response, error) {
+	req.Header.Del("Grpc-Timeout") // the server would end a call that gets more time after a freeze
 	resp, err := d.pool.RoundTrip(req)
 	if err != nil {
 		return nil, &transportError{err}
@@ -96,7 +97,7 @@ func (c *Client) send(ctx context.Context, class *classInfo, req *pb.SearchReque
 	ctx, sent := countSent(ctx, pool.Options{Repeatable: true, Kind: c.kindOf(req)})
 	got, err := c.search.CallUnary(ctx, connect.NewRequest(req))
 	if err != nil {
-		return nil, c.searchFailed(ctx, err, sent)
+		return nil, withRetryAfter(ctx, c.searchFailed(ctx, err, sent))
 	}
 	return got.Msg.rows, nil
 }
@@ -131,7 +132,7 @@ func (c *Client) searchFailed(ctx context.Context, err error, sent func() int64)
 	case ok:
 		return &Error{Status: http.StatusNotImplemented, Message: shorten(c.cfg.GRPC.Address() + " does not answer as gRPC does: " + e.Message())}
 	}
-	return &pool.Error{Upstream: c.cfg.GRPC.Name(), Address: c.cfg.GRPC.Address(), Sent: sent() > 0, Err: err}
+	return c.cfg.GRPC.Failed(sent() > 0, err)
 }
 
 // depth is how deep a search may go: its offset and limit together. The server's QUERY_MAXIMUM_RESULTS says so, and only a refused

@@ -40,14 +40,15 @@ func (s *Service) Read(ctx context.Context, call odoo.Call, d cache.Directives) 
 }
 
 // Write calls a method that may change something. It is sent at most once. Afterwards the cache forgets every record of every
-// model, because Odoo computes fields across models; also if the call failed, because it may have been done. The body is a
-// wire.Result.
+// model, because Odoo computes fields across models, and that the called model does not exist; also if the call failed, because it may
+// have been done. The body is a wire.Result.
 func (s *Service) Write(ctx context.Context, call odoo.Call) (body []byte, err error) {
 	if s.cfg.Odoo == nil {
 		return nil, &NotConfiguredError{"odoo", s.cfg.NoOdoo}
 	}
 	body, err = s.call(ctx, call)
 	s.cfg.Cache.DropRecords()
+	s.cfg.Cache.DropMissing(s.modelKey(call.Model))
 	return body, late("odoo", err)
 }
 

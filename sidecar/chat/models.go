@@ -59,7 +59,8 @@ func (s *Service) HeldModels(now clock.Instant, names []string, d cache.Directiv
 }
 
 // Models asks for several models at the same time; without names, for those of the settings. If some fail, the reply holds the
-// others. If all fail, the error is that of the only model, or a [*ModelsError].
+// others. If all fail, the error is that of the only model, or a [*ModelsError]. That a model does not exist may be held: the origin counts it
+// in, also beside an error.
 func (s *Service) Models(ctx context.Context, names []string, d cache.Directives) (Models, error) {
 	if s.cfg.Odoo == nil {
 		return Models{}, &NotConfiguredError{"odoo", s.cfg.NoOdoo}
@@ -80,12 +81,15 @@ func (s *Service) Models(ctx context.Context, names []string, d cache.Directives
 			continue
 		}
 		got.Failed[name] = errs[i]
-		if !errors.Is(errs[i], cache.ErrNotCached) { // it was asked for
+		switch held := replies[i].Origin; {
+		case held.Served != "": // there is no such model
+			got.Origin = mergeOrigins(got.Origin, held)
+		case !errors.Is(errs[i], cache.ErrNotCached): // it was asked for
 			got.Origin = mergeOrigins(got.Origin, cache.Origin{Served: cache.Miss, Fwd: "miss"})
 		}
 	}
 	if len(got.List) == 0 && len(names) > 0 {
-		return Models{}, noModel(names, got.Failed)
+		return Models{Origin: got.Origin}, noModel(names, got.Failed)
 	}
 	return got, nil
 }

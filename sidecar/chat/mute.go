@@ -88,9 +88,9 @@ func (s *Service) SetMute(ctx context.Context, spelled string, m wire.Mute) (wir
 	err = s.cfg.Weaviate.SetMute(ctx, chat, m, objectID("mute", chat))
 	if err != nil {
 		if errors.Is(err, pool.ErrUnknownOutcome) {
-			err = &RepeatableError{err}
+			err = errors.Join(&RepeatableError{err}, w.Unknown(ctx))
 		}
-		return muteNow(m), errors.Join(err, w.Unknown(ctx)) // after any failure the mute is loaded again
+		return muteNow(m), err
 	}
 	return muteNow(m), w.Commit(ctx, m)
 }

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
-from . import _address, _arguments
+from . import _address, _arguments, _fetch
 from ._arguments import floats, seconds, texts
+from ._fetch import Fetched
 from ._transport import Transport
 from ._typing import TYPE_CHECKING, cast
 from .errors import HearthError, as_object, decoded
@@ -249,6 +250,49 @@ class Client:
     def chat_path(chat_id: ChatID, what: str) -> str:
         """The path of a chat's call in a batch; what is "history", "relevant", "mute" or "messages"."""
         return _chat(chat_id, what)
+
+    # Other hosts
+
+    def fetch(
+        self,
+        url: str,
+        method: str = "GET",
+        headers: Optional[Mapping[str, str]] = None,
+        body: Union[str, bytes, None] = None,
+        *,
+        timeout_ms: Optional[int] = None,
+        cache_control: Optional[str] = None,
+    ) -> Fetched:
+        """Asks a host that HEARTH_FETCH_ALLOW lists, by HTTP's own caching rules: {status, headers, body, body_base64?}.
+
+        A status of 4xx or 5xx of that host raises nothing. The result's content is its body as bytes. A request that may change
+        something is sent once.
+        """
+        patience = None if timeout_ms is None else seconds("timeout_ms", timeout_ms, 0.001) + 1
+        content = _fetch.request(url, method, headers, body, timeout_ms)
+        safe = _fetch.is_safe(method)
+        return Fetched(self._call("POST", "/v1/fetch", content, cache_control=cache_control, timeout=patience, repeatable=safe))
+
+    def start_fetch(
+        self,
+        url: str,
+        method: str = "GET",
+        headers: Optional[Mapping[str, str]] = None,
+        body: Union[str, bytes, None] = None,
+        *,
+        timeout_ms: Optional[int] = None,
+        cache_control: Optional[str] = None,
+    ) -> str:
+        """fetch as a job that runs beside the handler. Returns the job's name at once; job() returns what it has brought."""
+        content = {**_fetch.request(url, method, headers, body, timeout_ms), "async": True}
+        safe = _fetch.is_safe(method)
+        return field(self._call("POST", "/v1/fetch", content, cache_control=cache_control, repeatable=safe), "job", str)
+
+    def job(self, job: str, wait_ms: int = 0, *, timeout: Optional[float] = None) -> Optional[Fetched]:
+        """What a job has brought, or None if it is not done after wait_ms (up to 30000). It can be read once."""
+        patience = timeout if timeout is not None else seconds("wait_ms", wait_ms, 0.001) + DEFAULT_TIMEOUT
+        reply = self._call("GET", f"/v1/jobs/{_quoted(_arguments.parameter('job', job))}", query={"wait_ms": wait_ms}, timeout=patience)
+        return None if "job" in reply else Fetched(reply)
 
     # The sidecar itself
 

@@ -12,6 +12,7 @@ KindName = Literal[
     "answer-too-large",
     "bad-body",
     "bad-field",
+    "expired",
     "forbidden",
     "headers",
     "internal",
@@ -20,6 +21,8 @@ KindName = Literal[
     "media-type",
     "method",
     "no-such-call",
+    "no-such-job",
+    "not-allowed",
     "not-cached",
     "not-configured",
     "not-http",
@@ -96,10 +99,20 @@ class Quantiles(TypedDict):
     max: float
 
 
+class BreakerStats(TypedDict):
+    """The breaker of an upstream. Its pools share it."""
+
+    state: str  # closed: every request is sent; open or half-open: none is
+    opened: int  # times that it has opened
+    refused: int  # requests that were not sent because it was open
+    probes: int  # questions of Hearth's own, whether the upstream answers again
+
+
 class PoolStats(TypedDict):
     """What a connection pool holds now, and what it has done since the sidecar started."""
 
-    size: int  # requests at the same time, and connections kept
+    size: int  # requests at the same time at most, and connections kept
+    limit: int  # requests at the same time now: it follows the demand
     open: int  # connections open now
     idle: int  # of them, those that no request uses
     in_use: int  # requests that hold a slot now
@@ -107,15 +120,20 @@ class PoolStats(TypedDict):
     requests: int  # tries sent, retries included
     failures: int  # tries without an answer
     retries: int  # tries after a first one
+    retries_refused: int  # tries that would have cost more than retries may
     dials: int  # connections begun
     dial_errors: int  # of them, those that failed
     reused: int  # tries over a connection that was open before they came
     races: int  # tries sent over a second connection because a freeze may have broken the first
     replays: int  # tries sent again at once because the connection broke
+    looks: int  # looks at the connection of a request that had no answer for long
+    dead: int  # connections that a look has found dead
+    hedges: int  # tries sent beside a first one because the upstream was slow
     handshakes: int  # TLS handshakes finished
     resumed: int  # of them, those that resumed a session
     waits: int  # requests that had to wait for a slot
     rejected: int  # requests refused because the queue was full
+    breaker: BreakerStats
     wait_ms: float  # time waited for slots in all
     round_trip_ms: Quantiles  # from the connection in hand to the first byte of the answer
 

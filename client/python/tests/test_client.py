@@ -3,6 +3,7 @@
 import copy
 import enum
 import itertools
+import contextlib
 import json
 import os
 import pickle
@@ -140,6 +141,49 @@ class Calls(TestCase):
             except HearthError as error:
                 self.assertIn("not known", error.detail)
             self.assertEqual(times, len([s for s in self.hearth.seen[before:] if s.target == "/v1/batch"]), path)
+
+    def test_fetch(self):
+        url = "https://api.test/a"
+        answer = {"status": 200, "headers": {"Content-Type": "text/plain"}, "body": "ä"}
+        seen, result = self.asked(lambda c: c.fetch(url), answer)
+        self.assertEqual(("POST", "/v1/fetch"), seen[:2])
+        self.assertEqual({"url": url, "method": "GET"}, seen.json)
+        self.assertEqual(answer, result)
+        self.assertEqual("ä".encode(), result.content)
+        more: Any = {"method": "POST", "headers": {"a": "b"}, "body": "text", "timeout_ms": 900}
+        seen, result = self.asked(
+            lambda c: c.fetch(url, cache_control="no-cache", **more), {**answer, "body": "", "body_base64": "/w=="}
+        )
+        self.assertEqual({"url": url, **more}, seen.json)
+        self.assertEqual("no-cache", seen.headers["cache-control"])
+        self.assertEqual(b"\xff", result.content)
+        for body in b"\xff", bytearray(b"\xff"):
+            seen, _ = self.asked(lambda c, body=body: c.fetch(url, "PUT", body=body), answer)
+            self.assertEqual({"url": url, "method": "PUT", "body_base64": "/w=="}, seen.json)
+        for bad in wrong({"a": 1}, 5):
+            with self.assertRaises(HearthError) as caught:
+                self.client().fetch(url, "POST", body=bad)
+            self.assertEqual("body", caught.exception.field)
+
+    def test_a_fetch_that_may_change_something_is_sent_once(self):
+        for method, times in (("GET", 2), ("HEAD", 2), ("OPTIONS", 2), ("POST", 1), ("PUT", 1), ("PATCH", 1), ("DELETE", 1)):
+            for start in False, True:
+                self.hearth.answers[:] = [DROP, Answer({"status": 200, "headers": {}, "body": "", "job": "j"})]
+                before = len(self.hearth.seen)
+                with contextlib.suppress(HearthError):
+                    (self.client().start_fetch if start else self.client().fetch)("https://api.test/", method)
+                self.assertEqual(times, len([s for s in self.hearth.seen[before:] if s.target == "/v1/fetch"]), method)
+
+    def test_a_job(self):
+        seen, job = self.asked(lambda c: c.start_fetch("https://api.test/", "POST", body="x"), {"job": "JOB"})
+        self.assertEqual({"url": "https://api.test/", "method": "POST", "body": "x", "async": True}, seen.json)
+        self.assertEqual("JOB", job)
+        seen, result = self.asked(lambda c: c.job(job), {"job": "JOB"})
+        self.assertEqual(("GET", "/v1/jobs/JOB?wait_ms=0"), seen[:2])
+        self.assertIsNone(result)
+        seen, result = self.asked(lambda c: c.job("a/b", 30_000), {"status": 404, "headers": {}, "body": "none"})
+        self.assertEqual("/v1/jobs/a%2Fb?wait_ms=30000", seen.target)
+        self.assertEqual((404, b"none"), (result["status"], result.content))
 
     def test_preprocess_tells_the_sidecar_the_clients_timeout(self):
         for timeout, timeout_ms in ((2.5, 2500), (5000, 900_000)):

@@ -16,7 +16,7 @@ import (
 // call is one of the API's.
 type call struct {
 	name string
-	make func(b *bot.Bot, chat string) attempt
+	make func(t *truth, chat string) attempt
 }
 
 // attempt is a request of a call, and how its reply is judged.
@@ -26,6 +26,16 @@ type attempt struct {
 	settle       bot.Settle             // of a write; nil: it is none
 	contact      string                 // that the request creates, or ""
 	judge        func(r *reply) verdict // of a reply without a problem
+
+	// then is the request that must follow if the reply is right; nil: none.
+	then func(r *reply) attempt
+}
+
+// truth is what is true: what was written, and what the web says.
+type truth struct {
+	*bot.Bot
+
+	web *web
 }
 
 // calls are all of the API.
@@ -40,6 +50,9 @@ func calls() []call {
 		{"odoo models", odooModels},
 		{"odoo read", odooRead},
 		{"odoo write", odooWrite},
+		{"batch", batch},
+		{"fetch", fetch},
+		{"job", job},
 		{"drop cache", dropCache},
 		{"healthz", always[wire.Health]("/healthz")},
 		{"readyz", readyz},
@@ -52,43 +65,43 @@ func chatPath(chat, what string) string {
 	return "/v1/chats/" + url.PathEscape(chat) + "/" + what
 }
 
-func history(b *bot.Bot, chat string) attempt {
+func history(t *truth, chat string) attempt {
 	return attempt{
 		method: http.MethodGet, path: fmt.Sprintf("%s?num_messages=%d&full_text_len=%d", chatPath(chat, "history"), bot.Messages, bot.Messages),
 		judge: func(r *reply) verdict {
 			var h client.History
-			return r.decoded(&h, r.stale(), func(f bot.Freshness) error { return b.JudgeHistory(chat, &h, r.asked, f) })
+			return r.decoded(&h, r.stale(), func(f bot.Freshness) error { return t.JudgeHistory(chat, &h, r.asked, f) })
 		},
 	}
 }
 
-func relevant(b *bot.Bot, chat string) attempt {
+func relevant(t *truth, chat string) attempt {
 	return attempt{
 		method: http.MethodPost, path: chatPath(chat, "relevant"), body: wire.RelevantRequest{Text: bot.Text, Count: bot.Relevant},
 		judge: func(r *reply) verdict {
 			var got wire.Relevant
-			return r.decoded(&got, r.stale(), func(f bot.Freshness) error { return b.JudgeRelevant(chat, got.RelevantMessages, r.asked, f) })
+			return r.decoded(&got, r.stale(), func(f bot.Freshness) error { return t.JudgeRelevant(chat, got.RelevantMessages, r.asked, f) })
 		},
 	}
 }
 
-func mute(b *bot.Bot, chat string) attempt {
+func mute(t *truth, chat string) attempt {
 	return attempt{
 		method: http.MethodGet, path: chatPath(chat, "mute"),
 		judge: func(r *reply) verdict {
 			var m wire.Mute
-			return r.decoded(&m, r.stale(), func(f bot.Freshness) error { return b.JudgeMute(chat, m, r.asked, f) })
+			return r.decoded(&m, r.stale(), func(f bot.Freshness) error { return t.JudgeMute(chat, m, r.asked, f) })
 		},
 	}
 }
 
-func setMute(b *bot.Bot, chat string) attempt {
-	m, settle := b.NewMute(chat)
+func setMute(t *truth, chat string) attempt {
+	m, settle := t.NewMute(chat)
 	return attempt{method: http.MethodPut, path: chatPath(chat, "mute"), body: m, settle: settle, judge: done}
 }
 
-func messages(b *bot.Bot, chat string) attempt {
-	list, settle := b.NewMessages(chat)
+func messages(t *truth, chat string) attempt {
+	list, settle := t.NewMessages(chat)
 	return attempt{
 		method: http.MethodPost, path: chatPath(chat, "messages"), body: list, settle: settle,
 		judge: func(r *reply) verdict {
@@ -108,24 +121,24 @@ func partsOfPreprocess() []string {
 	return []string{wire.PartMute, wire.PartRelevant, wire.PartOdoo, wire.PartHistory}
 }
 
-func preprocess(b *bot.Bot, chat string) attempt {
-	body := b.Request(chat)
+func preprocess(t *truth, chat string) attempt {
+	body := t.Request(chat)
 	body.TimeoutMS = int(deadline / time.Millisecond)
 	return attempt{
 		method: http.MethodPost, path: wire.PathPreprocess, body: body,
-		judge: func(r *reply) verdict { return judgeParts(r, b, chat) },
+		judge: func(r *reply) verdict { return judgeParts(r, t, chat) },
 	}
 }
 
 // judgeParts judges each part of a preprocess as a reply of its own, and returns the gravest verdict.
-func judgeParts(r *reply, b *bot.Bot, chat string) verdict {
+func judgeParts(r *reply, t *truth, chat string) verdict {
 	var p wire.Preprocess
 	if err := json.Unmarshal(r.body, &p); err != nil {
 		return wrong("the reply is not a preprocess: %v", err)
 	}
 	gravest := verdict{what: right}
 	for _, part := range partsOfPreprocess() {
-		v := judgePart(r, b, chat, part, p)
+		v := judgePart(r, t, chat, part, p)
 		if v.what > gravest.what {
 			gravest = v
 		}
@@ -133,30 +146,30 @@ func judgeParts(r *reply, b *bot.Bot, chat string) verdict {
 	return gravest
 }
 
-func judgePart(r *reply, b *bot.Bot, chat, part string, p wire.Preprocess) verdict {
+func judgePart(r *reply, t *truth, chat, part string, p wire.Preprocess) verdict {
 	problem, came := problemOfPart(p, part), true
 	judge := func(bot.Freshness) error { return nil }
 	switch part {
 	case wire.PartMute:
 		if came = p.MuteStatus != nil; came {
-			judge = func(f bot.Freshness) error { return b.JudgeMuted(chat, p.MuteStatus.Muted, r.asked, f) }
+			judge = func(f bot.Freshness) error { return t.JudgeMuted(chat, p.MuteStatus.Muted, r.asked, f) }
 		}
 	case wire.PartRelevant:
 		came = strings.Contains(string(r.body), `"relevant_messages":[`)
-		judge = func(f bot.Freshness) error { return b.JudgeRelevant(chat, p.RelevantMessages, r.asked, f) }
+		judge = func(f bot.Freshness) error { return t.JudgeRelevant(chat, p.RelevantMessages, r.asked, f) }
 	case wire.PartOdoo:
 		came = len(p.OdooModels) > 0
-		judge = func(f bot.Freshness) error { return b.JudgeModels(p.OdooModels, f) }
+		judge = func(f bot.Freshness) error { return t.JudgeModels(p.OdooModels, f) }
 	case wire.PartHistory:
 		if came = p.History != nil; came {
-			judge = func(f bot.Freshness) error { return b.JudgeHistory(chat, p.History, r.asked, f) }
+			judge = func(f bot.Freshness) error { return t.JudgeHistory(chat, p.History, r.asked, f) }
 		}
 	}
 	switch {
 	case problem != nil && came:
 		return wrong("%s came and has a problem too: %s", part, problem.Detail)
 	case problem != nil:
-		return judgeProblem(problem, false)
+		return r.judgeProblem(problem, false)
 	case !came:
 		return wrong("%s is missing without a problem", part)
 	}
@@ -177,43 +190,43 @@ func problemOfPart(p wire.Preprocess, part string) *wire.Problem {
 	return nil
 }
 
-func odooModels(b *bot.Bot, _ string) attempt {
+func odooModels(t *truth, _ string) attempt {
 	return attempt{
 		method: http.MethodGet, path: wire.PathOdooModels,
 		judge: func(r *reply) verdict {
 			var m wire.Models
-			return r.decoded(&m, r.stale(), func(f bot.Freshness) error { return b.JudgeModels(m.Models, f) })
+			return r.decoded(&m, r.stale(), func(f bot.Freshness) error { return t.JudgeModels(m.Models, f) })
 		},
 	}
 }
 
-func odooRead(b *bot.Bot, _ string) attempt {
+func odooRead(t *truth, _ string) attempt {
 	return attempt{
-		method: http.MethodPost, path: wire.PathOdooCall, body: b.ReadContacts(),
+		method: http.MethodPost, path: wire.PathOdooCall, body: t.ReadContacts(),
 		judge: func(r *reply) verdict {
 			var got wire.Result
-			return r.decoded(&got, r.stale(), func(f bot.Freshness) error { return b.JudgeContacts(got.Result, r.asked, f) })
+			return r.decoded(&got, r.stale(), func(f bot.Freshness) error { return t.JudgeContacts(got.Result, r.asked, f) })
 		},
 	}
 }
 
-func odooWrite(b *bot.Bot, _ string) attempt {
-	name, create, settle := b.NewContact()
+func odooWrite(t *truth, _ string) attempt {
+	name, create, settle := t.NewContact()
 	return attempt{method: http.MethodPost, path: wire.PathOdooCall, body: create, settle: settle, contact: name, judge: done}
 }
 
-func dropCache(_ *bot.Bot, chat string) attempt {
+func dropCache(_ *truth, chat string) attempt {
 	return attempt{method: http.MethodDelete, path: wire.PathCache + "?chat=" + url.QueryEscape(chat+" of another"), judge: as[wire.Dropped]}
 }
 
 // always is a call that needs no upstream.
-func always[T any](path string) func(*bot.Bot, string) attempt {
-	return func(*bot.Bot, string) attempt {
+func always[T any](path string) func(*truth, string) attempt {
+	return func(*truth, string) attempt {
 		return attempt{method: http.MethodGet, path: path, judge: as[T]}
 	}
 }
 
-func readyz(*bot.Bot, string) attempt {
+func readyz(*truth, string) attempt {
 	return attempt{method: http.MethodGet, path: wire.PathReady, judge: func(r *reply) verdict {
 		var got wire.Readiness
 		if err := json.Unmarshal(r.body, &got); err != nil || len(got.Upstreams) != 2 {

@@ -24,6 +24,9 @@ type course struct {
 	sum      summary
 }
 
+// underIt is the phase in which the fault lasts.
+const underIt = "under it"
+
 // soon is how long after a fault every call must be right again.
 const soon = 5 * time.Second
 
@@ -50,7 +53,7 @@ func (c *course) run(ctx context.Context) error {
 		return err
 	}
 
-	c.phase = "under it"
+	c.phase = underIt
 	began := time.Now()
 	arrivedBefore, _ = c.rig.requests("")
 	lift, err := c.fault.strike(ctx, c.rig)
@@ -59,15 +62,8 @@ func (c *course) run(ctx context.Context) error {
 	}
 	rounds := 0
 	for _, noCache := range []bool{true, false} {
-		for range max(1, c.fault.times) {
-			c.round(ctx, noCache)
-			rounds++
-		}
-	}
-	if lift != nil {
-		if err := lift(); err != nil {
-			return fmt.Errorf("%s: lift: %w", c.fault.name, err)
-		}
+		c.round(ctx, noCache, max(1, c.fault.crowd))
+		rounds += max(1, c.fault.crowd)
 	}
 	arrived, _ := c.rig.requests("")
 	c.sum.upstream, c.sum.usual = arrived-arrivedBefore, usual*rounds
@@ -75,7 +71,16 @@ func (c *course) run(ctx context.Context) error {
 	if over := float64(c.sum.upstream) - budget; over > 0 {
 		c.tally.offence(c, amplified, int(over)+1, "%d upstream requests, usually %d", c.sum.upstream, c.sum.usual)
 	}
-
+	if c.fault.outage {
+		if err := c.outage(ctx, began); err != nil {
+			return err
+		}
+	}
+	if lift != nil {
+		if err := lift(); err != nil {
+			c.tally.offence(c, wrongs, 1, "%v", err)
+		}
+	}
 	c.phase = "after"
 	if err := c.recover(ctx); err != nil {
 		return err
@@ -90,9 +95,34 @@ func (c *course) run(ctx context.Context) error {
 	return nil
 }
 
+// outage goes on until two seconds after the fault's beginning, and then makes calls for a second more. Of these only probes may reach
+// the upstreams.
+func (c *course) outage(ctx context.Context, began time.Time) error {
+	const probes = 20 // more than four upstreams get in a second
+	for time.Since(began) < 2*time.Second {
+		c.round(ctx, false, 1)
+		if err := pause(ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	before, calls, from := c.rig.tries(), 0, time.Now()
+	for time.Since(from) < time.Second {
+		calls += len(c.round(ctx, true, 1))
+		if err := pause(ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	seconds := time.Since(from).Seconds()
+	c.sum.perSecond = float64(c.rig.tries()-before) / seconds
+	if c.sum.perSecond > probes {
+		c.tally.offence(c, amplified, int(c.sum.perSecond), "in an outage %.0f tries a second reach the upstreams, of %.0f calls a second", c.sum.perSecond, float64(calls)/seconds)
+	}
+	return nil
+}
+
 // allRight makes every call, and fails if one is not right: then the run itself is at fault.
 func (c *course) allRight(ctx context.Context, noCache bool) error {
-	for i, v := range c.round(ctx, noCache) {
+	for i, v := range c.round(ctx, noCache, 1) {
 		if v.what != right {
 			return fmt.Errorf("before the fault %s: %s is not right: %+v", c.fault.name, c.calls[i].name, v)
 		}
@@ -106,7 +136,7 @@ func (c *course) recover(ctx context.Context) error {
 	defer func() { c.sum.recovered = time.Since(began) }()
 	for {
 		bad := ""
-		for i, v := range c.round(ctx, true) {
+		for i, v := range c.round(ctx, true, 1) {
 			if v.what != right {
 				bad = fmt.Sprintf("%s: %s %s", c.calls[i].name, v.kind, v.why)
 			}
@@ -130,12 +160,12 @@ func (c *course) judgeWrites(ctx context.Context) {
 		method: http.MethodGet, path: chatPath(c.chat, "history") + "?num_messages=200",
 		judge: func(r *reply) verdict {
 			var h client.History
-			return r.decoded(&h, false, func(f bot.Freshness) error { return c.rig.bot.JudgeWholeHistory(c.chat, &h, r.asked) })
+			return r.decoded(&h, false, func(f bot.Freshness) error { return c.rig.truth.JudgeWholeHistory(c.chat, &h, r.asked) })
 		},
 	}}
 	c.rig.send(ctx, whole)
-	c.tally.judged(c, whole, whole.judge(), 0)
-	for _, err := range c.rig.bot.WrittenOnce() {
+	c.tally.judged(c, whole, whole.judge(nil), 0)
+	for _, err := range c.rig.truth.WrittenOnce() {
 		if !c.rig.told[err.Error()] { // an earlier fault's
 			c.rig.told[err.Error()] = true
 			kind := wrongs

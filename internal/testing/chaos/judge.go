@@ -51,7 +51,9 @@ func wrong(format string, args ...any) verdict {
 type reply struct {
 	call         string
 	attempt      attempt
-	noCache      bool // the request said so
+	noCache      bool        // the request said so
+	also         []wire.Kind // problems that are honest besides those that always are
+	opaque       bool        // what another host says was spoiled in a way that only a reader of it can see
 	asked, ended time.Time
 	status       int
 	header       http.Header
@@ -59,8 +61,9 @@ type reply struct {
 	err          error // the sidecar did not answer
 }
 
-// judge says how good the reply is, and settles the write.
-func (r *reply) judge() verdict {
+// judge says how good the reply is, and settles the write. Problems of the kinds also are honest besides those that always are.
+func (r *reply) judge(also []wire.Kind) verdict {
+	r.also = also
 	v := r.grade()
 	if r.attempt.settle != nil {
 		switch {
@@ -80,14 +83,14 @@ func (r *reply) grade() verdict {
 	case bytes.Contains(r.body, []byte("Traceback")), bytes.Contains(r.body, []byte(lab.OdooKey)):
 		return wrong("the reply shows what it must not")
 	case r.call == "readyz" && (r.status == http.StatusOK || r.status == http.StatusServiceUnavailable),
-		r.status == http.StatusOK, r.status == http.StatusCreated, r.status == http.StatusNoContent:
+		r.status >= 200 && r.status < 300:
 		return r.attempt.judge(r)
 	}
 	var p wire.Problem
 	if err := json.Unmarshal(r.body, &p); err != nil || r.header.Get("Content-Type") != "application/problem+json" || p.Status != r.status {
 		return wrong("status %d, and the body is not its problem: %v", r.status, err)
 	}
-	return judgeProblem(&p, r.attempt.settle != nil)
+	return r.judgeProblem(&p, r.attempt.settle != nil)
 }
 
 // honest are the kinds of problems that say that an upstream fails.
@@ -98,10 +101,10 @@ func honest() []wire.Kind {
 	}
 }
 
-func judgeProblem(p *wire.Problem, write bool) verdict {
+func (r *reply) judgeProblem(p *wire.Problem, write bool) verdict {
 	v := verdict{what: failed, kind: p.Kind()}
 	switch {
-	case !slices.Contains(honest(), v.kind):
+	case !slices.Contains(append(honest(), r.also...), v.kind):
 		return wrong("the problem blames something else: %s, %s", p.Type, p.Detail)
 	case p.Detail == "" || p.Title == "" || p.Status < 400:
 		return wrong("the problem says too little: %+v", *p)
@@ -112,7 +115,7 @@ func judgeProblem(p *wire.Problem, write bool) verdict {
 	}
 	v.unknown = v.kind == wire.KindUnknownOutcome || v.kind == wire.KindPartial
 	for _, part := range p.Errors {
-		if inner := judgeProblem(part, false); inner.what == isWrong {
+		if inner := r.judgeProblem(part, false); inner.what == isWrong {
 			return inner
 		}
 	}

@@ -7,6 +7,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -15,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -55,15 +57,77 @@ func run(ctx context.Context, out io.Writer, dir string, o options) error {
 	if err := lab.BuildVariant(ctx, root, binary); err != nil {
 		return err
 	}
-	t := &tally{out: out, most: 2}
-	if err := runFaults(ctx, dir, binary, o, t); err != nil {
+	h := harness{dir: dir, binary: binary, out: out, options: o}
+	if o.without != "" {
+		return h.without(ctx, o.without)
+	}
+	t, err := h.run(ctx, "with every defence", "", o.only)
+	if err != nil {
 		return err
 	}
-	fmt.Fprintln(out, t)
+	var faults []error
 	if !t.clean() {
-		return errors.New("not clean")
+		faults = append(faults, errors.New("not clean"))
+	}
+	if !o.short && o.only.String() == "" {
+		for _, d := range defences() {
+			faults = append(faults, h.without(ctx, d.name))
+		}
+	}
+	fmt.Fprintln(out, t)
+	return errors.Join(faults...)
+}
+
+// defence is something that Hearth does against faults, and those faults that show it.
+type defence struct{ name, faults string }
+
+func defences() []defence {
+	return []defence{
+		{"breaker", "^(Weaviate never answers|restart)"},
+		{"deadline", "never answers"},
+		{"retry-budget", "^(503|truncated)"},
+		{"write-rule", "^(truncated answers|504)"},
+	}
+}
+
+// harness is what all runs have in common.
+type harness struct {
+	dir, binary string
+	out         io.Writer
+	options     options
+}
+
+// without runs what shows a defence with that defence switched off. The error says that nothing was seen of that.
+func (h harness) without(ctx context.Context, name string) error {
+	i := slices.IndexFunc(defences(), func(d defence) bool { return d.name == name })
+	if i < 0 {
+		return fmt.Errorf("there is no defence %q", name)
+	}
+	only := h.options.only
+	if only.String() == "" {
+		only = regexp.MustCompile(defences()[i].faults)
+	}
+	t, err := h.run(ctx, "without "+name, name, only)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(h.out, "without %s: %v\n", name, t)
+	if t.clean() {
+		return fmt.Errorf("nothing is worse without %s", name)
 	}
 	return nil
+}
+
+// run runs the faults that match, without a defence if one is named.
+func (h harness) run(ctx context.Context, title, without string, only *regexp.Regexp) (*tally, error) {
+	fmt.Fprintf(h.out, "%s:\n", title)
+	t := &tally{out: h.out, most: 2}
+	if without != "" {
+		t.most = 1
+	}
+	o := h.options
+	o.only, o.without = only, without
+	return t, runFaults(ctx, filepath.Join(h.dir, cmp.Or(without, "all")), h.binary, o, t)
 }
 
 // runFaults runs the chosen faults, so many at a time as there are lanes.

@@ -39,13 +39,16 @@ type rig struct {
 	upstreams *lab.Upstreams
 	names     *testnet.NameServer
 	sandbox   *lab.Sandbox
-	bot       *bot.Bot        // knows what was written
+	truth     *truth
+	web       *testnet.Server
 	told      map[string]bool // faults of the bot that were printed
 	fittings  fittings
 	spoiled   bool   // by a fault that no later one may follow
 	debug     string // the socket with the goroutines
 	http      *http.Client
 	token     string
+	network   string // where the sidecar listens
+	address   string
 
 	tamper atomic.Pointer[tamper]
 
@@ -64,7 +67,7 @@ type arrivals struct {
 
 // newRig starts the sidecar of a binary, with the defence switched off that without names.
 func newRig(ctx context.Context, dir, binary, without string, f fittings) (g *rig, err error) {
-	g = &rig{bot: &bot.Bot{Name: filepath.Base(dir), Freshness: freshness()}, debug: filepath.Join(dir, "d"), told: map[string]bool{}, fittings: f}
+	g = &rig{truth: &truth{&bot.Bot{Name: filepath.Base(dir), Freshness: freshness()}, &web{}}, debug: filepath.Join(dir, "d"), told: map[string]bool{}, fittings: f}
 	g.arrived.creates = map[string]int{}
 	if g.names, err = testnet.NewNameServer(); err != nil {
 		return nil, err
@@ -75,23 +78,30 @@ func newRig(ctx context.Context, dir, binary, without string, f fittings) (g *ri
 		}
 	}()
 	cfg := lab.UpstreamsConfig{RTT: rtt, Host: host, Streams: f.streams, Wrap: g.wrap}
-	if f.jsonRPC {
-		cfg.Version = 17
-	}
 	if g.upstreams, err = lab.StartUpstreams(dir, cfg); err != nil { //nolint:contextcheck // their life ends with close
 		return g, err
 	}
-	g.bot.Upstreams = g.upstreams
+	g.truth.Upstreams = g.upstreams
+	if err := g.startWeb(); err != nil {
+		return g, err
+	}
 	settings := append(g.upstreams.Settings(),
-		"HEARTH_TEST_DNS="+g.names.Addr, "HEARTH_TEST_DEBUG="+g.debug, "HEARTH_TEST_WITHOUT="+without, "HEARTH_TTL_ODOO_MODELS=1s/0s/10m")
+		"HEARTH_FETCH_ALLOW="+g.web.Addr,
+		"HEARTH_TEST_DNS="+g.names.Addr, "HEARTH_TEST_DEBUG="+g.debug, "HEARTH_TEST_WITHOUT="+without, "HEARTH_TTL_ODOO_MODELS=1s/0s/10m",
+		"HEARTH_PREPROCESS_TIMEOUT=5s") // for so long a job may ask a host that never answers
 	if f.jsonRPC {
 		settings = append(settings, "HEARTH_ODOO_USER=admin", "HEARTH_ODOO_PROTOCOL=jsonrpc")
 	}
 	if err := lab.MakeClasses(ctx, binary, settings); err != nil {
 		return g, err
 	}
-	socket := filepath.Join(dir, "s")
+	socket, addr := filepath.Join(dir, "s"), ""
 	if f.fullDisk {
+		socket = filepath.Join(dir, "full", "s")
+		if addr, err = testnet.FreeAddress(); err != nil {
+			return g, err
+		}
+		settings = append(settings, "HEARTH_ADDR="+addr)
 		if binary, err = withoutRoom(dir, binary); err != nil {
 			return g, err
 		}
@@ -104,13 +114,39 @@ func newRig(ctx context.Context, dir, binary, without string, f fittings) (g *ri
 	}
 	g.sandbox = sandbox
 	g.token, _ = wire.DeriveToken(lambdatest.SessionToken, "")
-	g.http = &http.Client{Transport: &http.Transport{
+	g.network, g.address = "unix", socket
+	if f.fullDisk {
+		g.network, g.address = "tcp", addr
+	}
+	g.http = &http.Client{Transport: g.transport()}
+	return g, nil
+}
+
+// startWeb starts another host, whose authority the sidecar trusts.
+func (g *rig) startWeb() (err error) {
+	g.truth.web.publish()
+	if g.web, err = testnet.Serve(g.wrap(g.truth.web), testnet.Config{TLS: true, RTT: rtt}); err != nil {
+		return err
+	}
+	g.truth.web.url = g.web.URL + webPath
+	trusted, err := os.ReadFile(g.upstreams.CAFile)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(g.upstreams.CAFile, append(trusted, g.web.CA...), 0o600)
+}
+
+// servers are those of all upstreams, the web's too.
+func (g *rig) servers() []*testnet.Server { return append(g.upstreams.Servers(), g.web) }
+
+// transport is how a caller reaches the sidecar, over connections of its own.
+func (g *rig) transport() *http.Transport {
+	return &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", socket)
+			return new(net.Dialer).DialContext(ctx, g.network, g.address)
 		},
 		MaxIdleConnsPerHost: 100,
-	}}
-	return g, nil
+	}
 }
 
 func (g *rig) close(ctx context.Context) (err error) {
@@ -123,12 +159,15 @@ func (g *rig) close(ctx context.Context) (err error) {
 	if g.upstreams != nil {
 		err = errors.Join(err, g.upstreams.Close())
 	}
+	if g.web != nil {
+		err = errors.Join(err, g.web.Close())
+	}
 	return errors.Join(err, g.names.Close())
 }
 
 // wrap counts what comes to an upstream, and lets it be tampered with.
 func (g *rig) wrap(h http.Handler) http.Handler {
-	h = g.bot.Relabeled(h)
+	h = g.truth.Relabeled(h)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !isPing(r) {
 			g.count(r)
@@ -165,14 +204,26 @@ func (g *rig) requests(contact string) (all, creates int) {
 	return g.arrived.all, g.arrived.creates[contact]
 }
 
-// upstream is one of the three servers.
+// tries is how many requests and connections have arrived at the upstreams.
+func (g *rig) tries() int {
+	n, _ := g.requests("")
+	for _, s := range g.servers() {
+		n += s.Wire.Accepted()
+	}
+	return n
+}
+
+// upstream is one of the servers.
 type upstream string
 
 const (
 	weaviateREST upstream = "weaviate-rest"
 	weaviateGRPC upstream = "weaviate-grpc"
 	odoo         upstream = "odoo"
+	website      upstream = "web" // what is fetched
 )
+
+const webPath = "/page"
 
 func upstreamOf(r *http.Request) upstream {
 	switch {
@@ -180,6 +231,8 @@ func upstreamOf(r *http.Request) upstream {
 		return weaviateGRPC
 	case strings.HasPrefix(r.URL.Path, "/v1/"):
 		return weaviateREST
+	case r.URL.Path == webPath:
+		return website
 	}
 	return odoo
 }
@@ -190,7 +243,7 @@ func isPing(r *http.Request) bool {
 
 // server is an upstream's.
 func (g *rig) server(u upstream) *testnet.Server {
-	return map[upstream]*testnet.Server{weaviateREST: g.upstreams.WeaviateREST, weaviateGRPC: g.upstreams.WeaviateGRPC, odoo: g.upstreams.OdooJSON}[u]
+	return map[upstream]*testnet.Server{weaviateREST: g.upstreams.WeaviateREST, weaviateGRPC: g.upstreams.WeaviateGRPC, odoo: g.upstreams.OdooJSON, website: g.web}[u]
 }
 
 // goroutines asks the sidecar for its goroutines: how many there are with each stack.

@@ -22,9 +22,13 @@ const (
 	patience = 15 * time.Second        // for a sidecar that knows no deadline
 )
 
-// round makes every call at the same time, and judges the replies.
-func (c *course) round(ctx context.Context, noCache bool) (all []verdict) {
-	list := c.calls
+// round makes every call at the same time, each so many times, and judges the replies. The mute of a chat is set once only: of two
+// mutes at the same time nobody knows which is the last.
+func (c *course) round(ctx context.Context, noCache bool, times int) (all []verdict) {
+	list := slices.Clone(c.calls)
+	for range times - 1 {
+		list = append(list, slices.DeleteFunc(slices.Clone(c.calls), func(call call) bool { return call.name == "set mute" })...)
+	}
 	all = make([]verdict, len(list))
 	var wg sync.WaitGroup
 	for i, call := range list {
@@ -36,21 +40,33 @@ func (c *course) round(ctx context.Context, noCache bool) (all []verdict) {
 
 // call makes one call, judges the reply, and counts it.
 func (c *course) call(ctx context.Context, call call, noCache bool) verdict {
-	r := &reply{call: call.name, attempt: call.make(c.rig.bot, c.chat), noCache: noCache}
+	return c.attempt(ctx, call.name, call.make(c.rig.truth, c.chat), noCache)
+}
+
+func (c *course) attempt(ctx context.Context, name string, a attempt, noCache bool) verdict {
+	r := &reply{call: name, attempt: a, noCache: noCache, opaque: c.fault.opaque}
 	c.rig.send(ctx, r)
-	v := r.judge()
+	v := r.judge(c.fault.also)
 	late := r.ended.Sub(r.asked) - deadline - slack - c.lateness.Within(r.asked, r.ended)
 	c.tally.judged(c, r, v, late)
+	if safe := a.settle == nil && name != "batch"; safe && c.fault.hidden && c.phase == underIt && v.what != right {
+		c.tally.offence(c, wrongs, 1, "a fault that Hearth hides was seen: %s %s%s", v.kind, v.why, r)
+	}
 	if r.attempt.contact != "" {
 		if _, times := c.rig.requests(r.attempt.contact); times > 1 {
 			c.tally.offence(c, amplified, 1, "%s arrived %d times", r.attempt.contact, times)
 		}
 	}
+	if a.then != nil && v.what == right {
+		return c.attempt(ctx, name, a.then(r), noCache)
+	}
 	return v
 }
 
 // send makes the request, and fills in what came.
-func (g *rig) send(ctx context.Context, r *reply) {
+func (g *rig) send(ctx context.Context, r *reply) { sendBy(ctx, g.http, g.token, r) }
+
+func sendBy(ctx context.Context, by *http.Client, token string, r *reply) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var body io.Reader = http.NoBody
@@ -62,12 +78,12 @@ func (g *rig) send(ctx context.Context, r *reply) {
 		}
 		body = bytes.NewReader(encoded)
 	}
-	req, err := http.NewRequestWithContext(ctx, r.attempt.method, "http://hearth"+r.attempt.path, body)
+	req, err := http.NewRequestWithContext(ctx, r.attempt.method, "http://localhost"+r.attempt.path, body)
 	if err != nil {
 		r.err = err
 		return
 	}
-	req.Header.Set(wire.HeaderToken, g.token)
+	req.Header.Set(wire.HeaderToken, token)
 	req.Header.Set("X-Hearth-Timeout-Ms", strconv.Itoa(int(deadline/time.Millisecond)))
 	if r.attempt.body != nil {
 		req.Header.Set("Content-Type", "application/json")
@@ -77,7 +93,7 @@ func (g *rig) send(ctx context.Context, r *reply) {
 	}
 	r.asked = time.Now()
 	defer func() { r.ended = time.Now() }()
-	resp, err := g.http.Do(req)
+	resp, err := by.Do(req)
 	if err != nil {
 		r.err = err
 		return
@@ -92,8 +108,12 @@ type use struct {
 	goroutines map[string]int
 	files      int
 	open       int // connections to the upstreams, as their side sees them
+	web        int // connections to the other host: the sidecar does not say how many it keeps
 	busy       int // calls that hold a slot or wait for one, as the sidecar says
 }
+
+// mostWeb is how many connections the sidecar keeps to another host.
+const mostWeb = 8
 
 // quiet measures what the sidecar holds, after every connection to the upstreams has been closed.
 func (g *rig) quiet(ctx context.Context) (u use, err error) {
@@ -101,6 +121,7 @@ func (g *rig) quiet(ctx context.Context) (u use, err error) {
 	for _, s := range g.upstreams.Servers() {
 		u.open += s.Wire.Open()
 	}
+	u.web = g.web.Wire.Open()
 	r := &reply{attempt: attempt{method: http.MethodGet, path: wire.PathDebugPools}}
 	g.send(ctx, r)
 	g.http.CloseIdleConnections()
@@ -116,7 +137,7 @@ func (g *rig) quiet(ctx context.Context) (u use, err error) {
 	if err != nil {
 		return u, err
 	}
-	u.files = usage.Files - pools["weaviate"].Open - pools["odoo"].Open
+	u.files = usage.Files - pools["weaviate"].Open - pools["odoo"].Open - u.web
 	u.goroutines, err = g.goroutines(ctx)
 	return u, err
 }
@@ -130,7 +151,7 @@ func (u use) leaked(before use) (goroutines, conns, files int, why string) {
 			why += fmt.Sprintf("\n      %d more: %s", n, stack)
 		}
 	}
-	return goroutines, max(0, u.open-max(0, before.open)) + u.busy, max(0, u.files-before.files), why
+	return goroutines, max(0, u.open-max(0, before.open)) + max(0, u.web-mostWeb) + u.busy, max(0, u.files-before.files), why
 }
 
 // settled waits until nothing is held that was not before, but not for long.
@@ -152,7 +173,7 @@ func (g *rig) settled(ctx context.Context, before use) (u use, err error) {
 
 // seed writes what the chat begins with, past the sidecar.
 func (c *course) seed() error {
-	b := c.rig.bot
+	b := c.rig.truth
 	for range 3 {
 		if err := b.AppendElsewhere(c.chat); err != nil {
 			return err
@@ -166,8 +187,9 @@ func (c *course) seed() error {
 
 // change writes past the sidecar, so that what it holds is no longer true.
 func (c *course) change() error {
-	b := c.rig.bot
+	b := c.rig.truth
 	b.Relabel()
+	b.web.publish()
 	if err := b.AppendElsewhere(c.chat); err != nil {
 		return err
 	}

@@ -47,6 +47,7 @@ type summary struct {
 	worst           time.Duration
 	upstream, usual int
 	recovered       time.Duration
+	perSecond       float64 // tries that reached the upstreams in an outage
 	offences        [kindsOfOffence]int
 }
 
@@ -55,7 +56,7 @@ func (t *tally) judged(c *course, r *reply, v verdict, late time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.calls++
-	if c.phase == "under it" {
+	if c.phase == underIt {
 		switch v.what {
 		case right:
 			c.sum.right++
@@ -125,8 +126,12 @@ func (t *tally) ended(c *course) {
 	if errs == nil {
 		errs = []string{"none"}
 	}
-	fmt.Fprintf(t.out, "%-44s right %3d  stale %2d  worst %5.0f ms  upstream %3d of usually %3d  well after %4.0f ms  errors: %s\n",
-		c.fault.name, c.sum.right, c.sum.stale, lab.MS(c.sum.worst), c.sum.upstream, c.sum.usual, lab.MS(c.sum.recovered), strings.Join(errs, ", "))
+	outage := ""
+	if c.fault.outage {
+		outage = fmt.Sprintf("  then %.0f tries/s", c.sum.perSecond)
+	}
+	fmt.Fprintf(t.out, "%-44s right %3d  stale %2d  worst %5.0f ms  upstream %3d of usually %3d  well after %4.0f ms  errors: %s%s\n",
+		c.fault.name, c.sum.right, c.sum.stale, lab.MS(c.sum.worst), c.sum.upstream, c.sum.usual, lab.MS(c.sum.recovered), strings.Join(errs, ", "), outage)
 }
 
 // String is the last line of a run.

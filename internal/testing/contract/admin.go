@@ -157,8 +157,8 @@ func (s *suite) pools(t *testing.T) {
 	h.say(t, "pools", "user", "x") // REST is for writes
 	raw := wantKeys(t, "/debug/pools", h.get(t, "/debug/pools").body, "odoo", "weaviate")
 	statistics := []string{
-		"dial_errors", "dials", "failures", "handshakes", "idle", "in_use", "open", "queue", "races", "rejected",
-		"replays", "requests", "resumed", "retries", "reused", "round_trip_ms", "size", "wait_ms", "waits",
+		"breaker", "dead", "dial_errors", "dials", "failures", "handshakes", "hedges", "idle", "in_use", "limit", "looks", "open", "queue", "races",
+		"rejected", "replays", "requests", "resumed", "retries", "retries_refused", "reused", "round_trip_ms", "size", "wait_ms", "waits",
 	}
 	both := wantKeys(t, "weaviate", raw["weaviate"], slices.Sorted(slices.Values(append([]string{"grpc", "rest"}, statistics...)))...)
 	raw["weaviate.grpc"], raw["weaviate.rest"] = both["grpc"], both["rest"]
@@ -168,15 +168,16 @@ func (s *suite) pools(t *testing.T) {
 	if raw["weaviate"], err = json.Marshal(both); err != nil {
 		t.Fatal(err)
 	}
-	for name, size := range map[string]int{"weaviate": 3, "weaviate.grpc": 3, "weaviate.rest": 3, "odoo": 2} {
+	for name, size := range map[string]int{"weaviate": 3, "weaviate.grpc": 3, "weaviate.rest": 3, "odoo": 8} {
 		fields := wantKeys(t, name, raw[name], statistics...)
+		wantKeys(t, name+".breaker", fields["breaker"], "opened", "probes", "refused", "state")
 		wantKeys(t, name+".round_trip_ms", fields["round_trip_ms"], "count", "max", "p50", "p90", "p99")
 		var n wire.PoolStats
 		if err := json.Unmarshal(raw[name], &n); err != nil {
 			t.Fatal(err)
 		}
 		q := n.RoundTrip
-		if n.Size != size || n.Open < 1 || n.Open > size || n.Idle != n.Open || n.Requests < 2 || n.Reused < 1 && name != "weaviate.rest" || n.Dials < int64(n.Open) || n.Failures != 0 ||
+		if n.Size != size || n.Limit < 2 || n.Limit > size || n.Breaker != (wire.BreakerStats{State: wire.BreakerClosed}) || n.Open < 1 || n.Open > size || n.Idle != n.Open || n.Requests < 2 || n.Reused < 1 && name != "weaviate.rest" || n.Dials < int64(n.Open) || n.Failures != 0 ||
 			q.Count < 2 || q.P50 <= 0 || q.P50 > q.P90 || q.P90 > q.P99 || q.P99 > q.Max {
 			t.Errorf("%s: %s", name, raw[name])
 		}

@@ -33,8 +33,6 @@ type UpstreamsConfig struct {
 	Host string
 	// Streams is how many requests one gRPC connection may carry at once. 0: as many as net/http allows.
 	Streams int
-	// Version is that of Odoo. 0: 19.
-	Version int
 	// PublicCA: the settings put the upstreams' authorities where Hearth looks for the public ones, and not into HEARTH_TLS_CA.
 	PublicCA bool
 	// Wrap wraps the handler of each server; nil: no handler is wrapped.
@@ -61,7 +59,7 @@ func StartUpstreams(dir string, cfg UpstreamsConfig) (u *Upstreams, err error) {
 		return nil, errors.New("lab: upstreams with a Host need an RTT")
 	}
 	u = &Upstreams{
-		Weaviate: weaviatetest.New(), Odoo: odootest.New(odootest.Config{DB: OdooDB, Key: OdooKey, Version: cfg.Version}),
+		Weaviate: weaviatetest.New(), Odoo: odootest.New(odootest.Config{DB: OdooDB, Key: OdooKey}),
 		CAFile: filepath.Join(dir, "ca.pem"), cfg: cfg,
 	}
 	defer func() {

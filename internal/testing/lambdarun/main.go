@@ -3,7 +3,8 @@
 // that is more than the limits in gates.go.
 //
 // Start at run. build.go builds the binaries, sandbox.go starts a sandbox, rounds.go measures, table.go prints. What Hearth saves
-// is shown by the demo.
+// is shown by the demo. With -silent it runs the sample handlers beside upstreams that never answer, in sandboxes that are reset after a
+// timeout (silent.go, mouth.go), and with -managed it makes many calls at once on Managed Instances (managed.go).
 package main
 
 import (
@@ -26,6 +27,10 @@ type options struct {
 	short    bool
 	variants bool
 	beside   string
+
+	silent, managed bool
+	invocations     int
+	only            string
 }
 
 func main() {
@@ -34,8 +39,20 @@ func main() {
 	flag.BoolVar(&o.short, "short", false, "fewer starts and invocations")
 	flag.BoolVar(&o.variants, "variants", false, "compare registering for INVOKE with registering for SHUTDOWN only, and nothing else")
 	flag.StringVar(&o.beside, "beside", "", "compare with this build of the extension, of an older commit say, and do nothing else")
+	flag.BoolVar(&o.silent, "silent", false, "run the sample handlers beside upstreams that never answer, and nothing else")
+	flag.BoolVar(&o.managed, "managed", false, "make many cold calls at once on Managed Instances, and nothing else")
+	flag.IntVar(&o.invocations, "invocations", 50, "how many for each handler, with -silent")
+	flag.StringVar(&o.only, "only", "", "the situations and handlers whose names contain this, with -silent")
 	flag.Parse()
-	lab.Main("lambdarun", func(ctx context.Context, dir string) error { return run(ctx, os.Stdout, dir, o) })
+	lab.Main("lambdarun", func(ctx context.Context, dir string) error {
+		switch {
+		case o.silent:
+			return runSilent(ctx, os.Stdout, dir, o)
+		case o.managed:
+			return runManaged(ctx, os.Stdout, dir)
+		}
+		return run(ctx, os.Stdout, dir, o)
+	})
 }
 
 func run(ctx context.Context, out io.Writer, dir string, o options) (err error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -14,16 +15,19 @@ const (
 	extensionAPI = "/2020-01-01/extension"
 	runtimeAPI   = "/2018-06-01/runtime"
 	telemetryAPI = "/2022-07-01/telemetry"
+	pingAPI      = "/2018-06-01/ping"
 	credentials  = "/2021-04-23/credentials"
+	region       = "eu-central-1"
 	traceID      = "Root=1-5f35ae12-0c0fec141ab77a00bc047aa2;Parent=2be948a625588e32;Sampled=1"
 )
 
-// SessionToken is the value of AWS_SESSION_TOKEN in the processes, or with SnapStart of AWS_CONTAINER_AUTHORIZATION_TOKEN.
+// SessionToken is the value of AWS_SESSION_TOKEN in the processes, or with [ContainerCredentials] of AWS_CONTAINER_AUTHORIZATION_TOKEN.
 const SessionToken = "test-session-token"
 
 // routes serves the APIs. Deliveries of telemetry go on until ctx ends.
 func (h *Host) routes(ctx context.Context) http.Handler {
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+pingAPI, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "pong") })
 	mux.HandleFunc("POST "+extensionAPI+"/register", h.register)
 	mux.HandleFunc("GET "+extensionAPI+"/event/next", h.identified(h.eventNext))
 	mux.HandleFunc("POST "+extensionAPI+"/init/error", h.identified(h.extensionError))
@@ -35,7 +39,7 @@ func (h *Host) routes(ctx context.Context) http.Handler {
 	mux.HandleFunc("POST "+runtimeAPI+"/invocation/{id}/response", h.invocationDone)
 	mux.HandleFunc("POST "+runtimeAPI+"/invocation/{id}/error", h.invocationDone)
 	mux.HandleFunc("POST "+runtimeAPI+"/init/error", func(w http.ResponseWriter, r *http.Request) {
-		h.report(w, r, "runtime", r.Header.Get("Lambda-Runtime-Function-Error-Type"))
+		h.report(w, r, runtimeName, r.Header.Get("Lambda-Runtime-Function-Error-Type"))
 	})
 	mux.HandleFunc("GET "+credentials, func(w http.ResponseWriter, r *http.Request) {
 		if h.cfg.Init != SnapStart || r.Header.Get("Authorization") != SessionToken {
@@ -53,12 +57,13 @@ func (h *Host) routes(ctx context.Context) http.Handler {
 // inbox has the answers to /next that an extension, or the runtime, has not asked for yet.
 type inbox struct {
 	queue []*delivery
-	polls int // Calls waiting in /next.
+	polls int  // Calls waiting in /next.
+	over  bool // The sandbox was reset: nothing will come.
 }
 
 // delivery is one answer to /next.
 type delivery struct {
-	header map[string]string
+	header http.Header // Beside the content's type, which is JSON if it names none.
 	body   []byte
 	taken  bool // A call will send it.
 	sent   bool
@@ -73,6 +78,9 @@ func (h *Host) next(w http.ResponseWriter, r *http.Request, i *inbox) {
 	var d *delivery
 	err := h.await(r.Context(), func() (bool, error) {
 		if len(i.queue) == 0 {
+			if i.over {
+				return false, ErrReset
+			}
 			return false, nil
 		}
 		d, i.queue = i.queue[0], i.queue[1:]
@@ -82,12 +90,10 @@ func (h *Host) next(w http.ResponseWriter, r *http.Request, i *inbox) {
 	})
 	if err != nil {
 		h.update(func() { i.polls-- })
-		panic(http.ErrAbortHandler) // The caller has left, or the host is closed: no reply.
-	}
-	for name, value := range d.header {
-		w.Header().Set(name, value)
+		panic(http.ErrAbortHandler) // The caller has left, the sandbox was reset, or the host is closed: no reply.
 	}
 	w.Header().Set("Content-Type", "application/json")
+	maps.Copy(w.Header(), d.header)
 	w.Header().Set("Content-Length", strconv.Itoa(len(d.body)))
 	_, _ = w.Write(d.body)
 	_ = http.NewResponseController(w).Flush()
@@ -115,7 +121,7 @@ func (h *Host) report(w http.ResponseWriter, r *http.Request, from, errorType st
 }
 
 func (h *Host) arn() string {
-	return "arn:aws:lambda:eu-central-1:123456789012:function:" + h.cfg.Function
+	return "arn:aws:lambda:" + region + ":123456789012:function:" + h.cfg.Function
 }
 
 func fail(w http.ResponseWriter, status int, errorType, message string) {

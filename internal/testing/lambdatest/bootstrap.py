@@ -43,6 +43,7 @@ def describe(error, error_type=None):
 
 def load(spec):
     module, _, function = spec.rpartition(".")
+    os.chdir(os.environ["LAMBDA_TASK_ROOT"])
     sys.path.insert(0, os.environ["LAMBDA_TASK_ROOT"])
     return getattr(importlib.import_module(module.replace("/", ".")), function)
 
@@ -58,7 +59,9 @@ def main():
     while True:
         headers, event = call(connection, "GET", "/invocation/next")
         context = Context(headers)
-        os.environ["_X_AMZN_TRACE_ID"] = headers["Lambda-Runtime-Trace-Id"]
+        os.environ.pop("_X_AMZN_TRACE_ID", None)
+        if headers["Lambda-Runtime-Trace-Id"]:  # Some platforms send none, or an empty one.
+            os.environ["_X_AMZN_TRACE_ID"] = headers["Lambda-Runtime-Trace-Id"]
         path = "/invocation/" + context.aws_request_id
         try:
             result = json.dumps(handler(json.loads(event), context))

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -130,10 +131,21 @@ func set(dir string, settings ...string) error {
 }
 
 // start starts cmd in the cgroup and returns the time of its first instruction. The child is traced, so that it stops at exec
-// until it is in the group: the kernel can clone into a group of version 2 only.
-func (c cgroup) start(cmd *exec.Cmd) (time.Time, error) {
+// until it is in the group: the kernel can clone into a group of version 2 only. If user is not 0, it is that user's.
+func (c cgroup) start(cmd *exec.Cmd, user int) (time.Time, error) {
 	// Signals go to the process group. A host that is killed takes its processes with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if user != 0 {
+		// The files of a test are in folders that only root can search. The process may read them once it runs, and gets its own binary open.
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(user), Gid: uint32(user)}
+		cmd.SysProcAttr.AmbientCaps = []uintptr{unix.CAP_DAC_READ_SEARCH}
+		binary, err := os.Open(cmd.Path)
+		if err != nil {
+			return time.Time{}, err
+		}
+		defer binary.Close()
+		cmd.Path, cmd.ExtraFiles = "/proc/self/fd/3", []*os.File{binary}
+	}
 	if len(c.dirs) == 0 {
 		began := time.Now()
 		return began, cmd.Start()

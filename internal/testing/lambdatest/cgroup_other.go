@@ -17,7 +17,7 @@ func newCgroup(int) (cgroup, Limits) {
 	return cgroup{}, Limits{Missing: []string{"no cgroups here"}}
 }
 
-func (cgroup) start(cmd *exec.Cmd) (time.Time, error) {
+func (cgroup) start(cmd *exec.Cmd, _ int) (time.Time, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	began := time.Now()
 	return began, cmd.Start()

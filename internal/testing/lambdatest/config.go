@@ -38,8 +38,16 @@ type Config struct {
 	Handler    string   // What the function's _HANDLER says. Default "handler.handler".
 	Layer      string   // A layer's zip file, unpacked into the folder that stands for /opt: see [Host.Opt]. "": there is none.
 
+	Platform    Platform // Default Lambda.
 	Init        InitType // Default OnDemand.
 	Concurrency int      // Invocations at once on Managed Instances, default 10. Elsewhere there is one.
+
+	Credentials Credentials // Default: session credentials, with SnapStart the container's, in the emulator what its mode has.
+
+	// Reset: after the timeout of an invocation, and after a process has failed or ended, the sandbox is reset, as it is in Lambda. The
+	// extensions get SHUTDOWN, every process ends, and the next invocation starts them again on its own time. Else the sandbox fails for
+	// good, so that no failure goes unseen. On Managed Instances timeouts are not enforced.
+	Reset bool
 
 	// MemoryMB is the function's size. Where cgroups are writable it limits the memory of the processes, and their CPU to one
 	// for each 1769 MB: [Host.Limits] says what is in force. Default: no limit, and the processes are told 128.
@@ -69,7 +77,11 @@ func (c Config) withDefaults() Config {
 	}
 	c.Function = cmp.Or(c.Function, "test-function")
 	c.Handler = cmp.Or(c.Handler, "handler.handler")
-	c.Init = cmp.Or(c.Init, OnDemand)
+	c.Platform, c.Init = cmp.Or(c.Platform, Lambda), cmp.Or(c.Init, OnDemand)
+	if c.Init == SnapStart {
+		c.Credentials = cmp.Or(c.Credentials, ContainerCredentials)
+	}
+	c.Credentials = cmp.Or(c.Credentials, profileOf(c.Platform, c.Init).credentials)
 	c.Concurrency = cmp.Or(c.Concurrency, 10)
 	if c.Init != ManagedInstances {
 		c.Concurrency = 1
@@ -93,5 +105,5 @@ func (c Config) validate() error {
 	if c.Concurrency < 1 || c.MemoryMB < 0 || c.MemoryMB != 0 && c.MemoryMB < 128 {
 		return fmt.Errorf("lambdatest: concurrency %d, %d MB: at least 1, and 0 or at least 128 MB", c.Concurrency, c.MemoryMB)
 	}
-	return nil
+	return c.validatePlatform()
 }

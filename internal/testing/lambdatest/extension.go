@@ -17,6 +17,7 @@ type extension struct {
 	events                []string
 	registered, firstNext time.Time
 	gone                  bool // Its process has ended.
+	internal              bool // It runs in the runtime's process.
 }
 
 type event struct {
@@ -33,7 +34,7 @@ func (e event) delivery() *delivery {
 	if err != nil {
 		panic(err) // Strings and numbers only.
 	}
-	return &delivery{header: map[string]string{"Lambda-Extension-Event-Identifier": uuid.NewString()}, body: body}
+	return &delivery{header: http.Header{"Lambda-Extension-Event-Identifier": {uuid.NewString()}}, body: body}
 }
 
 // listenersLocked are the extensions that registered for events of a kind.
@@ -46,11 +47,21 @@ func (h *Host) listenersLocked(kind string) (to []*extension) {
 	return to
 }
 
-// register accepts an extension whose name is that of a file in /opt/extensions.
+// shutdownEvent is SHUTDOWN with a reason.
+func (h *Host) shutdownEvent(reason string) *delivery {
+	d := event{EventType: "SHUTDOWN", DeadlineMs: time.Now().Add(h.cfg.ShutdownTimeout).UnixMilli(), ShutdownReason: reason}.delivery()
+	if h.profile.bareShutdown {
+		d.header = http.Header{"Content-Type": {"text/plain; charset=utf-8"}}
+	}
+	return d
+}
+
+// register accepts an extension. It is an external one if its name is that of a file in /opt/extensions.
 func (h *Host) register(w http.ResponseWriter, r *http.Request) {
 	now := time.Now()
 	name := r.Header.Get("Lambda-Extension-Name")
-	if !slices.Contains(h.cfg.Extensions, name) {
+	internal := !slices.Contains(h.cfg.Extensions, name)
+	if internal && (name == "" || !h.profile.internal) {
 		fail(w, http.StatusForbidden, "Extension.InvalidExtensionName", "No file of that name in /opt/extensions: "+name)
 		return
 	}
@@ -60,12 +71,12 @@ func (h *Host) register(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	for _, ev := range in.Events {
-		if ev != "SHUTDOWN" && (ev != "INVOKE" || h.cfg.Init == ManagedInstances) {
+		if ev != "INVOKE" && ev != "SHUTDOWN" || ev == "INVOKE" && h.cfg.Init == ManagedInstances || ev == "SHUTDOWN" && internal {
 			fail(w, http.StatusForbidden, "Extension.InvalidEventType", ev+": event not supported")
 			return
 		}
 	}
-	e := &extension{id: uuid.NewString(), name: name, events: in.Events, registered: now}
+	e := &extension{id: uuid.NewString(), name: name, events: in.Events, registered: now, internal: internal}
 	fresh := false
 	h.update(func() {
 		if fresh = h.extensionLocked(name) == nil; fresh {

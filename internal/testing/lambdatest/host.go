@@ -11,13 +11,16 @@
 // killed. Where cgroups are writable, they limit the processes to the function's size and freeze them; elsewhere nothing
 // limits them, and a freeze is a SIGSTOP.
 //
-// The double differs from Lambda. It does not start a crashed sandbox again. After an invocation's timeout the caller must shut the
-// sandbox down. A freeze stops neither the clocks nor the kernel, which keeps sockets open. There is no Logs API, there are no
-// restore hooks and no internal extensions.
+// With Config.Reset a sandbox that failed is reset and started again inside the next invocation, as in Lambda. Without it the sandbox
+// fails for good: then the caller must shut it down after an invocation's timeout. Config.Platform says whether it behaves as Lambda is
+// documented, or as AWS's own emulator.
 //
-// The files: host.go and config.go; api.go has the routes, extension.go, runtime.go and telemetry.go what is behind them;
-// init.go, invocation.go and shutdown.go are the phases; process.go, sandbox.go, cgroup_linux.go and layer.go what runs
-// in it.
+// The double differs from Lambda. A freeze stops neither the clocks nor the kernel, which keeps sockets open. There is no Logs API, and
+// there are no restore hooks. Only as the emulator does it have internal extensions.
+//
+// The files: host.go and config.go; platform.go has what differs between platforms; api.go has the routes, extension.go, runtime.go and
+// telemetry.go what is behind them; init.go, invocation.go, reset.go and shutdown.go are the phases; process.go, sandbox.go,
+// cgroup_linux.go and layer.go what runs in it.
 package lambdatest
 
 import (
@@ -40,6 +43,8 @@ var (
 	ErrClosed = errors.New("lambdatest: host closed")
 	// ErrShutdown is returned to an invocation that a shutdown overtakes.
 	ErrShutdown = errors.New("lambdatest: sandbox is shutting down")
+	// ErrUnavailable is returned to an invocation beyond the concurrency of a platform that refuses it.
+	ErrUnavailable = errors.New("lambdatest: 400 Runtime.Unavailable")
 	// ErrTimeout is returned by an invocation that has used up Config.Timeout.
 	ErrTimeout = errors.New("lambdatest: task timed out")
 )
@@ -55,22 +60,23 @@ type Report struct {
 
 // Host is one sandbox. Its methods may be called from any goroutine.
 type Host struct {
-	cfg    Config
-	server *httptest.Server
-	opt    string        // Folder that stands for /opt. "": there is no layer.
-	slots  chan struct{} // Holds a token for each invocation under way.
-	close  func()        // Closes done, ends what waits and the deliveries of telemetry.
-	done   <-chan struct{}
-	once   sync.Once
-	wg     sync.WaitGroup // All that the host runs besides the server: joined by Close.
-	cgroup cgroup
-	limits Limits
+	cfg     Config
+	profile profile
+	server  *httptest.Server
+	opt     string        // Folder that stands for /opt. "": there is no layer.
+	slots   chan struct{} // Holds a token for each invocation under way.
+	close   func()        // Closes done, ends what waits and the deliveries of telemetry.
+	done    <-chan struct{}
+	once    sync.Once
+	wg      sync.WaitGroup // All that the host runs besides the server: joined by Close.
+	cgroup  cgroup
+	limits  Limits
 
 	mu            sync.Mutex    // Guards what follows.
 	changed       chan struct{} // Closed and replaced by every update.
 	random        *rand.Rand
 	extensions    []*extension // In the order they registered.
-	runtime       inbox
+	runtime       *inbox
 	runtimeKnown  bool          // It was started, or has asked for an invocation.
 	runtimeInited bool          // It has asked for its first invocation, or INIT has ended without that.
 	open          []*invocation // Those that have not ended.
@@ -80,10 +86,24 @@ type Host struct {
 	subscriptions int              // To the events.
 	processes     []*Process
 	reports       []Report
-	stopping      bool
+	phase         phase
+	ending        bool // The processes are told to end, or killed.
+	stopped       bool // For good.
+	resets        int  // How many there were. Those of INIT that came before the last one do not count any more:
+	forgiven      int  // the first of reports,
+	eventsBefore  int  // and the first of events.
 	frozen        bool
 	restored      bool // From the snapshot of SnapStart.
 }
+
+// phase of a sandbox that may be reset.
+type phase int
+
+const (
+	running   phase = iota
+	resetting       // Its processes are ending.
+	down            // It has none, until an invocation starts them again.
+)
 
 // New starts a sandbox without processes in it. Close it.
 func New(cfg Config) (*Host, error) {
@@ -109,6 +129,8 @@ func New(cfg Config) (*Host, error) {
 	}
 	h := &Host{
 		cfg:     cfg,
+		profile: profileOf(cfg.Platform, cfg.Init),
+		runtime: &inbox{},
 		opt:     opt,
 		slots:   make(chan struct{}, cfg.Concurrency),
 		close:   cancel,
@@ -169,7 +191,7 @@ func (h *Host) extensionsReadyLocked() bool {
 			return false
 		}
 	}
-	return true
+	return !slices.ContainsFunc(h.extensions, func(e *extension) bool { return e.internal && !e.idle() })
 }
 
 func (h *Host) runtimeReadyLocked() bool { return h.cfg.Answer != nil || h.runtime.idle() }
@@ -186,11 +208,13 @@ func (h *Host) extensionLocked(key string) *extension {
 
 func (h *Host) failureLocked() error {
 	switch {
-	case len(h.reports) > 0:
-		r := h.reports[0]
+	case len(h.reports) > h.forgiven:
+		r := h.reports[h.forgiven]
 		return fmt.Errorf("lambdatest: %s: %s: %s %s", r.From, r.Call, r.Type, r.Body)
-	case h.stopping:
+	case h.ending || h.stopped:
 		return ErrShutdown
+	case h.phase != running:
+		return ErrReset
 	}
 	return nil
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Init is what INIT cost.
+// Init is what the last INIT cost.
 type Init struct {
 	Duration   time.Duration   // From the first process's start to its end. 0: it has not ended.
 	Extensions []ExtensionInit // In the order they registered.
@@ -32,7 +32,7 @@ func (h *Host) Init() Init {
 		began := h.init.began
 		for _, p := range h.processes {
 			if p.name == e.name {
-				began = p.began
+				began = p.run.began
 			}
 		}
 		init := ExtensionInit{Name: e.name, Register: e.registered.Sub(began)}
@@ -71,11 +71,11 @@ func (h *Host) endInitLocked(at time.Time, status string) {
 	}
 }
 
-// limitInit kills the sandbox if its processes are not ready in time. It does not wait for a runtime that was not started.
+// limitInit kills the sandbox if its processes are not ready in time. INIT inside an invocation has that invocation's time. It does not wait for a runtime that was not started.
 func (h *Host) limitInit() {
 	ctx, cancel := context.WithTimeout(context.Background(), h.cfg.InitTimeout)
 	defer cancel()
-	err := h.await(ctx, func() (bool, error) { return !h.init.ended.IsZero(), h.failureLocked() })
+	err := h.await(ctx, func() (bool, error) { return !h.init.ended.IsZero() || h.resets > 0, h.failureLocked() })
 	if !errors.Is(err, context.DeadlineExceeded) {
 		return
 	}
@@ -87,7 +87,7 @@ func (h *Host) limitInit() {
 			}
 		}
 		if h.runtimeKnown && !h.runtimeReadyLocked() {
-			late = append(late, "runtime")
+			late = append(late, runtimeName)
 		}
 		if len(late) > 0 {
 			h.endInitLocked(time.Now(), "timeout")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
 	"sync"
@@ -28,6 +29,8 @@ type Invocation struct {
 	// Added is billed after the response: until the runtime and every extension have asked for their next event. On Managed
 	// Instances it is 0, because Lambda does not wait for that.
 	Added time.Duration
+
+	Init time.Duration // INIT inside it, after a reset; part of Handler. 0: the sandbox was there.
 }
 
 // invocation is one that has not ended yet.
@@ -41,6 +44,8 @@ type invocation struct {
 	reported   bool      // platform.runtimeDone is emitted.
 	response   []byte
 	err        error
+	init       time.Duration
+	cancel     context.CancelCauseFunc // Ends it at a reset.
 }
 
 func (inv *invocation) isAnswered() bool { return !inv.answered.IsZero() }
@@ -60,13 +65,23 @@ func (h *Host) Invoke(ctx context.Context, payload []byte) (_ []byte, err error)
 			err = fmt.Errorf("%w (seed %d)", err, h.cfg.Seed)
 		}
 	}()
-	select {
-	case h.slots <- struct{}{}:
-		defer func() { <-h.slots }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-h.done:
-		return nil, ErrClosed
+	if err := h.takeSlot(ctx); err != nil {
+		return nil, err
+	}
+	defer func() { <-h.slots }()
+	startsAgain, err := h.claimStart(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { h.resetAfter(ctx, err) }()
+	began := time.Now()
+	if startsAgain {
+		var cancel context.CancelFunc
+		ctx, cancel = h.limited(ctx, began)
+		defer cancel()
+		if err := h.startAgain(ctx); err != nil {
+			return nil, err
+		}
 	}
 	err = h.await(ctx, func() (bool, error) {
 		return h.extensionsReadyLocked() && h.runtimeReadyLocked(), h.failureLocked()
@@ -77,10 +92,49 @@ func (h *Host) Invoke(ctx context.Context, payload []byte) (_ []byte, err error)
 	if err := h.restore(); err != nil {
 		return nil, err
 	}
-	inv := h.newInvocation(payload)
-	ctx, cancel := context.WithDeadlineCause(ctx, inv.deadline, ErrTimeout)
-	defer cancel()
+	init := time.Since(began)
+	if !startsAgain {
+		var cancel context.CancelFunc
+		began, init = time.Now(), 0
+		ctx, cancel = h.limited(ctx, began)
+		defer cancel()
+	}
+	return h.invoke(ctx, h.newInvocation(payload, began, init))
+}
 
+// takeSlot waits for the turn of an invocation, or refuses it.
+func (h *Host) takeSlot(ctx context.Context) error {
+	select {
+	case h.slots <- struct{}{}:
+		return nil
+	default:
+		if h.profile.refuses {
+			return ErrUnavailable
+		}
+	}
+	select {
+	case h.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-h.done:
+		return ErrClosed
+	}
+}
+
+// limited ends when the time of an invocation is up. On Managed Instances that is never.
+func (h *Host) limited(ctx context.Context, began time.Time) (context.Context, context.CancelFunc) {
+	if h.cfg.Init == ManagedInstances {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadlineCause(ctx, began.Add(h.cfg.Timeout), ErrTimeout)
+}
+
+// invoke tells the sandbox, which is ready, of an invocation.
+func (h *Host) invoke(ctx context.Context, inv *invocation) ([]byte, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	inv.cancel = cancel
 	var before, after []*extension
 	h.update(func() {
 		before, after = h.orderLocked()
@@ -91,7 +145,7 @@ func (h *Host) Invoke(ctx context.Context, payload []byte) (_ []byte, err error)
 		return nil, h.abandon(inv, err)
 	}
 	if h.cfg.Answer == nil {
-		if err := h.deliver(ctx, &h.runtime, &inv.delivery); err != nil {
+		if err := h.deliver(ctx, h.runtimeInbox(), &inv.delivery); err != nil {
 			return nil, h.abandon(inv, err)
 		}
 	}
@@ -103,7 +157,7 @@ func (h *Host) Invoke(ctx context.Context, payload []byte) (_ []byte, err error)
 		}
 	})
 	if h.cfg.Answer != nil {
-		response, err := h.cfg.Answer(ctx, payload)
+		response, err := h.cfg.Answer(ctx, inv.body)
 		if ctx.Err() != nil { // Lambda does not wait for it any more.
 			response, err = nil, context.Cause(ctx)
 		}
@@ -118,16 +172,24 @@ func (h *Host) Invoke(ctx context.Context, payload []byte) (_ []byte, err error)
 	return inv.response, inv.err
 }
 
-func (h *Host) newInvocation(payload []byte) *invocation {
-	inv := &invocation{id: uuid.NewString(), began: time.Now()}
+func (h *Host) newInvocation(payload []byte, began time.Time, init time.Duration) *invocation {
+	inv := &invocation{id: uuid.NewString(), began: began, init: init}
 	inv.deadline = inv.began.Add(h.cfg.Timeout)
-	inv.delivery = delivery{body: payload, header: map[string]string{
-		"Lambda-Runtime-Aws-Request-Id":       inv.id,
-		"Lambda-Runtime-Deadline-Ms":          strconv.FormatInt(inv.deadline.UnixMilli(), 10),
-		"Lambda-Runtime-Invoked-Function-Arn": h.arn(),
-		"Lambda-Runtime-Trace-Id":             traceID,
+	inv.delivery = delivery{body: payload, header: http.Header{
+		"Lambda-Runtime-Aws-Request-Id":       {inv.id},
+		"Lambda-Runtime-Deadline-Ms":          {strconv.FormatInt(inv.deadline.Add(h.profile.deadlineAhead).UnixMilli(), 10)},
+		"Lambda-Runtime-Invoked-Function-Arn": {h.arn()},
 	}}
+	if h.profile.traceID != nil {
+		inv.header["Lambda-Runtime-Trace-Id"] = h.profile.traceID
+	}
 	return inv
+}
+
+func (h *Host) runtimeInbox() *inbox {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.runtime
 }
 
 // orderLocked draws which extensions are told of an invocation before the runtime is, and which after it.
@@ -141,7 +203,10 @@ func (h *Host) orderLocked() (before, after []*extension) {
 // tell sends INVOKE to the extensions, one after another.
 func (h *Host) tell(ctx context.Context, extensions []*extension, inv *invocation) error {
 	for _, e := range extensions {
-		ev := event{EventType: "INVOKE", DeadlineMs: inv.deadline.UnixMilli(), RequestID: inv.id, FunctionArn: h.arn(), Tracing: tracing()}
+		ev := event{EventType: "INVOKE", DeadlineMs: inv.deadline.UnixMilli(), RequestID: inv.id, FunctionArn: h.arn()}
+		if h.profile.tracing {
+			ev.Tracing = tracing()
+		}
 		if err := h.deliver(ctx, &e.inbox, ev.delivery()); err != nil {
 			return err
 		}
@@ -191,7 +256,7 @@ func (h *Host) endLocked(inv *invocation, at time.Time) {
 		"durationMs": ms(at.Sub(inv.began)), "billedDurationMs": at.Sub(inv.began).Milliseconds() + 1, "memorySizeMB": h.memoryMB(),
 	}})
 	h.open = slices.DeleteFunc(h.open, func(other *invocation) bool { return other == inv })
-	h.invocations = append(h.invocations, Invocation{inv.id, inv.answered.Sub(inv.began), at.Sub(inv.answered)})
+	h.invocations = append(h.invocations, Invocation{inv.id, inv.answered.Sub(inv.began), at.Sub(inv.answered), inv.init})
 }
 
 // runtimeDoneLocked emits platform.runtimeDone once. Managed Instances have no such event.

@@ -31,6 +31,8 @@ func extensionMain(behaviour string) int {
 	switch behaviour {
 	case "host":
 		return hostMain()
+	case "runtime":
+		return runtimeMain(c)
 	case "crash":
 		fmt.Println("about to crash")
 		return 3
@@ -64,6 +66,21 @@ func extensionMain(behaviour string) int {
 			}
 			return 0
 		}
+	}
+}
+
+// runtimeMain is a runtime whose handler does what the payload says, or answers with its environment.
+func runtimeMain(c *caller) int {
+	fmt.Println("a runtime starts")
+	for {
+		_, header, payload := c.call(context.Background(), "GET", runtimeAPI+"/invocation/next", "")
+		switch payload {
+		case "hang":
+			select {}
+		case "exit":
+			return 0
+		}
+		c.call(context.Background(), "POST", runtimeAPI+"/invocation/"+header.Get("Lambda-Runtime-Aws-Request-Id")+"/response", strings.Join(os.Environ(), "\n"))
 	}
 }
 
@@ -107,7 +124,9 @@ func (c *caller) register(name string, events ...string) (int, string) {
 func (c *caller) next() event {
 	status, header, body := c.call(context.Background(), "GET", extensionAPI+"/event/next", "")
 	var ev event
-	if err := json.Unmarshal([]byte(body), &ev); err != nil || status != 200 || header.Get("Lambda-Extension-Event-Identifier") == "" {
+	err := json.Unmarshal([]byte(body), &ev)
+	bare := ev.EventType == "SHUTDOWN" && strings.HasPrefix(header.Get("Content-Type"), "text/plain") // the emulator's
+	if err != nil || status != 200 || !bare && header.Get("Lambda-Extension-Event-Identifier") == "" {
 		panic(fmt.Sprint(status, header, body))
 	}
 	return ev

@@ -175,7 +175,7 @@ func TestManagedInstancesRunSeveralInvocationsAtOnce(t *testing.T) {
 	if err := p.Stop(t.Context()); err != nil { // Then its log is whole.
 		t.Error(err)
 	}
-	if log := p.Log(); !strings.Contains(log, "AWS_LAMBDA_INITIALIZATION_TYPE=lambda-managed-instances\n") || !strings.Contains(log, "AWS_LAMBDA_MAX_CONCURRENCY=3\n") {
+	if log := p.Log(); !strings.Contains(log, "AWS_LAMBDA_INITIALIZATION_TYPE=lambda-managed-instances\n") || strings.Contains(log, "AWS_LAMBDA_MAX_CONCURRENCY") {
 		t.Errorf("environment:\n%s", log)
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -24,29 +23,47 @@ const (
 //go:embed bootstrap.py
 var bootstrap string
 
-// Process is an extension or a runtime in the sandbox.
+// runtimeName is the name of the runtime's process; an extension's is that of its file.
+const runtimeName = "runtime"
+
+// Process is an extension or a runtime in the sandbox. If a reset ends the process and the next invocation starts it again, it is the
+// same Process with one log.
 type Process struct {
+	name    string
+	host    *Host
+	command func() *exec.Cmd
+	log     Log
+	run     *run // The last one. Guarded by the host's mu.
+}
+
+// run is one process from its start to its end.
+type run struct {
+	name   string
 	cmd    *exec.Cmd
-	name   string // Of the extension, or "runtime".
-	host   *Host
-	began  time.Time // Its first instruction.
-	log    Log
+	began  time.Time     // Its first instruction.
 	done   chan struct{} // Closed when the process has ended and its output is complete.
 	killed string        // Why the host killed it, if it did. Guarded by the host's mu.
+}
+
+// last is the last run.
+func (p *Process) last() *run {
+	p.host.mu.Lock()
+	defer p.host.mu.Unlock()
+	return p.run
 }
 
 // StartExtension runs the binary at path as Lambda runs a file of /opt/extensions, with a clean environment plus env,
 // and returns once it has registered: when Lambda starts the runtime. WaitReady waits for its first /next. The process
 // is killed when ctx ends; its end before a shutdown crashes the sandbox, whatever the exit code.
 func (h *Host) StartExtension(ctx context.Context, path string, env ...string) (*Process, error) {
-	p, err := h.start(exec.CommandContext(ctx, path), filepath.Base(path), env)
+	p, err := h.start(filepath.Base(path), func() *exec.Cmd { return exec.CommandContext(ctx, path) }, env)
 	if err != nil {
 		return nil, err
 	}
-	err = h.await(ctx, func() (bool, error) { return h.extensionLocked(p.name) != nil, h.failureLocked() })
-	if err != nil {
-		_ = p.cmd.Process.Kill()
-		<-p.done
+	if err := h.registered(ctx, p); err != nil {
+		r := p.last()
+		_ = r.cmd.Process.Kill()
+		<-r.done
 		return nil, fmt.Errorf("%w; its log:\n%s", err, p.Log())
 	}
 	return p, nil
@@ -59,13 +76,11 @@ func (h *Host) StartRuntime(ctx context.Context, taskRoot string, env ...string)
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, path, "-c", bootstrap)
-	cmd.Dir = taskRoot
 	defaults := []string{"LAMBDA_TASK_ROOT=" + taskRoot, "_HANDLER=" + h.cfg.Handler, "PYTHONUNBUFFERED=1"}
 	if h.opt != "" {
 		defaults = append(defaults, "PYTHONPATH="+h.Opt("python"))
 	}
-	return h.start(cmd, "runtime", append(defaults, env...))
+	return h.start(runtimeName, func() *exec.Cmd { return exec.CommandContext(ctx, path, "-c", bootstrap) }, append(defaults, env...))
 }
 
 // python is the interpreter behind python3, which may be the script of a version manager: Lambda has none, and in a small
@@ -80,97 +95,92 @@ var python = sync.OnceValues(func() (string, error) { //nolint:gochecknoglobals 
 
 // StartBootstrap runs the binary at path as the runtime, with a clean environment plus env. It is killed when ctx ends.
 func (h *Host) StartBootstrap(ctx context.Context, path string, env ...string) (*Process, error) {
-	return h.start(exec.CommandContext(ctx, path), "runtime", append([]string{"_HANDLER=" + h.cfg.Handler}, env...))
+	return h.start(runtimeName, func() *exec.Cmd { return exec.CommandContext(ctx, path) }, append([]string{"_HANDLER=" + h.cfg.Handler}, env...))
 }
 
-func (h *Host) start(cmd *exec.Cmd, name string, env []string) (*Process, error) {
-	p := &Process{cmd: cmd, name: name, host: h, done: make(chan struct{})}
-	cmd.Env = append(h.environment(), env...)
-	cmd.Stdout, cmd.Stderr = &p.log, &p.log
-	cmd.WaitDelay = time.Second // A grandchild may hold the output open.
-	cmd.Cancel = func() error { return errors.Join(h.setFrozen(false), cmd.Process.Kill()) }
+// start starts a process that the host then knows how to start again.
+func (h *Host) start(name string, command func() *exec.Cmd, env []string) (*Process, error) {
+	p := &Process{name: name, host: h}
+	p.command = func() *exec.Cmd {
+		cmd := command()
+		cmd.Env = append(h.environment(name), env...)
+		cmd.Stdout, cmd.Stderr = &p.log, &p.log
+		cmd.WaitDelay = time.Second // A grandchild may hold the output open.
+		cmd.Cancel = func() error { return errors.Join(h.setFrozen(false), cmd.Process.Kill()) }
+		return cmd
+	}
+	return p, h.run(p)
+}
+
+// run starts the process.
+func (h *Host) run(p *Process) error {
+	r := &run{name: p.name, cmd: p.command(), done: make(chan struct{})}
 	h.update(func() {
-		if h.init.began.IsZero() {
+		if h.init.began.IsZero() && h.resets == 0 {
 			h.wg.Go(h.limitInit)
 		}
 		h.beginInitLocked(time.Now())
-		h.runtimeKnown = h.runtimeKnown || name == "runtime"
+		h.runtimeKnown = h.runtimeKnown || p.name == runtimeName
 	})
-	began, err := h.cgroup.start(cmd)
-	if err != nil {
-		return nil, fmt.Errorf("lambdatest: %w", err)
+	var err error
+	if r.began, err = h.cgroup.start(r.cmd, h.user()); err != nil {
+		return fmt.Errorf("lambdatest: %w", err)
 	}
-	p.began = began
-	h.update(func() { h.processes = append(h.processes, p) })
+	h.update(func() {
+		if p.run == nil {
+			h.processes = append(h.processes, p)
+		}
+		p.run = r
+	})
 	h.wg.Go(func() {
-		defer close(p.done)
-		_ = cmd.Wait() // ProcessState says it all.
+		defer close(r.done)
+		_ = r.cmd.Wait() // ProcessState says it all.
 		h.update(func() {
-			if e := h.extensionLocked(name); e != nil {
+			if e := h.extensionLocked(p.name); e != nil {
 				e.gone = true
 			}
-			if !h.stopping && !h.closed() {
-				h.reports = append(h.reports, Report{From: name, Call: "crash", Type: cmd.ProcessState.String()})
+			if !h.ending && !h.closed() {
+				h.reports = append(h.reports, Report{From: p.name, Call: "crash", Type: r.cmd.ProcessState.String()})
 			}
 		})
 	})
-	return p, nil
-}
-
-func (h *Host) environment() []string {
-	env := []string{
-		"AWS_LAMBDA_RUNTIME_API=" + h.Addr(),
-		"AWS_LAMBDA_FUNCTION_NAME=" + h.cfg.Function,
-		"AWS_LAMBDA_FUNCTION_VERSION=$LATEST",
-		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=" + strconv.Itoa(h.memoryMB()),
-		"AWS_LAMBDA_INITIALIZATION_TYPE=" + string(h.cfg.Init),
-		"AWS_REGION=eu-central-1",
-		"LANG=en_US.UTF-8",
-		"PATH=" + os.Getenv("PATH"),
-		"TZ=:UTC",
-	}
-	if h.cfg.Init == ManagedInstances {
-		env = append(env, "AWS_LAMBDA_MAX_CONCURRENCY="+strconv.Itoa(h.cfg.Concurrency))
-	}
-	if h.cfg.Init == SnapStart {
-		return append(env, "AWS_CONTAINER_CREDENTIALS_FULL_URI=http://"+h.Addr()+credentials, "AWS_CONTAINER_AUTHORIZATION_TOKEN="+SessionToken)
-	}
-	return append(env, "AWS_ACCESS_KEY_ID="+accessKey, "AWS_SECRET_ACCESS_KEY="+secretKey, "AWS_SESSION_TOKEN="+SessionToken)
+	return nil
 }
 
 // Began is the time of the process's first instruction.
-func (p *Process) Began() time.Time { return p.began }
+func (p *Process) Began() time.Time { return p.last().began }
 
 // PID is the process's number.
-func (p *Process) PID() int { return p.cmd.Process.Pid }
+func (p *Process) PID() int { return p.last().cmd.Process.Pid }
 
 // Log is what the process has printed so far, on both of its outputs.
 func (p *Process) Log() string { return p.log.String() }
 
 // Signal sends a signal to the process alone. [Host.Freeze] stops all of them.
-func (p *Process) Signal(sig os.Signal) error { return p.cmd.Process.Signal(sig) }
+func (p *Process) Signal(sig os.Signal) error { return p.last().cmd.Process.Signal(sig) }
 
-// Done is closed when the process has ended.
-func (p *Process) Done() <-chan struct{} { return p.done }
+// Done is closed when the process has ended. It may be started again after that.
+func (p *Process) Done() <-chan struct{} { return p.last().done }
 
 // Stop shuts the sandbox down and returns when the process has ended. It is an error if that took a SIGKILL, or if the
 // process is an extension and exits with another code than 0.
 func (p *Process) Stop(ctx context.Context) error {
-	err := p.host.Shutdown(ctx, "spindown")
+	err := p.host.Shutdown(ctx, p.host.profile.reasons.end)
+	r := p.last()
 	select {
-	case <-p.done:
+	case <-r.done:
 	case <-ctx.Done():
-		_ = p.cmd.Process.Kill()
-		<-p.done
+		_ = r.cmd.Process.Kill()
+		<-r.done
 		return context.Cause(ctx)
 	}
 	p.host.mu.Lock()
 	defer p.host.mu.Unlock()
-	if p.killed != "" {
-		return errors.New("lambdatest: killed: " + p.killed)
+	if r.killed != "" {
+		return errors.New("lambdatest: killed: " + r.killed)
 	}
-	if p.name != "runtime" && !p.cmd.ProcessState.Success() {
-		return fmt.Errorf("lambdatest: %s", p.cmd.ProcessState)
+	if r.name != runtimeName && !r.cmd.ProcessState.Success() {
+		return fmt.Errorf("lambdatest: %s", r.cmd.ProcessState)
 	}
 	return err
 }

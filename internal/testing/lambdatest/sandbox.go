@@ -101,12 +101,12 @@ func (h *Host) restore() error {
 }
 
 // standStill returns once the processes have stopped: kill returns before that.
-func standStill(processes []*Process) error {
+func standStill(processes []*run) error {
 	const step, most = time.Millisecond, 10 * time.Second
 	tick := time.NewTicker(step)
 	defer tick.Stop()
 	for range most / step {
-		if !slices.ContainsFunc(processes, (*Process).moves) {
+		if !slices.ContainsFunc(processes, (*run).moves) {
 			return nil
 		}
 		<-tick.C
@@ -115,11 +115,11 @@ func standStill(processes []*Process) error {
 }
 
 // signal sends a signal to processes and to all that they started.
-func signal(sig syscall.Signal, processes []*Process) error {
+func signal(sig syscall.Signal, processes []*run) error {
 	var errs error
-	for _, p := range processes {
-		if err := syscall.Kill(-p.cmd.Process.Pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) { // It may just have ended.
-			errs = errors.Join(errs, fmt.Errorf("%s: %w", p.name, err))
+	for _, r := range processes {
+		if err := syscall.Kill(-r.cmd.Process.Pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) { // It may just have ended.
+			errs = errors.Join(errs, fmt.Errorf("%s: %w", r.name, err))
 		}
 	}
 	return errs

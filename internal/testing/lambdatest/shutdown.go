@@ -9,26 +9,34 @@ import (
 	"time"
 )
 
-// Shutdown sends SHUTDOWN with the reason ("spindown", "timeout", "failure") to the extensions that registered for it
-// and SIGTERM to the runtime, and returns when the extensions have it. What still runs when Config.ShutdownTimeout has
-// passed is killed.
+// Shutdown ends the sandbox for good. It sends SHUTDOWN with the reason, which each platform spells in its own way, to the extensions
+// that registered for it and SIGTERM to the runtime, and returns when the extensions have it. What still runs when
+// Config.ShutdownTimeout has passed is killed.
 func (h *Host) Shutdown(ctx context.Context, reason string) error {
+	h.update(func() { h.stopped = true })
+	if err := h.await(ctx, func() (bool, error) { return h.phase != resetting, nil }); err != nil {
+		return err
+	}
+	return h.end(ctx, reason)
+}
+
+// end sends SHUTDOWN once.
+func (h *Host) end(ctx context.Context, reason string) error {
 	if err := h.setFrozen(false); err != nil {
 		return err
 	}
 	first := false
-	ev := event{EventType: "SHUTDOWN", DeadlineMs: time.Now().Add(h.cfg.ShutdownTimeout).UnixMilli(), ShutdownReason: reason}
 	h.update(func() {
-		if first = !h.stopping; !first {
+		if first = !h.ending; !first {
 			return
 		}
-		h.stopping = true
+		h.ending = true
 		for _, e := range h.listenersLocked("SHUTDOWN") {
-			e.queue = append(e.queue, ev.delivery())
+			e.queue = append(e.queue, h.shutdownEvent(reason))
 		}
 	})
 	if first {
-		runtimes := slices.DeleteFunc(h.running(), func(p *Process) bool { return p.name != "runtime" })
+		runtimes := slices.DeleteFunc(h.running(), func(r *run) bool { return r.name != runtimeName })
 		if err := signal(syscall.SIGTERM, runtimes); err != nil {
 			return err
 		}
@@ -43,15 +51,15 @@ func (h *Host) Shutdown(ctx context.Context, reason string) error {
 func (h *Host) limitShutdown() {
 	timer := time.NewTimer(h.cfg.ShutdownTimeout)
 	defer timer.Stop()
-	for _, p := range h.running() {
+	for _, r := range h.running() {
 		select {
-		case <-p.done:
+		case <-r.done:
 		case <-h.done:
 			return
 		case <-timer.C:
 			var late []string
-			for _, p := range h.running() {
-				late = append(late, p.name)
+			for _, r := range h.running() {
+				late = append(late, r.name)
 			}
 			h.kill(late, fmt.Sprintf("still running %v after SHUTDOWN", h.cfg.ShutdownTimeout))
 			return
@@ -64,27 +72,27 @@ func (h *Host) kill(late []string, why string) {
 	_ = h.setFrozen(false) // What is frozen in a cgroup cannot be killed.
 	running := h.running()
 	h.update(func() {
-		h.stopping = true
+		h.ending = true
 		for _, name := range late {
 			h.reports = append(h.reports, Report{From: name, Call: "killed", Type: why})
 		}
-		for _, p := range running {
-			p.killed = fmt.Sprintf("%s: %s", strings.Join(late, ", "), why)
+		for _, r := range running {
+			r.killed = fmt.Sprintf("%s: %s", strings.Join(late, ", "), why)
 		}
 	})
 	_ = signal(syscall.SIGKILL, running)
 }
 
 // running are the processes that have not ended.
-func (h *Host) running() []*Process {
+func (h *Host) running() (runs []*run) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(h.processes), func(p *Process) bool {
+	for _, p := range h.processes {
 		select {
-		case <-p.done:
-			return true
+		case <-p.run.done:
 		default:
-			return false
+			runs = append(runs, p.run)
 		}
-	})
+	}
+	return runs
 }

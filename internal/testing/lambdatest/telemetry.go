@@ -93,8 +93,8 @@ func parseSubscription(r *http.Request, init InitType) (s subscription, err erro
 
 // subscribe accepts a subscription while INIT lasts, and serves it until ctx ends.
 func (h *Host) subscribe(ctx context.Context, w http.ResponseWriter, r *http.Request, e *extension) {
-	if status := h.cfg.TelemetryStatus; status == http.StatusAccepted {
-		fail(w, status, "Telemetry.NotSupported", "Telemetry API is not supported")
+	if status := h.cfg.TelemetryStatus; status == http.StatusAccepted || status == 0 && h.profile.noTelemetry {
+		fail(w, http.StatusAccepted, "Telemetry.NotSupported", "Telemetry API is not supported")
 		return
 	} else if status != 0 {
 		fail(w, status, "Telemetry.Refused", http.StatusText(status))
@@ -105,8 +105,9 @@ func (h *Host) subscribe(ctx context.Context, w http.ResponseWriter, r *http.Req
 		fail(w, http.StatusBadRequest, "ValidationError", err.Error())
 		return
 	}
-	open := false
+	open, first, resets := false, 0, 0
 	h.update(func() {
+		first, resets = h.eventsBefore, h.resets
 		if open = h.init.ended.IsZero(); open {
 			h.subscriptions++
 			h.emitLocked("platform.telemetrySubscription", "", map[string]any{"name": e.name, "state": "Subscribed", "types": s.Types})
@@ -116,17 +117,24 @@ func (h *Host) subscribe(ctx context.Context, w http.ResponseWriter, r *http.Req
 		fail(w, http.StatusForbidden, "Telemetry.SubscriptionClosed", "Telemetry API subscription is closed")
 		return
 	}
-	h.wg.Go(func() { h.serveTelemetry(ctx, s) })
+	h.wg.Go(func() { h.serveTelemetry(ctx, s, first, resets) })
 	reply(w, http.StatusOK, "OK")
 }
 
-// serveTelemetry sends all events of the platform in batches, and repeats each batch until the subscriber accepts it.
-func (h *Host) serveTelemetry(ctx context.Context, s subscription) {
+// serveTelemetry sends the events of the platform from the first one on in batches, and repeats each batch until the subscriber accepts
+// it. It ends at the next reset, which is the subscriber's end.
+func (h *Host) serveTelemetry(ctx context.Context, s subscription, first, resets int) {
 	client := &http.Client{Transport: &http.Transport{Proxy: nil}}
 	defer client.CloseIdleConnections()
 	timeout := time.Duration(s.Buffering.TimeoutMs) * time.Millisecond
-	for seen := 0; ; {
-		if h.await(ctx, func() (bool, error) { return len(h.events) > seen, nil }) != nil {
+	ended := func() error {
+		if h.resets > resets {
+			return ErrReset
+		}
+		return nil
+	}
+	for seen := first; ; {
+		if h.await(ctx, func() (bool, error) { return len(h.events) > seen, ended() }) != nil {
 			return
 		}
 		buffering, cancel := context.WithTimeout(ctx, timeout)
@@ -137,7 +145,7 @@ func (h *Host) serveTelemetry(ctx context.Context, s subscription) {
 		seen = len(h.events)
 		h.mu.Unlock()
 		batch := s.batch(events, h.cfg.LoseEvent)
-		for batch != nil && s.send(ctx, client, batch) != nil {
+		for batch != nil && h.Resets() == resets && s.send(ctx, client, batch) != nil {
 			select {
 			case <-time.After(timeout):
 			case <-ctx.Done():

@@ -18,8 +18,8 @@ type Usage struct {
 }
 
 // moves is whether a thread of the process has neither stopped nor ended; false where there is no /proc.
-func (p *Process) moves() bool {
-	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.cmd.Process.Pid))
+func (r *run) moves() bool {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", r.cmd.Process.Pid))
 	return slices.ContainsFunc(threads, func(thread string) bool {
 		stat, err := os.ReadFile(thread)
 		if err != nil {
@@ -32,7 +32,7 @@ func (p *Process) moves() bool {
 
 // Usage is what the process uses.
 func (p *Process) Usage() (u Usage, err error) {
-	dir := fmt.Sprintf("/proc/%d/", p.cmd.Process.Pid)
+	dir := fmt.Sprintf("/proc/%d/", p.last().cmd.Process.Pid)
 	statm, err := os.ReadFile(dir + "statm")
 	if err != nil {
 		return u, fmt.Errorf("lambdatest: %w", err)

@@ -153,6 +153,17 @@ func (p *Proxy) Cut(how Cut) { p.each(func(l *link) { l.cut(how) }) }
 // connections work.
 func (p *Proxy) BlackHole() { p.each(func(l *link) { l.dark.Store(true) }) }
 
+// Drop drops the flow of every open connection, as a network does that forgets it: the connection stays open, and no packet arrives
+// at either end, not even an acknowledgement. New connections work. It works on Linux alone.
+func (p *Proxy) Drop() error {
+	var errs []error
+	p.each(func(l *link) {
+		errs = append(errs, dropAll(l.client))
+		l.dark.Store(true) // what the server sends
+	})
+	return errors.Join(errs...)
+}
+
 // Forget makes every open connection answer the client's next bytes with a reset, like a NAT that has dropped an idle flow. Until
 // then the connection stays open. New connections work.
 func (p *Proxy) Forget() { p.each(func(l *link) { l.forgotten.Store(true) }) }

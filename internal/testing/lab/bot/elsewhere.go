@@ -56,7 +56,7 @@ func (b *Bot) Relabel() { b.label.Add(1) }
 // Relabeled wraps Odoo: the label of the field phone is the number of calls of Relabel. Other upstreams stay as they are.
 func (b *Bot) Relabeled(upstream http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !strings.HasSuffix(r.URL.Path, "/fields_get") {
+		if !strings.HasSuffix(r.URL.Path, "/fields_get") && r.URL.Path != "/jsonrpc" {
 			upstream.ServeHTTP(w, r)
 			return
 		}

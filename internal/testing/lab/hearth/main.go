@@ -1,6 +1,6 @@
 // Command hearth is the extension with options that only harnesses may set, from its environment:
 //
-//	HEARTH_TEST_WITHOUT  defences to leave out, separated by commas: race, replay, idle_limit, deadline
+//	HEARTH_TEST_WITHOUT  defences to leave out, separated by commas: race, replay, idle_limit, deadline, breaker, retry-budget, write-rule
 //	HEARTH_TEST_EVENTS   events to register for besides SHUTDOWN: INVOKE
 //	HEARTH_TEST_CLOCK    a file of two little-endian int64 in nanoseconds: what to add to the wall clock, and to the
 //	                     monotonic one; it may change at any time
@@ -55,6 +55,12 @@ func read(getenv func(string) string) (o app.Options, err error) {
 			o.Policy.NoReplay = true
 		case "deadline":
 			o.NoDeadline = true
+		case "breaker":
+			o.Policy.NoBreaker = true
+		case "retry-budget":
+			o.Policy.NoRetryBudget = true
+		case "write-rule":
+			o.Policy.NoWriteRule = true
 		case "idle_limit":
 			o.NoIdleLimit = true
 		default:

@@ -1,0 +1,361 @@
+package pool
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+
+	"hearth/client/wire"
+	"hearth/internal/clock"
+	"hearth/internal/guard"
+	"hearth/internal/sparse"
+)
+
+// How a breaker that is open waits. The wait is doubled with each probe that fails.
+const (
+	leastWait = 200 * time.Millisecond // before the first probe
+	mostWait  = 5 * time.Second
+	// leastProbe is how long the first probe may take. That is doubled too, because an upstream may have become slow.
+	leastProbe = time.Second
+	mostProbe  = 8 * time.Second
+)
+
+// BreakerConfig of a [Breaker].
+type BreakerConfig struct {
+	Name string // of the upstream, in logs
+	// Probe asks the upstream what requests ask. nil: Config.Ping of the pool whose request was refused.
+	Probe  func(context.Context) error
+	Limit  *Limit       // restarted when the breaker closes; nil: none
+	Pulse  *clock.Pulse // nil: the process is never frozen
+	Logger *slog.Logger // nil discards
+}
+
+// Breaker keeps requests from an upstream that has failed too many of the last ones. The pools of one upstream share a Breaker. It is
+// safe for concurrent use.
+//
+//  1. Closed: every request is sent. Its outcome counts once it is known (judge.go, pending.go). The breaker opens when half of the last
+//     requests have failed (window.go). A request that is retried fails once.
+//  2. Open: every request is refused with [ErrOpen], those too that wait for a slot. Reads that have waited for their answer for too
+//     long end so as well.
+//  3. After a while, or after a freeze, a probe is due: half-open. The next request starts it and is refused itself. A probe is a
+//     question of Hearth's own, so no request waits for one. It goes past the breaker and the limit, and is not retried.
+//  4. A probe that is answered closes the breaker. After one that fails the next one is due later.
+//
+// gobreaker keeps the state, so that a request which began in an earlier state does not count in a later one. Its own clock does not
+// know freezes: the Breaker decides when a probe is due and what the last requests are.
+type Breaker struct {
+	cfg      BreakerConfig
+	failures *sparse.Log // of requests
+
+	ctx    context.Context //nolint:containedctx // of the probes: no request waits for one
+	cancel context.CancelFunc
+	asking sync.WaitGroup // probes; Add happens under mu, and not after shut
+
+	// mu guards what follows. It is held around every call of state, so that state's own lock is always taken under it.
+	// Besides only the pulse's is.
+	mu       sync.Mutex
+	state    *gobreaker.TwoStepCircuitBreaker[struct{}]
+	last     window
+	tries    map[*pending]struct{} // under way
+	freezes  uint64                // that were noticed
+	open     chan struct{}         // closed while the breaker is not closed
+	why      error                 // of the last failure
+	since    clock.Instant         // when the breaker opened
+	due      time.Duration         // when a probe is due, by [clock.Pulse.Now]: time frozen counts
+	failed   int                   // probes that have failed since the breaker opened
+	probing  bool                  // a probe is under way
+	endProbe context.CancelFunc    // of the last probe
+	shut     bool
+	news     []func() // to be done once mu is unlocked
+
+	opened, refused, probes int64 // so far
+}
+
+// NewBreaker makes a Breaker that is closed.
+func NewBreaker(cfg BreakerConfig) *Breaker {
+	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
+	if cfg.Pulse == nil {
+		cfg.Pulse = clock.Awake()
+	}
+	b := &Breaker{cfg: cfg, failures: sparse.New(cfg.Logger), tries: map[*pending]struct{}{}, open: make(chan struct{}), freezes: cfg.Pulse.Freezes()}
+	b.ctx, b.cancel = context.WithCancel(context.Background())
+	b.state = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+		Timeout:      time.Nanosecond, // its half-open is this one's open: whether a probe may go out is decided here
+		ReadyToTrip:  func(gobreaker.Counts) bool { return b.last.tooMany(b.cfg.Pulse.TimeAwake()) },
+		IsExcluded:   func(err error) bool { return errors.Is(err, errNoSign) },
+		IsSuccessful: func(err error) bool { return err == nil },
+	})
+	return b
+}
+
+// What the breaker tells gobreaker of a request or a probe, if that was no success.
+var (
+	errNoSign = errors.New("says nothing of the upstream")
+	errFailed = errors.New("failed")
+)
+
+// openError is a request that was refused because the breaker is open.
+type openError struct {
+	wait time.Duration // until a request may pass
+	why  error         // of the last failure before the breaker opened
+}
+
+func (e *openError) Error() string {
+	return fmt.Sprintf("%v: the last failure was: %v", ErrOpen, e.why)
+}
+
+// Unwrap says that it is an [ErrOpen].
+func (e *openError) Unwrap() error { return ErrOpen }
+
+// breaking is the link that refuses requests while the breaker is open.
+type breaking struct {
+	next    http.RoundTripper
+	breaker *Breaker
+	ping    func(context.Context) error
+}
+
+// RoundTrip sends req to the next link unless the breaker is open. An [ErrOpen] was not sent.
+func (l *breaking) RoundTrip(req *http.Request) (*http.Response, error) {
+	if optionsOf(req.Context()).probe == nil {
+		if err := l.breaker.pass(l.ping); err != nil {
+			return nil, err
+		}
+	}
+	return l.next.RoundTrip(req)
+}
+
+// pass refuses a request while the breaker is open. If a probe is due, pass starts it. It asks ping if the config has no probe.
+func (b *Breaker) pass(ping func(context.Context) error) error {
+	b.mu.Lock()
+	defer b.unlock()
+	b.noticeFreezeLocked()
+	if b.closedLocked() {
+		return nil
+	}
+	b.refused++
+	if b.dueLocked() && !b.probing && !b.shut {
+		ask := b.cfg.Probe
+		if ask == nil {
+			ask = ping
+		}
+		b.probing = true
+		b.asking.Go(func() { _ = b.probe(b.ctx, ask) })
+	}
+	return b.refusalLocked()
+}
+
+// Ask asks the upstream: as a probe if the breaker is not closed and none is under way. It is for questions about the upstream's
+// health: an answer closes the breaker.
+func (b *Breaker) Ask(ctx context.Context, ask func(context.Context) error) error {
+	if !b.startAsking() {
+		return ask(ctx)
+	}
+	return b.probe(ctx, ask)
+}
+
+func (b *Breaker) startAsking() bool {
+	b.mu.Lock()
+	defer b.unlock()
+	b.noticeFreezeLocked()
+	if b.closedLocked() || b.probing || b.shut {
+		return false
+	}
+	b.probing = true
+	return true
+}
+
+// probe asks the upstream past the breaker and the limit, and closes the breaker if there is an answer. It needs probing to be set
+// by its caller.
+func (b *Breaker) probe(ctx context.Context, ask func(context.Context) error) error {
+	p := new(probe)
+	ctx = With(ctx, Options{Background: true, probe: p})
+	b.mu.Lock()
+	ctx, b.endProbe = context.WithTimeout(ctx, doubled(leastProbe, b.failed, mostProbe))
+	end := b.endProbe
+	freezes := b.freezes
+	done, err := b.state.Allow()
+	b.mu.Unlock()
+	defer end()
+	if err == nil { // always: gobreaker is half-open by now
+		err = guard.Do(func() error { return ask(ctx) })
+	}
+	b.mu.Lock()
+	defer b.unlock()
+	b.probing = false
+	b.probes++
+	if done == nil {
+		return err
+	}
+	now := b.cfg.Pulse.Now().Mono
+	switch {
+	case b.cfg.Pulse.Freezes() != freezes, errors.Is(ctx.Err(), context.Canceled):
+		done(errNoSign)
+	case p.failed.Load(), ctx.Err() != nil:
+		done(errFailed)
+		b.failed++
+		b.due = now + doubled(leastWait, b.failed, mostWait)
+	case p.answered.Load():
+		done(nil)
+		b.closeLocked()
+	default: // it was not asked
+		done(errNoSign)
+		b.due = now + leastWait
+	}
+	return err
+}
+
+// doubled is d, doubled so many times, but not more than most.
+func doubled(d time.Duration, times int, most time.Duration) time.Duration {
+	return min(d<<min(times, 10), most) // 10: so that it does not overflow
+}
+
+// probe is what a probe's requests say of the upstream.
+type probe struct{ answered, failed atomic.Bool }
+
+func (p *probe) learn(o outcome) {
+	switch o {
+	case noSign:
+	case well:
+		p.answered.Store(true)
+	default:
+		p.failed.Store(true)
+	}
+}
+
+func (b *Breaker) closedLocked() bool { return b.state.State() == gobreaker.StateClosed }
+
+func (b *Breaker) dueLocked() bool { return b.cfg.Pulse.Now().Mono >= b.due }
+
+// refusal is the error of a request that is refused now.
+func (b *Breaker) refusal() error {
+	b.mu.Lock()
+	defer b.unlock()
+	return b.refusalLocked()
+}
+
+// refusalLocked is the error of a request that is refused now.
+func (b *Breaker) refusalLocked() error {
+	return &openError{wait: max(b.due-b.cfg.Pulse.Now().Mono, leastWait), why: b.why}
+}
+
+// noticeFreezeLocked takes note of a freeze that has passed. A request that had waited too long for its answer before the freeze has
+// failed, whatever becomes of it later. A probe is due at once, in place of one that the freeze has interrupted.
+func (b *Breaker) noticeFreezeLocked() {
+	before, now := b.freezes, b.cfg.Pulse.Freezes()
+	if now == before {
+		return
+	}
+	b.freezes = now
+	b.due = 0
+	if b.probing && b.endProbe != nil {
+		b.news = append(b.news, b.endProbe)
+	}
+	for t := range b.tries {
+		if t.overdue && t.freezes == before {
+			b.countLocked(t, silent, context.DeadlineExceeded)
+		}
+	}
+}
+
+// whenOpen returns a channel that is closed while the breaker is not closed.
+func (b *Breaker) whenOpen() <-chan struct{} {
+	if b == nil {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.open
+}
+
+// countLocked counts the outcome of a request, once. why is the reason of a failure.
+func (b *Breaker) countLocked(t *pending, o outcome, why error) {
+	if t.counted {
+		return
+	}
+	t.counted = true
+	if o == noSign || t.retry && o != well || !b.closedLocked() {
+		t.done(errNoSign)
+		return
+	}
+	b.last.add(b.cfg.Pulse.TimeAwake(), o)
+	if o == well {
+		t.done(nil)
+		return
+	}
+	b.why = why
+	if t.done(errFailed); !b.closedLocked() {
+		b.openLocked()
+	}
+}
+
+// openLocked does what the opening of the breaker brings.
+func (b *Breaker) openLocked() {
+	b.since = b.cfg.Pulse.Now()
+	b.due = b.since.Mono + leastWait
+	b.failed = 0
+	b.opened++
+	close(b.open)
+	for t := range b.tries {
+		b.giveUpLocked(t)
+	}
+	why := b.why
+	b.news = append(b.news, func() {
+		b.cfg.Logger.Warn("breaker opened: too many of the last calls have failed", "upstream", b.cfg.Name, "last", why)
+	})
+}
+
+// closeLocked does what the closing of the breaker brings.
+func (b *Breaker) closeLocked() {
+	b.last = window{}
+	b.open = make(chan struct{})
+	took := b.cfg.Pulse.Now().Since(b.since)
+	b.news = append(b.news, func() {
+		if b.cfg.Limit != nil {
+			b.cfg.Limit.restart()
+		}
+		b.cfg.Logger.Info("breaker closed: the upstream answers again", "upstream", b.cfg.Name, "after", took.Round(time.Millisecond))
+	})
+}
+
+// unlock unlocks mu, and then does what must not be done under it.
+func (b *Breaker) unlock() {
+	news := b.news
+	b.news = nil
+	b.mu.Unlock()
+	for _, do := range news {
+		do()
+	}
+}
+
+// Close ends a probe that is under way, and logs the failures that are not logged yet. The pools that share a Breaker close together.
+func (b *Breaker) Close() {
+	b.mu.Lock()
+	b.shut = true
+	b.mu.Unlock()
+	b.cancel()
+	b.asking.Wait()
+	b.failures.Close()
+}
+
+// stats are what the API shows.
+func (b *Breaker) stats() wire.BreakerStats {
+	b.mu.Lock()
+	defer b.unlock()
+	b.noticeFreezeLocked()
+	s := wire.BreakerStats{State: wire.BreakerOpen, Opened: b.opened, Refused: b.refused, Probes: b.probes}
+	switch {
+	case b.closedLocked():
+		s.State = wire.BreakerClosed
+	case b.probing || b.dueLocked():
+		s.State = wire.BreakerHalfOpen
+	}
+	return s
+}

@@ -1,0 +1,489 @@
+package pool
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"hearth/client/wire"
+	"hearth/internal/clock"
+)
+
+// guarded is a pool in a bubble before an upstream without a wire. Its breaker asks probe.
+type guarded struct {
+	*testing.T
+	pool   *Pool
+	frozen *shift
+	log    bytes.Buffer
+
+	mu     sync.Mutex
+	answer func(*http.Request) (*http.Response, error) // guarded by mu
+	asked  int                                         // guarded by mu: requests that reached the upstream, without probes
+	probed int                                         // guarded by mu
+}
+
+// shift is what the wall clock is ahead of the monotonic one, because the process was frozen.
+type shift struct{ by atomic.Int64 }
+
+func (s *shift) now() clock.Instant {
+	now := time.Now()
+	return clock.Instant{Wall: now.Add(time.Duration(s.by.Load())), Mono: time.Duration(now.UnixNano())}
+}
+
+func guardBubble(t *testing.T, change func(*Config), run func(*guarded)) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &guarded{T: t, frozen: new(shift)}
+		g.upstream(ok)
+		pulse := clock.NewPulse(g.frozen.now)
+		beating, stop := context.WithCancel(t.Context())
+		var beats sync.WaitGroup
+		beats.Go(func() { pulse.Run(beating, func() {}) })
+		cfg := Config{Name: "upstream", URL: "http://127.0.0.1:1", Pulse: pulse, Retries: -1, Logger: slog.New(slog.NewTextHandler(&g.log, nil))}
+		if change != nil {
+			change(&cfg)
+		}
+		g.pool = newPool(t, cfg)
+		g.pool.chain = newRetry(g.pool.guarded(g), g.pool.cfg, &g.pool.stats)
+		run(g)
+		g.pool.Close()
+		stop()
+		beats.Wait()
+	})
+}
+
+func (g *guarded) RoundTrip(req *http.Request) (*http.Response, error) {
+	g.mu.Lock()
+	if optionsOf(req.Context()).probe != nil {
+		g.probed++
+	} else {
+		g.asked++
+	}
+	answer := g.answer
+	g.mu.Unlock()
+	return answer(req)
+}
+
+// upstream changes what the upstream makes of a request.
+func (g *guarded) upstream(answer func(*http.Request) (*http.Response, error)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.answer = answer
+}
+
+// seen is how many requests and probes have reached the upstream.
+func (g *guarded) seen() (requests, probes int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.asked, g.probed
+}
+
+func ok(*http.Request) (*http.Response, error) { return answer(http.StatusOK, "", "")() }
+
+func down(*http.Request) (*http.Response, error) {
+	return answer(http.StatusServiceUnavailable, "", "")()
+}
+
+// never does not answer.
+func never(req *http.Request) (*http.Response, error) {
+	<-req.Context().Done()
+	return nil, context.Cause(req.Context())
+}
+
+// freeze lets the wall clock go on alone, as a frozen sandbox sees it.
+func (g *guarded) freeze(d time.Duration) {
+	g.frozen.by.Add(int64(d))
+	g.pool.cfg.Pulse.Freezes()
+}
+
+func (g *guarded) call(timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(g.Context(), timeout)
+	defer cancel()
+	_, err := g.pool.Do(ctx, Request{Method: http.MethodGet, Path: "/"})
+	return err
+}
+
+// together makes n calls at the same time.
+func (g *guarded) together(n int, timeout time.Duration) {
+	var calls sync.WaitGroup
+	for range n {
+		calls.Go(func() { _ = g.call(timeout) })
+	}
+	calls.Wait()
+}
+
+func (g *guarded) wantState(want string) {
+	g.Helper()
+	synctest.Wait()
+	if got := g.pool.Stats().Breaker.State; got != want {
+		g.Errorf("the breaker is %s, want %s", got, want)
+	}
+}
+
+func (g *guarded) wantRefused() *Error {
+	g.Helper()
+	begun := time.Now()
+	err := g.call(time.Minute)
+	e, isOurs := errors.AsType[*Error](err)
+	if !isOurs || !errors.Is(err, ErrOpen) || e.Sent || e.RetryAfter <= 0 || time.Since(begun) > 0 {
+		g.Errorf("after %v: %+v, want an ErrOpen at once that was not sent", time.Since(begun), err)
+	}
+	return e
+}
+
+func TestAnUpstreamThatFailsIsNotAskedAnyMore(t *testing.T) {
+	refused := func(*http.Request) (*http.Response, error) { return failure(errors.New("reset"))() }
+	for name, fails := range map[string]func(*http.Request) (*http.Response, error){
+		"503": down, "429": func(*http.Request) (*http.Response, error) { return answer(http.StatusTooManyRequests, "", "")() },
+		"500":    func(*http.Request) (*http.Response, error) { return answer(http.StatusInternalServerError, "", "")() },
+		"broken": refused,
+		"gRPC": func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusOK, Trailer: http.Header{"Grpc-Status": {"14"}}, Body: http.NoBody}, nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			guardBubble(t, nil, func(g *guarded) {
+				g.upstream(fails)
+				for range tooManyFailed {
+					g.wantState(wire.BreakerClosed)
+					_ = g.call(time.Second)
+				}
+				g.wantState(wire.BreakerOpen)
+				for range 100 {
+					g.wantRefused()
+				}
+				if requests, probes := g.seen(); requests != tooManyFailed || probes != 0 {
+					g.Errorf("the upstream saw %d requests and %d probes", requests, probes)
+				}
+				if s := g.pool.Stats().Breaker; s.Opened != 1 || s.Refused != 100 {
+					g.Errorf("%+v", s)
+				}
+			})
+		})
+	}
+}
+
+func TestWhatSaysNothingOfTheUpstreamDoesNotOpenTheBreaker(t *testing.T) {
+	for name, tc := range map[string]struct {
+		answer  func(*http.Request) (*http.Response, error)
+		timeout time.Duration
+	}{
+		"a mistake of the caller":   {func(*http.Request) (*http.Response, error) { return answer(http.StatusNotFound, "", "")() }, time.Second},
+		"a caller with little time": {never, mostPatience - time.Millisecond},
+		"a message that is too large": {func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Header: http.Header{"Grpc-Status": {"8"}, "Grpc-Message": {"trying to send message larger than max"}}}, nil
+		}, time.Second},
+		"an answer that is too large": {func(*http.Request) (*http.Response, error) { return nil, &TooLargeError{} }, time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			guardBubble(t, nil, func(g *guarded) {
+				g.upstream(tc.answer)
+				for range 3 * windowSize {
+					_ = g.call(tc.timeout)
+				}
+				g.wantState(wire.BreakerClosed)
+				if s := g.pool.Stats(); s.Limit != s.Size {
+					g.Errorf("the limit is %d of %d", s.Limit, s.Size)
+				}
+			})
+		})
+	}
+	t.Run("a caller that leaves", func(t *testing.T) {
+		guardBubble(t, nil, func(g *guarded) {
+			g.upstream(never)
+			for range 3 * windowSize {
+				ctx, leave := context.WithCancel(g.Context())
+				time.AfterFunc(3*time.Second, leave)
+				_, _ = g.pool.Do(ctx, Request{Method: http.MethodPost, Path: "/"})
+			}
+			g.wantState(wire.BreakerClosed)
+		})
+	})
+	t.Run("a call that a freeze has interrupted", func(t *testing.T) {
+		guardBubble(t, nil, func(g *guarded) {
+			g.upstream(func(req *http.Request) (*http.Response, error) {
+				time.Sleep(mostPatience / 2)
+				g.freeze(time.Hour)
+				return never(req)
+			})
+			for range 3 * windowSize {
+				_ = g.call(3 * time.Second)
+			}
+			g.wantState(wire.BreakerClosed)
+		})
+	})
+	t.Run("a few failures among answers", func(t *testing.T) {
+		guardBubble(t, nil, func(g *guarded) {
+			for n := range 10 * windowSize {
+				g.upstream(ok)
+				if n%5 < 2 {
+					g.upstream(down)
+				}
+				_ = g.call(time.Second)
+			}
+			g.wantState(wire.BreakerClosed)
+		})
+	})
+}
+
+// Three calls that have waited in vain are enough, and a freeze between them makes no difference. One invocation makes a call whose
+// time is too short, another one a call that has waited for long when the freeze comes.
+func TestSilenceOpensTheBreakerAcrossFreezes(t *testing.T) {
+	guardBubble(t, func(c *Config) { c.Timeout = 5 * time.Second }, func(g *guarded) {
+		g.upstream(never)
+		g.together(2, 1900*time.Millisecond)
+		g.wantState(wire.BreakerClosed)
+		g.freeze(time.Hour)
+		var left sync.WaitGroup
+		left.Go(func() { _ = g.call(time.Minute) })
+		time.Sleep(mostPatience + time.Millisecond)
+		g.wantState(wire.BreakerClosed)
+		g.freeze(time.Hour)
+		if s := g.pool.Stats().Breaker; s.Opened != 1 { // the thaw that opened it is not one that the breaker was open in
+			g.Errorf("%+v", s)
+		}
+		g.wantRefused()
+		left.Wait()
+	})
+}
+
+func TestAnAnswerThatIsFarTooLateIsAFailureBeforeItComes(t *testing.T) {
+	guardBubble(t, nil, func(g *guarded) {
+		const usual = 150 * time.Millisecond
+		for range 10 {
+			g.pool.stats.usuals.add("", usual)
+		}
+		g.upstream(never)
+		begun := time.Now()
+		var calls sync.WaitGroup
+		for range tooManySilent {
+			calls.Go(func() {
+				err := g.call(time.Minute)
+				if took := time.Since(begun); took != 10*usual || !errors.Is(err, ErrOpen) {
+					g.Errorf("the call ended after %v: %v", took, err)
+				}
+			})
+		}
+		calls.Wait()
+		g.wantState(wire.BreakerOpen)
+	})
+}
+
+func TestAWriteGoesOnWhenTheBreakerOpens(t *testing.T) {
+	guardBubble(t, nil, func(g *guarded) {
+		g.upstream(func(req *http.Request) (*http.Response, error) {
+			if req.Method == http.MethodPost {
+				time.Sleep(4 * time.Second)
+				return ok(req)
+			}
+			return down(req)
+		})
+		var write sync.WaitGroup
+		write.Go(func() {
+			if _, err := g.pool.Do(g.Context(), Request{Method: http.MethodPost, Path: "/"}); err != nil {
+				g.Errorf("the write: %v", err)
+			}
+		})
+		time.Sleep(2 * time.Second)
+		for range tooManyFailed {
+			_ = g.call(time.Second)
+		}
+		g.wantState(wire.BreakerOpen)
+		write.Wait()
+	})
+}
+
+func TestTheBreakerRefusesTheCallsThatWaitForASlot(t *testing.T) {
+	guardBubble(t, func(c *Config) { c.Size, c.Timeout = 2*tooManyFailed, time.Minute }, func(g *guarded) {
+		g.upstream(func(req *http.Request) (*http.Response, error) { time.Sleep(time.Second); return down(req) })
+		begun := time.Now()
+		g.together(5*tooManyFailed, time.Minute)
+		if took := time.Since(begun); took != time.Second {
+			g.Errorf("the last one ended after %v", took)
+		}
+		if requests, _ := g.seen(); requests != 2*tooManyFailed {
+			g.Errorf("%d requests were sent", requests)
+		}
+	})
+}
+
+func TestProbesCloseTheBreaker(t *testing.T) {
+	guardBubble(t, nil, func(g *guarded) {
+		g.upstream(down)
+		g.together(tooManyFailed, time.Second)
+		for wait := leastWait; wait <= 4*leastWait; wait *= 2 { // doubled by each probe that fails
+			time.Sleep(wait - time.Millisecond)
+			g.wantRefused()
+			g.wantState(wire.BreakerOpen)
+			time.Sleep(time.Millisecond)
+			g.wantState(wire.BreakerHalfOpen)
+			g.wantRefused()
+			synctest.Wait()
+		}
+		requests, probes := g.seen()
+		if requests != tooManyFailed || probes != 3 {
+			g.Errorf("the upstream saw %d requests and %d probes", requests, probes)
+		}
+		g.upstream(ok)
+		time.Sleep(time.Minute)
+		if _, again := g.seen(); again != probes {
+			g.Error("a probe went out while no request came")
+		}
+		g.wantRefused()
+		g.wantState(wire.BreakerClosed)
+		if err := g.call(time.Second); err != nil {
+			g.Error(err)
+		}
+		if log := g.log.String(); strings.Count(log, "breaker opened") != 1 || strings.Count(log, "breaker closed") != 1 {
+			g.Errorf("the log says\n%s", log)
+		}
+	})
+}
+
+func TestNoRequestWaitsForAProbe(t *testing.T) {
+	guardBubble(t, nil, func(g *guarded) {
+		g.upstream(down)
+		g.together(tooManyFailed, time.Second)
+		g.upstream(never)
+		time.Sleep(leastWait)
+		for range 50 {
+			g.wantRefused()
+		}
+		synctest.Wait()
+		if _, probes := g.seen(); probes != 1 {
+			g.Errorf("%d probes are under way", probes)
+		}
+		g.wantState(wire.BreakerHalfOpen)
+		time.Sleep(leastProbe)
+		g.wantState(wire.BreakerOpen)
+	})
+}
+
+func TestATimeFrozenMakesAProbeDue(t *testing.T) {
+	guardBubble(t, nil, func(g *guarded) {
+		g.upstream(down)
+		g.together(tooManyFailed, time.Second)
+		for range 6 { // probes that fail, so that the next one is due late
+			time.Sleep(mostWait)
+			g.wantRefused()
+			synctest.Wait()
+		}
+		g.wantState(wire.BreakerOpen)
+		g.upstream(ok)
+		time.Sleep(time.Millisecond)
+		g.freeze(clock.Gap)
+		g.wantState(wire.BreakerHalfOpen)
+		if err := g.pool.Warm(g.Context()); !errors.Is(err, ErrOpen) {
+			g.Errorf("the warm-up after the freeze: %v", err)
+		}
+		g.wantState(wire.BreakerClosed)
+	})
+}
+
+func TestAProbeThatAFreezeInterruptsSaysNothing(t *testing.T) {
+	guardBubble(t, nil, func(g *guarded) {
+		g.upstream(down)
+		g.together(tooManyFailed, time.Second)
+		g.upstream(never)
+		time.Sleep(leastWait)
+		g.wantRefused()
+		synctest.Wait()
+		g.freeze(time.Hour)
+		g.upstream(ok)
+		g.wantRefused() // ends the old probe
+		synctest.Wait()
+		g.wantRefused()
+		g.wantState(wire.BreakerClosed)
+	})
+}
+
+func TestAskClosesTheBreaker(t *testing.T) {
+	guardBubble(t, nil, func(g *guarded) {
+		g.upstream(down)
+		g.together(tooManyFailed, time.Second)
+		b := g.pool.cfg.Breaker
+		time.Sleep(time.Millisecond)
+		if err := b.Ask(g.Context(), g.pool.ping); err != nil {
+			g.Error(err) // an answer of 503 is no error of a ping
+		}
+		g.wantState(wire.BreakerOpen)
+		g.upstream(ok)
+		time.Sleep(time.Millisecond)
+		if err := b.Ask(g.Context(), g.pool.ping); err != nil {
+			g.Error(err)
+		}
+		g.wantState(wire.BreakerClosed)
+	})
+}
+
+func TestForMeasurementsThereIsNoBreaker(t *testing.T) {
+	guardBubble(t, func(c *Config) { c.Policy.NoBreaker = true }, func(g *guarded) {
+		g.upstream(down)
+		for range 100 {
+			if err := g.call(time.Second); err != nil {
+				g.Fatal(err)
+			}
+		}
+		g.wantState(wire.BreakerClosed)
+	})
+}
+
+func TestClosingEndsAProbe(t *testing.T) {
+	guardBubble(t, nil, func(g *guarded) {
+		g.upstream(down)
+		g.together(tooManyFailed, time.Second)
+		g.upstream(never)
+		time.Sleep(leastWait)
+		g.wantRefused()
+		synctest.Wait()
+		begun := time.Now()
+		g.pool.Close()
+		if took := time.Since(begun); took > 0 {
+			g.Errorf("closing took %v", took)
+		}
+	})
+}
+
+// For an hour the upstream is down, and ten requests come each second.
+func TestAnOutageCostsFewRequestsAndFewLines(t *testing.T) {
+	guardBubble(t, func(c *Config) { c.Retries = 2 }, func(g *guarded) {
+		second := func() (sent int) {
+			requests, probes := g.seen()
+			for range 10 {
+				_ = g.call(time.Second)
+				time.Sleep(100 * time.Millisecond)
+			}
+			after, probed := g.seen()
+			return after + probed - requests - probes
+		}
+		if n := second(); n != 10 {
+			g.Errorf("%d requests are sent in a second before", n)
+		}
+		g.upstream(down)
+		first, next := second(), second()
+		if first > 16 || next > 2 {
+			g.Errorf("in the first second of the outage %d requests were sent, in the next one %d", first, next)
+		}
+		for range 3600 {
+			if n := second(); n > 2 {
+				g.Fatalf("%d requests were sent in a second", n)
+			}
+		}
+		if n := strings.Count(g.log.String(), "\n"); n < 60 || n > 65 { // the first failure, the opening, and one a minute
+			g.Errorf("the log has %d lines:\n%s", n, g.log.String()[:min(2000, g.log.Len())])
+		}
+		g.upstream(ok)
+		time.Sleep(mostWait)
+		second()
+		if n := second(); n != 10 {
+			g.Errorf("%d requests are sent in a second after the outage", n)
+		}
+	})
+}

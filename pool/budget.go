@@ -1,0 +1,60 @@
+package pool
+
+import (
+	"sync"
+	"time"
+
+	"hearth/internal/clock"
+)
+
+// Budget bounds what is sent beyond the calls themselves, so that an outage is not multiplied: a tenth of the calls, and ten a
+// minute besides. Time frozen does not count. The pools of one upstream share a Budget. It is safe for concurrent use.
+type Budget struct {
+	pulse *clock.Pulse
+
+	mu     sync.Mutex
+	credit int                          // guarded by mu: calls whose tenth is not taken yet
+	free   [freePerMinute]time.Duration // guarded by mu: the time awake when each of the last ones was taken without credit
+	next   int                          // guarded by mu: the oldest of free
+	taken  int                          // guarded by mu: how many of free were taken so far
+}
+
+const (
+	freePerMinute = 10
+	callsPerOne   = 10
+	mostCredit    = 2 * callsPerOne // a long time without failures does not pay for a flood
+)
+
+// NewBudget makes a Budget. A nil pulse means that the process is never frozen.
+func NewBudget(pulse *clock.Pulse) *Budget {
+	if pulse == nil {
+		pulse = clock.Awake()
+	}
+	return &Budget{pulse: pulse}
+}
+
+// call takes note of a call.
+func (b *Budget) call() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.credit = min(b.credit+1, mostCredit)
+}
+
+// take says whether one more may be sent, and counts it.
+func (b *Budget) take() bool {
+	now := b.pulse.TimeAwake()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.credit >= callsPerOne:
+		b.credit -= callsPerOne
+		return true
+	case b.taken < freePerMinute:
+		b.taken++
+	case now-b.free[b.next] < time.Minute:
+		return false
+	}
+	b.free[b.next] = now
+	b.next = (b.next + 1) % freePerMinute
+	return true
+}

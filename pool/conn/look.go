@@ -1,0 +1,54 @@
+package conn
+
+import (
+	"net/http"
+	"time"
+)
+
+// Look finds out whether the connection of a request is dead that has had no answer for so long. A dead connection is given up, and
+// [Lease.Dead] is closed. Requests that look at the same time share one look.
+//
+// The kernel's word counts first. If the kernel says nothing, an HTTP/2 connection is pinged: ping sends a cheap request over the
+// connection and says whether an answer came in time. A connection that has not brought any answer yet is not pinged: where the
+// upstream itself is silent, each new connection would look dead, and all requests would be sent again and again.
+func (l *Lease) Look(age time.Duration, ping func(http.RoundTripper) bool) {
+	_, _, _ = l.conn.looks.Do("", func() (any, error) {
+		sign := l.conn.Sign(age)
+		if sign == Unknown && l.conn.shared && l.conn.answered.Load() && l.conn.Available() > 0 && !ping(l.conn) {
+			sign = Dead
+		}
+		if sign == Dead {
+			l.giveUp()
+		}
+		return nil, nil
+	})
+}
+
+// Dead is closed when the connection was found dead.
+func (l *Lease) Dead() <-chan struct{} { return l.conn.dead }
+
+// Abort breaks the connection, so that nothing that was sent over it arrives later. Other requests on it fail.
+func (l *Lease) Abort() {
+	l.conn.Abort()
+	_ = l.conn.Close() // its error helps no request
+}
+
+func (l *Lease) giveUp() {
+	l.conns.happen(func(s sight) todo {
+		select {
+		case <-l.conn.dead:
+			return todo{}
+		default:
+		}
+		close(l.conn.dead)
+		l.conns.found++
+		return l.conns.book.died(s, l.hand)
+	})
+}
+
+// FoundDead is how many connections were found dead.
+func (c *Conns) FoundDead() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.found
+}

@@ -1,0 +1,146 @@
+package pool
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"hearth/internal/clock"
+	"hearth/internal/guard"
+	"hearth/pool/conn"
+)
+
+// errTooSlow is the failure of a request that takes far longer than usual, even if its answer comes.
+var errTooSlow = errors.New("answers take far longer than usual")
+
+// judged is the link that says what became of a request, after its race: to the breaker, to the limit and, if it has failed, to the
+// log.
+type judged struct {
+	next    http.RoundTripper
+	breaker *Breaker
+	limit   *Limit
+	pulse   *clock.Pulse
+	stats   *counters
+	address string
+	own     func(body []byte) bool // Config.OwnError
+	off     bool                   // Policy.NoBreaker
+}
+
+// RoundTrip sends req to the next link, and counts what comes of it.
+func (j *judged) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(req.Context())
+	defer cancel(nil) // the next link has read the whole answer
+	o := optionsOf(ctx)
+	usual := j.stats.usual(o.Kind)
+	var v verdict
+	if o.probe == nil && !j.off {
+		giveUp := cancel
+		if !o.Repeatable || o.Proven { // a write goes on, because its outcome would be unknown
+			giveUp = nil
+		}
+		t, err := j.breaker.begin(usual, o.retry, giveUp)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { t.end(v) }()
+	}
+	began, freezes := j.pulse.TimeAwake(), j.pulse.Freezes()
+	resp, err := j.next.RoundTrip(req.WithContext(ctx))
+	took := j.pulse.TimeAwake() - began
+	if j.pulse.Freezes() != freezes { // the freeze may be the reason of whatever came
+		return resp, err
+	}
+	v = judge(resp, err)
+	if err == nil && j.isOwnError(resp) {
+		v = verdict{outcome: well}
+	}
+	switch {
+	case o.probe != nil:
+		o.probe.learn(v.outcome)
+	case v.outcome == silent && took < patience(usual): // the caller had too little time
+		v = verdict{}
+	default:
+		j.limit.learn(v.outcome, o.Kind, began, took)
+	}
+	if v.why != nil {
+		j.breaker.failures.Warn(v.what, "call failed", "upstream", j.breaker.cfg.Name, "address", j.address, "what", v.what, "error", v.why)
+	}
+	return resp, err
+}
+
+// isOwnError says that an answer is a 500 by which a well upstream says that the call was wrong.
+func (j *judged) isOwnError(resp *http.Response) bool {
+	held, ok := resp.Body.(*heldBody)
+	return ok && resp.StatusCode == http.StatusInternalServerError && j.own != nil && j.own(held.bytes)
+}
+
+// verdict is what became of a request. A failure has a reason, and is one of few kinds of failures.
+type verdict struct {
+	outcome
+
+	what string
+	why  error
+}
+
+// judge says what became of a request that no freeze has interrupted.
+func judge(resp *http.Response, err error) verdict {
+	if err == nil {
+		return judgeAnswer(resp)
+	}
+	notSent, unsent := errors.AsType[*conn.UnsentError](err)
+	switch {
+	case errors.Is(err, ErrTooLarge), errors.Is(err, errLonger):
+		return verdict{outcome: well}
+	case errors.Is(err, context.Canceled), errors.Is(err, ErrClosed), errors.Is(err, ErrOpen), errors.Is(err, guard.ErrPanic):
+		return verdict{}
+	case errors.Is(err, context.DeadlineExceeded):
+		return verdict{silent, "no answer in time", err}
+	case permanent(err): // the settings are wrong, and the error says so each time
+		return verdict{noSign, "wrong settings", err}
+	case unsent && refused(notSent.Err): // it has too many requests on that connection
+		return verdict{}
+	case unsent:
+		return verdict{broken, "no connection", err}
+	}
+	return verdict{broken, "connection lost", err}
+}
+
+// judgeAnswer says what an answer says of its upstream.
+func judgeAnswer(resp *http.Response) verdict {
+	what := verdict{what: "answer " + strconv.Itoa(resp.StatusCode)}
+	switch code := grpcStatus(resp); {
+	case code == grpcUnavailable, code == grpcDeadlineExceeded, code == grpcResourceExhausted && !messageTooLarge(resp):
+		what = verdict{outcome: overloaded, what: "answer with gRPC status " + code}
+	case resp.StatusCode == http.StatusTooManyRequests, resp.StatusCode == http.StatusServiceUnavailable, resp.StatusCode == http.StatusGatewayTimeout:
+		what.outcome = overloaded
+	case resp.StatusCode == http.StatusInternalServerError, resp.StatusCode == http.StatusBadGateway:
+		what.outcome = broken
+	default:
+		return verdict{outcome: well}
+	}
+	what.why = errors.New(what.what)
+	return what
+}
+
+// Codes of gRPC.
+const (
+	grpcDeadlineExceeded  = "4"
+	grpcResourceExhausted = "8"
+	grpcUnavailable       = "14" // the call may succeed later
+)
+
+// grpcStatus is the code of an answer of gRPC that was read. It is in the trailers, or in the headers if there is no message.
+// It is empty for any other answer.
+func grpcStatus(resp *http.Response) string { return grpcField(resp, "Grpc-Status") }
+
+// messageTooLarge says that gRPC's code means the size of a message, which is the same every time.
+func messageTooLarge(resp *http.Response) bool {
+	return strings.Contains(grpcField(resp, "Grpc-Message"), "larger than max")
+}
+
+func grpcField(resp *http.Response, name string) string {
+	return cmp.Or(resp.Trailer.Get(name), resp.Header.Get(name))
+}

@@ -1,0 +1,75 @@
+package pool
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"net/http"
+	"time"
+
+	"hearth/pool/conn"
+)
+
+const (
+	leastLook = 250 * time.Millisecond
+	mostLook  = time.Second
+)
+
+// lookAfter is how long a request waits for its answer before its connection is looked at: four times the usual, but at least
+// leastLook and at most mostLook. Where the usual is not known it is leastLook: a look costs the upstream a ping at most.
+func lookAfter(usual time.Duration) time.Duration { return min(max(4*usual, leastLook), mostLook) }
+
+// look looks at the connection of the newest try. It goes on when the request has ended: others may share the look.
+func (t *tries) look(ctx context.Context) {
+	t.race.stats.looks.Add(1)
+	line, looked := t.line.line, make(chan struct{})
+	t.looked = looked
+	t.race.tries.Go(func() {
+		defer close(looked)
+		line.look(context.WithoutCancel(ctx), t.race.raceAfter())
+	})
+}
+
+// line is the connection of a try that is under way.
+type line interface {
+	// look finds out whether the connection is dead. A ping is given so much time.
+	look(ctx context.Context, ping time.Duration)
+	// Dead is closed when the connection was found dead.
+	Dead() <-chan struct{}
+	// Abort breaks the connection. Nothing that was sent over it arrives later.
+	Abort()
+}
+
+// leased is the line of a request over a lease.
+type leased struct {
+	*conn.Lease
+
+	sender *sender
+	began  time.Time
+}
+
+func (l *leased) look(ctx context.Context, ping time.Duration) {
+	l.Look(time.Since(l.began), func(over http.RoundTripper) bool { return l.sender.answersPing(ctx, over, ping) })
+}
+
+// answersPing sends Config.Ping and says whether the other end is there. A failure is no silence, and the requests on the connection
+// meet it themselves.
+func (s *sender) answersPing(ctx context.Context, over http.RoundTripper, within time.Duration) bool {
+	freezes := s.pulse.Freezes()
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, s.ping.Method, s.base+s.ping.Path, bytes.NewReader(s.ping.Body))
+	if err != nil {
+		return true
+	}
+	maps.Copy(req.Header, s.ping.Header)
+	resp, err := over.RoundTrip(req)
+	if err != nil {
+		return !errors.Is(err, context.DeadlineExceeded) || s.pulse.Freezes() != freezes
+	}
+	_, _ = io.CopyN(io.Discard, resp.Body, smallAnswer) // its headers were enough
+	_ = resp.Body.Close()
+	return true
+}

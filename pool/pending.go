@@ -1,0 +1,99 @@
+package pool
+
+import "time"
+
+// patienceBounds of a request that waits for its answer.
+const (
+	leastPatience = 250 * time.Millisecond
+	mostPatience  = time.Second
+)
+
+// patience is how long a request may wait for its answer before the missing answer is a failure: four times the usual. If the usual
+// is not known, it is 0.
+func patience(usual time.Duration) time.Duration {
+	if usual == 0 {
+		return mostPatience
+	}
+	return min(max(4*usual, leastPatience), mostPatience)
+}
+
+// tooSlow is after what time a request counts as failed even if its answer comes later; 0: never. If the usual is not known, no time is
+// slow: an upstream may need seconds for every answer.
+func tooSlow(usual time.Duration) time.Duration {
+	if usual == 0 {
+		return 0
+	}
+	return max(10*usual, mostPatience)
+}
+
+// pending is a request under way whose outcome the breaker counts. Its fields are guarded by Breaker.mu.
+type pending struct {
+	breaker *Breaker
+	done    func(error) // gobreaker's
+	freezes uint64      // so far, when it began
+	overdue bool        // it has had no answer for so long that its silence is a failure
+	counted bool
+	retry   bool        // the call has failed already: it fails once
+	giveUp  func(error) // ends it; nil: it must go on
+	timer   *time.Timer // of overdue, and after that of slow
+}
+
+// begin begins a request. It is refused if the breaker has opened since [Breaker.pass]. giveUp ends a request that is overdue when the
+// breaker opens: nobody gains by waiting on. It is nil for a request that must go on.
+func (b *Breaker) begin(usual time.Duration, retry bool, giveUp func(error)) (*pending, error) {
+	b.mu.Lock()
+	defer b.unlock()
+	b.noticeFreezeLocked()
+	if !b.closedLocked() {
+		return nil, b.refusalLocked()
+	}
+	done, err := b.state.Allow()
+	if err != nil { // never: the breaker is closed
+		return nil, b.refusalLocked()
+	}
+	t := &pending{breaker: b, done: done, freezes: b.freezes, retry: retry, giveUp: giveUp}
+	t.timer = time.AfterFunc(patience(usual), func() { t.late(tooSlow(usual) - patience(usual)) })
+	b.tries[t] = struct{}{}
+	return t, nil
+}
+
+// late is called when a request is overdue, and once more when it is slow. more is the time between.
+func (t *pending) late(more time.Duration) {
+	b := t.breaker
+	b.mu.Lock()
+	defer b.unlock()
+	b.noticeFreezeLocked()
+	if _, ok := b.tries[t]; !ok {
+		return
+	}
+	if t.overdue {
+		if t.freezes == b.freezes {
+			b.countLocked(t, silent, errTooSlow)
+		}
+		return
+	}
+	t.overdue = true
+	if !b.closedLocked() {
+		b.giveUpLocked(t)
+	} else if more > 0 {
+		t.timer.Reset(more)
+	}
+}
+
+// giveUpLocked ends a request that is overdue.
+func (b *Breaker) giveUpLocked(t *pending) {
+	if t.overdue && t.giveUp != nil {
+		err := b.refusalLocked()
+		b.news = append(b.news, func() { t.giveUp(err) })
+	}
+}
+
+// end ends a request.
+func (t *pending) end(v verdict) {
+	t.timer.Stop()
+	b := t.breaker
+	b.mu.Lock()
+	defer b.unlock()
+	delete(b.tries, t)
+	b.countLocked(t, v.outcome, v.why)
+}

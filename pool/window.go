@@ -1,0 +1,57 @@
+package pool
+
+import "time"
+
+// outcome is what became of a request, and so what it says of its upstream.
+type outcome int
+
+const (
+	noSign     outcome = iota // nothing: the caller left, or a freeze came
+	well                      // it has an answer, whatever that says
+	broken                    // it has no connection, lost its connection, or the upstream says that it has failed
+	overloaded                // the upstream says that it has too much to do
+	silent                    // it had no answer in time
+)
+
+// When the breaker opens.
+const (
+	windowSize   = 10               // last requests that count
+	windowLength = 30 * time.Second // awake, for which a request counts
+	// tooManyFailed is how many must have failed: so many that one moment's failures can be retried.
+	tooManyFailed = 5
+	// tooManySilent is how many without an answer in time are enough: each of them has cost its caller all of its time.
+	tooManySilent = 3
+)
+
+// window holds the outcomes of the last requests.
+type window struct {
+	last [windowSize]struct {
+		at      time.Duration // awake
+		outcome outcome
+	}
+	count int // all that were added
+}
+
+func (w *window) add(at time.Duration, o outcome) {
+	slot := &w.last[w.count%windowSize]
+	slot.at, slot.outcome = at, o
+	w.count++
+}
+
+// tooMany says whether so many of the last requests have failed that the breaker must open.
+func (w *window) tooMany(now time.Duration) bool {
+	all, failed, late := 0, 0, 0
+	for _, r := range w.last[:min(w.count, windowSize)] {
+		if now-r.at > windowLength {
+			continue
+		}
+		all++
+		if r.outcome != well {
+			failed++
+		}
+		if r.outcome == silent {
+			late++
+		}
+	}
+	return 2*failed >= all && (failed >= tooManyFailed || late >= tooManySilent)
+}

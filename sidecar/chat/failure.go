@@ -1,0 +1,41 @@
+package chat
+
+import (
+	"errors"
+
+	"hearth/cache"
+	"hearth/pool"
+	"hearth/pool/odoo"
+	"hearth/pool/weaviate"
+)
+
+// FailureOf is what the error of a load means to the cache, for its Config.Failure. An error that is not known here is an answer: nothing
+// stale may cover it.
+func FailureOf(err error) cache.Failure {
+	if e, ok := errors.AsType[*odoo.Error](err); ok {
+		switch {
+		case e.NotThere():
+			return cache.Missing
+		case e.Outage():
+			return cache.Down
+		}
+		return cache.Wrong
+	}
+	if e, ok := errors.AsType[*weaviate.Error](err); ok {
+		if e.Retryable() {
+			return cache.Down
+		}
+		return cache.Wrong
+	}
+	_, redirected := errors.AsType[*pool.RedirectError](err)
+	_, unanswered := errors.AsType[*pool.Error](err)
+	switch {
+	case redirected, errors.Is(err, pool.ErrTooLarge):
+		return cache.Wrong
+	case errors.Is(err, pool.ErrQueueFull), errors.Is(err, pool.ErrClosed):
+		return cache.Unasked
+	case unanswered:
+		return cache.Down
+	}
+	return cache.Wrong
+}

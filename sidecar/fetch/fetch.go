@@ -1,0 +1,178 @@
+// Package fetch asks other hosts for a caller, by HTTP's own caching rules (RFC 9111, a private cache).
+//
+// Start at [Service.Do]. It follows redirects; for each address it asks the cache, and the cache asks pool/web (load.go) if what it
+// holds will not do. rules.go says what the headers of an answer mean: whether it may be kept, and for how long. jobs.go keeps the
+// results of requests that nobody waits for. Which hosts may be asked is pool/web's to say.
+//
+// The package knows no API: sidecar decodes what a caller wants, and makes problems of errors.
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/tidwall/gjson"
+
+	"hearth/cache"
+	"hearth/internal/clock"
+	"hearth/pool"
+	"hearth/pool/web"
+)
+
+// maxRedirects is how many redirects one request follows.
+const maxRedirects = 5
+
+// TooManyRedirectsError is a request whose redirects do not end.
+type TooManyRedirectsError struct{ Host string }
+
+func (e *TooManyRedirectsError) Error() string {
+	return fmt.Sprintf("%s redirects more than %d times", e.Host, maxRedirects)
+}
+
+// Service is safe for concurrent use.
+type Service struct {
+	web   *web.Client
+	cache *cache.Cache
+}
+
+// New makes a service. It starts nothing.
+func New(w *web.Client, c *cache.Cache) *Service { return &Service{w, c} }
+
+// Allow says which origins may be asked.
+func (s *Service) Allow() web.Allow { return s.web.Allow() }
+
+// Pools are the pools of the origins that were asked.
+func (s *Service) Pools() map[string]*pool.Pool { return s.web.Pools() }
+
+// Held returns what Do would, if that is in memory and the request accepts it. It never waits. If it returns false, call Do.
+func (s *Service) Held(now clock.Instant, req web.Request, d cache.Directives) (cache.Reply, bool) {
+	if !cacheable(req) {
+		return cache.Reply{}, false
+	}
+	reply, ok := s.cache.HeldFetch(now, keyOf(req), d)
+	if _, _, redirected := redirect(reply.Body); !ok || redirected {
+		return cache.Reply{}, false
+	}
+	return reply, true
+}
+
+// Do sends a request and follows its redirects. The reply's body is a wire.Fetched. Errors are those of [web.Client.Do], of
+// [cache.Cache.Fetch] and of [web.Allow.Redirected], or a *TooManyRedirectsError.
+func (s *Service) Do(ctx context.Context, req web.Request, d cache.Directives) (cache.Reply, error) {
+	forwarded := ""
+	for range maxRedirects + 1 {
+		reply, err := s.once(ctx, req, d)
+		if err != nil {
+			return cache.Reply{}, err
+		}
+		if reply.Fwd != "" {
+			forwarded = reply.Fwd
+		}
+		status, location, redirected := redirect(reply.Body)
+		if !redirected {
+			reply.Fwd = forwarded
+			return reply, nil
+		}
+		if req, err = s.web.Allow().Redirected(req, status, location); err != nil {
+			return cache.Reply{}, err
+		}
+	}
+	return cache.Reply{}, &TooManyRedirectsError{req.Target.Origin.HostPort()}
+}
+
+// once sends a request, or answers it from the cache.
+func (s *Service) once(ctx context.Context, req web.Request, d cache.Directives) (cache.Reply, error) {
+	if cacheable(req) {
+		return s.cache.Fetch(ctx, keyOf(req), d, func(ctx context.Context, held []byte) (cache.Answer, error) {
+			return s.load(ctx, req, d, held)
+		})
+	}
+	if d.OnlyIfCached {
+		return cache.Reply{}, cache.ErrNotCached
+	}
+	answer, err := s.web.Do(ctx, req)
+	if !web.IsSafe(req.Method) && (err == nil || errors.Is(err, pool.ErrUnknownOutcome)) {
+		s.forget(req, answer)
+	}
+	if err != nil {
+		return cache.Reply{}, err
+	}
+	body, err := encode(fetched(answer))
+	return cache.Reply{Body: body, ETag: cache.ETag(body), Origin: cache.Origin{Served: cache.Miss, Fwd: "bypass"}}, err
+}
+
+// forget drops what is held of the URL that an unsafe request may have changed, and of those of the same origin that its answer
+// names. A request that the server refused has changed nothing.
+func (s *Service) forget(req web.Request, answer *web.Answer) {
+	if answer != nil && answer.Status >= http.StatusBadRequest {
+		return
+	}
+	s.cache.DropURL(req.Target.URL())
+	if answer == nil {
+		return
+	}
+	base, err := url.Parse(req.Target.URL())
+	if err != nil {
+		return
+	}
+	for _, name := range []string{"Location", "Content-Location"} {
+		to, err := base.Parse(answer.Header.Get(name))
+		if err != nil || answer.Header.Get(name) == "" {
+			continue
+		}
+		to.Fragment = ""
+		if target, err := s.web.Allow().Check(to.String()); err == nil && target.Origin == req.Target.Origin {
+			s.cache.DropURL(target.URL())
+		}
+	}
+}
+
+// cacheable says whether a request may be answered from the cache. A request with conditions or directives of its own speaks to its
+// server alone.
+func cacheable(req web.Request) bool {
+	if req.Method != http.MethodGet && req.Method != http.MethodHead {
+		return false
+	}
+	for _, name := range []string{
+		"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range", "Range", "Cache-Control", "Pragma",
+	} {
+		if req.Header.Get(name) != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// keyOf names what a request brings. All its headers are in the name, whether Vary lists them or not: one of them may be a
+// credential, and what it opens is for no other caller.
+func keyOf(req web.Request) cache.Key {
+	var id strings.Builder
+	id.WriteString(req.Method)
+	names := make([]string, 0, len(req.Header))
+	for name := range req.Header {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		id.WriteString("\n" + name + ":" + req.Header.Get(name))
+	}
+	u := req.Target.URL()
+	id.WriteString("\n\n" + u)
+	return cache.FetchKey(u, id.String())
+}
+
+// redirect reads an encoded reply: whether it sends its caller elsewhere, and where to.
+func redirect(body []byte) (status int, location string, ok bool) {
+	const first = `{"status":3` // most replies do not begin so
+	if !strings.HasPrefix(string(body[:min(len(body), len(first))]), first) {
+		return 0, "", false
+	}
+	got := gjson.GetManyBytes(body, "status", "headers.Location")
+	status, location = int(got[0].Int()), got[1].String()
+	return status, location, web.IsRedirect(status, http.Header{"Location": {location}})
+}

@@ -1,0 +1,192 @@
+package sidecar
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"hearth/cache"
+	"hearth/client/wire"
+	"hearth/sidecar/chat"
+)
+
+// outage is an API that holds a little of a chat for a moment, and serves it stale for an hour.
+func outage(t testing.TB) *api {
+	return newAPI(t, newUpstreams().withClasses("text", "text"), func(_ *Config, c *chat.Config) {
+		for _, r := range cache.Resources() {
+			c.Policies[r] = cache.Policy{Fresh: time.Millisecond, IfError: time.Hour}
+		}
+	})
+}
+
+// downs are the ways in which an upstream is down.
+func downs(t testing.TB) map[string]func(http.ResponseWriter, *http.Request) bool {
+	status := func(n int) func(http.ResponseWriter, *http.Request) bool {
+		return func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(n); return true }
+	}
+	return map[string]func(http.ResponseWriter, *http.Request) bool{
+		"503": status(503), "500": status(500), "429": status(429), "hangs": silence(t),
+		"hangs up": func(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) },
+	}
+}
+
+const holdsAll = `{"chat_id":"a","text":"x","route_name":"odoo_erp","enable_odoo":true,"num_messages":5}`
+
+func TestInAnOutageWhatWasHeldIsServedAndMarked(t *testing.T) {
+	for _, name := range []string{"503", "500", "429", "hangs", "hangs up"} {
+		a := outage(t)
+		down := downs(t)[name] // after the servers, which end only when nothing hangs
+		a.want(http.StatusCreated, http.MethodPost, "/v1/chats/a/messages", `{"role":"user","content":"before"}`)
+		a.want(http.StatusOK, http.MethodPut, "/v1/chats/a/mute", `{"muted":true}`)
+		a.want(http.StatusOK, http.MethodPost, "/v1/preprocess", holdsAll)
+		a.weaviate.SetHook(down)
+		a.odoo.SetHook(down)
+		time.Sleep(2 * time.Millisecond)
+		ask := func(method, path, body string, headers ...string) answer {
+			return a.do(method, path, body, append(headers, wire.HeaderTimeout, "300")...)
+		}
+		for path, want := range map[string]string{"/v1/chats/a/history?num_messages=5": "before", "/v1/chats/a/mute": `"muted":true`, "/v1/odoo/models": "res.partner"} {
+			got := ask(http.MethodGet, path, "")
+			if status := got.header.Get("Cache-Status"); got.status != http.StatusOK || !strings.Contains(got.body, want) || !strings.HasPrefix(status, "hearth; fwd=stale") || strings.Contains(status, "hit") {
+				t.Errorf("%s: %s: %d %s %s", name, path, got.status, status, got.body)
+			}
+			for _, directive := range []string{"no-cache", "max-age=0", "min-fresh=1", "max-stale=0"} {
+				if got := ask(http.MethodGet, path, "", "Cache-Control", directive); got.status < 500 {
+					t.Errorf("%s: %s with %s: %d %s", name, path, directive, got.status, got.body)
+				}
+			}
+			if got := ask(http.MethodGet, path, "", "Cache-Control", "max-stale=5"); got.status != http.StatusOK || !got.hit() {
+				t.Errorf("%s: %s with max-stale: %d %v", name, path, got.status, got.header)
+			}
+		}
+		p := decoded[wire.Preprocess](t, ask(http.MethodPost, "/v1/preprocess", holdsAll).body)
+		for _, part := range []string{wire.PartMute, wire.PartHistory, wire.PartOdoo, wire.PartRelevant} {
+			if p.Cache[part] != "stale" || p.Errors[part] != nil {
+				t.Errorf("%s: %s is %q, %v", name, part, p.Cache[part], p.Errors[part])
+			}
+		}
+		if p.MuteStatus == nil || !p.MuteStatus.Muted {
+			t.Errorf("%s: the bot speaks: %+v", name, p.MuteStatus)
+		}
+		if name != "hangs" {
+			if got := ask(http.MethodPut, "/v1/chats/a/mute", `{"muted":false}`); got.status < 400 {
+				t.Errorf("%s: the write is a %d", name, got.status)
+			} else if still := ask(http.MethodGet, "/v1/chats/a/mute", ""); still.body != `{"muted":true}` {
+				t.Errorf("%s: after a write that was not sent the mute is %s", name, still.body)
+			}
+		}
+	}
+}
+
+func TestARightAnswerThatSaysNoIsNotCovered(t *testing.T) {
+	for name, refuse := range map[string]func(http.ResponseWriter, *http.Request) bool{
+		"the key":  func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(http.StatusUnauthorized); return true },
+		"a right":  func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(http.StatusForbidden); return true },
+		"the path": func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(http.StatusNotFound); return true },
+		"redirects": func(w http.ResponseWriter, r *http.Request) bool {
+			http.Redirect(w, r, "http://127.0.0.1:9/", http.StatusFound)
+			return true
+		},
+	} {
+		a := outage(t)
+		a.want(http.StatusOK, http.MethodPost, "/v1/preprocess", holdsAll)
+		a.weaviate.SetHook(refuse)
+		a.odoo.SetHook(refuse)
+		time.Sleep(2 * time.Millisecond)
+		for _, path := range []string{"/v1/chats/a/history?num_messages=5", "/v1/chats/a/mute", "/v1/odoo/models"} {
+			if got := a.do(http.MethodGet, path, ""); got.status < 400 || got.problem(t).Retryable {
+				t.Errorf("%s is refused: %s: %d %s", name, path, got.status, got.body)
+			}
+		}
+	}
+}
+
+func TestAModelThatDoesNotExistIsAskedForOnceInSeconds(t *testing.T) {
+	a := newAPI(t, newUpstreams(), nil)
+	asked := func() (n int) {
+		for _, m := range a.odoo.Requests() {
+			n += m
+		}
+		return n
+	}
+	const nope, call = "/v1/odoo/models?names=no.such", `{"model":"no.such","method":"search_read","args":[[]]}`
+	hit := func(method, path, body string) {
+		t.Helper()
+		before := asked()
+		got := a.do(method, path, body)
+		if p := got.problem(t); got.status != http.StatusNotFound || !got.hit() || got.header.Get("Age") == "" || p.Retryable || asked() != before {
+			t.Errorf("%s: %d %v %s", path, got.status, got.header, got.body)
+		}
+	}
+	miss := func(method, path, body string) {
+		t.Helper()
+		before := asked()
+		if got := a.do(method, path, body); got.status != http.StatusNotFound || got.hit() || asked() == before {
+			t.Errorf("%s: %d %v %s", path, got.status, got.header, got.body)
+		}
+	}
+	miss(http.MethodGet, nope, "")
+	hit(http.MethodGet, nope, "")
+	miss(http.MethodPost, "/v1/odoo/call", call)
+	hit(http.MethodPost, "/v1/odoo/call", call)
+	a.want(http.StatusOK, http.MethodGet, "/v1/odoo/models?names=res.partner", "")
+	if got := a.want(http.StatusOK, http.MethodGet, "/v1/odoo/models?names=res.partner,no.such", ""); !got.hit() || !strings.Contains(got.body, `"errors":{"no.such"`) {
+		t.Errorf("%v %s", got.header, got.body)
+	}
+	for _, drop := range []func(){
+		func() { a.want(http.StatusOK, http.MethodDelete, "/v1/cache?model=no.such", "") },
+		func() { a.want(http.StatusOK, http.MethodDelete, "/v1/cache", "") },
+		func() { a.do(http.MethodPost, "/v1/odoo/call", `{"model":"no.such","method":"write","args":[[1],{}]}`) },
+	} {
+		drop()
+		miss(http.MethodGet, nope, "")
+		hit(http.MethodGet, nope, "")
+	}
+}
+
+// The command that prints the latencies: go test ./sidecar -run PartsInTime -v
+func TestPartsInTimeAreNotHeldUpByAnUpstreamThatHangs(t *testing.T) {
+	const limit, runs, late = 300 * time.Millisecond, 100, 2 * time.Second // late: a slow machine's; the upstream takes 10 s
+	a := newAPI(t, newUpstreams().withClasses("text", "text"), func(_ *Config, c *chat.Config) {
+		c.Policies = nil // every part is asked for
+	})
+	end := make(chan struct{})
+	defer close(end)
+	a.want(http.StatusOK, http.MethodPost, "/v1/preprocess", holdsAll)
+	a.odoo.SetHook(func(_ http.ResponseWriter, r *http.Request) bool {
+		select {
+		case <-time.After(10 * time.Second):
+		case <-r.Context().Done():
+		case <-end:
+		}
+		return true
+	})
+	body := strings.Replace(holdsAll, "{", fmt.Sprintf(`{"timeout_ms":%d,`, limit.Milliseconds()), 1)
+	took := make([]time.Duration, runs)
+	var g sync.WaitGroup
+	for worker := range 4 {
+		g.Go(func() {
+			for i := worker; i < runs; i += 4 {
+				start := time.Now()
+				got := a.do(http.MethodPost, "/v1/preprocess", body)
+				took[i] = time.Since(start)
+				p := decoded[wire.Preprocess](t, got.body)
+				e := p.Errors[wire.PartOdoo]
+				if got.status != http.StatusOK || p.MuteStatus == nil || p.History == nil || p.RelevantMessages == nil || len(p.Errors) != 1 ||
+					e == nil || e.Status != http.StatusGatewayTimeout || e.Kind() != wire.KindTimeout || !e.Retryable || e.Upstream != "odoo" {
+					t.Errorf("run %d: %d %s", i, got.status, got.body)
+				}
+			}
+		})
+	}
+	g.Wait()
+	slices.Sort(took)
+	if took[runs-1] > late {
+		t.Errorf("the slowest took %v", took[runs-1])
+	}
+	t.Logf("%d preprocesses with timeout_ms %d beside an Odoo that takes 10 s, sorted: %v", runs, limit.Milliseconds(), took)
+}

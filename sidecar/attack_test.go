@@ -72,13 +72,6 @@ func (d *door) open(sends string) net.Conn {
 	return c
 }
 
-// isOpen says whether the server has left a connection open. The test reads nothing from it later.
-func (d *door) isOpen(c net.Conn, within time.Duration) bool {
-	_ = c.SetReadDeadline(time.Now().Add(within))
-	_, err := io.Copy(io.Discard, c)
-	return errors.Is(err, os.ErrDeadlineExceeded)
-}
-
 func (d *door) get(path string) string {
 	return "GET " + path + " HTTP/1.1\r\nHost: localhost\r\n" + d.token + "\r\n"
 }
@@ -223,10 +216,14 @@ func TestARequestThatComesInDripsIsGivenUp(t *testing.T) {
 		"a short body":             {"POST /v1/preprocess HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n", "{", "408", 0},
 		"a body without the token": {"POST /v1/preprocess HTTP/1.1\r\nHost: localhost\r\nContent-Length: 90000\r\n\r\n" + large, "{", "401", 0},
 		"a body of /healthz":       {"POST /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 90000\r\n\r\n" + large, "{", "405", 0},
-		"a body": {"POST /v1/preprocess HTTP/1.1\r\nHost: localhost\r\nX-Hearth-Token: s3cret\r\nContent-Length: 90000\r\n\r\n" + large, "{",
-			"408", 800 * time.Millisecond},
-		"chunks": {"POST /v1/preprocess HTTP/1.1\r\nHost: localhost\r\nX-Hearth-Token: s3cret\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\n{\r\n",
-			"408", 800 * time.Millisecond},
+		"a body": {
+			"POST /v1/preprocess HTTP/1.1\r\nHost: localhost\r\nX-Hearth-Token: s3cret\r\nContent-Length: 90000\r\n\r\n" + large, "{",
+			"408", 800 * time.Millisecond,
+		},
+		"chunks": {
+			"POST /v1/preprocess HTTP/1.1\r\nHost: localhost\r\nX-Hearth-Token: s3cret\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\n{\r\n",
+			"408", 800 * time.Millisecond,
+		},
 	} {
 		s := newServer(t, Config{Token: "s3cret"})
 		s.headerTimeout, s.readTimeout = 200*time.Millisecond, 800*time.Millisecond

@@ -9,9 +9,9 @@
 //   - [Cache.History] (history.go): cut from the windows of a chat's timeline (timeline.go).
 //   - [Cache.Mute] (mute.go): a flag of a chat.
 //
-// policy.go judges freshness; flight.go shares loads. Then go on at write.go: [Cache.BeginMessages] and [Cache.BeginMute]
-// are how writes reach a chat. Chats are in an LRU of our own (chats.go), because ristretto may drop or delay a Set. The
-// acknowledged writes that loads may miss outlive their chat (recent.go, marks.go).
+// policy.go judges freshness; flight.go shares loads, and unwaited.go bounds those that nobody waits for. Then go on at write.go:
+// [Cache.BeginMessages] and [Cache.BeginMute] are how writes reach a chat. Chats are in an LRU of our own (chats.go), because ristretto
+// may drop or delay a Set. The acknowledged writes that loads may miss outlive their chat (recent.go, marks.go).
 //
 // The package fetches nothing itself and knows no upstream: every read brings a function that loads.
 //

@@ -32,7 +32,7 @@ func (c *Client) Batch(ctx context.Context, b Batch, opts ...Option) ([]BatchRes
 	if err != nil {
 		return nil, err
 	}
-	req.write, req.neverRepeat = writes, writes
+	req.write, req.neverRepeat, req.ownTimeout = writes, writes, b.TimeoutMS > 0
 	var reply BatchReply
 	if err := c.do(ctx, req, patience, &reply); err != nil {
 		return nil, err

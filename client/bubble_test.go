@@ -77,9 +77,7 @@ func TestPreprocessLeavesTheSidecarTheTimeToAnswer(t *testing.T) {
 	}{
 		{"no deadline", 0, 0, 0, 30_000},
 		{"a far deadline", 0, time.Hour, 0, 30_000},
-		{"a near deadline", 0, 10 * time.Second, 0, 9_900},
-		{"a very near deadline", 0, 500 * time.Millisecond, 0, 450},
-		{"less than a millisecond", 0, 500 * time.Microsecond, 0, 1},
+		{"a near deadline", 0, 10 * time.Second, 0, 30_000}, // the header tells it
 		{"a short timeout of the client's", time.Second, 0, 0, 900},
 		{"a timeout longer than the API allows", 2 * time.Hour, 0, 0, 900_000},
 		{"the caller's own", 0, time.Hour, 1234, 1234},
@@ -106,6 +104,74 @@ func TestPreprocessLeavesTheSidecarTheTimeToAnswer(t *testing.T) {
 					t.Errorf("timeout_ms %d, want %d", sent.TimeoutMS, tc.want)
 				}
 			})
+		})
+	}
+}
+
+func TestTheSidecarIsToldWhatTheInvocationHasLeft(t *testing.T) {
+	preprocess := func(ctx context.Context, c *Client) error {
+		_, err := c.Preprocess(ctx, PreprocessRequest{ChatID: "a"})
+		return err
+	}
+	for _, tc := range []struct {
+		name              string
+		timeout, deadline time.Duration // 0: none
+		call              func(context.Context, *Client) error
+		want              string
+	}{
+		{"no deadline", 0, 0, mute, ""},
+		{"a deadline", 0, 3 * time.Second, mute, "3000"},
+		{"a deadline of a write", 0, 3 * time.Second, func(ctx context.Context, c *Client) error { return c.SetMute(ctx, "a", Mute{}) }, "3000"},
+		{"a deadline of a preprocess", 0, 3 * time.Second, preprocess, "3000"},
+		{"a deadline later than the client's timeout", 0, time.Minute, mute, "60000"},
+		{"the longest of a function", 0, 15 * time.Minute, mute, "900000"},
+		{"one that is not to be trusted", 0, 15*time.Minute + time.Millisecond, mute, ""},
+		{"less than a millisecond", 0, 500 * time.Microsecond, mute, "1"},
+		{"a short timeout of the client's", time.Second, 0, mute, "1000"},
+		{"a short timeout and an earlier deadline", 2 * time.Second, time.Second, mute, "1000"},
+		{"a short timeout and a later deadline", time.Second, time.Minute, mute, "1000"},
+		{"a short timeout, and a preprocess that has timeout_ms", time.Second, 0, preprocess, ""},
+		{"the caller's own header", 0, time.Second, func(ctx context.Context, c *Client) error {
+			_, err := c.Mute(ctx, "a", WithHeader(HeaderTimeout, "7"))
+			return err
+		}, "7"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var got []string
+			answer := func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path != PathHealth { // the client's greeting
+					got = r.Header.Values(HeaderTimeout)
+				}
+				_, _ = io.WriteString(w, "{}")
+			}
+			inBubble(t, Config{Timeout: tc.timeout}, answer, func(t *testing.T, c *Client, _ *pipes) {
+				ctx := t.Context()
+				if tc.deadline > 0 {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, tc.deadline)
+					defer cancel()
+				}
+				if err := tc.call(ctx, c); err != nil {
+					t.Fatal(err)
+				}
+				if strings.Join(got, " and ") != tc.want {
+					t.Errorf("it is told %q, want %q", got, tc.want)
+				}
+			})
+		})
+	}
+}
+
+func TestACallEndsAMomentBeforeItsInvocation(t *testing.T) {
+	for left, want := range map[time.Duration]time.Duration{3 * time.Second: 2900 * time.Millisecond, time.Second: 950 * time.Millisecond} {
+		inBubble(t, Config{}, silence, func(t *testing.T, c *Client, _ *pipes) {
+			ctx, cancel := context.WithTimeout(t.Context(), left)
+			defer cancel()
+			begin := time.Now()
+			err := mute(ctx, c)
+			if took := time.Since(begin); took != want || !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("with %v left it ended after %v: %v", left, took, err)
+			}
 		})
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"reflect"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -28,10 +29,12 @@ type call struct {
 	body   []byte // nil: none
 	write  bool   // the call changes something
 
+	ownTimeout  bool         // the body says how long the sidecar may take
 	neverRepeat bool         // the call must not be sent twice
 	headersInto *http.Header // where the caller wants the reply's headers; nil: nowhere
 	alsoOK      int          // a status besides 2xx whose body is the answer
 
+	end  time.Time   // when the sidecar must have answered; zero: it is not told
 	sent atomic.Bool // a write's headers were sent, so the sidecar may have acted on it
 }
 
@@ -85,6 +88,7 @@ func encodes(v reflect.Value) bool {
 // unless the call must not be repeated.
 func (c *Client) do(ctx context.Context, req *call, patience time.Duration, v any) error {
 	parent := ctx
+	patience = c.limit(ctx, req, patience)
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	a, err := c.exchange(ctx, req)
@@ -124,6 +128,27 @@ func (c *Client) do(ctx context.Context, req *call, patience time.Duration, v an
 	return nil
 }
 
+// mostMargin is how much earlier than its invocation a call ends at most. The sidecar takes off more than that, so its answer still comes.
+const mostMargin = 100 * time.Millisecond
+
+// limit notes when the sidecar must have answered: when the invocation ends, which is when ctx does, or after a Config.Timeout that is
+// shorter than the sidecar's own. It returns how long to wait for the answer.
+func (c *Client) limit(ctx context.Context, req *call, patience time.Duration) time.Duration {
+	now := time.Now()
+	if c.cfg.Timeout < defaultTimeout && !req.ownTimeout {
+		req.end = now.Add(c.cfg.Timeout)
+	}
+	end, ok := ctx.Deadline()
+	left := end.Sub(now)
+	if !ok || left > wire.MaxTimeout { // some environments tell a deadline that is far too late
+		return patience
+	}
+	if req.end.IsZero() || end.Before(req.end) {
+		req.end = end
+	}
+	return min(patience, left-min(mostMargin, left/20))
+}
+
 var errTooLarge = errors.New("the answer is too large")
 
 // final says that a second try would fail as well.
@@ -155,6 +180,9 @@ func (c *Client) exchange(ctx context.Context, req *call) (*answer, error) {
 	}
 	if trace, ok := ctx.Value("x-amzn-trace-id").(string); ok && r.Header.Get("X-Amzn-Trace-Id") == "" {
 		r.Header.Set("X-Amzn-Trace-Id", trace) // github.com/aws/aws-lambda-go keeps the trace there
+	}
+	if !req.end.IsZero() && r.Header.Get(HeaderTimeout) == "" {
+		r.Header.Set(HeaderTimeout, strconv.FormatInt(max(1, time.Until(req.end).Milliseconds()), 10))
 	}
 	if c.cfg.Token != "" {
 		r.Header.Set(HeaderToken, c.cfg.Token)

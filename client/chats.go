@@ -124,16 +124,15 @@ func stamped(messages []NewMessage, now time.Time) ([]NewMessage, error) {
 	return items, nil
 }
 
-const (
-	answerMargin = time.Second // the sidecar answers this much before the client gives up
-	mostTime     = 15 * time.Minute
-)
+// answerMargin is how much earlier than the client gives up the sidecar answers.
+const answerMargin = time.Second
 
 // Preprocess fetches at once what a bot needs before it answers: the mute, the relevant messages, on some routes the Odoo
 // models, and with NumMessages or FullTextLen the history. A part that failed is nil, and Errors says why. Preprocess
 // returns an error only if every part failed.
 //
-// If TimeoutMS is 0, the sidecar answers before ctx ends, with the parts that it has.
+// The sidecar answers with the parts that it has, TimeoutMS after the call at the latest, and so long before ctx ends that a third of the
+// time is left for the handler.
 func (c *Client) Preprocess(ctx context.Context, q PreprocessRequest, opts ...Option) (*Preprocess, error) {
 	if err := checkChat(q.ChatID); err != nil {
 		return nil, err
@@ -143,16 +142,13 @@ func (c *Client) Preprocess(ctx context.Context, q PreprocessRequest, opts ...Op
 		patience = time.Duration(q.TimeoutMS)*time.Millisecond + answerMargin
 	} else {
 		left := patience - min(answerMargin, patience/10)
-		if end, ok := ctx.Deadline(); ok {
-			remaining := time.Until(end)
-			left = min(left, remaining-min(100*time.Millisecond, remaining/10))
-		}
-		q.TimeoutMS = int(min(max(left, time.Millisecond), mostTime).Milliseconds())
+		q.TimeoutMS = int(min(max(left, time.Millisecond), wire.MaxTimeout).Milliseconds())
 	}
 	req, err := newCall(http.MethodPost, PathPreprocess, opts).withBody(q)
 	if err != nil {
 		return nil, err
 	}
+	req.ownTimeout = true
 	p := &Preprocess{}
 	if err := c.do(ctx, req, patience, p); err != nil {
 		return nil, err

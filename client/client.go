@@ -34,6 +34,7 @@ const (
 	idleTimeout    = 5 * time.Minute // less than the sidecar's, which must not close a connection that takes a request
 	maxConnections = 64              // connections at the same time; further calls wait
 	maxReply       = 64 << 20        // bytes of a reply's body
+	defaultTimeout = 31 * time.Second
 )
 
 // Config says where Hearth is. [FromEnv] fills it in.
@@ -45,8 +46,9 @@ type Config struct {
 	Addr string
 	// Token is the value of the header X-Hearth-Token. Default: no such header.
 	Token string
-	// Timeout bounds a call whose context ends later or never. Default 31s: the sidecar gives up after 30s and says so.
-	// A preprocess asks the sidecar to answer a second before that, with the parts that it has.
+	// Timeout bounds a call whose context ends later or never. Default 31s: the sidecar gives up after 30s and says so. A shorter
+	// one is told to the sidecar, as the end of the context is. A preprocess asks the sidecar to answer a second before that, with
+	// the parts that it has.
 	Timeout time.Duration
 }
 
@@ -54,7 +56,7 @@ func (c Config) withDefaults() Config {
 	if c.Socket == "" {
 		c.Addr = cmp.Or(c.Addr, DefaultAddr)
 	}
-	c.Timeout = cmp.Or(c.Timeout, 31*time.Second)
+	c.Timeout = cmp.Or(c.Timeout, defaultTimeout)
 	return c
 }
 

@@ -51,6 +51,7 @@ func (c *Client) fetch(ctx context.Context, q FetchRequest, opts []Option, v any
 	}
 	req.write = !slices.Contains([]string{"", http.MethodGet, http.MethodHead, http.MethodOptions}, q.Method)
 	req.neverRepeat = req.write
+	req.ownTimeout = q.TimeoutMS > 0
 	return c.do(ctx, req, patience, v)
 }
 

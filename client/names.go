@@ -27,6 +27,7 @@ const (
 // Headers of Hearth's own.
 const (
 	HeaderToken          = wire.HeaderToken
+	HeaderTimeout        = wire.HeaderTimeout
 	HeaderIdempotencyKey = wire.HeaderIdempotencyKey
 	ServerName           = wire.ServerName
 )

@@ -4,6 +4,7 @@
 // Start reading at [Pool.Do], a whole call, or [Pool.Client], the same path as an *http.Client for libraries that make their own
 // requests. Every request goes through Pool.send and then through a chain of links, each an http.RoundTripper:
 //
+//	auth.go      puts the credentials into it, and sends it again with newer ones if they are refused
 //	retry.go     sends it again, after a while, if that is safe and may help
 //	redirect.go  turns a redirect into an error
 //	breaker.go   refuses it while too many of the last ones have failed
@@ -62,7 +63,7 @@ type Pool struct {
 	base   string // URL without a trailing slash
 	conns  *conn.Conns
 	race   *race
-	chain  http.RoundTripper // retry → redirects → breaking → limited → judged → race → sender
+	chain  http.RoundTripper // authorized → retry → redirects → breaking → limited → judged → race → sender
 	stats  counters
 	client *http.Client
 
@@ -99,7 +100,7 @@ func build(cfg Config, newDial func(conn.DialConfig) conn.Dial) (*Pool, error) {
 	})
 	send := &sender{conns: p.conns, answers: cfg.Answers, grpc: cfg.GRPC, pulse: cfg.Pulse, stats: &p.stats, base: p.base, ping: cfg.ping(), busyIsSilent: cfg.BusyIsSilent}
 	p.race = &race{next: send, pulse: cfg.Pulse, policy: cfg.Policy, stats: &p.stats, hedges: cfg.Hedges}
-	p.chain = newRetry(p.guarded(p.race), cfg, &p.stats)
+	p.chain = &authorized{newRetry(p.guarded(p.race), cfg, &p.stats)}
 	return p, nil
 }
 
@@ -165,6 +166,9 @@ func (p *Pool) send(req *http.Request) (*http.Response, error) {
 		req.Header.Set("User-Agent", p.cfg.UserAgent)
 	}
 	resp, err := p.chain.RoundTrip(req.WithContext(ctx))
+	if secret, ok := errors.AsType[*SecretError](err); ok {
+		return nil, &conn.UnsentError{Err: secret}
+	}
 	if err != nil {
 		return nil, cmp.Or(context.Cause(p.ctx), context.Cause(ctx), err) //nolint:contextcheck // the pool's end explains it best
 	}

@@ -4,7 +4,6 @@ import (
 	"net/http"
 
 	"hearth/client/wire"
-	"hearth/internal/executor"
 	"hearth/sidecar/chat"
 )
 
@@ -18,9 +17,7 @@ func (s *Server) preprocess(r *request) error {
 	got, held := s.cfg.Chat.HeldParts(r.now, q, r.directives, r.partsMemory)
 	r.partsMemory = got.Parts
 	if !held {
-		d := r.readTime()
-		ctx := r.waitContext(d - min(executor.Grace, d/10)) // a part that does not listen is left behind that much later
-		if err := s.cfg.Chat.FetchParts(ctx, q, r.directives, &got); err != nil {
+		if err := s.cfg.Chat.FetchParts(r.readContext(), q, r.directives, &got); err != nil {
 			return err
 		}
 	}

@@ -1,13 +1,13 @@
 // Package sidecar serves the localhost API: HTTP, and nothing else.
 //
 // Start at [Server.Run] (run.go). A request passes [Server.serve] (request.go), the door (door.go: who may ask, and for what;
-// target.go), its route (routes.go, every call on one screen) and its handler: chats.go, preprocess.go, odoo.go, admin.go.
+// target.go), its route (routes.go, every call on one screen) and its handler: chats.go, preprocess.go, odoo.go, fetch.go, admin.go.
 // A handler reads the request by bodies.go, messages.go and decode.go, which name the field at fault, asks sidecar/chat, and replies by
-// reply.go. listen.go makes the listeners, conn.go sets the deadlines of their connections.
+// reply.go. deadline.go says how long a request may take; listen.go makes the listeners, conn.go sets the deadlines of their connections.
 // cachecontrol.go and freshness.go translate between HTTP's caching headers and the cache. Every error becomes a problem in
 // problem.go, and only there.
 //
-// What a bot asks and how that is answered is in sidecar/chat. This package remembers nothing and asks no upstream itself.
+// What a bot asks and how that is answered is in sidecar/chat, and what other hosts are asked in sidecar/fetch. This package remembers nothing and asks no upstream itself.
 package sidecar
 
 import (

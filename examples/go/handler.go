@@ -40,6 +40,7 @@ func main() {
 	lambda.Start(b.handle)
 }
 
+// handle passes on ctx, which ends with the invocation: so every call of Hearth's ends before that.
 func (b *bot) handle(ctx context.Context, e event) (result, error) {
 	found, err := b.hearth.Preprocess(ctx, client.PreprocessRequest{
 		ChatID: e.ChatID, Text: e.Text, RouteName: cmp.Or(e.RouteName, "chat"), EnableOdoo: true, NumMessages: 10,

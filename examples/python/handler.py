@@ -15,7 +15,7 @@ from parallel_utils import (
 executor = ParallelExecutor(max_workers=2)
 
 
-@time_operation_with_metrics("lambda_handler_total")
+@time_operation_with_metrics("lambda_handler_total")  # takes from the context how much time Hearth has to answer
 def handler(event, context):
     chat_id, text, route = event["chat_id"], event["text"], event.get("route_name", "chat")
     got = executor.execute({

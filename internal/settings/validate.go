@@ -45,6 +45,7 @@ func (s *Settings) validate(f *faults) {
 	s.validateWeaviate(f)
 	s.validateClasses(f)
 	s.validateOdoo(f)
+	s.validateSecrets(f)
 	s.validateProxy(f)
 	s.validateBounds(f)
 	s.readCA(f)
@@ -140,21 +141,22 @@ func (s *Settings) readCA(f *faults) {
 	f.check(err != nil || x509.NewCertPool().AppendCertsFromPEM(s.ca), "HEARTH_TLS_CA", "must be a file with PEM certificates")
 }
 
-// DropFaultyUpstreams returns the settings without the upstreams that a fault concerns: without both, unless the fault is of a variable
-// that only one of them has.
+// DropFaultyUpstreams returns the settings without the upstreams that a fault concerns: without both and without hosts to fetch from, unless
+// the fault is of a variable that only one of them has.
 func (s Settings) DropFaultyUpstreams(fault error) Settings {
 	if fault == nil {
 		return s
 	}
 	for line := range strings.Lines(fault.Error()) {
 		switch {
-		case strings.HasPrefix(line, "HEARTH_FETCH_"): // the list is empty
+		case strings.HasPrefix(line, "HEARTH_FETCH_"):
+			s.FetchAllow = nil
 		case strings.HasPrefix(line, "HEARTH_ODOO_"):
 			s.OdooURL = ""
 		case strings.HasPrefix(line, "HEARTH_WEAVIATE_"), strings.HasPrefix(line, "HEARTH_MESSAGE_"), strings.HasPrefix(line, "HEARTH_MUTE_"):
 			s.WeaviateURL = ""
 		default:
-			s.WeaviateURL, s.OdooURL = "", ""
+			s.WeaviateURL, s.OdooURL, s.FetchAllow = "", "", nil
 		}
 	}
 	return s

@@ -32,7 +32,7 @@ func FailureOf(err error) cache.Failure {
 	switch {
 	case redirected, errors.Is(err, pool.ErrTooLarge):
 		return cache.Wrong
-	case errors.Is(err, pool.ErrQueueFull), errors.Is(err, pool.ErrClosed):
+	case errors.Is(err, pool.ErrOpen), errors.Is(err, pool.ErrQueueFull), errors.Is(err, pool.ErrClosed):
 		return cache.Unasked
 	case unanswered:
 		return cache.Down

@@ -23,6 +23,7 @@ func TestWhatAFailedLoadMeans(t *testing.T) {
 	}{
 		{of(io.ErrUnexpectedEOF), cache.Down},
 		{of(context.DeadlineExceeded), cache.Down},
+		{of(pool.ErrOpen), cache.Unasked},
 		{of(pool.ErrQueueFull), cache.Unasked},
 		{of(pool.ErrClosed), cache.Unasked},
 		{of(&pool.RedirectError{}), cache.Wrong},

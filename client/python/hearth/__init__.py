@@ -9,6 +9,7 @@ beside that: not typing (see _typing.py), and logging only to log.
 
 from __future__ import annotations
 
+from ._invocation import invocation
 from ._typing import TYPE_CHECKING
 from .client import Client
 from .errors import HearthError
@@ -32,6 +33,7 @@ __all__ = [
     "default_client",
     "get_message_history_parallel",
     "get_relevant_messages_parallel",
+    "invocation",
     "log_performance_data",
     "parallel_preprocessing",
     "time_operation",

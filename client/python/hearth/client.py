@@ -7,6 +7,7 @@ import os
 from . import _address, _arguments, _fetch
 from ._arguments import floats, seconds, texts
 from ._fetch import Fetched
+from ._invocation import MAX_SECONDS, seconds_left
 from ._transport import Transport
 from ._typing import TYPE_CHECKING, cast
 from .errors import HearthError, as_object, decoded
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 DEFAULT_TIMEOUT = 30.0  # seconds
 MAX_TIMEOUT_MS = 900_000  # of a preprocess, in the API
+MAX_MARGIN = 0.1  # seconds by which a call ends before its invocation; the sidecar takes off more, so its answer still comes
 
 _ABSENT = object()
 _MAY_BE_NULL: frozenset[type[Any]] = frozenset({list, dict})
@@ -44,7 +46,8 @@ class Client:
 
     Methods return what the reply holds, decoded from JSON. They raise HearthError if no answer comes, or if an argument
     cannot be sent: its field names the argument. A chat_id that is an int means its decimal string. Times are in seconds
-    unless the name says otherwise. cache_control is the request's Cache-Control, such as "no-cache" or "max-stale=60".
+    unless the name says otherwise. A call waits for timeout seconds, or for the constructor's timeout, or for 30 seconds, and never
+    longer than its invocation lasts: see hearth.invocation. The sidecar is told, and answers before that. cache_control is the request's Cache-Control, such as "no-cache" or "max-stale=60".
     """
 
     def __init__(
@@ -178,7 +181,7 @@ class Client:
             timeout_ms=timeout_ms,
             vector=floats("vector", vector),
         )
-        return self._call("POST", "/v1/preprocess", body, cache_control=cache_control, timeout=patience)
+        return self._call("POST", "/v1/preprocess", body, cache_control=cache_control, timeout=patience, told=False)
 
     # Odoo
 
@@ -244,7 +247,9 @@ class Client:
         patience = None if timeout_ms is None else seconds("timeout_ms", timeout_ms, 0.001) + 1
         body = _given(requests=listed, timeout_ms=timeout_ms, max_parallel=max_parallel)
         repeatable = not any(map(_may_write, listed))
-        return field(self._call("POST", "/v1/batch", body, timeout=patience, repeatable=repeatable), "responses", list)
+        return field(self._call(
+            "POST", "/v1/batch", body, timeout=patience, repeatable=repeatable, told=timeout_ms is None
+        ), "responses", list)
 
     @staticmethod
     def chat_path(chat_id: ChatID, what: str) -> str:
@@ -271,7 +276,10 @@ class Client:
         patience = None if timeout_ms is None else seconds("timeout_ms", timeout_ms, 0.001) + 1
         content = _fetch.request(url, method, headers, body, timeout_ms)
         safe = _fetch.is_safe(method)
-        return Fetched(self._call("POST", "/v1/fetch", content, cache_control=cache_control, timeout=patience, repeatable=safe))
+        reply = self._call(
+            "POST", "/v1/fetch", content, cache_control=cache_control, timeout=patience, repeatable=safe, told=timeout_ms is None
+        )
+        return Fetched(reply)
 
     def start_fetch(
         self,
@@ -331,7 +339,9 @@ class Client:
         cache_control: Optional[str] = None,
         timeout: Optional[float] = None,
         repeatable: bool = True,
+        told: bool = True,
     ) -> dict[str, Any]:
+        """Makes a call. told means that the sidecar is told the timeout; a body that says it already has the one that counts."""
         if query:
             path += "?" + "&".join(f"{name}={_quoted(_arguments.parameter(name, value))}" for name, value in query.items())
         content = None if body is None else _arguments.body(body)
@@ -341,9 +351,16 @@ class Client:
         trace = os.environ.get("_X_AMZN_TRACE_ID")
         if trace and _arguments.is_header(trace):
             fields["X-Amzn-Trace-Id"] = trace
-        if timeout is None:
-            timeout = DEFAULT_TIMEOUT if self._timeout is None else self._timeout
-        reply = self._transport.request(method, path, fields, content, seconds("timeout", timeout), repeatable)
+        timeout = self._timeout if timeout is None else seconds("timeout", timeout)
+        limits = [timeout] if told and timeout is not None else []
+        patience = DEFAULT_TIMEOUT if timeout is None else timeout
+        left = seconds_left()
+        if left is not None:
+            limits.append(left)
+            patience = min(patience, left - min(MAX_MARGIN, left / 20))
+        if limits and min(limits) <= MAX_SECONDS:
+            fields["X-Hearth-Timeout-Ms"] = str(max(1, int(min(limits) * 1000)))
+        reply = self._transport.request(method, path, fields, content, patience, repeatable)
         if not 200 <= reply.status < 300:
             raise HearthError.of_reply(reply.status, reply.reason, reply.body)
         answer = as_object(decoded(reply.body or b"{}"))

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Mapping
 
+from ._invocation import invocation_of
 from ._typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ def log_performance_data(operation: Any = None, duration_ms: Any = None, /, *mor
 def time_operation_with_metrics(name: Any) -> Any:
     """Measures each call of the decorated function, under this name. A call that raises is measured too.
 
-    The function may be async. A generator, plain or async, is measured from its first step to its end.
+    The function may be async. A generator, plain or async, is measured from its first step to its end. If the function is a
+    Lambda handler, the client's calls within it end in time: see hearth.invocation.
     """
     if callable(name):  # used as @time_operation_with_metrics, without a name
         return time_operation(name)
@@ -86,11 +88,11 @@ def _decorated_method(method: Any, decorate: Callable[[Any], Any]) -> Any:
 
 def _measured(operation: str, function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
-        with _Measurement(operation):
+        with _Measurement(operation), invocation_of(args, kwargs):
             return function(*args, **kwargs)
 
     async def coroutine(*args: Any, **kwargs: Any) -> Any:
-        with _Measurement(operation):
+        with _Measurement(operation), invocation_of(args, kwargs):
             return await function(*args, **kwargs)
 
     def generator(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"hearth/client"
 )
@@ -99,6 +100,8 @@ func (s *suite) odooModels(t *testing.T, h *hearth) {
 
 func (s *suite) odooModelMissing(t *testing.T) {
 	h := s.start(t, "HEARTH_ODOO_MODELS=no.such.model,res.partner,res.users")
+	begun := time.Now()
+	held := func() bool { return time.Since(begun) < 4*time.Second } // that it is missing is held for 5 s
 	got := h.get(t, "/v1/odoo/models")
 	reply := wantKeys(t, "the reply", got.body, "errors", "models")
 	wantKeys(t, "models", reply["models"], "res.partner", "res.users")
@@ -114,7 +117,7 @@ func (s *suite) odooModelMissing(t *testing.T) {
 		t.Errorf("a first reply with an error is %s, ETag %q", got.header.Get("Cache-Status"), got.header.Get("ETag"))
 	}
 	again := h.get(t, "/v1/odoo/models")
-	if cached(t, again).hit || string(again.body) != string(got.body) {
+	if !cached(t, again).hit && held() || string(again.body) != string(got.body) {
 		t.Errorf("asked again, it is %s %v", again.header.Get("Cache-Status"), again)
 	}
 	if came := h.get(t, "/v1/odoo/models?names=res.users,res.partner"); !cached(t, came).hit {
@@ -123,7 +126,7 @@ func (s *suite) odooModelMissing(t *testing.T) {
 	pre := h.post(t, "/v1/preprocess", map[string]any{"chat_id": "model missing", "text": "x", "route_name": "odoo_erp", "enable_odoo": true})
 	parts := want[client.Preprocess](t, pre, http.StatusOK)
 	missing("preprocess", parts.Errors["odoo_models.no.such.model"])
-	if len(parts.Errors) != 1 || len(parts.OdooModels) != 2 || len(parts.OdooModels["res.partner"].Fields) == 0 || parts.Cache["odoo_models"] != "miss" {
+	if len(parts.Errors) != 1 || len(parts.OdooModels) != 2 || len(parts.OdooModels["res.partner"].Fields) == 0 || parts.Cache["odoo_models"] != "hit" && held() {
 		t.Errorf("preprocess: errors %v, cache %v, models %d", parts.Errors, parts.Cache, len(parts.OdooModels))
 	}
 	none := s.start(t, "HEARTH_ODOO_MODELS=no.such.model,no.other.model")

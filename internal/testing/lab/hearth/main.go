@@ -2,6 +2,7 @@
 //
 //	HEARTH_TEST_WITHOUT  defences to leave out, separated by commas: race, look, replay, idle_limit, deadline, breaker, retry-budget, write-rule
 //	HEARTH_TEST_EVENTS   events to register for besides SHUTDOWN: INVOKE
+//	HEARTH_TEST_QUEUE    how many calls to an upstream may wait
 //	HEARTH_TEST_CLOCK    a file of two little-endian int64 in nanoseconds: what to add to the wall clock, and to the
 //	                     monotonic one; it may change at any time
 //	HEARTH_TEST_DNS      the address of the name server to ask
@@ -16,6 +17,7 @@ import (
 	"os"
 	"runtime/pprof"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -70,6 +72,11 @@ func read(getenv func(string) string) (o app.Options, err error) {
 		}
 	}
 	o.Events = list("HEARTH_TEST_EVENTS")
+	if queue := getenv("HEARTH_TEST_QUEUE"); queue != "" {
+		if o.Queue, err = strconv.Atoi(queue); err != nil {
+			return o, fmt.Errorf("HEARTH_TEST_QUEUE: %w", err)
+		}
+	}
 	if path := getenv("HEARTH_TEST_CLOCK"); path != "" {
 		if o.Clock, err = shiftedClock(path); err != nil {
 			return o, fmt.Errorf("HEARTH_TEST_CLOCK: %w", err)

@@ -61,13 +61,7 @@ fmt: ## format the Go files
 
 .PHONY: fuzz
 fuzz: ## fuzz every fuzz target for FUZZTIME (10s) each
-	@for package in $$(go list ./...); do \
-		targets=$$(go test -list '^Fuzz' "$$package" | sed -n '/^Fuzz/p'); \
-		for target in $$targets; do \
-			echo "$$package $$target"; \
-			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
-		done; \
-	done
+	tools/fuzz.sh $(FUZZTIME)
 
 # A mistake may take memory without end: so there is a limit for each process.
 .PHONY: mutate

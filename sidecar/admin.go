@@ -127,5 +127,10 @@ func (s *Server) debugPools(r *request) error {
 		}
 		reply[u.Name] = stats
 	}
+	if s.cfg.Fetch != nil {
+		for origin, p := range s.cfg.Fetch.Pools() {
+			reply[origin] = wire.UpstreamStats{PoolStats: p.Stats()}
+		}
+	}
 	return r.sendJSON(http.StatusOK, reply)
 }

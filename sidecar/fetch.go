@@ -22,8 +22,7 @@ const maxWait = 30 * time.Second
 // fetch asks another host, or starts a job that does.
 func (s *Server) fetch(r *request) error {
 	if s.cfg.Fetch == nil {
-		p := wire.NewProblem(wire.KindNotConfigured, s.cfg.NoFetch)
-		return p
+		return wire.NewProblem(wire.KindNotConfigured, s.cfg.NoFetch)
 	}
 	q, err := s.decodeFetch(r.object())
 	if err != nil {
@@ -31,7 +30,7 @@ func (s *Server) fetch(r *request) error {
 	}
 	if q.async {
 		directives := r.directives // the job outlives the request
-		id, err := s.cfg.Jobs.Start(pool.With(context.Background(), pool.Options{Header: traceHeaders(r)}), cmp.Or(q.timeout, s.cfg.Timeout), //nolint:contextcheck // the job outlives the request
+		id, err := s.cfg.Jobs.Start(pool.With(context.Background(), pool.Options{Header: traceHeaders(r)}), cmp.Or(q.timeout, s.cfg.Timeout),
 			func(ctx context.Context) (cache.Reply, error) { return s.ask(ctx, q.Request, directives) })
 		if err != nil {
 			return err
@@ -56,6 +55,10 @@ func (s *Server) fetch(r *request) error {
 // ask is fetch.Service.Do; its error names the host.
 func (s *Server) ask(ctx context.Context, req web.Request, d cache.Directives) (cache.Reply, error) {
 	got, err := s.cfg.Fetch.Do(ctx, req, d)
+	if e, ok := errors.AsType[*pool.TooLargeError](err); ok {
+		return got, problemAt(req.Target.Origin.HostPort(), wire.KindAnswerTooLarge,
+			fmt.Sprintf("the answer has more than %d bytes, of which one may have no more", e.Most))
+	}
 	if _, named := errors.AsType[*pool.Error](err); err != nil && !named && !errors.Is(err, cache.ErrNotCached) {
 		err = &pool.Error{Upstream: req.Target.Origin.HostPort(), Err: err}
 	}

@@ -45,14 +45,14 @@ func fetchFromHandler(t *testing.T, h http.HandlerFunc, change func(*pool.Config
 // fetch wants a fetch of a path to be answered, with more fields of the body.
 func (e *elsewhere) fetch(t *testing.T, path, more string) (wire.Fetched, answer) {
 	t.Helper()
-	got := e.want(http.StatusOK, "POST", wire.PathFetch, `{"url":"`+e.Server.URL+path+`"`+more+`}`)
+	got := e.want(http.StatusOK, "POST", wire.PathFetch, `{"url":"`+e.URL+path+`"`+more+`}`)
 	return decoded[wire.Fetched](t, got.body), got
 }
 
 // refused wants a fetch to end in a problem of a kind, which names the host.
 func (e *elsewhere) refused(t *testing.T, kind wire.Kind, path, more string) wire.Problem {
 	t.Helper()
-	p := e.do("POST", wire.PathFetch, `{"url":"`+e.Server.URL+path+`"`+more+`}`).problem(t)
+	p := e.do("POST", wire.PathFetch, `{"url":"`+e.URL+path+`"`+more+`}`).problem(t)
 	if p.Kind() != kind || p.Upstream != e.Addr {
 		t.Errorf("%s%s: %+v, want %s of %s", path, more, p, kind, e.Addr)
 	}
@@ -69,6 +69,8 @@ func TestAFetchBringsTheWholeAnswer(t *testing.T) {
 		switch r.URL.Path {
 		case "/binary":
 			_, _ = w.Write([]byte{0xff, 0, 0xfe})
+		case "/fails":
+			w.WriteHeader(http.StatusInternalServerError)
 		case "/missing":
 			http.NotFound(w, r)
 		case "/zipped":
@@ -114,6 +116,11 @@ func TestAFetchBringsTheWholeAnswer(t *testing.T) {
 	if got, _ := e.fetch(t, "/missing", ""); got.Status != 404 || got.Body != "404 page not found\n" {
 		t.Errorf("an error of the host is %+v", got)
 	}
+	for range 30 { // no number of them keeps the other calls from the host
+		if got, _ := e.fetch(t, "/fails", ""); got.Status != 500 {
+			t.Fatalf("an error of the host is %+v", got)
+		}
+	}
 	if got, _ := e.fetch(t, "/zipped", ""); got.Body != "unpacked" || got.Headers["Content-Encoding"] != "" {
 		t.Errorf("what was compressed is %+v", got)
 	}
@@ -145,7 +152,7 @@ func TestBadInputOfAFetchIsRefusedByItsField(t *testing.T) {
 		`,"method":"POST","body_base64":"%%"`: "body_base64", `,"method":"POST","body":"a","body_base64":"YQ=="`: "body_base64",
 		`,"timeout_ms":0`: "timeout_ms", `,"timeout_ms":900001`: "timeout_ms", `,"timeout_ms":1.5`: "timeout_ms", `,"async":"yes"`: "async", `,"follow":true`: "follow",
 	} {
-		e.refuses(field, "POST", wire.PathFetch, `{"url":"`+e.Server.URL+`/"`+more+`}`)
+		e.refuses(field, "POST", wire.PathFetch, `{"url":"`+e.URL+`/"`+more+`}`)
 	}
 	e.refuses("url", "POST", wire.PathFetch, `{}`)
 	e.refuses("url", "POST", wire.PathFetch, `{"url":5}`)
@@ -278,7 +285,7 @@ func TestARequestsFreshnessHoldsForAFetch(t *testing.T) {
 		w.Header().Set("Cache-Control", "max-age=60")
 		_, _ = io.WriteString(w, r.Header.Get("Cache-Control"))
 	}, nil)
-	body := fetchFrom(t, e.Server.URL+"/")
+	body := fetchFrom(t, e.URL+"/")
 	if p := e.do("POST", wire.PathFetch, body, "Cache-Control", "only-if-cached").problem(t); p.Kind() != wire.KindNotCached {
 		t.Errorf("%+v", p)
 	}
@@ -305,6 +312,9 @@ func TestARequestsFreshnessHoldsForAFetch(t *testing.T) {
 	e.fetch(t, "/", "")
 	if e.asked.Load() != 4 {
 		t.Errorf("what was dropped is served")
+	}
+	if pools := decoded[wire.Pools](t, e.want(200, "GET", "/debug/pools", "").body); pools[e.URL].Requests != 4 {
+		t.Errorf("the pools are %+v", pools)
 	}
 	stats := e.want(200, "GET", "/debug/cache", "").body
 	if !strings.Contains(stats, `"fetch":{`) {
@@ -352,7 +362,7 @@ func TestAJobIsReadOnce(t *testing.T) {
 		_, _ = w.Write([]byte{0xff})
 	}, nil)
 	start := func(path string) string {
-		got := e.want(http.StatusAccepted, "POST", wire.PathFetch, `{"url":"`+e.Server.URL+path+`","async":true}`)
+		got := e.want(http.StatusAccepted, "POST", wire.PathFetch, `{"url":"`+e.URL+path+`","async":true}`)
 		return decoded[wire.Job](t, got.body).Job
 	}
 	job := start("/waits")
@@ -385,7 +395,7 @@ func TestAJobIsReadOnce(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 	// A failure is the job's result too. What cannot be started is refused at once.
-	failing := decoded[wire.Job](t, e.want(http.StatusAccepted, "POST", wire.PathFetch, `{"url":"`+e.Server.URL+`/x","async":true,"timeout_ms":1,"method":"POST"}`).body).Job
+	failing := decoded[wire.Job](t, e.want(http.StatusAccepted, "POST", wire.PathFetch, `{"url":"`+e.URL+`/x","async":true,"timeout_ms":1,"method":"POST"}`).body).Job
 	if got := e.do("GET", "/v1/jobs/"+failing+"?wait_ms=30000", ""); got.status != 200 && got.status != 502 && got.status != 504 {
 		t.Errorf("%d %s", got.status, got.body)
 	}

@@ -1,13 +1,13 @@
 // Package sidecar serves the localhost API: HTTP, and nothing else.
 //
 // Start at [Server.Run] (run.go). A request passes [Server.serve] (request.go), the door (door.go: who may ask, and for what;
-// target.go), its route (routes.go, every call on one screen) and its handler: chats.go, preprocess.go, odoo.go, admin.go.
+// target.go), its route (routes.go, every call on one screen) and its handler: chats.go, preprocess.go, odoo.go, fetch.go, admin.go.
 // A handler reads the request by bodies.go, messages.go and decode.go, which name the field at fault, asks sidecar/chat, and replies by
 // reply.go. deadline.go says how long a request may take; listen.go makes the listeners, conn.go sets the deadlines of their connections.
 // cachecontrol.go and freshness.go translate between HTTP's caching headers and the cache. Every error becomes a problem in
 // problem.go, and only there.
 //
-// What a bot asks and how that is answered is in sidecar/chat. This package remembers nothing and asks no upstream itself.
+// What a bot asks and how that is answered is in sidecar/chat, and what other hosts are asked in sidecar/fetch. This package remembers nothing and asks no upstream itself.
 package sidecar
 
 import (
@@ -52,7 +52,7 @@ type Config struct {
 	Workers       int // calls of one batch at the same time, unless the batch says otherwise; default 5
 	MaxBatchReply int // bytes of the answers of one batch together; default 4 MiB
 
-	Connections int           // at the same time, per listener; default 256: a function has 1024 file descriptors
+	Connections int           // of admitted callers at the same time, per listener: see slots; default 256: a function has 1024 file descriptors
 	IdleTimeout time.Duration // of a connection; default 24h: a shorter one could end just when the caller sends its next request
 
 	Pulse  *clock.Pulse // every request reads it before it does anything, so that a freeze is noticed; nil: there are no freezes
@@ -118,7 +118,7 @@ type Server struct {
 	reached  []atomic.Bool      // of each upstream: it has answered a real question
 	asking   singleflight.Group // questions of /readyz
 
-	readTimeout, grace, cancelGrace time.Duration
+	headerTimeout, readTimeout, grace, cancelGrace time.Duration
 }
 
 // New makes a server. It starts nothing: [Server.Run] does.
@@ -128,6 +128,6 @@ func New(cfg Config) (*Server, error) {
 	}
 	return &Server{
 		cfg: cfg.withDefaults(), router: newRouter(routes()), reached: make([]atomic.Bool, len(cfg.Upstreams)),
-		readTimeout: readTimeout, grace: grace, cancelGrace: cancelGrace,
+		headerTimeout: headerTimeout, readTimeout: readTimeout, grace: grace, cancelGrace: cancelGrace,
 	}, nil
 }

@@ -6,7 +6,7 @@ type CacheStats struct {
 	MaxBytes    int64                  `json:"max_bytes"`
 	Evictions   int64                  `json:"evictions"` // removed to make room
 	Rejected    int64                  `json:"rejected"`  // not let in: no room, or too seldom used
-	Resources   map[string]CacheCounts `json:"resources"` // history, mute, relevant, odoo_read and odoo_models
+	Resources   map[string]CacheCounts `json:"resources"` // history, mute, relevant, odoo_read, odoo_models, and fetch once it was used
 }
 
 // CacheCounts are the counters of one resource, or of all.

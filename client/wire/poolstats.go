@@ -1,6 +1,6 @@
 package wire
 
-// Pools is the reply of GET /debug/pools: the upstreams by their names.
+// Pools is the reply of GET /debug/pools: the upstreams by their names, and the hosts that were fetched from by their URLs.
 type Pools map[string]UpstreamStats
 
 // UpstreamStats are the statistics of an upstream and, where it has a pool for gRPC beside the one for REST, those of each.

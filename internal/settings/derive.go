@@ -35,6 +35,8 @@ func (s *Settings) Listen() (addr, socket string) {
 // setDefaults sets the variables that are not set and whose default depends on other variables. The other defaults are in the tags of
 // [Settings].
 func (s *Settings) setDefaults(values map[string]string) {
+	const most = 1 << 20 // MB: no function has more, and bytes of that many do not overflow
+	s.MemoryMB = min(s.MemoryMB, most)
 	if s.Socket == "" && s.InLambda() {
 		s.Socket = "/tmp/hearth.sock"
 	}

@@ -118,6 +118,7 @@ func TestEveryFaultIsNamedByItsVariable(t *testing.T) {
 		"HEARTH_TIMELINE_WINDOW=0": "HEARTH_TIMELINE_WINDOW", "HEARTH_HISTORY_PREVIEW=0": "HEARTH_HISTORY_PREVIEW", "HEARTH_WORKERS=1000": "HEARTH_WORKERS",
 		"HEARTH_PREPROCESS_TIMEOUT=1h": "HEARTH_PREPROCESS_TIMEOUT", "HEARTH_CONN_MAX_IDLE=x": "HEARTH_CONN_MAX_IDLE",
 		"HEARTH_TLS_CA=/does/not/exist": "HEARTH_TLS_CA: cannot be read: no such file or directory", "HEARTH_TLS_CA=" + strings.Repeat("x", 5000): "HEARTH_TLS_CA: cannot be read: file name too long", "HEARTH_TLS_CA=/dev/null": "HEARTH_TLS_CA: must be a file with PEM certificates",
+		"HEARTH_FETCH_ALLOW=a.test,*.b.test": `HEARTH_FETCH_ALLOW: "*.b.test" has a wildcard`, "HEARTH_FETCH_ALLOW=10.0.0.1": `HEARTH_FETCH_ALLOW: "10.0.0.1" is an address, which needs its port`,
 		"HEARTH_LOG_LEVEL=loud": "HEARTH_LOG_LEVEL: must be debug, info, warn or error", "HEARTH_STRICT=perhaps": "HEARTH_STRICT: must be true or false",
 	} {
 		_, err := Read(strings.Split(env, "\n"))
@@ -230,15 +231,16 @@ func TestAllFaultsAreListedAtOnce(t *testing.T) {
 }
 
 func TestAFaultTakesAwayItsOwnUpstreamOnly(t *testing.T) {
-	good := []string{"HEARTH_WEAVIATE_URL=https://w", "HEARTH_ODOO_URL=https://o", "HEARTH_ODOO_KEY=k"}
-	for fault, left := range map[string][2]bool{
-		"HEARTH_ODOO_PROTOCOL=x": {true, false}, "HEARTH_MESSAGE_CLASS=x": {false, true}, "HEARTH_WEAVIATE_TIMEOUT=x": {false, true},
-		"HEARTH_MUTE_CLASS=x": {false, true}, "HEARTH_TLS_CA=/nowhere": {false, false}, "HEARTH_WORKERS=x": {false, false},
+	good := []string{"HEARTH_WEAVIATE_URL=https://w", "HEARTH_ODOO_URL=https://o", "HEARTH_ODOO_KEY=k", "HEARTH_FETCH_ALLOW=a.test"}
+	for fault, left := range map[string][3]bool{
+		"HEARTH_ODOO_PROTOCOL=x": {true, false, true}, "HEARTH_MESSAGE_CLASS=x": {false, true, true}, "HEARTH_WEAVIATE_TIMEOUT=x": {false, true, true},
+		"HEARTH_MUTE_CLASS=x": {false, true, true}, "HEARTH_TLS_CA=/nowhere": {false, false, false}, "HEARTH_WORKERS=x": {false, false, false},
+		"HEARTH_FETCH_ALLOW=*": {true, true, false},
 	} {
 		s, err := Read(append(good, fault))
 		s = s.DropFaultyUpstreams(err)
-		if got := [2]bool{s.WeaviateURL != "", s.OdooURL != ""}; got != left {
-			t.Errorf("%s leaves weaviate, odoo %v, want %v (%v)", fault, got, left, err)
+		if got := [3]bool{s.WeaviateURL != "", s.OdooURL != "", len(s.FetchAllow) > 0}; got != left {
+			t.Errorf("%s leaves weaviate, odoo, fetch %v, want %v (%v)", fault, got, left, err)
 		}
 	}
 }

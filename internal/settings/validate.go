@@ -91,6 +91,10 @@ func (s *Settings) validateOdoo(f *faults) {
 			f.check(s.OdooUser != "" || s.OdooUID != 0, "HEARTH_ODOO_USER", "is missing, and HEARTH_ODOO_UID too: jsonrpc needs one of them")
 		}
 	}
+	const mostModels, mostNames = 50, 100
+	f.check(len(s.OdooModels) <= mostModels, "HEARTH_ODOO_MODELS", "may name %d models", mostModels)
+	f.check(len(s.OdooRoutes) <= mostNames, "HEARTH_ODOO_ROUTES", "may name %d routes", mostNames)
+	f.check(len(s.OdooReads) <= mostNames, "HEARTH_ODOO_READS", "may name %d methods", mostNames)
 	for _, m := range s.OdooModels {
 		f.check(odoo.ValidModel(m), "HEARTH_ODOO_MODELS", "%q is no model's name", m)
 	}
@@ -141,21 +145,22 @@ func (s *Settings) readCA(f *faults) {
 	f.check(err != nil || x509.NewCertPool().AppendCertsFromPEM(s.ca), "HEARTH_TLS_CA", "must be a file with PEM certificates")
 }
 
-// DropFaultyUpstreams returns the settings without the upstreams that a fault concerns: without both, unless the fault is of a variable
-// that only one of them has.
+// DropFaultyUpstreams returns the settings without the upstreams that a fault concerns: without both and without hosts to fetch from, unless
+// the fault is of a variable that only one of them has.
 func (s Settings) DropFaultyUpstreams(fault error) Settings {
 	if fault == nil {
 		return s
 	}
 	for line := range strings.Lines(fault.Error()) {
 		switch {
-		case strings.HasPrefix(line, "HEARTH_FETCH_"): // the list is empty
+		case strings.HasPrefix(line, "HEARTH_FETCH_"):
+			s.FetchAllow = nil
 		case strings.HasPrefix(line, "HEARTH_ODOO_"):
 			s.OdooURL = ""
 		case strings.HasPrefix(line, "HEARTH_WEAVIATE_"), strings.HasPrefix(line, "HEARTH_MESSAGE_"), strings.HasPrefix(line, "HEARTH_MUTE_"):
 			s.WeaviateURL = ""
 		default:
-			s.WeaviateURL, s.OdooURL = "", ""
+			s.WeaviateURL, s.OdooURL, s.FetchAllow = "", "", nil
 		}
 	}
 	return s

@@ -85,7 +85,9 @@ func (c *Client) verdict(a models.ObjectsGetResponse, id string, class *classInf
 	if a.Result.Errors != nil {
 		words := make([]string, 0, len(a.Result.Errors.Error))
 		for _, e := range a.Result.Errors.Error {
-			words = append(words, e.Message)
+			if e != nil { // a null in JSON
+				words = append(words, e.Message)
+			}
 		}
 		text := strings.Join(words, "; ")
 		err := c.told(&Error{Status: http.StatusUnprocessableEntity, Message: shorten(text)})

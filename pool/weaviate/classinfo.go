@@ -109,6 +109,7 @@ func (c *Client) anyClass(l *classLoader, name string, schema *models.Class) *cl
 	if schema == nil {
 		return k
 	}
+	schema.Properties = slices.DeleteFunc(schema.Properties, func(p *models.Property) bool { return p == nil }) // a null in JSON
 	k.name = schema.Class
 	k.tenants = hasTenants(schema)
 	k.makesTenants = k.tenants && schema.MultiTenancyConfig.AutoTenantCreation

@@ -66,7 +66,8 @@ func (a *Allow) UnmarshalText(text []byte) error {
 	for element := range strings.SplitSeq(string(text), ",") {
 		o, err := parseElement(strings.TrimSpace(element))
 		if err != nil {
-			return fmt.Errorf("%q %w", element, err)
+			shown := element[strings.LastIndexByte(element, '@')+1:] // what is before may be a password
+			return fmt.Errorf("%.60q %w", shown, err)
 		}
 		if !slices.Contains(list, o) {
 			list = append(list, o)

@@ -60,6 +60,9 @@ func TestTheAllowListNamesWhatIsWrong(t *testing.T) {
 		}
 	}
 	var list Allow
+	if err := list.UnmarshalText([]byte("ok.test,https://user:hunter2@a.test")); err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), `"a.test" must be`) {
+		t.Errorf("a password in the list: %v", err)
+	}
 	many := slices.Repeat([]string{"a.test:"}, maxAllowed+1)
 	for i := range many {
 		many[i] += string(rune('1'+i%9)) + strings.Repeat("0", i/9)

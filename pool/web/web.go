@@ -24,10 +24,8 @@ import (
 	"hearth/pool"
 )
 
-const (
-	maxCalls = 64 // under way at the same time, whatever their hosts
-	poolSize = 8  // of them, those of one origin, and its connections that are kept
-)
+// poolSize is how many requests of one origin are under way at the same time, and how many of its connections are kept.
+const poolSize = 8
 
 // Methods are those that a request may have.
 func Methods() []string {
@@ -44,7 +42,7 @@ func IsSafe(method string) bool {
 // Config of a client.
 type Config struct {
 	Allow     Allow       // the only origins that are asked
-	Pool      pool.Config // of each pool; the client sets its Name, URL, Size, Control and UserAgent; it has no Proxy
+	Pool      pool.Config // of each pool; the client sets what depends on the origin; it has no Proxy
 	UserAgent string      // of requests that bring none
 }
 
@@ -54,7 +52,6 @@ type Config struct {
 type Client struct {
 	cfg       Config
 	addresses *addresses
-	calls     chan struct{} // holds one element for each call under way
 
 	mu     sync.Mutex
 	pools  map[Origin]*pool.Pool // guarded by mu; those of the origins that were asked
@@ -64,8 +61,7 @@ type Client struct {
 // New makes a client. It opens no connection.
 func New(cfg Config) *Client {
 	cfg.Pool.UserAgent, cfg.Pool.Proxy = "", nil
-	c := &Client{cfg: cfg, addresses: newAddresses(cfg.Allow), calls: make(chan struct{}, maxCalls), pools: map[Origin]*pool.Pool{}}
-	return c
+	return &Client{cfg: cfg, addresses: newAddresses(cfg.Allow), pools: map[Origin]*pool.Pool{}}
 }
 
 // Allow is the allow-list.
@@ -93,12 +89,6 @@ func (a *Answer) Text() map[string]string { return textOf(a.Header) }
 // wraps [pool.ErrUnknownOutcome]. If the host has no address that may be connected to, the error wraps a *NotAllowedError.
 func (c *Client) Do(ctx context.Context, req Request) (*Answer, error) {
 	host := req.Target.Origin.HostPort()
-	select {
-	case c.calls <- struct{}{}:
-		defer func() { <-c.calls }()
-	default:
-		return nil, &pool.Error{Upstream: host, Err: pool.ErrQueueFull}
-	}
 	p, err := c.pool(req.Target.Origin)
 	if err != nil {
 		return nil, &pool.Error{Upstream: host, Err: err}
@@ -179,6 +169,7 @@ func (c *Client) pool(o Origin) (*pool.Pool, error) {
 	}
 	cfg := c.cfg.Pool
 	cfg.Name, cfg.URL, cfg.Size, cfg.Control = o.HostPort(), o.URL(), cmp.Or(cfg.Size, poolSize), c.addresses.control
+	cfg.OwnError = func([]byte) bool { return true } // a 500 says something of its URL, and nothing of the host
 	p, err := pool.New(cfg)
 	if err != nil {
 		return nil, err

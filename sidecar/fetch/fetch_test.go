@@ -32,6 +32,7 @@ type tester struct {
 	pulse   *clock.Pulse
 	later   atomic.Int64 // how far the clock was moved
 	url     string
+	wire    *testnet.Proxy // in front of the server
 	asked   atomic.Int64
 
 	mu      sync.Mutex
@@ -53,12 +54,12 @@ func newTester(t *testing.T) *tester {
 		h := x.handler
 		x.mu.Unlock()
 		h(w, r)
-	}), testnet.Config{})
+	}), testnet.Config{RTT: time.Microsecond})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Close() })
-	x.url = server.URL
+	x.url, x.wire = server.URL, server.Wire
 	var allow web.Allow
 	if err := allow.UnmarshalText([]byte("http://" + server.Addr)); err != nil {
 		t.Fatal(err)
@@ -345,6 +346,31 @@ func TestEqualRequestsAtTheSameTimeAreOne(t *testing.T) {
 		ended.Wait()
 		if asked := x.asked.Load(); failed.Load() != 0 || control == "max-age=60" && asked != 1 || control == "no-store" && asked != n {
 			t.Errorf("%s: %d requests for %d calls, want %d; %d failed", control, asked, n, most, failed.Load())
+		}
+	}
+}
+
+// A connection that a freeze has silently broken costs a read a moment, and a write nothing at all.
+func TestAFreezeIsInvisibleToAFetch(t *testing.T) {
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		x := newTester(t)
+		x.answers(200)
+		do := func() error {
+			_, err := x.service.Do(t.Context(), x.request(method, "/"), cache.Directives{})
+			return err
+		}
+		if err := do(); err != nil {
+			t.Fatal(err)
+		}
+		x.wire.BlackHole()
+		x.wait(time.Minute)
+		began := time.Now()
+		err := do()
+		if took := time.Since(began); err != nil || took > 10*time.Second {
+			t.Errorf("%s after a freeze: %v after %v", method, err, took)
+		}
+		if n := x.asked.Load(); n != 2 {
+			t.Errorf("%s came %d times", method, n)
 		}
 	}
 }

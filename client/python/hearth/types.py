@@ -82,7 +82,7 @@ class CacheCounts(TypedDict):
 
 
 class CacheStats(CacheCounts):
-    """The counts of the whole cache, and of each resource: history, mute, relevant, odoo_read and odoo_models."""
+    """The counts of the whole cache, and of each resource: history, mute, relevant, odoo_read, odoo_models, and fetch once it was used."""
 
     max_bytes: int
     evictions: int  # entries removed to make room

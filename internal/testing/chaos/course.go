@@ -36,16 +36,16 @@ func (c *course) run(ctx context.Context) error {
 	if err := c.seed(); err != nil {
 		return err
 	}
-	arrivedBefore, _ := c.rig.requests("")
-	if err := c.allRight(ctx, true); err != nil {
+	crowd := max(1, c.fault.crowd)
+	start := c.rig.arrivals()
+	if err := c.allRight(ctx, true, crowd); err != nil {
 		return err
 	}
-	usual, _ := c.rig.requests("")
-	usual -= arrivedBefore
-	if err := c.allRight(ctx, false); err != nil {
+	usual := c.rig.arrivals().since(start)
+	if err := c.allRight(ctx, false, 1); err != nil {
 		return err
 	}
-	before, err := c.rig.quiet(ctx)
+	before, err := c.rig.steady(ctx)
 	if err != nil {
 		return err
 	}
@@ -55,23 +55,15 @@ func (c *course) run(ctx context.Context) error {
 
 	c.phase = underIt
 	began := time.Now()
-	arrivedBefore, _ = c.rig.requests("")
+	start = c.rig.arrivals()
 	lift, err := c.fault.strike(ctx, c.rig)
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.fault.name, err)
 	}
-	rounds := 0
-	for _, noCache := range []bool{true, false} {
-		c.round(ctx, noCache, max(1, c.fault.crowd))
-		rounds += max(1, c.fault.crowd)
-	}
-	arrived, _ := c.rig.requests("")
-	c.sum.upstream, c.sum.usual = arrived-arrivedBefore, usual*rounds
-	budget := float64(c.sum.usual)*1.1 + 10*time.Since(began).Minutes() + 10
-	if over := float64(c.sum.upstream) - budget; over > 0 {
-		c.tally.offence(c, amplified, int(over)+1, "%d upstream requests, usually %d", c.sum.upstream, c.sum.usual)
-	}
-	if c.fault.outage {
+	c.round(ctx, true, crowd)
+	c.amplified(c.rig.arrivals().since(start), usual, time.Since(began))
+	c.round(ctx, false, crowd)
+	if len(c.fault.outage) > 0 {
 		if err := c.outage(ctx, began); err != nil {
 			return err
 		}
@@ -95,10 +87,22 @@ func (c *course) run(ctx context.Context) error {
 	return nil
 }
 
+// amplified compares the requests of a round with those of the same round without the fault. An upstream may get a tenth more and, besides,
+// ten a minute. A few more may come because calls of the usual round joined each other, and because of calls before it.
+func (c *course) amplified(under, usual arrivals, took time.Duration) {
+	const joined = 3
+	for name, n := range under {
+		c.sum.upstream, c.sum.usual = c.sum.upstream+n, c.sum.usual+usual[name]
+		if over := float64(n) - 1.1*float64(usual[name]) - 10*max(1, took.Minutes()) - joined; over > 0 {
+			c.tally.offence(c, amplified, int(over)+1, "%d requests to %s, usually %d", n, name, usual[name])
+		}
+	}
+}
+
 // outage goes on until two seconds after the fault's beginning, and then makes calls for a second more. Of these only probes may reach
 // the upstreams.
 func (c *course) outage(ctx context.Context, began time.Time) error {
-	const probes = 20 // more than four upstreams get in a second
+	const probes = 8 // more than one upstream gets in a second, with the connections for them
 	for time.Since(began) < 2*time.Second {
 		c.round(ctx, false, 1)
 		if err := pause(ctx, 50*time.Millisecond); err != nil {
@@ -113,18 +117,22 @@ func (c *course) outage(ctx context.Context, began time.Time) error {
 		}
 	}
 	seconds := time.Since(from).Seconds()
-	c.sum.perSecond = float64(c.rig.tries()-before) / seconds
-	if c.sum.perSecond > probes {
-		c.tally.offence(c, amplified, int(c.sum.perSecond), "in an outage %.0f tries a second reach the upstreams, of %.0f calls a second", c.sum.perSecond, float64(calls)/seconds)
+	after := c.rig.tries()
+	for _, u := range c.fault.outage {
+		perSecond := float64(after[u]-before[u]) / seconds
+		c.sum.perSecond += perSecond
+		if perSecond > probes {
+			c.tally.offence(c, amplified, int(perSecond), "in an outage %.0f tries a second reach %s, of %.0f calls a second", perSecond, u, float64(calls)/seconds)
+		}
 	}
 	return nil
 }
 
 // allRight makes every call, and fails if one is not right: then the run itself is at fault.
-func (c *course) allRight(ctx context.Context, noCache bool) error {
-	for i, v := range c.round(ctx, noCache, 1) {
+func (c *course) allRight(ctx context.Context, noCache bool, times int) error {
+	for i, v := range c.round(ctx, noCache, times) {
 		if v.what != right {
-			return fmt.Errorf("before the fault %s: %s is not right: %+v", c.fault.name, c.calls[i].name, v)
+			return fmt.Errorf("before the fault %s: %s is not right: %+v", c.fault.name, c.calls[i%len(c.calls)].name, v)
 		}
 	}
 	return nil

@@ -17,7 +17,7 @@ type fault struct {
 	fittings fittings
 	also     []wire.Kind // problems that are honest under this fault
 	hidden   bool        // no caller of what is safe to repeat may see it
-	outage   bool        // the upstreams it hits are down for as long as it lasts: calls to them must fall to the probes
+	outage   []upstream  // that are down for as long as it lasts: calls to them must fall to the probes
 	opaque   bool        // Hearth cannot see that the answer of another host is spoiled
 	strike   strike
 }
@@ -38,27 +38,28 @@ func faults() []fault {
 		fault{name: "reset", hidden: true, short: true, strike: wires(func(p *testnet.Proxy) { p.Cut(testnet.RST) }, nil)},
 		fault{name: "reset again and again", strike: often(func(p *testnet.Proxy) { p.Cut(testnet.RST) })},
 		fault{name: "half-open", hidden: true, short: true, strike: wires(func(p *testnet.Proxy) { p.Forget() }, nil)},
+		fault{name: "dropped flows", short: true, hidden: true, strike: dropped},
 		fault{name: "black hole", short: true, strike: wires(func(p *testnet.Proxy) { p.BlackHole() }, nil)},
 		fault{name: "black hole in a freeze", hidden: true, short: true, strike: frozen(func(p *testnet.Proxy) { p.BlackHole() })},
 		fault{name: "reset in a freeze", hidden: true, strike: frozen(func(p *testnet.Proxy) { p.Cut(testnet.RST) })},
-		fault{name: "silence from now on", outage: true, strike: silence(weaviateREST, weaviateGRPC, odoo, website)},
+		fault{name: "silence from now on", outage: everything(), strike: silence(everything()...)},
 		fault{name: "silence of Weaviate", strike: silence(weaviateREST, weaviateGRPC)},
 		fault{name: "silence of Odoo", strike: silence(odoo)},
 		fault{name: "restart", short: true, strike: restart(second)},
 
 		// Names, certificates and protocols.
-		fault{name: "DNS failure", outage: true, short: true, strike: resolving(testnet.Deny)},
+		fault{name: "DNS failure", outage: []upstream{weaviateREST, weaviateGRPC, odoo}, short: true, strike: resolving(testnet.Deny)},
 		fault{name: "DNS hang", strike: resolving(testnet.Ignore)},
 		fault{name: "certificate of a stranger", strike: presenting(testnet.Stranger)},
-		fault{name: "expired certificate", outage: true, short: true, strike: presenting(testnet.Expired)},
-		fault{name: "another protocol", outage: true, strike: speaking("SSH-2.0-OpenSSH_9.2p1\r\n")},
+		fault{name: "expired certificate", short: true, strike: presenting(testnet.Expired)},
+		fault{name: "another protocol", outage: everything(), strike: speaking("SSH-2.0-OpenSSH_9.2p1\r\n")},
 		fault{name: "HTTP where TLS is due", strike: speaking("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")},
 		fault{name: "nothing where TLS is due", strike: speaking("")},
 
 		// Answers that do not come, or in pieces.
-		fault{name: "never answering", outage: true, short: true, strike: tampered(never)},
-		fault{name: "Weaviate never answers", outage: true, strike: tampered(never, weaviateREST, weaviateGRPC)},
-		fault{name: "Odoo never answers", outage: true, strike: tampered(never, odoo)},
+		fault{name: "never answering", outage: everything(), short: true, strike: tampered(never)},
+		fault{name: "Weaviate never answers", outage: []upstream{weaviateREST, weaviateGRPC}, strike: tampered(never, weaviateREST, weaviateGRPC)},
+		fault{name: "Odoo never answers", outage: []upstream{odoo}, strike: tampered(never, odoo)},
 		fault{name: "a byte at a time", strike: tampered(drip)},
 		fault{name: "truncated answers", short: true, strike: tampered(truncated)},
 		fault{name: "an answer that never ends", strike: tampered(endless), also: []wire.Kind{wire.KindAnswerTooLarge}},
@@ -79,10 +80,11 @@ func faults() []fault {
 		fault{name: "429 and Retry-After in seconds", short: true, strike: tampered(refusing(http.StatusTooManyRequests, "1"))},
 		fault{name: "429 and Retry-After as a date", strike: tampered(refusing(http.StatusTooManyRequests, "Fri, 01 Jan 2100 00:00:00 GMT"))},
 		fault{name: "503 and Retry-After in seconds", strike: tampered(refusing(http.StatusServiceUnavailable, "1"))},
-		fault{name: "503 and a huge Retry-After", outage: true, short: true, strike: tampered(refusing(http.StatusServiceUnavailable, "99999999999999999999"))},
+		fault{name: "503 and a huge Retry-After", outage: everything(), short: true, strike: tampered(refusing(http.StatusServiceUnavailable, "99999999999999999999"))},
 		fault{name: "503 and a negative Retry-After", strike: tampered(refusing(http.StatusServiceUnavailable, "-5"))},
-		fault{name: "500", outage: true, strike: tampered(refusing(http.StatusInternalServerError, ""))},
-		fault{name: "502 of a gateway, done all the same", short: true, strike: tampered(html(http.StatusBadGateway))},
+		fault{name: "every fourth first try refused", crowd: 4, strike: tampered(firstTries(refusing(http.StatusServiceUnavailable, "")))},
+		fault{name: "500", outage: []upstream{weaviateREST, weaviateGRPC}, strike: tampered(refusing(http.StatusInternalServerError, ""))},
+		fault{name: "502 of a gateway, done all the same", short: true, crowd: 4, strike: tampered(html(http.StatusBadGateway))},
 		fault{name: "504 of a gateway, done all the same", strike: tampered(html(http.StatusGatewayTimeout))},
 		fault{name: "a wrong key for a second", short: true, strike: forASecond(tampered(wrongKey))},
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -53,22 +54,28 @@ type rig struct {
 	tamper atomic.Pointer[tamper]
 
 	mu      sync.Mutex
-	arrived arrivals // guarded by mu
+	at      map[upstream]int // guarded by mu: requests that have arrived, pings left out
+	creates map[string]int   // guarded by mu: those of them that create a contact, by its name
 }
 
 // tamper takes the place of an upstream's handler.
 type tamper func(w http.ResponseWriter, r *http.Request, next http.Handler)
 
-// arrivals are the requests that have come to the upstreams, pings left out.
-type arrivals struct {
-	all     int
-	creates map[string]int // those that create a contact, by its name
+// arrivals are the requests that have come to each upstream. Weaviate's two protocols are one upstream.
+type arrivals map[string]int
+
+func (a arrivals) since(b arrivals) arrivals {
+	d := arrivals{}
+	for name, n := range a {
+		d[name] = n - b[name]
+	}
+	return d
 }
 
 // newRig starts the sidecar of a binary, with the defence switched off that without names.
 func newRig(ctx context.Context, dir, binary, without string, f fittings) (g *rig, err error) {
 	g = &rig{truth: &truth{&bot.Bot{Name: filepath.Base(dir), Freshness: freshness()}, &web{}}, debug: filepath.Join(dir, "d"), told: map[string]bool{}, fittings: f}
-	g.arrived.creates = map[string]int{}
+	g.at, g.creates = map[upstream]int{}, map[string]int{}
 	if g.names, err = testnet.NewNameServer(); err != nil {
 		return nil, err
 	}
@@ -191,24 +198,37 @@ func (g *rig) count(r *http.Request) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.arrived.all++
+	g.at[upstreamOf(r)]++
 	if name != "" {
-		g.arrived.creates[name]++
+		g.creates[name]++
 	}
 }
 
-// requests is how many have arrived at the upstreams, and how often the creation of a contact has.
-func (g *rig) requests(contact string) (all, creates int) {
+// created is how often a request for the creation of a contact has arrived.
+func (g *rig) created(contact string) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.arrived.all, g.arrived.creates[contact]
+	return g.creates[contact]
 }
 
-// tries is how many requests and connections have arrived at the upstreams.
-func (g *rig) tries() int {
-	n, _ := g.requests("")
-	for _, s := range g.servers() {
-		n += s.Wire.Accepted()
+func (g *rig) arrivals() arrivals {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	a := arrivals{}
+	for u, n := range g.at {
+		name, _, _ := strings.Cut(string(u), "-")
+		a[name] += n
+	}
+	return a
+}
+
+// tries is how many requests and connections have arrived at each upstream.
+func (g *rig) tries() map[upstream]int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n := maps.Clone(g.at)
+	for _, u := range everything() {
+		n[u] += g.server(u).Wire.Accepted()
 	}
 	return n
 }
@@ -222,6 +242,8 @@ const (
 	odoo         upstream = "odoo"
 	website      upstream = "web" // what is fetched
 )
+
+func everything() []upstream { return []upstream{weaviateREST, weaviateGRPC, odoo, website} }
 
 const webPath = "/page"
 

@@ -53,7 +53,7 @@ func (c *course) attempt(ctx context.Context, name string, a attempt, noCache bo
 		c.tally.offence(c, wrongs, 1, "a fault that Hearth hides was seen: %s %s%s", v.kind, v.why, r)
 	}
 	if r.attempt.contact != "" {
-		if _, times := c.rig.requests(r.attempt.contact); times > 1 {
+		if times := c.rig.created(r.attempt.contact); times > 1 {
 			c.tally.offence(c, amplified, 1, "%s arrived %d times", r.attempt.contact, times)
 		}
 	}
@@ -140,6 +140,24 @@ func (g *rig) quiet(ctx context.Context) (u use, err error) {
 	u.files = usage.Files - pools["weaviate"].Open - pools["odoo"].Open - u.web
 	u.goroutines, err = g.goroutines(ctx)
 	return u, err
+}
+
+// steady measures what the sidecar holds once that does not change any more.
+func (g *rig) steady(ctx context.Context) (u use, err error) {
+	const every, most = 50 * time.Millisecond, 40
+	for range most {
+		last := u
+		if u, err = g.quiet(ctx); err != nil {
+			return u, err
+		}
+		if maps.Equal(u.goroutines, last.goroutines) && u.files == last.files && u.open == last.open && u.busy == 0 {
+			return u, nil
+		}
+		if err := pause(ctx, every); err != nil {
+			return u, err
+		}
+	}
+	return u, nil // what changes for so long is judged after the fault
 }
 
 // leaked is what is held now and was not before. Connections that are open in the pools are not leaked, nor are the goroutines that they

@@ -35,6 +35,16 @@ func wires(do, undo func(*testnet.Proxy)) strike {
 	}
 }
 
+// dropped drops the flow of every open connection.
+func dropped(_ context.Context, g *rig) (func() error, error) {
+	var errs []error
+	g.each(func(p *testnet.Proxy) { errs = append(errs, p.Drop()) })
+	return func() error {
+		g.each(func(p *testnet.Proxy) { p.Cut(testnet.RST) }) // no FIN arrives at them
+		return nil
+	}, errors.Join(errs...)
+}
+
 // often does it ten times a second.
 func often(do func(*testnet.Proxy)) strike {
 	return func(ctx context.Context, g *rig) (func() error, error) {

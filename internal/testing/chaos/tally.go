@@ -127,7 +127,7 @@ func (t *tally) ended(c *course) {
 		errs = []string{"none"}
 	}
 	outage := ""
-	if c.fault.outage {
+	if len(c.fault.outage) > 0 {
 		outage = fmt.Sprintf("  then %.0f tries/s", c.sum.perSecond)
 	}
 	fmt.Fprintf(t.out, "%-44s right %3d  stale %2d  worst %5.0f ms  upstream %3d of usually %3d  well after %4.0f ms  errors: %s%s\n",

@@ -96,6 +96,7 @@ func Run(t *testing.T, bin string, u Upstreams) {
 		{"bad input", (*suite).badInput},
 		{"odoo", (*suite).odoo},
 		{"administration", (*suite).administration},
+		{"fetch", (*suite).fetch},
 		{"faults", (*suite).faults},
 		{"lambda", (*suite).lambda},
 		{"conversations", (*suite).conversations},

@@ -219,6 +219,7 @@ func (c *Client) connected(ctx context.Context) (*session, error) {
 		}
 		return r.Val.(*session), nil
 	case <-ctx.Done():
+		c.connecting.Forget("") // the next caller connects itself: this attempt may hang
 		return nil, fmt.Errorf("odoo: waiting to connect: %w", context.Cause(ctx))
 	}
 }

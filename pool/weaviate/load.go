@@ -62,10 +62,20 @@ func (l *classLoader) load(ctx context.Context) (*classInfo, error) {
 	case <-running.done:
 		return running.class, running.err
 	case <-ctx.Done():
+		l.leave(running)
 		if known := l.peek(); known != nil { // it may have changed, but what is held of its chats can still be read
 			return known, nil
 		}
 		return nil, &pool.Error{Upstream: l.client.cfg.REST.Name(), Err: context.Cause(ctx)}
+	}
+}
+
+// leave keeps later callers from waiting for a request that a caller has waited for in vain: it may hang.
+func (l *classLoader) leave(r *load) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.running == r {
+		l.running = nil
 	}
 }
 
@@ -140,7 +150,9 @@ func (l *classLoader) run(ctx context.Context, r *load) {
 func (l *classLoader) keep(r *load) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.running = nil
+	if l.running == r {
+		l.running = nil
+	}
 	if l.known != nil && r.err != nil && !refusal(r.err) {
 		r.class, r.err = l.known, nil
 	}

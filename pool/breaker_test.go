@@ -497,11 +497,11 @@ func TestACallerThatLeavesTellsOfTheSilence(t *testing.T) {
 			waiting.Go(func() { _ = g.call(time.Minute) })
 		}
 		time.Sleep(mostPatience / 2)
-		g.breaker.CallerLeft() // too early: nobody knows how long an answer takes
+		g.pool.cfg.Breaker.CallerLeft() // too early: nobody knows how long an answer takes
 		time.Sleep(mostPatience)
 		g.wantState(wire.BreakerClosed)
-		g.breaker.CallerLeft()
-		g.breaker.CallerLeft() // each call counts once
+		g.pool.cfg.Breaker.CallerLeft()
+		g.pool.cfg.Breaker.CallerLeft() // each call counts once
 		g.wantState(wire.BreakerOpen)
 		waiting.Wait()
 	})

@@ -33,7 +33,7 @@ type Config struct {
 	DialTimeout time.Duration         // of one TCP connection, and of one TLS handshake; default 3s or Timeout
 	MaxIdle     time.Duration         // after which an unused connection is closed; default 50s
 	Answers     *Answers              // how much memory answers may take; nil: 32 MiB each
-	Hedge       bool                  // a safe call that the upstream is slow to answer may be sent a second time
+	Hedges      *Budget               // of safe calls that are sent a second time because the upstream is slow; nil: there are none
 	Retries     int                   // of a repeatable call after its first try; default 2, negative none
 	RootCAs     func() *x509.CertPool // called once, before the first dial; nil: the system's
 	Ping        Request               // a cheap request that proves a connection, whatever its answer; default GET /

@@ -231,7 +231,7 @@ func TestAConnectionClosedAtOnceIsAFailureAtOnce(t *testing.T) {
 	}
 }
 
-// sharing is a connection that says that it carries many requests, until it has one.
+// sharing is a connection that says that it carries many requests.
 type sharing struct{ conn.Link }
 
 func (s sharing) Available() int { return 100 * s.Link.Available() }
@@ -240,15 +240,18 @@ func TestWhereConnectionsAreNoLongerSharedEveryoneGetsOne(t *testing.T) {
 	const callers = 4
 	together := newBarrier(callers)
 	p := start(t, testnet.Config{}, together.wait, func(c *Config) { c.Timeout = time.Minute })
+	var before *conn.Conn
 	p.onDial(func(ctx context.Context, dial conn.Dial) (*conn.Conn, error) { // the upstream spoke HTTP/2 before
 		c, err := dial(ctx)
 		if err == nil {
 			c.Link = sharing{c.Link}
+			before = c
 		}
 		return c, err
 	})
 	p.warm(1)
 	p.onDial(nil)
+	_ = before.Close()
 	if _, shared := p.pool.conns.WarmTarget(); !shared {
 		t.Fatal("the first connection does not count as shared")
 	}

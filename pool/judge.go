@@ -47,9 +47,9 @@ func (j *judged) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		defer func() { t.end(v) }()
 	}
-	began, freezes := j.pulse.TimeAwake(), j.pulse.Freezes()
+	began, freezes := j.limit.begin(), j.pulse.Freezes()
 	resp, err := j.next.RoundTrip(req.WithContext(ctx))
-	took := j.pulse.TimeAwake() - began
+	took := j.pulse.TimeAwake() - began.at
 	if j.pulse.Freezes() != freezes { // the freeze may be the reason of whatever came
 		return resp, err
 	}
@@ -63,7 +63,7 @@ func (j *judged) RoundTrip(req *http.Request) (*http.Response, error) {
 	case v.outcome == silent && took < patience(usual): // the caller had too little time
 		v = verdict{}
 	default:
-		j.limit.learn(v.outcome, o.Kind, began, took)
+		j.limit.learn(v.outcome, o.Kind, began)
 	}
 	if v.why != nil {
 		j.breaker.failures.Warn(v.what, "call failed", "upstream", j.breaker.cfg.Name, "address", j.address, "what", v.what, "error", v.why)

@@ -26,10 +26,11 @@ type LimitConfig struct {
 // The number of slots follows the demand:
 //
 //  1. It grows while requests wait and answers are fast: with each answer, so that it doubles within a round trip.
-//  2. It falls to half when the upstream says that it has too much to do, or does not answer in time. It is one at least.
-//  3. For ten seconds after that it grows by one in a round trip.
-//  4. While answers are slow it falls by one in a round trip, but not below the start: the upstream works on fewer requests at once
-//     than it gets.
+//  2. It falls to half, once per round trip, when the upstream says that it has too much to do, or does not answer in time. It is one
+//     at least.
+//  3. For ten seconds after it has fallen it grows by one in a round trip.
+//  4. While answers are slow, the upstream works on fewer requests at once than it gets. So the number falls in proportion, once per
+//     round trip, but not below the start.
 //  5. Fast and slow are in proportion to what a request of the same kind takes while few are under way.
 //
 // Once per round trip means: the request began after the last change.
@@ -48,6 +49,7 @@ type Limit struct {
 	base      map[string]time.Duration // what a request of a kind takes while few are under way
 	changed   time.Duration            // time awake at the last change that may happen once per round trip
 	slowUntil time.Duration            // time awake until which rule 3 holds
+	late      int                      // slow answers since the last others
 }
 
 // waiter is a request that waits for a slot.
@@ -220,21 +222,35 @@ const (
 	unloadedFor = 8                     // answers after which base has mostly followed a change
 )
 
-// learn takes note of what became of a request that began when the process was awake for so long, and took so long.
-func (l *Limit) learn(o outcome, kind string, began, took time.Duration) {
+// origin is how it was when a request began.
+type origin struct {
+	at    time.Duration // awake
+	quiet bool          // so few requests were under way that none slowed down another
+}
+
+// begin takes note of a request that begins.
+func (l *Limit) begin() origin {
 	now := l.cfg.Pulse.TimeAwake()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	current := began > l.changed
+	return origin{now, l.inUse <= l.cfg.Start}
+}
+
+// learn takes note of what became of a request.
+func (l *Limit) learn(o outcome, kind string, began origin) {
+	now := l.cfg.Pulse.TimeAwake()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	current := began.at > l.changed
 	switch {
 	case (o == overloaded || o == silent) && current:
 		l.size, l.changed, l.slowUntil = max(1, l.size/2), now, now+slowGrowth
 	case o == well:
-		l.answeredLocked(kind, current, now, took)
+		l.answeredLocked(kind, current, began.quiet, now, now-began.at)
 	}
 }
 
-func (l *Limit) answeredLocked(kind string, current bool, now, took time.Duration) {
+func (l *Limit) answeredLocked(kind string, current, quiet bool, now, took time.Duration) {
 	base, known := l.base[kind]
 	if !known {
 		if len(l.base) >= 2*mostKinds { // of two pools
@@ -242,20 +258,27 @@ func (l *Limit) answeredLocked(kind string, current bool, now, took time.Duratio
 		}
 		base = took
 	}
+	fast := base + base/2 + noise
+	if took > 2*base+noise {
+		l.late++
+	} else {
+		l.late = max(0, l.late-1)
+	}
 	switch {
-	case took > 2*base+noise && l.size > l.cfg.Start:
+	case l.late > l.size/4 && l.size > l.cfg.Start:
 		if current {
-			l.size--
-			l.changed = now
+			less := int(int64(l.size) * int64(fast) / int64(took)) // with which answers would be fast
+			l.size = max(min(l.size-1, less), l.cfg.Start)
+			l.late, l.changed, l.slowUntil = 0, now, now+slowGrowth
 		}
-	case took <= base+base/2+noise && len(l.queue) > 0 && l.size < l.cfg.Most && (now >= l.slowUntil || current):
+	case took <= fast && len(l.queue) > 0 && l.size < l.cfg.Most && (now >= l.slowUntil || current):
 		l.size++
 		if now < l.slowUntil {
 			l.changed = now
 		}
 		l.serveLocked()
 	}
-	if took < base || l.inUse <= l.cfg.Start {
+	if took < base || quiet {
 		base += (took - base) / unloadedFor
 	}
 	l.base[kind] = base

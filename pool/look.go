@@ -73,3 +73,17 @@ func (s *sender) answersPing(ctx context.Context, over http.RoundTripper, within
 	_ = resp.Body.Close()
 	return true
 }
+
+// mayHedge is rule 5 of [race], after a look at the connection of the newest try.
+func (t *tries) mayHedge() bool {
+	h := t.race.hedges
+	if h == nil || t.hedged || t.proven || t.usual == 0 || t.running != 1 || t.race.pulse.Freezes() != t.line.freezes {
+		return false
+	}
+	select {
+	case <-t.dead:
+		return false
+	default:
+		return h.take()
+	}
+}

@@ -153,7 +153,7 @@ func TestASilentUpstreamIsAskedOnceMore(t *testing.T) {
 	for _, kind := range poolKinds() {
 		t.Run(kind.name, func(t *testing.T) {
 			d := newDropped(t, kind.http2, kind.grpc, hang(nil, false), func(c *Config) {
-				c.Timeout, c.Ping = 3*time.Second, Request{Method: http.MethodGet, Path: "/ping"}
+				c.Timeout, c.Ping = 4*leastLook, Request{Method: http.MethodGet, Path: "/ping"}
 			})
 			d.use(1)
 			var all sync.WaitGroup
@@ -184,7 +184,7 @@ func TestASlowCallIsHedgedWithinItsBudget(t *testing.T) {
 				if r.URL.Path == "/slow" && slow.Add(1)%2 == 1 { // the second copy is answered
 					hang(release, true)(w, r)
 				}
-			}, func(c *Config) { c.Hedge = true })
+			}, func(c *Config) { c.Hedges = NewBudget(nil) })
 			defer close(release)
 			d.use(1)
 			for range 2 {
@@ -193,7 +193,8 @@ func TestASlowCallIsHedgedWithinItsBudget(t *testing.T) {
 			if s := d.pool.Stats(); s.Hedges != 2 || s.Dead != 0 || s.Failures != 0 {
 				t.Errorf("%+v", s)
 			}
-			d.pool.race.hedges.saved = 0
+			for d.pool.race.hedges.take() { // others use it up
+			}
 			ctx, cancel := context.WithTimeout(t.Context(), 2*leastLook)
 			defer cancel()
 			_ = d.fails(ctx, Request{Method: http.MethodGet, Path: "/slow"})
@@ -216,7 +217,11 @@ func TestWhatIsNotHedged(t *testing.T) {
 		"a call of a new kind":                  {true, Request{Method: http.MethodGet, Path: "/slow"}, Options{Kind: "new"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := newDropped(t, true, true, hang(nil, true), func(cfg *Config) { cfg.Hedge, cfg.Timeout = c.hedge, 3*leastLook })
+			d := newDropped(t, true, true, hang(nil, true), func(cfg *Config) {
+				if cfg.Timeout = 3 * leastLook; c.hedge {
+					cfg.Hedges = NewBudget(nil)
+				}
+			})
 			d.use(1)
 			if _, err := d.pool.Do(With(t.Context(), c.options), c.request); err == nil {
 				t.Error("it is answered")

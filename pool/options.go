@@ -25,6 +25,8 @@ type Options struct {
 	// Kind is what kind of call it is: one of a few names that the upstream's client has. Calls of one kind usually take about the
 	// same time.
 	Kind string
+	// Credentials are put into the header of every request, and renewed if the upstream refuses them; nil: none.
+	Credentials Credentials
 	// Header is added to every request: trace headers reach the upstreams this way.
 	Header http.Header
 	// Sent counts how often a request may have reached its upstream: every time that it was given to a connection, except
@@ -55,6 +57,9 @@ func With(ctx context.Context, o Options) context.Context {
 	if o.taken == nil {
 		o.taken = had.taken
 	}
+	if o.Credentials == nil {
+		o.Credentials = had.Credentials
+	}
 	if o.Header == nil {
 		o.Header = had.Header
 	}
@@ -70,6 +75,10 @@ func optionsOf(ctx context.Context) Options {
 	o, _ := ctx.Value(optionsKey{}).(Options)
 	return o
 }
+
+// Probing says that a breaker's probe makes the calls under ctx. No other call may wait for what a probe asks: it takes as long as the
+// upstream is silent.
+func Probing(ctx context.Context) bool { return optionsOf(ctx).probe != nil }
 
 // countSent counts one more request that may have reached the upstream, or one less.
 func (o Options) countSent(n int64) {

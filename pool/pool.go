@@ -4,12 +4,13 @@
 // Start reading at [Pool.Do], a whole call, or [Pool.Client], the same path as an *http.Client for libraries that make their own
 // requests. Every request goes through Pool.send and then through a chain of links, each an http.RoundTripper:
 //
+//	auth.go      puts the credentials into it, and sends it again with newer ones if they are refused
 //	retry.go     sends it again, after a while, if that is safe and may help
 //	redirect.go  turns a redirect into an error
 //	breaker.go   refuses it while too many of the last ones have failed
 //	limit.go     takes a slot for each try
 //	judge.go     tells the breaker and the limit what became of it
-//	race.go      sends it over a second connection where the first may be broken or silent (look.go, hedge.go)
+//	race.go      sends it over a second connection where the first may be broken or silent (look.go)
 //	send.go      sends it over one connection of package conn, and reads the whole answer (answer.go)
 //
 // What a caller may ask for is in options.go, what is counted in stats.go.
@@ -62,7 +63,7 @@ type Pool struct {
 	base   string // URL without a trailing slash
 	conns  *conn.Conns
 	race   *race
-	chain  http.RoundTripper // retry → redirects → breaking → limited → judged → race → sender
+	chain  http.RoundTripper // authorized → retry → redirects → breaking → limited → judged → race → sender
 	stats  counters
 	client *http.Client
 
@@ -98,11 +99,8 @@ func build(cfg Config, newDial func(conn.DialConfig) conn.Dial) (*Pool, error) {
 		Pulse: cfg.Pulse, Size: cfg.Size, FirstWarm: cfg.FirstWarm, KeepFrom: cfg.KeepFrom, MaxIdle: cfg.MaxIdle, Shared: cfg.GRPC,
 	})
 	send := &sender{conns: p.conns, answers: cfg.Answers, grpc: cfg.GRPC, pulse: cfg.Pulse, stats: &p.stats, base: p.base, ping: cfg.ping()}
-	p.race = &race{next: send, pulse: cfg.Pulse, policy: cfg.Policy, stats: &p.stats}
-	if cfg.Hedge && !cfg.Policy.NoLook {
-		p.race.hedges = newHedges(cfg.Pulse)
-	}
-	p.chain = newRetry(p.guarded(p.race), cfg, &p.stats)
+	p.race = &race{next: send, pulse: cfg.Pulse, policy: cfg.Policy, stats: &p.stats, hedges: cfg.Hedges}
+	p.chain = &authorized{newRetry(p.guarded(p.race), cfg, &p.stats)}
 	return p, nil
 }
 
@@ -168,6 +166,9 @@ func (p *Pool) send(req *http.Request) (*http.Response, error) {
 		req.Header.Set("User-Agent", p.cfg.UserAgent)
 	}
 	resp, err := p.chain.RoundTrip(req.WithContext(ctx))
+	if secret, ok := errors.AsType[*SecretError](err); ok {
+		return nil, &conn.UnsentError{Err: secret}
+	}
 	if err != nil {
 		return nil, cmp.Or(context.Cause(p.ctx), context.Cause(ctx), err) //nolint:contextcheck // the pool's end explains it best
 	}

@@ -14,14 +14,15 @@ import (
 // race is the link that hides broken and silent connections from requests that are safe to repeat. It may send such a request
 // several times, each time over another connection or stream. The first answer counts, and the other tries are cancelled.
 //
-//  1. A request that is not repeatable goes to the next link once.
+//  1. A request that is not repeatable goes to the next link once. But whatever the request, if the upstream has refused it unread
+//     (refused.go), it is sent again at once, mostUnread times: GOAWAY may hit all the requests on a connection.
 //  2. A race: over an unproven connection (package conn says which are), the request waits a short while for its answer. Then it is
 //     sent again over a proven or new connection. A freeze makes the connections of the requests under way unproven too. A request
 //     whose [Options] say Proven is never given an unproven connection.
 //  3. A look: over a proven connection, the request waits four times as long as is usual for its kind. Then the connection is
-//     looked at (look.go), and again after twice the wait.
-//  4. If a connection is found dead, each repeatable request on it is sent again over a new connection, but only once.
-//  5. If a connection is found alive, the upstream is slow. The request may be sent once more: a hedge (hedge.go). A hedge is not made
+//     looked at (look.go), and again from time to time.
+//  4. If a connection is found dead, each repeatable request whose newest try is on it is sent again over a new connection.
+//  5. If a connection is found alive, the upstream is slow. The request may be sent once more: a hedge. A hedge is not made
 //     for a request that says Proven, while another try runs, or where the usual is not known: the first calls of a process
 //     are slow, and many processes may begin at the same time.
 //  6. If the newest try of rule 2 or 4 fails while an older try still runs, there is another try after twice the wait.
@@ -36,7 +37,7 @@ type race struct {
 	pulse  *clock.Pulse
 	policy Policy
 	stats  *counters
-	hedges *hedges        // nil: no request is hedged
+	hedges *Budget        // nil: no request is hedged
 	tries  sync.WaitGroup // Add happens within RoundTrip
 }
 
@@ -46,6 +47,7 @@ var errSlower = errors.New("another connection was faster")
 const (
 	shortestWait = 50 * time.Millisecond
 	longestWait  = time.Second
+	mostUnread   = 2
 )
 
 // raceAfter is how long a request waits for its answer on an unproven connection before it is sent again: twice the median round
@@ -58,12 +60,17 @@ func (r *race) raceAfter() time.Duration {
 func (r *race) RoundTrip(req *http.Request) (*http.Response, error) {
 	o := optionsOf(req.Context())
 	if !o.Repeatable {
-		return r.next.RoundTrip(req)
+		resp, err := r.next.RoundTrip(req)
+		for n := 0; n < mostUnread && unread(err); n++ {
+			r.stats.replays.Add(1)
+			resp, err = r.next.RoundTrip(req)
+		}
+		return resp, err
 	}
 	ctx, cancel := context.WithCancelCause(req.Context())
 	defer cancel(errSlower)
 	if r.hedges != nil {
-		r.hedges.earn()
+		r.hedges.call()
 	}
 	t := &tries{race: r, req: req, proven: o.Proven, usual: r.stats.usual(o.Kind), lines: make(chan taken), results: make(chan result)}
 	return t.run(ctx)
@@ -91,7 +98,8 @@ type tries struct {
 	looked  chan struct{}    // closed when a look has ended
 	dead    <-chan struct{}  // closed when line was found dead
 
-	hedged, revived, replayed bool // rules 5, 4 and 7 were used
+	hedged, replayed bool // by rules 5 and 7
+	unread           int  // how often it was refused unread
 }
 
 type result struct {
@@ -124,19 +132,16 @@ func (t *tries) run(ctx context.Context) (*http.Response, error) {
 		case <-t.looked:
 			t.looked = nil
 			t.lookAfter(t.wait)
-			t.wait *= 2
+			t.wait = min(2*t.wait, mostLook)
 			if t.mayHedge() {
 				t.hedged = true
 				r.stats.hedges.Add(1)
 				t.start(ctx, another)
 			}
 		case <-t.dead:
-			t.dead, t.lookDue, t.due = nil, nil, nil
-			if !t.revived {
-				t.revived, t.pause = true, r.raceAfter()
-				r.stats.replays.Add(1)
-				t.again(ctx, fresh)
-			}
+			t.due, t.pause = nil, r.raceAfter()
+			r.stats.replays.Add(1)
+			t.again(ctx, fresh)
 		case res := <-t.results:
 			t.running--
 			switch {
@@ -148,6 +153,10 @@ func (t *tries) run(ctx context.Context) (*http.Response, error) {
 				if res.number == t.started && t.due == nil && t.pause > 0 {
 					t.sendAfter(min(2*t.pause, longestWait))
 				}
+			case t.unread < mostUnread && unread(res.err):
+				t.unread++
+				r.stats.replays.Add(1)
+				t.start(ctx, another)
 			case t.replayed, !res.reused, r.policy.NoReplay, permanent(res.err):
 				return nil, res.err
 			default:

@@ -24,13 +24,15 @@ type raced struct {
 	tries []Options       // guarded by mu; those of each try
 	at    []time.Duration // guarded by mu; when each began
 	lost  []error         // guarded by mu; why tries that were cancelled were
+	lines []*playedLine   // guarded by mu; that of each try
 }
 
 // try is what the next link makes of one try.
 type try struct {
 	unproven, reused bool // its connection
 	takes            time.Duration
-	err              error // what comes then; nil: an answer
+	err              error         // what comes then; nil: an answer
+	dies             time.Duration // a look finds its connection dead from then on; 0: never
 }
 
 func (a try) answer() (*http.Response, error) {
@@ -41,6 +43,9 @@ func (a try) answer() (*http.Response, error) {
 }
 
 var errBroken = errors.New("broken")
+
+// unreadError is what a request fails with that the upstream has refused unread.
+func unreadError() error { return &conn.UnsentError{Err: errors.New("http2: client conn not usable")} }
 
 // raceBubble runs test with a race whose next link answers the tries as they are given; the last of them stands for all that follow.
 func raceBubble(t *testing.T, policy Policy, answers []try, test func(*raced)) {
@@ -56,8 +61,12 @@ func raceBubble(t *testing.T, policy Policy, answers []try, test func(*raced)) {
 			n := len(r.tries)
 			r.mu.Unlock()
 			a := answers[min(n, len(answers))-1]
+			line := &playedLine{raced: r, dies: a.dies, dead: make(chan struct{}), aborted: make(chan struct{})}
+			r.mu.Lock()
+			r.lines = append(r.lines, line)
+			r.mu.Unlock()
 			if o.taken != nil {
-				o.taken(taken{freezes: r.race.pulse.Freezes(), proven: !a.unproven, reused: a.reused})
+				o.taken(taken{freezes: r.race.pulse.Freezes(), proven: !a.unproven, reused: a.reused, line: line})
 			}
 			if a.takes == 0 {
 				return a.answer()
@@ -65,6 +74,8 @@ func raceBubble(t *testing.T, policy Policy, answers []try, test func(*raced)) {
 			select {
 			case <-time.After(a.takes):
 				return a.answer()
+			case <-line.aborted:
+				return nil, errBroken
 			case <-ctx.Done():
 				r.mu.Lock()
 				defer r.mu.Unlock()
@@ -99,6 +110,25 @@ func (r *raced) wantTries(at ...time.Duration) {
 		r.Errorf("tries began at %v, want %v", r.at, at)
 	}
 }
+
+// playedLine is the connection of a try.
+type playedLine struct {
+	raced   *raced
+	dies    time.Duration
+	dead    chan struct{}
+	aborted chan struct{}
+	looks   []time.Duration // when it was looked at
+}
+
+func (l *playedLine) look(context.Context, time.Duration) {
+	l.looks = append(l.looks, time.Since(l.raced.begun))
+	if l.dies > 0 && time.Since(l.raced.begun) >= l.dies {
+		close(l.dead)
+	}
+}
+
+func (l *playedLine) Dead() <-chan struct{} { return l.dead }
+func (l *playedLine) Abort()                { close(l.aborted) }
 
 const ms1 = time.Millisecond
 

@@ -30,6 +30,9 @@ func (e *Error) Explain() string {
 		return fmt.Sprintf("too many of the last calls to %s at %s have failed, so it is not asked for now: %s",
 			e.Upstream, cmp.Or(e.Address, "its address"), Reason(open.why))
 	}
+	if secret, ok := errors.AsType[*SecretError](e.Err); ok {
+		return secret.Error()
+	}
 	return fmt.Sprintf("no answer from %s at %s: %s", e.Upstream, cmp.Or(e.Address, "its address"), Reason(e.Err))
 }
 

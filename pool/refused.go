@@ -28,6 +28,12 @@ func refused(err error) bool {
 	return strings.HasPrefix(text, "http2: Transport received GOAWAY from server ErrCode:") // above its last stream too
 }
 
+// unread says whether err is that of a request which was refused in this way.
+func unread(err error) bool {
+	unsent, ok := errors.AsType[*conn.UnsentError](err)
+	return ok && refused(unsent.Err)
+}
+
 func refusedStream(err error) bool {
 	const code = 7 // RFC 9113, section 7
 	e, ok := errors.AsType[streamError](err)

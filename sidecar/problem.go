@@ -206,6 +206,11 @@ func (s *Server) poolProblem(err error) *wire.Problem {
 	if e, ok := errors.AsType[*pool.RedirectError](err); ok {
 		return problemAt(upstream, wire.KindRedirected, e.Error())
 	}
+	if e, ok := errors.AsType[*pool.SecretError](err); ok {
+		p := problemAt(upstream, wire.KindSecret, e.Error())
+		p.Retryable = e.Retryable
+		return p
+	}
 	switch {
 	case errors.Is(err, pool.ErrOpen):
 		return problemAt(upstream, wire.KindUnavailable, missing.Explain())

@@ -54,6 +54,8 @@ func TestEveryErrorHasItsProblem(t *testing.T) {
 		"an answer of weaviate's": {err: &weaviate.Error{Status: 422, Kind: weaviate.TooLarge, Message: "no"}, kind: wire.KindAnswerTooLarge, status: 502, upstream: "weaviate"},
 		"a redirect":              {err: of(&pool.RedirectError{Status: 302}), kind: wire.KindRedirected, status: 502, upstream: "odoo"},
 		"a queue":                 {err: of(pool.ErrQueueFull), kind: wire.KindOverloaded, status: 503, retry: true, upstream: "odoo"},
+		"a secret":                {err: of(&pool.SecretError{Variable: "HEARTH_ODOO_KEY"}), kind: wire.KindSecret, status: 502, upstream: "odoo"},
+		"a secret that may come":  {err: of(&pool.SecretError{Retryable: true}), kind: wire.KindSecret, status: 502, retry: true, upstream: "odoo"},
 		"a pool's end":            {err: of(pool.ErrClosed), kind: wire.KindShuttingDown, status: 503, retry: true, upstream: "odoo"},
 		"the cache's end":         {err: cache.ErrClosed, kind: wire.KindShuttingDown, status: 503, retry: true},
 		"cancelled":               {err: context.Canceled, kind: wire.KindShuttingDown, status: 503, retry: true},

@@ -51,6 +51,7 @@ const (
 	KindPreprocess     Kind = "preprocess" // Errors has the reason for each part
 	KindRedirected     Kind = "redirected"
 	KindSearchCutShort Kind = "search-cut-short" // the server's maximum of results hid messages
+	KindSecret         Kind = "secret"           // a setting names a secret whose value is not known
 	KindShuttingDown   Kind = "shutting-down"
 	KindSlowRequest    Kind = "slow-request"
 	KindTimeout        Kind = "timeout"
@@ -90,6 +91,7 @@ func kinds() map[Kind]Problem {
 		KindPreprocess:     {Status: 502, Title: "No part could be fetched"},
 		KindRedirected:     {Status: 502, Title: "Upstream's address redirects"},
 		KindSearchCutShort: {Status: 502, Title: "Search cut short"},
+		KindSecret:         {Status: 502, Title: "Secret not resolved"},
 		KindShuttingDown:   {Status: 503, Title: "Shutting down", Retryable: true},
 		KindSlowRequest:    {Status: 408, Title: "Request too slow"},
 		KindTimeout:        {Status: 504, Title: "No answer in time", Retryable: true},

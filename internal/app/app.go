@@ -1,8 +1,9 @@
 // Package app is the command: it makes all parts of Hearth from the settings, runs them, and ends them in order.
 //
 // Start at [Main]. app.go makes the pools and clients, serve.go runs them beside the API, and lambda.go has what is different inside Lambda;
-// warm.go warms the upstreams, lifecycle.go joins all that runs, check.go and schema.go are commands, and logqueue.go keeps a log that nobody
-// reads from holding anything up. The package has no rules of its own: what a setting means is in internal/settings.
+// warm.go warms the upstreams, secrets.go finds the settings that name secrets, lifecycle.go joins all that runs, check.go and schema.go
+// are commands, and logqueue.go keeps a log that nobody reads from holding anything up. The package has no rules of its own: what a
+// setting means is in internal/settings.
 package app
 
 import (
@@ -26,6 +27,7 @@ import (
 	"hearth/internal/sparse"
 	"hearth/pool"
 	"hearth/pool/odoo"
+	"hearth/pool/secrets"
 	"hearth/pool/weaviate"
 	"hearth/pool/web"
 	"hearth/sidecar"
@@ -50,6 +52,7 @@ type Options struct {
 	Events      []string             // that the extension registers for besides those it needs
 	Policy      pool.Policy          // of the pools: which defences they leave out
 	NoDeadline  bool                 // ignore what a caller's invocation has left, and HEARTH_DEADLINE_MARGIN
+	Queue       int                  // calls to an upstream that may wait; 0: as many as [pool.LimitConfig] has
 	NoIdleLimit bool                 // keep idle connections for a day, whatever HEARTH_CONN_MAX_IDLE says
 }
 
@@ -112,7 +115,9 @@ type app struct {
 	odoo      *odoo.Client     // nil: not configured
 	upstreams []sidecar.Upstream
 	breakers  map[string]*pool.Breaker // by upstream
-	web       *web.Client              // nil: no host may be fetched from
+	secrets   *secrets.Store           // nil: no setting names a secret
+	named     []namedSecret
+	web       *web.Client // nil: no host may be fetched from
 
 	// Only serve makes what follows.
 	listeners []net.Listener
@@ -160,7 +165,7 @@ func (a *app) addWeaviate(s settings.Settings) error {
 	shared := a.poolConfig(s)
 	shared.Name, shared.Size, shared.Start, shared.Timeout = "weaviate", s.WeaviateConnections, s.WeaviateStart(), s.WeaviateTimeout
 	a.guard(&shared, func(ctx context.Context) error { return a.weaviate.Ask(ctx) })
-	shared.Hedge = true // Weaviate answers many calls at once; a worker of Odoo answers one
+	shared.Hedges = pool.NewBudget(a.pulse) // Odoo has none: one of its workers answers one call at a time
 	rest, grpc := shared, shared
 	rest.Proxy, grpc.Proxy = s.ProxyFor(s.WeaviateURL), s.ProxyFor(s.WeaviateGRPCURL)
 	rest.URL, rest.Variable = s.WeaviateURL, "HEARTH_WEAVIATE_URL"
@@ -174,6 +179,9 @@ func (a *app) addWeaviate(s settings.Settings) error {
 	}
 	client := s.Weaviate(a.log)
 	client.REST, client.GRPC = pools[0], pools[1]
+	if err := a.weaviateSecrets(s, &client); err != nil {
+		return err
+	}
 	if a.weaviate, err = weaviate.New(client); err != nil {
 		return err
 	}
@@ -197,6 +205,9 @@ func (a *app) addOdoo(s settings.Settings) error {
 	}
 	client := s.Odoo(a.log)
 	client.Pool = pools[0]
+	if err := a.odooSecret(s, &client); err != nil {
+		return err
+	}
 	if a.odoo, err = odoo.New(client); err != nil {
 		return err
 	}
@@ -206,7 +217,7 @@ func (a *app) addOdoo(s settings.Settings) error {
 
 // guard adds what the pools of an upstream share. probe asks the upstream what requests ask; it is called once there are requests.
 func (a *app) guard(cfg *pool.Config, probe func(context.Context) error) {
-	cfg.Limit = pool.NewLimit(pool.LimitConfig{Start: cfg.Start, Most: cfg.Size, Pulse: a.pulse})
+	cfg.Limit = pool.NewLimit(pool.LimitConfig{Start: cfg.Start, Most: cfg.Size, Queue: a.options.Queue, Pulse: a.pulse})
 	cfg.Budget = pool.NewBudget(a.pulse)
 	cfg.Breaker = pool.NewBreaker(pool.BreakerConfig{Name: cfg.Name, Probe: probe, Limit: cfg.Limit, Pulse: a.pulse, Logger: a.log})
 	a.breakers[cfg.Name] = cfg.Breaker
@@ -270,5 +281,8 @@ func (a *app) closeUpstreams() {
 	}
 	if a.weaviate != nil {
 		a.weaviate.Close()
+	}
+	if a.secrets != nil {
+		a.secrets.Close()
 	}
 }

@@ -27,6 +27,7 @@ func loadForCommand(environ []string, stderr io.Writer, options Options) (settin
 	if s.LogLevel == slog.LevelInfo {
 		s.LogLevel = slog.LevelError
 	}
+	s.InitType = "" // a command is in no snapshot
 	a := newApp(s, clock.Awake(), stderr, options)
 	if err = a.addUpstreams(s); err != nil {
 		a.close()
@@ -48,7 +49,7 @@ func check(ctx context.Context, environ []string, out, stderr io.Writer, options
 	report := func(upstream, address string, findings []weaviate.Finding) {
 		fmt.Fprintln(out, findingLine(upstream, weaviate.Finding{Question: "way", Verdict: weaviate.OK, Detail: a.way(upstream)}))
 		ok := true
-		for _, f := range findings {
+		for _, f := range append(a.checkSecrets(ctx, upstream), findings...) {
 			fmt.Fprintln(out, findingLine(upstream, f))
 			ok = ok && f.Verdict != weaviate.Failed
 		}

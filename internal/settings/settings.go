@@ -84,7 +84,14 @@ type Settings struct {
 	LogLevel slog.Level `env:"HEARTH_LOG_LEVEL" envDefault:"info"`
 	Strict   bool       `env:"HEARTH_STRICT"`
 
-	// Lambda sets the variables below.
+	// Lambda sets the variables below, except for the endpoints.
+
+	AccessKeyID     string `env:"AWS_ACCESS_KEY_ID"`
+	SecretAccessKey string `env:"AWS_SECRET_ACCESS_KEY"`
+	KeysURL         string `env:"AWS_CONTAINER_CREDENTIALS_FULL_URI"`
+	Endpoint        string `env:"AWS_ENDPOINT_URL"`
+	SecretsEndpoint string `env:"AWS_ENDPOINT_URL_SECRETS_MANAGER"`
+	SSMEndpoint     string `env:"AWS_ENDPOINT_URL_SSM"`
 
 	RuntimeAPI     string `env:"AWS_LAMBDA_RUNTIME_API"`
 	SessionToken   string `env:"AWS_SESSION_TOKEN"`

@@ -45,6 +45,7 @@ func (s *Settings) validate(f *faults) {
 	s.validateWeaviate(f)
 	s.validateClasses(f)
 	s.validateOdoo(f)
+	s.validateSecrets(f)
 	s.validateProxy(f)
 	s.validateBounds(f)
 	s.readCA(f)

@@ -62,6 +62,8 @@ func goodValues(ca string) map[string]string {
 		"HEARTH_CACHE_BYTES": "256KiB", "HEARTH_TIMELINE_WINDOW": "1000", "HEARTH_HISTORY_PREVIEW": "1",
 		"HEARTH_WORKERS": "64", "HEARTH_PREPROCESS_TIMEOUT": "1s", "HEARTH_MAX_BODY": "64MiB",
 		"HEARTH_CONN_MAX_IDLE": "1s", "HEARTH_FETCH_ALLOW": "api.example.com, http://10.1.2.3:80", "HEARTH_TLS_CA": ca, "HEARTH_LOG_LEVEL": "debug", "HEARTH_STRICT": "true",
+		"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "s", "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://localhost/x",
+		"AWS_ENDPOINT_URL": "http://aws", "AWS_ENDPOINT_URL_SECRETS_MANAGER": "http://sm", "AWS_ENDPOINT_URL_SSM": "http://ssm",
 		"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001", "AWS_SESSION_TOKEN": "s", "AWS_CONTAINER_AUTHORIZATION_TOKEN": "c",
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128", "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start",
 		"HEARTH_PROXY": "http://u:p@proxy:3128", "HTTPS_PROXY": "http://other:1", "https_proxy": "http://third:2", "NO_PROXY": "a", "no_proxy": "b",

@@ -149,6 +149,9 @@ func (b *book) trim(s sight) {
 			surplus++
 		}
 	}
+	if surplus <= 0 {
+		return
+	}
 	b.open = slices.DeleteFunc(b.open, func(c *entry) bool {
 		if c.busy > 0 || surplus <= 0 {
 			return false

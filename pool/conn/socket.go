@@ -21,8 +21,8 @@ type Sign int
 // The signs.
 const (
 	Unknown Sign = iota
-	Alive        // data came after the request was sent
-	Dead         // something was sent, and nothing was acknowledged since
+	Alive        // data came lately, after the request was sent
+	Dead         // what was sent is not acknowledged
 )
 
 // socket is the TCP connection below a Link, or nil.

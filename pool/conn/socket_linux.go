@@ -16,38 +16,56 @@ func peerGone(c net.Conn) bool {
 	return closed || info != nil && info.State != established
 }
 
-// signOf looks at the acknowledgements of the other end's kernel: they come though the server itself is slow.
+// signOf looks at the acknowledgements of the other end's kernel: they come though the server itself is slow. If all is acknowledged,
+// the kernel is told to ask the other one every second from now on (keep-alive), so that a later look knows more.
 func signOf(c net.Conn, age time.Duration) Sign {
 	const tick = 5 * time.Millisecond // of the clock by which the kernel counts
+	const lately = 250 * time.Millisecond
+	const second = 1
 	ago := func(ms uint32) time.Duration { return time.Duration(ms) * time.Millisecond }
 	info, _ := tcpInfo(c)
 	switch {
 	case info == nil:
 		return Unknown
-	case ago(info.Last_data_recv)+tick < age:
+	case ago(info.Last_data_recv)+tick < min(age, lately):
 		return Alive
-	case info.Unacked == 0, age < 2*time.Duration(info.Rtt)*time.Microsecond: // an acknowledgement may be on its way
-		return Unknown
+	case info.Unacked == 0:
+		if info.Probes > 0 && ago(info.Last_ack_recv) > second*time.Second+100*time.Millisecond+2*rtt(info) {
+			return Dead
+		}
+		control(c, func(fd int) {
+			_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, second) // without it nothing but the timeout tells
+			_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, second)
+		})
+	case age < 2*rtt(info): // an acknowledgement may be on its way
 	case ago(info.Last_ack_recv)+tick >= age, info.Retransmits > 0:
 		return Dead
 	}
 	return Unknown
 }
 
+func rtt(info *unix.TCPInfo) time.Duration { return time.Duration(info.Rtt) * time.Microsecond }
+
 // tcpInfo is what the kernel says of c, nil if it says nothing; or c was closed on this side.
 func tcpInfo(c net.Conn) (info *unix.TCPInfo, closed bool) {
+	closed = control(c, func(fd int) {
+		got, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err == nil {
+			info = got
+		}
+	})
+	return info, closed
+}
+
+// control calls do with the descriptor of c, if c has one that is not closed.
+func control(c net.Conn, do func(fd int)) (closed bool) {
 	s, ok := c.(syscall.Conn)
 	if !ok {
-		return nil, false
+		return false
 	}
 	raw, err := s.SyscallConn()
 	if err != nil {
-		return nil, true
+		return true
 	}
-	var failed error
-	err = raw.Control(func(fd uintptr) { info, failed = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) })
-	if failed != nil {
-		info = nil
-	}
-	return info, err != nil
+	return raw.Control(func(fd uintptr) { do(int(fd)) }) != nil
 }

@@ -42,6 +42,20 @@ func (c *Client) call(ctx context.Context, call Call, read bool) (json.RawMessag
 	if err != nil {
 		return nil, err
 	}
+	result, err := c.callIn(ctx, s, call, read)
+	if c.newerKey(ctx, err, s.secret()) == "" {
+		return result, err
+	}
+	// Odoo has not carried out what came with a key that it refuses: a write too is sent again.
+	c.session.CompareAndSwap(s, nil)
+	if s, err = c.connected(ctx); err != nil {
+		return nil, err
+	}
+	return c.callIn(ctx, s, call, read)
+}
+
+// callIn makes a normalized call in a session.
+func (c *Client) callIn(ctx context.Context, s *session, call Call, read bool) (json.RawMessage, error) {
 	call, added := call.inLanguage(s.state.Lang)
 	result, err := c.send(ctx, s, call, read)
 	if added {

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"hearth/internal/guard"
+	"hearth/pool"
 )
 
 // Protocol is how Odoo is spoken to.
@@ -39,7 +40,8 @@ type Config struct {
 	Pool     Doer         // of Odoo's address
 	DB       string       // database; JSON2 alone can do without, where the address serves only one
 	User     string       // login; JSONRPC needs it or UID
-	Key      string       // API key or password
+	Key      string       // API key or password; where Secret has it, the name of the secret
+	Secret   pool.Secret  // nil: Key itself
 	UID      int          // of User; 0: asked for once when JSONRPC needs it
 	Protocol Protocol     // default Auto
 	Lang     string       // of labels, names and errors, "es_ES"; empty: the user's own
@@ -48,6 +50,9 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
+	if c.Secret == nil {
+		c.Secret = pool.Plain(c.Key)
+	}
 	if c.Protocol == "" {
 		c.Protocol = Auto
 	}
@@ -97,8 +102,8 @@ type Client struct {
 	identity string
 
 	session    atomic.Pointer[session] // nil until connected
-	last       atomic.Pointer[string]  // the language of the last session
-	moves      atomic.Int64            // how often a session's language was not the last one's
+	last       atomic.Pointer[session] // the last one
+	moves      atomic.Int64            // how often a session had another language or key than the last one
 	connecting singleflight.Group
 }
 
@@ -129,7 +134,7 @@ func New(cfg Config) (*Client, error) {
 
 // Identity stands for what a reply depends on besides the call: Odoo's address (where [Config.Pool] has a BaseURL, as
 // a pool does), the database, the user, the key and the language. It is a hash, the same for every run, and tells none of
-// them. It changes if a later session finds the user with another language.
+// them. It changes if a later session finds the user with another language, or has another key: that may be another user's.
 func (c *Client) Identity() string {
 	if n := c.moves.Load(); n > 0 {
 		return fmt.Sprint(c.identity, "-", n)
@@ -198,18 +203,16 @@ func (c *Client) connected(ctx context.Context) (*session, error) {
 	if s := c.session.Load(); s != nil {
 		return s, nil
 	}
+	if pool.Probing(ctx) { // a probe connects alone: no call may wait for it
+		return c.connectAndKeep(ctx)
+	}
 	// A panic within singleflight is raised again in a goroutine of its own, which ends the process: guard makes it an error.
 	done := c.connecting.DoChan("", func() (any, error) {
 		return guard.Get(func() (any, error) {
 			if s := c.session.Load(); s != nil { // another caller's attempt has ended since this one looked
 				return s, nil
 			}
-			s, err := c.connect(context.WithoutCancel(ctx))
-			if err != nil {
-				return nil, err
-			}
-			c.keep(s)
-			return s, nil
+			return c.connectAndKeep(context.WithoutCancel(ctx))
 		})
 	})
 	select {
@@ -219,14 +222,21 @@ func (c *Client) connected(ctx context.Context) (*session, error) {
 		}
 		return r.Val.(*session), nil
 	case <-ctx.Done():
-		c.connecting.Forget("") // the next caller connects itself: this attempt may hang
 		return nil, fmt.Errorf("odoo: waiting to connect: %w", context.Cause(ctx))
 	}
 }
 
+func (c *Client) connectAndKeep(ctx context.Context) (*session, error) {
+	s, err := c.connectByKey(ctx)
+	if err == nil {
+		c.keep(s)
+	}
+	return s, err
+}
+
 // keep makes s the session of the calls to come.
 func (c *Client) keep(s *session) {
-	if last := c.last.Swap(&s.state.Lang); last != nil && *last != s.state.Lang {
+	if last := c.last.Swap(s); last != nil && (last.state.Lang != s.state.Lang || last.secret() != s.secret()) {
 		c.moves.Add(1)
 	}
 	c.session.Store(s)

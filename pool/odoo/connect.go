@@ -19,35 +19,61 @@ import (
 // memory.
 func contextGet() Call { return Call{Model: "res.users", Method: "context_get"} }
 
+// connectByKey connects with the key of now. If Odoo refuses it, it connects once more with a newer one, if there is one.
+func (c *Client) connectByKey(ctx context.Context) (*session, error) {
+	key, err := c.cfg.Secret.Value(ctx)
+	if err != nil {
+		return nil, &pool.Error{Upstream: "odoo", Err: err}
+	}
+	s, err := c.connect(ctx, key)
+	if newer := c.newerKey(ctx, err, key); newer != "" {
+		return c.connect(ctx, newer)
+	}
+	return s, err
+}
+
+// newerKey is a key that is newer than the one that Odoo refused with err; empty: there is none, or err is another failure. If the secret
+// cannot be asked for, its log says why.
+func (c *Client) newerKey(ctx context.Context, err error, key string) string {
+	if e, ok := errors.AsType[*Error](err); !ok || !e.refused {
+		return ""
+	}
+	newer, err := c.cfg.Secret.Renew(ctx, key)
+	if err != nil || newer == key {
+		return ""
+	}
+	return newer
+}
+
 // connect finds the protocol and the uid. With Auto, it tries JSON-2 and asks for the version at the same time. It needs the
 // version only if JSON-2 fails, to know what the failure means.
-func (c *Client) connect(ctx context.Context) (*session, error) {
+func (c *Client) connect(ctx context.Context, key string) (*session, error) {
 	switch c.cfg.Protocol {
 	case JSON2:
-		return c.newSession(ctx, State{Protocol: JSON2}, nil)
+		return c.newSession(ctx, key, State{Protocol: JSON2}, nil)
 	case JSONRPC:
-		uid, err := c.uid(ctx)
+		uid, err := c.uid(ctx, key)
 		if err != nil {
 			return nil, err
 		}
-		return c.newSession(ctx, State{Protocol: JSONRPC, UID: uid}, nil)
+		return c.newSession(ctx, key, State{Protocol: JSONRPC, UID: uid}, nil)
 	default:
-		return c.detectProtocol(ctx)
+		return c.detectProtocol(ctx, key)
 	}
 }
 
-func (c *Client) detectProtocol(ctx context.Context) (*session, error) {
+func (c *Client) detectProtocol(ctx context.Context, key string) (*session, error) {
 	version := ""
 	var own json.RawMessage
 	err := guard.All(func() error {
 		version = c.webVersion(ctx)
 		return nil
 	}, func() (err error) {
-		own, err = c.send(ctx, c.json2(), contextGet(), true)
+		own, err = c.send(ctx, c.json2(key), contextGet(), true)
 		return err
 	})
 	if err == nil {
-		return c.newSession(ctx, State{Protocol: JSON2, Version: version}, own)
+		return c.newSession(ctx, key, State{Protocol: JSON2, Version: version}, own)
 	}
 	refusal, ok := errors.AsType[*Error](err)
 	_, redirected := errors.AsType[*pool.RedirectError](err) // Odoo before 19 may redirect paths that it does not know
@@ -63,7 +89,7 @@ func (c *Client) detectProtocol(ctx context.Context) (*session, error) {
 	uid := c.cfg.UID
 	otherErr := guard.All(func() (err error) {
 		if uid == 0 {
-			uid, err = c.uid(ctx)
+			uid, err = c.uid(ctx, key)
 		}
 		return err
 	}, func() (err error) {
@@ -81,15 +107,15 @@ func (c *Client) detectProtocol(ctx context.Context) (*session, error) {
 	if transient && major(version) >= 19 {
 		return nil, err
 	}
-	return c.newSession(ctx, State{Protocol: JSONRPC, Version: version, UID: uid}, nil)
+	return c.newSession(ctx, key, State{Protocol: JSONRPC, Version: version, UID: uid}, nil)
 }
 
 // newSession makes the session. own is the answer to context_get. If own is nil and no language is configured, newSession asks
 // for it: the language is the user's then.
-func (c *Client) newSession(ctx context.Context, state State, own json.RawMessage) (*session, error) {
-	s := &session{protocol: c.json2(), state: state}
+func (c *Client) newSession(ctx context.Context, key string, state State, own json.RawMessage) (*session, error) {
+	s := &session{protocol: c.json2(key), state: state}
 	if state.Protocol == JSONRPC {
-		s.protocol = jsonrpc{db: c.cfg.DB, uid: state.UID, key: c.cfg.Key}
+		s.protocol = jsonrpc{db: c.cfg.DB, uid: state.UID, key: key}
 	}
 	if own == nil && c.cfg.Lang == "" {
 		var err error
@@ -107,7 +133,7 @@ func (c *Client) newSession(ctx context.Context, state State, own json.RawMessag
 	return s, nil
 }
 
-func (c *Client) json2() json2 { return newJSON2(c.cfg.DB, c.cfg.Key) }
+func (c *Client) json2(key string) json2 { return newJSON2(c.cfg.DB, key) }
 
 // webVersion asks a server of 19 or later for its version. It is empty if another server answers, or none.
 func (c *Client) webVersion(ctx context.Context) string {
@@ -126,7 +152,7 @@ func (c *Client) webVersion(ctx context.Context) string {
 
 // commonVersion asks a server of any version that has JSON-RPC.
 func (c *Client) commonVersion(ctx context.Context) (string, error) {
-	result, err := c.common(ctx, "version")
+	result, err := c.common(ctx, "", "version")
 	if err != nil {
 		return "", err
 	}
@@ -140,11 +166,11 @@ func (c *Client) commonVersion(ctx context.Context) (string, error) {
 }
 
 // uid is the configured uid, or the one that Odoo has for the user.
-func (c *Client) uid(ctx context.Context) (int, error) {
+func (c *Client) uid(ctx context.Context, key string) (int, error) {
 	if c.cfg.UID != 0 {
 		return c.cfg.UID, nil
 	}
-	result, err := c.common(ctx, "authenticate", c.cfg.DB, c.cfg.User, c.cfg.Key, struct{}{})
+	result, err := c.common(ctx, key, "authenticate", c.cfg.DB, c.cfg.User, key, struct{}{})
 	if err != nil {
 		return 0, err
 	}
@@ -155,8 +181,8 @@ func (c *Client) uid(ctx context.Context) (int, error) {
 	return uid, nil
 }
 
-// common calls the service that needs no user.
-func (c *Client) common(ctx context.Context, method string, args ...any) (json.RawMessage, error) {
+// common calls the service that needs no user. secret is what args hold of secrets.
+func (c *Client) common(ctx context.Context, secret, method string, args ...any) (json.RawMessage, error) {
 	req, err := jsonrpcRequest("common", method, args)
 	if err != nil {
 		return nil, fmt.Errorf("odoo: %s: %w", method, err)
@@ -168,7 +194,7 @@ func (c *Client) common(ctx context.Context, method string, args ...any) (json.R
 	}
 	result, fault := jsonrpcAnswer(Call{}, c.cfg.DB, r)
 	if fault != nil {
-		return nil, fault.redact(c.cfg.Key)
+		return nil, fault.redact(secret)
 	}
 	return result, nil
 }

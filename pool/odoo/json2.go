@@ -11,9 +11,11 @@ import (
 
 // json2 is POST /json/2/<model>/<method>: named arguments in, a bare value or an honest status out.
 type json2 struct {
-	db     string
-	header http.Header // never changed
+	db, key string
+	header  http.Header // never changed
 }
+
+func (j json2) secret() string { return j.key }
 
 func newJSON2(db, key string) json2 {
 	h := http.Header{
@@ -23,7 +25,7 @@ func newJSON2(db, key string) json2 {
 	if db != "" {
 		h.Set("X-Odoo-Database", db)
 	}
-	return json2{db: db, header: h}
+	return json2{db: db, key: key, header: h}
 }
 
 func (j json2) encode(c Call) (pool.Request, error) {

@@ -16,6 +16,8 @@ type jsonrpc struct {
 	key string
 }
 
+func (j jsonrpc) secret() string { return j.key }
+
 func (j jsonrpc) encode(c Call) (pool.Request, error) {
 	args, kwargs := c.asPositional()
 	req, err := jsonrpcRequest("object", "execute_kw", []any{j.db, j.uid, j.key, c.Model, c.Method, args, kwargs})

@@ -82,7 +82,7 @@ func newClient(d Doer, cfg Config) *Client {
 // overJSON2 is connected, as a user without a language.
 func overJSON2(d Doer) *Client {
 	c := newClient(d, Config{DB: "demo", Key: key, Protocol: JSON2})
-	c.keep(&session{protocol: c.json2(), state: State{Connected: true, Protocol: JSON2}})
+	c.keep(&session{protocol: c.json2(key), state: State{Connected: true, Protocol: JSON2}})
 	return c
 }
 

@@ -19,6 +19,7 @@ type Doer interface {
 type protocol interface {
 	encode(c Call) (pool.Request, error)                         // an *ArgumentError if the protocol cannot say it
 	decode(c Call, r *pool.Response) (result []byte, err *Error) // result is valid JSON
+	secret() string                                              // the key that it sends
 }
 
 // send makes one normalized call. It says when the outcome of a write is unknown.
@@ -39,7 +40,7 @@ func (c *Client) send(ctx context.Context, p protocol, call Call, read bool) (js
 	if fault == nil {
 		return result, nil
 	}
-	fault = fault.redact(c.cfg.Key)
+	fault = fault.redact(p.secret())
 	fault.RetryAfter = r.RetryAfter
 	if !read && fault.mayHaveRun {
 		fault.Retryable = false

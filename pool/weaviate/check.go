@@ -82,7 +82,7 @@ func (k *check) server(ctx context.Context) bool {
 		Version string `json:"version"`
 	}
 	version := "of a version that it does not tell"
-	resp, err := k.cfg.REST.Do(ctx, pool.Request{Method: http.MethodGet, Path: "/v1/meta", Header: k.header})
+	resp, err := k.cfg.REST.Do(k.credentials.with(ctx), pool.Request{Method: http.MethodGet, Path: "/v1/meta"})
 	if err == nil && resp.Status == http.StatusOK && json.Unmarshal(resp.Body, &meta) == nil && meta.Version != "" {
 		version = meta.Version
 	}

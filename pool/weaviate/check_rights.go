@@ -13,7 +13,7 @@ import (
 // write looks at the roles of the user whose key is used. Only a write would prove that it may write.
 func (k *check) write(ctx context.Context) {
 	const notProven = "not proven: "
-	resp, err := k.cfg.REST.Do(ctx, pool.Request{Method: http.MethodGet, Path: "/v1/users/own-info", Header: k.header})
+	resp, err := k.cfg.REST.Do(k.credentials.with(ctx), pool.Request{Method: http.MethodGet, Path: "/v1/users/own-info"})
 	var user struct {
 		Username string `json:"username"`
 		Roles    []struct {
@@ -25,7 +25,7 @@ func (k *check) write(ctx context.Context) {
 	case err != nil:
 		k.say("write", Remark, notProven+"%v", err)
 		return
-	case resp.Status == http.StatusUnauthorized && k.cfg.APIKey == "":
+	case resp.Status == http.StatusUnauthorized && !k.hasKey():
 		k.say("write", Remark, notProven+"without a key the server does not tell what may be written")
 		return
 	case resp.Status != http.StatusOK:

@@ -48,10 +48,13 @@ func (c codec) Unmarshal(b []byte, m any) (err error) {
 const mostDetails = 64 << 10
 
 // lightJSON sends REST's requests through a pool. It refuses answers as codec does.
-type lightJSON struct{ pool *pool.Pool }
+type lightJSON struct {
+	pool        *pool.Pool
+	credentials *credentials
+}
 
 func (l lightJSON) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := l.pool.RoundTrip(req)
+	resp, err := l.pool.RoundTrip(req.WithContext(l.credentials.with(req.Context())))
 	if err != nil {
 		return nil, err
 	}

@@ -2,9 +2,7 @@ package weaviate
 
 import (
 	"fmt"
-	"maps"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -144,12 +142,7 @@ func statusError(code connect.Code, message string) *Error {
 // told completes the error of an answer that a server, or a proxy before it, has given. It removes the key and the values of the
 // configured headers from the message. If the key was refused, it adds what to check.
 func (c *Client) told(e *Error) *Error {
-	const least = 8 // bytes: what is shorter may be any word
-	for _, secret := range append(slices.Collect(maps.Values(c.cfg.Headers)), c.cfg.APIKey) {
-		if len(secret) >= least {
-			e.Message = strings.ReplaceAll(e.Message, secret, "…")
-		}
-	}
+	e.Message = c.credentials.hide(e.Message)
 	if e.Status == http.StatusUnauthorized && !strings.Contains(e.Message, keyVariable) {
 		e.Message = strings.TrimSpace(e.Message + " " + c.aboutKey())
 	}
@@ -158,10 +151,12 @@ func (c *Client) told(e *Error) *Error {
 
 const keyVariable = "HEARTH_WEAVIATE_API_KEY"
 
+func (c *Client) hasKey() bool { return c.cfg.APIKey != "" || c.cfg.SecretKey != nil }
+
 // aboutKey is what to look at where the key is refused.
 func (c *Client) aboutKey() string {
 	switch {
-	case c.cfg.APIKey == "":
+	case !c.hasKey():
 		return "(" + keyVariable + " is not set)"
 	case strings.HasPrefix(strings.ToLower(c.cfg.APIKey), "bearer "):
 		return "(" + keyVariable + " is the key alone, without Bearer)"

@@ -17,7 +17,7 @@ import (
 )
 
 // classLoader loads what the schema says of one class, once. Callers at the same time share one request, which goes on when
-// a caller leaves; [Client.Close] waits for it.
+// a caller leaves; [Client.Close] waits for it. A probe shares no request: see [pool.Probing].
 //
 // Its mutex guards the fields below it. A request runs without it, and takes it at the end to keep what it brought.
 type classLoader struct {
@@ -54,6 +54,14 @@ func newClassLoader(c *Client, name string, read func(*models.Class) *classInfo)
 // load returns what is known of the class. If nothing is known, it asks the server. A class that cannot be served is no error
 // here: its fault says why.
 func (l *classLoader) load(ctx context.Context) (*classInfo, error) {
+	if pool.Probing(ctx) {
+		if known := l.current(); known != nil {
+			return known, nil
+		}
+		own := &load{done: make(chan struct{})}
+		l.run(ctx, own)
+		return own.class, own.err
+	}
 	known, running := l.knownOrRunning(ctx)
 	if known != nil {
 		return known, nil
@@ -62,20 +70,10 @@ func (l *classLoader) load(ctx context.Context) (*classInfo, error) {
 	case <-running.done:
 		return running.class, running.err
 	case <-ctx.Done():
-		l.leave(running)
 		if known := l.peek(); known != nil { // it may have changed, but what is held of its chats can still be read
 			return known, nil
 		}
 		return nil, &pool.Error{Upstream: l.client.cfg.REST.Name(), Err: context.Cause(ctx)}
-	}
-}
-
-// leave keeps later callers from waiting for a request that a caller has waited for in vain: it may hang.
-func (l *classLoader) leave(r *load) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.running == r {
-		l.running = nil
 	}
 }
 
@@ -95,6 +93,12 @@ func (l *classLoader) knownOrRunning(ctx context.Context) (*classInfo, *load) {
 	return nil, l.running
 }
 
+func (l *classLoader) current() *classInfo {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.currentLocked()
+}
+
 // currentLocked returns what is known of the class; nil: it must be asked for.
 func (l *classLoader) currentLocked() *classInfo {
 	if l.known != nil && (l.known.settled() || time.Now().Before(l.until)) {
@@ -105,9 +109,7 @@ func (l *classLoader) currentLocked() *classInfo {
 
 // usable returns the class if a question can be asked at once; nil: the schema must be asked for first, or the class has a fault.
 func (l *classLoader) usable() *classInfo {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if known := l.currentLocked(); known != nil && known.fault == nil {
+	if known := l.current(); known != nil && known.fault == nil {
 		return known
 	}
 	return nil
@@ -215,7 +217,7 @@ func (c *Client) classNamed(ctx context.Context, name string) (*models.Class, er
 
 // aliased is the class that an alias stands for; empty: there is no such alias, or the server knows of none.
 func (c *Client) aliased(ctx context.Context, alias string) string {
-	resp, err := c.cfg.REST.Do(ctx, pool.Request{Method: http.MethodGet, Path: "/v1/aliases/" + url.PathEscape(alias), Header: c.header})
+	resp, err := c.cfg.REST.Do(c.credentials.with(ctx), pool.Request{Method: http.MethodGet, Path: "/v1/aliases/" + url.PathEscape(alias)})
 	if err != nil || resp.Status != http.StatusOK {
 		return ""
 	}
@@ -237,7 +239,7 @@ func (c *Client) MuteMayLag() bool { return c.mute.peek().mayLag() }
 
 // Ready asks whether the server is up and serves.
 func (c *Client) Ready(ctx context.Context) error {
-	resp, err := c.cfg.REST.Do(ctx, pool.Request{Method: http.MethodGet, Path: "/v1/.well-known/ready", Header: c.header})
+	resp, err := c.cfg.REST.Do(c.credentials.with(ctx), pool.Request{Method: http.MethodGet, Path: "/v1/.well-known/ready"})
 	if err != nil || resp.Status == http.StatusOK {
 		return err
 	}

@@ -151,12 +151,15 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// shows is a client that does not ask, with its credentials.
+func shows(cfg Config) *Client { return &Client{cfg: cfg, credentials: newCredentials(cfg)} }
+
 func TestWhatToLookAtWhereTheKeyIsRefused(t *testing.T) {
 	for key, want := range map[string]string{
 		"": "no (HEARTH_WEAVIATE_API_KEY is not set)", "Bearer abc": "no (HEARTH_WEAVIATE_API_KEY is the key alone, without Bearer)",
 		"bearer abc": "no (HEARTH_WEAVIATE_API_KEY is the key alone, without Bearer)", "abc": "no (is HEARTH_WEAVIATE_API_KEY right?)",
 	} {
-		c := &Client{cfg: Config{APIKey: key}}
+		c := shows(Config{APIKey: key})
 		e := c.told(&Error{Status: 401, Message: "no"})
 		if e.Message != want || c.told(e).Message != want {
 			t.Errorf("with key %q: %s", key, e.Message)
@@ -165,10 +168,10 @@ func TestWhatToLookAtWhereTheKeyIsRefused(t *testing.T) {
 			t.Errorf("with key %q: %s", key, e.Message)
 		}
 	}
-	if e := (&Client{}).told(&Error{Status: 401}); e.Message != "(HEARTH_WEAVIATE_API_KEY is not set)" {
+	if e := shows(Config{}).told(&Error{Status: 401}); e.Message != "(HEARTH_WEAVIATE_API_KEY is not set)" {
 		t.Errorf("without a word: %q", e.Message)
 	}
-	c := &Client{cfg: Config{APIKey: "1234567", Headers: map[string]string{"X": "12345678"}}}
+	c := shows(Config{APIKey: "1234567", Headers: map[string]string{"X": "12345678"}})
 	if e := c.told(&Error{Status: 422, Message: "0 1234567 12345678 9"}); e.Message != "0 1234567 … 9" {
 		t.Errorf("got %q", e.Message)
 	}

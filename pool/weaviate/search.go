@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"sync"
 
@@ -18,23 +17,20 @@ import (
 const searchProcedure = "/weaviate.v1.Weaviate/Search"
 
 // newSearch makes the call Search. Answers must not be compressed: their size has to be known before they are read.
-func newSearch(grpc *pool.Pool, header http.Header) *connect.Client[pb.SearchRequest, reply] {
-	withHeader := connect.UnaryInterceptorFunc(func(next connect.UnaryFunc) connect.UnaryFunc {
-		return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
-			maps.Copy(req.Header(), header)
-			return next(ctx, req)
-		}
-	})
-	return connect.NewClient[pb.SearchRequest, reply](httpDoer{grpc}, grpc.BaseURL()+searchProcedure,
-		connect.WithGRPC(), connect.WithCodec(codec{grpc.MaxAnswer()}), connect.WithAcceptCompression("gzip", nil, nil), connect.WithInterceptors(withHeader))
+func newSearch(grpc *pool.Pool, credentials *credentials) *connect.Client[pb.SearchRequest, reply] {
+	return connect.NewClient[pb.SearchRequest, reply](httpDoer{grpc, credentials}, grpc.BaseURL()+searchProcedure,
+		connect.WithGRPC(), connect.WithCodec(codec{grpc.MaxAnswer()}), connect.WithAcceptCompression("gzip", nil, nil))
 }
 
 // httpDoer sends the requests of gRPC through a pool. An answer that is not of gRPC, such as a proxy's page, is an *Error.
-type httpDoer struct{ pool *pool.Pool }
+type httpDoer struct {
+	pool        *pool.Pool
+	credentials *credentials
+}
 
 func (d httpDoer) Do(req *http.Request) (*http.Response, error) {
 	req.Header.Del("Grpc-Timeout") // the server would end a call that gets more time after a freeze
-	resp, err := d.pool.RoundTrip(req)
+	resp, err := d.pool.RoundTrip(req.WithContext(d.credentials.with(req.Context())))
 	if err != nil {
 		return nil, &transportError{err}
 	}

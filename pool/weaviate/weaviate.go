@@ -34,12 +34,16 @@ import (
 
 // Config of a [Client]. It names the classes and their properties.
 type Config struct {
-	REST, GRPC  *pool.Pool // to the two addresses of the server
-	APIKey      string
-	Headers     map[string]string // sent with every call: the keys of vectorizers
-	Consistency string            // ONE, QUORUM or ALL, used where a class has replicas; empty: the server's default
-	Tenant      string            // for classes with multi-tenancy; left out for others
-	Vector      string            // name of the named vector; empty: the only one of the class
+	REST, GRPC *pool.Pool // to the two addresses of the server
+	APIKey     string
+	Headers    map[string]string // sent with every call: the keys of vectorizers
+	SecretKey  pool.Secret       // in place of APIKey; nil: none
+	// SecretHeaders are headers whose values are secrets. They are no Headers too.
+	SecretHeaders map[string]pool.Secret
+
+	Consistency string // ONE, QUORUM or ALL, used where a class has replicas; empty: the server's default
+	Tenant      string // for classes with multi-tenancy; left out for others
+	Vector      string // name of the named vector; empty: the only one of the class
 
 	Message MessageClass
 	Mute    MuteClass
@@ -93,12 +97,12 @@ func (c Config) validate() error {
 // Client asks one Weaviate through its pools. It is safe for concurrent use. It has no lock of its own: each part that
 // changes has one (classLoader, depth, fallback), and none of them is taken under another.
 type Client struct {
-	cfg    Config
-	search *connect.Client[pb.SearchRequest, reply]
-	header http.Header // of requests that the library cannot make; never changed
-	batch  *batch.API
-	data   *data.API
-	schema *schema.API
+	cfg         Config
+	credentials *credentials
+	search      *connect.Client[pb.SearchRequest, reply]
+	batch       *batch.API
+	data        *data.API
+	schema      *schema.API
 
 	message, mute *classLoader
 	loads         sync.WaitGroup // requests for the schema; Close waits for them
@@ -116,26 +120,16 @@ func New(cfg Config) (*Client, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	rest := cfg.REST
-	header := http.Header{}
-	for name, value := range cfg.Headers {
-		header.Set(name, value)
-	}
-	if cfg.APIKey != "" {
-		header.Set("Authorization", "Bearer "+cfg.APIKey)
-	}
-	headers := map[string]string{}
-	for name := range header {
-		headers[name] = header.Get(name)
-	}
+	rest, credentials := cfg.REST, newCredentials(cfg)
 	scheme, host, _ := strings.Cut(rest.BaseURL(), "://")
-	con := connection.NewConnection(scheme, host, &http.Client{Transport: lightJSON{rest}, CheckRedirect: rest.Client().CheckRedirect}, 0, headers)
+	con := connection.NewConnection(scheme, host,
+		&http.Client{Transport: lightJSON{rest, credentials}, CheckRedirect: rest.Client().CheckRedirect}, 0, nil)
 	runtime.SetFinalizer(con, nil) // the library's sends on a channel that nobody reads, and would block every other finalizer
 	// The version decides between old and new object paths only; the new ones came with 1.14.
 	version := db.NewVersionProvider(func() string { return "1.14.0" })
 	support := db.NewDBVersionSupport(version)
 	c := &Client{
-		cfg: cfg, search: newSearch(cfg.GRPC, header), header: header,
+		cfg: cfg, credentials: credentials, search: newSearch(cfg.GRPC, credentials),
 		batch: batch.New(con, nil, support), data: data.New(con, support), schema: schema.New(con),
 	}
 	c.message = newClassLoader(c, cfg.Message.Class, c.messageClass)

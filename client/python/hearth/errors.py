@@ -51,6 +51,7 @@ KINDS: Mapping[KindName, Kind] = {
     "preprocess": Kind(502, "No part could be fetched"),
     "redirected": Kind(502, "Upstream's address redirects"),
     "search-cut-short": Kind(502, "Search cut short"),
+    "secret": Kind(502, "Secret not resolved"),
     "shutting-down": Kind(503, "Shutting down", retryable=True),
     "slow-request": Kind(408, "Request too slow"),
     "timeout": Kind(504, "No answer in time", retryable=True),

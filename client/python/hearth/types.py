@@ -32,6 +32,7 @@ KindName = Literal[
     "preprocess",
     "redirected",
     "search-cut-short",
+    "secret",
     "shutting-down",
     "slow-request",
     "timeout",

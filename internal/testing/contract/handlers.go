@@ -26,7 +26,8 @@ import (
 var readerPy []byte
 
 // RunHandlers loads chats without Hearth and compares every reply that handlers get through the extension with what was
-// loaded: through both clients, and by both sample handlers, which write as well.
+// loaded: through both clients, and by both sample handlers, which write as well. The samples run as they do in AWS's emulator, in both of
+// its modes.
 func RunHandlers(t *testing.T, bin string, u Upstreams, chats, messages int) {
 	s := newSuite(t, bin, u)
 	begun := time.Now()
@@ -36,12 +37,12 @@ func RunHandlers(t *testing.T, bin string, u Upstreams, chats, messages int) {
 	t.Run("a Python handler reads what was loaded", func(t *testing.T) { s.pythonReads(t, root, loaded) })
 	t.Run("a Go handler reads what was loaded", func(t *testing.T) { s.goReads(t, loaded) })
 	t.Run("the Python sample remembers what was loaded and what it said", func(t *testing.T) {
-		host, _, h := s.extension(t, lambdatest.Config{Handler: "handler.handler"})
+		host, _, h := s.extension(t, lambdatest.Config{Handler: "handler.handler", Platform: lambdatest.Emulator})
 		startPython(t, host, h, root, filepath.Join(root, "examples", "python"))
 		s.talkToSample(t, host, loaded, 0, func(text string) string { return "'" + text + "'" })
 	})
 	t.Run("the Go sample remembers what was loaded and what it said", func(t *testing.T) {
-		host, _, h := s.extension(t, lambdatest.Config{})
+		host, _, h := s.extension(t, lambdatest.Config{Platform: lambdatest.Emulator, Init: lambdatest.ManagedInstances})
 		startGo(t, host, h, root)
 		s.talkToSample(t, host, loaded, 2, func(text string) string { return fmt.Sprintf("%q", text) })
 	})

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -22,6 +23,9 @@ func (s *suite) extension(t *testing.T, cfg lambdatest.Config, env ...string) (*
 	}
 	t.Cleanup(host.Close)
 	h, own := newHearth(t)
+	if err := os.Chmod(filepath.Dir(h.socket), 0o777); err != nil { // the extension may be another user's
+		t.Fatal(err)
+	}
 	mac := hmac.New(sha256.New, []byte(lambdatest.SessionToken))
 	mac.Write([]byte("hearth"))
 	h.token = hex.EncodeToString(mac.Sum(nil))

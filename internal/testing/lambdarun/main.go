@@ -40,12 +40,16 @@ func main() {
 	flag.BoolVar(&o.variants, "variants", false, "compare registering for INVOKE with registering for SHUTDOWN only, and nothing else")
 	flag.StringVar(&o.beside, "beside", "", "compare with this build of the extension, of an older commit say, and do nothing else")
 	flag.BoolVar(&o.silent, "silent", false, "run the sample handlers beside upstreams that never answer, and nothing else")
+	flag.BoolVar(&o.managed, "managed", false, "make many cold calls at once on Managed Instances, and nothing else")
 	flag.IntVar(&o.invocations, "invocations", 50, "how many for each handler, with -silent")
 	flag.StringVar(&o.only, "only", "", "the situations and handlers whose names contain this, with -silent")
 	flag.Parse()
 	lab.Main("lambdarun", func(ctx context.Context, dir string) error {
-		if o.silent {
+		switch {
+		case o.silent:
 			return runSilent(ctx, os.Stdout, dir, o)
+		case o.managed:
+			return runManaged(ctx, os.Stdout, dir)
 		}
 		return run(ctx, os.Stdout, dir, o)
 	})

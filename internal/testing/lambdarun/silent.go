@@ -23,6 +23,8 @@ const (
 	mostSilent      = 300.0           // ms
 	mostUntilRight  = 2               // invocations until the answers are right after an upstream has come back
 	silentChats     = 4
+
+	shortInvocations = 12
 )
 
 // Between two invocations the sandbox runs on, but after the third of every ten it is frozen for longer than a second, and after the
@@ -73,6 +75,9 @@ type outcome struct {
 }
 
 func runSilent(ctx context.Context, out io.Writer, dir string, o options) (err error) {
+	if o.short {
+		o.invocations = min(o.invocations, shortInvocations)
+	}
 	r := &silentRun{dir: dir, hearth: filepath.Join(dir, "hearth"), bootstrap: filepath.Join(dir, "bootstrap"), invocations: o.invocations, only: o.only}
 	if r.root, err = lab.Root(ctx); err != nil {
 		return err
@@ -90,10 +95,10 @@ func runSilent(ctx context.Context, out io.Writer, dir string, o options) (err e
 				continue
 			}
 			got, err := r.measure(ctx, s, l, len(outcomes))
-			if err != nil {
-				return fmt.Errorf("%s, %s: %w", s.name, l, err)
-			}
 			outcomes = append(outcomes, got)
+			if err != nil {
+				return errors.Join(silentVerdict(out, outcomes), fmt.Errorf("%s, %s: %w", s.name, l, err))
+			}
 		}
 	}
 	return silentVerdict(out, outcomes)

@@ -87,7 +87,7 @@ func (s *Server) commonLocked(method string, args []any) (any, *Error) {
 	return nil, exception(500, "builtins.Exception", "Method not found: %s", method)
 }
 
-func (s *Server) isSecret(v any) bool { return v == s.cfg.Password || v == s.cfg.Key }
+func (s *Server) isSecret(v any) bool { return v == s.cfg.Password || v == *s.key.Load() }
 
 func (s *Server) checkDB(db any) *Error {
 	if db != s.cfg.DB {

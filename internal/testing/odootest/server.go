@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"hearth/internal/testing/testnet"
 )
@@ -45,6 +46,7 @@ func (c Config) withDefaults() Config {
 type Server struct {
 	testnet.Knobs
 	cfg Config
+	key atomic.Pointer[string]
 
 	mu     sync.Mutex
 	models map[string]*model // guarded by mu
@@ -53,8 +55,13 @@ type Server struct {
 // New returns a server with a handful of contacts.
 func New(cfg Config) *Server {
 	cfg = cfg.withDefaults()
-	return &Server{cfg: cfg, models: demo(cfg)}
+	s := &Server{cfg: cfg, models: demo(cfg)}
+	s.SetKey(cfg.Key)
+	return s
 }
+
+// SetKey replaces the API key.
+func (s *Server) SetKey(key string) { s.key.Store(&key) }
 
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.Before(w, r) {
@@ -111,7 +118,7 @@ func (s *Server) callJSON2(r *http.Request, modelName, methodName string) (any, 
 	case !strings.EqualFold(scheme, "bearer"):
 		return nil, httpError(http.StatusUnauthorized, "Unauthorized",
 			"User not authenticated, use an API Key with a Bearer Authorization header.")
-	case key != s.cfg.Key:
+	case key != *s.key.Load():
 		return nil, httpError(http.StatusUnauthorized, "Unauthorized", "Invalid apikey")
 	}
 	body, err := io.ReadAll(r.Body)

@@ -1,6 +1,7 @@
 package testnet
 
 import (
+	"io"
 	"maps"
 	"net/http"
 	"sync"
@@ -63,4 +64,10 @@ func (k *Knobs) Before(w http.ResponseWriter, r *http.Request) bool {
 		}
 	}
 	return true
+}
+
+// Left is closed when the client of a request has left. A server sees that once it has read the body.
+func Left(r *http.Request) <-chan struct{} {
+	_, _ = io.Copy(io.Discard, r.Body)
+	return r.Context().Done()
 }

@@ -44,13 +44,17 @@ func aliasOf(collection, alias string) resource {
 	return resource{collection, fmt.Sprintf("Domain: aliases, Collection: %s, Alias: %s", collection, alias)}
 }
 
+// SetKeys replaces the keys that are known.
+func (s *Server) SetKeys(keys map[string]User) { s.keys.Store(&keys) }
+
 // user finds whose key a request carries; nil where there are no keys.
 func (s *Server) user(h http.Header) (*User, error) {
-	if len(s.cfg.Keys) == 0 {
+	keys := *s.keys.Load()
+	if len(keys) == 0 {
 		return nil, nil //nolint:nilnil // nobody in particular, who may do everything
 	}
 	key, _ := strings.CutPrefix(h.Get("Authorization"), "Bearer ")
-	u, ok := s.cfg.Keys[key]
+	u, ok := keys[key]
 	if !ok {
 		return nil, fmt.Errorf("unauthorized: invalid api key")
 	}

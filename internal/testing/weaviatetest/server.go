@@ -20,6 +20,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
@@ -35,6 +36,7 @@ type Server struct {
 	testnet.Knobs
 
 	cfg  Config
+	keys atomic.Pointer[map[string]User]
 	grpc map[string]http.Handler // by path
 
 	mu         sync.RWMutex
@@ -64,6 +66,7 @@ func NewWith(cfg Config) *Server {
 	}
 	cfg.MaxResults = cmp.Or(cfg.MaxResults, 10000)
 	s := &Server{cfg: cfg, classes: map[string]*class{}, aliases: map[string]string{}}
+	s.SetKeys(cfg.Keys)
 	s.grpc = s.methods()
 	return s
 }

@@ -1,7 +1,8 @@
 // Command hearth is the extension with options that only harnesses may set, from its environment:
 //
-//	HEARTH_TEST_WITHOUT  defences to leave out, separated by commas: race, replay, idle_limit, deadline, breaker, retry-budget, write-rule
+//	HEARTH_TEST_WITHOUT  defences to leave out, separated by commas: race, look, replay, idle_limit, deadline, breaker, retry-budget, write-rule
 //	HEARTH_TEST_EVENTS   events to register for besides SHUTDOWN: INVOKE
+//	HEARTH_TEST_QUEUE    how many calls to an upstream may wait
 //	HEARTH_TEST_CLOCK    a file of two little-endian int64 in nanoseconds: what to add to the wall clock, and to the
 //	                     monotonic one; it may change at any time
 //	HEARTH_TEST_DNS      the address of the name server to ask
@@ -16,6 +17,7 @@ import (
 	"os"
 	"runtime/pprof"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -51,6 +53,8 @@ func read(getenv func(string) string) (o app.Options, err error) {
 		switch defence {
 		case "race":
 			o.Policy.NoRace = true
+		case "look":
+			o.Policy.NoLook = true
 		case "replay":
 			o.Policy.NoReplay = true
 		case "deadline":
@@ -68,6 +72,11 @@ func read(getenv func(string) string) (o app.Options, err error) {
 		}
 	}
 	o.Events = list("HEARTH_TEST_EVENTS")
+	if queue := getenv("HEARTH_TEST_QUEUE"); queue != "" {
+		if o.Queue, err = strconv.Atoi(queue); err != nil {
+			return o, fmt.Errorf("HEARTH_TEST_QUEUE: %w", err)
+		}
+	}
 	if path := getenv("HEARTH_TEST_CLOCK"); path != "" {
 		if o.Clock, err = shiftedClock(path); err != nil {
 			return o, fmt.Errorf("HEARTH_TEST_CLOCK: %w", err)

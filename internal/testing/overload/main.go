@@ -1,0 +1,88 @@
+// Command overload shows what a sidecar makes of an upstream that has too much to do, and of one that is down: overload.go and
+// outage.go have the two runs. Each ends with an error if a limit does not hold.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"hearth/client"
+	"hearth/internal/testing/lab"
+	"hearth/internal/testing/lambdatest"
+)
+
+func main() {
+	short := flag.Bool("short", false, "one size, and seconds in place of minutes")
+	flag.Parse()
+	lab.Main("overload", func(ctx context.Context, dir string) error {
+		root, err := lab.Root(ctx)
+		if err != nil {
+			return err
+		}
+		binary := filepath.Join(dir, "hearth")
+		if err := lab.BuildVariant(ctx, root, binary); err != nil {
+			return err
+		}
+		sizes := []int{6, 25, 100}
+		if *short {
+			sizes = sizes[1:2]
+		}
+		err = runOverload(ctx, dir, binary, sizes, *short)
+		return errors.Join(err, runOutage(ctx, dir, binary))
+	})
+}
+
+// rig is a sidecar and its upstreams.
+type rig struct {
+	upstreams *lab.Upstreams
+	sandbox   *lab.Sandbox
+	socket    string
+}
+
+// newRig starts a sidecar in a managed instance, with more settings than the upstreams' own.
+func newRig(ctx context.Context, dir, binary, name string, settings ...string) (g *rig, err error) {
+	g = &rig{socket: filepath.Join(dir, name)}
+	if g.upstreams, err = lab.StartUpstreams(dir, lab.UpstreamsConfig{}); err != nil { //nolint:contextcheck // their life ends with close
+		return nil, err
+	}
+	settings = append(g.upstreams.Settings(), settings...)
+	if err = lab.MakeClasses(ctx, binary, settings); err == nil {
+		g.sandbox, err = lab.Start(ctx, lab.SandboxConfig{
+			Host: lambdatest.Config{
+				Init: lambdatest.ManagedInstances, Concurrency: 1, Timeout: time.Minute,
+				Answer: func(context.Context, []byte) ([]byte, error) { return nil, nil },
+			},
+			Extension: binary, Settings: settings, Socket: g.socket,
+		})
+	}
+	if err != nil {
+		return nil, errors.Join(err, g.upstreams.Close())
+	}
+	return g, nil
+}
+
+func (g *rig) close(ctx context.Context) error {
+	_, err := g.sandbox.Close(ctx)
+	return errors.Join(err, g.upstreams.Close())
+}
+
+// search asks a question that nobody has asked before.
+func search(ctx context.Context, c *client.Client, text string) error {
+	_, err := c.Relevant(ctx, "chat", client.RelevantRequest{Text: text})
+	return err
+}
+
+// check returns an error, and prints it, if a limit does not hold.
+func check(holds bool, format string, args ...any) error {
+	if holds {
+		return nil
+	}
+	err := fmt.Errorf(format, args...)
+	fmt.Fprintln(os.Stdout, "FAIL:", err)
+	return err
+}

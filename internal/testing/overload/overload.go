@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"hearth/client"
+	"hearth/client/wire"
+	"hearth/internal/testing/lab"
+	"hearth/internal/testing/lambdatest"
+)
+
+// The limits of the run.
+const (
+	serviceTime = 50 * time.Millisecond
+	leastGood   = 0.9 // of what the upstream can do
+	mostSlower  = 3   // times the p99 without load
+	leastUnit   = 1.0 // ms: below that, times are compared with this
+)
+
+// kind is what became of a call.
+type kind int
+
+const (
+	accepted kind = iota
+	refused
+	held
+	kinds
+)
+
+// overload are the measurements of one load: how long calls took, in milliseconds, without the machine's own delays.
+type overload struct {
+	lateness lab.Lateness
+
+	mu    sync.Mutex
+	took  [kinds]lab.Samples
+	other error // of a call that was neither answered nor refused
+}
+
+// runOverload lets ten callers for each worker of the upstream ask without a pause.
+func runOverload(ctx context.Context, dir, binary string, sizes []int, short bool) (err error) {
+	t := lab.NewTable(os.Stdout, "workers\tcallers\tgoodput/s\tof ideal\taccepted p99 ms\tx idle\trefused p99 ms\theld p99 ms\tx idle\trefused\tlimit\t")
+	runFor := 6 * time.Second
+	if short {
+		runFor = 3 * time.Second
+	}
+	var failed error
+	for _, workers := range sizes {
+		idle, loaded, limit, e := overloadOf(ctx, dir, binary, workers, runFor)
+		if e != nil {
+			return errors.Join(failed, e)
+		}
+		ideal := float64(workers) / serviceTime.Seconds()
+		goodput := float64(len(loaded.took[accepted])) / runFor.Seconds()
+		times := func(k, unloaded kind) float64 {
+			return max(loaded.took[k].Percentile(0.99), leastUnit) / max(idle.took[unloaded].Percentile(0.99), leastUnit)
+		}
+		t.Row("%d\t%d\t%.0f\t%.2f\t%.1f\t%.1f\t%.2f\t%.2f\t%.1f\t%d\t%d\t", workers, 10*workers, goodput, goodput/ideal,
+			loaded.took[accepted].Percentile(0.99), times(accepted, accepted), loaded.took[refused].Percentile(0.99),
+			loaded.took[held].Percentile(0.99), times(held, held), len(loaded.took[refused]), limit)
+		failed = errors.Join(failed, loaded.other, idle.other,
+			check(goodput >= leastGood*ideal, "%d workers: goodput is %.0f of %.0f per second", workers, goodput, ideal),
+			check(times(held, held) <= mostSlower, "%d workers: held replies take %.1f times as long as without load", workers, times(held, held)),
+			check(times(refused, held) <= mostSlower, "%d workers: refusals take %.1f times as long as a held reply without load", workers, times(refused, held)))
+	}
+	return errors.Join(failed, t.Flush())
+}
+
+// overloadOf measures one size: first without load, then with it.
+func overloadOf(ctx context.Context, dir, binary string, workers int, runFor time.Duration) (idle, loaded *overload, limit int, err error) {
+	g, err := newRig(ctx, dir, binary, fmt.Sprint("o", workers), fmt.Sprint("HEARTH_WEAVIATE_CONNECTIONS=", workers),
+		fmt.Sprint("HEARTH_TEST_QUEUE=", 2*workers), "HEARTH_TTL_HISTORY=1h")
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	defer func() { err = errors.Join(err, g.close(ctx)) }()
+	if _, err := g.sandbox.Hearth.History(ctx, "held", 10, 5); err != nil {
+		return nil, nil, 0, err
+	}
+	busy := make(chan struct{}, workers)
+	g.upstreams.Weaviate.SetHook(func(_ http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, "/Search") {
+			return false
+		}
+		busy <- struct{}{}
+		time.Sleep(serviceTime)
+		<-busy
+		return false
+	})
+	if idle, err = g.load(ctx, 1, runFor/3, "idle"); err != nil {
+		return nil, nil, 0, err
+	}
+	if _, err = g.load(ctx, 10*workers, time.Second, "warm"); err != nil { // the limit grows
+		return nil, nil, 0, err
+	}
+	if loaded, err = g.load(ctx, 10*workers, runFor, "load"); err != nil {
+		return nil, nil, 0, err
+	}
+	pools, err := g.sandbox.Hearth.PoolStats(ctx)
+	return idle, loaded, pools["weaviate"].Limit, err
+}
+
+// load lets so many callers ask for so long. A caller that is refused waits before it asks again. Beside them one caller asks for what
+// is held.
+func (g *rig) load(ctx context.Context, callers int, runFor time.Duration, name string) (*overload, error) {
+	m := new(overload)
+	token, _ := wire.DeriveToken(lambdatest.SessionToken, "")
+	ctx, stop := context.WithTimeout(ctx, runFor)
+	defer stop()
+	var all sync.WaitGroup
+	all.Go(func() { m.lateness.Record(ctx) })
+	const perClient = 64
+	for first := 0; first < callers; first += perClient {
+		c, err := client.New(client.Config{Socket: g.socket, Token: token})
+		if err != nil {
+			return nil, err
+		}
+		defer c.Close()
+		for n := range min(perClient, callers-first) {
+			all.Go(func() {
+				for i := 0; ctx.Err() == nil; i++ {
+					if m.time(ctx, accepted, func() error { return search(ctx, c, fmt.Sprint(name, first+n, " ", i)) }) == refused {
+						sleep(ctx, 5*serviceTime)
+					}
+				}
+			})
+		}
+	}
+	all.Go(func() {
+		for ctx.Err() == nil {
+			m.time(ctx, held, func() error { _, err := g.sandbox.Hearth.History(ctx, "held", 10, 5); return err })
+			sleep(ctx, 2*time.Millisecond)
+		}
+	})
+	all.Wait()
+	return m, nil
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// time makes a call and counts how long it took.
+func (m *overload) time(ctx context.Context, k kind, call func() error) kind {
+	begun := time.Now()
+	err := call()
+	ended := time.Now()
+	if ctx.Err() != nil {
+		return k
+	}
+	p, isProblem := errors.AsType[*client.Problem](err)
+	if isProblem && p.Kind() == wire.KindOverloaded {
+		k = refused
+	}
+	took := lab.MS(ended.Sub(begun) - m.lateness.Within(begun, ended))
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err != nil && k != refused {
+		m.other = err
+		return k
+	}
+	m.took[k] = append(m.took[k], took)
+	return k
+}

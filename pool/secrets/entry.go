@@ -1,0 +1,125 @@
+package secrets
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"hearth/internal/guard"
+)
+
+// entry is what is known of one ARN.
+//
+//  1. One request for it is under way at a time. Callers share it, and it goes on when they leave.
+//  2. After an answer that brought no other value, none is asked for until quiet has passed, though an upstream refuses the value.
+//  3. After a failure none is asked for during a pause that doubles from leastPause to quiet. Callers get the failure again.
+//
+// Its mutex guards the fields below it.
+type entry struct {
+	store *Store
+	arn   arn
+
+	mu       sync.Mutex
+	text     string    // the whole secret
+	known    bool      // whether text is
+	err      error     // the last request's
+	failures int       // in a row
+	until    time.Time // before that none is asked for
+	running  *flight   // nil: no request is under way
+}
+
+const (
+	leastPause = time.Second
+	quiet      = 10 * time.Second
+)
+
+// flight is one request.
+type flight struct {
+	done chan struct{} // closed once text and err are set
+	text string
+	err  error
+}
+
+// get returns the text.
+func (e *entry) get(ctx context.Context) (string, error) {
+	e.mu.Lock()
+	if e.known {
+		defer e.mu.Unlock()
+		return e.text, nil
+	}
+	return e.askAndUnlock(ctx)
+}
+
+// renew returns a text that is newer than one that was refused, or the one that is known if there is no newer one.
+func (e *entry) renew(ctx context.Context, isNewer func(string) bool) (string, error) {
+	e.mu.Lock()
+	if e.known && (isNewer(e.text) || e.running == nil && time.Now().Before(e.until)) {
+		defer e.mu.Unlock()
+		return e.text, nil
+	}
+	return e.askAndUnlock(ctx)
+}
+
+// askAndUnlock joins the request that is under way, or begins one if that is allowed. It is called with mu held.
+func (e *entry) askAndUnlock(ctx context.Context) (string, error) {
+	if e.running == nil && time.Now().Before(e.until) {
+		defer e.mu.Unlock()
+		return e.text, e.err
+	}
+	if e.running == nil {
+		f := &flight{done: make(chan struct{})}
+		if !e.store.start(func() { e.run(f) }) {
+			defer e.mu.Unlock()
+			return "", &refusal{text: "Hearth is shutting down", retryable: true}
+		}
+		e.running = f
+	}
+	f := e.running
+	e.mu.Unlock()
+	select {
+	case <-f.done:
+		return f.text, f.err
+	case <-ctx.Done():
+		return "", &refusal{text: e.arn.text + " was not answered in time", retryable: true}
+	}
+}
+
+// run asks for the secret and keeps the answer.
+func (e *entry) run(f *flight) {
+	defer close(f.done)
+	f.text, f.err = guard.Get(func() (string, error) { return e.store.asks(e.arn) })
+	log := e.store.cfg.Logger
+	if errors.Is(f.err, guard.ErrPanic) {
+		log.Error("unexpected error", "error", f.err) // its text is for the log alone
+		f.err = &refusal{text: "Hearth failed: its log says why"}
+	}
+	switch renewed, again := e.keep(f); {
+	case renewed:
+		log.Info("a secret has a new value", "arn", e.arn.text)
+	case f.err != nil && !again:
+		log.Warn("a secret was not resolved", "arn", e.arn.text, "error", f.err)
+	}
+}
+
+// keep stores the result of a request. It says whether that is a newer text, and whether the request failed as the last one did.
+func (e *entry) keep(f *flight) (renewed, again bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.running = nil
+	again = e.err != nil && f.err != nil && e.err.Error() == f.err.Error()
+	pause := time.Duration(0)
+	switch {
+	case f.err != nil:
+		pause = min(leastPause<<e.failures, quiet)
+		e.failures = min(e.failures+1, 10)
+	case e.known && f.text == e.text:
+		pause = quiet
+		e.failures = 0
+	default:
+		renewed = e.known
+		e.text, e.known, e.failures = f.text, true, 0
+	}
+	e.err, e.until = f.err, time.Now().Add(pause)
+	return renewed, again
+}

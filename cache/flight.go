@@ -215,10 +215,11 @@ func (f *flights) leave(fl *flight) {
 		}
 		return
 	}
-	if fl.waiters == 0 && !(fl.keeps && f.unwaited.add(fl)) {
-		f.forgetLocked(fl)
-		fl.cancel()
+	if fl.waiters > 0 || fl.keeps && f.unwaited.add(fl) {
+		return
 	}
+	f.forgetLocked(fl)
+	fl.cancel()
 }
 
 // refresh starts a load for which nobody waits, unless one of its key is under way, as many as may be go on already, or the last ones of

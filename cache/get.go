@@ -216,6 +216,9 @@ func (e *entry) policy(p Policy) Policy {
 	return p
 }
 
+// gone says that there is no such thing.
+func (e *entry) gone() bool { return e.missing != nil }
+
 func (e *entry) cost() int64 {
 	const overhead = 256 // the struct, the map slots here and in ristretto
 	n := cap(e.body) + len(e.name)

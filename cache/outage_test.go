@@ -146,7 +146,7 @@ func TestOneRefreshOfAKeyRunsAtATimeAndAFailedOneWaits(t *testing.T) {
 			time.Sleep(min(wait, mostBackoff) - 1)
 			x.want(x.ask(p, Directives{}), "old", Stale)
 			x.wantLoads(0)
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			x.want(x.ask(p, Directives{}), "old", Stale)
 			x.wantLoads(1)
 		}

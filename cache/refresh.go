@@ -122,7 +122,7 @@ func (c *Cache) refetch(ctx context.Context, r recentRead) (fetched bool, err er
 	for fl == nil { // again if a load has ended between get and start
 		ended := c.flights.ended.Load()
 		e := c.store.get([]byte(r.name))
-		if e == nil || e.missing != nil { // dropped or evicted, or there is no such thing any more
+		if e == nil || e.gone() { // dropped or evicted, or there is no such thing any more
 			return false, nil
 		}
 		if age := c.now().Since(e.at); age < r.policy.Fresh*3/4 || age >= r.policy.Fresh+r.policy.WhileRevalidate {

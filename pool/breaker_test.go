@@ -311,3 +311,22 @@ func TestTheBreakerRefusesTheCallsThatWaitForASlot(t *testing.T) {
 		}
 	})
 }
+
+// What a caller waits for may be shared and go on for longer than the caller: that the caller has left is known at once.
+func TestACallerThatLeavesTellsOfTheSilence(t *testing.T) {
+	guardBubble(t, func(c *Config) { c.Timeout = time.Minute }, func(g *guarded) {
+		g.upstream(never)
+		var waiting sync.WaitGroup
+		for range 3 {
+			waiting.Go(func() { _ = g.call(time.Minute) })
+		}
+		time.Sleep(mostPatience / 2)
+		g.pool.cfg.Breaker.CallerLeft() // too early: nobody knows how long an answer takes
+		time.Sleep(mostPatience)
+		g.wantState(wire.BreakerClosed)
+		g.pool.cfg.Breaker.CallerLeft()
+		g.pool.cfg.Breaker.CallerLeft() // each call counts once
+		g.wantState(wire.BreakerOpen)
+		waiting.Wait()
+	})
+}

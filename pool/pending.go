@@ -1,6 +1,9 @@
 package pool
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // patienceBounds of a request that waits for its answer.
 const (
@@ -77,6 +80,19 @@ func (t *pending) late(more time.Duration) {
 		b.giveUpLocked(t)
 	} else if more > 0 {
 		t.timer.Reset(more)
+	}
+}
+
+// CallerLeft says that a caller has left because its time was over. A request that it has waited for may serve later callers too, and so go
+// on for longer: if that request is overdue, it counts as failed now.
+func (b *Breaker) CallerLeft() {
+	b.mu.Lock()
+	defer b.unlock()
+	b.noticeFreezeLocked()
+	for t := range b.tries {
+		if t.overdue && t.freezes == b.freezes {
+			b.countLocked(t, silent, context.DeadlineExceeded)
+		}
 	}
 }
 

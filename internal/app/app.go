@@ -114,7 +114,8 @@ type app struct {
 	weaviate  *weaviate.Client // nil: not configured
 	odoo      *odoo.Client     // nil: not configured
 	upstreams []sidecar.Upstream
-	secrets   *secrets.Store // nil: no setting names a secret
+	breakers  map[string]*pool.Breaker // by upstream
+	secrets   *secrets.Store           // nil: no setting names a secret
 	named     []namedSecret
 	web       *web.Client // nil: no host may be fetched from
 
@@ -132,7 +133,7 @@ func newApp(s settings.Settings, pulse *clock.Pulse, out io.Writer, options Opti
 		pulse = clock.NewPulse(options.Clock)
 	}
 	log := newLogger(out, s.LogLevel)
-	return &app{log: log, options: options, pulse: pulse, failures: sparse.New(log)}
+	return &app{breakers: map[string]*pool.Breaker{}, log: log, options: options, pulse: pulse, failures: sparse.New(log)}
 }
 
 // addUpstreams makes the pools and clients that the settings name. After an error the app has what could be made, and must be closed all
@@ -220,6 +221,7 @@ func (a *app) guard(cfg *pool.Config, probe func(context.Context) error) {
 	cfg.Limit = pool.NewLimit(pool.LimitConfig{Start: cfg.Start, Most: cfg.Size, Queue: a.options.Queue, Pulse: a.pulse})
 	cfg.Budget = pool.NewBudget(a.pulse)
 	cfg.Breaker = pool.NewBreaker(pool.BreakerConfig{Name: cfg.Name, Probe: probe, Limit: cfg.Limit, Pulse: a.pulse, Logger: a.log})
+	a.breakers[cfg.Name] = cfg.Breaker
 }
 
 // asking is what /readyz asks. If the answer is good, the breaker closes.

@@ -28,6 +28,7 @@ func (d Draft) repeatable() bool {
 // unknown and the draft may be sent again; a *[weaviate.TimeError] for a time that the class cannot hold; [cache.ErrKeyReused];
 // and those of [weaviate.Client.Append].
 func (s *Service) Append(ctx context.Context, spelled string, draft Draft) (ids []string, err error) {
+	defer func() { err = s.waited(ctx, "weaviate", err) }()
 	chat, err := s.messageChat(ctx, spelled)
 	if err != nil {
 		return nil, err
@@ -38,7 +39,7 @@ func (s *Service) Append(ctx context.Context, spelled string, draft Draft) (ids 
 	}
 	w, err := s.begin(ctx, chat, draft, messages)
 	if err != nil {
-		return nil, late("weaviate", err)
+		return nil, err
 	}
 	defer w.End()
 	written, err := s.cfg.Weaviate.Append(ctx, chat, messages)

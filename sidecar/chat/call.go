@@ -36,7 +36,7 @@ func (s *Service) Read(ctx context.Context, call odoo.Call, d cache.Directives) 
 	}
 	got, err := s.cfg.Cache.Get(ctx, key, s.cfg.Policies[cache.OdooRead], d,
 		func(ctx context.Context) ([]byte, error) { return s.call(ctx, call) })
-	return got, late("odoo", err)
+	return got, s.waited(ctx, "odoo", err)
 }
 
 // Write calls a method that may change something. It is sent at most once. Afterwards the cache forgets every record of every
@@ -49,7 +49,7 @@ func (s *Service) Write(ctx context.Context, call odoo.Call) (body []byte, err e
 	body, err = s.call(ctx, call)
 	s.cfg.Cache.DropRecords()
 	s.cfg.Cache.DropMissing(s.modelKey(call.Model))
-	return body, late("odoo", err)
+	return body, s.waited(ctx, "odoo", err)
 }
 
 func (s *Service) call(ctx context.Context, call odoo.Call) ([]byte, error) {

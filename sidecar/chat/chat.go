@@ -31,6 +31,8 @@ type Config struct {
 	Cache    *cache.Cache
 	Policies map[cache.Resource]cache.Policy // a resource that has none is never fresh
 
+	OutOfTime func(upstream string) // is told of each operation whose time was over while it waited for an upstream; nil: nobody is told
+
 	OdooModels []string // asked for by default
 	OdooRoutes []string // routes of preprocess that want the models
 

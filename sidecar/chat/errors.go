@@ -66,6 +66,14 @@ func (e *ModelsError) Error() string {
 	return fmt.Sprintf("chat: none of %d models came; %s: %v", len(e.Names), e.Names[0], e.Failed[e.Names[0]])
 }
 
+// waited says what came of waiting for an upstream.
+func (s *Service) waited(ctx context.Context, upstream string, err error) error {
+	if s.cfg.OutOfTime != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+		s.cfg.OutOfTime(upstream)
+	}
+	return late(upstream, err)
+}
+
 // late names the upstream that a request waited for in vain, if the error is nothing but the end of the request's time.
 func late(upstream string, err error) error {
 	if _, named := errors.AsType[*pool.Error](err); named || !errors.Is(err, context.DeadlineExceeded) {

@@ -18,12 +18,13 @@ func (s *Service) HeldHistory(now clock.Instant, chat []byte, v cache.View, d ca
 }
 
 // History reads a chat's newest messages. The reply's body is a [wire.History].
-func (s *Service) History(ctx context.Context, spelled string, v cache.View, d cache.Directives) (cache.Reply, error) {
+func (s *Service) History(ctx context.Context, spelled string, v cache.View, d cache.Directives) (got cache.Reply, err error) {
+	defer func() { err = s.waited(ctx, "weaviate", err) }()
 	chat, err := s.messageChat(ctx, spelled)
 	if err != nil {
 		return cache.Reply{}, err
 	}
-	got, err := s.cfg.Cache.History(ctx, cache.HistoryRequest{
+	return s.cfg.Cache.History(ctx, cache.HistoryRequest{
 		Chat: chat, View: v, Policy: s.cfg.Policies[cache.History], Directives: d,
 		Load: func(ctx context.Context, need, want int) (cache.Loaded, error) {
 			return s.loadHistory(ctx, chat, need, want)
@@ -32,7 +33,6 @@ func (s *Service) History(ctx context.Context, spelled string, v cache.View, d c
 			return encodeHistory(s.renderHistory(chat, user, assistant, v.Full))
 		},
 	})
-	return got, late("weaviate", err)
 }
 
 func (s *Service) loadHistory(ctx context.Context, chat string, need, want int) (cache.Loaded, error) {

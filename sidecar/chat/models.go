@@ -132,7 +132,7 @@ func (s *Service) model(ctx context.Context, name string, d cache.Directives) (c
 		}
 		return around(`{"name":`+string(display)+`,"fields":`, m.Fields, `}`), nil
 	})
-	return got, late("odoo", err)
+	return got, s.waited(ctx, "odoo", err)
 }
 
 // mergeOrigins is the origin of a reply that is made of two. It is as old as the older one; stale if one of them is stale, else

@@ -47,18 +47,19 @@ func muteReply(m wire.Mute, origin cache.Origin) (cache.Reply, error) {
 	return cache.Reply{Body: body, ETag: cache.ETag(body), Origin: origin}, nil
 }
 
-func (s *Service) mute(ctx context.Context, spelled string, d cache.Directives) (wire.Mute, cache.Origin, error) {
+func (s *Service) mute(ctx context.Context, spelled string, d cache.Directives) (m wire.Mute, origin cache.Origin, err error) {
+	defer func() { err = s.waited(ctx, "weaviate", err) }()
 	chat, err := s.muteChat(ctx, spelled)
 	if err != nil {
 		return wire.Mute{}, cache.Origin{}, err
 	}
-	m, origin, err := s.cfg.Cache.Mute(ctx, chat, s.cfg.Policies[cache.Mute], d, func(ctx context.Context) (cache.LoadedMute, error) {
+	m, origin, err = s.cfg.Cache.Mute(ctx, chat, s.cfg.Policies[cache.Mute], d, func(ctx context.Context) (cache.LoadedMute, error) {
 		m, err := s.cfg.Weaviate.Mute(ctx, chat)
 		return cache.LoadedMute{
 			Mute: m.Mute, Updated: m.Updated, MayLag: s.cfg.Weaviate.MuteMayLag(),
 		}, err
 	})
-	return muteNow(m), origin, late("weaviate", err)
+	return muteNow(m), origin, err
 }
 
 // muteNow returns what a mute means now: after its end the bot is not muted.
@@ -72,7 +73,8 @@ func muteNow(m wire.Mute) wire.Mute {
 // SetMute writes a chat's mute, and returns what it means now. Writes to one chat are sent one after another.
 //
 // Errors: [ErrNoMuteEnd]; a [*RepeatableError], as setting it again is the same; and those of [weaviate.Client.SetMute].
-func (s *Service) SetMute(ctx context.Context, spelled string, m wire.Mute) (wire.Mute, error) {
+func (s *Service) SetMute(ctx context.Context, spelled string, m wire.Mute) (now wire.Mute, err error) {
+	defer func() { err = s.waited(ctx, "weaviate", err) }()
 	if s.cfg.Weaviate != nil && !s.cfg.Weaviate.TakesUntil() && m.Until != nil {
 		return wire.Mute{}, ErrNoMuteEnd
 	}
@@ -82,7 +84,7 @@ func (s *Service) SetMute(ctx context.Context, spelled string, m wire.Mute) (wir
 	}
 	w, err := s.cfg.Cache.BeginMute(ctx, chat)
 	if err != nil {
-		return wire.Mute{}, late("weaviate", err)
+		return wire.Mute{}, err
 	}
 	defer w.End()
 	err = s.cfg.Weaviate.SetMute(ctx, chat, m, objectID("mute", chat))

@@ -23,19 +23,18 @@ func (s *Service) HeldRelevant(now clock.Instant, q weaviate.Query, d cache.Dire
 
 // Relevant finds the messages of a chat that are relevant to a text or a vector, best first. The reply's body is a
 // [wire.Relevant].
-func (s *Service) Relevant(ctx context.Context, q weaviate.Query, d cache.Directives) (cache.Reply, error) {
-	var err error
+func (s *Service) Relevant(ctx context.Context, q weaviate.Query, d cache.Directives) (got cache.Reply, err error) {
+	defer func() { err = s.waited(ctx, "weaviate", err) }()
 	if q.Chat, err = s.messageChat(ctx, q.Chat); err != nil {
 		return cache.Reply{}, err
 	}
-	got, err := s.cfg.Cache.Get(ctx, relevantKey(q), s.cfg.Policies[cache.Relevant], d, func(ctx context.Context) ([]byte, error) {
+	return s.cfg.Cache.Get(ctx, relevantKey(q), s.cfg.Policies[cache.Relevant], d, func(ctx context.Context) ([]byte, error) {
 		found, mode, err := s.cfg.Weaviate.Relevant(ctx, q)
 		if err != nil {
 			return nil, err
 		}
 		return Encode(wire.Relevant{Mode: string(mode), RelevantMessages: found})
 	})
-	return got, late("weaviate", err)
 }
 
 // relevantKey is the same for two searches whose results are the same.

@@ -90,7 +90,7 @@ func defences() []defence {
 		{name: "look", faults: "^dropped flows"},
 		{name: "deadline", faults: "^a byte at a time", behind: "breaker"}, // which ends reads that wait
 		{name: "retry-budget", faults: "^502", behind: "breaker"},          // which opens before many are retried
-		{name: "write-rule", faults: "^(truncated answers|504)"},
+		{name: "write-rule", faults: "^502", behind: "breaker"}, // likewise
 	}
 }
 

@@ -21,7 +21,9 @@ import (
 //  2. A flight that a freeze has interrupted is not joined: it may hang on a connection that the freeze has broken.
 //  3. No load begins in place of one that has just ended: start refuses if a load has ended since its caller looked at what
 //     is held.
-//  4. A load for which nobody waits any more ends, unless what it brings is kept for later requests. How many such loads go on is
+//  4. A request that takes nothing that began before it came joins no load under way. While the load of such a request goes on, those that
+//     come meanwhile share the next one, which begins when the other has ended, or has kept them waiting for mostQueued.
+//  5. A load for which nobody waits any more ends, unless what it brings is kept for later requests. How many such loads go on is
 //     bounded, and refreshes count among them (unwaited.go).
 //
 // The mutex guards the map and the counts.
@@ -33,11 +35,15 @@ type flights struct {
 
 	mu       sync.Mutex
 	latest   map[string]*flight // guarded by mu; by key, the flight under way that was started last
+	next     map[string]*flight // guarded by mu; by key, the flight that waits for the end of another one
 	ended    atomic.Uint64      // written under mu; how many loads have ended: their results are kept already
 	closed   bool               // guarded by mu
 	unwaited unwaited           // guarded by mu
 	loads    sync.WaitGroup     // Add is guarded by mu
 }
+
+// mostQueued is how long a flight waits for another one's end.
+const mostQueued = time.Second
 
 type flight struct {
 	flightTerms
@@ -49,10 +55,13 @@ type flight struct {
 	err     error
 
 	waiters int // guarded by flights.mu; requests that wait for it
+
+	after *flight // it waits for the end of this one; nil: it began at once
+	start func()  // called once, under flights.mu
 }
 
 func newFlights(pulse *clock.Pulse, timeout time.Duration) *flights {
-	f := &flights{pulse: pulse, timeout: timeout, latest: map[string]*flight{}, unwaited: newUnwaited()}
+	f := &flights{pulse: pulse, timeout: timeout, latest: map[string]*flight{}, next: map[string]*flight{}, unwaited: newUnwaited()}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	return f
 }
@@ -81,9 +90,39 @@ func (f *flights) start(ctx context.Context, terms flightTerms, load func(contex
 	if f.ended.Load() != terms.ended {
 		return nil, false
 	}
-	fl := f.beginLocked(ctx, terms, now, load)
+	fl, joined := f.nextLocked(ctx, terms, load)
+	if fl == nil {
+		fl = f.beginLocked(ctx, terms, now, load)
+	}
 	fl.waiters++
+	return fl, joined
+}
+
+// nextLocked is the flight that begins after the one under way, for a request that takes nothing that began before it came; nil: such a
+// request may begin a load now.
+func (f *flights) nextLocked(ctx context.Context, terms flightTerms, load func(context.Context) (any, error)) (fl *flight, joined bool) {
+	under := f.joinableLocked(terms.key)
+	if terms.maxAge > 0 || under == nil || under.maxAge > 0 || under.waiters == 0 {
+		return nil, false
+	}
+	if fl = f.next[terms.key]; fl != nil {
+		if fl.need < terms.need {
+			return nil, false
+		}
+		return fl, true
+	}
+	fl = &flight{flightTerms: terms, after: under, done: make(chan struct{}), cancel: func() {}}
+	fl.start = func() { f.runLocked(ctx, fl, f.pulse.Now(), load) }
+	f.next[terms.key] = fl
 	return fl, false
+}
+
+// startNextLocked begins fl, if it waits for its beginning.
+func (f *flights) startNextLocked(fl *flight) {
+	if fl != nil && f.next[fl.key] == fl {
+		delete(f.next, fl.key)
+		fl.start()
+	}
 }
 
 // joinableLocked is the latest flight of a key, unless a freeze has interrupted it.
@@ -95,14 +134,20 @@ func (f *flights) joinableLocked(key string) *flight {
 }
 
 func (f *flights) beginLocked(ctx context.Context, terms flightTerms, now clock.Instant, load func(context.Context) (any, error)) *flight {
-	fl := &flight{flightTerms: terms, began: now, freezes: f.pulse.Freezes(), done: make(chan struct{})}
+	fl := &flight{flightTerms: terms, done: make(chan struct{})}
+	f.runLocked(ctx, fl, now, load)
+	return fl
+}
+
+func (f *flights) runLocked(ctx context.Context, fl *flight, now clock.Instant, load func(context.Context) (any, error)) {
+	fl.began, fl.freezes = now, f.pulse.Freezes()
 	if f.closed {
 		fl.err, fl.cancel = ErrClosed, func() {}
 		close(fl.done)
-		return fl
+		return
 	}
 	ctx, fl.cancel = f.pulse.WithTimeout(context.WithoutCancel(ctx), f.timeout)
-	f.latest[terms.key] = fl
+	f.latest[fl.key] = fl
 	f.loads.Go(func() {
 		defer fl.cancel()
 		defer context.AfterFunc(f.ctx, fl.cancel)() //nolint:contextcheck // the load ends with its owner too
@@ -110,7 +155,6 @@ func (f *flights) beginLocked(ctx context.Context, terms flightTerms, now clock.
 		f.finish(fl, errors.Is(context.Cause(ctx), context.Canceled))
 		close(fl.done)
 	})
-	return fl
 }
 
 func (f *flights) finish(fl *flight, cancelled bool) {
@@ -121,6 +165,9 @@ func (f *flights) finish(fl *flight, cancelled bool) {
 	f.unwaited.remove(fl)
 	if fl.keeps && !cancelled {
 		f.unwaited.took(fl, f.pulse.Now())
+	}
+	if next := f.next[fl.key]; next != nil && next.after == fl {
+		f.startNextLocked(next)
 	}
 }
 
@@ -134,11 +181,21 @@ func (f *flights) forgetLocked(fl *flight) {
 // wait returns when the load is done or ctx ends, and says whether the load is done.
 func (f *flights) wait(ctx context.Context, fl *flight) (v any, done bool, err error) {
 	defer f.leave(fl)
-	select {
-	case <-fl.done:
-		return fl.v, true, fl.err
-	case <-ctx.Done():
-		return nil, false, context.Cause(ctx)
+	var late <-chan time.Time
+	if fl.after != nil {
+		late = time.After(mostQueued)
+	}
+	for {
+		select {
+		case <-fl.done:
+			return fl.v, true, fl.err
+		case <-late:
+			f.mu.Lock()
+			f.startNextLocked(fl)
+			f.mu.Unlock()
+		case <-ctx.Done():
+			return nil, false, context.Cause(ctx)
+		}
 	}
 }
 
@@ -151,6 +208,12 @@ func (f *flights) leave(fl *flight) {
 	case <-fl.done:
 		return
 	default:
+	}
+	if f.next[fl.key] == fl {
+		if fl.waiters == 0 {
+			delete(f.next, fl.key)
+		}
+		return
 	}
 	if fl.waiters == 0 && !(fl.keeps && f.unwaited.add(fl)) {
 		f.forgetLocked(fl)

@@ -189,3 +189,64 @@ func TestALoadsTimeoutDoesNotCountAFreeze(t *testing.T) {
 		x.want(g, "late", Miss)
 	})
 }
+
+func TestAHerdThatTakesNothingOlderMakesTwoLoads(t *testing.T) {
+	everyKind(t, func(x *tester) {
+		first := x.ask(policy, Directives{NoCache: true})
+		var herd []*got
+		for range 100 {
+			herd = append(herd, x.ask(policy, Directives{NoCache: true}))
+		}
+		x.wantLoads(1)
+		time.Sleep(time.Millisecond)
+		x.finish("first")
+		x.want(first, "first", Miss)
+		x.wantLoads(1) // the herd's, which began after all of it had come
+		time.Sleep(time.Millisecond)
+		late := x.ask(policy, Directives{NoCache: true})
+		x.wantLoads(1)
+		x.finish("second")
+		for i, g := range herd {
+			x.want(g, "second", Miss)
+			if g.Collapsed != (i > 0) {
+				x.Errorf("collapsed: %t", g.Collapsed)
+			}
+		}
+		x.finish("third")
+		x.want(late, "third", Miss)
+		x.wantLoads(0)
+	})
+}
+
+func TestAHerdDoesNotWaitLongForALoadThatHangs(t *testing.T) {
+	everyKind(t, func(x *tester) {
+		x.ask(policy, Directives{NoCache: true})
+		herd := []*got{x.ask(policy, Directives{NoCache: true}), x.ask(policy, Directives{NoCache: true})}
+		x.wantLoads(1)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		x.wantLoads(2)
+		x.loads[0], x.loads[1] = x.loads[1], x.loads[0]
+		x.finish("second")
+		for _, g := range herd {
+			x.want(g, "second", Miss)
+		}
+		x.finish("first")
+	})
+}
+
+func TestAFlightThatNobodyWaitsForNeverBegins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newTester(t, Config{})
+		first := x.ask(policy, Directives{NoCache: true})
+		gone := x.start(func(g *got) {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+			defer cancel()
+			x.askNow(ctx, g, policy, Directives{NoCache: true}, x.load)
+		})
+		x.wantErr(gone, context.DeadlineExceeded)
+		x.finish("first")
+		x.want(first, "first", Miss)
+		x.wantLoads(0)
+	})
+}

@@ -37,12 +37,14 @@ type Config struct {
 	Retries     int                   // of a repeatable call after its first try; default 2, negative none
 	RootCAs     func() *x509.CertPool // called once, before the first dial; nil: the system's
 	Ping        Request               // a cheap request that proves a connection, whatever its answer; default GET /
-	Pulse       *clock.Pulse          // notices freezes; nil: there are none
-	KeepFrom    uint64                // freezes that must have passed before connections are kept; until then each is closed after its request
-	UserAgent   string                // of every request, whatever library made it; empty: the request's own
-	Variable    string                // environment variable that holds URL; it is named where the address is wrong
-	Logger      *slog.Logger          // nil discards
-	Resolver    *net.Resolver         // of the URL's host; nil: the system's
+	// BusyIsSilent says that the upstream answers no Ping while it is busy. Then only the kernel can tell that a connection is dead.
+	BusyIsSilent bool
+	Pulse        *clock.Pulse  // notices freezes; nil: there are none
+	KeepFrom     uint64        // freezes that must have passed before connections are kept; until then each is closed after its request
+	UserAgent    string        // of every request, whatever library made it; empty: the request's own
+	Variable     string        // environment variable that holds URL; it is named where the address is wrong
+	Logger       *slog.Logger  // nil discards
+	Resolver     *net.Resolver // of the URL's host; nil: the system's
 	// Control is called before each address that the host's name has is connected to. If it returns an error, that address is
 	// not connected to; an error that wraps [ErrNotAllowed] is not tried again. nil: every address is connected to.
 	Control func(network, address string, c syscall.RawConn) error

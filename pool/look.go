@@ -51,6 +51,10 @@ type leased struct {
 }
 
 func (l *leased) look(ctx context.Context, ping time.Duration) {
+	if l.sender.busyIsSilent {
+		l.Look(time.Since(l.began), nil)
+		return
+	}
 	l.Look(time.Since(l.began), func(over http.RoundTripper) bool { return l.sender.answersPing(ctx, over, ping) })
 }
 
@@ -77,7 +81,7 @@ func (s *sender) answersPing(ctx context.Context, over http.RoundTripper, within
 // mayHedge is rule 5 of [race], after a look at the connection of the newest try.
 func (t *tries) mayHedge() bool {
 	h := t.race.hedges
-	if h == nil || t.hedged || t.proven || t.usual == 0 || t.running != 1 || t.race.pulse.Freezes() != t.line.freezes {
+	if h == nil || t.hedged || t.options.Proven || t.options.Background || t.options.probe != nil || t.usual == 0 || t.running != 1 || t.race.pulse.Freezes() != t.line.freezes {
 		return false
 	}
 	select {

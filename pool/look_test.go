@@ -76,6 +76,11 @@ func TestADroppedFlowCostsASafeCallAQuarterOfASecondOnce(t *testing.T) {
 		t.Run(kind.name, func(t *testing.T) {
 			d := newDropped(t, kind.http2, kind.grpc, nil, nil)
 			d.use(4)
+			for range 20 {
+				d.get("/")
+			}
+			usual := d.pool.stats.usual("")
+			before := d.pool.Stats().Dials
 			if err := d.proxy.Drop(); err != nil {
 				t.Fatal(err)
 			}
@@ -90,7 +95,7 @@ func TestADroppedFlowCostsASafeCallAQuarterOfASecondOnce(t *testing.T) {
 				}
 			}
 			s := d.pool.Stats()
-			t.Logf("worst %v, %d looks, %d dead, %d dials", worst, s.Looks, s.Dead, s.Dials)
+			t.Logf("flow dropped: usual_ms=%.1f worst_extra_ms=%.0f looks=%d dead=%d dials=%d", ms(usual), ms(worst-usual), s.Looks, s.Dead, s.Dials-before)
 			if s.Dead != 1 || s.Failures != 0 || worst > 5*time.Second {
 				t.Errorf("worst %v: %+v", worst, s)
 			}
@@ -108,11 +113,29 @@ func TestAConnectionThatIsSwallowedIsFoundByAPing(t *testing.T) {
 			begun := time.Now()
 			d.get("/")
 			s := d.pool.Stats()
-			t.Logf("took %v", time.Since(begun))
+			t.Logf("swallowed: took_ms=%.0f", ms(time.Since(begun)))
 			if took := time.Since(begun); took > 5*time.Second || s.Dead != 1 || s.Failures != 0 {
 				t.Errorf("it took %v: %+v", took, s)
 			}
 		})
+	}
+}
+
+// A busy Odoo answers no ping: it must not get the same call twice.
+func TestAnUpstreamThatIsSilentWhileItIsBusyIsNotPinged(t *testing.T) {
+	release := make(chan struct{})
+	d := newDropped(t, true, false, hang(release, false), func(c *Config) {
+		c.BusyIsSilent, c.Ping = true, Request{Method: http.MethodGet, Path: "/ping"}
+	})
+	d.use(1)
+	before := d.requests.Load()
+	go func() {
+		eventually(t, "the connection was looked at twice", func() bool { return d.pool.Stats().Looks >= 2 })
+		close(release)
+	}()
+	d.get("/slow")
+	if s, n := d.pool.Stats(), d.requests.Load()-before; n != 1 || s.Dead != 0 {
+		t.Errorf("the server has seen %d requests: %+v", n, s)
 	}
 }
 

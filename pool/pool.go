@@ -98,7 +98,7 @@ func build(cfg Config, newDial func(conn.DialConfig) conn.Dial) (*Pool, error) {
 		}),
 		Pulse: cfg.Pulse, Size: cfg.Size, FirstWarm: cfg.FirstWarm, KeepFrom: cfg.KeepFrom, MaxIdle: cfg.MaxIdle, Shared: cfg.GRPC,
 	})
-	send := &sender{conns: p.conns, answers: cfg.Answers, grpc: cfg.GRPC, pulse: cfg.Pulse, stats: &p.stats, base: p.base, ping: cfg.ping()}
+	send := &sender{conns: p.conns, answers: cfg.Answers, grpc: cfg.GRPC, pulse: cfg.Pulse, stats: &p.stats, base: p.base, ping: cfg.ping(), busyIsSilent: cfg.BusyIsSilent}
 	p.race = &race{next: send, pulse: cfg.Pulse, policy: cfg.Policy, stats: &p.stats, hedges: cfg.Hedges}
 	p.chain = &authorized{newRetry(p.guarded(p.race), cfg, &p.stats)}
 	return p, nil

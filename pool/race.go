@@ -23,8 +23,8 @@ import (
 //     looked at (look.go), and again from time to time.
 //  4. If a connection is found dead, each repeatable request whose newest try is on it is sent again over a new connection.
 //  5. If a connection is found alive, the upstream is slow. The request may be sent once more: a hedge. A hedge is not made
-//     for a request that says Proven, while another try runs, or where the usual is not known: the first calls of a process
-//     are slow, and many processes may begin at the same time.
+//     for a request that says Proven or Background, while another try runs, or where the usual is not known: the first calls of a
+//     process are slow, and many processes may begin at the same time.
 //  6. If the newest try of rule 2 or 4 fails while an older try still runs, there is another try after twice the wait.
 //  7. A replay: if the only try fails on a connection that was open before, the upstream may have closed that connection. The request
 //     is sent again at once over a new connection, but only once, and not if the error would be the same again.
@@ -69,19 +69,19 @@ func (r *race) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	ctx, cancel := context.WithCancelCause(req.Context())
 	defer cancel(errSlower)
-	if r.hedges != nil {
+	if r.hedges != nil && !o.retry {
 		r.hedges.call()
 	}
-	t := &tries{race: r, req: req, proven: o.Proven, usual: r.stats.usual(o.Kind), lines: make(chan taken), results: make(chan result)}
+	t := &tries{race: r, req: req, options: o, usual: r.stats.usual(o.Kind), lines: make(chan taken), results: make(chan result)}
 	return t.run(ctx)
 }
 
 // tries are the tries of one request. Only run and what it calls use the fields; the goroutine of a try only sends.
 type tries struct {
-	race   *race
-	req    *http.Request
-	proven bool          // its Options say so
-	usual  time.Duration // for its kind; 0: not known
+	race    *race
+	req     *http.Request
+	options Options
+	usual   time.Duration // for its kind; 0: not known
 
 	lines   chan taken // the connections of the tries; that of a try comes before its result
 	results chan result
@@ -99,7 +99,7 @@ type tries struct {
 	dead    <-chan struct{}  // closed when line was found dead
 
 	hedged, replayed bool // by rules 5 and 7
-	unread           int  // how often it was refused unread
+	unread           int  // how often it was refused unread (rule 1)
 }
 
 type result struct {
@@ -204,7 +204,7 @@ func (t *tries) lookAfter(d time.Duration) {
 
 // again sends the request once more while older tries run (rule 8).
 func (t *tries) again(ctx context.Context, o Options) {
-	if t.proven && t.line.line != nil {
+	if t.options.Proven && t.line.line != nil {
 		t.line.line.Abort()
 	}
 	t.start(ctx, o)

@@ -63,7 +63,11 @@ func TestARequestOnADeadConnectionIsSentAgainOverANewOne(t *testing.T) {
 func TestAConnectionThatAnotherRequestFindsDeadIsLeftAtOnce(t *testing.T) {
 	for _, unproven := range []bool{false, true} {
 		raceBubble(t, Policy{}, []try{{unproven: unproven, reused: true, takes: time.Hour}, {takes: 100 * ms1}}, func(r *raced) {
-			time.AfterFunc(30*ms1, func() { close(r.lines[0].dead) })
+			time.AfterFunc(30*ms1, func() {
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				close(r.lines[0].dead)
+			})
 			if err := r.do(repeatable()); err != nil {
 				t.Error(err)
 			}

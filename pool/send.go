@@ -20,6 +20,8 @@ type sender struct {
 	stats   *counters
 	base    string  // of the upstream
 	ping    Request // Config.Ping
+
+	busyIsSilent bool // Config.BusyIsSilent
 }
 
 // taken is the connection over which a request goes.

@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -17,7 +18,11 @@ const (
 	defaultMessages, maxMessages = 10, 200
 	defaultFull, maxFull         = 5, 200
 	defaultCount, maxCount       = 5, 100
-	maxModels                    = 50 // of one request
+	maxModels                    = 50    // of one request
+	maxRoles                     = 3     // there are no more
+	maxVector                    = 65535 // numbers, as in Weaviate
+	maxArguments                 = 100   // of a call of Odoo: positional ones, and named ones
+	maxProperties                = 100   // of a message
 )
 
 // decodeQuery reads the body of relevant.
@@ -85,8 +90,12 @@ func (s *Server) decodePreprocess(o *object) (q chat.Question, timeout time.Dura
 // decodeCall reads the body of odoo/call. Unknown fields are refused on writes, and ignored on reads.
 func (s *Server) decodeCall(o *object) (odoo.Call, error) {
 	call := odoo.Call{Model: o.requiredText("model"), Method: o.requiredText("method")}
-	o.field("args", &call.Args, "an array")
-	o.field("kwargs", &call.Kwargs, "an object")
+	if o.field("args", &call.Args, "an array") && len(call.Args) > maxArguments {
+		o.wrong("args", fmt.Sprintf("may have %d elements", maxArguments))
+	}
+	if o.field("kwargs", &call.Kwargs, "an object") && len(call.Kwargs) > maxArguments {
+		o.wrong("kwargs", fmt.Sprintf("may have %d fields", maxArguments))
+	}
 	if !s.cfg.Chat.IsRead(call.Method) {
 		o.rejectUnknown()
 	}
@@ -123,8 +132,9 @@ func splitNames(list string) (names []string) {
 // roles reads an array of roles; by default those of the two sides of a chat.
 func (o *object) roles(name string) []string {
 	roles := []string{wire.RoleUser, wire.RoleAssistant}
-	if o.list(name, &roles, "an array of roles") && len(roles) == 0 {
-		o.wrong(name, "must not be empty")
+	if o.list(name, &roles, "an array of roles") && (len(roles) == 0 || len(roles) > maxRoles) {
+		o.wrong(name, fmt.Sprintf("must have 1 to %d roles", maxRoles))
+		return nil
 	}
 	for _, role := range roles {
 		if !isRole(role) {

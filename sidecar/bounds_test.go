@@ -12,7 +12,7 @@ import (
 )
 
 func TestEveryFieldHasItsBounds(t *testing.T) {
-	a := newAPI(t, newUpstreams().withClasses("text", "text"), func(c *Config, _ *chat.Config) { c.MaxBody = 64 << 10 })
+	a := newAPI(t, newUpstreams().withClasses("text", "text"), func(c *Config, _ *chat.Config) { c.MaxBody = 160 << 10 })
 	const get, put, post, del = http.MethodGet, http.MethodPut, http.MethodPost, http.MethodDelete
 	chat := func(id, call string) string { return "/v1/chats/" + id + "/" + call }
 	x := strings.Repeat
@@ -26,6 +26,13 @@ func TestEveryFieldHasItsBounds(t *testing.T) {
 			}
 		}
 		return "/v1/odoo/models?names=" + strings.Join(names, ",")
+	}
+	fields := func(n int) string {
+		list := make([]string, n)
+		for i := range list {
+			list[i] = `"f` + strconv.Itoa(i) + `":1`
+		}
+		return strings.Join(list, ",")
 	}
 	preprocess := func(more string) string { return `{"chat_id":"a","text":"x","route_name":"r"` + more + `}` }
 	for _, c := range []struct{ field, method, path, body string }{
@@ -57,6 +64,14 @@ func TestEveryFieldHasItsBounds(t *testing.T) {
 		{"", post, chat("a", "relevant"), `{"text":" ","vector":[1]}`},
 		{"", post, chat("a", "relevant"), `{"vector":[1],"mode":"near_vector"}`},
 		{"mode", post, chat("a", "relevant"), `{"text":"x","mode":"best"}`},
+
+		{"", post, chat("a", "relevant"), `{"text":"x","roles":["user","assistant","system"]}`},
+		{"roles", post, chat("a", "relevant"), `{"text":"x","roles":[` + x(`"user",`, 3) + `"user"]}`},
+		{"roles", post, chat("a", "relevant"), `{"text":"x","roles":[]}`},
+		{"vector", post, chat("a", "relevant"), `{"text":"x","vector":[` + x("1,", 65535) + `1]}`},
+		{"args", post, "/v1/odoo/call", `{"model":"res.partner","method":"search_count","args":[` + x("1,", 100) + `1]}`},
+		{"kwargs", post, "/v1/odoo/call", `{"model":"res.partner","method":"search_count","kwargs":{` + fields(101) + `}}`},
+		{"properties", post, chat("a", "messages"), `{"role":"user","content":"x","properties":{` + fields(101) + `}}`},
 
 		{"", post, chat("a", "messages"), "[" + x(message+",", 99) + message + "]"},
 		{"body", post, chat("a", "messages"), "[" + x(message+",", 100) + message + "]"},
@@ -103,8 +118,8 @@ func TestEveryFieldHasItsBounds(t *testing.T) {
 	a.refuses("Idempotency-Key", post, chat("key", "messages"), message, "Idempotency-Key", "a", "Idempotency-Key", "b")
 
 	padded := func(size int) string { return message + x(" ", size-len(message)) }
-	a.want(http.StatusCreated, post, chat("body", "messages"), padded(64<<10))
-	a.want(http.StatusRequestEntityTooLarge, post, chat("body", "messages"), padded(64<<10+1))
+	a.want(http.StatusCreated, post, chat("body", "messages"), padded(160<<10))
+	a.want(http.StatusRequestEntityTooLarge, post, chat("body", "messages"), padded(160<<10+1))
 	for kind, status := range map[string]int{
 		"application/json": 201, "application/json; charset=utf-8": 201, "Application/JSON;charset=UTF-8": 201,
 		"application/json; charset=latin1": 415, "text/plain": 415, "": 415, "application/json; charset": 415,

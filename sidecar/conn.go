@@ -1,46 +1,133 @@
 package sidecar
 
 import (
+	"bytes"
 	"net"
+	"sync/atomic"
+	"syscall"
 	"time"
 )
 
-// timedConn sets a connection's deadlines: for the wait for a request, for the rest of a request of which a part has come, and for
-// each write. fasthttp would set three for each request, and would count the first request's time from the connection's
-// beginning, though a client may keep a connection for later.
+// timedConn is a connection with a slot. It sets its deadlines: for the wait for a request, for the rest of a request of which a part
+// has come, and for each write. fasthttp would set three for each request, and would count the first request's time from the
+// connection's beginning, though a client may keep a connection for later.
 //
 // A request that comes in one read needs no deadline of its own. The deadlines of waits and writes are moved only when an eighth
 // of their time is over, so a wait or a write may end that much early.
 //
-// Only the goroutine that serves the connection uses these methods.
+// Only the goroutine that serves the connection uses these methods. Others may call standing, change and hasUnread.
 type timedConn struct {
 	net.Conn
+	slots   *slots
 	idle    time.Duration // how long to wait for a request
+	headers time.Duration // how long the headers may take to come, and a body before the token, unless the caller is admitted
 	request time.Duration // how long a request may take to come, and a write to leave
 
-	last    time.Time // when the connection was accepted, or the last request was answered
-	begun   bool      // bytes of a request have come that is not answered yet
-	limited bool      // readBy is the deadline of that request, not of a wait
-	readBy  time.Time
-	writeBy time.Time
+	word     atomic.Uint64 // a standing
+	place    int           // in slots.open
+	admitted bool          // as in the standing; changed by slots.admit
+
+	last      time.Time // when the connection was accepted, or the last request was answered
+	begun     bool      // bytes of a request have come that is not answered yet
+	pipelined bool      // they came together with the request before
+	limited   bool      // readBy is the deadline of that request, not of a wait
+	bareLF    bool      // the line with which it begins ends with LF alone
+	readBy    time.Time
+	writeBy   time.Time
+}
+
+func (c *timedConn) standing() standing { return standing(c.word.Load()) }
+
+// change changes the standing, and says whether it could: an evicted connection stays so.
+func (c *timedConn) change(to func(standing) standing) bool {
+	for {
+		now := c.standing()
+		if now.phase() == evicted {
+			return false
+		}
+		if c.word.CompareAndSwap(uint64(now), uint64(to(now))) {
+			return true
+		}
+	}
+}
+
+// enter begins a phase, and says whether the connection still has its slot.
+func (c *timedConn) enter(p phase) bool {
+	now := c.standing()
+	if now.phase() == evicted {
+		return false
+	}
+	to := now.in(p)
+	if p == waiting && c.admitted {
+		to = (standingAt(c.last) | admittedBit).in(waiting)
+	}
+	return c.word.CompareAndSwap(uint64(now), uint64(to))
 }
 
 func (c *timedConn) Read(b []byte) (int, error) {
-	switch {
-	case !c.begun && c.readBy.Sub(c.last) < c.idle-c.idle/8:
+	if c.begun {
+		if !c.limited {
+			most := c.request
+			if !c.admitted {
+				most = c.headers
+			}
+			if err := c.SetReadDeadline(time.Now().Add(most)); err != nil {
+				return 0, err
+			}
+		}
+		return c.Conn.Read(b)
+	}
+	if !c.enter(waiting) {
+		return 0, net.ErrClosed
+	}
+	if c.readBy.Sub(c.last) < c.idle-c.idle/8 {
 		if err := c.setReadBy(c.last.Add(c.idle)); err != nil {
 			return 0, err
 		}
-	case c.begun && !c.limited:
-		if err := c.SetReadDeadline(time.Now().Add(c.request)); err != nil {
-			return 0, err
-		}
 	}
-	return c.Conn.Read(b)
+	n, err := c.Conn.Read(b)
+	c.pipelined = false
+	end := bytes.IndexByte(b[:n], '\n')
+	c.bareLF = end == 0 || end > 0 && b[end-1] != '\r'
+	return n, err
 }
 
 // begins says that bytes of a request have come, now or together with the request before.
-func (c *timedConn) begins() { c.begun = true }
+func (c *timedConn) begins() {
+	c.begun = true
+	c.enter(reading)
+}
+
+// hasUnread says whether bytes have come that were not read yet.
+func (c *timedConn) hasUnread() bool {
+	sc, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return false
+	}
+	n := 0
+	err = raw.Control(func(fd uintptr) {
+		n, _, _ = syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT) //nolint:gosec // a descriptor is an int
+	})
+	return err == nil && n > 0
+}
+
+// Close gives up the slot too.
+func (c *timedConn) Close() error {
+	c.slots.remove(c)
+	return c.Conn.Close()
+}
+
+// admit admits the caller, and says whether it could. What comes of the request from now on has the time of an admitted caller's.
+func (c *timedConn) admit() bool {
+	if c.limited {
+		c.limited, c.readBy = false, time.Time{}
+	}
+	return c.slots.admit(c)
+}
 
 // SetReadDeadline limits the rest of the request.
 func (c *timedConn) SetReadDeadline(t time.Time) error {
@@ -58,7 +145,7 @@ func (c *timedConn) answered(now time.Time) {
 	if c.limited {
 		c.readBy = time.Time{} // that was the request's: the next Read sets one for the wait
 	}
-	c.last, c.begun, c.limited = now, false, false
+	c.last, c.begun, c.limited, c.bareLF, c.pipelined = now, false, false, false, true // unless Read is called for the next one
 }
 
 func (c *timedConn) Write(b []byte) (int, error) {

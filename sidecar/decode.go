@@ -202,8 +202,8 @@ func (o *object) vector(name string) []float32 {
 		return nil
 	}
 	var v []float32
-	if o.list(name, &v, "an array of numbers") && len(v) == 0 {
-		o.wrong(name, "must not be empty")
+	if o.list(name, &v, "an array of numbers") && (len(v) == 0 || len(v) > maxVector) {
+		o.wrong(name, fmt.Sprintf("must have 1 to %d numbers", maxVector))
 	}
 	return v
 }

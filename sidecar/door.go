@@ -20,23 +20,39 @@ import (
 	"hearth/client/wire"
 )
 
-const maxChatID = 512 // bytes, decoded
+const (
+	maxChatID = 512 // bytes, decoded
+	notHTTP   = "the request cannot be read as HTTP/1.1"
+)
 
-// admit finds the request's route and reads the request, or returns why the request is refused. It checks in this order: the
-// origin (403) and the token (401), the path (404) and the method (405), the body's size (413) and type (415), then the chat id,
+// admit finds the request's route and reads the request, or returns why the request is refused. It checks in this order: that all who read
+// the request see the same one (400), the origin (403), the token (401), whether there is room for one more caller (503), the path (404) and the method (405), the body's size (413) and type (415), then the chat id,
 // the query and Cache-Control (400). broken is the error of a request that could not be read; nil: it could be read.
 func (s *Server) admit(r *request, broken error) (refusal *wire.Problem) {
 	if broken != nil {
 		return unreadable(broken)
 	}
-	asked := parseTarget(r.Request.Header.RequestURI())
 	r.headers = readHeaders(&r.Request.Header)
+	if !wellFramed(&r.Request.Header) || r.headers.spacedName || r.conn != nil && r.conn.bareLF {
+		r.SetConnectionClose()
+		return wire.NewProblem(wire.KindNotHTTP, notHTTP)
+	}
+	asked := parseTarget(r.Request.Header.RequestURI())
 	if why := r.headers.foreign(asked, r.socket); why != "" {
+		r.SetConnectionClose()
 		return wire.NewProblem(wire.KindForbidden, why)
 	}
-	if string(asked.path) != wire.PathHealth && s.cfg.Token != "" &&
-		subtle.ConstantTimeCompare(r.headers.token, []byte(s.cfg.Token)) != 1 {
+	if string(asked.path) == wire.PathHealth {
+		return s.accept(r, asked)
+	}
+	if s.cfg.Token != "" && subtle.ConstantTimeCompare(r.headers.token, []byte(s.cfg.Token)) != 1 {
+		r.SetConnectionClose()
 		return wire.NewProblem(wire.KindToken, wrongToken(s.cfg.TokenFrom))
+	}
+	if r.conn != nil && !r.conn.admitted && !r.conn.admit() {
+		r.SetConnectionClose()
+		r.Response.Header.Set("Retry-After", "1")
+		return wire.NewProblem(wire.KindOverloaded, "as many callers as may be are served at this moment")
 	}
 	return s.accept(r, asked)
 }
@@ -89,6 +105,7 @@ func wrongToken(variable string) string {
 type headers struct {
 	host, token  []byte
 	forwarded    bool
+	spacedName   bool     // the name of a header has a space
 	crossSite    bool     // a browser says so
 	origins      [][]byte // the pages that the request comes from
 	cacheControl [][]byte
@@ -101,6 +118,8 @@ func readHeaders(h *fasthttp.RequestHeader) (got headers) {
 	got.host = h.Host()
 	for name, value := range h.All() {
 		switch string(name) {
+		default:
+			got.spacedName = got.spacedName || bytes.IndexByte(name, ' ') >= 0
 		case wire.HeaderToken:
 			if got.token == nil {
 				got.token = value
@@ -196,6 +215,9 @@ func (r *request) drain() {
 	if stream == nil {
 		return
 	}
+	if r.conn != nil && !r.conn.admitted {
+		r.conn.enter(reading) // its slot may be taken
+	}
 	_ = r.Conn().SetReadDeadline(time.Now().Add(patience)) // the server sets it anew for the next request
 	if n, err := io.Copy(io.Discard, io.LimitReader(stream, most)); n == most || err != nil {
 		r.SetConnectionClose()
@@ -243,7 +265,7 @@ func unreadable(err error) *wire.Problem {
 	if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
 		return wire.NewProblem(wire.KindSlowRequest, "the request did not come in time")
 	}
-	return wire.NewProblem(wire.KindNotHTTP, "the request cannot be read as HTTP/1.1")
+	return wire.NewProblem(wire.KindNotHTTP, notHTTP)
 }
 
 // shortened cuts a path for a message, and replaces what is not UTF-8.

@@ -65,26 +65,50 @@ func removeDead(ctx context.Context, path string, user int) error {
 	return os.Remove(path)
 }
 
-// retryListener accepts again after a failure, as when file descriptors have run out. fasthttp would end at the first failure.
-type retryListener struct {
+// slotListener gives each connection that it accepts a slot. It accepts again after a failure, as when file descriptors have run out:
+// fasthttp would end at the first failure.
+type slotListener struct {
 	net.Listener
 	ctx    context.Context //nolint:containedctx // until the server ends
 	server *Server
+	slots  *slots
 }
 
-func (l *retryListener) Accept() (net.Conn, error) {
+func (l *slotListener) Accept() (net.Conn, error) {
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		c, err := l.Listener.Accept()
 		if err == nil {
-			return &timedConn{Conn: c, idle: l.server.cfg.IdleTimeout, request: l.server.readTimeout, last: time.Now()}, nil
+			return l.withSlot(l.server.newConn(c, l.slots))
 		}
 		if l.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 			return nil, err
 		}
 		l.server.cfg.Logger.Warn("a connection was not accepted", "error", err, "again_in", wait)
+		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+			l.slots.free()
+		}
 		select {
 		case <-time.After(wait):
 		case <-l.ctx.Done():
 		}
 	}
+}
+
+// withSlot returns the connection when it has a slot.
+func (l *slotListener) withSlot(c *timedConn) (net.Conn, error) {
+	for wait := l.slots.add(c); wait > 0; wait = l.slots.add(c) {
+		select {
+		case <-time.After(wait):
+		case <-l.ctx.Done():
+			_ = c.Conn.Close()
+			return nil, net.ErrClosed
+		}
+	}
+	return c, nil
+}
+
+func (s *Server) newConn(c net.Conn, slots *slots) *timedConn {
+	t := &timedConn{Conn: c, slots: slots, idle: s.cfg.IdleTimeout, headers: min(s.headerTimeout, s.readTimeout), request: s.readTimeout, last: time.Now()}
+	t.word.Store(uint64(standingAt(t.last)))
+	return t
 }

@@ -15,7 +15,7 @@ func TestAClosedListenerIsNotAskedAgain(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	again := &retryListener{Listener: l, ctx: t.Context(), server: &Server{cfg: Config{Logger: slog.New(slog.DiscardHandler)}}}
+	again := &slotListener{Listener: l, ctx: t.Context(), server: &Server{cfg: Config{Logger: slog.New(slog.DiscardHandler)}}}
 	if _, err := again.Accept(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("got %v", err)
 	}

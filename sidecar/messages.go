@@ -90,7 +90,9 @@ func (s *Server) decodeMessage(o *object) wire.NewMessage {
 	if !isRole(m.Role) {
 		o.wrong("role", "must be user, assistant or system")
 	}
-	o.field("properties", &m.Properties, "an object")
+	if o.field("properties", &m.Properties, "an object") && len(m.Properties) > maxProperties {
+		o.wrong("properties", fmt.Sprintf("may have %d fields", maxProperties))
+	}
 	for name := range m.Properties {
 		// Weaviate takes Chat_id for chat_id.
 		if slices.ContainsFunc(s.cfg.MappedProperties, func(p string) bool { return strings.EqualFold(p, name) }) {

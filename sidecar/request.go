@@ -23,6 +23,7 @@ type request struct {
 	server      *Server
 	serverCtx   context.Context    //nolint:containedctx // until the server ends
 	cancel      context.CancelFunc // of the context that was made for the call; nil: none was needed
+	conn        *timedConn         // nil: the request is part of a batch
 	socket      bool               // the request came over the Unix socket
 	headers     headers
 	route       *route // nil until it is known
@@ -51,7 +52,13 @@ func (s *Server) serve(ctx context.Context, f *fasthttp.RequestCtx, socket bool,
 		r.started = time.Now() // fasthttp has not noted when it came
 	}
 	defer s.end(ctx, r)
+	if r.conn != nil && !r.conn.enter(answering) {
+		return // evicted: nobody reads an answer
+	}
 	s.answer(r, s.admit(r, broken))
+	if r.conn != nil && r.conn.pipelined && !r.conn.admitted {
+		r.SetConnectionClose() // such callers take turns, however many requests each sends at once
+	}
 }
 
 // answer answers a request that is refused, or else has its call's handler answer it.
@@ -81,6 +88,7 @@ func (s *Server) newRequest(ctx context.Context, f *fasthttp.RequestCtx, socket 
 	if !used {
 		r = &request{}
 	}
+	r.conn, _ = f.Conn().(*timedConn)
 	r.RequestCtx, r.server, r.serverCtx, r.socket, r.started = f, s, ctx, socket, f.Time()
 	if r.started.IsZero() { // fasthttp has not noted when the request came
 		r.started = time.Now()
@@ -94,11 +102,11 @@ func (s *Server) release(r *request) {
 	if r.cancel != nil {
 		r.cancel()
 	}
-	if c, ok := r.Conn().(*timedConn); ok {
+	if r.conn != nil {
 		if r.ended.IsZero() {
 			r.ended = time.Now()
 		}
-		c.answered(r.ended)
+		r.conn.answered(r.ended)
 	}
 	clear(r.query)
 	clear(r.partsMemory)

@@ -19,6 +19,8 @@ const (
 	writeBytes  = 1<<10 + maxKeptBody // headers and a usual reply leave in one write
 	readTimeout = 30 * time.Second    // of one request, from its first byte
 
+	headerTimeout = 10 * time.Second // readTimeout of a caller that is not admitted: see slots
+
 	// The end takes as long as both at most.
 	grace       = 100 * time.Millisecond // for requests under way to finish
 	cancelGrace = 50 * time.Millisecond  // for cancelled requests to be answered
@@ -48,7 +50,7 @@ func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 			case fasthttp.StateNew: // before Serve returns
 				open.add()
 			case fasthttp.StateActive:
-				c.(*timedConn).begins() //nolint:forcetypeassert // retryListener accepts no other
+				c.(*timedConn).begins() //nolint:forcetypeassert // slotListener accepts no other
 			case fasthttp.StateClosed:
 				open.done()
 			default:
@@ -57,7 +59,7 @@ func (s *Server) Run(ctx context.Context, listeners ...net.Listener) error {
 		open.add()
 		g.Go(func() error {
 			defer open.done()
-			err := f.Serve(&retryListener{Listener: l, ctx: running, server: s})
+			err := f.Serve(&slotListener{Listener: l, ctx: running, server: s, slots: newSlots(s.cfg.Connections, s.cfg.Token == "", s.cfg.Logger)})
 			if running.Err() != nil {
 				return nil // it was told to end
 			}
@@ -110,11 +112,10 @@ func (u *uses) end(d time.Duration) bool {
 }
 
 func (s *Server) fasthttpServer(ctx context.Context, socket bool) *fasthttp.Server {
-	return &fasthttp.Server{ // its timeouts are those of timedConn
+	return &fasthttp.Server{ // its timeouts are those of timedConn, and slots bound its connections
 		Handler:                      func(f *fasthttp.RequestCtx) { s.serve(ctx, f, socket, nil) },
 		ErrorHandler:                 func(f *fasthttp.RequestCtx, err error) { s.serve(ctx, f, socket, err) },
 		Name:                         wire.ServerName,
-		Concurrency:                  s.cfg.Connections,
 		ReadBufferSize:               headerBytes,
 		WriteBufferSize:              writeBytes,
 		MaxRequestBodySize:           s.cfg.MaxBody,

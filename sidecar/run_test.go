@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -359,36 +358,6 @@ func TestAPanicIsTheFaultOfItsRequestOnly(t *testing.T) {
 		if resp.StatusCode != tc.status || !bytes.Contains(body, []byte(tc.body)) {
 			t.Errorf("%s: %s %s", tc.path, resp.Status, body)
 		}
-	}
-	if err := end(); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestConnectionsAreBounded(t *testing.T) {
-	l := listenerFor(t)
-	end := newServer(t, Config{Connections: 2, IdleTimeout: 200 * time.Millisecond}).running(t, l)
-	var both []net.Conn
-	for _, request := range []string{"", healthy} {
-		c, err := net.Dial("tcp", l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		fmt.Fprint(c, request)
-		both = append(both, c)
-	}
-	if status := ask(t, l, healthy); status != http.StatusServiceUnavailable {
-		t.Errorf("one too many is answered %d", status)
-	}
-	for _, c := range both { // until they were idle for too long
-		_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
-		if _, err := io.Copy(io.Discard, c); err != nil {
-			t.Error(err)
-		}
-	}
-	for ask(t, l, healthy) != http.StatusOK { // their places are free a moment later
-		runtime.Gosched()
 	}
 	if err := end(); err != nil {
 		t.Error(err)

@@ -52,7 +52,7 @@ type Config struct {
 	Workers       int // calls of one batch at the same time, unless the batch says otherwise; default 5
 	MaxBatchReply int // bytes of the answers of one batch together; default 4 MiB
 
-	Connections int           // at the same time, per listener; default 256: a function has 1024 file descriptors
+	Connections int           // of admitted callers at the same time, per listener: see slots; default 256: a function has 1024 file descriptors
 	IdleTimeout time.Duration // of a connection; default 24h: a shorter one could end just when the caller sends its next request
 
 	Pulse  *clock.Pulse // every request reads it before it does anything, so that a freeze is noticed; nil: there are no freezes
@@ -118,7 +118,7 @@ type Server struct {
 	reached  []atomic.Bool      // of each upstream: it has answered a real question
 	asking   singleflight.Group // questions of /readyz
 
-	readTimeout, grace, cancelGrace time.Duration
+	headerTimeout, readTimeout, grace, cancelGrace time.Duration
 }
 
 // New makes a server. It starts nothing: [Server.Run] does.
@@ -128,6 +128,6 @@ func New(cfg Config) (*Server, error) {
 	}
 	return &Server{
 		cfg: cfg.withDefaults(), router: newRouter(routes()), reached: make([]atomic.Bool, len(cfg.Upstreams)),
-		readTimeout: readTimeout, grace: grace, cancelGrace: cancelGrace,
+		headerTimeout: headerTimeout, readTimeout: readTimeout, grace: grace, cancelGrace: cancelGrace,
 	}, nil
 }

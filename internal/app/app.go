@@ -198,6 +198,7 @@ func (a *app) addOdoo(s settings.Settings) error {
 	a.guard(&cfg, func(ctx context.Context) error { return a.odoo.Ping(ctx) })
 	cfg.Proxy = s.ProxyFor(s.OdooURL)
 	cfg.Ping = pool.Request{Method: http.MethodGet, Path: "/web/version"}
+	cfg.BusyIsSilent = true // its workers answer
 	pools, err := a.open(cfg)
 	if err != nil {
 		return err

@@ -232,7 +232,7 @@ func TestNoSecretIsInAnyOutput(t *testing.T) {
 		{"keys refused", nil, func() { r.weaviate.SetKeys(allowed("x")); r.odoo.SetKey("x") }},
 		{"plain keys refused", odooPlain, func() {}},
 		{"upstreams repeat what they get", []string{"HEARTH_ODOO_PROTOCOL=json2"}, func() {
-			r.weaviate.SetHook(echo(http.StatusInternalServerError, "weaviate"))
+			r.weaviate.SetHook(echo(http.StatusUnprocessableEntity, "weaviate")) // no failure for which the breaker opens
 			r.odoo.SetHook(echo(http.StatusUnprocessableEntity, "odoo"))
 		}},
 		{"upstreams repeat plain keys", odooPlain, func() {

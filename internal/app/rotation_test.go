@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"hearth/internal/testing/awstest"
+	"hearth/internal/testing/lambdatest"
 	"hearth/internal/testing/odootest"
 	"hearth/internal/testing/testnet"
 	"hearth/internal/testing/weaviatetest"
@@ -215,12 +216,16 @@ func TestASecretThatCannotBeHadIsOneFaultAndTheOtherUpstreamWorks(t *testing.T) 
 		"denied": {func(s *awstest.Server) {
 			s.Fail(odooARN, awstest.Failure{Code: "AccessDeniedException", Message: "User: x is not authorized to perform: secretsmanager:GetSecretValue"})
 		}, "HEARTH_ODOO_KEY: " + odooARN + ": AccessDeniedException: User: x is not authorized", false, "secretsmanager:GetSecretValue"},
-		"throttled": {func(s *awstest.Server) {
-			s.Fail(odooARN, awstest.Failure{Code: "ThrottlingException", Message: "Rate exceeded"})
+		"throttled": {
+			func(s *awstest.Server) {
+				s.Fail(odooARN, awstest.Failure{Code: "ThrottlingException", Message: "Rate exceeded"})
+			},
+			"HEARTH_ODOO_KEY: " + odooARN + ": ThrottlingException: Rate exceeded", true, "ThrottlingException",
 		},
-			"HEARTH_ODOO_KEY: " + odooARN + ": ThrottlingException: Rate exceeded", true, "ThrottlingException"},
-		"without the field": {func(s *awstest.Server) { s.Set(odooARN, `{"hunter2":"hunter3"}`) },
-			"HEARTH_ODOO_KEY: " + odooARN + ` has no field \"password\"`, false, `has no field "password"`},
+		"without the field": {
+			func(s *awstest.Server) { s.Set(odooARN, `{"hunter2":"hunter3"}`) },
+			"HEARTH_ODOO_KEY: " + odooARN + ` has no field \"password\"`, false, `has no field "password"`,
+		},
 		"binary": {func(s *awstest.Server) { s.Set(odooARN, []byte("hunter2")) }, "is binary", false, "is binary"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -256,4 +261,28 @@ func TestAServiceOfSecretsThatHangsHoldsUpOneUpstreamForABoundedTime(t *testing.
 	if status != http.StatusBadGateway {
 		t.Errorf("%d %s", status, body)
 	}
+}
+
+// A snapshot holds no secret: before the restore none is asked for, not even by a call of the handler's module.
+func TestUnderSnapStartSecretsAreAskedForAfterTheRestore(t *testing.T) {
+	r := newRotated(t, odootest.Config{})
+	aws := awstest.New(awstest.Keys{ID: "AKIDEXAMPLE", Secret: "aws-secret", Session: "aws-session"}, lambdatest.SessionToken)
+	at := upstreamAt(t, aws)
+	aws.Set(weaviateARN, "key-one-of-weaviate")
+	aws.Set(openAIARN, "key-of-openai")
+	aws.Set(odooARN, `{"password":"key-one-of-odoo"}`)
+	f := newFunction(t, lambdatest.Config{Init: lambdatest.SnapStart}, append(r.env,
+		"AWS_ACCESS_KEY_ID=", "AWS_SESSION_TOKEN=", "AWS_CONTAINER_CREDENTIALS_FULL_URI="+at+awstest.KeysPath, "AWS_ENDPOINT_URL="+at)...)
+	if _, err := f.handle(t.Context(), []byte("one")); err == nil || !strings.Contains(err.Error(), "is not asked for before the snapshot is restored") {
+		t.Errorf("before the snapshot: %v", err)
+	}
+	if got := aws.Requests(); len(got) != 0 {
+		t.Errorf("before the snapshot AWS was asked %v", got)
+	}
+	f.freeze(t)
+	f.invoke(t, "one") // is the restore
+	if w, o, keys := aws.Asked(weaviateARN), aws.Asked(odooARN), aws.Requests()[awstest.KeysPath]; w != 1 || o != 1 || keys < 1 || keys > 3 {
+		t.Errorf("after the restore: asked %d and %d times, for keys %d times", w, o, keys)
+	}
+	stop(t, f.Host, f.hearth)
 }

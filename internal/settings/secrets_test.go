@@ -19,12 +19,11 @@ func TestAMalformedARNIsAFaultOfItsVariable(t *testing.T) {
 		if name != "HEARTH_WEAVIATE_HEADERS" {
 			env[3] = variable + good + "#f"
 		}
-		s, err := Read(env)
-		if err != nil {
+		if _, err := Read(env); err != nil {
 			t.Error(err)
 		}
 		env[3] = strings.Replace(env[3], "secretsmanager", "s3hunter2", 1)
-		s, err = Read(env)
+		s, err := Read(env)
 		if err == nil || !strings.HasPrefix(err.Error(), name+": ") || strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v", name, err)
 		}

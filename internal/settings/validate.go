@@ -91,6 +91,10 @@ func (s *Settings) validateOdoo(f *faults) {
 			f.check(s.OdooUser != "" || s.OdooUID != 0, "HEARTH_ODOO_USER", "is missing, and HEARTH_ODOO_UID too: jsonrpc needs one of them")
 		}
 	}
+	const mostModels, mostNames = 50, 100
+	f.check(len(s.OdooModels) <= mostModels, "HEARTH_ODOO_MODELS", "may name %d models", mostModels)
+	f.check(len(s.OdooRoutes) <= mostNames, "HEARTH_ODOO_ROUTES", "may name %d routes", mostNames)
+	f.check(len(s.OdooReads) <= mostNames, "HEARTH_ODOO_READS", "may name %d methods", mostNames)
 	for _, m := range s.OdooModels {
 		f.check(odoo.ValidModel(m), "HEARTH_ODOO_MODELS", "%q is no model's name", m)
 	}

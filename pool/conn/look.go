@@ -10,11 +10,12 @@ import (
 //
 // The kernel's word counts first. If the kernel says nothing, an HTTP/2 connection is pinged: ping sends a cheap request over the
 // connection and says whether an answer came in time. A connection that has not brought any answer yet is not pinged: where the
-// upstream itself is silent, each new connection would look dead, and all requests would be sent again and again.
+// upstream itself is silent, each new connection would look dead, and all requests would be sent again and again. A nil ping means
+// that the upstream cannot be pinged.
 func (l *Lease) Look(age time.Duration, ping func(http.RoundTripper) bool) {
 	_, _, _ = l.conn.looks.Do("", func() (any, error) {
 		sign := l.conn.Sign(age)
-		if sign == Unknown && l.conn.shared && l.conn.answered.Load() && l.conn.Available() > 0 && !ping(l.conn) {
+		if sign == Unknown && ping != nil && l.conn.shared && l.conn.answered.Load() && l.conn.Available() > 0 && !ping(l.conn) {
 			sign = Dead
 		}
 		if sign == Dead {

@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // ProxyError is a connection that the forward proxy did not make. It names the proxy without its user and password.
@@ -143,22 +144,23 @@ func proxyText(page string, header http.Header, user *url.Userinfo, credentials 
 			page = html.UnescapeString(title[1])
 		}
 	}
+	page = strings.ToValidUTF8(page, " ")
 	if user != nil {
 		password, _ := user.Password()
-		for _, secret := range []string{credentials, user.String(), password, url.QueryEscape(password)} {
+		for _, secret := range []string{strings.TrimRight(credentials, "="), user.String(), password, url.QueryEscape(password)} {
 			if secret != "" {
 				page = strings.ReplaceAll(page, secret, "…")
 			}
 		}
 	}
 	page = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if unicode.IsControl(r) {
 			return ' '
 		}
 		return r
 	}, page)
 	page = strings.Join(strings.Fields(page), " ")
-	return strings.ToValidUTF8(page[:min(len(page), mostProxyText)], "")
+	return strings.ToValidUTF8(page[:min(len(page), mostProxyText)], "") // a character may have been cut
 }
 
 // earlyConn is a connection of which something was read before.

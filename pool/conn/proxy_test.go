@@ -7,7 +7,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 )
 
 // A server of HTTP/2 sends its settings before the client has said anything. They may come with the proxy's own answer.
@@ -31,4 +34,18 @@ func TestWhatComesWithTheProxysAnswerIsTheUpstreams(t *testing.T) {
 	if got, err := io.ReadAll(c); string(got) != "early and late" || err != nil {
 		t.Errorf("got %q, %v", got, err)
 	}
+}
+
+func FuzzWhatAProxySays(f *testing.F) {
+	for _, page := range []string{"", "no", "<html><title>x &amp; y</title>", "\x1b[31m\r\nred", "Basic bWU6aHVudGVyMiE=", "hunter2!", "hunt\xffer2!", "bWU6aHVudGVyMiE", "\u0087"} {
+		f.Add(page, "text/html")
+		f.Add(page, "")
+	}
+	f.Fuzz(func(t *testing.T, page, kind string) {
+		text := proxyText(page, http.Header{"Content-Type": {kind}}, url.UserPassword("me", "hunter2!"), "bWU6aHVudGVyMiE=")
+		if len(text) > mostProxyText || !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) ||
+			strings.Contains(text, "hunter2!") || strings.Contains(text, "bWU6aHVudGVyMiE") {
+			t.Errorf("%q", text)
+		}
+	})
 }

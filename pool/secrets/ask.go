@@ -39,9 +39,6 @@ const (
 
 // ask asks for the text of a secret. It ends after Config.Timeout, or with the store.
 func (s *Store) ask(a arn) (string, error) {
-	if s.cfg.Pulse.Freezes() < s.cfg.KeepFrom {
-		return "", &refusal{text: a.text + " is not asked for before the snapshot is restored", retryable: true}
-	}
 	ctx, cancel := s.cfg.Pulse.WithTimeout(s.ctx, s.cfg.Timeout)
 	defer cancel()
 	k, err := s.currentKeys(ctx)
@@ -190,7 +187,7 @@ func tidy(message string, k *keys) string {
 func notAnswered(what string, err error) *refusal {
 	proxy, refused := errors.AsType[*pool.ProxyError](err)
 	_, redirected := errors.AsType[*pool.RedirectError](err)
-	retryable := !errors.Is(err, pool.ErrTooLarge) && !redirected && !(refused && proxy.Refused())
+	retryable := !errors.Is(err, pool.ErrTooLarge) && !redirected && (!refused || !proxy.Refused())
 	if e, ok := errors.AsType[*pool.Error](err); ok {
 		return &refusal{text: what + ": no answer from " + e.Address + ": " + pool.Reason(e.Err), retryable: retryable}
 	}

@@ -15,19 +15,22 @@ import (
 //  2. After an answer that brought no other value, none is asked for until quiet has passed, though an upstream refuses the value.
 //  3. After a failure none is asked for during a pause that doubles from leastPause to quiet. Callers get the failure again.
 //
-// Its mutex guards the fields below it.
+// Its mutex guards the fields below it. The store's and the pulse's may be taken under it.
 type entry struct {
 	store *Store
 	arn   arn
 
 	mu       sync.Mutex
-	text     string    // the whole secret
-	known    bool      // whether text is
-	err      error     // the last request's
-	failures int       // in a row
-	until    time.Time // before that none is asked for
-	running  *flight   // nil: no request is under way
+	text     string        // the whole secret
+	known    bool          // whether text is
+	err      error         // the last request's
+	failures int           // in a row
+	until    time.Duration // before that none is asked for
+	running  *flight       // nil: no request is under way
 }
+
+// now is the time since the start, frozen time included.
+func (e *entry) now() time.Duration { return e.store.cfg.Pulse.Now().Mono }
 
 const (
 	leastPause = time.Second
@@ -54,7 +57,7 @@ func (e *entry) get(ctx context.Context) (string, error) {
 // renew returns a text that is newer than one that was refused, or the one that is known if there is no newer one.
 func (e *entry) renew(ctx context.Context, isNewer func(string) bool) (string, error) {
 	e.mu.Lock()
-	if e.known && (isNewer(e.text) || e.running == nil && time.Now().Before(e.until)) {
+	if e.known && (isNewer(e.text) || e.running == nil && e.now() < e.until) {
 		defer e.mu.Unlock()
 		return e.text, nil
 	}
@@ -63,11 +66,14 @@ func (e *entry) renew(ctx context.Context, isNewer func(string) bool) (string, e
 
 // askAndUnlock joins the request that is under way, or begins one if that is allowed. It is called with mu held.
 func (e *entry) askAndUnlock(ctx context.Context) (string, error) {
-	if e.running == nil && time.Now().Before(e.until) {
+	switch {
+	case e.store.cfg.Pulse.Freezes() < e.store.cfg.KeepFrom: // not remembered: the restore may come right after
+		defer e.mu.Unlock()
+		return "", &refusal{text: e.arn.text + " is not asked for before the snapshot is restored", retryable: true}
+	case e.running == nil && e.now() < e.until:
 		defer e.mu.Unlock()
 		return e.text, e.err
-	}
-	if e.running == nil {
+	case e.running == nil:
 		f := &flight{done: make(chan struct{})}
 		if !e.store.start(func() { e.run(f) }) {
 			defer e.mu.Unlock()
@@ -120,6 +126,6 @@ func (e *entry) keep(f *flight) (renewed, again bool) {
 		renewed = e.known
 		e.text, e.known, e.failures = f.text, true, 0
 	}
-	e.err, e.until = f.err, time.Now().Add(pause)
+	e.err, e.until = f.err, e.now()+pause
 	return renewed, again
 }

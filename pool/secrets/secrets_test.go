@@ -2,9 +2,7 @@ package secrets
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -250,6 +248,11 @@ func TestNothingIsAskedForBeforeASnapshotIsRestored(t *testing.T) {
 		if e, ok := errors.AsType[*pool.SecretError](err); !ok || !e.Retryable || !strings.Contains(e.Detail, "before the snapshot is restored") {
 			t.Errorf("got %v", err)
 		}
+		store.asks = func(arn) (string, error) { return "key", nil }
+		time.Sleep(clock.Gap) // the restore
+		if got, err := s.Value(t.Context()); got != "key" || err != nil {
+			t.Errorf("after the restore: %q, %v", got, err)
+		}
 	})
 }
 
@@ -274,182 +277,4 @@ func TestSecretsGoThroughTheProxyButTheContainersAddressDoesNot(t *testing.T) {
 	if got := proxy.Tunnels(); len(got) != 1 || got["secrets.internal:80"] != 1 {
 		t.Errorf("tunnels %v", got)
 	}
-}
-
-// scripted is a store whose service answers what next says, in a bubble.
-func scripted(t *testing.T, next func() (string, error)) (store *Store, asked *int) {
-	t.Helper()
-	store, asked = New(Config{}), new(int)
-	t.Cleanup(store.Close)
-	store.asks = func(arn) (string, error) {
-		*asked++
-		time.Sleep(time.Millisecond)
-		return next()
-	}
-	return store, asked
-}
-
-func TestCallersAtOnceShareARequest(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		value := `{"a":"1","b":"2"}`
-		store, asked := scripted(t, func() (string, error) { return value, nil })
-		a, b := named(t, store, inManager+"#a"), named(t, store, inManager+"#b") // of one secret
-		all := func(do func(*Secret) (string, error), want ...string) {
-			var callers sync.WaitGroup
-			for i := range 100 {
-				callers.Go(func() {
-					if got, err := do([]*Secret{a, b}[i%2]); got != want[i%2] || err != nil {
-						t.Errorf("got %q, %v", got, err)
-					}
-				})
-			}
-			callers.Wait()
-		}
-		all(func(s *Secret) (string, error) { return s.Value(t.Context()) }, "1", "2")
-		if *asked != 1 {
-			t.Errorf("asked %d times", *asked)
-		}
-		value = `{"a":"3","b":"4"}`
-		all(func(s *Secret) (string, error) { return s.Renew(t.Context(), map[*Secret]string{a: "1", b: "2"}[s]) }, "3", "4")
-		all(func(s *Secret) (string, error) { return s.Renew(t.Context(), map[*Secret]string{a: "1", b: "2"}[s]) }, "3", "4") // late: newer values are known
-		if *asked != 2 {
-			t.Errorf("asked %d times", *asked)
-		}
-	})
-}
-
-func TestAValueThatIsRefusedAndNotRotatedIsAskedForOnceInTenSeconds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		value, fail := "old", error(nil)
-		store, asked := scripted(t, func() (string, error) { return value, fail })
-		s := named(t, store, inManager)
-		_, _ = s.Value(t.Context())
-		for range 100 { // 20 s
-			if got, err := s.Renew(t.Context(), "old"); got != "old" || err != nil {
-				t.Fatalf("got %q, %v", got, err)
-			}
-			time.Sleep(200 * time.Millisecond)
-		}
-		if *asked != 3 {
-			t.Errorf("in 20 s asked %d times, want once, and then once in 10 s", *asked)
-		}
-		time.Sleep(quiet)
-		fail = &refusal{text: "down", retryable: true}
-		_, err := s.Renew(t.Context(), "old")
-		got, valueErr := s.Value(t.Context())
-		if err == nil || got != "old" || valueErr != nil {
-			t.Errorf("while the service is down: %v; the value is %q, %v", err, got, valueErr)
-		}
-		fail, value = nil, "new"
-		time.Sleep(leastPause)
-		if got, err := s.Renew(t.Context(), "old"); got != "new" || err != nil {
-			t.Errorf("after that: %q, %v", got, err)
-		}
-	})
-}
-
-func TestAServiceThatIsDownIsAskedSeldomer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		fail := error(&refusal{text: "down", retryable: true})
-		store, asked := scripted(t, func() (string, error) { return "key", fail })
-		s := named(t, store, inManager)
-		for range 600 { // a minute
-			_, err := s.Value(t.Context())
-			if e, ok := errors.AsType[*pool.SecretError](err); !ok || !e.Retryable {
-				t.Fatalf("got %v", err)
-			}
-			time.Sleep(100 * time.Millisecond)
-		}
-		if *asked < 7 || *asked > 10 { // at 0, 1, 3, 7, 15, and then each 10 s
-			t.Errorf("in a minute asked %d times", *asked)
-		}
-		fail = nil
-		time.Sleep(quiet)
-		if got, err := s.Value(t.Context()); got != "key" || err != nil {
-			t.Errorf("got %q, %v", got, err)
-		}
-	})
-}
-
-func TestAPanicAndTheEndAreFaults(t *testing.T) {
-	store := New(Config{})
-	store.asks = func(arn) (string, error) { panic("hunter2") }
-	s := named(t, store, inManager)
-	if _, err := s.Value(t.Context()); err == nil || strings.Contains(err.Error(), "hunter2") {
-		t.Errorf("got %v", err)
-	}
-	store.Close()
-	if _, err := named(t, store, inSSM).Value(t.Context()); err == nil || !strings.Contains(err.Error(), "shutting down") {
-		t.Errorf("got %v", err)
-	}
-}
-
-func TestWhatAnARNMustBe(t *testing.T) {
-	for value, want := range map[string]string{
-		inManager: "", inSSM: "", inManager + "#a.b": "", inSSM + ":3": "",
-		"arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:x": "",
-		"arn:aws-us-gov:ssm:us-gov-west-1:123456789012:parameter/x":  "",
-		"arn:aws-iso:ssm:us-iso-east-1:123456789012:parameter/x":     "partition",
-		"arn:aws:s3:::bucket": "service",
-		"arn:":                "must be a value or an ARN",
-		"arn:aws:secretsmanager:eu-central-1:123456789012":                  "must be a value or an ARN",
-		"arn:aws:secretsmanager::123456789012:secret:x":                     "region",
-		"arn:aws:secretsmanager:evil.example/:123456789012:secret:x":        "region",
-		"arn:aws:secretsmanager:eu-central-1:12345:secret:x":                "account",
-		"arn:aws:secretsmanager:eu-central-1:12345678901x:secret:x":         "account",
-		"arn:aws:secretsmanager:eu-central-1:123456789012:secret:":          "secret:",
-		"arn:aws:secretsmanager:eu-central-1:123456789012:parameter/x":      "secret:",
-		"arn:aws:secretsmanager:eu-central-1:123456789012:secret:x:field::": "#field",
-		"arn:aws:ssm:eu-central-1:123456789012:parameter":                   "parameter/",
-		"arn:aws:ssm:eu-central-1:123456789012:secret:x":                    "parameter/",
-		inManager + "#": "field",
-	} {
-		if err := Validate(value); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v, want %q", value, err, want)
-		}
-	}
-	for value, want := range map[string]string{
-		inManager: "https://secretsmanager.eu-central-1.amazonaws.com",
-		"arn:aws-cn:ssm:cn-north-1:123456789012:parameter/x":                       "https://ssm.cn-north-1.amazonaws.com.cn",
-		"arn:aws-us-gov:secretsmanager:us-gov-west-1:123456789012:secret:x-AbCdEf": "https://secretsmanager.us-gov-west-1.amazonaws.com",
-	} {
-		if a, _, err := parse(value); err != nil || a.endpoint() != want {
-			t.Errorf("%s: %s, %v", value, a.endpoint(), err)
-		}
-	}
-}
-
-func FuzzValues(f *testing.F) {
-	for _, s := range []string{"", "key", `{"a":"b"}`, `{"a":1e400}`, `{"a":{"a":1}}`, "\x00", `{"a":"\u0000"}`, "[", `{"a":"b"}{`} {
-		f.Add(s, "a")
-		f.Add(s, "")
-	}
-	f.Fuzz(func(t *testing.T, text, field string) {
-		value, err := valueOf(text, field)
-		if (value == "") == (err == nil) {
-			t.Errorf("%q, %v", value, err)
-		}
-		secret := base64.StdEncoding.EncodeToString([]byte(text))
-		if err != nil && len(text) > 20 && strings.Contains(fmt.Sprint(err), secret) {
-			t.Error(err)
-		}
-	})
-}
-
-func FuzzAnswers(f *testing.F) {
-	for _, s := range []string{`{"SecretString":"x"}`, `{"SecretBinary":"eA=="}`, `{"Parameter":{"Value":"x"}}`, `{"__type":"a#b:c","Message":"no"}`, `{"Parameter":null}`, "null", ""} {
-		f.Add(s, inManager)
-		f.Add(s, inSSM)
-	}
-	f.Fuzz(func(t *testing.T, body, name string) {
-		a, _, err := parse(name)
-		if err != nil {
-			return
-		}
-		_, _ = textOf(a, []byte(body))
-		r := refusalOf(a, &pool.Response{Status: 400, Body: []byte(body)}, &keys{secret: "secret-access-key"})
-		if r.text == "" || strings.Contains(r.text, "secret-access-key") || strings.ContainsAny(r.text, "\n\r\x1b") {
-			t.Errorf("%q", r.text)
-		}
-	})
 }

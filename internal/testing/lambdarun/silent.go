@@ -39,7 +39,7 @@ type situation struct {
 	name           string
 	weaviate, odoo silence
 	route          string
-	back           int // the invocation before which both begin to answer; 0: never
+	back           int // the invocation before which both begin to answer, while the sandbox is frozen; 0: never
 }
 
 func situations(invocations int) []situation {
@@ -107,7 +107,7 @@ func runSilent(ctx context.Context, out io.Writer, dir string, o options) (err e
 // measure makes the invocations of one handler in one situation.
 func (r *silentRun) measure(ctx context.Context, s situation, l lab.Language, n int) (got outcome, err error) {
 	got = outcome{situation: s, language: l}
-	u, err := startSilent(s)
+	u, err := startSilent(s) //nolint:contextcheck // their life ends with close
 	if err != nil {
 		return got, err
 	}
@@ -133,13 +133,15 @@ func (r *silentRun) measure(ctx context.Context, s situation, l lab.Language, n 
 	}()
 	turns := map[string]int{} // saved, by chat
 	for i := range r.invocations {
-		if s.back > 0 && i == s.back {
-			u.speak()
-		}
 		if err := r.turn(ctx, sandbox, &got, i, turns); err != nil {
 			return got, fmt.Errorf("invocation %d: %w%s", i+1, err, sandbox.Logs())
 		}
-		if err := pause(ctx, sandbox.Host, i); err != nil {
+		frozen := map[int]time.Duration{2: longFreeze, 6: shortFreeze}[i%10]
+		if i+1 == s.back {
+			u.speak()
+			frozen = longFreeze
+		}
+		if err := pause(ctx, sandbox.Host, frozen); err != nil {
 			return got, err
 		}
 	}
@@ -176,8 +178,7 @@ func (r *silentRun) turn(ctx context.Context, sandbox *lab.Sandbox, got *outcome
 }
 
 // pause is what happens to the sandbox between two invocations.
-func pause(ctx context.Context, host *lambdatest.Host, i int) error {
-	frozen := map[int]time.Duration{2: longFreeze, 6: shortFreeze}[i%10]
+func pause(ctx context.Context, host *lambdatest.Host, frozen time.Duration) error {
 	if err := host.WaitReady(ctx); err != nil || frozen == 0 {
 		if errors.Is(err, lambdatest.ErrReset) { // nothing is left to freeze
 			return nil

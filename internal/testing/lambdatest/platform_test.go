@@ -43,19 +43,22 @@ func TestTheEnvironmentIsThePlatforms(t *testing.T) {
 		"Lambda": {
 			Config{},
 			[]string{"AWS_LAMBDA_INITIALIZATION_TYPE=on-demand", "AWS_REGION=eu-central-1", "TZ=:UTC", "AWS_SESSION_TOKEN=" + SessionToken},
-			[]string{"AWS_LAMBDA_LOG_FORMAT", "AWS_CONTAINER_AUTHORIZATION_TOKEN"}, false,
+			[]string{"AWS_LAMBDA_LOG_FORMAT", "AWS_CONTAINER_AUTHORIZATION_TOKEN"},
+			false,
 		},
 		"Lambda, managed": {Config{Init: ManagedInstances}, []string{"AWS_LAMBDA_INITIALIZATION_TYPE=lambda-managed-instances"}, nil, true},
 		"the emulator, classic": {
 			Config{Platform: Emulator},
 			[]string{"AWS_SESSION_TOKEN=\n", "AWS_ACCESS_KEY_ID=\n"},
-			[]string{"AWS_LAMBDA_INITIALIZATION_TYPE", "AWS_REGION", "TZ", "AWS_LAMBDA_LOG_FORMAT"}, false,
+			[]string{"AWS_LAMBDA_INITIALIZATION_TYPE", "AWS_REGION", "TZ", "AWS_LAMBDA_LOG_FORMAT"},
+			false,
 		},
 		"the emulator, classic, with credentials": {Config{Platform: Emulator, Credentials: SessionCredentials}, []string{"AWS_SESSION_TOKEN=" + SessionToken}, nil, false},
 		"the emulator, managed": {
 			Config{Platform: Emulator, Init: ManagedInstances},
 			[]string{"AWS_LAMBDA_INITIALIZATION_TYPE=lambda-managed-instances", "AWS_LAMBDA_LOG_FORMAT=JSON", "LD_LIBRARY_PATH=/var/lang/lib:", "PATH=/var/lang/bin:", token},
-			[]string{"AWS_SESSION_TOKEN", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "PATH=" + os.Getenv("PATH") + "\n"}, true,
+			[]string{"AWS_SESSION_TOKEN", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "PATH=" + os.Getenv("PATH") + "\n"},
+			true,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -91,14 +91,14 @@ func (c *course) run(ctx context.Context) error {
 // and, besides, ten a minute. Retries have one, and hedges, which only Weaviate gets, another. A few more may come because calls of the
 // usual round joined each other, and because of calls before it.
 func (c *course) amplified(under, usual arrivals, took time.Duration) {
-	const joined = 3
+	joined := 1 + 2*max(1, c.fault.crowd)
 	for name, n := range under {
 		budgets := 1.0
 		if name == "weaviate" {
 			budgets = 2
 		}
 		c.sum.upstream, c.sum.usual = c.sum.upstream+n, c.sum.usual+usual[name]
-		if over := float64(n) - float64(usual[name]) - budgets*(0.1*float64(usual[name])+10*max(1, took.Minutes())) - joined; over > 0 {
+		if over := float64(n) - float64(usual[name]) - budgets*(0.1*float64(usual[name])+10*max(1, took.Minutes())) - float64(joined); over > 0 {
 			c.tally.offence(c, amplified, int(over)+1, "%d requests to %s, usually %d", n, name, usual[name])
 		}
 	}

@@ -87,13 +87,18 @@ func (c *course) run(ctx context.Context) error {
 	return nil
 }
 
-// amplified compares the requests of a round with those of the same round without the fault. An upstream may get a tenth more and, besides,
-// ten a minute. A few more may come because calls of the usual round joined each other, and because of calls before it.
+// amplified compares the requests of a round with those of the same round without the fault. A budget lets through a tenth of the calls more
+// and, besides, ten a minute. Retries have one, and hedges, which only Weaviate gets, another. A few more may come because calls of the
+// usual round joined each other, and because of calls before it.
 func (c *course) amplified(under, usual arrivals, took time.Duration) {
-	const joined = 3
+	joined := 1 + 2*max(1, c.fault.crowd)
 	for name, n := range under {
+		budgets := 1.0
+		if name == "weaviate" {
+			budgets = 2
+		}
 		c.sum.upstream, c.sum.usual = c.sum.upstream+n, c.sum.usual+usual[name]
-		if over := float64(n) - 1.1*float64(usual[name]) - 10*max(1, took.Minutes()) - joined; over > 0 {
+		if over := float64(n) - float64(usual[name]) - budgets*(0.1*float64(usual[name])+10*max(1, took.Minutes())) - float64(joined); over > 0 {
 			c.tally.offence(c, amplified, int(over)+1, "%d requests to %s, usually %d", n, name, usual[name])
 		}
 	}

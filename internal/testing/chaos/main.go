@@ -88,9 +88,9 @@ func defences() []defence {
 	return []defence{
 		{name: "breaker", faults: "^(503 and a huge|Weaviate never answers)"},
 		{name: "look", faults: "^dropped flows"},
-		{name: "deadline", faults: "^a byte at a time", behind: "breaker"}, // which ends reads that wait
-		{name: "retry-budget", faults: "^502", behind: "breaker"},          // which opens before many are retried
-		{name: "write-rule", faults: "^(truncated answers|504)"},
+		{name: "deadline", faults: "^a byte at a time", behind: "breaker"},      // which ends reads that wait
+		{name: "retry-budget", faults: "^truncated answers", behind: "breaker"}, // which opens before many are retried
+		{name: "write-rule", faults: "^502", behind: "breaker"},                 // likewise
 	}
 }
 

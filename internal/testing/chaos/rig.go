@@ -89,7 +89,7 @@ func newRig(ctx context.Context, dir, binary, without string, f fittings) (g *ri
 		return g, err
 	}
 	g.truth.Upstreams = g.upstreams
-	if err := g.startWeb(); err != nil {
+	if err := g.startWeb(); err != nil { //nolint:contextcheck // likewise
 		return g, err
 	}
 	settings := append(g.upstreams.Settings(),
@@ -105,7 +105,7 @@ func newRig(ctx context.Context, dir, binary, without string, f fittings) (g *ri
 	socket, addr := filepath.Join(dir, "s"), ""
 	if f.fullDisk {
 		socket = filepath.Join(dir, "full", "s")
-		if addr, err = testnet.FreeAddress(); err != nil {
+		if addr, err = testnet.FreeAddress(); err != nil { //nolint:contextcheck // it only looks
 			return g, err
 		}
 		settings = append(settings, "HEARTH_ADDR="+addr)

@@ -92,7 +92,7 @@ func silence(of ...upstream) strike {
 func restart(down time.Duration) strike {
 	return func(_ context.Context, g *rig) (func() error, error) {
 		var restarts errgroup.Group
-		g.each(func(p *testnet.Proxy) { restarts.Go(func() error { return p.Restart(down) }) })
+		g.each(func(p *testnet.Proxy) { restarts.Go(func() error { return p.Restart(down) }) }) //nolint:contextcheck // the proxy's listener lives as long as the proxy
 		return restarts.Wait, nil
 	}
 }

@@ -138,11 +138,11 @@ func (t *tally) ended(c *course) {
 func (t *tally) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	line := fmt.Sprintf("faults=%d calls=%d", t.faults, t.calls)
+	line := []string{fmt.Sprintf("faults=%d calls=%d", t.faults, t.calls)}
 	for kind, n := range t.offences {
-		line += fmt.Sprintf(" %v=%d", offence(kind), n)
+		line = append(line, fmt.Sprintf("%v=%d", offence(kind), n))
 	}
-	return line
+	return strings.Join(line, " ")
 }
 
 // clean says whether nothing offends.

@@ -231,12 +231,12 @@ func TestWhatSaysNothingOfTheUpstreamDoesNotOpenTheBreaker(t *testing.T) {
 	})
 }
 
-// Three calls that have waited in vain are enough, and a freeze between them makes no difference. One invocation makes a call whose
+// Two calls that have waited in vain are enough, and a freeze between them makes no difference. One invocation makes a call whose
 // time is too short, another one a call that has waited for long when the freeze comes.
 func TestSilenceOpensTheBreakerAcrossFreezes(t *testing.T) {
 	guardBubble(t, func(c *Config) { c.Timeout = 5 * time.Second }, func(g *guarded) {
 		g.upstream(never)
-		g.together(2, 1900*time.Millisecond)
+		g.together(1, 1900*time.Millisecond)
 		g.wantState(wire.BreakerClosed)
 		g.freeze(time.Hour)
 		var left sync.WaitGroup
@@ -325,7 +325,23 @@ func TestACallerThatLeavesTellsOfTheSilence(t *testing.T) {
 		time.Sleep(mostPatience)
 		g.wantState(wire.BreakerClosed)
 		g.pool.cfg.Breaker.CallerLeft()
-		g.pool.cfg.Breaker.CallerLeft() // each call counts once
+		g.wantState(wire.BreakerClosed)
+		g.pool.cfg.Breaker.CallerLeft()
+		g.wantState(wire.BreakerOpen)
+		waiting.Wait()
+	})
+}
+
+// Two callers that waited in vain for one shared request are as much of a sign as two requests.
+func TestEachCallerOfASharedRequestTellsOfTheSilence(t *testing.T) {
+	guardBubble(t, func(c *Config) { c.Timeout = time.Minute }, func(g *guarded) {
+		g.upstream(never)
+		var waiting sync.WaitGroup
+		waiting.Go(func() { _ = g.call(time.Minute) })
+		time.Sleep(2 * mostPatience)
+		g.pool.cfg.Breaker.CallerLeft()
+		g.wantState(wire.BreakerClosed)
+		g.pool.cfg.Breaker.CallerLeft()
 		g.wantState(wire.BreakerOpen)
 		waiting.Wait()
 	})

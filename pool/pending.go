@@ -84,15 +84,27 @@ func (t *pending) late(more time.Duration) {
 }
 
 // CallerLeft says that a caller has left because its time was over. A request that it has waited for may serve later callers too, and so go
-// on for longer: if that request is overdue, it counts as failed now.
+// on for longer. If one is overdue, that counts as a failure now: of that request, or, if it has counted already, of this caller.
 func (b *Breaker) CallerLeft() {
 	b.mu.Lock()
 	defer b.unlock()
 	b.noticeFreezeLocked()
+	again := false
 	for t := range b.tries {
-		if t.overdue && t.freezes == b.freezes {
+		switch {
+		case !t.overdue:
+		case t.counted:
+			again = true
+		case t.freezes == b.freezes:
 			b.countLocked(t, silent, context.DeadlineExceeded)
+			return
 		}
+	}
+	if !again || !b.closedLocked() {
+		return
+	}
+	if done, err := b.state.Allow(); err == nil { // always: the breaker is closed
+		b.countLocked(&pending{breaker: b, done: done}, silent, context.DeadlineExceeded)
 	}
 }
 

@@ -19,8 +19,9 @@ const (
 	windowLength = 30 * time.Second // awake, for which a request counts
 	// tooManyFailed is how many must have failed: so many that one moment's failures can be retried.
 	tooManyFailed = 5
-	// tooManySilent is how many without an answer in time are enough: each of them has cost its caller all of its time.
-	tooManySilent = 3
+	// tooManySilent is how many without an answer in time are enough, if they are the last ones: each of them has cost its caller all
+	// of its time.
+	tooManySilent = 2
 )
 
 // window holds the outcomes of the last requests.
@@ -40,18 +41,19 @@ func (w *window) add(at time.Duration, o outcome) {
 
 // tooMany says whether so many of the last requests have failed that the breaker must open.
 func (w *window) tooMany(now time.Duration) bool {
-	all, failed, late := 0, 0, 0
-	for _, r := range w.last[:min(w.count, windowSize)] {
+	all, failed, silentLast := 0, 0, 0
+	for i := w.count - 1; i >= max(0, w.count-windowSize); i-- { // the last one first
+		r := w.last[i%windowSize]
 		if now-r.at > windowLength {
-			continue
+			break
 		}
 		all++
 		if r.outcome != well {
 			failed++
 		}
-		if r.outcome == silent {
-			late++
+		if r.outcome == silent && silentLast == all-1 {
+			silentLast = all
 		}
 	}
-	return 2*failed >= all && (failed >= tooManyFailed || late >= tooManySilent)
+	return silentLast >= tooManySilent || failed >= tooManyFailed && 2*failed >= all
 }

@@ -15,6 +15,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"time"
 
 	"hearth/cache"
 	"hearth/pool/odoo"
@@ -31,7 +32,8 @@ type Config struct {
 	Cache    *cache.Cache
 	Policies map[cache.Resource]cache.Policy // a resource that has none is never fresh
 
-	OutOfTime func(upstream string) // is told of each operation whose time was over while it waited for an upstream; nil: nobody is told
+	// OutOfTime is told of each operation whose time was over after it had waited for an upstream for so long; nil: nobody is told.
+	OutOfTime func(upstream string, waited time.Duration)
 
 	OdooModels []string // asked for by default
 	OdooRoutes []string // routes of preprocess that want the models

@@ -48,7 +48,7 @@ func muteReply(m wire.Mute, origin cache.Origin) (cache.Reply, error) {
 }
 
 func (s *Service) mute(ctx context.Context, spelled string, d cache.Directives) (m wire.Mute, origin cache.Origin, err error) {
-	defer func() { err = s.waited(ctx, "weaviate", err) }()
+	defer s.waited(ctx, "weaviate", time.Now(), &err)
 	chat, err := s.muteChat(ctx, spelled)
 	if err != nil {
 		return wire.Mute{}, cache.Origin{}, err
@@ -74,7 +74,7 @@ func muteNow(m wire.Mute) wire.Mute {
 //
 // Errors: [ErrNoMuteEnd]; a [*RepeatableError], as setting it again is the same; and those of [weaviate.Client.SetMute].
 func (s *Service) SetMute(ctx context.Context, spelled string, m wire.Mute) (now wire.Mute, err error) {
-	defer func() { err = s.waited(ctx, "weaviate", err) }()
+	defer s.waited(ctx, "weaviate", time.Now(), &err)
 	if s.cfg.Weaviate != nil && !s.cfg.Weaviate.TakesUntil() && m.Until != nil {
 		return wire.Mute{}, ErrNoMuteEnd
 	}

@@ -80,6 +80,7 @@ func (s *Server) job(r *request) error {
 		return wire.NewProblem(wire.KindNotConfigured, s.cfg.NoFetch)
 	}
 	if r.IsHead() {
+		r.Response.Header.Set("Allow", http.MethodGet)
 		return wire.NewProblem(wire.KindMethod, "a HEAD would read the result and lose it: use GET")
 	}
 	path := string(parseTarget(r.Request.Header.RequestURI()).path)

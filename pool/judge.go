@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"hearth/internal/clock"
 	"hearth/internal/guard"
@@ -36,13 +37,22 @@ func (j *judged) RoundTrip(req *http.Request) (*http.Response, error) {
 	o := optionsOf(ctx)
 	usual := j.stats.usual(o.Kind)
 	var v verdict
+	var stuck atomic.Bool
+	var t *pending
+	if o.stuck != nil { // a dead connection says nothing of the upstream
+		ctx = With(ctx, Options{stuck: func() {
+			stuck.Store(true)
+			t.excuse()
+			o.stuck()
+		}})
+	}
 	if o.probe == nil && !j.off {
 		giveUp := cancel
 		if !o.Repeatable || o.Proven { // a write goes on, because its outcome would be unknown
 			giveUp = nil
 		}
-		t, err := j.breaker.begin(usual, o.retry, giveUp)
-		if err != nil {
+		var err error
+		if t, err = j.breaker.begin(usual, o.retry, giveUp); err != nil {
 			return nil, err
 		}
 		defer func() { t.end(v) }()
@@ -60,7 +70,7 @@ func (j *judged) RoundTrip(req *http.Request) (*http.Response, error) {
 	switch {
 	case o.probe != nil:
 		o.probe.learn(v.outcome)
-	case v.outcome == silent && took < patience(usual): // the caller had too little time
+	case v.outcome == silent && took < patience(usual), stuck.Load(): // the caller had too little time, or the connection was dead
 		v = verdict{}
 	default:
 		j.limit.learn(v.outcome, o.Kind, began)

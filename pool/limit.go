@@ -50,6 +50,7 @@ type Limit struct {
 	changed   time.Duration            // time awake at the last change that may happen once per round trip
 	slowUntil time.Duration            // time awake until which rule 3 holds
 	late      int                      // slow answers since the last others
+	stuck     int                      // requests that have lent their slots
 }
 
 // waiter is a request that waits for a slot.
@@ -90,8 +91,47 @@ func (l *limited) RoundTrip(req *http.Request) (*http.Response, error) {
 	case err != nil:
 		return nil, err
 	}
-	defer l.limit.release(o.Caller)
-	return l.next.RoundTrip(req)
+	if o.Repeatable {
+		defer l.limit.release(o.Caller)
+		return l.next.RoundTrip(req)
+	}
+	s := &slot{limit: l.limit, caller: o.Caller}
+	defer s.release()
+	return l.next.RoundTrip(req.WithContext(With(req.Context(), Options{stuck: s.lend})))
+}
+
+// slot is that of a request that must not be repeated. If its connection is dead, the request may go on until its time is over, and the
+// upstream does not work on it. So others may have the slot meanwhile.
+type slot struct {
+	limit  *Limit
+	caller uint64
+	lent   bool // guarded by Limit.mu
+	over   bool // guarded by Limit.mu: the request has ended
+}
+
+// lend gives the slot back before the request has ended. No more requests than Limit has slots at most do that at a time.
+func (s *slot) lend() {
+	l := s.limit
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s.lent || s.over || l.stuck >= l.cfg.Most {
+		return
+	}
+	s.lent = true
+	l.stuck++
+	l.releaseLocked(s.caller)
+}
+
+// release gives the slot back when the request has ended.
+func (s *slot) release() {
+	l := s.limit
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s.over = true; s.lent {
+		l.stuck--
+		return
+	}
+	l.releaseLocked(s.caller)
 }
 
 // acquire waits for a slot of the caller. It ends without one when ctx ends or open is closed.
@@ -184,6 +224,10 @@ func (l *Limit) takeLocked(caller uint64) {
 func (l *Limit) release(caller uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.releaseLocked(caller)
+}
+
+func (l *Limit) releaseLocked(caller uint64) {
 	l.inUse--
 	if caller != 0 {
 		if l.held[caller]--; l.held[caller] == 0 {

@@ -32,6 +32,43 @@ func (t *tries) look(ctx context.Context) {
 	})
 }
 
+// once sends a request that must not be repeated (rule 1 of [race]).
+func (r *race) once(req *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithCancel(req.Context())
+	defer cancel() // the next link has read the whole answer
+	o := optionsOf(ctx)
+	if o.stuck != nil && !r.policy.NoLook {
+		usual := r.stats.usual(o.Kind)
+		req = req.WithContext(With(ctx, Options{taken: func(c taken) {
+			if c.line != nil {
+				r.tries.Go(func() { r.watch(ctx, c.line, usual, o.stuck) })
+			}
+		}}))
+	}
+	resp, err := r.next.RoundTrip(req)
+	for n := 0; n < mostUnread && unread(err); n++ {
+		r.stats.replays.Add(1)
+		resp, err = r.next.RoundTrip(req)
+	}
+	return resp, err
+}
+
+// watch looks at a connection from time to time until the request has ended. It calls stuck if the connection is dead.
+func (r *race) watch(ctx context.Context, l line, usual time.Duration, stuck func()) {
+	for wait := lookAfter(usual); ; wait = min(2*wait, mostLook) {
+		select {
+		case <-time.After(wait):
+			r.stats.looks.Add(1)
+			l.look(context.WithoutCancel(ctx), r.raceAfter())
+		case <-l.Dead():
+			stuck()
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // line is the connection of a try that is under way.
 type line interface {
 	// look finds out whether the connection is dead. A ping is given so much time.

@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -283,5 +284,34 @@ func TestAWriteOnADeadConnectionIsSentAgainAfterTheConnectionIsAborted(t *testin
 				t.Errorf("the server has seen %s: %+v", got, d.pool.Stats())
 			}
 		})
+	}
+}
+
+// A write to Odoo is never sent again: it waits on its dead connection until its time is over. Others must not wait for its slot.
+func TestAWriteOnADeadConnectionKeepsNobodyWaiting(t *testing.T) {
+	d := newDropped(t, false, false, nil, func(c *Config) { c.Size, c.Limit = 2, NewLimit(LimitConfig{Most: 2}) })
+	d.use(2)
+	if err := d.proxy.Drop(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	var writes sync.WaitGroup
+	for range 2 {
+		writes.Go(func() {
+			if _, err := d.pool.Do(ctx, Request{Method: http.MethodPost, Path: "/write", Body: []byte("x")}); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("the write has ended: %v", err)
+			}
+		})
+	}
+	eventually(t, "both writes are under way", func() bool { return d.pool.Stats().InUse == 2 })
+	d.get("/")
+	if ctx.Err() != nil {
+		t.Error("a read has waited for the writes")
+	}
+	writes.Wait()
+	d.get("/") // a dead connection says nothing of the upstream
+	if size, inUse, _ := d.pool.cfg.Limit.now(); size != 2 || inUse != 0 || d.pool.cfg.Limit.stuck != 0 {
+		t.Errorf("%d of %d slots are taken, %d lent", inUse, size, d.pool.cfg.Limit.stuck)
 	}
 }

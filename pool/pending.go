@@ -110,6 +110,18 @@ func (b *Breaker) CallerLeft(waited time.Duration) {
 	}
 }
 
+// excuse says that the silence of a request says nothing of the upstream. t is nil if no breaker counts.
+func (t *pending) excuse() {
+	if t == nil {
+		return
+	}
+	b := t.breaker
+	b.mu.Lock()
+	defer b.unlock()
+	delete(b.tries, t)
+	b.countLocked(t, noSign, nil)
+}
+
 // giveUpLocked ends a request that is overdue.
 func (b *Breaker) giveUpLocked(t *pending) {
 	if t.overdue && t.giveUp != nil {

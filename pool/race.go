@@ -15,7 +15,8 @@ import (
 // several times, each time over another connection or stream. The first answer counts, and the other tries are cancelled.
 //
 //  1. A request that is not repeatable goes to the next link once. But whatever the request, if the upstream has refused it unread
-//     (refused.go), it is sent again at once, mostUnread times: GOAWAY may hit all the requests on a connection.
+//     (refused.go), it is sent again at once, mostUnread times: GOAWAY may hit all the requests on a connection. Its connection
+//     is looked at too. If that is dead, the request waits on, because it may have arrived, but without its slot.
 //  2. A race: over an unproven connection (package conn says which are), the request waits a short while for its answer. Then it is
 //     sent again over a proven or new connection. A freeze makes the connections of the requests under way unproven too. A request
 //     whose [Options] say Proven is never given an unproven connection.
@@ -60,12 +61,7 @@ func (r *race) raceAfter() time.Duration {
 func (r *race) RoundTrip(req *http.Request) (*http.Response, error) {
 	o := optionsOf(req.Context())
 	if !o.Repeatable {
-		resp, err := r.next.RoundTrip(req)
-		for n := 0; n < mostUnread && unread(err); n++ {
-			r.stats.replays.Add(1)
-			resp, err = r.next.RoundTrip(req)
-		}
-		return resp, err
+		return r.once(req)
 	}
 	ctx, cancel := context.WithCancelCause(req.Context())
 	defer cancel(errSlower)

@@ -3,10 +3,12 @@ package chat
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"hearth/cache"
 	"hearth/internal/clock"
+	"hearth/pool"
 	"hearth/pool/odoo"
 )
 
@@ -42,15 +44,18 @@ func (s *Service) Read(ctx context.Context, call odoo.Call, d cache.Directives) 
 
 // Write calls a method that may change something. It is sent at most once. Afterwards the cache forgets every record of every
 // model, because Odoo computes fields across models, and that the called model does not exist; also if the call failed, because it may
-// have been done. The body is a wire.Result.
+// have been done. Only a call that was certainly not sent leaves the cache as it is: in an outage it has what can still be
+// served. The body is a wire.Result.
 func (s *Service) Write(ctx context.Context, call odoo.Call) (body []byte, err error) {
 	defer s.waited(ctx, "odoo", time.Now(), &err)
 	if s.cfg.Odoo == nil {
 		return nil, &NotConfiguredError{"odoo", s.cfg.NoOdoo}
 	}
 	body, err = s.call(ctx, call)
-	s.cfg.Cache.DropRecords()
-	s.cfg.Cache.DropMissing(s.modelKey(call.Model))
+	if e, unanswered := errors.AsType[*pool.Error](err); !unanswered || e.Sent {
+		s.cfg.Cache.DropRecords()
+		s.cfg.Cache.DropMissing(s.modelKey(call.Model))
+	}
 	return body, err
 }
 

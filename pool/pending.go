@@ -37,6 +37,7 @@ type pending struct {
 	patience time.Duration
 	overdue  bool // it has had no answer for so long that its silence is a failure
 	counted  bool
+	heard    bool        // an answer has begun to come: it may be large, so it is not too late
 	retry    bool        // the call has failed already: it fails once
 	giveUp   func(error) // ends it; nil: it must go on
 	timer    *time.Timer // of overdue, and after that of slow
@@ -71,7 +72,7 @@ func (t *pending) late(more time.Duration) {
 		return
 	}
 	if t.overdue {
-		if t.freezes == b.freezes {
+		if t.freezes == b.freezes && !t.heard {
 			b.countLocked(t, tooLate, errTooSlow)
 		}
 		return
@@ -120,6 +121,13 @@ func (t *pending) excuse() {
 	defer b.unlock()
 	delete(b.tries, t)
 	b.countLocked(t, noSign, nil)
+}
+
+// hear says that an answer has begun to come.
+func (t *pending) hear() {
+	t.breaker.mu.Lock()
+	defer t.breaker.mu.Unlock()
+	t.heard = true
 }
 
 // giveUpLocked ends a request that is overdue.

@@ -62,3 +62,23 @@ func TestASlowUpstreamIsGivenItsUsualTime(t *testing.T) {
 		g.wantState(wire.BreakerOpen)
 	})
 }
+
+// A large answer takes long to come: that says nothing of the upstream.
+func TestALargeAnswerIsNotTooLate(t *testing.T) {
+	guardBubble(t, nil, func(g *guarded) {
+		for range 10 {
+			g.pool.stats.usuals.add("", 20*time.Millisecond)
+		}
+		g.upstream(func(req *http.Request) (*http.Response, error) {
+			optionsOf(req.Context()).heard()
+			time.Sleep(3 * mostPatience)
+			return ok(req)
+		})
+		for range windowSize {
+			if err := g.call(time.Minute); err != nil {
+				g.Fatal(err)
+			}
+		}
+		g.wantState(wire.BreakerClosed)
+	})
+}

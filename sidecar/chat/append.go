@@ -30,7 +30,7 @@ func (d Draft) repeatable() bool {
 // and those of [weaviate.Client.Append].
 func (s *Service) Append(ctx context.Context, spelled string, draft Draft) (ids []string, err error) {
 	defer s.waited(ctx, "weaviate", time.Now(), &err)
-	chat, err := s.messageChat(ctx, spelled)
+	chat, err := s.messageChat(ctx, spelled, true)
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ func (s *Service) HeldHistory(now clock.Instant, chat []byte, v cache.View, d ca
 // History reads a chat's newest messages. The reply's body is a [wire.History].
 func (s *Service) History(ctx context.Context, spelled string, v cache.View, d cache.Directives) (got cache.Reply, err error) {
 	defer s.waited(ctx, "weaviate", time.Now(), &err)
-	chat, err := s.messageChat(ctx, spelled)
+	chat, err := s.messageChat(ctx, spelled, d.NoCache)
 	if err != nil {
 		return cache.Reply{}, err
 	}

@@ -49,7 +49,7 @@ func muteReply(m wire.Mute, origin cache.Origin) (cache.Reply, error) {
 
 func (s *Service) mute(ctx context.Context, spelled string, d cache.Directives) (m wire.Mute, origin cache.Origin, err error) {
 	defer s.waited(ctx, "weaviate", time.Now(), &err)
-	chat, err := s.muteChat(ctx, spelled)
+	chat, err := s.muteChat(ctx, spelled, d.NoCache)
 	if err != nil {
 		return wire.Mute{}, cache.Origin{}, err
 	}
@@ -78,7 +78,7 @@ func (s *Service) SetMute(ctx context.Context, spelled string, m wire.Mute) (now
 	if s.cfg.Weaviate != nil && !s.cfg.Weaviate.TakesUntil() && m.Until != nil {
 		return wire.Mute{}, ErrNoMuteEnd
 	}
-	chat, err := s.muteChat(ctx, spelled)
+	chat, err := s.muteChat(ctx, spelled, true)
 	if err != nil {
 		return wire.Mute{}, err
 	}

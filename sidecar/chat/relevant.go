@@ -26,7 +26,7 @@ func (s *Service) HeldRelevant(now clock.Instant, q weaviate.Query, d cache.Dire
 // [wire.Relevant].
 func (s *Service) Relevant(ctx context.Context, q weaviate.Query, d cache.Directives) (got cache.Reply, err error) {
 	defer s.waited(ctx, "weaviate", time.Now(), &err)
-	if q.Chat, err = s.messageChat(ctx, q.Chat); err != nil {
+	if q.Chat, err = s.messageChat(ctx, q.Chat, d.NoCache); err != nil {
 		return cache.Reply{}, err
 	}
 	return s.cfg.Cache.Get(ctx, relevantKey(q), s.cfg.Policies[cache.Relevant], d, func(ctx context.Context) ([]byte, error) {

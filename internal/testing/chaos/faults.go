@@ -14,6 +14,7 @@ type fault struct {
 	name     string
 	short    bool // it belongs to the short form
 	crowd    int  // of each call so many at once; 0: one
+	rounds   int  // of all calls; 0: one
 	fittings fittings
 	also     []wire.Kind // problems that are honest under this fault
 	hidden   bool        // no caller of what is safe to repeat may see it
@@ -30,7 +31,7 @@ func faults() []fault {
 	second := time.Second
 	return append(grpcCodes(),
 		// The wire.
-		fault{name: "latency", short: true, strike: wires(func(p *testnet.Proxy) { p.SetRTT(300 * time.Millisecond) }, func(p *testnet.Proxy) { p.SetRTT(rtt) })},
+		fault{name: "latency", hidden: true, short: true, strike: wires(func(p *testnet.Proxy) { p.SetRTT(200 * time.Millisecond) }, func(p *testnet.Proxy) { p.SetRTT(rtt) })},
 		fault{name: "jitter", hidden: true, strike: wires(func(p *testnet.Proxy) { p.SetJitter(200 * time.Millisecond) }, func(p *testnet.Proxy) { p.SetJitter(0) })},
 		fault{name: "little bandwidth", strike: wires(func(p *testnet.Proxy) { p.SetBandwidth(4 << 10) }, func(p *testnet.Proxy) { p.SetBandwidth(0) })},
 		fault{name: "closed connections", hidden: true, strike: wires(func(p *testnet.Proxy) { p.Cut(testnet.FIN) }, nil)},
@@ -82,8 +83,10 @@ func faults() []fault {
 		fault{name: "503 and Retry-After in seconds", strike: tampered(refusing(http.StatusServiceUnavailable, "1"))},
 		fault{name: "503 and a huge Retry-After", outage: everything(), short: true, strike: tampered(refusing(http.StatusServiceUnavailable, "99999999999999999999"))},
 		fault{name: "503 and a negative Retry-After", strike: tampered(refusing(http.StatusServiceUnavailable, "-5"))},
-		fault{name: "every fourth first try refused", crowd: 4, strike: tampered(firstTries(refusing(http.StatusServiceUnavailable, "")))},
-		fault{name: "500", outage: []upstream{weaviateREST, weaviateGRPC}, strike: tampered(refusing(http.StatusInternalServerError, ""))},
+		fault{name: "every fourth request refused", short: true, rounds: 25, strike: everyFourth(refusing(http.StatusServiceUnavailable, ""))},
+		// What another host says of one page concerns that page alone.
+		fault{name: "500", outage: []upstream{weaviateREST, weaviateGRPC, odoo}, strike: tampered(html(http.StatusInternalServerError))},
+		fault{name: "a create is cut after it was done", short: true, strike: tampered(cutCreates, odoo)},
 		fault{name: "502 of a gateway, done all the same", short: true, crowd: 4, strike: tampered(html(http.StatusBadGateway))},
 		fault{name: "504 of a gateway, done all the same", strike: tampered(html(http.StatusGatewayTimeout))},
 		fault{name: "a wrong key for a second", short: true, strike: forASecond(tampered(wrongKey))},

@@ -50,6 +50,7 @@ func wrong(format string, args ...any) verdict {
 // reply is what came for an attempt.
 type reply struct {
 	call         string
+	trace        string // of the request, which the upstreams see
 	attempt      attempt
 	noCache      bool        // the request said so
 	also         []wire.Kind // problems that are honest besides those that always are

@@ -34,12 +34,12 @@ func (c *Cache) Fetch(ctx context.Context, key Key, d Directives, load func(ctx 
 	// Before an answer is there, nothing is known of its freshness: until then requests join its load, however old that is.
 	q := question{resource: Fetched, policy: Policy{Fresh: c.cfg.LoadTimeout}, directives: d}
 	e, o, err := read(ctx, c, q, s)
-	if failed, ok := errors.AsType[*failedAnswer](err); ok {
-		e, o, err = failed.entry, Policy{}.origin(Miss, 0).fetched("stale", false), nil
-	}
 	if err == nil && o.Collapsed && !e.servesOthers(c.now(), d) {
 		e, err = s.load(ctx)
 		o.Collapsed = false
+	}
+	if failed, ok := errors.AsType[*failedAnswer](err); ok {
+		e, o, err = failed.entry, Policy{}.origin(Miss, 0).fetched("stale", false), nil
 	}
 	if err != nil {
 		return Reply{}, err

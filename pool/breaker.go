@@ -147,7 +147,7 @@ func (b *Breaker) pass(ping func(context.Context) error) error {
 			ask = ping
 		}
 		b.probing = true
-		b.asking.Go(func() { _ = b.probe(b.ctx, ask) })
+		b.asking.Go(func() { b.probeAwake(ask) })
 	}
 	return b.refusalLocked()
 }
@@ -170,6 +170,19 @@ func (b *Breaker) startAsking() bool {
 	}
 	b.probing = true
 	return true
+}
+
+// probeAwake sends a probe, and another one in place of one that a freeze has interrupted: so the first request after the freeze need not
+// wait for a later one to begin it.
+func (b *Breaker) probeAwake(ask func(context.Context) error) {
+	for before := b.cfg.Pulse.Freezes(); ; {
+		_ = b.probe(b.ctx, ask)
+		now := b.cfg.Pulse.Freezes()
+		if now == before || !b.startAsking() {
+			return
+		}
+		before = now
+	}
 }
 
 // probe asks the upstream past the breaker and the limit, and closes the breaker if there is an answer. It needs probing to be set

@@ -175,6 +175,7 @@ func TestWhatSaysNothingOfTheUpstreamDoesNotOpenTheBreaker(t *testing.T) {
 	}{
 		"a mistake of the caller":   {func(*http.Request) (*http.Response, error) { return answer(http.StatusNotFound, "", "")() }, time.Second},
 		"a caller with little time": {never, mostPatience - time.Millisecond},
+		"an answer that is late":    {func(req *http.Request) (*http.Response, error) { time.Sleep(2 * mostPatience); return ok(req) }, time.Minute},
 		"a message that is too large": {func(*http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Header: http.Header{"Grpc-Status": {"8"}, "Grpc-Message": {"trying to send message larger than max"}}}, nil
 		}, time.Second},
@@ -261,7 +262,7 @@ func TestAnAnswerThatIsFarTooLateIsAFailureBeforeItComes(t *testing.T) {
 		g.upstream(never)
 		begun := time.Now()
 		var calls sync.WaitGroup
-		for range tooManySilent {
+		for range tooManyFailed {
 			calls.Go(func() {
 				err := g.call(time.Minute)
 				if took := time.Since(begun); took != 10*usual || !errors.Is(err, ErrOpen) {
@@ -321,12 +322,12 @@ func TestACallerThatLeavesTellsOfTheSilence(t *testing.T) {
 			waiting.Go(func() { _ = g.call(time.Minute) })
 		}
 		time.Sleep(mostPatience / 2)
-		g.pool.cfg.Breaker.CallerLeft() // too early: nobody knows how long an answer takes
+		g.pool.cfg.Breaker.CallerLeft(time.Minute) // too early: nobody knows how long an answer takes
 		time.Sleep(mostPatience)
 		g.wantState(wire.BreakerClosed)
-		g.pool.cfg.Breaker.CallerLeft()
+		g.pool.cfg.Breaker.CallerLeft(mostPatience)
 		g.wantState(wire.BreakerClosed)
-		g.pool.cfg.Breaker.CallerLeft()
+		g.pool.cfg.Breaker.CallerLeft(mostPatience)
 		g.wantState(wire.BreakerOpen)
 		waiting.Wait()
 	})
@@ -339,9 +340,9 @@ func TestEachCallerOfASharedRequestTellsOfTheSilence(t *testing.T) {
 		var waiting sync.WaitGroup
 		waiting.Go(func() { _ = g.call(time.Minute) })
 		time.Sleep(2 * mostPatience)
-		g.pool.cfg.Breaker.CallerLeft()
+		g.pool.cfg.Breaker.CallerLeft(mostPatience)
 		g.wantState(wire.BreakerClosed)
-		g.pool.cfg.Breaker.CallerLeft()
+		g.pool.cfg.Breaker.CallerLeft(mostPatience)
 		g.wantState(wire.BreakerOpen)
 		waiting.Wait()
 	})

@@ -55,6 +55,7 @@ func (j *judged) RoundTrip(req *http.Request) (*http.Response, error) {
 		if t, err = j.breaker.begin(usual, o.retry, giveUp); err != nil {
 			return nil, err
 		}
+		ctx = With(ctx, Options{heard: t.hear})
 		defer func() { t.end(v) }()
 	}
 	began, freezes := j.limit.begin(), j.pulse.Freezes()

@@ -40,6 +40,7 @@ type Options struct {
 	retry bool        // the request was sent before and has failed
 	fresh bool        // the request must go over a connection that is opened after the request comes
 	taken func(taken) // called when the request has its connection
+	heard func()      // called when an answer has begun to come
 	stuck func()      // called when the connection of a request that must not be repeated was found dead
 }
 
@@ -57,6 +58,9 @@ func With(ctx context.Context, o Options) context.Context {
 	o.Kind = cmp.Or(o.Kind, had.Kind)
 	if o.taken == nil {
 		o.taken = had.taken
+	}
+	if o.heard == nil {
+		o.heard = had.heard
 	}
 	if o.stuck == nil {
 		o.stuck = had.stuck

@@ -11,13 +11,13 @@ const (
 	mostPatience  = time.Second
 )
 
-// patience is how long a request may wait for its answer before the missing answer is a failure: four times the usual. If the usual
-// is not known, it is 0.
+// patience is how long a request may wait for its answer before the missing answer is a failure: four times the usual, within bounds
+// but at least twice the usual. If the usual is not known, it is 0.
 func patience(usual time.Duration) time.Duration {
 	if usual == 0 {
 		return mostPatience
 	}
-	return min(max(4*usual, leastPatience), mostPatience)
+	return max(min(max(4*usual, leastPatience), mostPatience), 2*usual)
 }
 
 // tooSlow is after what time a request counts as failed even if its answer comes later; 0: never. If the usual is not known, no time is
@@ -31,14 +31,16 @@ func tooSlow(usual time.Duration) time.Duration {
 
 // pending is a request under way whose outcome the breaker counts. Its fields are guarded by Breaker.mu.
 type pending struct {
-	breaker *Breaker
-	done    func(error) // gobreaker's
-	freezes uint64      // so far, when it began
-	overdue bool        // it has had no answer for so long that its silence is a failure
-	counted bool
-	retry   bool        // the call has failed already: it fails once
-	giveUp  func(error) // ends it; nil: it must go on
-	timer   *time.Timer // of overdue, and after that of slow
+	breaker  *Breaker
+	done     func(error) // gobreaker's
+	freezes  uint64      // so far, when it began
+	patience time.Duration
+	overdue  bool // it has had no answer for so long that its silence is a failure
+	counted  bool
+	heard    bool        // an answer has begun to come: it may be large, so it is not too late
+	retry    bool        // the call has failed already: it fails once
+	giveUp   func(error) // ends it; nil: it must go on
+	timer    *time.Timer // of overdue, and after that of slow
 }
 
 // begin begins a request. It is refused if the breaker has opened since [Breaker.pass]. giveUp ends a request that is overdue when the
@@ -54,8 +56,8 @@ func (b *Breaker) begin(usual time.Duration, retry bool, giveUp func(error)) (*p
 	if err != nil { // never: the breaker is closed
 		return nil, b.refusalLocked()
 	}
-	t := &pending{breaker: b, done: done, freezes: b.freezes, retry: retry, giveUp: giveUp}
-	t.timer = time.AfterFunc(patience(usual), func() { t.late(tooSlow(usual) - patience(usual)) })
+	t := &pending{breaker: b, done: done, freezes: b.freezes, retry: retry, giveUp: giveUp, patience: patience(usual)}
+	t.timer = time.AfterFunc(t.patience, func() { t.late(tooSlow(usual) - t.patience) })
 	b.tries[t] = struct{}{}
 	return t, nil
 }
@@ -70,8 +72,8 @@ func (t *pending) late(more time.Duration) {
 		return
 	}
 	if t.overdue {
-		if t.freezes == b.freezes {
-			b.countLocked(t, silent, errTooSlow)
+		if t.freezes == b.freezes && !t.heard {
+			b.countLocked(t, tooLate, errTooSlow)
 		}
 		return
 	}
@@ -83,16 +85,17 @@ func (t *pending) late(more time.Duration) {
 	}
 }
 
-// CallerLeft says that a caller has left because its time was over. A request that it has waited for may serve later callers too, and so go
-// on for longer. If one is overdue, that counts as a failure now: of that request, or, if it has counted already, of this caller.
-func (b *Breaker) CallerLeft() {
+// CallerLeft says that a caller has left because its time was over, after it had waited for so long. A request that it has waited for may
+// serve later callers too, and so go on for longer. If one is overdue, that counts as a failure now: of that request, or, if it has
+// counted already, of this caller. A caller that had less time than the request may take says nothing of the upstream.
+func (b *Breaker) CallerLeft(waited time.Duration) {
 	b.mu.Lock()
 	defer b.unlock()
 	b.noticeFreezeLocked()
 	again := false
 	for t := range b.tries {
 		switch {
-		case !t.overdue:
+		case !t.overdue, waited < t.patience:
 		case t.counted:
 			again = true
 		case t.freezes == b.freezes:
@@ -117,6 +120,13 @@ func (t *pending) excuse() {
 	b.mu.Lock()
 	defer b.unlock()
 	b.countLocked(t, noSign, nil)
+}
+
+// hear says that an answer has begun to come.
+func (t *pending) hear() {
+	t.breaker.mu.Lock()
+	defer t.breaker.mu.Unlock()
+	t.heard = true
 }
 
 // giveUpLocked ends a request that is overdue.

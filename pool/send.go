@@ -82,6 +82,9 @@ func (s *sender) send(ctx context.Context, l *conn.Lease, req *http.Request) (_ 
 		err = s.unsent(ctx, err)
 	}
 	if err == nil {
+		if heard := optionsOf(ctx).heard; heard != nil {
+			heard()
+		}
 		err = s.answers.read(ctx, resp, s.grpc)
 	}
 	if err != nil {

@@ -11,6 +11,7 @@ const (
 	broken                    // it has no connection, lost its connection, or the upstream says that it has failed
 	overloaded                // the upstream says that it has too much to do
 	silent                    // it had no answer in time
+	tooLate                   // it takes far longer than usual, and an answer may still come
 )
 
 // When the breaker opens.
@@ -19,7 +20,7 @@ const (
 	windowLength = 30 * time.Second // awake, for which a request counts
 	// tooManyFailed is how many must have failed: so many that one moment's failures can be retried.
 	tooManyFailed = 5
-	// tooManySilent is how many without an answer in time are enough, if they are the last ones: each of them has cost its caller all
+	// tooManySilent is how many without an answer in time are enough, if none was answered since: each of them has cost its caller all
 	// of its time.
 	tooManySilent = 2
 )
@@ -51,8 +52,8 @@ func (w *window) tooMany(now time.Duration) bool {
 		if r.outcome != well {
 			failed++
 		}
-		if r.outcome == silent && silentLast == all-1 {
-			silentLast = all
+		if r.outcome == silent && failed == all {
+			silentLast++
 		}
 	}
 	return silentLast >= tooManySilent || failed >= tooManyFailed && 2*failed >= all

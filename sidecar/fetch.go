@@ -107,9 +107,7 @@ func (s *Server) decodeFetch(o *object) (q fetchCall, err error) {
 	o.field("headers", &fields, "an object of strings")
 	text := o.text("body", "", 0, s.cfg.MaxBody)
 	o.field("body_base64", &q.Body, "base64")
-	if o.has("timeout_ms") {
-		q.timeout = time.Duration(o.number("timeout_ms", 0, 1, int(wire.MaxTimeout.Milliseconds()))) * time.Millisecond
-	}
+	q.timeout = o.timeout()
 	q.async = o.flag("async")
 	switch {
 	case text != "" && q.Body != nil:

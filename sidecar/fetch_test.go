@@ -124,6 +124,9 @@ func TestAFetchBringsTheWholeAnswer(t *testing.T) {
 	if got, _ := e.fetch(t, "/zipped", ""); got.Body != "unpacked" || got.Headers["Content-Encoding"] != "" {
 		t.Errorf("what was compressed is %+v", got)
 	}
+	if got, _ := e.fetch(t, "/zipped", `,"headers":{"Range":"bytes=0-4"}`); got.Headers["Content-Encoding"] != "gzip" {
+		t.Errorf("what may be a part of something compressed is %+v", got)
+	}
 	got, _ = e.fetch(t, "/zipped", `,"headers":{"Accept-Encoding":"gzip"}`)
 	if z, err := gzip.NewReader(bytes.NewReader(got.BodyBase64)); err != nil || got.Headers["Content-Encoding"] != "gzip" {
 		t.Errorf("what a caller wants compressed is %+v, %v", got, err)

@@ -151,6 +151,24 @@ func TestAModelThatDoesNotExistIsAskedForOnceInSeconds(t *testing.T) {
 	}
 }
 
+func TestAWriteThatWasNotSentLeavesWhatCanBeServedStale(t *testing.T) {
+	const read, write = `{"model":"res.partner","method":"search_read","args":[[]]}`, `{"model":"res.partner","method":"write","args":[[1],{"name":"x"}]}`
+	a := outage(t)
+	a.want(http.StatusOK, http.MethodPost, "/v1/odoo/call", read)
+	a.odoo.SetHook(downs(t)["hangs up"])
+	for range 100 { // until the breaker opens
+		if got := a.do(http.MethodPost, "/v1/odoo/call", read, "Cache-Control", "no-cache"); got.status == http.StatusServiceUnavailable {
+			break
+		}
+	}
+	if p := a.do(http.MethodPost, "/v1/odoo/call", write).problem(t); p.Kind() != wire.KindUnavailable {
+		t.Fatalf("the write is a %+v", p)
+	}
+	if got := a.want(http.StatusOK, http.MethodPost, "/v1/odoo/call", read); !strings.HasPrefix(got.header.Get("Cache-Status"), "hearth; hit; ttl=-") {
+		t.Errorf("%v", got.header)
+	}
+}
+
 // The command that prints the latencies: go test ./sidecar -run PartsInTime -v
 func TestPartsInTimeAreNotHeldUpByAnUpstreamThatHangs(t *testing.T) {
 	const limit, runs, late = 300 * time.Millisecond, 100, 2 * time.Second // late: a slow machine's; the upstream takes 10 s

@@ -252,6 +252,9 @@ func retryAfter(err error) time.Duration {
 	if e, ok := errors.AsType[*odoo.Error](err); ok {
 		return e.RetryAfter
 	}
+	if errors.Is(err, pool.ErrQueueFull) {
+		return time.Second
+	}
 	return 0
 }
 

@@ -92,6 +92,9 @@ func TestEveryErrorHasItsProblem(t *testing.T) {
 			t.Errorf("%s: after %d s", name, got)
 		}
 	}
+	if got := retryAfter(of(pool.ErrQueueFull)); got != time.Second {
+		t.Errorf("a full queue: after %v", got)
+	}
 	detail := newServer(t, Config{}).problemOf(of(lost)).Detail
 	for _, words := range []string{"odoo.example:443", "no answer from odoo"} {
 		if !strings.Contains(detail, words) {

@@ -123,18 +123,35 @@ func callAll(t *testing.T, p *process, out outputs, phase string) {
 	t.Helper()
 	const entry = `{"requests":[{"id":"a","method":"GET","path":"/v1/chats/b/history"},{"id":"b","method":"POST","path":"/v1/odoo/call","body":{"model":"res.users","method":"read"}}]}`
 	for _, c := range [][3]string{
-		{"GET", "/v1/chats/a/history"}, {"POST", "/v1/chats/a/relevant", `{"text":"hello"}`}, {"POST", "/v1/chats/a/relevant", `{"text":"hello","mode":"near_text"}`},
-		{"GET", "/v1/chats/a/mute"}, {"PUT", "/v1/chats/a/mute", `{"muted":true}`},
-		{"POST", "/v1/chats/a/messages", `{"role":"user","content":"hello"}`}, {"POST", "/v1/chats/a/messages", `{"role":5}`},
+		{"GET", "/v1/chats/a/history"},
+		{"POST", "/v1/chats/a/relevant", `{"text":"hello"}`},
+		{"POST", "/v1/chats/a/relevant", `{"text":"hello","mode":"near_text"}`},
+		{"GET", "/v1/chats/a/mute"},
+		{"PUT", "/v1/chats/a/mute", `{"muted":true}`},
+		{"POST", "/v1/chats/a/messages", `{"role":"user","content":"hello"}`},
+		{"POST", "/v1/chats/a/messages", `{"role":5}`},
 		{"POST", "/v1/preprocess", `{"chat_id":"a","text":"hello","route_name":"odoo_erp","enable_odoo":true,"num_messages":3}`},
-		{"GET", "/v1/odoo/models"}, {"GET", "/v1/odoo/models?names=no.such"},
+		{"GET", "/v1/odoo/models"},
+		{"GET", "/v1/odoo/models?names=no.such"},
 		{"POST", "/v1/odoo/call", `{"model":"res.partner","method":"search_count","args":[[]]}`},
 		{"POST", "/v1/odoo/call", `{"model":"res.partner","method":"create","args":[{"name":"n"}]}`},
 		{"POST", "/v1/odoo/call", `{"model":"res.partner","method":"no_such"}`},
-		{"POST", "/v1/batch", entry}, {"POST", "/v1/fetch", `{"url":"https://me:x@elsewhere.example/"}`}, {"GET", "/v1/jobs/none"},
-		{"GET", "/healthz"}, {"GET", "/readyz"}, {"GET", "/debug/cache"}, {"GET", "/debug/pools"}, {"GET", "/debug/"}, {"GET", "/debug"},
-		{"GET", "/debug/vars"}, {"GET", "/debug/pprof/cmdline"}, {"GET", "/metrics"}, {"GET", "/openapi.json"}, {"DELETE", "/v1/cache"},
-		{"GET", "/nowhere"}, {"TRACE", "/v1/chats/a/history"},
+		{"POST", "/v1/batch", entry},
+		{"POST", "/v1/fetch", `{"url":"https://me:x@elsewhere.example/"}`},
+		{"GET", "/v1/jobs/none"},
+		{"GET", "/healthz"},
+		{"GET", "/readyz"},
+		{"GET", "/debug/cache"},
+		{"GET", "/debug/pools"},
+		{"GET", "/debug/"},
+		{"GET", "/debug"},
+		{"GET", "/debug/vars"},
+		{"GET", "/debug/pprof/cmdline"},
+		{"GET", "/metrics"},
+		{"GET", "/openapi.json"},
+		{"DELETE", "/v1/cache"},
+		{"GET", "/nowhere"},
+		{"TRACE", "/v1/chats/a/history"},
 	} {
 		for _, token := range []string{leakSecrets()["the token"], "wrong"} {
 			req, err := http.NewRequestWithContext(t.Context(), c[0], "http://"+p.addr+c[1], strings.NewReader(c[2]))
@@ -235,6 +252,9 @@ func TestNoSecretIsInAnyOutput(t *testing.T) {
 			r.weaviate.SetHook(echo(http.StatusUnprocessableEntity, "weaviate")) // no failure for which the breaker opens
 			r.odoo.SetHook(echo(http.StatusUnprocessableEntity, "odoo"))
 		}},
+		{"Weaviate fails and repeats what it gets", nil, func() { // until its breaker opens
+			r.weaviate.SetHook(echo(http.StatusInternalServerError, "weaviate"))
+		}},
 		{"upstreams repeat plain keys", odooPlain, func() {
 			r.weaviate.SetHook(echo(http.StatusUnauthorized, "weaviate"))
 			r.odoo.SetHook(echo(http.StatusOK, "odoo-rpc"))
@@ -277,7 +297,8 @@ func TestNoSecretIsInAnyOutput(t *testing.T) {
 	}
 	for what, mark := range map[string]string{ // what stands where the secret was
 		"upstreams repeat what they get: POST /v1/chats/a/messages": "Bearer …", "upstreams repeat what they get: GET /v1/odoo/models": "bearer [key]",
-		"gRPC repeats what it gets: GET /v1/chats/a/history": "Bearer …", "upstreams repeat plain keys: POST /v1/odoo/call": "[key]",
+		"Weaviate fails and repeats what it gets: GET /v1/chats/a/history": "Bearer …",
+		"gRPC repeats what it gets: GET /v1/chats/a/history":               "Bearer …", "upstreams repeat plain keys: POST /v1/odoo/call": "[key]",
 		"AWS repeats what it gets: GET /v1/chats/a/history": "Credential=…/", "the proxy repeats what it gets: GET /v1/odoo/models": "Basic …",
 	} {
 		if !strings.Contains(out[what], mark) {

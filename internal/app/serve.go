@@ -9,6 +9,7 @@ import (
 	"net"
 	"runtime/debug"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -146,7 +147,7 @@ func (a *app) addAPI(s settings.Settings, fault, listenErr error) (err error) {
 	}
 	service, err := chat.New(chat.Config{
 		Weaviate: a.weaviate, Odoo: a.odoo, NoWeaviate: noWeaviate, NoOdoo: noOdoo, Cache: a.memory, Policies: s.Policies(),
-		OutOfTime:  func(upstream string) { a.breakers[upstream].CallerLeft() },
+		OutOfTime:  func(upstream string, waited time.Duration) { a.breakers[upstream].CallerLeft(waited) },
 		OdooModels: s.OdooModels, OdooRoutes: s.OdooRoutes, Preview: s.HistoryPreview, Workers: s.Workers,
 	})
 	if err != nil {

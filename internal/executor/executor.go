@@ -23,7 +23,7 @@ var ErrAbandoned = errors.New("executor: abandoned")
 
 // Grace is how long after the end of its context a task may return. What a task returns then is better than [ErrAbandoned]: it
 // knows what it waited for, or has something older to offer.
-const Grace = 20 * time.Millisecond
+const Grace = 5 * time.Millisecond
 
 // Options of [Run].
 type Options struct {
@@ -52,8 +52,8 @@ type report[T any] struct {
 	Result[T]
 }
 
-// Run calls every task, and returns their results in the order of the tasks. It returns once each task has a result: 20 ms after the
-// end of ctx at the latest. Tasks that have not started by then are not called. An abandoned task no longer counts as one
+// Run calls every task, and returns their results in the order of the tasks. It returns once each task has a result: [Grace] after
+// the end of ctx at the latest. Tasks that have not started by then are not called. An abandoned task no longer counts as one
 // that runs, so it holds up no other task.
 func Run[T any](ctx context.Context, o Options, tasks []Task[T]) []Result[T] {
 	if o.Pulse == nil {

@@ -163,7 +163,7 @@ func TestWhatATaskReturnsWhenItsTimeEndsIsItsResult(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		older := executor.Task[int]{Timeout: time.Second, Do: func(ctx context.Context) (int, error) {
 			<-ctx.Done()
-			time.Sleep(5 * time.Millisecond)
+			time.Sleep(executor.Grace - 1)
 			return 7, nil
 		}}
 		if r := executor.Run(t.Context(), executor.Options{}, []executor.Task[int]{older})[0]; r.Value != 7 || r.Err != nil {

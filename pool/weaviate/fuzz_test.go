@@ -27,7 +27,7 @@ func FuzzVerdict(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Cleanup(rest.Close)
-	c := &Client{cfg: Config{REST: rest}}
+	c := &Client{cfg: Config{REST: rest}, credentials: newCredentials(Config{})}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var answers []models.ObjectsGetResponse
 		if json.Unmarshal(body, &answers) != nil {

@@ -27,7 +27,8 @@ type classLoader struct {
 
 	mu        sync.Mutex
 	known     *classInfo // nil: nothing is known
-	until     time.Time  // when a class that is not settled is asked for again
+	missing   *load      // which found that there is no such class; nil: none did
+	until     time.Time  // when a class that is missing or not settled is asked for again
 	unsettled int        // times in a row that it was not settled
 	running   *load      // nil: no request is under way
 }
@@ -41,6 +42,9 @@ type load struct {
 
 // A class that is not settled is asked for again after a while, which doubles from the least to the most.
 const leastUnsettled, mostUnsettled = time.Second, time.Minute
+
+// missingFor is how long a class that does not exist is not asked for again.
+const missingFor = 2 * time.Second
 
 // settled says that what is known of a class need not be asked for again. It is false if the schema was hidden, because the user
 // may be given the right to read it. It is false too if the class has a fault, because another program's next message may add
@@ -77,13 +81,16 @@ func (l *classLoader) load(ctx context.Context) (*classInfo, error) {
 	}
 }
 
-// knownOrRunning returns what is known of the class. If nothing is known, it returns the request that is under way, or starts
-// one. That request has the values of ctx but does not end with ctx: the pool's timeout ends it.
+// knownOrRunning returns what is known of the class. If nothing is known, it returns the request that is under way, or one that has just found
+// that there is no such class, or starts one. That request has the values of ctx but does not end with ctx: the pool's timeout ends it.
 func (l *classLoader) knownOrRunning(ctx context.Context) (*classInfo, *load) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if known := l.currentLocked(); known != nil {
 		return known, nil
+	}
+	if l.missing != nil && time.Now().Before(l.until) {
+		return nil, l.missing
 	}
 	if l.running == nil {
 		started := &load{done: make(chan struct{})}
@@ -131,6 +138,16 @@ func (l *classLoader) forget(gone *classInfo) {
 	}
 }
 
+// AskAgainIfMissing forgets that a class does not exist, so that the next question asks for it. It is for writes, and for reads that want the
+// server's own answer: the class may have been created a moment ago.
+func (c *Client) AskAgainIfMissing() {
+	for _, l := range []*classLoader{c.message, c.mute} {
+		l.mu.Lock()
+		l.missing = nil
+		l.mu.Unlock()
+	}
+}
+
 // run asks for the schema and keeps the answer.
 func (l *classLoader) run(ctx context.Context, r *load) {
 	defer close(r.done)
@@ -158,9 +175,13 @@ func (l *classLoader) keep(r *load) {
 	if l.known != nil && r.err != nil && !refusal(r.err) {
 		r.class, r.err = l.known, nil
 	}
+	if e, ok := errors.AsType[*Error](r.err); ok && e.Status == http.StatusNotFound {
+		l.known, l.missing, l.until = nil, r, time.Now().Add(missingFor)
+	}
 	if r.err != nil {
 		return
 	}
+	l.missing = nil
 	if l.known = r.class; l.known.settled() {
 		l.unsettled = 0
 		return

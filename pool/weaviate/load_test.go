@@ -134,6 +134,45 @@ func TestAFaultOfAClassIsForgottenOnceItIsMended(t *testing.T) {
 	}
 }
 
+func TestThatAClassIsMissingIsHeldForSeconds(t *testing.T) {
+	var asked atomic.Int64
+	var exists atomic.Bool
+	c := clientOf(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if exists.Load() {
+			_, _ = io.WriteString(w, ownSchema+"}")
+			return
+		}
+		if r.URL.Path == "/v1/schema/Message" {
+			asked.Add(1)
+		}
+		w.WriteHeader(http.StatusNotFound)
+	}), testConfig())
+	missing := func(times int64) {
+		t.Helper()
+		_, err := c.MessageChat(t.Context(), "a")
+		if e, ok := errors.AsType[*Error](err); !ok || e.Status != http.StatusNotFound || asked.Load() != times {
+			t.Fatalf("%v, asked for %d times, want %d", err, asked.Load(), times)
+		}
+	}
+	missing(1)
+	missing(1)
+	c.AskAgainIfMissing()
+	missing(2)
+	c.message.mu.Lock()
+	if wait := time.Until(c.message.until); wait <= 0 || wait > missingFor {
+		t.Errorf("it is asked for again after %v", wait)
+	}
+	c.message.until = time.Now()
+	c.message.mu.Unlock()
+	missing(3)
+	exists.Store(true)
+	missing(3)
+	c.AskAgainIfMissing()
+	if _, err := c.MessageChat(t.Context(), "a"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAHiddenClassIsServedThoughItCannotBeAskedForAgain(t *testing.T) {
 	status := http.StatusForbidden
 	c := clientOf(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }), testConfig())

@@ -100,7 +100,7 @@ func (c *Client) Do(ctx context.Context, req Request) (*Answer, error) {
 	if header.Get("User-Agent") == "" {
 		header.Set("User-Agent", c.cfg.UserAgent)
 	}
-	unzips := header.Get("Accept-Encoding") == ""
+	unzips := header.Get("Accept-Encoding") == "" && header.Get("Range") == "" // a part of a compressed answer cannot be decompressed
 	if unzips {
 		header.Set("Accept-Encoding", "gzip")
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"hearth/client/wire"
 	"hearth/pool"
@@ -28,8 +29,8 @@ func (d Draft) repeatable() bool {
 // unknown and the draft may be sent again; a *[weaviate.TimeError] for a time that the class cannot hold; [cache.ErrKeyReused];
 // and those of [weaviate.Client.Append].
 func (s *Service) Append(ctx context.Context, spelled string, draft Draft) (ids []string, err error) {
-	defer func() { err = s.waited(ctx, "weaviate", err) }()
-	chat, err := s.messageChat(ctx, spelled)
+	defer s.waited(ctx, "weaviate", time.Now(), &err)
+	chat, err := s.messageChat(ctx, spelled, true)
 	if err != nil {
 		return nil, err
 	}

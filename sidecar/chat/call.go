@@ -3,9 +3,12 @@ package chat
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"time"
 
 	"hearth/cache"
 	"hearth/internal/clock"
+	"hearth/pool"
 	"hearth/pool/odoo"
 )
 
@@ -26,7 +29,8 @@ func (s *Service) HeldRead(now clock.Instant, call odoo.Call, d cache.Directives
 }
 
 // Read calls a method that changes nothing. The reply's body is a wire.Result.
-func (s *Service) Read(ctx context.Context, call odoo.Call, d cache.Directives) (cache.Reply, error) {
+func (s *Service) Read(ctx context.Context, call odoo.Call, d cache.Directives) (got cache.Reply, err error) {
+	defer s.waited(ctx, "odoo", time.Now(), &err)
 	if s.cfg.Odoo == nil {
 		return cache.Reply{}, &NotConfiguredError{"odoo", s.cfg.NoOdoo}
 	}
@@ -34,22 +38,25 @@ func (s *Service) Read(ctx context.Context, call odoo.Call, d cache.Directives) 
 	if err != nil {
 		return cache.Reply{}, err
 	}
-	got, err := s.cfg.Cache.Get(ctx, key, s.cfg.Policies[cache.OdooRead], d,
+	return s.cfg.Cache.Get(ctx, key, s.cfg.Policies[cache.OdooRead], d,
 		func(ctx context.Context) ([]byte, error) { return s.call(ctx, call) })
-	return got, s.waited(ctx, "odoo", err)
 }
 
 // Write calls a method that may change something. It is sent at most once. Afterwards the cache forgets every record of every
 // model, because Odoo computes fields across models, and that the called model does not exist; also if the call failed, because it may
-// have been done. The body is a wire.Result.
+// have been done. Only a call that was certainly not sent leaves the cache as it is: in an outage it has what can still be
+// served. The body is a wire.Result.
 func (s *Service) Write(ctx context.Context, call odoo.Call) (body []byte, err error) {
+	defer s.waited(ctx, "odoo", time.Now(), &err)
 	if s.cfg.Odoo == nil {
 		return nil, &NotConfiguredError{"odoo", s.cfg.NoOdoo}
 	}
 	body, err = s.call(ctx, call)
-	s.cfg.Cache.DropRecords()
-	s.cfg.Cache.DropMissing(s.modelKey(call.Model))
-	return body, s.waited(ctx, "odoo", err)
+	if e, unanswered := errors.AsType[*pool.Error](err); !unanswered || e.Sent {
+		s.cfg.Cache.DropRecords()
+		s.cfg.Cache.DropMissing(s.modelKey(call.Model))
+	}
+	return body, err
 }
 
 func (s *Service) call(ctx context.Context, call odoo.Call) ([]byte, error) {

@@ -15,6 +15,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"time"
 
 	"hearth/cache"
 	"hearth/pool/odoo"
@@ -31,7 +32,8 @@ type Config struct {
 	Cache    *cache.Cache
 	Policies map[cache.Resource]cache.Policy // a resource that has none is never fresh
 
-	OutOfTime func(upstream string) // is told of each operation whose time was over while it waited for an upstream; nil: nobody is told
+	// OutOfTime is told of each operation whose time was over after it had waited for an upstream for so long; nil: nobody is told.
+	OutOfTime func(upstream string, waited time.Duration)
 
 	OdooModels []string // asked for by default
 	OdooRoutes []string // routes of preprocess that want the models
@@ -72,20 +74,31 @@ func New(cfg Config) (*Service, error) {
 	return &Service{cfg: cfg.withDefaults(), muted: []byte(`{"muted":true}`), notMuted: []byte(`{"muted":false}`)}, nil
 }
 
-// messageChat returns the name of a chat in the class of messages, which is the same for every spelling.
-func (s *Service) messageChat(ctx context.Context, spelled string) (string, error) {
-	if s.cfg.Weaviate == nil {
-		return "", &NotConfiguredError{"weaviate", s.cfg.NoWeaviate}
+// messageChat returns the name of a chat in the class of messages, which is the same for every spelling. again means that the server is asked even
+// if it said a moment ago that there is no such class.
+func (s *Service) messageChat(ctx context.Context, spelled string, again bool) (string, error) {
+	if err := s.askWeaviate(again); err != nil {
+		return "", err
 	}
 	return s.cfg.Weaviate.MessageChat(ctx, spelled)
 }
 
 // muteChat is messageChat for the class of mutes.
-func (s *Service) muteChat(ctx context.Context, spelled string) (string, error) {
-	if s.cfg.Weaviate == nil {
-		return "", &NotConfiguredError{"weaviate", s.cfg.NoWeaviate}
+func (s *Service) muteChat(ctx context.Context, spelled string, again bool) (string, error) {
+	if err := s.askWeaviate(again); err != nil {
+		return "", err
 	}
 	return s.cfg.Weaviate.MuteChat(ctx, spelled)
+}
+
+func (s *Service) askWeaviate(again bool) error {
+	if s.cfg.Weaviate == nil {
+		return &NotConfiguredError{"weaviate", s.cfg.NoWeaviate}
+	}
+	if again {
+		s.cfg.Weaviate.AskAgainIfMissing()
+	}
+	return nil
 }
 
 // Encode writes JSON as the API does: it does not escape for HTML, and adds no line feed.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"hearth/pool"
 )
@@ -66,12 +67,12 @@ func (e *ModelsError) Error() string {
 	return fmt.Sprintf("chat: none of %d models came; %s: %v", len(e.Names), e.Names[0], e.Failed[e.Names[0]])
 }
 
-// waited says what came of waiting for an upstream.
-func (s *Service) waited(ctx context.Context, upstream string, err error) error {
+// waited ends an operation that has waited for an upstream since then. It completes the operation's error.
+func (s *Service) waited(ctx context.Context, upstream string, since time.Time, err *error) {
 	if s.cfg.OutOfTime != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
-		s.cfg.OutOfTime(upstream)
+		s.cfg.OutOfTime(upstream, time.Since(since))
 	}
-	return late(upstream, err)
+	*err = late(upstream, *err)
 }
 
 // late names the upstream that a request waited for in vain, if the error is nothing but the end of the request's time.

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"context"
+	"time"
 
 	"hearth/cache"
 	"hearth/client/wire"
@@ -19,8 +20,8 @@ func (s *Service) HeldHistory(now clock.Instant, chat []byte, v cache.View, d ca
 
 // History reads a chat's newest messages. The reply's body is a [wire.History].
 func (s *Service) History(ctx context.Context, spelled string, v cache.View, d cache.Directives) (got cache.Reply, err error) {
-	defer func() { err = s.waited(ctx, "weaviate", err) }()
-	chat, err := s.messageChat(ctx, spelled)
+	defer s.waited(ctx, "weaviate", time.Now(), &err)
+	chat, err := s.messageChat(ctx, spelled, d.NoCache)
 	if err != nil {
 		return cache.Reply{}, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"hearth/cache"
 	"hearth/internal/clock"
@@ -120,8 +121,9 @@ func noModel(names []string, failed map[string]error) error {
 
 func (s *Service) modelKey(name string) cache.Key { return cache.ModelKey(name, s.cfg.Odoo.Identity()) }
 
-func (s *Service) model(ctx context.Context, name string, d cache.Directives) (cache.Reply, error) {
-	got, err := s.cfg.Cache.Get(ctx, s.modelKey(name), s.cfg.Policies[cache.OdooModels], d, func(ctx context.Context) ([]byte, error) {
+func (s *Service) model(ctx context.Context, name string, d cache.Directives) (got cache.Reply, err error) {
+	defer s.waited(ctx, "odoo", time.Now(), &err)
+	return s.cfg.Cache.Get(ctx, s.modelKey(name), s.cfg.Policies[cache.OdooModels], d, func(ctx context.Context) ([]byte, error) {
 		m, err := s.cfg.Odoo.Model(ctx, name)
 		if err != nil {
 			return nil, err
@@ -132,7 +134,6 @@ func (s *Service) model(ctx context.Context, name string, d cache.Directives) (c
 		}
 		return around(`{"name":`+string(display)+`,"fields":`, m.Fields, `}`), nil
 	})
-	return got, s.waited(ctx, "odoo", err)
 }
 
 // mergeOrigins is the origin of a reply that is made of two. It is as old as the older one; stale if one of them is stale, else

@@ -48,8 +48,8 @@ func muteReply(m wire.Mute, origin cache.Origin) (cache.Reply, error) {
 }
 
 func (s *Service) mute(ctx context.Context, spelled string, d cache.Directives) (m wire.Mute, origin cache.Origin, err error) {
-	defer func() { err = s.waited(ctx, "weaviate", err) }()
-	chat, err := s.muteChat(ctx, spelled)
+	defer s.waited(ctx, "weaviate", time.Now(), &err)
+	chat, err := s.muteChat(ctx, spelled, d.NoCache)
 	if err != nil {
 		return wire.Mute{}, cache.Origin{}, err
 	}
@@ -74,11 +74,11 @@ func muteNow(m wire.Mute) wire.Mute {
 //
 // Errors: [ErrNoMuteEnd]; a [*RepeatableError], as setting it again is the same; and those of [weaviate.Client.SetMute].
 func (s *Service) SetMute(ctx context.Context, spelled string, m wire.Mute) (now wire.Mute, err error) {
-	defer func() { err = s.waited(ctx, "weaviate", err) }()
+	defer s.waited(ctx, "weaviate", time.Now(), &err)
 	if s.cfg.Weaviate != nil && !s.cfg.Weaviate.TakesUntil() && m.Until != nil {
 		return wire.Mute{}, ErrNoMuteEnd
 	}
-	chat, err := s.muteChat(ctx, spelled)
+	chat, err := s.muteChat(ctx, spelled, true)
 	if err != nil {
 		return wire.Mute{}, err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"math"
+	"time"
 
 	"hearth/cache"
 	"hearth/client/wire"
@@ -24,8 +25,8 @@ func (s *Service) HeldRelevant(now clock.Instant, q weaviate.Query, d cache.Dire
 // Relevant finds the messages of a chat that are relevant to a text or a vector, best first. The reply's body is a
 // [wire.Relevant].
 func (s *Service) Relevant(ctx context.Context, q weaviate.Query, d cache.Directives) (got cache.Reply, err error) {
-	defer func() { err = s.waited(ctx, "weaviate", err) }()
-	if q.Chat, err = s.messageChat(ctx, q.Chat); err != nil {
+	defer s.waited(ctx, "weaviate", time.Now(), &err)
+	if q.Chat, err = s.messageChat(ctx, q.Chat, d.NoCache); err != nil {
 		return cache.Reply{}, err
 	}
 	return s.cfg.Cache.Get(ctx, relevantKey(q), s.cfg.Policies[cache.Relevant], d, func(ctx context.Context) ([]byte, error) {

@@ -71,8 +71,10 @@ func confirmed(old wire.Fetched, headers map[string]string) wire.Fetched {
 			old.Headers[name] = value
 		}
 	}
-	if headers["Age"] == "" {
-		delete(old.Headers, "Age")
+	for _, name := range []string{"Age", "Date"} { // the old answer's say nothing of this one
+		if headers[name] == "" {
+			delete(old.Headers, name)
+		}
 	}
 	return old
 }

@@ -17,7 +17,7 @@ const mostHeuristic = 24 * time.Hour
 
 // rulesOf reads what an answer says about its use, by RFC 9111 for a private cache:
 //
-//  1. It is not kept if it says no-store, if Vary is *, or if its status needs more than this cache knows.
+//  1. It is not kept if it says no-store, if Vary has *, or if its status needs more than this cache knows.
 //  2. It is fresh for max-age, else until Expires, else, if its status allows that, for a tenth of the time since Last-Modified.
 //  3. With no-cache it is never fresh; with that or must-revalidate it is never served stale.
 //  4. stale-while-revalidate and stale-if-error (RFC 5861) allow it to be served stale.
@@ -49,7 +49,7 @@ func rulesOf(f wire.Fetched, began time.Time, took time.Duration) (p cache.Polic
 	}
 	understood := explicit && f.Status >= http.StatusOK && f.Status != http.StatusPartialContent && f.Status != http.StatusNotModified
 	confirmable := f.Headers["Etag"] != "" || f.Headers["Last-Modified"] != ""
-	keep = !d.NoStore && strings.TrimSpace(f.Headers["Vary"]) != "*" && (understood || heuristic(f.Status)) &&
+	keep = !d.NoStore && !strings.Contains(f.Headers["Vary"], "*") && (understood || heuristic(f.Status)) &&
 		(p.Fresh > age || p.IfError > 0 || confirmable)
 	return p, age, keep
 }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
-
 from ._typing import TYPE_CHECKING
 from .errors import bad_argument
 
@@ -19,7 +17,11 @@ class Fetched(dict[str, "Any"]):
     def content(self) -> bytes:
         """The body as bytes, whether it is text or not."""
         encoded = self.get("body_base64")
-        return str(self.get("body") or "").encode() if encoded is None else binascii.a2b_base64(encoded)
+        if encoded is None:
+            return str(self.get("body") or "").encode()
+        from binascii import a2b_base64  # imported here because few handlers need it
+
+        return a2b_base64(encoded)
 
 
 def request(
@@ -38,6 +40,8 @@ def request(
     if isinstance(body, str):
         content["body"] = body
     elif isinstance(body, (bytes, bytearray, memoryview)):
+        import binascii  # imported here because few handlers need it
+
         content["body_base64"] = binascii.b2a_base64(body, newline=False).decode()
     elif body is not None:
         raise bad_argument("body", "must be a string or bytes")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ._address import Address
     from ._http import Reply
 
+_TIMEOUT_FIELD = "X-Hearth-Timeout-Ms"
 MAX_IDLE = 300.0  # seconds; the sidecar has room for a limited number of connections of all processes together
 
 
@@ -57,22 +58,25 @@ class Transport:
         """Makes one exchange, over an idle connection if there is one.
 
         If the connection breaks, the request is sent again over a new connection: once, and only if it is repeatable or
-        nothing of it was sent. The timeout, in seconds, is for all of this together.
+        nothing of it was sent. The timeout, in seconds, is for all of this together. The X-Hearth-Timeout-Ms in fields is what is
+        left now: the sidecar is told what is left when the request is sent.
         """
-        deadline = time.monotonic() + timeout
+        start = time.monotonic()
+        deadline = start + timeout
         connection: Optional[Connection] = None
         slots = self._slots
         if not slots.acquire(timeout=max(0, timeout)):
             raise HearthError(0, "Busy", f"all {self._max_connections} connections are in use", retryable=True)
         try:
+            now = _told(fields, start)
             connection = self._take() or self._dial(deadline)
             try:
-                return self._exchange(connection, method, target, fields, body, deadline)
+                return self._exchange(connection, method, target, now, body, deadline)
             except ConnectionError:
                 if connection.touched and not repeatable:
                     raise
             connection = self._dial(deadline)
-            return self._exchange(connection, method, target, fields, body, deadline)
+            return self._exchange(connection, method, target, _told(fields, start), body, deadline)
         except (OSError, BadReply) as problem:
             unknown = connection is not None and connection.touched and not repeatable
             if isinstance(problem, socket.timeout):
@@ -167,6 +171,14 @@ class Transport:
         self._start_empty()
         for connection in inherited:
             connection.close()
+
+
+def _told(fields: Mapping[str, str], start: float) -> Mapping[str, str]:
+    """The fields of a request that is sent now, if X-Hearth-Timeout-Ms was what was left at the start."""
+    passed = int((time.monotonic() - start) * 1000)
+    if not passed or _TIMEOUT_FIELD not in fields:
+        return fields
+    return {**fields, _TIMEOUT_FIELD: str(max(1, int(fields[_TIMEOUT_FIELD]) - passed))}
 
 
 def _connect(address: Address, timeout: float) -> socket.socket:

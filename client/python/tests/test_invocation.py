@@ -11,7 +11,7 @@ import hearth
 from hearth import HearthError, ParallelExecutor, _invocation, parallel_preprocessing, time_operation, time_operation_with_metrics
 from hearth._invocation import seconds_left
 
-from .stand_in import Answer, TestCase
+from .stand_in import DROP, Answer, TestCase
 
 
 class Context:
@@ -76,6 +76,19 @@ class InvocationTest(TestCase):
         with hearth.invocation(Context(500)):
             self.assertEqual("500", self.told(mute))
         self.assertIsNone(self.told(timeout=5000))  # more than there can be
+
+    def test_a_call_that_is_made_again_tells_what_is_left_then(self):
+        def hang_up(seen):
+            time.sleep(0.2)
+            return DROP
+
+        for left, again in ((3000, range(1000, 2801)), (300, range(1, 101))):
+            self.hearth.answers.append(hang_up)
+            with hearth.invocation(Context(left)):
+                self.told()
+            first, second = (int(seen.headers["x-hearth-timeout-ms"]) for seen in self.hearth.seen[-2:])
+            self.assertEqual(left, first)
+            self.assertIn(second, again)
 
     def test_a_body_that_has_a_timeout_is_not_cut_short(self):
         self.assertIsNone(self.told(lambda client: client.preprocess("c", "t", "r", timeout_ms=300)))

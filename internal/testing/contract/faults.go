@@ -209,7 +209,7 @@ func (s *suite) failedLoads(t *testing.T) {
 		http.Error(w, `{"error":[{"message":"secret inside"}]}`, http.StatusTooManyRequests)
 		return true
 	})
-	if p := wantProblem(t, h.get(t, chatPath(chat, "mute")), http.StatusServiceUnavailable); !p.Retryable || p.Upstream != "weaviate" {
+	if p := wantProblem(t, s.start(t).get(t, chatPath(chat, "mute")), http.StatusServiceUnavailable); !p.Retryable || p.Upstream != "weaviate" || p.Kind() != wire.KindWeaviate {
 		t.Errorf("429 becomes %+v", p)
 	}
 	s.Weaviate.SetHook(nil)
@@ -286,13 +286,31 @@ func (s *suite) staleIfError(t *testing.T) {
 	s.Odoo.SetHook(hook)
 	defer s.Weaviate.SetHook(nil)
 	defer s.Odoo.SetHook(nil)
-	for name, ask := range asks {
-		eventually(t, 5*time.Second, "a stale reply is served", func() bool {
-			r := ask()
-			return r.status == http.StatusOK && cached(t, r).fwd == "stale" && string(r.body) == before[name] // RFC 9211: it was forwarded, so it is no hit
-		})
-		if r := ask("Cache-Control", "no-cache"); r.status != http.StatusBadGateway && r.status != http.StatusServiceUnavailable { // the latter once the breaker is open
-			t.Errorf("%s with no-cache: %v", name, r)
+	isStale := func(name string, r reply, forwarded bool) bool { // RFC 9211: what was forwarded is no hit
+		c := cached(t, r)
+		return r.status == http.StatusOK && string(r.body) == before[name] && c.stale != forwarded && (c.fwd == "stale") == forwarded
+	}
+	opened := func(upstream string) bool {
+		return want[client.Pools](t, h.get(t, "/debug/pools"), http.StatusOK)[upstream].Breaker.State != wire.BreakerClosed
+	}
+	for upstream, names := range map[string][]string{"weaviate": {"history", "mute", "relevant"}, "odoo": {"models"}} {
+		first := names[0]
+		eventually(t, patience, "a stale reply is served after a forward", func() bool { return isStale(first, asks[first](), true) })
+		if opened(upstream) {
+			t.Errorf("one failed call opens the breaker of %s", upstream)
+		}
+		if p := wantProblem(t, asks[first]("Cache-Control", "no-cache"), http.StatusBadGateway); p.Kind() != wire.KindUnreachable {
+			t.Errorf("%s with no-cache: %+v", first, p)
+		}
+		eventually(t, patience, "the breaker opens", func() bool { asks[first]("Cache-Control", "no-cache"); return opened(upstream) })
+		for _, name := range names {
+			if r := asks[name](); !isStale(name, r, false) {
+				t.Errorf("where nothing is asked, %s is %v %v", name, r.header, r)
+			}
+			r := asks[name]("Cache-Control", "no-cache")
+			if p := wantProblem(t, r, http.StatusServiceUnavailable); p.Kind() != wire.KindUnavailable || !p.Retryable || r.header.Get("Retry-After") == "" {
+				t.Errorf("%s with no-cache: %+v, %v", name, p, r.header)
+			}
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"strings"
@@ -19,9 +20,10 @@ import (
 // The limits of the run.
 const (
 	serviceTime = 50 * time.Millisecond
-	leastGood   = 0.9 // of what the upstream can do
-	mostSlower  = 3   // times the p99 without load
-	leastUnit   = 1.0 // ms: below that, times are compared with this
+	leastGood   = 0.9             // of what the upstream can do
+	mostSlower  = 3               // times the p99 without load
+	meanPause   = time.Second // of a caller that was refused: the refusal says Retry-After: 1
+	leastUnit   = 1.0             // ms: below that, times are compared with this
 )
 
 // kind is what became of a call.
@@ -36,6 +38,7 @@ const (
 
 // overload are the measurements of one load: how long calls took, in milliseconds, without the machine's own delays.
 type overload struct {
+	from, to time.Time // calls that end between them count
 	lateness lab.Lateness
 
 	mu    sync.Mutex
@@ -93,25 +96,25 @@ func overloadOf(ctx context.Context, dir, binary string, workers int, runFor tim
 		<-busy
 		return false
 	})
-	if idle, err = g.load(ctx, 1, runFor/3, "idle"); err != nil {
+	if idle, err = g.load(ctx, 1, 0, runFor/3, "idle"); err != nil {
 		return nil, nil, 0, err
 	}
-	if _, err = g.load(ctx, 10*workers, time.Second, "warm"); err != nil { // the limit grows
-		return nil, nil, 0, err
-	}
-	if loaded, err = g.load(ctx, 10*workers, runFor, "load"); err != nil {
+	const settle = 2 * time.Second // the callers connect and the limit grows
+	if loaded, err = g.load(ctx, 10*workers, settle, runFor, "load"); err != nil {
 		return nil, nil, 0, err
 	}
 	pools, err := g.sandbox.Hearth.PoolStats(ctx)
 	return idle, loaded, pools["weaviate"].Limit, err
 }
 
-// load lets so many callers ask for so long. A caller that is refused waits before it asks again. Beside them one caller asks for what
-// is held.
-func (g *rig) load(ctx context.Context, callers int, runFor time.Duration, name string) (*overload, error) {
-	m := new(overload)
+// load lets so many callers ask for so long, and measures after a while. A caller that is refused waits before it asks again: not all
+// for the same time, or they would come back together, and each would wait for the processor behind all the others. Beside them one
+// caller asks for what is held.
+func (g *rig) load(ctx context.Context, callers int, settle, runFor time.Duration, name string) (*overload, error) {
+	m := &overload{from: time.Now().Add(settle)}
+	m.to = m.from.Add(runFor)
 	token, _ := wire.DeriveToken(lambdatest.SessionToken, "")
-	ctx, stop := context.WithTimeout(ctx, runFor)
+	ctx, stop := context.WithCancel(ctx) // without a deadline, which the client would tell the sidecar
 	defer stop()
 	var all sync.WaitGroup
 	all.Go(func() { m.lateness.Record(ctx) })
@@ -126,7 +129,7 @@ func (g *rig) load(ctx context.Context, callers int, runFor time.Duration, name 
 			all.Go(func() {
 				for i := 0; ctx.Err() == nil; i++ {
 					if m.time(ctx, accepted, func() error { return search(ctx, c, fmt.Sprint(name, first+n, " ", i)) }) == refused {
-						sleep(ctx, 5*serviceTime)
+						sleep(ctx, meanPause/2+rand.N(meanPause)) //nolint:gosec // nothing secret
 					}
 				}
 			})
@@ -138,6 +141,8 @@ func (g *rig) load(ctx context.Context, callers int, runFor time.Duration, name 
 			sleep(ctx, 2*time.Millisecond)
 		}
 	})
+	sleep(ctx, time.Until(m.to))
+	stop()
 	all.Wait()
 	return m, nil
 }
@@ -156,7 +161,7 @@ func (m *overload) time(ctx context.Context, k kind, call func() error) kind {
 	begun := time.Now()
 	err := call()
 	ended := time.Now()
-	if ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil {
 		return k
 	}
 	p, isProblem := errors.AsType[*client.Problem](err)
@@ -170,6 +175,8 @@ func (m *overload) time(ctx context.Context, k kind, call func() error) kind {
 		m.other = err
 		return k
 	}
-	m.took[k] = append(m.took[k], took)
+	if !ended.Before(m.from) && ended.Before(m.to) {
+		m.took[k] = append(m.took[k], took)
+	}
 	return k
 }

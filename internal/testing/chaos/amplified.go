@@ -40,9 +40,10 @@ func (g *rig) forget() (before map[sent]int) {
 	return before
 }
 
-// eachAlone makes every call alone while nothing is held, once for each rig, and takes note of what it sends.
+// eachAlone makes every call alone while nothing is held, once for each rig, and takes note of what it sends. What goes to real servers
+// cannot be seen.
 func (c *course) eachAlone(ctx context.Context) error {
-	if c.rig.alone != nil {
+	if c.rig.alone != nil || c.rig.truth.Unlabeled {
 		return nil
 	}
 	c.rig.alone = map[sent]int{}
@@ -77,6 +78,9 @@ const (
 // amplified judges how much was sent again while the fault lasted: all that each request to the sidecar has sent beyond what it sends
 // when it is alone.
 func (c *course) amplified(took time.Duration) {
+	if c.rig.alone == nil {
+		return
+	}
 	calls, again := map[string]int{}, map[string]int{}
 	for s, n := range c.rig.forget() {
 		usual := n // of the sidecar's own requests

@@ -24,15 +24,15 @@ type course struct {
 	phase    string
 	sum      summary
 
-	mu   sync.Mutex
-	jobs time.Time // guarded by mu: when the last job was asked for that had no result
+	mu    sync.Mutex
+	loads time.Time // guarded by mu: when a page was asked for last that did not come
 }
 
 // underIt is the phase in which the fault lasts.
 const underIt = "under it"
 
-// soon is how long after a fault every call must be right again.
-const soon = 5 * time.Second
+// soon is how many deadlines after a fault every call must be right again.
+const soon = 3
 
 // run lets the fault happen, and judges all that the sidecar does meanwhile and after it.
 func (c *course) run(ctx context.Context) error {
@@ -85,7 +85,7 @@ func (c *course) run(ctx context.Context) error {
 		return err
 	}
 	c.judgeWrites(ctx)
-	after, err := c.rig.settled(ctx, before, c.jobs)
+	after, err := c.rig.settled(ctx, before, c.loads)
 	if err != nil {
 		return err
 	}
@@ -118,8 +118,8 @@ func (c *course) recover(ctx context.Context) error {
 		if bad == "" {
 			return nil
 		}
-		if time.Since(began) > soon+c.lateness.Within(began, time.Now()) {
-			c.tally.offence(c, wrongs, 1, "not right again after %v: %s", soon, bad)
+		if time.Since(began) > soon*c.rig.truth.deadline+c.lateness.Within(began, time.Now()) {
+			c.tally.offence(c, wrongs, 1, "not right again after %v: %s", soon*c.rig.truth.deadline, bad)
 			return nil
 		}
 		if err := pause(ctx, 50*time.Millisecond); err != nil {

@@ -84,13 +84,14 @@ func (u use) leaked(before use) (goroutines, conns, files int, why string) {
 	return goroutines, max(0, u.open-max(0, before.open)) + max(0, u.web-mostWeb) + u.busy, max(0, u.files-before.files), why
 }
 
-// jobTime is for how long a job asks a host that does not answer: the default of HEARTH_PREPROCESS_TIMEOUT.
-const jobTime = 30 * time.Second
+// loadTime is for how long a page is asked for that does not come: the default of HEARTH_PREPROCESS_TIMEOUT. It may go on when its
+// callers have left, because others may want it.
+const loadTime = 30 * time.Second
 
-// settled waits until nothing is held that was not before, but not for long. jobs is when the last job began that may go on.
-func (g *rig) settled(ctx context.Context, before use, jobs time.Time) (u use, err error) {
+// settled waits until nothing is held that was not before, but not for long. loads is when the last load of a page began that may go on.
+func (g *rig) settled(ctx context.Context, before use, loads time.Time) (u use, err error) {
 	const every = 100 * time.Millisecond
-	most := max(8*time.Second, time.Until(jobs.Add(jobTime+time.Second)))
+	most := max(8*time.Second, time.Until(loads.Add(loadTime+time.Second)))
 	for began := time.Now(); ; {
 		if u, err = g.quiet(ctx); err != nil {
 			return u, err

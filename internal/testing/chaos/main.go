@@ -31,6 +31,7 @@ type options struct {
 	without string
 	only    *regexp.Regexp
 	lanes   int
+	real    *lab.Real // servers in place of the doubles; nil: none
 }
 
 func main() {
@@ -39,10 +40,17 @@ func main() {
 	flag.StringVar(&o.without, "without", "", "a defence to switch off; then the run must not be clean")
 	only := flag.String("faults", "", "only the faults that match")
 	flag.IntVar(&o.lanes, "lanes", 4, "faults at the same time, each with a sidecar of its own")
+	servers := flag.String("servers", "", "a file with what e2e/cmd/servers prints: only what a wire can do happens, before these servers")
 	flag.Parse()
 	lab.Main("chaos", func(ctx context.Context, dir string) (err error) {
 		if o.only, err = regexp.Compile(*only); err != nil {
 			return err
+		}
+		if *servers != "" {
+			if o.real, err = lab.NewReal(*servers); err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, o.real.DropClasses(context.WithoutCancel(ctx))) }()
 		}
 		return run(ctx, os.Stdout, dir, o)
 	})
@@ -69,7 +77,7 @@ func run(ctx context.Context, out io.Writer, dir string, o options) error {
 	if !t.clean() {
 		faults = append(faults, errors.New("not clean"))
 	}
-	if !o.short && o.only.String() == "" {
+	if !o.short && o.real == nil && o.only.String() == "" {
 		for _, d := range defences() {
 			faults = append(faults, h.without(ctx, d.name))
 		}
@@ -147,7 +155,7 @@ func runFaults(ctx context.Context, dir, binary string, o options, t *tally) err
 	g.Go(func() error {
 		defer close(queue)
 		for _, f := range faults() {
-			if o.short && !f.short || !o.only.MatchString(f.name) {
+			if o.short && !f.short || o.real != nil && !f.real || !o.only.MatchString(f.name) {
 				continue
 			}
 			select {
@@ -158,8 +166,12 @@ func runFaults(ctx context.Context, dir, binary string, o options, t *tally) err
 		}
 		return nil
 	})
-	for n := range o.lanes {
-		l := &lane{dir: filepath.Join(dir, strconv.Itoa(n)), binary: binary, without: o.without, lateness: lateness, tally: t}
+	lanes := o.lanes
+	if o.real != nil {
+		lanes = 1
+	}
+	for n := range lanes {
+		l := &lane{real: o.real, dir: filepath.Join(dir, strconv.Itoa(n)), binary: binary, without: o.without, lateness: lateness, tally: t}
 		g.Go(func() error { return l.run(ctx, queue) })
 	}
 	return g.Wait()
@@ -168,6 +180,7 @@ func runFaults(ctx context.Context, dir, binary string, o options, t *tally) err
 // lane runs faults one after another, as long as they fit over one rig.
 type lane struct {
 	dir, binary, without string
+	real                 *lab.Real
 	lateness             *lab.Lateness
 	tally                *tally
 	rig                  *rig
@@ -188,7 +201,7 @@ func (l *lane) run(ctx context.Context, queue <-chan fault) (err error) {
 			if err := os.MkdirAll(dir, 0o700); err != nil {
 				return err
 			}
-			if l.rig, err = newRig(ctx, dir, l.binary, l.without, f.fittings); err != nil {
+			if l.rig, err = newRig(ctx, dir, l.binary, l.without, f.fittings, l.real); err != nil {
 				return err
 			}
 		}

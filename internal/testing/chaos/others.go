@@ -146,7 +146,7 @@ func job(t *truth, _ string) attempt {
 			var j wire.Job
 			_ = json.Unmarshal(r.body, &j) // it was judged
 			return attempt{
-				method: http.MethodGet, path: strings.ReplaceAll(wire.PathJob, "{job}", j.Job) + fmt.Sprintf("?wait_ms=%d", (deadline-300*time.Millisecond).Milliseconds()),
+				method: http.MethodGet, path: strings.ReplaceAll(wire.PathJob, "{job}", j.Job) + fmt.Sprintf("?wait_ms=%d", (t.deadline-300*time.Millisecond).Milliseconds()),
 				judge: func(r *reply) verdict {
 					if r.status == http.StatusAccepted { // not yet
 						return verdict{what: failed, kind: pending}

@@ -64,8 +64,8 @@ type rig struct {
 type tamper func(w http.ResponseWriter, r *http.Request, next http.Handler)
 
 // newRig starts the sidecar of a binary, with the defence switched off that without names.
-func newRig(ctx context.Context, dir, binary, without string, f fittings) (g *rig, err error) {
-	g = &rig{truth: &truth{&bot.Bot{Name: filepath.Base(dir), Freshness: freshness()}, &web{}}, debug: filepath.Join(dir, "d"), told: map[string]bool{}, fittings: f}
+func newRig(ctx context.Context, dir, binary, without string, f fittings, real *lab.Real) (g *rig, err error) {
+	g = &rig{truth: &truth{&bot.Bot{Name: filepath.Base(dir), Freshness: freshness()}, &web{}, deadline}, debug: filepath.Join(dir, "d"), told: map[string]bool{}, fittings: f}
 	g.at, g.creates, g.sent = map[upstream]int{}, map[string]int{}, map[sent]int{}
 	if g.names, err = testnet.NewNameServer(); err != nil {
 		return nil, err
@@ -75,8 +75,7 @@ func newRig(ctx context.Context, dir, binary, without string, f fittings) (g *ri
 			g, err = nil, errors.Join(err, g.close(ctx))
 		}
 	}()
-	cfg := lab.UpstreamsConfig{RTT: rtt, Host: host, Streams: f.streams, Wrap: g.wrap}
-	if g.upstreams, err = lab.StartUpstreams(dir, cfg); err != nil { //nolint:contextcheck // their life ends with close
+	if g.upstreams, err = g.startUpstreams(dir, real); err != nil { //nolint:contextcheck // their life ends with close
 		return g, err
 	}
 	g.truth.Upstreams = g.upstreams
@@ -85,11 +84,18 @@ func newRig(ctx context.Context, dir, binary, without string, f fittings) (g *ri
 	}
 	settings := append(g.upstreams.Settings(),
 		"HEARTH_FETCH_ALLOW="+g.web.Addr,
-		"HEARTH_TEST_DNS="+g.names.Addr, "HEARTH_TEST_DEBUG="+g.debug, "HEARTH_TEST_WITHOUT="+without, "HEARTH_TTL_ODOO_MODELS=1s/0s/10m")
+		"HEARTH_TEST_DEBUG="+g.debug, "HEARTH_TEST_WITHOUT="+without, "HEARTH_TTL_ODOO_MODELS=1s/0s/10m")
+	admin := settings
+	if real == nil {
+		settings = append(settings, "HEARTH_TEST_DNS="+g.names.Addr)
+		admin = settings
+	} else {
+		admin = real.Admin(settings)
+	}
 	if f.jsonRPC {
 		settings = append(settings, "HEARTH_ODOO_USER=admin", "HEARTH_ODOO_PROTOCOL=jsonrpc")
 	}
-	if err := lab.MakeClasses(ctx, binary, settings); err != nil {
+	if err := lab.MakeClasses(ctx, binary, admin); err != nil {
 		return g, err
 	}
 	socket, addr := filepath.Join(dir, "s"), ""
@@ -117,6 +123,15 @@ func newRig(ctx context.Context, dir, binary, without string, f fittings) (g *ri
 	}
 	g.http = &http.Client{Transport: g.transport()}
 	return g, nil
+}
+
+// startUpstreams starts the doubles, or reaches the real servers.
+func (g *rig) startUpstreams(dir string, real *lab.Real) (*lab.Upstreams, error) {
+	if real == nil {
+		return lab.StartUpstreams(dir, lab.UpstreamsConfig{RTT: rtt, Host: host, Streams: g.fittings.streams, Wrap: g.wrap})
+	}
+	g.truth.Name, g.truth.Unlabeled, g.truth.deadline = real.MessageClass, true, realDeadline
+	return lab.ReachUpstreams(dir, real, rtt)
 }
 
 // startWeb starts another host, whose authority the sidecar trusts.

@@ -120,6 +120,7 @@ func (t *pending) excuse() {
 	b := t.breaker
 	b.mu.Lock()
 	defer b.unlock()
+	delete(b.tries, t)
 	b.countLocked(t, noSign, nil)
 }
 

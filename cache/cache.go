@@ -96,7 +96,7 @@ type token uint64
 type Config struct {
 	Bytes       int64         // of everything remembered; default 64 MiB, at least 256 KiB
 	Window      int           // messages per role that a load of a history asks for at least; default 50
-	LoadTimeout time.Duration // of one load, whoever waits for it; default 30s
+	LoadTimeout time.Duration // of one load, unless the request that begins it waits for longer; default 30s
 	Refresh     bool          // remember reads for Cache.Refresh
 	Pulse       *clock.Pulse  // tells the time and notices freezes; nil: the process is never frozen
 

@@ -179,14 +179,18 @@ func (x *tester) finish(body string) {
 
 func (x *tester) fail() {
 	x.Helper()
+	x.mu.Lock()
 	l := x.loads[0]
 	x.loads = x.loads[1:]
+	x.mu.Unlock()
 	close(l)
 	synctest.Wait()
 }
 
 func (x *tester) wantLoads(n int) {
 	x.Helper()
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	if len(x.loads) != n {
 		x.Fatalf("%d loads are under way, want %d", len(x.loads), n)
 	}

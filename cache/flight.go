@@ -11,8 +11,8 @@ import (
 )
 
 // flights runs loads and lets requests share them. A load must not panic. Its context has the values of the request that
-// started it, but does not end with that request: a caller that gives up does not end the load for the others. close ends
-// all loads.
+// started it, but does not end with that request: a caller that gives up does not end the load for the others. A load may take as long
+// as timeout, or as its request waits if that is longer. close ends all loads.
 //
 // This is x/sync's singleflight with these differences:
 //
@@ -146,7 +146,11 @@ func (f *flights) runLocked(ctx context.Context, fl *flight, now clock.Instant, 
 		close(fl.done)
 		return
 	}
-	ctx, fl.cancel = f.pulse.WithTimeout(context.WithoutCancel(ctx), f.timeout)
+	timeout := f.timeout
+	if end, ok := ctx.Deadline(); ok {
+		timeout = max(timeout, time.Until(end))
+	}
+	ctx, fl.cancel = f.pulse.WithTimeout(context.WithoutCancel(ctx), timeout)
 	f.latest[fl.key] = fl
 	f.loads.Go(func() {
 		defer fl.cancel()

@@ -43,6 +43,19 @@ func (x *tester) failWith(err error, p Policy, d Directives) *got {
 
 var noRefresh = Policy{Fresh: 2 * time.Second, IfError: time.Minute}
 
+func TestALoadGoesOnForAsLongAsItsRequestWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newTester(t, Config{LoadTimeout: time.Second})
+		x.kind = OdooModels
+		g := x.askWithin(5*time.Second, policy, Directives{})
+		x.wantLoads(1)
+		time.Sleep(4 * time.Second)
+		x.finish("slow")
+		<-g.done
+		x.want(g, "slow", Miss)
+	})
+}
+
 func TestWhatHangsGivesItsStaleValueInTime(t *testing.T) {
 	outage(t, func(x *tester) {
 		time.Sleep(3 * time.Second)

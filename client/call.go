@@ -29,7 +29,7 @@ type call struct {
 	body   []byte // nil: none
 	write  bool   // the call changes something
 
-	ownTimeout  bool         // the body says how long the sidecar may take
+	ownTimeout  bool         // the body or the query says how long the sidecar may take
 	neverRepeat bool         // the call must not be sent twice
 	headersInto *http.Header // where the caller wants the reply's headers; nil: nowhere
 	alsoOK      int          // a status besides 2xx whose body is the answer

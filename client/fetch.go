@@ -64,7 +64,9 @@ func (c *Client) Job(ctx context.Context, job string, wait time.Duration, opts .
 		Job
 		Fetched
 	}
-	if err := c.do(ctx, newCall(http.MethodGet, target, opts), wait+c.cfg.Timeout, &reply); err != nil {
+	req := newCall(http.MethodGet, target, opts)
+	req.ownTimeout = true
+	if err := c.do(ctx, req, wait+c.cfg.Timeout, &reply); err != nil {
 		return nil, err
 	}
 	if reply.Job.Job != "" {

@@ -45,6 +45,11 @@ func TestFetchAndItsJobs(t *testing.T) {
 			t.Errorf("a pending job is %+v, %v", f, err)
 		}
 	}
+	impatient := newClient(t, client.Config{Addr: r.addr, Token: token, Timeout: 100 * time.Millisecond})
+	start := time.Now()
+	if _, err := impatient.Job(t.Context(), job, 500*time.Millisecond); !errors.Is(err, client.ErrPending) || time.Since(start) < 500*time.Millisecond {
+		t.Errorf("after %v: %v", time.Since(start), err)
+	}
 	_, err = c.Fetch(t.Context(), client.FetchRequest{URL: "http://169.254.169.254/"})
 	if p, ok := errors.AsType[*client.Problem](err); !ok || p.Kind() != wire.KindNotAllowed || p.Status != 403 {
 		t.Errorf("%v", err)

@@ -51,6 +51,9 @@ type Config struct {
 	// OwnError says of the body of a 500 that the upstream has answered: the call was wrong, and the upstream works. nil: a 500 is
 	// always a failure of the upstream.
 	OwnError func(body []byte) bool
+	// Varied says that the upstream is asked for all kinds of things: how long one answer takes says nothing of another one. Then no
+	// answer is too late to count as one, and a missing answer does not make the limit smaller.
+	Varied bool
 
 	Policy Policy // towards connections that broke unseen
 }

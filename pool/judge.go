@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"hearth/internal/clock"
 	"hearth/internal/guard"
@@ -27,6 +28,7 @@ type judged struct {
 	stats   *counters
 	address string
 	own     func(body []byte) bool // Config.OwnError
+	varied  bool                   // Config.Varied
 	off     bool                   // Policy.NoBreaker
 }
 
@@ -35,7 +37,10 @@ func (j *judged) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
 	defer cancel(nil) // the next link has read the whole answer
 	o := optionsOf(ctx)
-	usual := j.stats.usual(o.Kind)
+	usual := time.Duration(0)
+	if !j.varied {
+		usual = j.stats.usual(o.Kind)
+	}
 	var v verdict
 	var stuck atomic.Bool
 	var t *pending
@@ -73,6 +78,7 @@ func (j *judged) RoundTrip(req *http.Request) (*http.Response, error) {
 		o.probe.learn(v.outcome)
 	case v.outcome == silent && took < patience(usual), stuck.Load(): // the caller had too little time, or the connection was dead
 		v = verdict{}
+	case j.varied && v.outcome == silent:
 	default:
 		j.limit.learn(v.outcome, o.Kind, began)
 	}
@@ -114,9 +120,9 @@ func judge(resp *http.Response, err error) verdict {
 	case unsent && refused(notSent.Err): // it has too many requests on that connection
 		return verdict{}
 	case unsent:
-		return verdict{broken, "no connection", err}
+		return verdict{cut, "no connection", err}
 	}
-	return verdict{broken, "connection lost", err}
+	return verdict{cut, "connection lost", err}
 }
 
 // judgeAnswer says what an answer says of its upstream.

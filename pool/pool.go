@@ -108,7 +108,7 @@ func build(cfg Config, newDial func(conn.DialConfig) conn.Dial) (*Pool, error) {
 func (p *Pool) guarded(next http.RoundTripper) http.RoundTripper {
 	cfg := p.cfg
 	off := cfg.Policy.NoBreaker
-	next = &judged{next: next, breaker: cfg.Breaker, limit: cfg.Limit, pulse: cfg.Pulse, stats: &p.stats, address: p.Address(), own: cfg.OwnError, off: off}
+	next = &judged{next: next, breaker: cfg.Breaker, limit: cfg.Limit, pulse: cfg.Pulse, stats: &p.stats, address: p.Address(), own: cfg.OwnError, varied: cfg.Varied, off: off}
 	slots := &limited{next: next, limit: cfg.Limit, stats: &p.stats}
 	next = slots
 	if !off {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strings"
 	"time"
@@ -19,6 +20,9 @@ import (
 // maxWait is how long GET job waits at most.
 const maxWait = 30 * time.Second
 
+// callerOfJobs is the pool.Options.Caller of all jobs. So they leave a slot of each host to the requests that are waited for.
+const callerOfJobs = math.MaxUint64
+
 // fetch asks another host, or starts a job that does.
 func (s *Server) fetch(r *request) error {
 	if s.cfg.Fetch == nil {
@@ -30,7 +34,8 @@ func (s *Server) fetch(r *request) error {
 	}
 	if q.async {
 		directives := r.directives // the job outlives the request
-		id, err := s.cfg.Jobs.Start(pool.With(context.Background(), pool.Options{Header: traceHeaders(r)}), cmp.Or(q.timeout, s.cfg.Timeout),
+		ctx := pool.With(context.Background(), pool.Options{Header: traceHeaders(r), Caller: callerOfJobs})
+		id, err := s.cfg.Jobs.Start(ctx, cmp.Or(q.timeout, s.cfg.Timeout),
 			func(ctx context.Context) (cache.Reply, error) { return s.ask(ctx, q.Request, directives) })
 		if err != nil {
 			return err
@@ -75,6 +80,7 @@ func (s *Server) job(r *request) error {
 		return wire.NewProblem(wire.KindNotConfigured, s.cfg.NoFetch)
 	}
 	if r.IsHead() {
+		r.Response.Header.Set("Allow", http.MethodGet)
 		return wire.NewProblem(wire.KindMethod, "a HEAD would read the result and lose it: use GET")
 	}
 	path := string(parseTarget(r.Request.Header.RequestURI()).path)

@@ -381,7 +381,7 @@ func TestAJobIsReadOnce(t *testing.T) {
 	if took := time.Since(began); took > 20*time.Second {
 		t.Errorf("it took %v", took)
 	}
-	if p := e.do("HEAD", "/v1/jobs/"+job, ""); p.status != http.StatusMethodNotAllowed {
+	if p := e.do("HEAD", "/v1/jobs/"+job, ""); p.status != http.StatusMethodNotAllowed || p.header.Get("Allow") != "GET" {
 		t.Errorf("a HEAD is answered with %d", p.status)
 	}
 	close(release)

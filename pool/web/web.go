@@ -170,6 +170,7 @@ func (c *Client) pool(o Origin) (*pool.Pool, error) {
 	cfg := c.cfg.Pool
 	cfg.Name, cfg.URL, cfg.Size, cfg.Control = o.HostPort(), o.URL(), cmp.Or(cfg.Size, poolSize), c.addresses.control
 	cfg.OwnError = func([]byte) bool { return true } // a 500 says something of its URL, and nothing of the host
+	cfg.Varied = true
 	p, err := pool.New(cfg)
 	if err != nil {
 		return nil, err

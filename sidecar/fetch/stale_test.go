@@ -3,6 +3,7 @@ package fetch
 import (
 	"io"
 	"net/http"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -32,6 +33,27 @@ func TestARequestThatAsksForItselfAfterAllGetsTheAnswerOfAHostThatFails(t *testi
 		})
 	}
 	both.Wait()
+}
+
+func TestAURLThatIsSlowDoesNotOpenTheBreakerOfItsHost(t *testing.T) {
+	x := newTester(t)
+	x.handle(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			<-time.After(1300 * time.Millisecond)
+		}
+	})
+	for range 10 {
+		x.want("", "miss miss", cache.Directives{}, "/fast")
+	}
+	var all sync.WaitGroup
+	for i := range 4 {
+		all.Go(func() {
+			if f, _, err := x.get(cache.Directives{}, "/slow", "X-Number", strconv.Itoa(i)); err != nil || f.Status != 200 {
+				t.Errorf("%d, %v", f.Status, err)
+			}
+		})
+	}
+	all.Wait()
 }
 
 func TestAnAnswerThatIsConfirmedWithoutADateIsAsFreshAsANewOne(t *testing.T) {

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     ChatID = Union[str, SupportsIndex]
 
 MAX_DIMENSIONS = 65535  # of a vector in Weaviate
+_UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+_QUOTED = [chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in range(256)]  # by the byte
 MAX_SECONDS = 86400.0  # longer than any function runs; system calls refuse much longer times
 
 
@@ -32,6 +34,19 @@ def chat(chat_id: ChatID) -> str:
     except Exception:  # neither text nor a whole number, or half an emoji
         pass
     raise bad_argument("chat_id", "must be a string of 1 to 512 bytes of UTF-8, or an int")
+
+
+def chat_path(chat_id: ChatID, what: str) -> str:
+    """The path of a chat's call, such as its "history"."""
+    segment = quoted(chat(chat_id))
+    if segment in (".", ".."):
+        segment = segment.replace(".", "%2E")  # so that nothing between here and the sidecar resolves it
+    return f"/v1/chats/{segment}/{what}"
+
+
+def quoted(text: str) -> str:
+    """The same as urllib.parse.quote(text, safe=""). The import of urllib.parse takes 1 to 7 ms."""
+    return "".join([_QUOTED[byte] for byte in text.encode(errors="replace")])
 
 
 def floats(name: str, vector: Optional[Iterable[float]]) -> Optional[list[float]]:
@@ -149,3 +164,9 @@ def _at_fault(content: Any, prefix: str = "") -> Optional[HearthError]:
 
 def _unfit(name: str, problem: Exception) -> HearthError:
     return bad_argument(name, f"cannot be written as JSON: {problem}")
+
+
+def may_write(request: Mapping[str, Any]) -> bool:
+    """True unless this call of a batch is a read, which may be sent twice."""
+    path = str(request.get("path")).partition("?")[0]
+    return request.get("method") not in ("GET", "HEAD") and path != "/v1/preprocess" and not path.endswith("/relevant")

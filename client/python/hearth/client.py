@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from . import _address, _arguments, _fetch
-from ._arguments import floats, seconds, texts
+from ._arguments import chat_path, floats, quoted, seconds, texts
 from ._fetch import Fetched
 from ._invocation import MAX_SECONDS, seconds_left
 from ._transport import Transport
@@ -27,8 +27,6 @@ MAX_MARGIN = 0.1  # seconds by which a call ends before its invocation; the side
 
 _ABSENT = object()
 _MAY_BE_NULL: frozenset[type[Any]] = frozenset({list, dict})
-_UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
-_QUOTED = [chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in range(256)]  # by the byte
 
 
 class Models(dict[str, "Any"]):
@@ -79,7 +77,7 @@ class Client:
         """
         query = {"num_messages": num_messages, "full_text_len": full_text_len}
         return self._call(
-            "GET", _chat(chat_id, "history"), query=query, cache_control=cache_control, timeout=timeout
+            "GET", chat_path(chat_id, "history"), query=query, cache_control=cache_control, timeout=timeout
         )
 
     def relevant(
@@ -102,7 +100,7 @@ class Client:
             text=text, count=count, mode=mode, vector=floats("vector", vector), roles=texts("roles", roles)
         )
         reply = self._call(
-            "POST", _chat(chat_id, "relevant"), body, cache_control=cache_control, timeout=timeout
+            "POST", chat_path(chat_id, "relevant"), body, cache_control=cache_control, timeout=timeout
         )
         return RelevantMessages(field(reply, "relevant_messages", list), reply.get("mode"))
 
@@ -110,7 +108,7 @@ class Client:
         self, chat_id: ChatID, cache_control: Optional[str] = None, *, timeout: Optional[float] = None
     ) -> dict[str, Any]:
         """{muted, until?}: muted is True if the bot must be silent in this chat."""
-        return self._call("GET", _chat(chat_id, "mute"), cache_control=cache_control, timeout=timeout)
+        return self._call("GET", chat_path(chat_id, "mute"), cache_control=cache_control, timeout=timeout)
 
     def set_mute(
         self,
@@ -124,7 +122,7 @@ class Client:
         from ._message import rfc3339  # imported here because it loads datetime
 
         body = _given(muted=muted, until=rfc3339("until", until))
-        return self._call("PUT", _chat(chat_id, "mute"), body, timeout=timeout)
+        return self._call("PUT", chat_path(chat_id, "mute"), body, timeout=timeout)
 
     def append(
         self,
@@ -142,7 +140,7 @@ class Client:
         from ._message import stamped  # imported here because it loads datetime
 
         body = stamped(messages)
-        reply = self._call("POST", _chat(chat_id, "messages"), body, timeout=timeout)
+        reply = self._call("POST", chat_path(chat_id, "messages"), body, timeout=timeout)
         return field(reply, "ids", list)
 
     def preprocess(
@@ -246,7 +244,7 @@ class Client:
             raise _arguments.bad_argument("requests", "must be a list of dicts") from None
         patience = None if timeout_ms is None else seconds("timeout_ms", timeout_ms, 0.001) + 1
         body = _given(requests=listed, timeout_ms=timeout_ms, max_parallel=max_parallel)
-        repeatable = not any(map(_may_write, listed))
+        repeatable = not any(map(_arguments.may_write, listed))
         return field(self._call(
             "POST", "/v1/batch", body, timeout=patience, repeatable=repeatable, told=timeout_ms is None
         ), "responses", list)
@@ -254,7 +252,7 @@ class Client:
     @staticmethod
     def chat_path(chat_id: ChatID, what: str) -> str:
         """The path of a chat's call in a batch; what is "history", "relevant", "mute" or "messages"."""
-        return _chat(chat_id, what)
+        return chat_path(chat_id, what)
 
     # Other hosts
 
@@ -299,7 +297,7 @@ class Client:
     def job(self, job: str, wait_ms: int = 0, *, timeout: Optional[float] = None) -> Optional[Fetched]:
         """What a job has brought, or None if it is not done after wait_ms (up to 30000). It can be read once."""
         patience = timeout if timeout is not None else seconds("wait_ms", wait_ms, 0.001) + DEFAULT_TIMEOUT
-        reply = self._call("GET", f"/v1/jobs/{_quoted(_arguments.parameter('job', job))}", query={"wait_ms": wait_ms}, timeout=patience)
+        reply = self._call("GET", f"/v1/jobs/{quoted(_arguments.parameter('job', job))}", query={"wait_ms": wait_ms}, timeout=patience)
         return None if "job" in reply else Fetched(reply)
 
     # The sidecar itself
@@ -343,7 +341,7 @@ class Client:
     ) -> dict[str, Any]:
         """Makes a call. told means that the sidecar is told the timeout; a body that says it already has the one that counts."""
         if query:
-            path += "?" + "&".join(f"{name}={_quoted(_arguments.parameter(name, value))}" for name, value in query.items())
+            path += "?" + "&".join(f"{name}={quoted(_arguments.parameter(name, value))}" for name, value in query.items())
         content = None if body is None else _arguments.body(body)
         fields: dict[str, str] = {}
         if cache_control is not None:
@@ -394,23 +392,6 @@ def reasons(reply: Mapping[str, Any]) -> dict[str, str]:
         problem = as_object(value)
         lines[part] = str(value if problem is None else HearthError.of_problem(problem))
     return lines
-
-
-def _chat(chat_id: ChatID, what: str) -> str:
-    segment = _quoted(_arguments.chat(chat_id))
-    if segment in (".", ".."):
-        segment = segment.replace(".", "%2E")  # so that nothing between here and the sidecar resolves it
-    return f"/v1/chats/{segment}/{what}"
-
-
-def _may_write(request: Mapping[str, Any]) -> bool:
-    path = str(request.get("path")).partition("?")[0]
-    return request.get("method") not in ("GET", "HEAD") and path != "/v1/preprocess" and not path.endswith("/relevant")
-
-
-def _quoted(text: str) -> str:
-    """The same as urllib.parse.quote(text, safe=""). The import of urllib.parse takes 1 to 7 ms."""
-    return "".join([_QUOTED[byte] for byte in text.encode(errors="replace")])
 
 
 def _given(**fields: Any) -> dict[str, Any]:

@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -45,6 +47,7 @@ func TestHearthBeforeRealServers(t *testing.T) {
 	t.Run("the contract is kept", func(t *testing.T) { contract.Run(t, bin, u) })
 	t.Run("handlers get what was loaded", func(t *testing.T) { contract.RunHandlers(t, bin, u, 200, 100) })
 	t.Run("a function lives whatever breaks beside it", func(t *testing.T) { contract.RunFailOpen(t, bin, u, r.victims...) })
+	t.Run("nothing is wrong whatever the network does", r.chaos)
 	t.Run("the contract is kept with an open Weaviate without TLS", func(t *testing.T) {
 		open, err := servers.StartWeaviate(t.Context(), t.TempDir(), servers.WeaviateConfig{Vectorizers: true})
 		if err != nil {
@@ -65,6 +68,23 @@ func TestHearthBeforeRealServers(t *testing.T) {
 		u.WeaviateURL, u.WeaviateGRPC, u.WeaviateKey, u.WeaviateAdminKey = few.URL, few.GRPCURL, "", ""
 		contract.RunFewResults(t, bin, u)
 	})
+}
+
+// chaos runs the faults of make chaos that a wire alone can have.
+func (r realServers) chaos(t *testing.T) {
+	line, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "servers.json")
+	if err := os.WriteFile(file, line, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), "go", "run", "hearth/internal/testing/chaos", "-servers", file).CombinedOutput()
+	t.Logf("%s", out)
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (r realServers) upstreams(t *testing.T) contract.Upstreams {

@@ -42,7 +42,7 @@ type BreakerConfig struct {
 // safe for concurrent use.
 //
 //  1. Closed: every request is sent. Its outcome counts once it is known (judge.go, pending.go). The breaker opens when half of the last
-//     requests have failed (window.go). A request that is retried fails once.
+//     requests have failed (window.go). A request that is retried fails once. The end of one connection is one failure.
 //  2. Open: every request is refused with [ErrOpen], those too that wait for a slot. Reads that have waited for their answer for too
 //     long end so as well.
 //  3. After a while, or after a freeze, a probe is due: half-open. The next request starts it and is refused itself. A probe is a
@@ -66,6 +66,7 @@ type Breaker struct {
 	last     window
 	tries    map[*pending]struct{} // under way
 	freezes  uint64                // that were noticed
+	cuts     uint64                // failures of connections and dials that were counted
 	open     chan struct{}         // closed while the breaker is not closed
 	why      error                 // of the last failure
 	since    clock.Instant         // when the breaker opened
@@ -294,9 +295,14 @@ func (b *Breaker) countLocked(t *pending, o outcome, why error) {
 		return
 	}
 	t.counted = true
-	if o == noSign || t.retry && o != well || !b.closedLocked() {
+	// Many requests share a connection, or wait for the same dial. What fails one of them fails all of them, and counts once.
+	sameCut := o == cut && t.cuts != b.cuts && !t.overdue
+	if o == noSign || sameCut || t.retry && o != well || !b.closedLocked() {
 		t.done(errNoSign)
 		return
+	}
+	if o == cut {
+		b.cuts++
 	}
 	b.last.add(b.cfg.Pulse.TimeAwake(), o)
 	if o == well {

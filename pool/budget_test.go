@@ -2,11 +2,14 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"hearth/pool/conn"
 )
 
 func TestBackoffObeysRetryAfter(t *testing.T) {
@@ -77,6 +80,30 @@ func TestAnOutageIsNotMultiplied(t *testing.T) {
 			if first < 225 || first > 230 || second < 20 || second > 22 || p.Stats().RetriesRefused == 0 {
 				t.Errorf("%d of 200 and %d of 10 were sent, %d retries refused", first, second, p.Stats().RetriesRefused)
 			}
+		}
+	})
+}
+
+// An upstream that is restarted has not read what it refuses. Nothing is multiplied by sending that again.
+func TestWhatWasCertainlyNotSentIsTriedAgainOnceWithoutABudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{answers: []func() (*http.Response, error){failure(&conn.UnsentError{Err: errors.New("refused")})}}
+		p := newPool(t, Config{Name: "upstream", URL: "http://127.0.0.1:1"})
+		p.chain = newRetry(s, p.cfg, &p.stats)
+		for p.cfg.Budget.take() { // others use it up
+		}
+		for n := range 5 {
+			before := len(s.bodies)
+			_, err := p.Do(t.Context(), Request{Method: http.MethodPost, Path: "/"})
+			if e, ok := errors.AsType[*Error](err); !ok || e.Sent {
+				t.Errorf("%+v", err)
+			}
+			if got := len(s.bodies) - before; got != 2 {
+				t.Errorf("call %d was tried %d times, want 2", n, got)
+			}
+		}
+		if s := p.Stats(); s.Retries != 5 || s.RetriesRefused != 5 {
+			t.Errorf("%+v", s)
 		}
 	})
 }

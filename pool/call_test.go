@@ -13,6 +13,7 @@ import (
 )
 
 func TestAnErrorSaysWhetherTheRequestMayHaveArrived(t *testing.T) {
+	t.Parallel() // it waits
 	post := Request{Method: http.MethodPost, Path: "/", Body: []byte("x")}
 	block := func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body) // only then does the server see its client leave

@@ -193,6 +193,7 @@ func TestASafeCallIsReplayedOnceWhenAnOpenConnectionBreaks(t *testing.T) {
 }
 
 func TestWithoutTheDefencesAFreezeIsSeen(t *testing.T) {
+	t.Parallel() // it waits
 	s := newSandbox(t, testnet.Config{}, func(c *Config) { c.Policy.NoRace, c.Timeout = true, time.Second })
 	s.get("/")
 	s.freeze(time.Second)
@@ -299,6 +300,7 @@ func TestRequestsThatShareADeadConnectionShareTheNext(t *testing.T) {
 
 // A write is not looked after: it is its timeout that tells.
 func TestASharedConnectionThatIsSilentFailsNoSecondRequest(t *testing.T) {
+	t.Parallel() // it waits
 	s := newSandbox(t, testnet.Config{TLS: true, HTTP2: true}, func(c *Config) { c.GRPC, c.Timeout = true, time.Second })
 	s.get("/")
 	s.breaks("hang")

@@ -120,9 +120,9 @@ func judge(resp *http.Response, err error) verdict {
 	case unsent && refused(notSent.Err): // it has too many requests on that connection
 		return verdict{}
 	case unsent:
-		return verdict{broken, "no connection", err}
+		return verdict{cut, "no connection", err}
 	}
-	return verdict{broken, "connection lost", err}
+	return verdict{cut, "connection lost", err}
 }
 
 // judgeAnswer says what an answer says of its upstream.

@@ -174,8 +174,10 @@ func hang(release <-chan struct{}, pings bool) http.HandlerFunc {
 
 // A call to an upstream that is silent as a whole must not be sent again and again.
 func TestASilentUpstreamIsAskedOnceMore(t *testing.T) {
+	t.Parallel()
 	for _, kind := range poolKinds() {
 		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel() // it waits
 			d := newDropped(t, kind.http2, kind.grpc, hang(nil, false), func(c *Config) {
 				c.Timeout, c.Ping = 4*leastLook, Request{Method: http.MethodGet, Path: "/ping"}
 			})
@@ -200,8 +202,10 @@ func TestASilentUpstreamIsAskedOnceMore(t *testing.T) {
 }
 
 func TestASlowCallIsHedgedWithinItsBudget(t *testing.T) {
+	t.Parallel()
 	for _, kind := range poolKinds() {
 		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel() // it waits
 			release := make(chan struct{})
 			var slow atomic.Int64
 			d := newDropped(t, kind.http2, kind.grpc, func(w http.ResponseWriter, r *http.Request) {
@@ -230,6 +234,7 @@ func TestASlowCallIsHedgedWithinItsBudget(t *testing.T) {
 }
 
 func TestWhatIsNotHedged(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		hedge   bool
 		request Request
@@ -241,6 +246,7 @@ func TestWhatIsNotHedged(t *testing.T) {
 		"a call of a new kind":                  {true, Request{Method: http.MethodGet, Path: "/slow"}, Options{Kind: "new"}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // it waits
 			d := newDropped(t, true, true, hang(nil, true), func(cfg *Config) {
 				if cfg.Timeout = 3 * leastLook; c.hedge {
 					cfg.Hedges = NewBudget(nil)

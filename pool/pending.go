@@ -34,6 +34,7 @@ type pending struct {
 	breaker  *Breaker
 	done     func(error) // gobreaker's
 	freezes  uint64      // so far, when it began
+	cuts     uint64      // counted so far, when it began
 	patience time.Duration
 	overdue  bool // it has had no answer for so long that its silence is a failure
 	counted  bool
@@ -56,7 +57,7 @@ func (b *Breaker) begin(usual time.Duration, retry bool, giveUp func(error)) (*p
 	if err != nil { // never: the breaker is closed
 		return nil, b.refusalLocked()
 	}
-	t := &pending{breaker: b, done: done, freezes: b.freezes, retry: retry, giveUp: giveUp, patience: patience(usual)}
+	t := &pending{breaker: b, done: done, freezes: b.freezes, cuts: b.cuts, retry: retry, giveUp: giveUp, patience: patience(usual)}
 	t.timer = time.AfterFunc(t.patience, func() { t.late(tooSlow(usual) - t.patience) })
 	b.tries[t] = struct{}{}
 	return t, nil
@@ -119,6 +120,7 @@ func (t *pending) excuse() {
 	b := t.breaker
 	b.mu.Lock()
 	defer b.unlock()
+	delete(b.tries, t)
 	b.countLocked(t, noSign, nil)
 }
 

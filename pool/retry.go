@@ -86,7 +86,9 @@ func (r *retries) check(ctx context.Context, resp *http.Response, err error) (bo
 	if end, ok := ctx.Deadline(); ok && time.Until(end) <= r.wait {
 		return false, nil
 	}
-	if !r.cfg.Policy.NoRetryBudget && !r.cfg.Budget.take() {
+	_, unsent := errors.AsType[*conn.UnsentError](err)
+	free := unsent && r.tries == 1 // it multiplies nothing that the upstream has to do; the second one does cost, because dials do
+	if !free && !r.cfg.Policy.NoRetryBudget && !r.cfg.Budget.take() {
 		r.stats.retriesRefused.Add(1)
 		return false, nil
 	}

@@ -76,7 +76,11 @@ func (s *sender) send(ctx context.Context, l *conn.Lease, req *http.Request) (_ 
 		s.stats.reused.Add(1)
 	}
 	began := time.Now()
-	resp, err := l.RoundTrip(out)
+	roundTrip := l.RoundTrip
+	if o := optionsOf(ctx); o.Proven || !o.Repeatable { // a write, or a read that is sent again
+		roundTrip = l.RoundTripOnce
+	}
+	resp, err := roundTrip(out)
 	took := time.Since(began)
 	if refused(err) {
 		err = s.unsent(ctx, err)

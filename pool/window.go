@@ -8,7 +8,8 @@ type outcome int
 const (
 	noSign     outcome = iota // nothing: the caller left, or a freeze came
 	well                      // it has an answer, whatever that says
-	broken                    // it has no connection, lost its connection, or the upstream says that it has failed
+	broken                    // the upstream says that it has failed
+	cut                       // it has no connection, or lost its connection
 	overloaded                // the upstream says that it has too much to do
 	silent                    // it had no answer in time
 	tooLate                   // it takes far longer than usual, and an answer may still come

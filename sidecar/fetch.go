@@ -77,9 +77,10 @@ func (s *Server) job(r *request) error {
 		return err
 	}
 	if s.cfg.Fetch == nil {
-		return wire.NewProblem(wire.KindNotConfigured, s.cfg.NoFetch)
+		return fetch.ErrNoSuchJob
 	}
 	if r.IsHead() {
+		r.Response.Header.Set("Allow", http.MethodGet)
 		return wire.NewProblem(wire.KindMethod, "a HEAD would read the result and lose it: use GET")
 	}
 	path := string(parseTarget(r.Request.Header.RequestURI()).path)

@@ -56,6 +56,9 @@ func FuzzRequests(f *testing.F) {
 			}
 			return
 		}
+		if route.path == wire.PathReady && status == fasthttp.StatusServiceUnavailable && json.Valid(reply) {
+			return // it says how the upstreams stand
+		}
 		var p wire.Problem
 		if err := json.Unmarshal(reply, &p); err != nil || p.Status != status || p.Kind() == "" || status >= 500 && p.Kind() == wire.KindInternal {
 			t.Fatalf("%s: %d %s, %v", route.path, status, reply, err)

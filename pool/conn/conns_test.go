@@ -74,6 +74,7 @@ type quiet struct{}
 func (quiet) Lost() bool              { return false }
 func (quiet) Sign(time.Duration) Sign { return Unknown }
 func (quiet) Abort()                  {}
+func (quiet) DropUnsent(bool)         {}
 
 // dialer brings fake links.
 type dialer struct {

@@ -28,6 +28,20 @@ func (l *Lease) Look(age time.Duration, ping func(http.RoundTripper) bool) {
 // Dead is closed when the connection was found dead.
 func (l *Lease) Dead() <-chan struct{} { return l.conn.dead }
 
+// RoundTripOnce sends a request that must not arrive once its time is over: a later request may say the opposite. If the request is alone
+// on its connection, net/http closes the connection when the request ends without an answer.
+func (l *Lease) RoundTripOnce(req *http.Request) (*http.Response, error) {
+	if l.conn.shared {
+		return l.RoundTrip(req)
+	}
+	l.conn.DropUnsent(true)
+	resp, err := l.RoundTrip(req)
+	if err == nil {
+		l.conn.DropUnsent(false)
+	}
+	return resp, err
+}
+
 // Abort breaks the connection, so that nothing that was sent over it arrives later. Other requests on it fail.
 func (l *Lease) Abort() {
 	l.conn.Abort()

@@ -11,6 +11,8 @@ type Socket interface {
 	Lost() bool
 	// Sign says what came from the other end while a request had no answer for so long.
 	Sign(age time.Duration) Sign
+	// DropUnsent says whether closing the connection throws away what was sent and not acknowledged. Else the kernel goes on to send it.
+	DropUnsent(on bool)
 	// Abort closes the connection and throws away what was sent and not acknowledged: none of it can arrive later.
 	Abort()
 }
@@ -31,9 +33,19 @@ type socket struct{ tcp net.Conn }
 func (s socket) Lost() bool                  { return peerGone(s.tcp) }
 func (s socket) Sign(age time.Duration) Sign { return signOf(s.tcp, age) }
 
-func (s socket) Abort() {
+func (s socket) DropUnsent(on bool) {
+	seconds := -1 // the kernel's default
+	if on {
+		seconds = 0
+	}
 	if c, ok := s.tcp.(*net.TCPConn); ok {
-		_ = c.SetLinger(0) // fails only if it is closed already
-		_ = c.Close()
+		_ = c.SetLinger(seconds) // fails only if it is closed already
+	}
+}
+
+func (s socket) Abort() {
+	s.DropUnsent(true)
+	if s.tcp != nil {
+		_ = s.tcp.Close()
 	}
 }

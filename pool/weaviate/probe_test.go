@@ -7,7 +7,9 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"hearth/client/wire"
 	"hearth/internal/testing/testnet"
+	"hearth/internal/testing/weaviatetest"
 	"hearth/pool"
 )
 
@@ -58,4 +60,60 @@ func TestNoCallWaitsForAProbe(t *testing.T) {
 	}
 	close(answer)
 	probe.Wait()
+}
+
+// REST and gRPC share a breaker: it stays open while one of them fails, so that not every few calls have to find that out.
+func TestAProbeAsksBothProtocols(t *testing.T) {
+	for _, broken := range []string{"rest", "grpc"} {
+		t.Run(broken, func(t *testing.T) {
+			var failing atomic.Bool
+			weaviate := weaviatetest.New()
+			server, err := testnet.Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if failing.Load() && (r.URL.Path == searchProcedure) == (broken == "grpc") {
+					w.WriteHeader(http.StatusBadGateway)
+					return
+				}
+				weaviate.ServeHTTP(w, r)
+			}), testnet.Config{HTTP2: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = server.Close() })
+			breaker := pool.NewBreaker(pool.BreakerConfig{Name: "weaviate"})
+			var pools []*pool.Pool
+			for _, grpc := range []bool{false, true} {
+				p, err := pool.New(pool.Config{Name: "weaviate", URL: server.URL, GRPC: grpc, Retries: -1, Breaker: breaker})
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(p.Close)
+				pools = append(pools, p)
+			}
+			c := newClient(pools[0], pools[1], testConfig())
+			if _, err := c.CreateClasses(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Ask(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			failing.Store(true)
+			for pools[0].Stats().Breaker.State == wire.BreakerClosed {
+				_, _ = pools[0].Do(t.Context(), pool.Request{Method: http.MethodGet, Path: "/v1/meta"})
+				_, _ = c.Mute(t.Context(), "a")
+			}
+			if err := breaker.Ask(t.Context(), c.Ask); err == nil {
+				t.Error("the probe says that all is well")
+			}
+			if s := pools[0].Stats().Breaker.State; s == wire.BreakerClosed {
+				t.Error("the breaker is closed")
+			}
+			failing.Store(false)
+			if err := breaker.Ask(t.Context(), c.Ask); err != nil {
+				t.Error(err)
+			}
+			if s := pools[0].Stats().Breaker.State; s != wire.BreakerClosed {
+				t.Errorf("the breaker is %s", s)
+			}
+		})
+	}
 }

@@ -180,9 +180,9 @@ func Ping() pool.Request {
 	}
 }
 
-// Ask asks what requests will ask: a search in each class.
+// Ask asks what requests will ask: a search in each class, and, by REST, whether the server serves.
 func (c *Client) Ask(ctx context.Context) error {
-	return errors.Join(c.message.search(ctx), c.mute.search(ctx))
+	return errors.Join(c.Ready(ctx), c.message.search(ctx), c.mute.search(ctx))
 }
 
 func (l *classLoader) search(ctx context.Context) error {

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -34,7 +35,7 @@ func rulesOf(f wire.Fetched, began time.Time, took time.Duration) (p cache.Polic
 		date = began.Add(took)
 	}
 	age = max(0, began.Sub(date))
-	if n, err := strconv.ParseUint(strings.TrimSpace(f.Headers["Age"]), 10, 31); err == nil {
+	if n, err := strconv.ParseUint(strings.TrimSpace(f.Headers["Age"]), 10, 31); err == nil || errors.Is(err, strconv.ErrRange) {
 		age = max(age, time.Duration(n)*time.Second) //nolint:gosec // 31 bits
 	}
 	lifetime, explicit := lifetimeOf(f, d, date)

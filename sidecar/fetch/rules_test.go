@@ -29,6 +29,7 @@ func TestWhatAnAnswerSaysOfItsUse(t *testing.T) {
 		{name: "Expires that is no time", status: 200, headers: map[string]string{"Expires": "-1", "Etag": `"x"`}, keep: true},
 		{name: "an old Date", status: 200, headers: map[string]string{"Cache-Control": "max-age=60", "Date": at(-20 * time.Second)}, fresh: time.Minute, ag: 18 * time.Second, keep: true},
 		{name: "Age", status: 200, headers: map[string]string{"Cache-Control": "max-age=60", "Age": "30"}, fresh: time.Minute, ag: 30 * time.Second, keep: true},
+		{name: "a huge Age", status: 200, headers: map[string]string{"Cache-Control": "max-age=60", "Age": "99999999999", "Etag": `"x"`}, fresh: time.Minute, ag: (1<<31 - 1) * time.Second, keep: true},
 		{name: "an Age that is no number", status: 200, headers: map[string]string{"Cache-Control": "max-age=60", "Age": "-3"}, fresh: time.Minute, keep: true},
 		{name: "a tenth of the time since it was modified", status: 200, headers: map[string]string{"Last-Modified": at(-10 * time.Hour), "Date": at(0)}, fresh: time.Hour, keep: true},
 		{name: "at most a day", status: 404, headers: map[string]string{"Last-Modified": at(-1000 * time.Hour), "Date": at(0)}, fresh: 24 * time.Hour, keep: true},

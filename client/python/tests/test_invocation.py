@@ -65,6 +65,23 @@ class InvocationTest(TestCase):
         hearth.invocation(Context(2000))
         self.assertEqual("2000", self.told())
 
+    def test_a_stub_of_another_server_is_not_asked(self):
+        asked = []
+
+        class Stub:  # as of xmlrpc.client: every name is a call over the network
+            def __getattr__(self, name):
+                return lambda *_: asked.append(name) or 3000
+
+        @time_operation
+        def search(_):
+            return self.told()
+
+        self.assertIsNone(search(Stub()))
+        self.assertEqual([], asked)
+        double = mock.MagicMock()
+        double.get_remaining_time_in_millis.return_value = 2000
+        self.assertEqual("2000", search(double))
+
     def test_a_timeout_bounds_it_too(self):
         mute = lambda client: client.mute("c", timeout=1)
         self.assertEqual("1000", self.told(mute))

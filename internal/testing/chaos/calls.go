@@ -35,7 +35,8 @@ type attempt struct {
 type truth struct {
 	*bot.Bot
 
-	web *web
+	web      *web
+	deadline time.Duration // of every call
 }
 
 // calls are all of the API.
@@ -123,7 +124,7 @@ func partsOfPreprocess() []string {
 
 func preprocess(t *truth, chat string) attempt {
 	body := t.Request(chat)
-	body.TimeoutMS = int(deadline / time.Millisecond)
+	body.TimeoutMS = int(t.deadline / time.Millisecond)
 	return attempt{
 		method: http.MethodPost, path: wire.PathPreprocess, body: body,
 		judge: func(r *reply) verdict { return judgeParts(r, t, chat) },

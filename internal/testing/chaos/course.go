@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	"hearth/client"
@@ -22,13 +23,16 @@ type course struct {
 	tally    *tally
 	phase    string
 	sum      summary
+
+	mu    sync.Mutex
+	loads time.Time // guarded by mu: when a page was asked for last that did not come
 }
 
 // underIt is the phase in which the fault lasts.
 const underIt = "under it"
 
-// soon is how long after a fault every call must be right again.
-const soon = 5 * time.Second
+// soon is how many deadlines after a fault every call must be right again.
+const soon = 3
 
 // run lets the fault happen, and judges all that the sidecar does meanwhile and after it.
 func (c *course) run(ctx context.Context) error {
@@ -37,11 +41,12 @@ func (c *course) run(ctx context.Context) error {
 		return err
 	}
 	crowd := max(1, c.fault.crowd)
-	start := c.rig.arrivals()
 	if err := c.allRight(ctx, true, crowd); err != nil {
 		return err
 	}
-	usual := c.rig.arrivals().since(start)
+	if err := c.eachAlone(ctx); err != nil {
+		return err
+	}
 	if err := c.allRight(ctx, false, 1); err != nil {
 		return err
 	}
@@ -55,19 +60,21 @@ func (c *course) run(ctx context.Context) error {
 
 	c.phase = underIt
 	began := time.Now()
-	start = c.rig.arrivals()
+	c.rig.forget()
 	lift, err := c.fault.strike(ctx, c.rig)
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.fault.name, err)
 	}
-	c.round(ctx, true, crowd)
-	c.amplified(c.rig.arrivals().since(start), usual, time.Since(began))
+	for range max(1, c.fault.rounds) {
+		c.round(ctx, true, crowd)
+	}
 	c.round(ctx, false, crowd)
 	if len(c.fault.outage) > 0 {
 		if err := c.outage(ctx, began); err != nil {
 			return err
 		}
 	}
+	c.amplified(time.Since(began))
 	if lift != nil {
 		if err := lift(); err != nil {
 			c.tally.offence(c, wrongs, 1, "%v", err)
@@ -78,58 +85,12 @@ func (c *course) run(ctx context.Context) error {
 		return err
 	}
 	c.judgeWrites(ctx)
-	after, err := c.rig.settled(ctx, before)
+	after, err := c.rig.settled(ctx, before, c.loads)
 	if err != nil {
 		return err
 	}
 	goroutines, conns, files, why := after.leaked(before)
 	c.tally.leak(c, goroutines, conns, files, why)
-	return nil
-}
-
-// amplified compares the requests of a round with those of the same round without the fault. A budget lets through a tenth of the calls more
-// and, besides, ten a minute. Retries have one, and hedges, which only Weaviate gets, another. A few more may come because calls of the
-// usual round joined each other, and because of calls before it.
-func (c *course) amplified(under, usual arrivals, took time.Duration) {
-	joined := 1 + 2*max(1, c.fault.crowd)
-	for name, n := range under {
-		budgets := 1.0
-		if name == "weaviate" {
-			budgets = 2
-		}
-		c.sum.upstream, c.sum.usual = c.sum.upstream+n, c.sum.usual+usual[name]
-		if over := float64(n) - float64(usual[name]) - budgets*(0.1*float64(usual[name])+10*max(1, took.Minutes())) - float64(joined); over > 0 {
-			c.tally.offence(c, amplified, int(over)+1, "%d requests to %s, usually %d", n, name, usual[name])
-		}
-	}
-}
-
-// outage goes on until two seconds after the fault's beginning, and then makes calls for a second more. Of these only probes may reach
-// the upstreams.
-func (c *course) outage(ctx context.Context, began time.Time) error {
-	const probes = 8 // more than one upstream gets in a second, with the connections for them
-	for time.Since(began) < 2*time.Second {
-		c.round(ctx, false, 1)
-		if err := pause(ctx, 50*time.Millisecond); err != nil {
-			return err
-		}
-	}
-	before, calls, from := c.rig.tries(), 0, time.Now()
-	for time.Since(from) < time.Second {
-		calls += len(c.round(ctx, true, 1))
-		if err := pause(ctx, 50*time.Millisecond); err != nil {
-			return err
-		}
-	}
-	seconds := time.Since(from).Seconds()
-	after := c.rig.tries()
-	for _, u := range c.fault.outage {
-		perSecond := float64(after[u]-before[u]) / seconds
-		c.sum.perSecond += perSecond
-		if perSecond > probes {
-			c.tally.offence(c, amplified, int(perSecond), "in an outage %.0f tries a second reach %s, of %.0f calls a second", perSecond, u, float64(calls)/seconds)
-		}
-	}
 	return nil
 }
 
@@ -157,8 +118,8 @@ func (c *course) recover(ctx context.Context) error {
 		if bad == "" {
 			return nil
 		}
-		if time.Since(began) > soon+c.lateness.Within(began, time.Now()) {
-			c.tally.offence(c, wrongs, 1, "not right again after %v: %s", soon, bad)
+		if time.Since(began) > soon*c.rig.truth.deadline+c.lateness.Within(began, time.Now()) {
+			c.tally.offence(c, wrongs, 1, "not right again after %v: %s", soon*c.rig.truth.deadline, bad)
 			return nil
 		}
 		if err := pause(ctx, 50*time.Millisecond); err != nil {

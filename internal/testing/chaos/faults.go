@@ -13,7 +13,9 @@ import (
 type fault struct {
 	name     string
 	short    bool // it belongs to the short form
+	real     bool // it needs nothing of the servers, and happens before real ones too
 	crowd    int  // of each call so many at once; 0: one
+	rounds   int  // of all calls; 0: one
 	fittings fittings
 	also     []wire.Kind // problems that are honest under this fault
 	hidden   bool        // no caller of what is safe to repeat may see it
@@ -30,29 +32,29 @@ func faults() []fault {
 	second := time.Second
 	return append(grpcCodes(),
 		// The wire.
-		fault{name: "latency", short: true, strike: wires(func(p *testnet.Proxy) { p.SetRTT(300 * time.Millisecond) }, func(p *testnet.Proxy) { p.SetRTT(rtt) })},
-		fault{name: "jitter", hidden: true, strike: wires(func(p *testnet.Proxy) { p.SetJitter(200 * time.Millisecond) }, func(p *testnet.Proxy) { p.SetJitter(0) })},
+		fault{name: "latency", real: true, hidden: true, short: true, strike: wires(func(p *testnet.Proxy) { p.SetRTT(200 * time.Millisecond) }, func(p *testnet.Proxy) { p.SetRTT(rtt) })},
+		fault{name: "jitter", real: true, hidden: true, strike: wires(func(p *testnet.Proxy) { p.SetJitter(200 * time.Millisecond) }, func(p *testnet.Proxy) { p.SetJitter(0) })},
 		fault{name: "little bandwidth", strike: wires(func(p *testnet.Proxy) { p.SetBandwidth(4 << 10) }, func(p *testnet.Proxy) { p.SetBandwidth(0) })},
-		fault{name: "closed connections", hidden: true, strike: wires(func(p *testnet.Proxy) { p.Cut(testnet.FIN) }, nil)},
-		fault{name: "slow close", hidden: true, strike: wires(func(p *testnet.Proxy) { p.Cut(testnet.Half) }, nil)},
-		fault{name: "reset", hidden: true, short: true, strike: wires(func(p *testnet.Proxy) { p.Cut(testnet.RST) }, nil)},
-		fault{name: "reset again and again", strike: often(func(p *testnet.Proxy) { p.Cut(testnet.RST) })},
-		fault{name: "half-open", hidden: true, short: true, strike: wires(func(p *testnet.Proxy) { p.Forget() }, nil)},
-		fault{name: "dropped flows", short: true, hidden: true, strike: dropped},
-		fault{name: "black hole", short: true, strike: wires(func(p *testnet.Proxy) { p.BlackHole() }, nil)},
-		fault{name: "black hole in a freeze", hidden: true, short: true, strike: frozen(func(p *testnet.Proxy) { p.BlackHole() })},
-		fault{name: "reset in a freeze", hidden: true, strike: frozen(func(p *testnet.Proxy) { p.Cut(testnet.RST) })},
-		fault{name: "silence from now on", outage: everything(), strike: silence(everything()...)},
+		fault{name: "closed connections", real: true, hidden: true, strike: wires(func(p *testnet.Proxy) { p.Cut(testnet.FIN) }, nil)},
+		fault{name: "slow close", real: true, hidden: true, strike: wires(func(p *testnet.Proxy) { p.Cut(testnet.Half) }, nil)},
+		fault{name: "reset", real: true, hidden: true, short: true, strike: wires(func(p *testnet.Proxy) { p.Cut(testnet.RST) }, nil)},
+		fault{name: "reset again and again", real: true, strike: often(func(p *testnet.Proxy) { p.Cut(testnet.RST) })},
+		fault{name: "half-open", real: true, hidden: true, short: true, strike: wires(func(p *testnet.Proxy) { p.Forget() }, nil)},
+		fault{name: "dropped flows", real: true, short: true, hidden: true, strike: dropped},
+		fault{name: "black hole", real: true, short: true, strike: wires(func(p *testnet.Proxy) { p.BlackHole() }, nil)},
+		fault{name: "black hole in a freeze", real: true, hidden: true, short: true, strike: frozen(func(p *testnet.Proxy) { p.BlackHole() })},
+		fault{name: "reset in a freeze", real: true, hidden: true, strike: frozen(func(p *testnet.Proxy) { p.Cut(testnet.RST) })},
+		fault{name: "silence from now on", real: true, outage: everything(), strike: silence(everything()...)},
 		fault{name: "silence of Weaviate", strike: silence(weaviateREST, weaviateGRPC)},
-		fault{name: "silence of Odoo", strike: silence(odoo)},
-		fault{name: "restart", short: true, strike: restart(second)},
+		fault{name: "silence of Odoo", real: true, strike: silence(odoo)},
+		fault{name: "restart", real: true, short: true, strike: restart(second)},
 
 		// Names, certificates and protocols.
 		fault{name: "DNS failure", outage: []upstream{weaviateREST, weaviateGRPC, odoo}, short: true, strike: resolving(testnet.Deny)},
 		fault{name: "DNS hang", strike: resolving(testnet.Ignore)},
 		fault{name: "certificate of a stranger", strike: presenting(testnet.Stranger)},
 		fault{name: "expired certificate", short: true, strike: presenting(testnet.Expired)},
-		fault{name: "another protocol", outage: everything(), strike: speaking("SSH-2.0-OpenSSH_9.2p1\r\n")},
+		fault{name: "another protocol", real: true, outage: everything(), strike: speaking("SSH-2.0-OpenSSH_9.2p1\r\n")},
 		fault{name: "HTTP where TLS is due", strike: speaking("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")},
 		fault{name: "nothing where TLS is due", strike: speaking("")},
 
@@ -82,8 +84,10 @@ func faults() []fault {
 		fault{name: "503 and Retry-After in seconds", strike: tampered(refusing(http.StatusServiceUnavailable, "1"))},
 		fault{name: "503 and a huge Retry-After", outage: everything(), short: true, strike: tampered(refusing(http.StatusServiceUnavailable, "99999999999999999999"))},
 		fault{name: "503 and a negative Retry-After", strike: tampered(refusing(http.StatusServiceUnavailable, "-5"))},
-		fault{name: "every fourth first try refused", crowd: 4, strike: tampered(firstTries(refusing(http.StatusServiceUnavailable, "")))},
-		fault{name: "500", outage: []upstream{weaviateREST, weaviateGRPC}, strike: tampered(refusing(http.StatusInternalServerError, ""))},
+		fault{name: "every fourth request refused", short: true, rounds: 25, strike: everyFourth(refusing(http.StatusServiceUnavailable, ""))},
+		// What another host says of one page concerns that page alone.
+		fault{name: "500", outage: []upstream{weaviateREST, weaviateGRPC, odoo}, strike: tampered(html(http.StatusInternalServerError))},
+		fault{name: "a create is cut after it was done", short: true, strike: tampered(cutCreates, odoo)},
 		fault{name: "502 of a gateway, done all the same", short: true, crowd: 4, strike: tampered(html(http.StatusBadGateway))},
 		fault{name: "504 of a gateway, done all the same", strike: tampered(html(http.StatusGatewayTimeout))},
 		fault{name: "a wrong key for a second", short: true, strike: forASecond(tampered(wrongKey))},

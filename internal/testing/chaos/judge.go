@@ -50,6 +50,8 @@ func wrong(format string, args ...any) verdict {
 // reply is what came for an attempt.
 type reply struct {
 	call         string
+	trace        string // of the request, which the upstreams see
+	deadline     time.Duration
 	attempt      attempt
 	noCache      bool        // the request said so
 	also         []wire.Kind // problems that are honest besides those that always are

@@ -31,6 +31,7 @@ type options struct {
 	without string
 	only    *regexp.Regexp
 	lanes   int
+	real    *lab.Real // servers in place of the doubles; nil: none
 }
 
 func main() {
@@ -39,10 +40,17 @@ func main() {
 	flag.StringVar(&o.without, "without", "", "a defence to switch off; then the run must not be clean")
 	only := flag.String("faults", "", "only the faults that match")
 	flag.IntVar(&o.lanes, "lanes", 4, "faults at the same time, each with a sidecar of its own")
+	servers := flag.String("servers", "", "a file with what e2e/cmd/servers prints: only what a wire can do happens, before these servers")
 	flag.Parse()
 	lab.Main("chaos", func(ctx context.Context, dir string) (err error) {
 		if o.only, err = regexp.Compile(*only); err != nil {
 			return err
+		}
+		if *servers != "" {
+			if o.real, err = lab.NewReal(*servers); err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, o.real.DropClasses(context.WithoutCancel(ctx))) }()
 		}
 		return run(ctx, os.Stdout, dir, o)
 	})
@@ -69,7 +77,7 @@ func run(ctx context.Context, out io.Writer, dir string, o options) error {
 	if !t.clean() {
 		faults = append(faults, errors.New("not clean"))
 	}
-	if !o.short && o.only.String() == "" {
+	if !o.short && o.real == nil && o.only.String() == "" {
 		for _, d := range defences() {
 			faults = append(faults, h.without(ctx, d.name))
 		}
@@ -81,16 +89,15 @@ func run(ctx context.Context, out io.Writer, dir string, o options) error {
 // defence is something that Hearth does against faults, and those faults that show it.
 type defence struct {
 	name, faults string
-	behind       string // another defence that hides it: it is shown with that one switched off too
 }
 
 func defences() []defence {
 	return []defence{
-		{name: "breaker", faults: "^(503 and a huge|Weaviate never answers)"},
+		{name: "breaker", faults: "^503 and a huge"},
 		{name: "look", faults: "^dropped flows"},
-		{name: "deadline", faults: "^a byte at a time", behind: "breaker"},      // which ends reads that wait
-		{name: "retry-budget", faults: "^truncated answers", behind: "breaker"}, // which opens before many are retried
-		{name: "write-rule", faults: "^502", behind: "breaker"},                 // likewise
+		{name: "deadline", faults: "^Odoo never answers"}, // a write waits on although the breaker opens
+		{name: "retry-budget", faults: "^every fourth request"},
+		{name: "write-rule", faults: "^a create is cut"},
 	}
 }
 
@@ -111,22 +118,11 @@ func (h harness) without(ctx context.Context, name string) error {
 	if only.String() == "" {
 		only = regexp.MustCompile(defences()[i].faults)
 	}
-	off := name
-	if behind := defences()[i].behind; behind != "" {
-		off = name + "," + behind
-		t, err := h.run(ctx, "without "+behind, behind, only)
-		if err != nil {
-			return err
-		}
-		if !t.clean() {
-			return fmt.Errorf("without %s the faults that show %s are not clean: %v", behind, name, t)
-		}
-	}
-	t, err := h.run(ctx, "without "+off, off, only)
+	t, err := h.run(ctx, "without "+name, name, only)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(h.out, "without %s: %v\n", off, t)
+	fmt.Fprintf(h.out, "without %s: %v\n", name, t)
 	if t.clean() {
 		return fmt.Errorf("nothing is worse without %s", name)
 	}
@@ -159,7 +155,7 @@ func runFaults(ctx context.Context, dir, binary string, o options, t *tally) err
 	g.Go(func() error {
 		defer close(queue)
 		for _, f := range faults() {
-			if o.short && !f.short || !o.only.MatchString(f.name) {
+			if o.short && !f.short || o.real != nil && !f.real || !o.only.MatchString(f.name) {
 				continue
 			}
 			select {
@@ -170,8 +166,12 @@ func runFaults(ctx context.Context, dir, binary string, o options, t *tally) err
 		}
 		return nil
 	})
-	for n := range o.lanes {
-		l := &lane{dir: filepath.Join(dir, strconv.Itoa(n)), binary: binary, without: o.without, lateness: lateness, tally: t}
+	lanes := o.lanes
+	if o.real != nil {
+		lanes = 1
+	}
+	for n := range lanes {
+		l := &lane{real: o.real, dir: filepath.Join(dir, strconv.Itoa(n)), binary: binary, without: o.without, lateness: lateness, tally: t}
 		g.Go(func() error { return l.run(ctx, queue) })
 	}
 	return g.Wait()
@@ -180,6 +180,7 @@ func runFaults(ctx context.Context, dir, binary string, o options, t *tally) err
 // lane runs faults one after another, as long as they fit over one rig.
 type lane struct {
 	dir, binary, without string
+	real                 *lab.Real
 	lateness             *lab.Lateness
 	tally                *tally
 	rig                  *rig
@@ -200,7 +201,7 @@ func (l *lane) run(ctx context.Context, queue <-chan fault) (err error) {
 			if err := os.MkdirAll(dir, 0o700); err != nil {
 				return err
 			}
-			if l.rig, err = newRig(ctx, dir, l.binary, l.without, f.fittings); err != nil {
+			if l.rig, err = newRig(ctx, dir, l.binary, l.without, f.fittings, l.real); err != nil {
 				return err
 			}
 		}

@@ -129,6 +129,8 @@ func judgeFetched(r *reply, w *web) verdict {
 	return verdict{what: right}
 }
 
+const pending wire.Kind = "pending" // a job that has no result yet
+
 // job fetches in the background, and asks for the result.
 func job(t *truth, _ string) attempt {
 	return attempt{
@@ -144,10 +146,10 @@ func job(t *truth, _ string) attempt {
 			var j wire.Job
 			_ = json.Unmarshal(r.body, &j) // it was judged
 			return attempt{
-				method: http.MethodGet, path: strings.ReplaceAll(wire.PathJob, "{job}", j.Job) + fmt.Sprintf("?wait_ms=%d", (deadline-300*time.Millisecond).Milliseconds()),
+				method: http.MethodGet, path: strings.ReplaceAll(wire.PathJob, "{job}", j.Job) + fmt.Sprintf("?wait_ms=%d", (t.deadline-300*time.Millisecond).Milliseconds()),
 				judge: func(r *reply) verdict {
 					if r.status == http.StatusAccepted { // not yet
-						return verdict{what: failed, kind: "pending"}
+						return verdict{what: failed, kind: pending}
 					}
 					return judgeFetched(r, t.web)
 				},

@@ -55,27 +55,18 @@ type rig struct {
 
 	mu      sync.Mutex
 	at      map[upstream]int // guarded by mu: requests that have arrived, pings left out
+	sent    map[sent]int     // guarded by mu: those of them since [rig.forget]
+	alone   map[sent]int     // what each call sends if it is alone; the trace is its number. Only the course uses it
 	creates map[string]int   // guarded by mu: those of them that create a contact, by its name
 }
 
 // tamper takes the place of an upstream's handler.
 type tamper func(w http.ResponseWriter, r *http.Request, next http.Handler)
 
-// arrivals are the requests that have come to each upstream. Weaviate's two protocols are one upstream.
-type arrivals map[string]int
-
-func (a arrivals) since(b arrivals) arrivals {
-	d := arrivals{}
-	for name, n := range a {
-		d[name] = n - b[name]
-	}
-	return d
-}
-
 // newRig starts the sidecar of a binary, with the defence switched off that without names.
-func newRig(ctx context.Context, dir, binary, without string, f fittings) (g *rig, err error) {
-	g = &rig{truth: &truth{&bot.Bot{Name: filepath.Base(dir), Freshness: freshness()}, &web{}}, debug: filepath.Join(dir, "d"), told: map[string]bool{}, fittings: f}
-	g.at, g.creates = map[upstream]int{}, map[string]int{}
+func newRig(ctx context.Context, dir, binary, without string, f fittings, real *lab.Real) (g *rig, err error) {
+	g = &rig{truth: &truth{&bot.Bot{Name: filepath.Base(dir), Freshness: freshness()}, &web{}, deadline}, debug: filepath.Join(dir, "d"), told: map[string]bool{}, fittings: f}
+	g.at, g.creates, g.sent = map[upstream]int{}, map[string]int{}, map[sent]int{}
 	if g.names, err = testnet.NewNameServer(); err != nil {
 		return nil, err
 	}
@@ -84,8 +75,7 @@ func newRig(ctx context.Context, dir, binary, without string, f fittings) (g *ri
 			g, err = nil, errors.Join(err, g.close(ctx))
 		}
 	}()
-	cfg := lab.UpstreamsConfig{RTT: rtt, Host: host, Streams: f.streams, Wrap: g.wrap}
-	if g.upstreams, err = lab.StartUpstreams(dir, cfg); err != nil { //nolint:contextcheck // their life ends with close
+	if g.upstreams, err = g.startUpstreams(dir, real); err != nil { //nolint:contextcheck // their life ends with close
 		return g, err
 	}
 	g.truth.Upstreams = g.upstreams
@@ -94,12 +84,18 @@ func newRig(ctx context.Context, dir, binary, without string, f fittings) (g *ri
 	}
 	settings := append(g.upstreams.Settings(),
 		"HEARTH_FETCH_ALLOW="+g.web.Addr,
-		"HEARTH_TEST_DNS="+g.names.Addr, "HEARTH_TEST_DEBUG="+g.debug, "HEARTH_TEST_WITHOUT="+without, "HEARTH_TTL_ODOO_MODELS=1s/0s/10m",
-		"HEARTH_PREPROCESS_TIMEOUT=5s") // for so long a job may ask a host that never answers
+		"HEARTH_TEST_DEBUG="+g.debug, "HEARTH_TEST_WITHOUT="+without, "HEARTH_TTL_ODOO_MODELS=1s/0s/10m")
+	admin := settings
+	if real == nil {
+		settings = append(settings, "HEARTH_TEST_DNS="+g.names.Addr)
+		admin = settings
+	} else {
+		admin = real.Admin(settings)
+	}
 	if f.jsonRPC {
 		settings = append(settings, "HEARTH_ODOO_USER=admin", "HEARTH_ODOO_PROTOCOL=jsonrpc")
 	}
-	if err := lab.MakeClasses(ctx, binary, settings); err != nil {
+	if err := lab.MakeClasses(ctx, binary, admin); err != nil {
 		return g, err
 	}
 	socket, addr := filepath.Join(dir, "s"), ""
@@ -127,6 +123,15 @@ func newRig(ctx context.Context, dir, binary, without string, f fittings) (g *ri
 	}
 	g.http = &http.Client{Transport: g.transport()}
 	return g, nil
+}
+
+// startUpstreams starts the doubles, or reaches the real servers.
+func (g *rig) startUpstreams(dir string, real *lab.Real) (*lab.Upstreams, error) {
+	if real == nil {
+		return lab.StartUpstreams(dir, lab.UpstreamsConfig{RTT: rtt, Host: host, Streams: g.fittings.streams, Wrap: g.wrap})
+	}
+	g.truth.Name, g.truth.Unlabeled, g.truth.deadline = real.MessageClass, true, realDeadline
+	return lab.ReachUpstreams(dir, real, rtt)
 }
 
 // startWeb starts another host, whose authority the sidecar trusts.
@@ -198,7 +203,9 @@ func (g *rig) count(r *http.Request) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.at[upstreamOf(r)]++
+	u := upstreamOf(r)
+	g.at[u]++
+	g.sent[sent{traceOf(r), u.name()}]++
 	if name != "" {
 		g.creates[name]++
 	}
@@ -209,17 +216,6 @@ func (g *rig) created(contact string) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.creates[contact]
-}
-
-func (g *rig) arrivals() arrivals {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	a := arrivals{}
-	for u, n := range g.at {
-		name, _, _ := strings.Cut(string(u), "-")
-		a[name] += n
-	}
-	return a
 }
 
 // tries is how many requests and connections have arrived at each upstream.
@@ -242,6 +238,12 @@ const (
 	odoo         upstream = "odoo"
 	website      upstream = "web" // what is fetched
 )
+
+// name is that of the upstream in /debug/pools: Weaviate's two protocols are one.
+func (u upstream) name() string {
+	name, _, _ := strings.Cut(string(u), "-")
+	return name
+}
 
 func everything() []upstream { return []upstream{weaviateREST, weaviateGRPC, odoo, website} }
 
@@ -266,52 +268,6 @@ func isPing(r *http.Request) bool {
 // server is an upstream's.
 func (g *rig) server(u upstream) *testnet.Server {
 	return map[upstream]*testnet.Server{weaviateREST: g.upstreams.WeaviateREST, weaviateGRPC: g.upstreams.WeaviateGRPC, odoo: g.upstreams.OdooJSON, website: g.web}[u]
-}
-
-// goroutines asks the sidecar for its goroutines: how many there are with each stack.
-func (g *rig) goroutines(ctx context.Context) (map[string]int, error) {
-	c, err := new(net.Dialer).DialContext(ctx, "unix", g.debug)
-	if err != nil {
-		return nil, err
-	}
-	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
-		return nil, err
-	}
-	text, err := io.ReadAll(c)
-	if err != nil {
-		return nil, err
-	}
-	return parseGoroutines(string(text)), nil
-}
-
-// parseGoroutines reads a goroutine profile, in which a blank line follows each stack.
-func parseGoroutines(profile string) map[string]int {
-	stacks := map[string]int{}
-	for stack := range strings.SplitSeq(profile, "\n\n") {
-		if i := strings.Index(stack, "goroutine profile:"); i >= 0 {
-			_, stack, _ = strings.Cut(stack, "\n")
-		}
-		var n int
-		if _, err := fmt.Sscanf(stack, "%d @", &n); err != nil {
-			continue
-		}
-		var frames []string
-		for line := range strings.Lines(stack) {
-			if fields := strings.Fields(line); len(fields) >= 3 && fields[0] == "#" {
-				name, _, _ := strings.Cut(fields[2], "+0x")
-				frames = append(frames, name)
-			}
-		}
-		stacks[strings.Join(frames, " < ")] += n
-	}
-	return stacks
-}
-
-// ofConnection says whether a stack is that of a connection to an upstream, or of the server's idle workers, which end later.
-func ofConnection(stack string) bool {
-	return strings.Contains(stack, "net/http.(*persistConn)") || strings.Contains(stack, "http2ClientConn") ||
-		strings.Contains(stack, "http2.(*ClientConn)") || strings.Contains(stack, "fasthttp.(*workerPool).workerFunc")
 }
 
 // withoutRoom returns a script that runs the binary where the folder dir/full takes no file.

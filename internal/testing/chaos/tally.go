@@ -42,13 +42,13 @@ type tally struct {
 
 // summary is what came under one fault. The tally's mutex guards it.
 type summary struct {
-	right, stale    int
-	errors          map[string]int
-	worst           time.Duration
-	upstream, usual int
-	recovered       time.Duration
-	perSecond       float64 // tries that reached the upstreams in an outage
-	offences        [kindsOfOffence]int
+	right, stale int
+	errors       map[string]int
+	worst        time.Duration
+	sent, again  int // requests that have reached the upstreams, and those of them that were sent again
+	recovered    time.Duration
+	perSecond    float64 // tries that reached the upstreams in an outage
+	offences     [kindsOfOffence]int
 }
 
 // judged counts a reply, and prints it if it offends.
@@ -130,8 +130,8 @@ func (t *tally) ended(c *course) {
 	if len(c.fault.outage) > 0 {
 		outage = fmt.Sprintf("  then %.0f tries/s", c.sum.perSecond)
 	}
-	fmt.Fprintf(t.out, "%-44s right %3d  stale %2d  worst %5.0f ms  upstream %3d of usually %3d  well after %4.0f ms  errors: %s%s\n",
-		c.fault.name, c.sum.right, c.sum.stale, lab.MS(c.sum.worst), c.sum.upstream, c.sum.usual, lab.MS(c.sum.recovered), strings.Join(errs, ", "), outage)
+	fmt.Fprintf(t.out, "%-44s right %3d  stale %2d  worst %5.0f ms  sent %3d and %2d again  well after %4.0f ms  errors: %s%s\n",
+		c.fault.name, c.sum.right, c.sum.stale, lab.MS(c.sum.worst), c.sum.sent, c.sum.again, lab.MS(c.sum.recovered), strings.Join(errs, ", "), outage)
 }
 
 // String is the last line of a run.

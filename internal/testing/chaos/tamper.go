@@ -238,28 +238,32 @@ func refusing(status int, retryAfter string) tamper {
 	}
 }
 
-// firstTries refuses every fourth request once, and lets the same request pass when it comes again. So far fewer than half fail, and no
-// breaker opens.
-func firstTries(t tamper) tamper {
+// everyFourth refuses every fourth request to each upstream. So fewer than half of the calls fail, and no breaker opens.
+func everyFourth(t tamper) strike {
 	var mu sync.Mutex
-	seen := map[string]bool{}
-	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			panic(http.ErrAbortHandler)
-		}
-		r.Body = io.NopCloser(bytes.NewReader(body))
-		key := r.URL.String() + " " + string(body)
+	seen := map[string]int{}
+	return tampered(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		mu.Lock()
-		first := !seen[key] && !isPing(r) && len(seen)%4 == 0
-		seen[key] = true
+		to := upstreamOf(r).name()
+		if !isPing(r) {
+			seen[to]++
+		}
+		fourth := !isPing(r) && seen[to]%4 == 0
 		mu.Unlock()
-		if first {
+		if fourth {
 			t(w, r, next)
 			return
 		}
 		next.ServeHTTP(w, r)
+	})
+}
+
+// cutCreates carries each creation of a contact out, and cuts its answer.
+func cutCreates(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	if strings.HasSuffix(r.URL.Path, "/create") {
+		truncated(w, r, next)
 	}
+	next.ServeHTTP(w, r)
 }
 
 // wrongKey answers as each upstream does if the key is wrong.

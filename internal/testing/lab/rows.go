@@ -17,6 +17,9 @@ type Object struct {
 
 // Store puts objects into Weaviate directly. An object replaces one that has its id.
 func (u *Upstreams) Store(objects ...Object) error {
+	if u.real != nil {
+		return u.real.store(objects)
+	}
 	answer, err := ask(u.Weaviate, "/v1/batch/objects", map[string]any{"objects": objects})
 	if err == nil && strings.Contains(string(answer), `"errors":{`) {
 		err = fmt.Errorf("store objects: %s", answer)
@@ -26,6 +29,9 @@ func (u *Upstreams) Store(objects ...Object) error {
 
 // CallOdoo calls a method of a model directly.
 func (u *Upstreams) CallOdoo(model, method string, kwargs map[string]any) ([]byte, error) {
+	if u.real != nil {
+		return u.real.callOdoo(model, method, kwargs)
+	}
 	return ask(u.Odoo, "/json/2/"+model+"/"+method, kwargs)
 }
 

@@ -51,6 +51,7 @@ type Upstreams struct {
 
 	cfg  UpstreamsConfig
 	http *http.Client // keeps a connection to WeaviateREST
+	real *Real        // nil: they are doubles
 }
 
 // StartUpstreams starts both upstreams without any data. It writes the file of their authorities to dir.
@@ -109,6 +110,9 @@ func (u *Upstreams) Close() (err error) {
 
 // Settings is the environment in which Hearth reaches them.
 func (u *Upstreams) Settings() []string {
+	if u.real != nil {
+		return u.realSettings()
+	}
 	url := func(s *testnet.Server) string {
 		if u.cfg.Host == "" {
 			return s.URL

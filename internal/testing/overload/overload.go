@@ -20,10 +20,10 @@ import (
 // The limits of the run.
 const (
 	serviceTime = 50 * time.Millisecond
-	leastGood   = 0.9             // of what the upstream can do
-	mostSlower  = 3               // times the p99 without load
+	leastGood   = 0.9         // of what the upstream can do
+	mostSlower  = 3           // times the p99 without load
 	meanPause   = time.Second // of a caller that was refused: the refusal says Retry-After: 1
-	leastUnit   = 1.0             // ms: below that, times are compared with this
+	leastUnit   = 1.0         // ms: below that, times are compared with this
 )
 
 // kind is what became of a call.

@@ -95,6 +95,15 @@ func Serve(h http.Handler, cfg Config) (*Server, error) {
 	return s, nil
 }
 
+// Before returns a server that is the wire before another one: nothing is known of what goes over it.
+func Before(target string, rtt time.Duration) (*Server, error) {
+	wire, err := NewProxy(target, rtt)
+	if err != nil {
+		return nil, err
+	}
+	return &Server{Addr: wire.Addr(), URL: "https://" + wire.Addr(), Wire: wire}, nil
+}
+
 // Certificate is what a server presents.
 type Certificate int
 
@@ -134,6 +143,10 @@ func listenAt(cfg Config) (net.Listener, error) {
 // Close cuts every connection and returns when no handler runs any more. A handler that waits must heed its
 // request's context.
 func (s *Server) Close() error {
+	if s.http == nil {
+		s.Wire.Close()
+		return nil
+	}
 	s.mu.Lock()
 	if !s.closing {
 		s.closing = true

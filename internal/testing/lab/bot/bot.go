@@ -43,6 +43,7 @@ type Bot struct {
 	Hearth    *client.Client // whose answers are judged
 	Upstreams *lab.Upstreams // to write past it
 	Freshness Freshness
+	Unlabeled bool // Odoo is not [Bot.Relabeled]
 
 	oracle  oracle
 	label   atomic.Int64 // of Odoo's field phone
@@ -60,9 +61,12 @@ const (
 func logOf(chat, what string) string { return chat + " " + what }
 
 const (
-	contacts = "contacts" // also the phone number that they have in common
+	contacts = "contacts"
 	unmuted  = "not muted"
 )
+
+// phone is the number that the bot's contacts have in common.
+func (b *Bot) phone() string { return logOf(contacts, "of "+b.Name) }
 
 func roles() []string { return []string{wire.RoleUser, wire.RoleAssistant} }
 

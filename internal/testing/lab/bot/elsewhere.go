@@ -46,7 +46,7 @@ func (b *Bot) CreateElsewhere() error {
 	value, _ := b.value()
 	settle := b.oracle.begin(contacts, write{value: value, elsewhere: true})
 	defer settle(Stored)
-	_, err := b.Upstreams.CallOdoo("res.partner", "create", contact(value))
+	_, err := b.Upstreams.CallOdoo("res.partner", "create", b.contact(value))
 	return err
 }
 

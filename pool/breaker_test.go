@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -21,12 +20,31 @@ type guarded struct {
 	*testing.T
 	pool   *Pool
 	frozen *shift
-	log    bytes.Buffer
+	log    lines
 
 	mu     sync.Mutex
 	answer func(*http.Request) (*http.Response, error) // guarded by mu
 	asked  int                                         // guarded by mu: requests that reached the upstream, without probes
 	probed int                                         // guarded by mu
+}
+
+// lines are what was logged.
+type lines struct {
+	mu  sync.Mutex
+	all []byte // guarded by mu
+}
+
+func (l *lines) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = append(l.all, line...)
+	return len(line), nil
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return string(l.all)
 }
 
 // shift is what the wall clock is ahead of the monotonic one, because the process was frozen.

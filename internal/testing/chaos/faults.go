@@ -52,8 +52,8 @@ func faults() []fault {
 		// Names, certificates and protocols.
 		fault{name: "DNS failure", outage: []upstream{weaviateREST, weaviateGRPC, odoo}, short: true, strike: resolving(testnet.Deny)},
 		fault{name: "DNS hang", strike: resolving(testnet.Ignore)},
-		fault{name: "certificate of a stranger", strike: presenting(testnet.Stranger)},
-		fault{name: "expired certificate", short: true, strike: presenting(testnet.Expired)},
+		fault{name: "certificate of a stranger", outage: everything(), strike: presenting(testnet.Stranger)},
+		fault{name: "expired certificate", outage: everything(), short: true, strike: presenting(testnet.Expired)},
 		fault{name: "another protocol", real: true, outage: everything(), strike: speaking("SSH-2.0-OpenSSH_9.2p1\r\n")},
 		fault{name: "HTTP where TLS is due", strike: speaking("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")},
 		fault{name: "nothing where TLS is due", strike: speaking("")},

@@ -259,16 +259,21 @@ func TestARequestThatComesInDripsIsGivenUp(t *testing.T) {
 }
 
 func TestAnAnswerThatIsNotReadIsGivenUp(t *testing.T) {
-	d := newDoor(t, "tcp", Config{})
+	s := newServer(t, Config{})
+	s.readTimeout = 300 * time.Millisecond
 	large := `"` + strings.Repeat("x", 32<<20) + `"`
-	d.router.plain["/v1/large"] = []route{{http.MethodGet, "/v1/large", func(_ *Server, r *request) error {
+	s.router.plain["/v1/large"] = []route{{http.MethodGet, "/v1/large", func(_ *Server, r *request) error {
 		r.sendBody(http.StatusOK, []byte(large))
 		return nil
 	}, nil}}
-	d.readTimeout = 300 * time.Millisecond
+	d := &door{T: t, Server: s, l: listenerFor(t)}
+	end := s.running(t, d.l)
 	c := d.open(d.get("/v1/large"))
 	for d.isServing(c) {
 		time.Sleep(10 * time.Millisecond)
+	}
+	if err := end(); err != nil {
+		t.Error(err)
 	}
 }
 

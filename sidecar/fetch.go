@@ -77,7 +77,7 @@ func (s *Server) job(r *request) error {
 		return err
 	}
 	if s.cfg.Fetch == nil {
-		return wire.NewProblem(wire.KindNotConfigured, s.cfg.NoFetch)
+		return fetch.ErrNoSuchJob
 	}
 	if r.IsHead() {
 		r.Response.Header.Set("Allow", http.MethodGet)

@@ -169,10 +169,12 @@ func TestBadInputOfAFetchIsRefusedByItsField(t *testing.T) {
 func TestFetchNeedsItsSetting(t *testing.T) {
 	a := newAPI(t, newUpstreams(), nil)
 	a.server.cfg.NoFetch = "HEARTH_FETCH_ALLOW is not set"
-	for _, got := range []answer{a.do("POST", wire.PathFetch, `{"url":"https://a.test/"}`), a.do("GET", "/v1/jobs/x", "")} {
-		if p := got.problem(t); p.Kind() != wire.KindNotConfigured || p.Status != 503 || p.Detail != "HEARTH_FETCH_ALLOW is not set" {
-			t.Errorf("%d %s", got.status, got.body)
-		}
+	got := a.do("POST", wire.PathFetch, `{"url":"https://a.test/"}`)
+	if p := got.problem(t); p.Kind() != wire.KindNotConfigured || p.Status != 503 || p.Detail != "HEARTH_FETCH_ALLOW is not set" {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	if got := a.do("GET", "/v1/jobs/x", ""); got.status != http.StatusNotFound { // no job can be
+		t.Errorf("a job without the setting is %d %s", got.status, got.body)
 	}
 }
 

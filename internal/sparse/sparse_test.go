@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,13 +14,21 @@ import (
 type tester struct {
 	*testing.T
 	*Log
+
+	mu  sync.Mutex // guards out: the race detector does not know that nothing is logged while the test looks
 	out bytes.Buffer
+}
+
+func (l *tester) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.out.Write(line)
 }
 
 func bubble(t *testing.T, run func(*tester)) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &tester{T: t}
-		l.Log = New(slog.New(slog.NewTextHandler(&l.out, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		l.Log = New(slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 			if a.Key == slog.TimeKey || a.Key == slog.LevelKey {
 				return slog.Attr{}
 			}
@@ -34,6 +43,8 @@ func bubble(t *testing.T, run func(*tester)) {
 func (l *tester) want(lines ...string) {
 	l.Helper()
 	synctest.Wait()
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	got := strings.Split(strings.TrimSpace(l.out.String()), "\n")
 	l.out.Reset()
 	if strings.Join(got, "\n") != strings.Join(lines, "\n") {

@@ -84,7 +84,7 @@ func faults() []fault {
 		fault{name: "503 and Retry-After in seconds", strike: tampered(refusing(http.StatusServiceUnavailable, "1"))},
 		fault{name: "503 and a huge Retry-After", outage: everything(), short: true, strike: tampered(refusing(http.StatusServiceUnavailable, "99999999999999999999"))},
 		fault{name: "503 and a negative Retry-After", strike: tampered(refusing(http.StatusServiceUnavailable, "-5"))},
-		fault{name: "every fourth request refused", short: true, rounds: 25, strike: everyFourth(refusing(http.StatusServiceUnavailable, ""))},
+		fault{name: "every fourth request refused", short: true, rounds: 40, strike: everyFourth(refusing(http.StatusServiceUnavailable, ""))},
 		// What another host says of one page concerns that page alone.
 		fault{name: "500", outage: []upstream{weaviateREST, weaviateGRPC, odoo}, strike: tampered(html(http.StatusInternalServerError))},
 		fault{name: "a create is cut after it was done", short: true, strike: tampered(cutCreates, odoo)},

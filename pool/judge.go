@@ -115,6 +115,8 @@ func judge(resp *http.Response, err error) verdict {
 		return verdict{}
 	case errors.Is(err, context.DeadlineExceeded):
 		return verdict{silent, "no answer in time", err}
+	case distrusted(err): // it may be renewed, and until then every call would cost a handshake
+		return verdict{broken, "certificate not trusted", err}
 	case permanent(err): // the settings are wrong, and the error says so each time
 		return verdict{noSign, "wrong settings", err}
 	case unsent && refused(notSent.Err): // it has too many requests on that connection

@@ -119,12 +119,17 @@ func checkRetry(ctx context.Context, resp *http.Response, err error) (bool, erro
 	return false, nil
 }
 
+// distrusted says that the upstream's certificate is not one to trust.
+func distrusted(err error) bool {
+	_, is := errors.AsType[*tls.CertificateVerificationError](err)
+	return is
+}
+
 // permanent says that a failure will be the same next time.
 func permanent(err error) bool {
-	_, distrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	_, redirected := errors.AsType[*RedirectError](err)
 	proxy, _ := errors.AsType[*ProxyError](err)
-	return distrusted || redirected || proxy != nil && proxy.Refused() || errors.Is(err, ErrTooLarge) || errors.Is(err, errLonger) ||
+	return distrusted(err) || redirected || proxy != nil && proxy.Refused() || errors.Is(err, ErrTooLarge) || errors.Is(err, errLonger) ||
 		errors.Is(err, ErrNotAllowed) || errors.Is(err, ErrQueueFull) || errors.Is(err, ErrOpen) || errors.Is(err, guard.ErrPanic)
 }
 

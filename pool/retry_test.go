@@ -239,6 +239,16 @@ func TestABadCertificateIsNotTriedAgain(t *testing.T) {
 	})
 }
 
+func TestABadCertificateOpensTheBreaker(t *testing.T) {
+	p := start(t, testnet.Config{TLS: true}, nil, func(c *Config) { c.RootCAs = nil })
+	for range tooManyFailed {
+		_ = p.fails(t.Context(), Request{Method: http.MethodGet, Path: "/"})
+	}
+	if err := p.fails(t.Context(), Request{Method: http.MethodGet, Path: "/"}); !errors.Is(err, ErrOpen) || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // A server may close a connection while it is idle. To its client that looks the same as one closed on the
 // arrival of a request, and can be told from it by nothing.
 func TestADeadIdleConnection(t *testing.T) {

@@ -2,6 +2,7 @@ package sidecar
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -232,7 +233,7 @@ func (o *object) instant(name string) (t time.Time) {
 func (o *object) rejectUnknown() {
 	for _, f := range o.fields {
 		if !f.asked {
-			o.wrong(f.name, "is not a field of this call")
+			o.wrong(cmp.Or(f.name, `""`), "is not a field of this call") // a field may have no name
 		}
 	}
 }

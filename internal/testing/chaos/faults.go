@@ -52,8 +52,8 @@ func faults() []fault {
 		// Names, certificates and protocols.
 		fault{name: "DNS failure", outage: []upstream{weaviateREST, weaviateGRPC, odoo}, short: true, strike: resolving(testnet.Deny)},
 		fault{name: "DNS hang", strike: resolving(testnet.Ignore)},
-		fault{name: "certificate of a stranger", strike: presenting(testnet.Stranger)},
-		fault{name: "expired certificate", short: true, strike: presenting(testnet.Expired)},
+		fault{name: "certificate of a stranger", outage: everything(), strike: presenting(testnet.Stranger)},
+		fault{name: "expired certificate", outage: everything(), short: true, strike: presenting(testnet.Expired)},
 		fault{name: "another protocol", real: true, outage: everything(), strike: speaking("SSH-2.0-OpenSSH_9.2p1\r\n")},
 		fault{name: "HTTP where TLS is due", strike: speaking("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")},
 		fault{name: "nothing where TLS is due", strike: speaking("")},
@@ -84,7 +84,7 @@ func faults() []fault {
 		fault{name: "503 and Retry-After in seconds", strike: tampered(refusing(http.StatusServiceUnavailable, "1"))},
 		fault{name: "503 and a huge Retry-After", outage: everything(), short: true, strike: tampered(refusing(http.StatusServiceUnavailable, "99999999999999999999"))},
 		fault{name: "503 and a negative Retry-After", strike: tampered(refusing(http.StatusServiceUnavailable, "-5"))},
-		fault{name: "every fourth request refused", short: true, rounds: 25, strike: everyFourth(refusing(http.StatusServiceUnavailable, ""))},
+		fault{name: "every fourth request refused", short: true, rounds: 40, strike: everyFourth(refusing(http.StatusServiceUnavailable, ""))},
 		// What another host says of one page concerns that page alone.
 		fault{name: "500", outage: []upstream{weaviateREST, weaviateGRPC, odoo}, strike: tampered(html(http.StatusInternalServerError))},
 		fault{name: "a create is cut after it was done", short: true, strike: tampered(cutCreates, odoo)},

@@ -3,7 +3,8 @@
 // write that was acknowledged must be there, and nothing may be left over.
 //
 // Start at run. faults.go and the files after it say what is broken, calls.go what is asked, course.go what happens around a fault, judge.go
-// what a good reply is (lab/bot knows the truth), and tally.go counts.
+// what a good reply is (lab/bot knows the truth), amplified.go how much may be sent, leaks.go what may be left, and tally.go counts. With
+// -servers the faults that a network can have happen before real servers.
 package main
 
 import (

@@ -85,15 +85,15 @@ func newRig(ctx context.Context, dir, binary, without string, f fittings, real *
 	settings := append(g.upstreams.Settings(),
 		"HEARTH_FETCH_ALLOW="+g.web.Addr,
 		"HEARTH_TEST_DEBUG="+g.debug, "HEARTH_TEST_WITHOUT="+without, "HEARTH_TTL_ODOO_MODELS=1s/0s/10m")
-	admin := settings
 	if real == nil {
 		settings = append(settings, "HEARTH_TEST_DNS="+g.names.Addr)
-		admin = settings
-	} else {
-		admin = real.Admin(settings)
 	}
 	if f.jsonRPC {
 		settings = append(settings, "HEARTH_ODOO_USER=admin", "HEARTH_ODOO_PROTOCOL=jsonrpc")
+	}
+	admin := settings
+	if real != nil {
+		admin = real.Admin(settings)
 	}
 	if err := lab.MakeClasses(ctx, binary, admin); err != nil {
 		return g, err

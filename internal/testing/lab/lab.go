@@ -1,8 +1,8 @@
 // Package lab has what the harnesses share. A harness is a program that runs the real extension in a sandbox, beside stand-ins
 // of its upstreams, and measures or judges it: demo, freeze and lambdarun are.
 //
-// Start at the example, which is a whole harness. [Main] runs it. [StartUpstreams] starts Weaviate and Odoo, as far away as the
-// harness wants and with wires that it can break. [Start] starts a sandbox with the extension and a handler in it. [Samples]
+// Start at the example, which is a whole harness. [Main] runs it. [StartUpstreams] starts doubles of Weaviate and Odoo, as far away as
+// the harness wants and with wires that it can break, and [ReachUpstreams] puts such wires before real servers. [Start] starts a sandbox with the extension and a handler in it. [Samples]
 // and [Table] print what was measured, and [Lateness] tells how much of it was the machine's own delay. The package bot makes
 // the calls of a chatbot and knows the right answers.
 //

@@ -3,7 +3,7 @@
 // stand-ins in weaviatetest and odootest share: request counts, a hook and a service time. Proxy is the wire alone,
 // before any server, and its connections can be broken.
 //
-// It models delay and broken connections only: no loss, no bandwidth limit, no slow start.
+// It models delay, bandwidth and broken connections only: no loss, no slow start.
 package testnet
 
 import (

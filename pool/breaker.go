@@ -133,15 +133,23 @@ func (l *breaking) RoundTrip(req *http.Request) (*http.Response, error) {
 	return l.next.RoundTrip(req)
 }
 
-// pass refuses a request while the breaker is open. If a probe is due, pass starts it. It asks ping if the config has no probe.
+// pass refuses a request while the breaker is open.
 func (b *Breaker) pass(ping func(context.Context) error) error {
+	if b.wake(ping) != nil {
+		return b.refusal()
+	}
+	return nil
+}
+
+// wake returns the reason to refuse requests while the breaker is open. If a probe is due, wake starts it. It asks ping if the config has
+// no probe.
+func (b *Breaker) wake(ping func(context.Context) error) error {
 	b.mu.Lock()
 	defer b.unlock()
 	b.noticeFreezeLocked()
 	if b.closedLocked() {
 		return nil
 	}
-	b.refused++
 	if b.dueLocked() && !b.probing && !b.shut {
 		ask := b.cfg.Probe
 		if ask == nil {
@@ -248,14 +256,15 @@ func (b *Breaker) closedLocked() bool { return b.state.State() == gobreaker.Stat
 
 func (b *Breaker) dueLocked() bool { return b.cfg.Pulse.Now().Mono >= b.due }
 
-// refusal is the error of a request that is refused now.
+// refusal is the error of a request that is refused now, unsent.
 func (b *Breaker) refusal() error {
 	b.mu.Lock()
 	defer b.unlock()
+	b.refused++
 	return b.refusalLocked()
 }
 
-// refusalLocked is the error of a request that is refused now.
+// refusalLocked is the error of a request that ends now because the breaker is open.
 func (b *Breaker) refusalLocked() error {
 	return &openError{wait: max(b.due-b.cfg.Pulse.Now().Mono, leastWait), why: b.why}
 }

@@ -328,6 +328,9 @@ func TestTheBreakerRefusesTheCallsThatWaitForASlot(t *testing.T) {
 		if requests, _ := g.seen(); requests != 2*tooManyFailed {
 			g.Errorf("%d requests were sent", requests)
 		}
+		if refused := g.pool.Stats().Breaker.Refused; refused != 3*tooManyFailed {
+			g.Errorf("%d were refused", refused)
+		}
 	})
 }
 

@@ -84,7 +84,7 @@ func TestAWriteDoesNotArriveAfterItsTime(t *testing.T) {
 			t.Fatal(n, err)
 		}
 	}
-	control, err := net.Dial("tcp", strings.TrimPrefix(server.URL, "http://")) //nolint:noctx // loopback: answers at once
+	control, err := net.Dial("tcp", strings.TrimPrefix(server.URL, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}

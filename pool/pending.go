@@ -51,6 +51,7 @@ func (b *Breaker) begin(usual time.Duration, retry bool, giveUp func(error)) (*p
 	defer b.unlock()
 	b.noticeFreezeLocked()
 	if !b.closedLocked() {
+		b.refused++
 		return nil, b.refusalLocked()
 	}
 	done, err := b.state.Allow()

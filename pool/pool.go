@@ -193,7 +193,7 @@ func (p *Pool) enter() bool {
 // it opens none, but a probe goes out if one is due: after a freeze one is.
 func (p *Pool) Warm(ctx context.Context) error {
 	if !p.cfg.Policy.NoBreaker {
-		if err := p.cfg.Breaker.pass(p.ping); err != nil {
+		if err := p.cfg.Breaker.wake(p.ping); err != nil {
 			return p.Failed(false, err)
 		}
 	}

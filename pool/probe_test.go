@@ -80,6 +80,9 @@ func TestATimeFrozenMakesAProbeDue(t *testing.T) {
 		if err := g.pool.Warm(g.Context()); !errors.Is(err, ErrOpen) {
 			g.Errorf("the warm-up after the freeze: %v", err)
 		}
+		if refused := g.pool.Stats().Breaker.Refused; refused != 6 {
+			g.Errorf("%d requests were refused, and the warm-up is none", refused)
+		}
 		g.wantState(wire.BreakerClosed)
 	})
 }

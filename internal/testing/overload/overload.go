@@ -44,11 +44,13 @@ type overload struct {
 	mu    sync.Mutex
 	took  [kinds]lab.Samples
 	other error // of a call that was neither answered nor refused
+
+	cpu time.Duration // that the sidecar has used
 }
 
 // runOverload lets ten callers for each worker of the upstream ask without a pause.
 func runOverload(ctx context.Context, dir, binary string, sizes []int, short bool) (err error) {
-	t := lab.NewTable(os.Stdout, "workers\tcallers\tgoodput/s\tof ideal\taccepted p99 ms\tx idle\trefused p99 ms\theld p99 ms\tx idle\trefused\tlimit\t")
+	t := lab.NewTable(os.Stdout, "workers\tcallers\tgoodput/s\tof ideal\taccepted p99 ms\tx idle\trefused p99 ms\theld p99 ms\tx idle\trefused\tlimit\tsidecar's CPU ms per call\tmachine late\t")
 	runFor := 6 * time.Second
 	if short {
 		runFor = 3 * time.Second
@@ -64,9 +66,9 @@ func runOverload(ctx context.Context, dir, binary string, sizes []int, short boo
 		times := func(k, unloaded kind) float64 {
 			return max(loaded.took[k].Percentile(0.99), leastUnit) / max(idle.took[unloaded].Percentile(0.99), leastUnit)
 		}
-		t.Row("%d\t%d\t%.0f\t%.2f\t%.1f\t%.1f\t%.2f\t%.2f\t%.1f\t%d\t%d\t", workers, 10*workers, goodput, goodput/ideal,
+		t.Row("%d\t%d\t%.0f\t%.2f\t%.1f\t%.1f\t%.2f\t%.2f\t%.1f\t%d\t%d\t%.2f\t%.0f %%\t", workers, 10*workers, goodput, goodput/ideal,
 			loaded.took[accepted].Percentile(0.99), times(accepted, accepted), loaded.took[refused].Percentile(0.99),
-			loaded.took[held].Percentile(0.99), times(held, held), len(loaded.took[refused]), limit)
+			loaded.took[held].Percentile(0.99), times(held, held), len(loaded.took[refused]), limit, loaded.cpuPerCall(), 100*loaded.lateness.Within(loaded.from, loaded.to).Seconds()/runFor.Seconds())
 		failed = errors.Join(failed, loaded.other, idle.other,
 			check(goodput >= leastGood*ideal, "%d workers: goodput is %.0f of %.0f per second", workers, goodput, ideal),
 			check(times(held, held) <= mostSlower, "%d workers: held replies take %.1f times as long as without load", workers, times(held, held)),
@@ -141,10 +143,23 @@ func (g *rig) load(ctx context.Context, callers int, settle, runFor time.Duratio
 			sleep(ctx, 2*time.Millisecond)
 		}
 	})
+	sleep(ctx, settle)
+	before, err := g.sandbox.Extension.Usage()
 	sleep(ctx, time.Until(m.to))
+	after, failed := g.sandbox.Extension.Usage()
+	m.cpu = after.CPU - before.CPU
 	stop()
 	all.Wait()
-	return m, nil
+	return m, errors.Join(err, failed)
+}
+
+// cpuPerCall is in milliseconds.
+func (m *overload) cpuPerCall() float64 {
+	n := 0
+	for _, took := range m.took {
+		n += len(took)
+	}
+	return lab.MS(m.cpu) / float64(n)
 }
 
 func sleep(ctx context.Context, d time.Duration) {

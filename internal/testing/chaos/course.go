@@ -37,7 +37,7 @@ const soon = 3
 // run lets the fault happen, and judges all that the sidecar does meanwhile and after it.
 func (c *course) run(ctx context.Context) error {
 	c.phase = "before"
-	if err := c.seed(); err != nil {
+	if err := c.seed(); err != nil { //nolint:contextcheck // a row is stored in any case, and its client has a timeout
 		return err
 	}
 	crowd := max(1, c.fault.crowd)
@@ -54,7 +54,7 @@ func (c *course) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.change(); err != nil {
+	if err := c.change(); err != nil { //nolint:contextcheck // a row is stored in any case, and its client has a timeout
 		return err
 	}
 
@@ -139,7 +139,7 @@ func (c *course) judgeWrites(ctx context.Context) {
 	}}
 	c.rig.send(ctx, whole)
 	c.tally.judged(c, whole, whole.judge(nil), 0)
-	for _, err := range c.rig.truth.WrittenOnce() {
+	for _, err := range c.rig.truth.WrittenOnce() { //nolint:contextcheck // its client has a timeout
 		if !c.rig.told[err.Error()] { // an earlier fault's
 			c.rig.told[err.Error()] = true
 			kind := wrongs

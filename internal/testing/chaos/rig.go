@@ -85,7 +85,7 @@ func newRig(ctx context.Context, dir, binary, without string, f fittings, real *
 	settings := append(g.upstreams.Settings(),
 		"HEARTH_FETCH_ALLOW="+g.web.Addr,
 		"HEARTH_TEST_DEBUG="+g.debug, "HEARTH_TEST_WITHOUT="+without, "HEARTH_TTL_ODOO_MODELS=1s/0s/10m")
-	admin := settings
+	var admin []string
 	if real == nil {
 		settings = append(settings, "HEARTH_TEST_DNS="+g.names.Addr)
 		admin = settings

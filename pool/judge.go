@@ -70,6 +70,9 @@ func (j *judged) RoundTrip(req *http.Request) (*http.Response, error) {
 		return resp, err
 	}
 	v = judge(resp, err)
+	if cause := context.Cause(req.Context()); err != nil && cause != nil && !errors.Is(cause, context.DeadlineExceeded) { // the caller has left
+		v = verdict{}
+	}
 	if err == nil && j.isOwnError(resp) {
 		v = verdict{outcome: well}
 	}

@@ -1,6 +1,8 @@
 package pool
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"testing"
@@ -80,5 +82,24 @@ func TestALargeAnswerIsNotTooLate(t *testing.T) {
 			}
 		}
 		g.wantState(wire.BreakerClosed)
+	})
+}
+
+// One of two questions may end the other one, and its own error is the cause.
+func TestACallerThatLeavesForACauseOfItsOwnTellsNothing(t *testing.T) {
+	guardBubble(t, nil, func(g *guarded) {
+		g.upstream(func(req *http.Request) (*http.Response, error) {
+			<-req.Context().Done()
+			return nil, context.Cause(req.Context())
+		})
+		for range windowSize {
+			ctx, cancel := context.WithCancelCause(g.Context())
+			time.AfterFunc(time.Millisecond, func() { cancel(errors.New("the other question has failed")) })
+			_, _ = g.pool.Do(ctx, Request{Method: http.MethodGet, Path: "/"})
+		}
+		g.wantState(wire.BreakerClosed)
+		if log := g.log.String(); log != "" {
+			g.Errorf("the log says\n%s", log)
+		}
 	})
 }

@@ -198,3 +198,31 @@ func TestHostileURLsNamesAndRedirectsReachNothing(t *testing.T) {
 		t.Errorf("what is allowed is not fetched: %s", got.body)
 	}
 }
+
+// A name whose address changes is checked each time that it is connected to.
+func TestANameThatMovesToAForbiddenAddressIsNotFollowed(t *testing.T) {
+	forbidden := listenForbidden(t)
+	good, err := testnet.Serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Connection", "close") }), testnet.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = good.Close() })
+	_, port, err := net.SplitHostPort(good.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var address atomic.Value
+	address.Store("127.0.0.1")
+	a := fetchAPI(t, "http://"+good.Addr+",http://moving.test:"+port, func(c *pool.Config) {
+		c.Resolver = testnet.Resolver(func(string) []netip.Addr { return []netip.Addr{netip.MustParseAddr(address.Load().(string))} })
+	})
+	body := fetchFrom(t, "http://moving.test:"+port+"/")
+	a.want(http.StatusOK, "POST", wire.PathFetch, body)
+	address.Store("127.0.0.53")
+	if p := a.do("POST", wire.PathFetch, body).problem(t); p.Kind() != wire.KindNotAllowed || !strings.Contains(p.Detail, "a loopback address") {
+		t.Errorf("%+v", p)
+	}
+	if n := forbidden.accepted.Load(); n != 0 {
+		t.Errorf("%d connections", n)
+	}
+}

@@ -47,10 +47,14 @@ func countSent(ctx context.Context, o pool.Options) (_ context.Context, sent fun
 
 // withRetryAfter adds to the refusal of a request made under ctx how long the server asks to wait.
 func withRetryAfter(ctx context.Context, err error) error {
-	if e, ok := errors.AsType[*Error](err); ok {
-		e.RetryAfter = pool.RetryAfter(ctx)
+	e, ok := errors.AsType[*Error](err)
+	after := pool.RetryAfter(ctx)
+	if !ok || after == 0 {
+		return err
 	}
-	return err
+	own := *e // e may be the reason why another search of the same question has ended, and so be shared
+	own.RetryAfter = after
+	return &own
 }
 
 // write runs one write of the client library. Its error says if the outcome is unknown. A refusal is the outcome of the last try

@@ -75,7 +75,7 @@ func start(ctx context.Context, dir, binary, without string, n int, t *tally) (s
 		return s, err
 	}
 	for n := range chats {
-		if err := s.bot.MuteElsewhere(lab.ChatID(n)); err != nil {
+		if err := s.bot.MuteElsewhere(lab.ChatID(n)); err != nil { //nolint:contextcheck // a row is stored in any case, and its client has a timeout
 			return s, err
 		}
 	}
@@ -113,7 +113,7 @@ func (s *sandbox) run(ctx context.Context, rounds []round) error {
 			return s.crashed(err)
 		}
 	}
-	for _, fault := range s.bot.WrittenOnce() {
+	for _, fault := range s.bot.WrittenOnce() { //nolint:contextcheck // its client has a timeout
 		s.tally.failed(s, "at the end", fault)
 	}
 	return nil
@@ -136,7 +136,7 @@ func (s *sandbox) freeze(ctx context.Context, r round) error {
 	for _, wire := range r.wires(s.upstreams) {
 		hit.Go(func() error { return r.strike(wire) }) //nolint:contextcheck // the proxy's listener lives as long as the proxy
 	}
-	if err := errors.Join(s.elsewhere(r), hit.Wait(), pause(ctx, time.Until(began.Add(r.frozen)))); err != nil {
+	if err := errors.Join(s.elsewhere(r), hit.Wait(), pause(ctx, time.Until(began.Add(r.frozen)))); err != nil { //nolint:contextcheck // a row is stored in any case, and its client has a timeout
 		return err
 	}
 	if err := s.clocks.shift(r, time.Since(began)); err != nil {

@@ -43,7 +43,7 @@ func startWorld(ctx context.Context, r *rig.Rig, rtt time.Duration, interpreter 
 	if err := lab.MakeClasses(ctx, r.Hearth, w.upstreams.Settings()); err != nil {
 		return w, err
 	}
-	if err := direct.StoreChat(w.upstreams, 1); err != nil {
+	if err := direct.StoreChat(w.upstreams, 1); err != nil { //nolint:contextcheck // a row is stored in any case, and its client has a timeout
 		return w, err
 	}
 	w.stages = direct.AllAtOnce(direct.Preprocess(w.upstreams, w.chat, text))

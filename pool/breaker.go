@@ -48,6 +48,9 @@ type BreakerConfig struct {
 //  3. After a while, or after a freeze, a probe is due: half-open. The next request starts it and is refused itself. A probe is a
 //     question of Hearth's own, so no request waits for one. It goes past the breaker and the limit, and is not retried.
 //  4. A probe that is answered closes the breaker. After one that fails the next one is due later.
+//  5. An invocation may be too short for a probe: a freeze interrupts the probe soon after it began. Then the next read is a trial: it is
+//     sent, has trialTime for its answer, and closes the breaker if the answer comes. Otherwise the breaker would stay open for as long as
+//     invocations are short.
 //
 // gobreaker keeps the state, so that a request which began in an earlier state does not count in a later one. Its own clock does not
 // know freezes: the Breaker decides when a probe is due and what the last requests are.
@@ -73,6 +76,8 @@ type Breaker struct {
 	due      time.Duration         // when a probe is due, by [clock.Pulse.Now]: time frozen counts
 	failed   int                   // probes that have failed since the breaker opened
 	probing  bool                  // a probe is under way
+	starved  bool                  // a freeze came soon after the last probe began: the next read is a trial
+	trial    *pending              // the read that is one; nil: none is
 	endProbe context.CancelFunc    // of the last probe
 	shut     bool
 	news     []func() // to be done once mu is unlocked
@@ -88,13 +93,18 @@ func NewBreaker(cfg BreakerConfig) *Breaker {
 	}
 	b := &Breaker{cfg: cfg, failures: sparse.New(cfg.Logger), tries: map[*pending]struct{}{}, open: make(chan struct{}), freezes: cfg.Pulse.Freezes()}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
-	b.state = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+	b.state = b.newState()
+	return b
+}
+
+// newState makes a state that is closed.
+func (b *Breaker) newState() *gobreaker.TwoStepCircuitBreaker[struct{}] {
+	return gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		Timeout:      time.Nanosecond, // its half-open is this one's open: whether a probe may go out is decided here
 		ReadyToTrip:  func(gobreaker.Counts) bool { return b.last.tooMany(b.cfg.Pulse.TimeAwake()) },
 		IsExcluded:   func(err error) bool { return errors.Is(err, errNoSign) },
 		IsSuccessful: func(err error) bool { return err == nil },
 	})
-	return b
 }
 
 // What the breaker tells gobreaker of a request or a probe, if that was no success.
@@ -125,20 +135,26 @@ type breaking struct {
 
 // RoundTrip sends req to the next link unless the breaker is open. An [ErrOpen] was not sent.
 func (l *breaking) RoundTrip(req *http.Request) (*http.Response, error) {
-	if optionsOf(req.Context()).probe == nil {
-		if err := l.breaker.pass(l.ping); err != nil {
+	if o := optionsOf(req.Context()); o.probe == nil {
+		if err := l.breaker.pass(o, l.ping); err != nil {
 			return nil, err
 		}
 	}
 	return l.next.RoundTrip(req)
 }
 
-// pass refuses a request while the breaker is open.
-func (b *Breaker) pass(ping func(context.Context) error) error {
-	if b.wake(ping) != nil {
-		return b.refusal()
+// pass refuses a request while the breaker is open, unless it can be a trial.
+func (b *Breaker) pass(o Options, ping func(context.Context) error) error {
+	if b.wake(ping) == nil || b.mayTry(o) {
+		return nil
 	}
-	return nil
+	return b.refusal()
+}
+
+func (b *Breaker) mayTry(o Options) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.mayTryLocked(o)
 }
 
 // wake returns the reason to refuse requests while the breaker is open. If a probe is due, wake starts it. It asks ping if the config has
@@ -202,7 +218,7 @@ func (b *Breaker) probe(ctx context.Context, ask func(context.Context) error) er
 	b.mu.Lock()
 	ctx, b.endProbe = context.WithTimeout(ctx, doubled(leastProbe, b.failed, mostProbe))
 	end := b.endProbe
-	freezes := b.freezes
+	freezes, began := b.freezes, b.cfg.Pulse.TimeAwake()
 	done, err := b.state.Allow()
 	b.mu.Unlock()
 	defer end()
@@ -213,12 +229,15 @@ func (b *Breaker) probe(ctx context.Context, ask func(context.Context) error) er
 	defer b.unlock()
 	b.probing = false
 	b.probes++
-	if done == nil {
+	if done == nil || b.closedLocked() { // a trial has closed it
 		return err
 	}
 	now := b.cfg.Pulse.Now().Mono
 	switch {
-	case b.cfg.Pulse.Freezes() != freezes, errors.Is(ctx.Err(), context.Canceled):
+	case b.cfg.Pulse.Freezes() != freezes:
+		done(errNoSign)
+		b.starved = b.cfg.Pulse.TimeAwake()-began < trialTime
+	case errors.Is(ctx.Err(), context.Canceled):
 		done(errNoSign)
 	case p.failed.Load(), ctx.Err() != nil:
 		done(errFailed)
@@ -232,6 +251,27 @@ func (b *Breaker) probe(ctx context.Context, ask func(context.Context) error) er
 		b.due = now + leastWait
 	}
 	return err
+}
+
+// mayTryLocked says whether a request can be a trial.
+func (b *Breaker) mayTryLocked(o Options) bool {
+	return b.starved && b.trial == nil && !b.shut && o.Repeatable && !o.Proven && !o.Background
+}
+
+// endTrialLocked ends a trial.
+func (b *Breaker) endTrialLocked(t *pending, o outcome) {
+	b.trial = nil
+	switch {
+	case b.closedLocked(): // a probe was faster
+	case o == well:
+		b.state = b.newState()
+		b.closeLocked()
+	case t.freezes != b.cfg.Pulse.Freezes(), o == noSign && !t.overdue: // the next read is another trial
+	default:
+		b.starved = false
+		b.failed++
+		b.due = b.cfg.Pulse.Now().Mono + doubled(leastWait, b.failed, mostWait)
+	}
 }
 
 // doubled is d, doubled so many times, but not more than most.
@@ -328,7 +368,7 @@ func (b *Breaker) countLocked(t *pending, o outcome, why error) {
 func (b *Breaker) openLocked() {
 	b.since = b.cfg.Pulse.Now()
 	b.due = b.since.Mono + leastWait
-	b.failed = 0
+	b.failed, b.starved = 0, false
 	b.opened++
 	close(b.open)
 	for t := range b.tries {
@@ -342,7 +382,7 @@ func (b *Breaker) openLocked() {
 
 // closeLocked does what the closing of the breaker brings.
 func (b *Breaker) closeLocked() {
-	b.last = window{}
+	b.last, b.starved = window{}, false
 	b.open = make(chan struct{})
 	took := b.cfg.Pulse.Now().Since(b.since)
 	b.news = append(b.news, func() {

@@ -57,7 +57,7 @@ func (j *judged) RoundTrip(req *http.Request) (*http.Response, error) {
 			giveUp = nil
 		}
 		var err error
-		if t, err = j.breaker.begin(usual, o.retry, giveUp); err != nil {
+		if t, err = j.breaker.begin(usual, o, giveUp); err != nil {
 			return nil, err
 		}
 		ctx = With(ctx, Options{heard: t.hear})

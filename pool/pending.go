@@ -44,12 +44,22 @@ type pending struct {
 	timer    *time.Timer // of overdue, and after that of slow
 }
 
-// begin begins a request. It is refused if the breaker has opened since [Breaker.pass]. giveUp ends a request that is overdue when the
+// trialTime is how long a trial may wait for its answer.
+const trialTime = 250 * time.Millisecond
+
+// begin begins a request. It is refused if the breaker has opened since [Breaker.pass], or has another trial. giveUp ends a request that is overdue when the
 // breaker opens: nobody gains by waiting on. It is nil for a request that must go on.
-func (b *Breaker) begin(usual time.Duration, retry bool, giveUp func(error)) (*pending, error) {
+func (b *Breaker) begin(usual time.Duration, o Options, giveUp func(error)) (*pending, error) {
 	b.mu.Lock()
 	defer b.unlock()
 	b.noticeFreezeLocked()
+	if !b.closedLocked() && b.mayTryLocked(o) {
+		b.trial = &pending{breaker: b, freezes: b.freezes, counted: true, giveUp: giveUp, patience: trialTime}
+		t := b.trial
+		t.timer = time.AfterFunc(trialTime, func() { t.late(0) })
+		b.tries[t] = struct{}{}
+		return t, nil
+	}
 	if !b.closedLocked() {
 		b.refused++
 		return nil, b.refusalLocked()
@@ -58,7 +68,7 @@ func (b *Breaker) begin(usual time.Duration, retry bool, giveUp func(error)) (*p
 	if err != nil { // never: the breaker is closed
 		return nil, b.refusalLocked()
 	}
-	t := &pending{breaker: b, done: done, freezes: b.freezes, cuts: b.cuts, retry: retry, giveUp: giveUp, patience: patience(usual)}
+	t := &pending{breaker: b, done: done, freezes: b.freezes, cuts: b.cuts, retry: o.retry, giveUp: giveUp, patience: patience(usual)}
 	t.timer = time.AfterFunc(t.patience, func() { t.late(tooSlow(usual) - t.patience) })
 	b.tries[t] = struct{}{}
 	return t, nil
@@ -147,5 +157,9 @@ func (t *pending) end(v verdict) {
 	b.mu.Lock()
 	defer b.unlock()
 	delete(b.tries, t)
+	if t == b.trial {
+		b.endTrialLocked(t, v.outcome)
+		return
+	}
 	b.countLocked(t, v.outcome, v.why)
 }

@@ -82,6 +82,7 @@ func TestOneReadIsTheTrial(t *testing.T) {
 		g.upstream(down)
 		g.together(tooManyFailed, time.Second)
 		g.upstream(never)
+		time.Sleep(time.Millisecond)
 		g.freeze(time.Minute)
 		g.wantRefused()
 		time.Sleep(time.Millisecond)

@@ -214,7 +214,7 @@ func (b *Breaker) probeAwake(ask func(context.Context) error) {
 // by its caller.
 func (b *Breaker) probe(ctx context.Context, ask func(context.Context) error) error {
 	p := new(probe)
-	ctx = With(ctx, Options{Background: true, probe: p})
+	ctx = With(ctx, Options{Background: true, Proven: true, probe: p}) // Proven: an invocation may be too short to find a connection dead
 	b.mu.Lock()
 	ctx, b.endProbe = context.WithTimeout(ctx, doubled(leastProbe, b.failed, mostProbe))
 	end := b.endProbe

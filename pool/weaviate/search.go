@@ -180,9 +180,12 @@ func Ping() pool.Request {
 	}
 }
 
-// Ask asks what requests will ask: a search in each class, and, by REST, whether the server serves.
+// Ask asks, by REST, whether the server serves, and then what requests will ask: a search in each class.
 func (c *Client) Ask(ctx context.Context) error {
-	return errors.Join(c.Ready(ctx), c.message.search(ctx), c.mute.search(ctx))
+	if err := c.Ready(ctx); err != nil {
+		return err
+	}
+	return errors.Join(c.message.search(ctx), c.mute.search(ctx))
 }
 
 func (l *classLoader) search(ctx context.Context) error {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,6 +43,8 @@ const fresh = 2 * time.Second
 
 // world is the cache under test and what is true.
 type world struct {
+	mu sync.Mutex // of loads, as they are added
+
 	t          *rapid.T
 	c          *Cache
 	replicated bool
@@ -359,8 +362,10 @@ func (w *world) read(chat string, v View, rendered func()) {
 			Chat: chat, View: v, Policy: r.policy, Directives: r.directives,
 			Load: func(ctx context.Context, need, want int) (Loaded, error) {
 				l := &loading{chat: chat, need: need, want: want, answer: make(chan error), left: ctx.Done()}
+				w.mu.Lock() // two loads may begin at the same time
 				w.loads = append(w.loads, l)
 				r.loads = true
+				w.mu.Unlock()
 				select {
 				case err := <-l.answer:
 					return l.result, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,6 +29,8 @@ func TestMuteIsWhatWasAcknowledgedLast(t *testing.T) {
 }
 
 type muteWorld struct {
+	mu sync.Mutex // of loads, as they are added
+
 	t          *rapid.T
 	c          *Cache
 	replicated bool
@@ -124,8 +127,10 @@ func (w *muteWorld) read() {
 	go func() {
 		r.answer, r.origin, r.err = muteOf(w.ctx, w.c, "a", r.policy, r.directives, func(ctx context.Context) (LoadedMute, error) {
 			l := &muteLoad{answer: make(chan error)}
+			w.mu.Lock() // two loads may begin at the same time
 			w.loads = append(w.loads, l)
 			r.loads = true
+			w.mu.Unlock()
 			err := <-l.answer
 			return l.result, err
 		})

@@ -232,7 +232,6 @@ func (b *Breaker) probe(ctx context.Context, ask func(context.Context) error) er
 	if done == nil || b.closedLocked() { // a trial has closed it
 		return err
 	}
-	now := b.cfg.Pulse.Now().Mono
 	switch {
 	case b.cfg.Pulse.Freezes() != freezes:
 		done(errNoSign)
@@ -241,14 +240,13 @@ func (b *Breaker) probe(ctx context.Context, ask func(context.Context) error) er
 		done(errNoSign)
 	case p.failed.Load(), ctx.Err() != nil:
 		done(errFailed)
-		b.failed++
-		b.due = now + doubled(leastWait, b.failed, mostWait)
+		b.postponeLocked()
 	case p.answered.Load():
 		done(nil)
 		b.closeLocked()
 	default: // it was not asked
 		done(errNoSign)
-		b.due = now + leastWait
+		b.due = b.cfg.Pulse.Now().Mono + leastWait
 	}
 	return err
 }
@@ -269,9 +267,14 @@ func (b *Breaker) endTrialLocked(t *pending, o outcome) {
 	case t.freezes != b.cfg.Pulse.Freezes(), o == noSign && !t.overdue: // the next read is another trial
 	default:
 		b.starved = false
-		b.failed++
-		b.due = b.cfg.Pulse.Now().Mono + doubled(leastWait, b.failed, mostWait)
+		b.postponeLocked()
 	}
+}
+
+// postponeLocked takes note of a probe or a trial that has failed: the next probe is due later.
+func (b *Breaker) postponeLocked() {
+	b.failed++
+	b.due = b.cfg.Pulse.Now().Mono + doubled(leastWait, b.failed, mostWait)
 }
 
 // doubled is d, doubled so many times, but not more than most.

@@ -109,8 +109,7 @@ type fetchCall struct {
 func (s *Server) decodeFetch(o *object) (q fetchCall, err error) {
 	address := o.requiredText("url")
 	q.Method = o.oneOf("method", http.MethodGet, web.Methods()...)
-	var fields map[string]string
-	o.field("headers", &fields, "an object of strings")
+	fields := o.texts("headers")
 	text := o.text("body", "", 0, s.cfg.MaxBody)
 	o.field("body_base64", &q.Body, "base64")
 	q.timeout = o.timeout()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
+	"io"
 	"net"
 	"sync/atomic"
 	"syscall"
@@ -34,6 +35,7 @@ type timedConn struct {
 	pipelined bool      // they came together with the request before
 	limited   bool      // readBy is the deadline of that request, not of a wait
 	bareLF    bool      // the line with which it begins ends with LF alone
+	lingers   bool      // the connection ends with this answer, and its caller may still send
 	readBy    time.Time
 	writeBy   time.Time
 
@@ -161,8 +163,22 @@ func (c *timedConn) answersLeft(whole bool) {
 // Close gives up the slot too.
 func (c *timedConn) Close() error {
 	c.allLeft()
+	if c.lingers {
+		c.linger()
+	}
 	c.slots.remove(c)
 	return c.Conn.Close()
+}
+
+// linger tells the caller that the answer was the last, and reads what the caller still sends.
+func (c *timedConn) linger() {
+	c.enter(reading) // its slot may be taken
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		_ = w.CloseWrite() // else the caller sees the end a moment later
+	}
+	if err := c.Conn.SetReadDeadline(time.Now().Add(drainPatience)); err == nil {
+		_, _ = io.Copy(io.Discard, io.LimitReader(c.Conn, maxDrained))
+	}
 }
 
 // admit admits the caller, and says whether it could. What comes of the request from now on has the time of an admitted caller's.

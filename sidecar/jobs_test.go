@@ -70,7 +70,9 @@ func TestAResultThatDoesNotLeaveWholeIsKept(t *testing.T) {
 	}
 	overTCP := func(request string) net.Conn { return connect("tcp", strings.TrimPrefix(e.url, "http://"), request) }
 	overSocket := func(request string) net.Conn { return connect("unix", socket.Addr().String(), request) }
-	get := func(target string) string { return "GET " + target + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" }
+	get := func(target string) string {
+		return "GET " + target + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+	}
 	batch := func(target string) string {
 		body := `{"requests":[{"id":"a","method":"GET","path":"` + target + `"}]}`
 		return fmt.Sprintf("POST /v1/batch HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)

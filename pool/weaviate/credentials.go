@@ -78,6 +78,9 @@ func withVectorizer(ctx context.Context) context.Context {
 // Set puts the current credentials into the header of a request.
 func (c *credentials) Set(ctx context.Context, into http.Header) error {
 	maps.Copy(into, c.fixed)
+	if len(c.secrets) == 0 {
+		return nil
+	}
 	unwaited, end := context.WithCancel(ctx)
 	end()
 	for name, h := range c.secrets {

@@ -51,8 +51,8 @@ func (s *Service) Allow() web.Allow { return s.web.Allow() }
 // Pools returns the pools of the origins that were asked.
 func (s *Service) Pools() map[string]*pool.Pool { return s.web.Pools() }
 
-// Held returns the reply that Do would return, if that is in memory and the request accepts it. The reply to a GET answers a HEAD too.
-// Held never waits. If it returns false, call Do.
+// Held returns the reply that Do would return, if that is in memory and the request accepts it. The answer to a GET serves a HEAD too. It
+// never waits. If it returns false, call Do.
 func (s *Service) Held(now clock.Instant, req web.Request, d cache.Directives) (cache.Reply, bool) {
 	if !cacheable(req) {
 		return cache.Reply{}, false

@@ -35,8 +35,8 @@ type LimitConfig struct {
 //
 // Once per round trip means: the request began after the last change.
 //
-// One caller ([Options.Caller]) never keeps another one from having a slot. While the number of slots may grow, the other caller gets an
-// additional slot. If it may not, one caller gets at most one slot less than there are.
+// One caller ([Options.Caller]) never keeps another one from having a slot, unless there is only one. While the number of slots may grow,
+// the other caller gets an additional slot. If it may not, one caller gets at most one slot less than there are.
 type Limit struct {
 	cfg LimitConfig
 

@@ -65,7 +65,7 @@ func (f *firstByte) Flush() {
 	_ = http.NewResponseController(f.ResponseWriter).Flush()
 }
 
-// of a chat: the time of its last answer.
+// ofChat is the time of the last answer about a chat.
 func (s *serverTimes) ofChat(chat string) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()

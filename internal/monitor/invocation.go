@@ -1,7 +1,6 @@
 package monitor
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -50,18 +49,14 @@ func (m *Monitor) findLocked(c *Call) (inv *invocation, over []*invocation) {
 	if inv = m.recent; inv == nil || inv.trace != string(c.Trace) {
 		inv = m.open[string(rootOf(c.Trace))]
 	}
-	if inv != nil && m.isOver(inv, c, inv.id) {
-		m.closeLocked(inv, true)
-		inv, over = nil, append(over, inv)
-	}
-	if inv == nil {
-		inv, over = m.beginLocked(c, string(rootOf(c.Trace)), over)
+	if inv == nil || m.isOver(inv, c, inv.id) {
+		inv, over = m.beginLocked(c, string(rootOf(c.Trace)))
 	}
 	m.recent = inv
-	inv.end = c.Clock.Mono + c.took()
+	inv.end = max(inv.end, c.Clock.Mono+c.took())
 	inv.freezes = max(inv.freezes, c.Clock.Freezes)
 	if c.Clock.Freezes > m.last.Freezes {
-		inv.counts.Thaws += int64(c.Clock.Freezes - m.last.Freezes) //nolint:gosec // freezes are few
+		inv.counts.Thaws += int64(c.Clock.Freezes - m.last.Freezes)
 	}
 	if c.Clock.Mono > m.last.Mono {
 		m.last = c.Clock
@@ -72,20 +67,22 @@ func (m *Monitor) findLocked(c *Call) (inv *invocation, over []*invocation) {
 	return inv, over
 }
 
-func (m *Monitor) beginLocked(c *Call, id string, over []*invocation) (*invocation, []*invocation) {
-	open := m.byBeginLocked()
-	for i, inv := range open {
-		if m.isOver(inv, c, id) || len(open)-i >= maxOpen {
-			m.closeLocked(inv, true)
+// beginLocked begins an invocation with a call, and returns those too that are over now.
+func (m *Monitor) beginLocked(c *Call, id string) (begun *invocation, over []*invocation) {
+	for i, inv := range m.openList {
+		if m.isOver(inv, c, id) || len(m.openList)-i >= maxOpen {
 			over = append(over, inv)
 		}
+	}
+	for _, inv := range over {
+		m.closeLocked(inv, true)
 	}
 	inv := &invocation{id: id, began: c.Began, cold: m.begun == 0, frozen: max(0, c.Clock.Frozen-m.last.Frozen)}
 	if id != "" {
 		inv.trace = string(c.Trace)
 	}
 	m.begun++
-	m.open[id] = inv
+	m.open[id], m.openList = inv, append(m.openList, inv)
 	return inv, over
 }
 
@@ -109,16 +106,6 @@ func (m *Monitor) isOver(inv *invocation, c *Call, id string) bool {
 	return thawed || id != "" && inv.began.Before(c.Began)
 }
 
-// byBeginLocked are the open invocations, the oldest first.
-func (m *Monitor) byBeginLocked() []*invocation {
-	open := make([]*invocation, 0, len(m.open))
-	for _, inv := range m.open {
-		open = append(open, inv)
-	}
-	slices.SortFunc(open, func(a, b *invocation) int { return cmp.Or(a.began.Compare(b.began), cmp.Compare(a.id, b.id)) })
-	return open
-}
-
 // closeLocked ends an invocation, and forgets the oldest ones if there are too many.
 func (m *Monitor) closeLocked(inv *invocation, late bool) {
 	inv.late = late
@@ -128,6 +115,8 @@ func (m *Monitor) closeLocked(inv *invocation, late bool) {
 		inv.timingBytes += each + len(t.Operation) + len(why)
 	}
 	delete(m.open, inv.id)
+	i := slices.Index(m.openList, inv)
+	m.openList = slices.Delete(m.openList, i, i+1)
 	if m.recent == inv {
 		m.recent = nil
 	}

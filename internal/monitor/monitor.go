@@ -57,6 +57,7 @@ type Monitor struct {
 	mu       sync.Mutex
 	begun    int                    // guarded by mu, as all that follows: invocations so far
 	open     map[string]*invocation // by id
+	openList []*invocation          // the same, the oldest first
 	recent   *invocation            // the open one of the last call; nil: it is over
 	closed   []*invocation          // the oldest first; they do not change any more
 	handlers int                    // bytes of their measurements
@@ -176,7 +177,7 @@ func (m *Monitor) firstLocked(id string) bool {
 // Close ends all invocations. Their documents are written late.
 func (m *Monitor) Close() {
 	m.mu.Lock()
-	over := m.byBeginLocked()
+	over := slices.Clone(m.openList)
 	for _, inv := range over {
 		m.closeLocked(inv, true)
 	}

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MAX_SECONDS = 900.0  # the longest that a function may run; some environments report a deadline that is far too late
 MAX_TIMINGS = 100  # of an invocation, in the API
+MAX_REQUEST_ID = 128  # characters, in the API
 
 
 class Run:
@@ -147,7 +148,7 @@ def _run_of(context: Any) -> Optional[Run]:
         return None
     if not callable(clock):
         return None
-    request_id = request_id if isinstance(request_id, str) and request_id else None
+    request_id = request_id[:MAX_REQUEST_ID] if isinstance(request_id, str) and request_id else None
     own = _own.get()
     if own is not None and own.request_id == request_id and (request_id or own.clock == clock):
         return own

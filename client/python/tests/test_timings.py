@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Optional
 from unittest import mock
 
@@ -144,6 +145,12 @@ class Sending(TimingsTest):
         (line,) = printed(time_operation("step")(lambda: None))
         self.assertEqual("plain", line["request_id"])
         self.assertEqual([], self.sent())
+
+    def test_a_context_without_a_clock(self):
+        handler = time_operation("handler")(lambda event, context: _invocation.seconds_left())
+        (line,) = printed(lambda: self.assertIsNone(handler({}, SimpleNamespace(aws_request_id="x" * 200))))
+        self.assertEqual("x" * 128, line["request_id"])
+        self.assertEqual(["x" * 128], [body["request_id"] for body in self.sent()])
 
     def test_a_block_of_its_own(self):
         def handler():

@@ -2,6 +2,7 @@ package insights
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"hearth/client/wire"
+	"hearth/internal/testing/emf"
 	"hearth/internal/testing/lab"
 	"hearth/internal/testing/lambdatest"
 )
@@ -147,8 +149,38 @@ func (r *run) check(turns int) {
 	if len(requests) != turns {
 		r.Errorf("the requests are %v", requests)
 	}
+	r.checkMetrics(requests)
 	if r.Failed() {
 		r.Log(r.sandbox.Logs())
+	}
+}
+
+// checkMetrics compares what the handler sent with what Hearth wrote of it: one document for each invocation, in time.
+func (r *run) checkMetrics(requests map[string]bool) {
+	documents := 0
+	for line := range strings.Lines(r.sandbox.Extension.Log()) {
+		if !emf.Is(line) {
+			continue
+		}
+		documents++
+		d, err := emf.Parse(line)
+		if err != nil {
+			r.Errorf("%s: %v", line, err)
+		}
+		if d.Properties["late"] != nil || !requests[fmt.Sprint(d.Properties["request_id"])] {
+			r.Errorf("%s: it is late, or of another invocation", line)
+		}
+		for _, operation := range append([]string{"hearth.preprocess"}, r.operations...) {
+			if operation == "model" {
+				continue // it is measured before the sample handler begins, and so is not sent
+			}
+			if m := d.Metrics[operation+"_duration"]; len(m.Values) != 1 {
+				r.Errorf("%s: %s has %+v", line, operation, m)
+			}
+		}
+	}
+	if documents != len(requests) {
+		r.Errorf("%d documents for %d invocations", documents, len(requests))
 	}
 }
 

@@ -35,6 +35,7 @@ func routes() []route {
 		{http.MethodGet, wire.PathReady, (*Server).ready, nil},
 		{http.MethodGet, wire.PathDebugCache, (*Server).debugCache, nil},
 		{http.MethodGet, wire.PathDebugPools, (*Server).debugPools, nil},
+		{http.MethodGet, wire.PathOpenAPI, (*Server).openAPI, nil},
 	}
 }
 

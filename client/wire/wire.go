@@ -25,6 +25,7 @@ const (
 	PathReady      = "/readyz"
 	PathDebugCache = "/debug/cache"
 	PathDebugPools = "/debug/pools"
+	PathOpenAPI    = "/openapi.json"
 )
 
 // Headers of Hearth's own.

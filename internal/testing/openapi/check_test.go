@@ -1,0 +1,62 @@
+package openapi
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+func TestTheCheckFindsWhatTheDocumentDoesNotHave(t *testing.T) {
+	doc := load(t)
+	const until = `{"muted":true,"until":"2100-01-01T00:00:00Z"}`
+	good := func() exchange {
+		return exchange{
+			method: "GET", target: "/v1/chats/x/mute", header: http.Header{}, status: 200, reply: []byte(until),
+			replyHeader: http.Header{"Content-Type": {"application/json"}, "Cache-Status": {"hearth; hit; ttl=3"}, "Age": {"2"}, "Server-Timing": {"mute;dur=0.012, total;dur=0.012"}, "Etag": {`"x"`}},
+		}
+	}
+	if err := check(doc, good()); err != nil {
+		t.Fatal(err)
+	}
+	problem := func(e *exchange, status int, body string) {
+		e.status, e.reply, e.replyHeader = status, []byte(body), http.Header{"Content-Type": {"application/problem+json"}}
+	}
+	for what, spoil := range map[string]func(*exchange){
+		"a path":                         func(e *exchange) { e.target = "/v1/chats/x/none" },
+		"a method":                       func(e *exchange) { e.method = "DELETE" },
+		"a status":                       func(e *exchange) { e.status = 203 },
+		"a parameter":                    func(e *exchange) { e.target += "?x=1" },
+		"a request's body":               func(e *exchange) { e.body = []byte("{}") },
+		"a header":                       func(e *exchange) { e.replyHeader.Set("X-New", "1") },
+		"a reply without its header":     func(e *exchange) { e.replyHeader.Del("Age") },
+		"a reply with a wrong header":    func(e *exchange) { e.replyHeader.Set("Cache-Status", "hearth; hit") },
+		"a 304 without its header":       func(e *exchange) { e.status, e.reply = 304, nil; e.replyHeader.Del("Etag") },
+		"a media type":                   func(e *exchange) { e.replyHeader.Set("Content-Type", "text/plain") },
+		"a field":                        func(e *exchange) { e.reply = []byte(`{"muted":true,"new":1}`) },
+		"a type":                         func(e *exchange) { e.reply = []byte(`{"muted":1}`) },
+		"a reply without its field":      func(e *exchange) { e.reply = []byte(`{}`) },
+		"a format":                       func(e *exchange) { e.reply = []byte(`{"muted":true,"until":"tomorrow"}`) },
+		"a field beside another's value": func(e *exchange) { e.reply = []byte(strings.Replace(until, "true", "false", 1)) },
+		"a kind of problem": func(e *exchange) {
+			problem(e, 502, `{"type":"/docs/errors.md#odoo","title":"x","status":502,"retryable":false}`)
+		},
+		"a problem of another status": func(e *exchange) {
+			problem(e, 502, `{"type":"/docs/errors.md#weaviate","title":"x","status":503,"retryable":false}`)
+		},
+		"a problem's field": func(e *exchange) {
+			problem(e, 502, `{"type":"/docs/errors.md#weaviate","title":"x","status":502,"retryable":false,"new":1}`)
+		},
+		"a 405 without Allow": func(e *exchange) {
+			problem(e, 405, `{"type":"/docs/errors.md#method","title":"x","status":405,"retryable":false}`)
+		},
+		"a problem within a problem": func(e *exchange) {
+			problem(e, 502, `{"type":"/docs/errors.md#weaviate","title":"x","status":502,"retryable":false,"errors":{"a":{"title":"x"}}}`)
+		},
+	} {
+		e := good()
+		spoil(&e)
+		if check(doc, e) == nil {
+			t.Errorf("%s is not missed:\n%v", what, e)
+		}
+	}
+}

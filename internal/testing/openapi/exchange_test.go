@@ -1,0 +1,213 @@
+package openapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+)
+
+// exchange is a request that Hearth has got, and its answer.
+type exchange struct {
+	method, target string // as they were sent
+	header         http.Header
+	body           []byte
+	status         int
+	replyHeader    http.Header
+	reply          []byte
+}
+
+func (e exchange) String() string {
+	return fmt.Sprintf("%s %.200s %.500s\n-> %d %v %.1000s", e.method, e.target, e.body, e.status, e.replyHeader, e.reply)
+}
+
+// kind is the problem that the reply is; empty: it is none.
+func (e exchange) kind() string {
+	var p struct{ Type string }
+	if e.status < http.StatusBadRequest || json.Unmarshal(e.reply, &p) != nil {
+		return ""
+	}
+	return strings.TrimPrefix(p.Type, "/docs/errors.md#")
+}
+
+// operation finds the call of the document, with the values of the path's parameters; nil: the document has no such path, or the path
+// has no such method. Both are told apart by wrongMethod.
+func operation(doc *openapi3.T, e exchange) (route *routers.Route, params map[string]string, wrongMethod bool) {
+	raw, _, _ := strings.Cut(e.target, "?")
+	segments := strings.Split(raw, "/")
+	method := e.method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	for path, item := range doc.Paths.Map() {
+		pattern := strings.Split(path, "/")
+		if len(pattern) != len(segments) {
+			continue
+		}
+		params := map[string]string{}
+		matches := true
+		for i, p := range pattern {
+			if name, ok := strings.CutPrefix(p, "{"); ok {
+				value, err := url.PathUnescape(segments[i])
+				if err != nil {
+					value = segments[i]
+				}
+				params[strings.TrimSuffix(name, "}")] = value
+			} else if p != segments[i] {
+				matches = false
+			}
+		}
+		if !matches {
+			continue
+		}
+		op := item.GetOperation(method)
+		if op == nil {
+			return nil, nil, true
+		}
+		return &routers.Route{Spec: doc, Path: path, PathItem: item, Method: method, Operation: op}, params, false
+	}
+	return nil, nil, false
+}
+
+// check says in what an exchange is not as the document says; nil: in nothing.
+func check(doc *openapi3.T, e exchange) error {
+	route, params, wrongMethod := operation(doc, e)
+	if e.status == http.StatusMethodNotAllowed {
+		return checkProblem(doc, e, "WrongMethod")
+	}
+	if route == nil {
+		switch {
+		case e.kind() == "no-such-call":
+			return checkProblem(doc, e, "NoSuchCall")
+		case refusedAtTheDoor(e): // before its path was looked at
+			return nil
+		case wrongMethod:
+			return errors.New("the document has no such method")
+		}
+		return errors.New("the document has no such path")
+	}
+	in, err := requestOf(route, params, e)
+	if err != nil {
+		return err
+	}
+	if err := checkReply(in, e); err != nil {
+		return err
+	}
+	wrong := openapi3filter.ValidateRequest(in.Request.Context(), in)
+	if wrong == nil {
+		wrong = checkQuery(route, in.Request.URL)
+	}
+	if e.status < http.StatusBadRequest {
+		return wrong
+	}
+	return nil
+}
+
+func refusedAtTheDoor(e exchange) bool {
+	return slices.Contains([]string{"token", "forbidden", "not-http", "headers", "slow-request"}, e.kind())
+}
+
+// requestOf is the exchange's request. A field that is null counts as absent, which the document says in words.
+func requestOf(route *routers.Route, params map[string]string, e exchange) (*openapi3filter.RequestValidationInput, error) {
+	target, err := url.ParseRequestURI("http://hearth" + e.target)
+	if err != nil { // only the query matters: params has the rest
+		_, query, _ := strings.Cut(e.target, "?")
+		target = &url.URL{Scheme: "http", Host: "hearth", Path: "/", RawQuery: query}
+	}
+	req := &http.Request{Method: e.method, URL: target, Header: e.header.Clone(), Body: http.NoBody}
+	if body := withoutNulls(e.body); len(body) > 0 {
+		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	}
+	return &openapi3filter.RequestValidationInput{
+		Request: req, PathParams: params, QueryParams: target.Query(), Route: route,
+		Options: &openapi3filter.Options{
+			IncludeResponseStatus: true, RejectWhenRequestBodyNotSpecified: true, SkipSettingDefaults: true,
+			AuthenticationFunc: openapi3filter.NoopAuthenticationFunc,
+		},
+	}, nil
+}
+
+func withoutNulls(body []byte) []byte {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(body, &members) != nil {
+		return body
+	}
+	maps.DeleteFunc(members, func(_ string, value json.RawMessage) bool { return string(value) == "null" })
+	stripped, err := json.Marshal(members)
+	if err != nil {
+		return body
+	}
+	return stripped
+}
+
+// checkQuery checks what openapi3filter does not: that the call takes each parameter, and that each is there once.
+func checkQuery(route *routers.Route, target *url.URL) error {
+	for name, values := range target.Query() {
+		if route.Operation.Parameters.GetByInAndName("query", name) == nil {
+			return fmt.Errorf("%s is not a parameter of this call", name)
+		}
+		if len(values) > 1 {
+			return fmt.Errorf("%s is given %d times", name, len(values))
+		}
+	}
+	return nil
+}
+
+func checkReply(in *openapi3filter.RequestValidationInput, e exchange) error {
+	documented := in.Route.Operation.Responses.Status(e.status)
+	if documented == nil {
+		return fmt.Errorf("the document has no status %d", e.status)
+	}
+	if err := checkHeaders(documented.Value, e); err != nil {
+		return err
+	}
+	if len(documented.Value.Content) == 0 && len(e.reply) > 0 {
+		return errors.New("the document has no body for this reply")
+	}
+	reply := &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: in, Status: e.status, Header: e.replyHeader, Options: in.Options,
+	}
+	return openapi3filter.ValidateResponse(in.Request.Context(), reply.SetBodyBytes(e.reply))
+}
+
+// checkHeaders checks what openapi3filter does not: that the document has each header of the reply, apart from those of the message
+// itself, and that those which must be there are, of a 304 too.
+func checkHeaders(documented *openapi3.Response, e exchange) error {
+	known := map[string]bool{"Content-Type": true, "Content-Length": true, "Connection": true, "Server": true, "Date": false}
+	for name, header := range documented.Headers {
+		name = http.CanonicalHeaderKey(name)
+		known[name] = true
+		if header.Value.Required && e.replyHeader.Get(name) == "" {
+			return fmt.Errorf("the reply has no %s", name)
+		}
+	}
+	for name := range e.replyHeader {
+		if !known[name] {
+			return fmt.Errorf("the document has no header %s in this reply", name)
+		}
+	}
+	return nil
+}
+
+// checkProblem checks a reply that belongs to no call.
+func checkProblem(doc *openapi3.T, e exchange, response string) error {
+	status := e.status
+	route := &routers.Route{Spec: doc, PathItem: &openapi3.PathItem{}, Operation: &openapi3.Operation{
+		Responses: openapi3.NewResponses(openapi3.WithStatus(status, doc.Components.Responses[response])),
+	}}
+	in, err := requestOf(route, nil, e)
+	if err != nil {
+		return err
+	}
+	return checkReply(in, e)
+}

@@ -108,7 +108,7 @@ func (s *sidecar) send(method, target, body string, headers ...string) exchange 
 func (s *sidecar) ask(status int, kind, method, target, body string, headers ...string) exchange {
 	s.Helper()
 	e := s.send(method, target, body, headers...)
-	if e.status != status || e.kind() != kind {
+	if e.Status != status || e.kind() != kind {
 		s.Errorf("want %d %s:\n%v", status, kind, e)
 	}
 	return e
@@ -127,8 +127,8 @@ func TestWhatHearthAnswersIsInTheDocument(t *testing.T) {
 		if err := check(doc, e); err != nil {
 			t.Errorf("%v\n%v", err, e)
 		}
-		if route, _, _ := operation(doc, e); route != nil && e.method == route.Method {
-			seen[fmt.Sprintf("%s %d", route.Operation.OperationID, e.status)] = true
+		if route, _, _ := operation(doc, e); route != nil && e.Method == route.Method {
+			seen[fmt.Sprintf("%s %d", route.Operation.OperationID, e.Status)] = true
 		}
 	}
 	dir := t.TempDir()

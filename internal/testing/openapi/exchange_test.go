@@ -9,32 +9,28 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
+
+	"hearth/internal/testing/contract"
 )
 
 // exchange is a request that Hearth has got, and its answer.
-type exchange struct {
-	method, target string // as they were sent
-	header         http.Header
-	body           []byte
-	status         int
-	replyHeader    http.Header
-	reply          []byte
-}
+type exchange contract.Exchange
 
 func (e exchange) String() string {
-	return fmt.Sprintf("%s %.200s %.500s\n-> %d %v %.1000s", e.method, e.target, e.body, e.status, e.replyHeader, e.reply)
+	return fmt.Sprintf("%s %.200s %.500s\n-> %d %v %.1000s", e.Method, e.Target, e.Body, e.Status, e.ReplyHeader, e.Reply)
 }
 
 // kind is the problem that the reply is; empty: it is none.
 func (e exchange) kind() string {
 	var p struct{ Type string }
-	if e.status < http.StatusBadRequest || json.Unmarshal(e.reply, &p) != nil {
+	if e.Status < http.StatusBadRequest || json.Unmarshal(e.Reply, &p) != nil {
 		return ""
 	}
 	return strings.TrimPrefix(p.Type, "/docs/errors.md#")
@@ -43,9 +39,13 @@ func (e exchange) kind() string {
 // operation finds the call of the document, with the values of the path's parameters; nil: the document has no such path, or the path
 // has no such method. Both are told apart by wrongMethod.
 func operation(doc *openapi3.T, e exchange) (route *routers.Route, params map[string]string, wrongMethod bool) {
-	raw, _, _ := strings.Cut(e.target, "?")
+	raw, _, _ := strings.Cut(e.Target, "?")
+	if _, rest, ok := strings.Cut(raw, "://"); ok { // an absolute target
+		_, raw, _ = strings.Cut(rest, "/")
+		raw = "/" + raw
+	}
 	segments := strings.Split(raw, "/")
-	method := e.method
+	method := e.Method
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
@@ -82,7 +82,7 @@ func operation(doc *openapi3.T, e exchange) (route *routers.Route, params map[st
 // check says in what an exchange is not as the document says; nil: in nothing.
 func check(doc *openapi3.T, e exchange) error {
 	route, params, wrongMethod := operation(doc, e)
-	if e.status == http.StatusMethodNotAllowed {
+	if e.Status == http.StatusMethodNotAllowed {
 		return checkProblem(doc, e, "WrongMethod")
 	}
 	if route == nil {
@@ -107,10 +107,26 @@ func check(doc *openapi3.T, e exchange) error {
 	if wrong == nil {
 		wrong = checkQuery(route, in.Request.URL)
 	}
-	if e.status < http.StatusBadRequest {
+	switch {
+	case e.Status < http.StatusBadRequest:
 		return wrong
+	case e.kind() == "bad-field" || e.kind() == "bad-body":
+		if wrong == nil && !saidInWords(e) {
+			return errors.New("the document has nothing against this request")
+		}
 	}
 	return nil
+}
+
+// saidInWords says that a request was refused by a rule that the document tells in words, because its schemas cannot.
+func saidInWords(e exchange) bool {
+	var p struct{ Detail string }
+	rule := regexp.MustCompile(`^Cache-Control \S+ must be a number|^properties may not name|^chat_id is not percent-encoded|must be UTF-8$| stands twice | does not go with chat$|` +
+		`is given more than once$|^not JSON: |^(kwargs|args)`)
+	if json.Unmarshal(e.Reply, &p) != nil {
+		return false
+	}
+	return rule.MatchString(p.Detail) || e.Target == "/v1/odoo/call" && strings.HasSuffix(p.Detail, " is not a field of this call")
 }
 
 func refusedAtTheDoor(e exchange) bool {
@@ -119,13 +135,10 @@ func refusedAtTheDoor(e exchange) bool {
 
 // requestOf is the exchange's request. A field that is null counts as absent, which the document says in words.
 func requestOf(route *routers.Route, params map[string]string, e exchange) (*openapi3filter.RequestValidationInput, error) {
-	target, err := url.ParseRequestURI("http://hearth" + e.target)
-	if err != nil { // only the query matters: params has the rest
-		_, query, _ := strings.Cut(e.target, "?")
-		target = &url.URL{Scheme: "http", Host: "hearth", Path: "/", RawQuery: query}
-	}
-	req := &http.Request{Method: e.method, URL: target, Header: e.header.Clone(), Body: http.NoBody}
-	if body := withoutNulls(e.body); len(body) > 0 {
+	_, query, _ := strings.Cut(e.Target, "?")
+	target := &url.URL{Scheme: "http", Host: "hearth", Path: "/", RawQuery: query} // params has what matters of the path
+	req := &http.Request{Method: e.Method, URL: target, Header: e.Header.Clone(), Body: http.NoBody}
+	if body := withoutNulls(e.Body); len(body) > 0 {
 		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	}
 	return &openapi3filter.RequestValidationInput{
@@ -164,20 +177,20 @@ func checkQuery(route *routers.Route, target *url.URL) error {
 }
 
 func checkReply(in *openapi3filter.RequestValidationInput, e exchange) error {
-	documented := in.Route.Operation.Responses.Status(e.status)
+	documented := in.Route.Operation.Responses.Status(e.Status)
 	if documented == nil {
-		return fmt.Errorf("the document has no status %d", e.status)
+		return fmt.Errorf("the document has no status %d", e.Status)
 	}
 	if err := checkHeaders(documented.Value, e); err != nil {
 		return err
 	}
-	if len(documented.Value.Content) == 0 && len(e.reply) > 0 {
+	if len(documented.Value.Content) == 0 && len(e.Reply) > 0 {
 		return errors.New("the document has no body for this reply")
 	}
 	reply := &openapi3filter.ResponseValidationInput{
-		RequestValidationInput: in, Status: e.status, Header: e.replyHeader, Options: in.Options,
+		RequestValidationInput: in, Status: e.Status, Header: e.ReplyHeader, Options: in.Options,
 	}
-	return openapi3filter.ValidateResponse(in.Request.Context(), reply.SetBodyBytes(e.reply))
+	return openapi3filter.ValidateResponse(in.Request.Context(), reply.SetBodyBytes(e.Reply))
 }
 
 // checkHeaders checks what openapi3filter does not: that the document has each header of the reply, apart from those of the message
@@ -187,11 +200,11 @@ func checkHeaders(documented *openapi3.Response, e exchange) error {
 	for name, header := range documented.Headers {
 		name = http.CanonicalHeaderKey(name)
 		known[name] = true
-		if header.Value.Required && e.replyHeader.Get(name) == "" {
+		if header.Value.Required && e.ReplyHeader.Get(name) == "" {
 			return fmt.Errorf("the reply has no %s", name)
 		}
 	}
-	for name := range e.replyHeader {
+	for name := range e.ReplyHeader {
 		if !known[name] {
 			return fmt.Errorf("the document has no header %s in this reply", name)
 		}
@@ -201,7 +214,7 @@ func checkHeaders(documented *openapi3.Response, e exchange) error {
 
 // checkProblem checks a reply that belongs to no call.
 func checkProblem(doc *openapi3.T, e exchange, response string) error {
-	status := e.status
+	status := e.Status
 	route := &routers.Route{Spec: doc, PathItem: &openapi3.PathItem{}, Operation: &openapi3.Operation{
 		Responses: openapi3.NewResponses(openapi3.WithStatus(status, doc.Components.Responses[response])),
 	}}

@@ -65,16 +65,16 @@ func inside(s *sidecar, batch exchange) {
 			Body    json.RawMessage
 		}
 	}
-	if err := json.Unmarshal(batch.body, &asked); err != nil {
+	if err := json.Unmarshal(batch.Body, &asked); err != nil {
 		s.Fatal(err)
 	}
-	if err := json.Unmarshal(batch.reply, &got); err != nil || len(got.Responses) != len(asked.Requests) {
+	if err := json.Unmarshal(batch.Reply, &got); err != nil || len(got.Responses) != len(asked.Requests) {
 		s.Fatalf("%v: %v", err, batch)
 	}
 	for i, r := range asked.Requests {
-		e := exchange{method: r.Method, target: r.Path, header: header(r.Headers), body: r.Body, status: got.Responses[i].Status, replyHeader: header(got.Responses[i].Headers), reply: got.Responses[i].Body}
+		e := exchange{Method: r.Method, Target: r.Path, Header: header(r.Headers), Body: r.Body, Status: got.Responses[i].Status, ReplyHeader: header(got.Responses[i].Headers), Reply: got.Responses[i].Body}
 		if len(r.Body) > 0 {
-			e.header.Set("Content-Type", "application/json")
+			e.Header.Set("Content-Type", "application/json")
 		}
 		s.see(s, e)
 	}
@@ -117,7 +117,7 @@ func fetches(s *sidecar, host string) {
 	job := func(url string) string {
 		started := s.ask(202, "", "POST", "/v1/fetch", fmt.Sprintf(`{"url":"%s","async":true,"timeout_ms":2000}`, url))
 		var reply struct{ Job string }
-		if err := json.Unmarshal(started.reply, &reply); err != nil {
+		if err := json.Unmarshal(started.Reply, &reply); err != nil {
 			s.Fatal(err)
 		}
 		return "/v1/jobs/" + reply.Job
@@ -147,7 +147,7 @@ func operations(s *sidecar) {
 		s.ask(200, "", "DELETE", "/v1/cache"+query, "")
 	}
 	s.ask(400, "bad-field", "DELETE", "/v1/cache?model=a%20b", "")
-	if got := s.send("GET", "/openapi.json", ""); string(got.reply) != read(s, root+"sidecar/openapi.json") {
+	if got := s.send("GET", "/openapi.json", ""); string(got.Reply) != read(s, root+"sidecar/openapi.json") {
 		s.Errorf("it is not the document: %v", got)
 	}
 }

@@ -31,11 +31,12 @@ type call struct {
 
 	ownTimeout  bool         // the body or the query says how long the sidecar may take
 	neverRepeat bool         // the call must not be sent twice
+	takes       bool         // the answer can be had once
 	headersInto *http.Header // where the caller wants the reply's headers; nil: nowhere
 	alsoOK      int          // a status besides 2xx whose body is the answer
 
-	end  time.Time   // when the sidecar must have answered; zero: it is not told
-	sent atomic.Bool // a write's headers were sent, so the sidecar may have acted on it
+	end  time.Time    // when the sidecar must have answered; zero: it is not told
+	sent atomic.Int64 // how often the headers of a call that writes or takes were sent, so that the sidecar may have acted on it
 }
 
 func newCall(method, target string, opts []Option) *call {
@@ -106,9 +107,9 @@ func (c *Client) do(ctx context.Context, req *call, patience time.Duration, v an
 		err = fmt.Errorf("hearth: %w", err)
 	}
 	switch {
-	case errors.Is(err, ErrUnreachable) && !req.sent.Load():
+	case errors.Is(err, ErrUnreachable) && req.sent.Load() == 0:
 		return errors.Unwrap(err) // its text begins with "hearth:" already
-	case err != nil && req.write && req.sent.Load():
+	case err != nil && req.write && req.sent.Load() > 0:
 		return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 	case err != nil:
 		return err
@@ -167,8 +168,8 @@ func (c *Client) exchange(ctx context.Context, req *call) (*answer, error) {
 	if req.body != nil {
 		body = bytes.NewReader(req.body)
 	}
-	if req.write {
-		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { req.sent.Store(true) }})
+	if req.write || req.takes {
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { req.sent.Add(1) }})
 	}
 	r, err := http.NewRequestWithContext(ctx, req.method, "http://"+host+req.target, body)
 	if err != nil {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 	"unicode/utf8"
+
+	"hearth/client/wire"
 )
 
 // ErrPending occurs if a job is not done yet.
@@ -65,8 +67,12 @@ func (c *Client) Job(ctx context.Context, job string, wait time.Duration, opts .
 		Fetched
 	}
 	req := newCall(http.MethodGet, target, opts)
-	req.ownTimeout = true
-	if err := c.do(ctx, req, wait+c.cfg.Timeout, &reply); err != nil {
+	req.ownTimeout, req.takes = true, true
+	err := c.do(ctx, req, wait+c.cfg.Timeout, &reply)
+	if p, ok := errors.AsType[*Problem](err); ok && p.Kind() == wire.KindNoSuchJob && req.sent.Load() > 1 {
+		p.Detail += ". The connection broke, and this client asked again: the first answer may have held the result"
+	}
+	if err != nil {
 		return nil, err
 	}
 	if reply.Job.Job != "" {

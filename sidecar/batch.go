@@ -32,7 +32,11 @@ func (s *Server) batch(r *request) error {
 	for i, c := range b.calls {
 		tasks[i] = executor.Task[batchAnswer]{Timeout: c.timeout, Do: func(ctx context.Context) (batchAnswer, error) {
 			answer := s.serveCall(ctx, c, how)
-			return answer, room.take(answer)
+			err := room.take(answer)
+			if answer.onLeft != nil && (err != nil || ctx.Err() != nil) { // the batch may have no place for it, or not wait for it
+				answer.onLeft(false)
+			}
+			return answer, err
 		}}
 	}
 	results := executor.Run(r.waitContext(most), executor.Options{Workers: b.parallel, Pulse: s.cfg.Pulse}, tasks)
@@ -45,6 +49,9 @@ func (s *Server) batch(r *request) error {
 			body = append(body, ',')
 		}
 		body = got.Value.append(body, b.calls[i].id)
+		if got.Value.onLeft != nil {
+			r.whenLeft(got.Value.onLeft)
+		}
 	}
 	r.setServerTiming(r.took())
 	r.sendBody(http.StatusOK, append(body, "]}"...))
@@ -67,11 +74,13 @@ func (s *Server) serveCall(ctx context.Context, c batchCall, how batchTerms) bat
 	for _, h := range c.headers {
 		f.Request.Header.Add(h.name, h.value)
 	}
-	s.handleCall(ctx, f, c, how)
-	return answerOf(f)
+	onLeft := s.handleCall(ctx, f, c, how)
+	answer := answerOf(f)
+	answer.onLeft = onLeft
+	return answer
 }
 
-func (s *Server) handleCall(ctx context.Context, f *fasthttp.RequestCtx, c batchCall, how batchTerms) {
+func (s *Server) handleCall(ctx context.Context, f *fasthttp.RequestCtx, c batchCall, how batchTerms) (onLeft func(whole bool)) {
 	r := s.newRequest(ctx, f, how.socket)
 	r.now = s.cfg.Pulse.Now()
 	defer s.end(ctx, r)
@@ -80,6 +89,7 @@ func (s *Server) handleCall(ctx context.Context, f *fasthttp.RequestCtx, c batch
 	r.timeout = c.timeout
 	r.batchRead, r.batchWrite = within(how.readBy.Sub(r.started), c.timeout), within(how.writeBy.Sub(r.started), c.timeout)
 	s.answer(r, s.accept(r, parseTarget([]byte(c.path))))
+	return r.onLeft
 }
 
 // within is what is left of a batch for a call with a timeout of its own; 0: it has none. The result is never 0, which would mean no batch.
@@ -128,7 +138,8 @@ func (s *Server) callProblem(c batchCall, err error) *wire.Problem {
 type batchAnswer struct {
 	status  int
 	headers [][2]string
-	body    []byte // JSON; empty: none
+	body    []byte           // JSON; empty: none
+	onLeft  func(whole bool) // to be told whether the answer has left; nil: it need not be
 }
 
 // answerOf takes the answer of a call, without what belongs to its connection.

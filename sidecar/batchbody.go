@@ -126,7 +126,7 @@ func (o *object) headerLines(c *batchCall) {
 		name := textproto.CanonicalMIMEHeaderKey(key.Str)
 		field := "headers." + shortened([]byte(key.Str))
 		switch {
-		case !slices.Contains(wire.BatchHeaders(), name):
+		case !slices.ContainsFunc(wire.BatchHeaders(), func(h string) bool { return strings.EqualFold(h, name) }):
 			o.wrong(field, "is not a header that a request of a batch may have: "+strings.Join(wire.BatchHeaders(), ", "))
 		case value.Type != gjson.String:
 			o.wrong(field, "must be a string")

@@ -70,7 +70,7 @@ func (s *Server) ask(ctx context.Context, req web.Request, d cache.Directives) (
 	return got, err
 }
 
-// job answers what a job has brought, once.
+// job answers what a job has brought. The result is gone once it has left whole.
 func (s *Server) job(r *request) error {
 	patience, err := r.queryNumber("wait_ms", 0, 0, int(maxWait.Milliseconds()))
 	if err != nil {
@@ -85,7 +85,10 @@ func (s *Server) job(r *request) error {
 	}
 	path := string(parseTarget(r.Request.Header.RequestURI()).path)
 	id := path[strings.LastIndexByte(path, '/')+1:]
-	got, err := s.cfg.Jobs.Wait(r.readContext(), id, time.Duration(patience)*time.Millisecond)
+	got, read, err := s.cfg.Jobs.Wait(r.readContext(), id, time.Duration(patience)*time.Millisecond)
+	if read != nil {
+		r.whenLeft(read)
+	}
 	if errors.Is(err, fetch.ErrPending) {
 		return r.sendJSON(http.StatusAccepted, wire.Job{Job: id})
 	}
@@ -109,8 +112,7 @@ type fetchCall struct {
 func (s *Server) decodeFetch(o *object) (q fetchCall, err error) {
 	address := o.requiredText("url")
 	q.Method = o.oneOf("method", http.MethodGet, web.Methods()...)
-	var fields map[string]string
-	o.field("headers", &fields, "an object of strings")
+	fields := o.texts("headers")
 	text := o.text("body", "", 0, s.cfg.MaxBody)
 	o.field("body_base64", &q.Body, "base64")
 	q.timeout = o.timeout()

@@ -41,7 +41,8 @@ type request struct {
 	ended       time.Time     // when its reply was ready; zero: not yet
 	now         clock.Instant // when the whole request had come, by the clocks that tell how old something is
 	partsMemory []chat.Part
-	scratch     []byte // for the value of a header of the reply
+	scratch     []byte           // for the value of a header of the reply
+	onLeft      func(whole bool) // of a call of a batch: to be told whether its answer has left; nil: it need not be
 }
 
 // serve answers one request. broken says why the request could not be read; nil: it could.
@@ -121,6 +122,15 @@ func (s *Server) release(r *request) {
 	}
 	*r = kept
 	s.requests.Put(r)
+}
+
+// whenLeft calls f when it is known whether the answer has left whole.
+func (r *request) whenLeft(f func(whole bool)) {
+	if r.conn != nil {
+		r.conn.whenLeft(f)
+	} else {
+		r.onLeft = f
+	}
 }
 
 // logAccess logs an answered request. The route's pattern stands for the path: the log must not hold a chat's id.

@@ -31,10 +31,10 @@ type BatchRequest struct {
 	TimeoutMS int               `json:"timeout_ms,omitempty"`
 }
 
-// BatchHeaders are the headers that a request of a batch may have. Trace headers that it does not have are those of the batch.
+// BatchHeaders are the headers that a request of a batch may have, in any case. Trace headers that it does not have are those of the batch.
 func BatchHeaders() []string {
 	return []string{
-		"Cache-Control", "Content-Type", HeaderIdempotencyKey, "If-None-Match", "Traceparent", "Tracestate", "X-Amzn-Trace-Id", "X-Hearth-Timeout-Ms",
+		"Cache-Control", "Content-Type", HeaderIdempotencyKey, "If-None-Match", "traceparent", "tracestate", "X-Amzn-Trace-Id", "X-Hearth-Timeout-Ms",
 	}
 }
 

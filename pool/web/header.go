@@ -27,11 +27,11 @@ func Header(fields map[string]string) (http.Header, error) {
 		case !httpguts.ValidHeaderFieldName(name):
 			return nil, fmt.Errorf("must have names of HTTP's letters: %.40q is none", name)
 		case !httpguts.ValidHeaderFieldValue(value):
-			return nil, fmt.Errorf("must have values without control characters: that of %s has one", canonical)
+			return nil, fmt.Errorf("must have values without control characters: that of %s has one", name)
 		case ofTheConnection(canonical):
-			return nil, fmt.Errorf("must not have %s, which Hearth sets itself", canonical)
+			return nil, fmt.Errorf("must not have %s, which Hearth sets itself", name)
 		case h[canonical] != nil:
-			return nil, fmt.Errorf("must not have %s twice", canonical)
+			return nil, fmt.Errorf("must not have %s twice", name)
 		}
 		h[canonical] = []string{strings.Trim(value, " \t")}
 	}

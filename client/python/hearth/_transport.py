@@ -76,7 +76,9 @@ class Transport:
                 if connection.touched and not repeatable:
                     raise
             connection = self._dial(deadline)
-            return self._exchange(connection, method, target, _told(fields, start), body, deadline)
+            reply = self._exchange(connection, method, target, _told(fields, start), body, deadline)
+            reply.again = True
+            return reply
         except (OSError, BadReply) as problem:
             unknown = connection is not None and connection.touched and not repeatable
             if isinstance(problem, socket.timeout):

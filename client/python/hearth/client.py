@@ -242,7 +242,7 @@ class Client:
             listed: list[dict[str, Any]] = [{"id": str(place), **request} for place, request in enumerate(requests)]
         except Exception:
             raise _arguments.bad_argument("requests", "must be a list of dicts") from None
-        patience = None if timeout_ms is None else seconds("timeout_ms", timeout_ms, 0.001) + 1
+        patience = _patience(timeout_ms)
         body = _given(requests=listed, timeout_ms=timeout_ms, max_parallel=max_parallel)
         repeatable = not any(map(_arguments.may_write, listed))
         return field(self._call(
@@ -271,7 +271,7 @@ class Client:
         A status of 4xx or 5xx of that host raises nothing. The result's content is its body as bytes. A request that may change
         something is sent once.
         """
-        patience = None if timeout_ms is None else seconds("timeout_ms", timeout_ms, 0.001) + 1
+        patience = _patience(timeout_ms)
         content = _fetch.request(url, method, headers, body, timeout_ms)
         safe = _fetch.is_safe(method)
         reply = self._call(
@@ -360,11 +360,19 @@ class Client:
             fields["X-Hearth-Timeout-Ms"] = str(max(1, int(min(limits) * 1000)))
         reply = self._transport.request(method, path, fields, content, patience, repeatable)
         if not 200 <= reply.status < 300:
-            raise HearthError.of_reply(reply.status, reply.reason, reply.body)
+            error = HearthError.of_reply(reply.status, reply.reason, reply.body)
+            if reply.again and error.kind == "no-such-job":
+                error.detail += ". The connection broke, and this client asked again: the first answer may have held the result"
+            raise error
         answer = as_object(decoded(reply.body or b"{}"))
         if answer is None:
             raise HearthError(0, "Unreadable reply", "the reply is not a JSON object")
         return answer
+
+
+def _patience(timeout_ms: Optional[int]) -> Optional[float]:
+    """How long to wait for an answer that the sidecar makes within timeout_ms."""
+    return None if timeout_ms is None else seconds("timeout_ms", timeout_ms, 0.001) + 1
 
 
 class RelevantMessages(list[dict[str, "Any"]]):

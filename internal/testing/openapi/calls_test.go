@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/getkin/kin-openapi/openapi3"
+
 	"hearth/internal/testing/contract"
 	"hearth/internal/testing/lab"
 	"hearth/internal/testing/testnet"
@@ -119,8 +121,13 @@ const (
 	closed   = "http://127.0.0.1:1" // nobody listens there
 )
 
-func TestWhatHearthAnswersIsInTheDocument(t *testing.T) {
+func TestWhatHearthTakesAndAnswersIsInTheDocument(t *testing.T) {
 	doc, bin := load(t), contract.Build(t)
+	t.Run("each call with each status", func(t *testing.T) { eachStatus(t, doc, bin) })
+	t.Run("the contract suite", func(t *testing.T) { contractSuite(t, doc, bin) })
+}
+
+func eachStatus(t *testing.T, doc *openapi3.T, bin string) {
 	seen := map[string]bool{}
 	see := func(t testing.TB, e exchange) {
 		t.Helper()

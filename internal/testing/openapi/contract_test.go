@@ -8,15 +8,16 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/getkin/kin-openapi/openapi3"
+
 	"hearth/internal/testing/contract"
 	"hearth/internal/testing/odootest"
 	"hearth/internal/testing/testnet"
 	"hearth/internal/testing/weaviatetest"
 )
 
-// The contract suite asks a lot: what a call takes, and what not. All of it must be as the document says.
-func TestTheContractIsInTheDocument(t *testing.T) {
-	doc := load(t)
+// contractSuite makes the calls of the contract suite, which asks a lot: what a call takes, and what not.
+func contractSuite(t *testing.T, doc *openapi3.T, bin string) {
 	weaviate := weaviatetest.NewWith(weaviatetest.Config{Modules: []string{"text2vec-openai"}})
 	login := odootest.Config{DB: "demo", Login: "admin", Password: "admin", Key: "an-api-key", UID: 2}
 	odoo := odootest.New(login)
@@ -36,7 +37,7 @@ func TestTheContractIsInTheDocument(t *testing.T) {
 		t.Fatal(err)
 	}
 	var mu sync.Mutex
-	contract.Run(t, contract.Build(t), contract.Upstreams{
+	contract.Run(t, bin, contract.Upstreams{
 		WeaviateURL: w.URL, WeaviateGRPC: g.URL, OdooURL: o.URL, CAFile: ca, Weaviate: &weaviate.Knobs, Odoo: &odoo.Knobs,
 		OdooDB: login.DB, OdooUser: login.Login, OdooPassword: login.Password, OdooKey: login.Key, OdooUID: login.UID,
 		OdooSpanish: []string{"HEARTH_ODOO_URL=" + es.URL},

@@ -38,7 +38,7 @@ func start(t testing.TB, bin string, settings ...string) *sidecar {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(bin) //nolint:noctx // ended by SIGTERM, as a person would
+	cmd := exec.Command(bin) // ended by SIGTERM, as a person would
 	cmd.Env = slices.Concat([]string{
 		"HEARTH_ADDR=" + addr, "HEARTH_SOCKET=" + filepath.Join(t.TempDir(), "s"), "HEARTH_TOKEN=" + token, "GORACE=atexit_sleep_ms=0",
 	}, settings)

@@ -228,8 +228,10 @@ func failing(s *sidecar, answer func(status int, exception string)) {
 // silent asks upstreams that do not answer.
 func silent(s *sidecar) {
 	for _, c := range []struct{ method, target, body string }{
-		{"PUT", "/v1/chats/x/mute", `{"muted":true}`}, {"POST", "/v1/chats/x/messages", `{"role":"user","content":"x"}`},
-		{"GET", "/v1/chats/x/history", ""}, {"GET", "/v1/odoo/models", ""},
+		{"PUT", "/v1/chats/x/mute", `{"muted":true}`},
+		{"POST", "/v1/chats/x/messages", `{"role":"user","content":"x"}`},
+		{"GET", "/v1/chats/x/history", ""},
+		{"GET", "/v1/odoo/models", ""},
 		{"POST", "/v1/odoo/call", `{"model":"res.partner","method":"create"}`},
 	} {
 		s.ask(504, "timeout", c.method, c.target, c.body, "X-Hearth-Timeout-Ms", "200")

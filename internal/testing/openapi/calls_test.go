@@ -122,7 +122,7 @@ const (
 )
 
 func TestWhatHearthTakesAndAnswersIsInTheDocument(t *testing.T) {
-	doc, bin := load(t), contract.Build(t)
+	doc, bin := built(t), contract.Build(t)
 	t.Run("each call with each status", func(t *testing.T) { eachStatus(t, doc, bin) })
 	t.Run("the contract suite", func(t *testing.T) { contractSuite(t, doc, bin) })
 }

@@ -155,7 +155,7 @@ func operations(s *sidecar) {
 // door sends to each call what is refused before the call is looked at.
 func door(s *sidecar) {
 	s.ask(404, "no-such-call", "GET", "/v1/none", "")
-	for path, item := range load(s).Paths.Map() {
+	for path, item := range built(s).Paths.Map() {
 		target := strings.NewReplacer("{chat_id}", "x", "{job}", "x").Replace(path)
 		for method, op := range item.Operations() {
 			s.ask(403, "forbidden", method, target, "", "X-Forwarded-For", "1.2.3.4")

@@ -35,7 +35,7 @@ type call struct {
 	headersInto *http.Header // where the caller wants the reply's headers; nil: nowhere
 	alsoOK      int          // a status besides 2xx whose body is the answer
 
-	end  time.Time    // when the sidecar must have answered; zero: it is not told
+	end  time.Time    // when the sidecar must have answered; zero: the sidecar is not told
 	sent atomic.Int64 // how often the headers of a call that writes or takes were sent, so that the sidecar may have acted on it
 }
 
@@ -129,11 +129,12 @@ func (c *Client) do(ctx context.Context, req *call, patience time.Duration, v an
 	return nil
 }
 
-// mostMargin is how much earlier than its invocation a call ends at most. The sidecar takes off more than that, so its answer still comes.
+// mostMargin is how long before the end of its invocation a call ends, at most. The sidecar keeps a larger margin, so its answer comes
+// before that.
 const mostMargin = 100 * time.Millisecond
 
-// limit notes when the sidecar must have answered: when the invocation ends, which is when ctx does, or after a Config.Timeout that is
-// shorter than the sidecar's own. It returns how long to wait for the answer.
+// limit sets when the sidecar must have answered: at the end of ctx, which is that of the invocation, or after a Config.Timeout that is
+// shorter than the default, whichever comes first. It returns how long to wait for the answer.
 func (c *Client) limit(ctx context.Context, req *call, patience time.Duration) time.Duration {
 	now := time.Now()
 	if c.cfg.Timeout < defaultTimeout && !req.ownTimeout {

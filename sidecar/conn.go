@@ -32,9 +32,9 @@ type timedConn struct {
 
 	last      time.Time // when the connection was accepted, or the last request was answered
 	begun     bool      // bytes of a request have come that is not answered yet
-	pipelined bool      // they came together with the request before
-	limited   bool      // readBy is the deadline of that request, not of a wait
-	bareLF    bool      // the line with which it begins ends with LF alone
+	pipelined bool      // these bytes came together with the request before
+	limited   bool      // readBy is the deadline of this request, not that of a wait
+	bareLF    bool      // the first line of this request ends with LF alone
 	lingers   bool      // the connection ends with this answer, and its caller may still send
 	readBy    time.Time
 	writeBy   time.Time
@@ -181,7 +181,7 @@ func (c *timedConn) linger() {
 	}
 }
 
-// admit admits the caller, and says whether it could. What comes of the request from now on has the time of an admitted caller's.
+// admit admits the caller, and says whether it could. The rest of the request then has the longer time of an admitted caller.
 func (c *timedConn) admit() bool {
 	if c.limited {
 		c.limited, c.readBy = false, time.Time{}

@@ -44,9 +44,9 @@ func (s *Server) isToken(token []byte) bool {
 	return s.cfg.Token == "" || subtle.ConstantTimeCompare(token, []byte(s.cfg.Token)) == 1
 }
 
-// admit finds the request's route and reads the request, or returns why the request is refused. It checks in this order: that all who read
-// the request see the same one (400), the origin (403), the token (401), whether there is room for one more caller (503), the path (404) and the method (405), the body's size (413) and type (415), then the chat id,
-// the query and Cache-Control (400). broken is the error of a request that could not be read; nil: it could be read.
+// admit finds the request's route and reads the request, or returns why the request is refused. It checks in this order: the framing (400),
+// the origin (403), the token (401), and whether there is room for one more caller (503). Then accept checks the rest. /healthz needs
+// neither token nor room. broken is the error of a request that could not be read; nil: it could be read.
 func (s *Server) admit(r *request, broken error) (refusal *wire.Problem) {
 	if broken != nil {
 		return unreadable(broken)
@@ -82,7 +82,8 @@ func (s *Server) admit(r *request, broken error) (refusal *wire.Problem) {
 	return s.accept(r, asked)
 }
 
-// accept is the rest of the door: what is asked for, by a caller that may ask. The calls of a batch pass it too.
+// accept is the rest of admit. It checks in this order: the path (404), the method (405), the body's size (413) and type (415), then the
+// chat id, the query, Cache-Control and the deadline (400). The calls of a batch begin here.
 func (s *Server) accept(r *request, asked target) (refusal *wire.Problem) {
 	calls, segment := s.router.find(asked.path)
 	if len(calls) == 0 {

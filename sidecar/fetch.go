@@ -20,10 +20,10 @@ import (
 // maxWait is how long GET job waits at most.
 const maxWait = 30 * time.Second
 
-// callerOfJobs is the pool.Options.Caller of all jobs. So they leave a slot of each host to the requests that are waited for.
+// callerOfJobs is the pool.Options.Caller of all jobs. One caller never takes all slots of a host, so jobs leave one to other requests.
 const callerOfJobs = math.MaxUint64
 
-// fetch asks another host, or starts a job that does.
+// fetch sends a request to another host, or starts a job that does.
 func (s *Server) fetch(r *request) error {
 	if s.cfg.Fetch == nil {
 		return wire.NewProblem(wire.KindNotConfigured, s.cfg.NoFetch)
@@ -70,7 +70,7 @@ func (s *Server) ask(ctx context.Context, req web.Request, d cache.Directives) (
 	return got, err
 }
 
-// job answers what a job has brought. The result is gone once it has left whole.
+// job sends the result of a job. The result is gone once it has left whole.
 func (s *Server) job(r *request) error {
 	patience, err := r.queryNumber("wait_ms", 0, 0, int(maxWait.Milliseconds()))
 	if err != nil {
@@ -165,7 +165,7 @@ func fetchProblem(err error) *wire.Problem {
 	return nil
 }
 
-// unknownOutcome is the problem of a write that may have been carried out.
+// unknownOutcome is the problem of a write that may or may not have been carried out.
 func unknownOutcome(err error) *wire.Problem {
 	upstream := "weaviate"
 	if e, ok := errors.AsType[*pool.Error](err); ok {

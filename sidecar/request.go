@@ -34,10 +34,10 @@ type request struct {
 	limited     io.LimitedReader // of the body's stream
 	directives  cache.Directives
 	started     time.Time
-	left        time.Duration // of the caller's invocation, when the request came; 0: not told
-	timeout     time.Duration // that the caller gives this request, from when it came; 0: none
-	batchRead   time.Duration // what is left for a read of its batch, from when it came; 0: it is in no batch
-	batchWrite  time.Duration // what is left for a write
+	left        time.Duration // what the caller's invocation has left when the request comes; 0: not told
+	timeout     time.Duration // that the caller gives this request, from when it comes; 0: none
+	batchRead   time.Duration // what its batch leaves for a read, from when it comes; 0: it is in no batch
+	batchWrite  time.Duration // what its batch leaves for a write
 	ended       time.Time     // when its reply was ready; zero: not yet
 	now         clock.Instant // when the whole request had come, by the clocks that tell how old something is
 	partsMemory []chat.Part
@@ -58,7 +58,7 @@ func (s *Server) serve(ctx context.Context, f *fasthttp.RequestCtx, socket bool,
 	}
 	s.answer(r, s.admit(r, broken))
 	if r.conn != nil && r.conn.pipelined && !r.conn.admitted {
-		r.SetConnectionClose() // such callers take turns, however many requests each sends at once
+		r.SetConnectionClose() // so that one such caller cannot keep its slot with many requests sent at once
 	}
 }
 
@@ -74,7 +74,7 @@ func (s *Server) answer(r *request, refusal *wire.Problem) {
 	}
 }
 
-// end is what serve and serveCall defer: it answers for a handler that panicked, logs the request and releases it.
+// end is deferred by serve and handleCall. It answers for a handler that panicked, logs the request and releases it.
 func (s *Server) end(ctx context.Context, r *request) {
 	if p := recover(); p != nil {
 		s.cfg.Logger.Error("a request's handler panicked", "panic", p, "stack", string(debug.Stack()))

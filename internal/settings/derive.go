@@ -35,7 +35,7 @@ func (s *Settings) Listen() (addr, socket string) {
 // setDefaults sets the variables that are not set and whose default depends on other variables. The other defaults are in the tags of
 // [Settings].
 func (s *Settings) setDefaults(values map[string]string) {
-	const most = 1 << 20 // MB: no function has more, and bytes of that many do not overflow
+	const most = 1 << 20 // MB: no function has more, and in bytes it does not overflow
 	s.MemoryMB = min(s.MemoryMB, most)
 	if s.Socket == "" && s.InLambda() {
 		s.Socket = "/tmp/hearth.sock"
@@ -91,20 +91,20 @@ func (s *Settings) AnswerSize() int64 {
 	return max(s.CacheSize()/4, 4<<20, 2*int64(s.MaxBody))
 }
 
-// FetchSize is how many bytes one answer of a fetch may have: a quarter of what an upstream's answer may have. Its reply holds it once
-// more, as text.
+// FetchSize is how many bytes one answer of a fetch may have: a quarter of what an upstream's answer may have, because the reply holds a
+// copy of it as text.
 func (s *Settings) FetchSize() int64 { return s.AnswerSize() / 4 }
 
-// WeaviateStart is how many calls to Weaviate may be under way at once in the beginning. HEARTH_WEAVIATE_CONNECTIONS is the most, as the
-// demand grows. A managed instance is not told how many invocations it runs at once. Lambda's Python runtime runs 16 per CPU.
+// WeaviateStart is how many calls to Weaviate may be under way at once in the beginning. The number follows the demand, up to
+// HEARTH_WEAVIATE_CONNECTIONS. A managed instance is not told how many invocations it runs at once; Lambda's Python runtime runs 16 per CPU.
 func (s *Settings) WeaviateStart() int {
 	return min(s.byType(5, 16*runtime.NumCPU()), s.WeaviateConnections)
 }
 
-// OdooStart is [Settings.WeaviateStart] of Odoo, whose workers serve one call at a time.
+// OdooStart is the same for Odoo. It is small, because each of Odoo's workers serves one call at a time.
 func (s *Settings) OdooStart() int { return min(2, s.OdooConnections) }
 
-// byType is single if the sandbox runs one invocation at a time, and several on a managed instance.
+// byType returns several on a managed instance, which runs invocations at the same time, and single elsewhere.
 func (s *Settings) byType(single, several int) int {
 	if s.InitType == InitManaged {
 		return several

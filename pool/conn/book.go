@@ -29,8 +29,8 @@ import (
 //     request had all its time. It is closed when no other request is on it: those may still be answered.
 //  7. An idle connection is closed when its other end is gone, when it was idle for too long, or when more are idle than are
 //     kept. Those that were not used for longest are closed first.
-//  8. When a connection is found dead, it is given up. Whatever has broken it may have broken others: each connection that has
-//     brought no answer since the dead one got its request, and was not dialed since, is in doubt until it brings an answer.
+//  8. When a connection is found dead, it is given up. Whatever has broken it may have broken others: every connection that was dialed
+//     before the dead one got its request, and has brought no answer since, is in doubt until it brings one.
 type book struct {
 	limits
 
@@ -95,7 +95,7 @@ type sight struct {
 type look struct {
 	broken  bool // it says so itself
 	lost    bool // the kernel says that its other end is gone; requests on it may still be answered
-	free    int  // requests that it takes besides those that it knows of
+	free    int  // further requests that it takes now
 	streams int  // requests that it takes at once
 }
 
@@ -106,14 +106,14 @@ type entry struct {
 	busy   int           // requests on it
 	served bool          // it has carried an answer
 	closed bool          // the order to close it was given
-	heard  uint64        // the event that it was dialed in, or brought its last answer in
-	doubt  bool          // it may be as dead as another connection was
+	heard  uint64        // the event in which it was dialed, or brought its last answer
+	doubt  bool          // it is in doubt (rule 8)
 
-	// How it looked in the event that it was last looked at in.
+	// How it looked in the event in which it was last looked at.
 	seen         uint64
 	broken, lost bool
 	streams      int
-	room         int // requests that it takes besides, less those that it got since
+	room         int // look.free, less the requests that it got since
 }
 
 // isProven is rule 2.

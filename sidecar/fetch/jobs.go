@@ -16,8 +16,8 @@ import (
 
 const (
 	maxJobs    = 64               // under way or done and not yet read
-	maxExpired = 1024             // whose names are remembered
-	jobAge     = 10 * time.Minute // for which a result is kept; frozen time counts
+	maxExpired = 1024             // expired jobs whose names are remembered
+	jobAge     = 10 * time.Minute // how long a result is kept; frozen time counts
 	readTime   = time.Second      // in which a result usually reaches its reader
 )
 

@@ -40,7 +40,7 @@ def chat_path(chat_id: ChatID, what: str) -> str:
     """The path of a chat's call, such as its "history"."""
     segment = quoted(chat(chat_id))
     if segment in (".", ".."):
-        segment = segment.replace(".", "%2E")  # so that nothing between here and the sidecar resolves it
+        segment = segment.replace(".", "%2E")  # no program on the way to the sidecar may resolve it
     return f"/v1/chats/{segment}/{what}"
 
 

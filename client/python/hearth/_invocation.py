@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any, Callable, Optional
 
-MAX_SECONDS = 900.0  # the longest that a function may run; some environments tell a deadline that is far too late
+MAX_SECONDS = 900.0  # the longest that a function may run; some environments report a deadline that is far too late
 
 _own: contextvars.ContextVar[Optional[Callable[[], Any]]] = contextvars.ContextVar("hearth_invocation", default=None)
 _latest: Optional[Callable[[], Any]] = None  # of the process
@@ -23,9 +23,9 @@ class invocation:
     """Tells the client which invocation it works for, so that every call ends in time: with hearth.invocation(context): ...
 
     context is the second argument of a Lambda handler. As a plain call, hearth.invocation(context) holds until the next
-    one. The timing decorators do the same for the handler that they decorate. Threads of ParallelExecutor and tasks of
-    asyncio belong to the invocation that started them. Any other thread belongs to the one that has begun last.
-    Anything that is not a context of Lambda is ignored.
+    such call. The timing decorators do the same for the handler that they decorate. Threads of ParallelExecutor and tasks
+    of asyncio belong to the invocation that started them. Any other thread belongs to the invocation that began last.
+    An argument that is not a context of Lambda is ignored.
     """
 
     def __init__(self, context: Any) -> None:
@@ -49,20 +49,20 @@ class invocation:
         try:
             _own.reset(self._token)
         except (ValueError, RuntimeError):
-            pass  # a coroutine may end in another context than it began in
+            pass  # a coroutine may end in another context than the one that it began in
         self._token = None
 
 
 def invocation_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> invocation:
-    """The invocation of a handler that is called with these arguments: its context comes last, or by its name."""
+    """The invocation of a handler that is called with these arguments: its context is the last one, or named context."""
     context = kwargs.get("context", args[-1] if args else None)
     return invocation(None if _is_stub(context) else context)
 
 
 def _is_stub(value: Any) -> bool:
-    """True for a stub of another server, as of xmlrpc.client: it has every attribute, and each is a call over the network.
+    """True for an object that has every attribute, such as a proxy of xmlrpc.client, whose attributes are calls over the network.
 
-    A mock has every attribute too. It stands for a context if its test says so.
+    A mock has every attribute too, but a test may use it as a context.
     """
     try:
         found = getattr(value, "_hearth_has_no_such_name", None)
@@ -72,7 +72,7 @@ def _is_stub(value: Any) -> bool:
 
 
 def seconds_left() -> Optional[float]:
-    """The seconds that the invocation has left. None if nobody tells, or if it is over: a former one's context tells nothing."""
+    """The seconds that the invocation has left. None if no context says so, or if the invocation is over."""
     for clock in (_own.get(), _latest):
         left = _read(clock) if clock is not None else None
         if left is not None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 DEFAULT_TIMEOUT = 30.0  # seconds
 MAX_TIMEOUT_MS = 900_000  # of a preprocess, in the API
-MAX_MARGIN = 0.1  # seconds by which a call ends before its invocation; the sidecar takes off more, so its answer still comes
+MAX_MARGIN = 0.1  # seconds by which a call ends before its invocation, at most; the sidecar's own margin is larger
 
 _ABSENT = object()
 _MAY_BE_NULL: frozenset[type[Any]] = frozenset({list, dict})
@@ -44,8 +44,9 @@ class Client:
 
     Methods return what the reply holds, decoded from JSON. They raise HearthError if no answer comes, or if an argument
     cannot be sent: its field names the argument. A chat_id that is an int means its decimal string. Times are in seconds
-    unless the name says otherwise. A call waits for timeout seconds, or for the constructor's timeout, or for 30 seconds, and never
-    longer than its invocation lasts: see hearth.invocation. The sidecar is told, and answers before that. cache_control is the request's Cache-Control, such as "no-cache" or "max-stale=60".
+    unless the name says otherwise. A call waits for timeout seconds, or for the constructor's timeout, or for 30 seconds, but
+    never longer than its invocation lasts: see hearth.invocation. The sidecar is told this time, and answers before its end.
+    cache_control is the request's Cache-Control, such as "no-cache" or "max-stale=60".
     """
 
     def __init__(
@@ -230,13 +231,13 @@ class Client:
         timeout_ms: Optional[int] = None,
         max_parallel: Optional[int] = None,
     ) -> list[BatchResponse]:
-        """Carries out 1 to 100 calls in one request. Returns their responses, in the order of the requests.
+        """Makes 1 to 100 calls in one request. Returns their responses, in the order of the requests.
 
         A request is {method, path, id?, headers?, body?, timeout_ms?}, a response {id, status, headers, body}. The calls run
-        side by side, max_parallel (1 to 100, by default HEARTH_WORKERS) at once: give max_parallel=1 if one must see what
-        another has written. A call that fails leaves the others alone: its status is 400 or higher, and
-        HearthError.of_problem(response["body"]) is the error. This raises HearthError if the batch as a whole was refused or
-        not answered. Unless all calls are reads, the batch is sent once.
+        side by side, max_parallel (1 to 100, by default HEARTH_WORKERS) at once: give max_parallel=1 if a call must see what
+        the one before has written. If a call fails, its status is 400 or higher, HearthError.of_problem(response["body"]) is
+        the error, and the other calls go on. This raises HearthError if the batch as a whole was refused or not answered.
+        Unless all calls are reads, the batch is sent once.
         """
         try:
             listed: list[dict[str, Any]] = [{"id": str(place), **request} for place, request in enumerate(requests)]
@@ -266,10 +267,10 @@ class Client:
         timeout_ms: Optional[int] = None,
         cache_control: Optional[str] = None,
     ) -> Fetched:
-        """Asks a host that HEARTH_FETCH_ALLOW lists, by HTTP's own caching rules: {status, headers, body, body_base64?}.
+        """Sends a request to a host that HEARTH_FETCH_ALLOW lists. Returns {status, headers, body, body_base64?}.
 
-        A status of 4xx or 5xx of that host raises nothing. The result's content is its body as bytes. A request that may change
-        something is sent once.
+        The sidecar caches answers by HTTP's rules. A status of 4xx or 5xx of that host raises no error. The result's content
+        is its body as bytes. A request that may change something is sent once.
         """
         patience = _patience(timeout_ms)
         content = _fetch.request(url, method, headers, body, timeout_ms)
@@ -289,13 +290,13 @@ class Client:
         timeout_ms: Optional[int] = None,
         cache_control: Optional[str] = None,
     ) -> str:
-        """fetch as a job that runs beside the handler. Returns the job's name at once; job() returns what it has brought."""
+        """fetch as a job that runs beside the handler. Returns the job's name at once; job() returns the result."""
         content = {**_fetch.request(url, method, headers, body, timeout_ms), "async": True}
         safe = _fetch.is_safe(method)
         return field(self._call("POST", "/v1/fetch", content, cache_control=cache_control, repeatable=safe), "job", str)
 
     def job(self, job: str, wait_ms: int = 0, *, timeout: Optional[float] = None) -> Optional[Fetched]:
-        """What a job has brought, or None if it is not done after wait_ms (up to 30000). It can be read once."""
+        """The result of a job, or None if the job is not done after wait_ms (up to 30000). A result can be read once."""
         patience = timeout if timeout is not None else seconds("wait_ms", wait_ms, 0.001) + DEFAULT_TIMEOUT
         reply = self._call("GET", f"/v1/jobs/{quoted(_arguments.parameter('job', job))}", query={"wait_ms": wait_ms}, timeout=patience)
         return None if "job" in reply else Fetched(reply)
@@ -339,7 +340,7 @@ class Client:
         repeatable: bool = True,
         told: bool = True,
     ) -> dict[str, Any]:
-        """Makes a call. told means that the sidecar is told the timeout; a body that says it already has the one that counts."""
+        """Makes a call. told means that the sidecar is told the timeout in a header. It is not if the body has a timeout_ms."""
         if query:
             path += "?" + "&".join(f"{name}={quoted(_arguments.parameter(name, value))}" for name, value in query.items())
         content = None if body is None else _arguments.body(body)

@@ -1,5 +1,5 @@
-// Command overload shows what a sidecar makes of an upstream that has too much to do, and of one that is down: overload.go and
-// outage.go have the two runs. Each ends with an error if a limit does not hold.
+// Command overload measures a sidecar whose upstream is overloaded (overload.go), and one whose upstream is down (outage.go). A run ends
+// with an error if a limit does not hold.
 package main
 
 import (
@@ -44,7 +44,7 @@ type rig struct {
 	socket    string
 }
 
-// newRig starts a sidecar in a managed instance, with more settings than the upstreams' own.
+// newRig starts a sidecar on a managed instance. settings are added to those of the upstreams.
 func newRig(ctx context.Context, dir, binary, name string, settings ...string) (g *rig, err error) {
 	g = &rig{socket: filepath.Join(dir, name)}
 	if g.upstreams, err = lab.StartUpstreams(dir, lab.UpstreamsConfig{}); err != nil { //nolint:contextcheck // their life ends with close
@@ -71,7 +71,7 @@ func (g *rig) close(ctx context.Context) error {
 	return errors.Join(err, g.upstreams.Close())
 }
 
-// search asks a question that nobody has asked before.
+// search makes a search that the cache does not hold, if text is new.
 func search(ctx context.Context, c *client.Client, text string) error {
 	_, err := c.Relevant(ctx, "chat", client.RelevantRequest{Text: text})
 	return err

@@ -20,13 +20,13 @@ import (
 // The limits of the run.
 const (
 	serviceTime = 50 * time.Millisecond
-	leastGood   = 0.9         // of what the upstream can do
+	leastGood   = 0.9         // share of what the upstream can do
 	mostSlower  = 3           // times the p99 without load
 	meanPause   = time.Second // of a caller that was refused: the refusal says Retry-After: 1
-	leastUnit   = 1.0         // ms: below that, times are compared with this
+	leastUnit   = 1.0         // ms: a shorter time counts as this in comparisons
 )
 
-// kind is what became of a call.
+// kind is how a call ended: answered by the upstream, refused, or answered from the cache (held).
 type kind int
 
 const (
@@ -48,7 +48,7 @@ type overload struct {
 	cpu time.Duration // that the sidecar has used
 }
 
-// runOverload lets ten callers for each worker of the upstream ask without a pause.
+// runOverload runs ten callers for each worker of the upstream. They make calls without a pause, except after a refusal.
 func runOverload(ctx context.Context, dir, binary string, sizes []int, short bool) (err error) {
 	t := lab.NewTable(os.Stdout, "workers\tcallers\tgoodput/s\tof ideal\taccepted p99 ms\tx idle\trefused p99 ms\theld p99 ms\tx idle\trefused\tlimit\tsidecar's CPU ms per call\tmachine late\t")
 	runFor := 6 * time.Second
@@ -109,9 +109,9 @@ func overloadOf(ctx context.Context, dir, binary string, workers int, runFor tim
 	return idle, loaded, pools["weaviate"].Limit, err
 }
 
-// load lets so many callers ask for so long, and measures after a while. A caller that is refused waits before it asks again: not all
-// for the same time, or they would come back together, and each would wait for the processor behind all the others. Beside them one
-// caller asks for what is held.
+// load runs the callers, and measures from settle on for runFor. A caller that is refused waits for a random time before its next call: if
+// all waited for the same time, they would come back together, and each would wait for the processor behind all the others. Beside them
+// one caller asks for a history that the cache holds.
 func (g *rig) load(ctx context.Context, callers int, settle, runFor time.Duration, name string) (*overload, error) {
 	m := &overload{from: time.Now().Add(settle)}
 	m.to = m.from.Add(runFor)

@@ -49,6 +49,12 @@ func TestTheCheckFindsWhatTheDocumentDoesNotHave(t *testing.T) {
 		"a 405 without Allow": func(e *exchange) {
 			problem(e, 405, `{"type":"/docs/errors.md#method","title":"x","status":405,"retryable":false}`)
 		},
+		"a 404 for a call": func(e *exchange) {
+			problem(e, 404, `{"type":"/docs/errors.md#no-such-call","title":"x","status":404,"retryable":false}`)
+		},
+		"a request that it allows": func(e *exchange) {
+			problem(e, 400, `{"type":"/docs/errors.md#bad-field","title":"x","status":400,"retryable":false}`)
+		},
 		"a problem within a problem": func(e *exchange) {
 			problem(e, 502, `{"type":"/docs/errors.md#weaviate","title":"x","status":502,"retryable":false,"errors":{"a":{"title":"x"}}}`)
 		},

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -36,70 +35,52 @@ func (e exchange) kind() string {
 	return strings.TrimPrefix(p.Type, "/docs/errors.md#")
 }
 
-// operation finds the call of the document, with the values of the path's parameters; nil: the document has no such path, or the path
-// has no such method. Both are told apart by wrongMethod.
-func operation(doc *openapi3.T, e exchange) (route *routers.Route, params map[string]string, wrongMethod bool) {
+// operation finds the call of the document, with the values of the path's parameters; nil: the document has no such call.
+func operation(doc *openapi3.T, e exchange) (*routers.Route, map[string]string) {
 	raw, _, _ := strings.Cut(e.Target, "?")
 	if _, rest, ok := strings.Cut(raw, "://"); ok { // an absolute target
 		_, raw, _ = strings.Cut(rest, "/")
 		raw = "/" + raw
 	}
-	segments := strings.Split(raw, "/")
 	method := e.Method
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
 	for path, item := range doc.Paths.Map() {
-		pattern := strings.Split(path, "/")
-		if len(pattern) != len(segments) {
-			continue
+		if params, ok := match(path, raw); ok && item.GetOperation(method) != nil {
+			return &routers.Route{Spec: doc, Path: path, PathItem: item, Method: method, Operation: item.GetOperation(method)}, params
 		}
-		params := map[string]string{}
-		matches := true
-		for i, p := range pattern {
-			if name, ok := strings.CutPrefix(p, "{"); ok {
-				value, err := url.PathUnescape(segments[i])
-				if err != nil {
-					value = segments[i]
-				}
-				params[strings.TrimSuffix(name, "}")] = value
-			} else if p != segments[i] {
-				matches = false
-			}
-		}
-		if !matches {
-			continue
-		}
-		op := item.GetOperation(method)
-		if op == nil {
-			return nil, nil, true
-		}
-		return &routers.Route{Spec: doc, Path: path, PathItem: item, Method: method, Operation: op}, params, false
 	}
-	return nil, nil, false
+	return nil, nil
+}
+
+// match says whether a raw path is one of a pattern, segment by segment, and returns the values of the parameters.
+func match(pattern, raw string) (map[string]string, bool) {
+	names, segments, params := strings.Split(pattern, "/"), strings.Split(raw, "/"), map[string]string{}
+	if len(names) != len(segments) {
+		return nil, false
+	}
+	for i, name := range names {
+		parameter, ok := strings.CutPrefix(name, "{")
+		switch value, err := url.PathUnescape(segments[i]); {
+		case !ok && name != segments[i]:
+			return nil, false
+		case ok && err != nil:
+			params[strings.TrimSuffix(parameter, "}")] = segments[i]
+		case ok:
+			params[strings.TrimSuffix(parameter, "}")] = value
+		}
+	}
+	return params, true
 }
 
 // check says in what an exchange is not as the document says; nil: in nothing.
 func check(doc *openapi3.T, e exchange) error {
-	route, params, wrongMethod := operation(doc, e)
-	if e.Status == http.StatusMethodNotAllowed {
-		return checkProblem(doc, e, "WrongMethod")
+	route, params := operation(doc, e)
+	if route == nil || e.Status == http.StatusMethodNotAllowed && e.Method == http.MethodHead {
+		return checkRefusal(doc, e)
 	}
-	if route == nil {
-		switch {
-		case e.kind() == "no-such-call":
-			return checkProblem(doc, e, "NoSuchCall")
-		case refusedAtTheDoor(e): // before its path was looked at
-			return nil
-		case wrongMethod:
-			return errors.New("the document has no such method")
-		}
-		return errors.New("the document has no such path")
-	}
-	in, err := requestOf(route, params, e)
-	if err != nil {
-		return err
-	}
+	in := requestOf(route, params, e)
 	if err := checkReply(in, e); err != nil {
 		return err
 	}
@@ -110,12 +91,26 @@ func check(doc *openapi3.T, e exchange) error {
 	switch {
 	case e.Status < http.StatusBadRequest:
 		return wrong
-	case e.kind() == "bad-field" || e.kind() == "bad-body":
-		if wrong == nil && !saidInWords(e) {
-			return errors.New("the document has nothing against this request")
-		}
+	case wrong == nil && (e.kind() == "bad-field" || e.kind() == "bad-body") && !saidInWords(e):
+		return errors.New("the document has nothing against this request")
 	}
 	return nil
+}
+
+// checkRefusal checks the reply to a request that is none of the document's calls.
+func checkRefusal(doc *openapi3.T, e exchange) error {
+	response := map[string]string{
+		"no-such-call": "NoSuchCall", "method": "WrongMethod", "token": "NoToken", "forbidden": "Forbidden", "not-http": "BadRequest",
+	}[e.kind()]
+	if e.Method == http.MethodHead && e.Status == http.StatusMethodNotAllowed { // without a body
+		response = "WrongMethod"
+	}
+	if response == "" {
+		return errors.New("the document has no such call")
+	}
+	return checkReply(requestOf(&routers.Route{Spec: doc, PathItem: &openapi3.PathItem{}, Operation: &openapi3.Operation{
+		Responses: openapi3.NewResponses(openapi3.WithStatus(e.Status, doc.Components.Responses[response])),
+	}}, nil, e), e)
 }
 
 // saidInWords says that a request was refused by a rule that the document tells in words, because its schemas cannot.
@@ -129,12 +124,8 @@ func saidInWords(e exchange) bool {
 	return rule.MatchString(p.Detail) || e.Target == "/v1/odoo/call" && strings.HasSuffix(p.Detail, " is not a field of this call")
 }
 
-func refusedAtTheDoor(e exchange) bool {
-	return slices.Contains([]string{"token", "forbidden", "not-http", "headers", "slow-request"}, e.kind())
-}
-
 // requestOf is the exchange's request. A field that is null counts as absent, which the document says in words.
-func requestOf(route *routers.Route, params map[string]string, e exchange) (*openapi3filter.RequestValidationInput, error) {
+func requestOf(route *routers.Route, params map[string]string, e exchange) *openapi3filter.RequestValidationInput {
 	_, query, _ := strings.Cut(e.Target, "?")
 	target := &url.URL{Scheme: "http", Host: "hearth", Path: "/", RawQuery: query} // params has what matters of the path
 	req := &http.Request{Method: e.Method, URL: target, Header: e.Header.Clone(), Body: http.NoBody}
@@ -147,7 +138,7 @@ func requestOf(route *routers.Route, params map[string]string, e exchange) (*ope
 			IncludeResponseStatus: true, RejectWhenRequestBodyNotSpecified: true, SkipSettingDefaults: true,
 			AuthenticationFunc: openapi3filter.NoopAuthenticationFunc,
 		},
-	}, nil
+	}
 }
 
 func withoutNulls(body []byte) []byte {
@@ -210,17 +201,4 @@ func checkHeaders(documented *openapi3.Response, e exchange) error {
 		}
 	}
 	return nil
-}
-
-// checkProblem checks a reply that belongs to no call.
-func checkProblem(doc *openapi3.T, e exchange, response string) error {
-	status := e.Status
-	route := &routers.Route{Spec: doc, PathItem: &openapi3.PathItem{}, Operation: &openapi3.Operation{
-		Responses: openapi3.NewResponses(openapi3.WithStatus(status, doc.Components.Responses[response])),
-	}}
-	in, err := requestOf(route, nil, e)
-	if err != nil {
-		return err
-	}
-	return checkReply(in, e)
 }

@@ -43,7 +43,7 @@ func contractSuite(t *testing.T, doc *openapi3.T, bin string) {
 		OdooSpanish: []string{"HEARTH_ODOO_URL=" + es.URL},
 		Themes: []string{
 			"identity", "a write that is refused in part says what became of each message", "vectors of two lengths in one write", "mute", "relevance",
-			"preprocess", "caching headers", "classes of other kinds", "door", "bad input", "odoo", "administration", "fetch", "faults",
+			"preprocess", "caching headers", "classes of other kinds", "door", "bad input", "odoo", "administration", "fetch",
 		},
 		Saw: func(seen contract.Exchange) {
 			mu.Lock()

@@ -114,24 +114,25 @@ func fetches(s *sidecar, host string) {
 	s.ask(502, "unreachable", "POST", "/v1/fetch", fmt.Sprintf(`{"url":"%s/"}`, closed))
 	s.ask(504, "timeout", "POST", "/v1/fetch", fmt.Sprintf(`{"url":"%s/slow","timeout_ms":50}`, host))
 
-	job := func(url string) string {
-		started := s.ask(202, "", "POST", "/v1/fetch", fmt.Sprintf(`{"url":"%s","async":true,"timeout_ms":2000}`, url))
+	job := func(url string, timeout int) string {
+		started := s.ask(202, "", "POST", "/v1/fetch", fmt.Sprintf(`{"url":"%s","async":true,"timeout_ms":%d}`, url, timeout))
 		var reply struct{ Job string }
 		if err := json.Unmarshal(started.Reply, &reply); err != nil {
 			s.Fatal(err)
 		}
 		return "/v1/jobs/" + reply.Job
 	}
-	done, slow := job(host+"/"), job(host+"/slow")
-	s.ask(202, "", "GET", slow, "")
+	const long = 60_000
+	s.ask(202, "", "GET", job(host+"/slow", long), "")
+	s.ask(504, "timeout", "GET", job(host+"/slow", 50)+"?wait_ms=30000", "")
+	done := job(host+"/", long)
 	s.ask(405, "", "HEAD", done, "")
 	s.ask(200, "", "GET", done+"?wait_ms=30000", "")
 	s.ask(404, "no-such-job", "GET", done, "")
 	s.ask(400, "bad-field", "GET", done+"?wait_ms=30001", "")
-	s.ask(504, "timeout", "GET", slow+"?wait_ms=30000", "")
-	s.ask(502, "unreachable", "GET", job(closed+"/")+"?wait_ms=30000", "")
+	s.ask(502, "unreachable", "GET", job(closed+"/", long)+"?wait_ms=30000", "")
 	untilRefused(s, "POST", "/v1/fetch", fmt.Sprintf(`{"url":"%s/"}`, closed))
-	s.ask(503, "unavailable", "GET", job(closed+"/")+"?wait_ms=30000", "")
+	s.ask(503, "unavailable", "GET", job(closed+"/", long)+"?wait_ms=30000", "")
 }
 
 func operations(s *sidecar) {
@@ -197,9 +198,7 @@ func untilRefused(s *sidecar, method, target, body string) {
 // down asks upstreams that are unreachable.
 func down(s *sidecar) {
 	s.ask(502, "unreachable", "PUT", "/v1/chats/x/mute", `{"muted":true}`)
-	s.ask(502, "unreachable", "POST", "/v1/chats/x/messages", `{"role":"user","content":"x"}`)
 	s.ask(502, "unreachable", "GET", "/v1/odoo/models", "")
-	s.ask(502, "unreachable", "POST", "/v1/odoo/call", `{"model":"res.partner","method":"create"}`)
 	for _, call := range []string{"history", "mute"} {
 		untilRefused(s, "GET", "/v1/chats/x/"+call, "")
 	}
@@ -215,14 +214,16 @@ func failing(s *sidecar, answer func(status int, exception string)) {
 		s.ask(want, "odoo", "GET", "/v1/odoo/models", "")
 		s.ask(want, "odoo", "POST", "/v1/odoo/call", `{"model":"res.partner","method":"create"}`)
 	}
-	for _, status := range []int{401, 403, 429} {
+	for _, status := range []int{401, 403} {
 		answer(status, "")
-		for _, c := range []struct{ method, call, body string }{{"GET", "history", ""}, {"GET", "mute", ""}, {"POST", "relevant", `{"text":"x"}`}} {
-			if e := s.send(c.method, "/v1/chats/x/"+c.call, c.body); e.kind() != "weaviate" {
-				s.Errorf("Weaviate has answered with %d: %v", status, e)
-			}
+		for _, c := range []struct{ method, call, body string }{
+			{"GET", "history", ""}, {"GET", "mute", ""}, {"POST", "relevant", `{"text":"x"}`}, {"PUT", "mute", `{"muted":true}`}, {"POST", "messages", `{"role":"user","content":"x"}`},
+		} {
+			s.ask(502, "weaviate", c.method, "/v1/chats/x/"+c.call, c.body)
 		}
 	}
+	answer(429, "")
+	s.ask(503, "weaviate", "GET", "/v1/chats/x/history", "")
 }
 
 // silent asks upstreams that do not answer.

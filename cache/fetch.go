@@ -47,10 +47,10 @@ func (c *Cache) Fetch(ctx context.Context, key Key, d Directives, load func(ctx 
 	return Reply{Body: e.body, ETag: e.etag, Origin: o}, nil
 }
 
-// HeldFetch returns what Fetch would return, if it is held and the request accepts it. It never waits.
-func (c *Cache) HeldFetch(now clock.Instant, key Key, d Directives) (Reply, bool) {
+// HeldFetch returns what Fetch would return, if it is held, and both the request and usable accept it. It never waits.
+func (c *Cache) HeldFetch(now clock.Instant, key Key, d Directives, usable func(body []byte) bool) (Reply, bool) {
 	e := c.store.find(key)
-	if e == nil {
+	if e == nil || !usable(e.body) {
 		return Reply{}, false
 	}
 	o, ok := judgeHeld(now, e.own.Policy, d, e.began())

@@ -31,12 +31,12 @@ type call struct {
 
 	ownTimeout  bool         // the body or the query says how long the sidecar may take
 	neverRepeat bool         // the call must not be sent twice
-	takes       bool         // the answer can be had once
+	takes       bool         // the sidecar gives the answer only once
 	headersInto *http.Header // where the caller wants the reply's headers; nil: nowhere
 	alsoOK      int          // a status besides 2xx whose body is the answer
 
 	end  time.Time    // when the sidecar must have answered; zero: the sidecar is not told
-	sent atomic.Int64 // how often the headers of a call that writes or takes were sent, so that the sidecar may have acted on it
+	sent atomic.Int64 // how often the headers were sent of a call that writes or takes: the sidecar may have acted on each
 }
 
 func newCall(method, target string, opts []Option) *call {

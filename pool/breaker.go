@@ -143,10 +143,14 @@ func (l *breaking) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // pass refuses a request while the breaker is open, unless it can be a trial.
 func (b *Breaker) pass(o Options, ping func(context.Context) error) error {
-	if b.wake(ping) == nil || b.mayBeTrial(o) {
+	b.mu.Lock()
+	defer b.unlock()
+	err := b.wakeLocked(ping)
+	if err == nil || b.mayBeTrialLocked(o) {
 		return nil
 	}
-	return b.refusal()
+	b.refused++
+	return err
 }
 
 // wake returns the error of requests that are refused because the breaker is open, nil if it is closed. If a probe is due, wake starts
@@ -154,6 +158,10 @@ func (b *Breaker) pass(o Options, ping func(context.Context) error) error {
 func (b *Breaker) wake(ping func(context.Context) error) error {
 	b.mu.Lock()
 	defer b.unlock()
+	return b.wakeLocked(ping)
+}
+
+func (b *Breaker) wakeLocked(ping func(context.Context) error) error {
 	b.noticeFreezeLocked()
 	if b.closedLocked() {
 		return nil

@@ -27,9 +27,10 @@ type judged struct {
 	pulse   *clock.Pulse
 	stats   *counters
 	address string
-	own     func(body []byte) bool // Config.OwnError
-	varied  bool                   // Config.Varied
-	off     bool                   // Policy.NoBreaker
+
+	ownError  func(body []byte) bool // Config.OwnError
+	varied    bool                   // Config.Varied
+	noBreaker bool                   // Policy.NoBreaker
 }
 
 // RoundTrip sends req to the next link, and judges how that ends.
@@ -51,7 +52,7 @@ func (j *judged) RoundTrip(req *http.Request) (*http.Response, error) {
 			o.stuck()
 		}})
 	}
-	if o.probe == nil && !j.off {
+	if o.probe == nil && !j.noBreaker {
 		giveUp := cancel
 		if !o.Repeatable || o.Proven { // a write goes on, because its outcome would be unknown
 			giveUp = nil
@@ -69,12 +70,10 @@ func (j *judged) RoundTrip(req *http.Request) (*http.Response, error) {
 	if j.pulse.Freezes() != freezes { // the freeze may have caused any outcome
 		return resp, err
 	}
-	v = judge(resp, err)
-	if cause := context.Cause(req.Context()); err != nil && cause != nil && !errors.Is(cause, context.DeadlineExceeded) { // the caller has left
-		v = verdict{}
-	}
-	if err == nil && j.isOwnError(resp) {
-		v = verdict{outcome: well}
+	cause := context.Cause(req.Context())
+	callerLeft := err != nil && cause != nil && !errors.Is(cause, context.DeadlineExceeded)
+	if !callerLeft {
+		v = j.judge(resp, err)
 	}
 	switch {
 	case o.probe != nil:
@@ -91,10 +90,14 @@ func (j *judged) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// isOwnError says that an answer is a 500 by which a working upstream says that the call was wrong.
-func (j *judged) isOwnError(resp *http.Response) bool {
-	held, ok := resp.Body.(*heldBody)
-	return ok && resp.StatusCode == http.StatusInternalServerError && j.own != nil && j.own(held.bytes)
+// judge judges a request as the function judge does, but a 500 that Config.OwnError recognizes is no failure.
+func (j *judged) judge(resp *http.Response, err error) verdict {
+	if err == nil && j.ownError != nil && resp.StatusCode == http.StatusInternalServerError {
+		if body, err := bodyOf(resp); err == nil && j.ownError(body) {
+			return verdict{outcome: well}
+		}
+	}
+	return judge(resp, err)
 }
 
 // verdict is the outcome of a request. The zero verdict says nothing about the upstream.

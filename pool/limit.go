@@ -30,12 +30,13 @@ type LimitConfig struct {
 //  3. For ten seconds after it has fallen it grows by one in a round trip.
 //  4. While answers are slow, the upstream works on fewer requests at once than it gets. So the number falls in proportion, once per
 //     round trip, but not below the start.
-//  5. Fast and slow are in proportion to what a request of the same kind takes while few are under way.
+//  5. Fast and slow are in proportion to what a request of the same kind takes while few are under way. An answer is not slow because
+//     this process is late: see delays.
 //
 // Once per round trip means: the request began after the last change.
 //
-// One caller ([Options.Caller]) never keeps another one from having a slot. While the number of slots may grow, the other caller gets an
-// additional slot. If it may not, one caller gets at most one slot less than there are.
+// One caller ([Options.Caller]) never keeps another one from having a slot, unless there is only one. While the number of slots may grow,
+// the other caller gets an additional slot. If it may not, one caller gets at most one slot less than there are.
 type Limit struct {
 	cfg LimitConfig
 
@@ -50,6 +51,7 @@ type Limit struct {
 	slowUntil time.Duration            // time awake until which rule 3 holds
 	late      int                      // raised by each slow answer, lowered by each other one
 	stuck     int                      // requests that have lent their slots
+	delays    delays
 }
 
 // waiter is a request that waits for a slot.
@@ -267,8 +269,9 @@ const (
 
 // origin is when a request began, and how busy the upstream was then.
 type origin struct {
-	at    time.Duration // time awake
-	quiet bool          // so few requests were under way that none slowed down another
+	at      time.Duration // time awake
+	quiet   bool          // so few requests were under way that none slowed down another
+	delayed time.Duration // delays.sum
 }
 
 // begin returns the origin of a request that begins now.
@@ -276,7 +279,8 @@ func (l *Limit) begin() origin {
 	now := l.cfg.Pulse.TimeAwake()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return origin{now, l.inUse <= l.cfg.Start}
+	l.watchLocked(now)
+	return origin{now, l.quietLocked(), l.delays.sum}
 }
 
 // learn changes the number of slots by how a request has ended.
@@ -289,11 +293,12 @@ func (l *Limit) learn(o outcome, kind string, began origin) {
 	case (o == overloaded || o == silent) && current:
 		l.size, l.changed, l.slowUntil = max(1, l.size/2), now, now+slowGrowth
 	case o == well:
-		l.answeredLocked(kind, current, began.quiet, now, now-began.at)
+		l.answeredLocked(kind, current, began, now)
 	}
 }
 
-func (l *Limit) answeredLocked(kind string, current, quiet bool, now, took time.Duration) {
+func (l *Limit) answeredLocked(kind string, current bool, began origin, now time.Duration) {
+	took := now - began.at
 	base, known := l.base[kind]
 	if !known {
 		if len(l.base) >= 2*mostKinds { // two pools share the limit
@@ -302,7 +307,8 @@ func (l *Limit) answeredLocked(kind string, current, quiet bool, now, took time.
 		base = took
 	}
 	fast := base + base/2 + noise
-	if took > 2*base+noise {
+	upstreamTook := took - (l.delays.sum - began.delayed)
+	if upstreamTook > 2*base+noise {
 		l.late++
 	} else {
 		l.late = max(0, l.late-1)
@@ -310,18 +316,18 @@ func (l *Limit) answeredLocked(kind string, current, quiet bool, now, took time.
 	switch {
 	case l.late > l.size/4 && l.size > l.cfg.Start:
 		if current {
-			less := int(int64(l.size) * int64(fast) / int64(took)) // so many slots that answers would be fast
+			less := int(int64(l.size) * int64(fast) / int64(max(fast, upstreamTook))) // so many slots that answers would be fast
 			l.size = max(min(l.size-1, less), l.cfg.Start)
 			l.late, l.changed, l.slowUntil = 0, now, now+slowGrowth
 		}
-	case took <= fast && len(l.queue) > 0 && l.size < l.cfg.Most && (now >= l.slowUntil || current):
+	case upstreamTook <= fast && len(l.queue) > 0 && l.size < l.cfg.Most && (now >= l.slowUntil || current):
 		l.size++
 		if now < l.slowUntil {
 			l.changed = now
 		}
 		l.serveLocked()
 	}
-	if took < base || quiet {
+	if took < base || began.quiet {
 		base += (took - base) / unloadedFor
 	}
 	l.base[kind] = base

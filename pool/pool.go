@@ -108,15 +108,15 @@ func build(cfg Config, newDial func(conn.DialConfig) conn.Dial) (*Pool, error) {
 // guarded is the chain between retries and race.
 func (p *Pool) guarded(next http.RoundTripper) http.RoundTripper {
 	cfg := p.cfg
-	off := cfg.Policy.NoBreaker
-	next = &judged{next: next, breaker: cfg.Breaker, limit: cfg.Limit, pulse: cfg.Pulse, stats: &p.stats, address: p.Address(), own: cfg.OwnError, varied: cfg.Varied, off: off}
-	slots := &limited{next: next, limit: cfg.Limit, stats: &p.stats}
-	next = slots
-	if !off {
-		slots.breaker = cfg.Breaker
-		next = &breaking{next: slots, breaker: cfg.Breaker, ping: p.ping}
+	slots := &limited{limit: cfg.Limit, stats: &p.stats, next: &judged{
+		next: next, breaker: cfg.Breaker, limit: cfg.Limit, pulse: cfg.Pulse, stats: &p.stats, address: p.Address(),
+		ownError: cfg.OwnError, varied: cfg.Varied, noBreaker: cfg.Policy.NoBreaker,
+	}}
+	if cfg.Policy.NoBreaker {
+		return &redirects{next: slots, variable: cfg.Variable}
 	}
-	return &redirects{next: next, variable: cfg.Variable}
+	slots.breaker = cfg.Breaker
+	return &redirects{next: &breaking{next: slots, breaker: cfg.Breaker, ping: p.ping}, variable: cfg.Variable}
 }
 
 // Name of the upstream.

@@ -88,13 +88,7 @@ func (b *Breaker) probe(ctx context.Context, ask func(context.Context) error) er
 	return err
 }
 
-// mayBeTrial says whether a request can be a trial.
-func (b *Breaker) mayBeTrial(o Options) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.mayBeTrialLocked(o)
-}
-
+// mayBeTrialLocked says whether a request can be a trial.
 func (b *Breaker) mayBeTrialLocked(o Options) bool {
 	return b.trialDue && b.trial == nil && !b.shut && o.Repeatable && !o.Proven && !o.Background
 }

@@ -140,7 +140,7 @@ type batchAnswer struct {
 	status  int
 	headers [][2]string
 	body    []byte           // JSON; empty: none
-	onLeft  func(whole bool) // to be told whether the answer has left; nil: it need not be
+	onLeft  func(whole bool) // to be called once the answer has left, or cannot leave; nil: nothing is
 }
 
 // answerOf is the answer of a call, without the headers of the connection.

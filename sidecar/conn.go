@@ -35,11 +35,11 @@ type timedConn struct {
 	pipelined bool      // these bytes came together with the request before
 	limited   bool      // readBy is the deadline of this request, not that of a wait
 	bareLF    bool      // the first line of this request ends with LF alone
-	lingers   bool      // the connection ends with this answer, and its caller may still send
+	lingers   bool      // the connection ends with this answer, and its caller may still be sending
 	readBy    time.Time
 	writeBy   time.Time
 
-	onLeft atomic.Pointer[func(whole bool)] // to be told whether the answers that are on their way have left; nil: nobody wants to know
+	onLeft atomic.Pointer[func(whole bool)] // called once the answers under way have left, or cannot leave; nil: nothing is called
 }
 
 func (c *timedConn) standing() standing { return standing(c.word.Load()) }
@@ -117,7 +117,7 @@ func (c *timedConn) callerLeft() bool {
 	return n <= 0 && !errors.Is(err, syscall.EAGAIN)
 }
 
-// peek looks at what the next read brings, and does not wait for it. No bytes and no error are the end.
+// peek says whether the next read would bring a byte now. n is 0 without an error if the caller has closed its end.
 func (c *timedConn) peek() (n int, err error) {
 	sc, ok := c.Conn.(syscall.Conn)
 	if !ok {
@@ -133,8 +133,8 @@ func (c *timedConn) peek() (n int, err error) {
 	return n, cmp.Or(err, failed)
 }
 
-// whenLeft calls f when the answer that follows has left whole, or cannot leave. It has not if the caller has gone before it is sent, or
-// closes its end while it has not read all of it.
+// whenLeft calls f once the next answer has left whole, or cannot leave whole: because the caller has gone before the answer is sent, or
+// closes its end before it has read all of it.
 func (c *timedConn) whenLeft(f func(whole bool)) {
 	if c.callerLeft() {
 		f(false)
@@ -146,7 +146,7 @@ func (c *timedConn) whenLeft(f func(whole bool)) {
 	c.onLeft.Store(&f)
 }
 
-// allLeft says that every answer was written: that is so when fasthttp waits for the next request or closes the connection.
+// allLeft is called when fasthttp waits for the next request or closes the connection: by then it has written every answer.
 func (c *timedConn) allLeft() {
 	if c.onLeft.Load() != nil {
 		_, err := c.peek()
@@ -174,7 +174,7 @@ func (c *timedConn) Close() error {
 func (c *timedConn) linger() {
 	c.enter(reading) // its slot may be taken
 	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		_ = w.CloseWrite() // else the caller sees the end a moment later
+		_ = w.CloseWrite() // after an error the caller sees the end a moment later
 	}
 	if err := c.Conn.SetReadDeadline(time.Now().Add(drainPatience)); err == nil {
 		_, _ = io.Copy(io.Discard, io.LimitReader(c.Conn, maxDrained))

@@ -25,7 +25,7 @@ const (
 	notHTTP   = "the request cannot be read as HTTP/1.1"
 )
 
-// headerUnread marks a request whose body is not read. A caller that sends it has its own request refused.
+// headerUnread marks a request whose body is not read. If a caller sends this header, its request is refused.
 const headerUnread = "X-Hearth-Unread"
 
 // headReceived looks at the headers of a request before fasthttp waits for its body. If the body is too large, or the token is wrong, the
@@ -33,13 +33,13 @@ const headerUnread = "X-Hearth-Unread"
 func (s *Server) headReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 	if n := h.ContentLength(); n > s.cfg.MaxBody || n > 0 && !s.isToken(h.Peek(wire.HeaderToken)) {
 		h.SetContentLength(0)
-		h.Del("Expect") // nothing is to follow
+		h.Del("Expect") // the caller must not send the body
 		h.Set(headerUnread, "1")
 	}
 	return fasthttp.RequestConfig{}
 }
 
-// isToken says whether a caller may call with a token, in constant time.
+// isToken says, in constant time, whether a token is the right one. Without Config.Token every token is.
 func (s *Server) isToken(token []byte) bool {
 	return s.cfg.Token == "" || subtle.ConstantTimeCompare(token, []byte(s.cfg.Token)) == 1
 }
@@ -243,8 +243,8 @@ func (s *Server) tooLarge() *wire.Problem {
 	return wire.NewProblem(wire.KindTooLarge, fmt.Sprintf("a body may have %d bytes", s.cfg.MaxBody))
 }
 
-// How much of a refused request is still read, and for how long. If the connection was closed while the caller still sends, the caller
-// would not read the answer.
+// How much of a refused request is still read, and for how long. If the connection were closed while the caller is still sending, the
+// caller would not read the answer.
 const (
 	maxDrained    = 16 << 20
 	drainPatience = time.Second

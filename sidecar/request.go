@@ -42,7 +42,7 @@ type request struct {
 	now         clock.Instant // when the whole request had come, by the clocks that tell how old something is
 	partsMemory []chat.Part
 	scratch     []byte           // for the value of a header of the reply
-	onLeft      func(whole bool) // of a call of a batch: to be told whether its answer has left; nil: it need not be
+	onLeft      func(whole bool) // for the call of a batch: to be called once its answer has left, or cannot leave; nil: nothing is
 }
 
 // serve answers one request. broken says why the request could not be read; nil: it could.
@@ -124,7 +124,7 @@ func (s *Server) release(r *request) {
 	s.requests.Put(r)
 }
 
-// whenLeft calls f when it is known whether the answer has left whole.
+// whenLeft calls f once the answer has left whole, or cannot leave whole.
 func (r *request) whenLeft(f func(whole bool)) {
 	if r.conn != nil {
 		r.conn.whenLeft(f)

@@ -31,7 +31,7 @@ var (
 	ErrClosedAtOnce = errors.New("the upstream closed the connection at once")
 )
 
-// UnsentError is the error of a request that the upstream has certainly not read: it had no connection, or was refused unread.
+// UnsentError is the error of a request that the upstream has certainly not read: it was not sent, or was refused unread.
 type UnsentError struct{ Err error }
 
 func (e *UnsentError) Error() string { return e.Err.Error() }

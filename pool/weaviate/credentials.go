@@ -16,6 +16,9 @@ import (
 
 // credentials are the headers that authenticate requests: the key, and the keys of vectorizers. It is a [pool.Credentials].
 //
+// A secret header that is not known yet holds up only the requests that a vectorizer has to serve: see [withVectorizer]. The others go
+// without it, unless it is the key.
+//
 // mu guards shown.
 type credentials struct {
 	fixed   http.Header       // never changed
@@ -36,8 +39,10 @@ const (
 	mostShown   = 16 // values that are remembered
 )
 
+// key is the header of the server's own key.
+const key = "Authorization"
+
 func newCredentials(cfg Config) *credentials {
-	const key = "Authorization"
 	c := &credentials{fixed: http.Header{}, secrets: map[string]header{}}
 	for name, value := range cfg.Headers {
 		c.fixed.Set(name, value)
@@ -63,13 +68,32 @@ func (c *credentials) with(ctx context.Context) context.Context {
 	return pool.With(ctx, pool.Options{Credentials: c})
 }
 
+type needsVectorizer struct{}
+
+// withVectorizer returns ctx for requests that a vectorizer may have to serve, and that so need its key.
+func withVectorizer(ctx context.Context) context.Context {
+	return context.WithValue(ctx, needsVectorizer{}, true)
+}
+
 // Set puts the current credentials into the header of a request.
 func (c *credentials) Set(ctx context.Context, into http.Header) error {
 	maps.Copy(into, c.fixed)
+	if len(c.secrets) == 0 {
+		return nil
+	}
+	unwaited, end := context.WithCancel(ctx)
+	end()
 	for name, h := range c.secrets {
-		value, err := h.secret.Value(ctx)
-		if err != nil {
+		needed, asking := true, ctx
+		if name != key && ctx.Value(needsVectorizer{}) == nil {
+			needed, asking = false, unwaited // it is asked for all the same
+		}
+		value, err := h.secret.Value(asking)
+		switch {
+		case err != nil && needed:
 			return err
+		case err != nil:
+			continue
 		}
 		c.show(value)
 		into[name] = []string{h.prefix + value}
@@ -83,17 +107,28 @@ func (c *credentials) Renew(ctx context.Context, resp *http.Response, sent http.
 		return nil
 	}
 	var newer http.Header
-	for name, h := range c.secrets {
+	renew := func(name string) {
+		h := c.secrets[name]
 		had := strings.TrimPrefix(sent.Get(name), h.prefix)
 		value, err := h.secret.Renew(ctx, had)
 		if err != nil || value == had {
-			continue // the refusal is the answer; if the secret cannot be asked for, package secrets logs why
+			return // the refusal is the answer; if the secret cannot be asked for, package secrets logs why
 		}
 		if newer == nil {
 			newer = sent.Clone()
 		}
 		c.show(value)
 		newer[name] = []string{h.prefix + value}
+	}
+	for name := range c.secrets {
+		if sent.Get(name) != "" {
+			renew(name)
+		}
+	}
+	for name := range c.secrets {
+		if sent.Get(name) == "" && newer == nil { // the request went without it: perhaps that is why it was refused
+			renew(name)
+		}
 	}
 	return newer
 }

@@ -90,6 +90,9 @@ func (c *Client) send(ctx context.Context, class *classInfo, req *pb.SearchReque
 		req.ConsistencyLevel = pb.ConsistencyLevel(pb.ConsistencyLevel_value["CONSISTENCY_LEVEL_"+level]).Enum()
 	}
 	req.Uses_123Api, req.Uses_125Api, req.Uses_127Api = true, true, true
+	if req.GetNearText() != nil || req.GetHybridSearch() != nil && len(req.GetHybridSearch().GetVectorBytes()) == 0 {
+		ctx = withVectorizer(ctx)
+	}
 	ctx, sent := countSent(ctx, pool.Options{Repeatable: true, Kind: c.kindOf(req)})
 	got, err := c.search.CallUnary(ctx, connect.NewRequest(req))
 	if err != nil {

@@ -27,6 +27,12 @@ func FailureOf(err error) cache.Failure {
 		}
 		return cache.Wrong
 	}
+	if e, ok := errors.AsType[*pool.SecretError](err); ok { // the upstream was not asked
+		if e.Retryable {
+			return cache.Unasked
+		}
+		return cache.Wrong // as a key that is refused
+	}
 	_, redirected := errors.AsType[*pool.RedirectError](err)
 	_, unanswered := errors.AsType[*pool.Error](err)
 	switch {

@@ -9,6 +9,7 @@ package fetch
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -19,6 +20,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"hearth/cache"
+	"hearth/client/wire"
 	"hearth/internal/clock"
 	"hearth/pool"
 	"hearth/pool/web"
@@ -49,16 +51,39 @@ func (s *Service) Allow() web.Allow { return s.web.Allow() }
 // Pools returns the pools of the origins that were asked.
 func (s *Service) Pools() map[string]*pool.Pool { return s.web.Pools() }
 
-// Held returns the reply that Do would return, if that is in memory and the request accepts it. It never waits. If it returns false, call Do.
+// Held returns the reply that Do would return, if that is in memory and the request accepts it. The answer to a GET serves a HEAD too. It
+// never waits. If it returns false, call Do.
 func (s *Service) Held(now clock.Instant, req web.Request, d cache.Directives) (cache.Reply, bool) {
 	if !cacheable(req) {
 		return cache.Reply{}, false
 	}
-	reply, ok := s.cache.HeldFetch(now, keyOf(req), d)
-	if _, _, redirected := redirect(reply.Body); !ok || redirected {
+	reply, ok := s.cache.HeldFetch(now, keyOf(req), d, isLast)
+	if ok || req.Method != http.MethodHead {
+		return reply, ok
+	}
+	req.Method = http.MethodGet
+	if reply, ok = s.cache.HeldFetch(now, keyOf(req), d, isLast); !ok {
 		return cache.Reply{}, false
 	}
-	return reply, true
+	body, err := withoutBody(reply.Body)
+	reply.Body, reply.ETag = body, cache.ETag(body)
+	return reply, err == nil
+}
+
+// isLast says whether an encoded reply leads nowhere else.
+func isLast(body []byte) bool {
+	_, _, redirected := redirect(body)
+	return !redirected
+}
+
+// withoutBody is the reply to a HEAD, made of an encoded one to a GET.
+func withoutBody(body []byte) ([]byte, error) {
+	var f wire.Fetched
+	if err := json.Unmarshal(body, &f); err != nil {
+		return nil, err
+	}
+	f.Body, f.BodyBase64 = "", nil
+	return encode(f)
 }
 
 // Do sends a request and follows its redirects. The reply's body is a wire.Fetched. Errors are those of [web.Client.Do], of

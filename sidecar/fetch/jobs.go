@@ -18,7 +18,7 @@ const (
 	maxJobs    = 64               // under way or done and not yet read
 	maxExpired = 1024             // expired jobs whose names are remembered
 	jobAge     = 10 * time.Minute // how long a result is kept; frozen time counts
-	readTime   = time.Second      // in which a result usually reaches its reader
+	readTime   = time.Second      // how long a reader waits while another one is being sent the result
 )
 
 // Errors of a job.
@@ -29,7 +29,7 @@ var (
 	ErrExpired = errors.New("job expired")
 	// ErrPending occurs when a job is not done yet, or its result is on its way to another reader.
 	ErrPending = errors.New("job pending")
-	// ErrTooManyJobs occurs when as many jobs are under way as may be.
+	// ErrTooManyJobs occurs when maxJobs jobs are under way.
 	ErrTooManyJobs = errors.New("too many jobs")
 )
 
@@ -58,7 +58,7 @@ type job struct {
 	reply cache.Reply
 	err   error
 
-	reading chan struct{} // closed when the reader that was given the result has it, or will not have it; nil: no reader was
+	reading chan struct{} // closed when the reader that is being sent the result has it, or cannot get it; nil: there is no such reader
 }
 
 func (j *job) isDone() bool {
@@ -157,7 +157,7 @@ func wait(ctx, owner context.Context, changes <-chan struct{}, d time.Duration) 
 	return false
 }
 
-// take gives the caller a job's result. If that must wait, changes is closed when there is something new.
+// take gives the caller a job's result. If the caller must wait, changes is not nil, and is closed when the caller should try again.
 func (j *Jobs) take(id string) (got *job, changes <-chan struct{}, err error) {
 	now := j.pulse.Now()
 	j.mu.Lock()
@@ -181,7 +181,7 @@ func (j *Jobs) take(id string) (got *job, changes <-chan struct{}, err error) {
 	return got, nil, nil
 }
 
-// endReading is called when the reader of that time has the result, or will not have it.
+// endReading ends the reading that take began. arrived says whether the reader has the result.
 func (j *Jobs) endReading(read *job, reading chan struct{}, arrived bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

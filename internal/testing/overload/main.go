@@ -18,6 +18,7 @@ import (
 
 func main() {
 	short := flag.Bool("short", false, "one size, and seconds in place of minutes")
+	workers := flag.Int("workers", 0, "only the overload of an upstream with so many workers")
 	flag.Parse()
 	lab.Main("overload", func(ctx context.Context, dir string) error {
 		root, err := lab.Root(ctx)
@@ -29,7 +30,10 @@ func main() {
 			return err
 		}
 		sizes := []int{6, 25, 100}
-		if *short {
+		switch {
+		case *workers > 0:
+			return runOverload(ctx, dir, binary, []int{*workers}, *short)
+		case *short:
 			sizes = sizes[1:2]
 		}
 		err = runOverload(ctx, dir, binary, sizes, *short)

@@ -47,7 +47,7 @@ type PoolStats struct {
 type BreakerStats struct {
 	State   BreakerState `json:"state"`
 	Opened  int64        `json:"opened"`  // times that it has opened
-	Refused int64        `json:"refused"` // requests that were not sent because it was open
+	Refused int64        `json:"refused"` // tries that were not sent because it was open: one call may have several
 	Probes  int64        `json:"probes"`  // requests by which Hearth itself asks whether the upstream answers again
 }
 

@@ -169,6 +169,7 @@ func eachStatus(t *testing.T, doc *openapi3.T, bin string) {
 		chats(s)
 		odoo(s)
 		fetches(s, other.URL)
+		invocations(s)
 		operations(s)
 		door(s)
 	})

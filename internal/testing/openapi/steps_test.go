@@ -135,12 +135,35 @@ func fetches(s *sidecar, host string) {
 	s.ask(503, "unavailable", "GET", job(closed+"/", long)+"?wait_ms=30000", "")
 }
 
+func invocations(s *sidecar) {
+	trace := []string{"X-Amzn-Trace-Id", "Root=1-65e1a1a0-4f2a6c1d5b3e7f8091a2b3c4;Sampled=0"}
+	s.ask(200, "", "GET", chatPath+"history", "", trace...)
+	s.ask(200, "", "POST", "/v1/preprocess", `{"chat_id":"x","text":"x","route_name":"r"}`, trace...)
+	const timings = `{"request_id":"1","function_ms":12.5,"timings":[{"operation":"lambda_handler_total","duration_ms":12},{"operation":"a","duration_ms":0,"error":"x"},{"operation":"b","duration_ms":1e3,"error":true}]}`
+	s.ask(204, "", "POST", "/v1/timings", timings, trace...)
+	s.ask(204, "", "POST", "/v1/timings", timings, trace...)
+	s.ask(204, "", "POST", "/v1/timings", `{"timings":[],"request_id":null}`)
+	s.ask(400, "bad-body", "POST", "/v1/timings", `1`)
+	for _, body := range []string{
+		`{}`, `{"timings":{}}`, `{"timings":[],"x":1}`, `{"timings":[],"request_id":""}`, `{"timings":[],"function_ms":-1}`, `{"timings":[1]}`, `{"timings":[{"operation":"a"}]}`,
+		`{"timings":[{"operation":"","duration_ms":1}]}`, `{"timings":[{"operation":"a","duration_ms":-1}]}`, `{"timings":[{"operation":"a","duration_ms":1,"error":1}]}`,
+		`{"timings":[` + strings.Repeat(`{"operation":"a","duration_ms":1},`, 100) + `{"operation":"a","duration_ms":1}]}`,
+	} {
+		s.ask(400, "bad-field", "POST", "/v1/timings", body)
+	}
+	var got struct{ Invocations []struct{ Timings []any } }
+	seen := s.ask(200, "", "GET", "/debug/invocations", "")
+	if err := json.Unmarshal(seen.Reply, &got); err != nil || len(got.Invocations) == 0 {
+		s.Errorf("there are no invocations: %v", seen)
+	}
+}
+
 func operations(s *sidecar) {
 	s.ask(200, "", "GET", "/healthz", "")
 	s.ask(400, "bad-field", "GET", "/healthz?x=1", "")
 	s.ask(200, "", "GET", "/readyz", "")
 	s.ask(400, "bad-field", "GET", "/readyz?x=1", "")
-	for _, path := range []string{"/debug/cache", "/debug/pools", "/openapi.json"} {
+	for _, path := range []string{"/debug/cache", "/debug/pools", "/debug/invocations", "/metrics", "/openapi.json"} {
 		s.ask(200, "", "GET", path, "")
 		s.ask(400, "bad-field", "GET", path+"?x=1", "")
 	}

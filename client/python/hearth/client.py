@@ -8,6 +8,8 @@ from . import _address, _arguments, _fetch
 from ._arguments import chat_path, floats, quoted, seconds, texts
 from ._fetch import Fetched
 from ._invocation import MAX_SECONDS, seconds_left
+from ._measurement import note_cache, note_chat
+from ._replies import Models, RelevantMessages, field, reasons
 from ._transport import Transport
 from ._typing import TYPE_CHECKING, cast
 from .errors import HearthError, as_object, decoded
@@ -24,15 +26,6 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT = 30.0  # seconds
 MAX_TIMEOUT_MS = 900_000  # of a preprocess, in the API
 MAX_MARGIN = 0.1  # seconds by which a call ends before its invocation; the sidecar takes off more, so its answer still comes
-
-_ABSENT = object()
-_MAY_BE_NULL: frozenset[type[Any]] = frozenset({list, dict})
-
-
-class Models(dict[str, "Any"]):
-    """Odoo models by their technical names: {name: {name, fields}}. errors has a HearthError for each model that is missing."""
-
-    errors: dict[str, HearthError]
 
 
 class Client:
@@ -77,7 +70,8 @@ class Client:
         """
         query = {"num_messages": num_messages, "full_text_len": full_text_len}
         return self._call(
-            "GET", chat_path(chat_id, "history"), query=query, cache_control=cache_control, timeout=timeout
+            "GET", chat_path(chat_id, "history"), query=query, cache_control=cache_control, timeout=timeout,
+            chat=chat_id, part="history",
         )
 
     def relevant(
@@ -100,7 +94,8 @@ class Client:
             text=text, count=count, mode=mode, vector=floats("vector", vector), roles=texts("roles", roles)
         )
         reply = self._call(
-            "POST", chat_path(chat_id, "relevant"), body, cache_control=cache_control, timeout=timeout
+            "POST", chat_path(chat_id, "relevant"), body, cache_control=cache_control, timeout=timeout,
+            chat=chat_id, part="relevant_messages",
         )
         return RelevantMessages(field(reply, "relevant_messages", list), reply.get("mode"))
 
@@ -108,7 +103,10 @@ class Client:
         self, chat_id: ChatID, cache_control: Optional[str] = None, *, timeout: Optional[float] = None
     ) -> dict[str, Any]:
         """{muted, until?}: muted is True if the bot must be silent in this chat."""
-        return self._call("GET", chat_path(chat_id, "mute"), cache_control=cache_control, timeout=timeout)
+        return self._call(
+            "GET", chat_path(chat_id, "mute"), cache_control=cache_control, timeout=timeout,
+            chat=chat_id, part="mute_status",
+        )
 
     def set_mute(
         self,
@@ -122,7 +120,7 @@ class Client:
         from ._message import rfc3339  # imported here because it loads datetime
 
         body = _given(muted=muted, until=rfc3339("until", until))
-        return self._call("PUT", chat_path(chat_id, "mute"), body, timeout=timeout)
+        return self._call("PUT", chat_path(chat_id, "mute"), body, timeout=timeout, chat=chat_id)
 
     def append(
         self,
@@ -140,7 +138,7 @@ class Client:
         from ._message import stamped  # imported here because it loads datetime
 
         body = stamped(messages)
-        reply = self._call("POST", chat_path(chat_id, "messages"), body, timeout=timeout)
+        reply = self._call("POST", chat_path(chat_id, "messages"), body, timeout=timeout, chat=chat_id)
         return field(reply, "ids", list)
 
     def preprocess(
@@ -179,7 +177,10 @@ class Client:
             timeout_ms=timeout_ms,
             vector=floats("vector", vector),
         )
-        return self._call("POST", "/v1/preprocess", body, cache_control=cache_control, timeout=patience, told=False)
+        return self._call(
+            "POST", "/v1/preprocess", body, cache_control=cache_control, timeout=patience, told=False,
+            chat=chat_id, part="preprocess",
+        )
 
     # Odoo
 
@@ -196,7 +197,9 @@ class Client:
         """
         listed = texts("names", names)
         query = _given(names=",".join(listed) if isinstance(listed, list) else listed)
-        reply = self._call("GET", "/v1/odoo/models", query=query, cache_control=cache_control, timeout=timeout)
+        reply = self._call(
+            "GET", "/v1/odoo/models", query=query, cache_control=cache_control, timeout=timeout, part="odoo_models"
+        )
         models = Models(field(reply, "models", dict))
         errors = as_object(reply.get("errors")) or {}
         models.errors = {name: HearthError.of_problem(problem) for name, problem in errors.items()}
@@ -217,7 +220,7 @@ class Client:
         """Calls a method of an Odoo model and returns its result. The call is sent once, because most methods change something."""
         body = _given(model=model, method=method, args=args, kwargs=kwargs)
         reply = self._call(
-            "POST", "/v1/odoo/call", body, cache_control=cache_control, timeout=timeout, repeatable=False
+            "POST", "/v1/odoo/call", body, cache_control=cache_control, timeout=timeout, repeatable=False, part="odoo_call"
         )
         return field(reply, "result", object)
 
@@ -275,7 +278,8 @@ class Client:
         content = _fetch.request(url, method, headers, body, timeout_ms)
         safe = _fetch.is_safe(method)
         reply = self._call(
-            "POST", "/v1/fetch", content, cache_control=cache_control, timeout=patience, repeatable=safe, told=timeout_ms is None
+            "POST", "/v1/fetch", content, cache_control=cache_control, timeout=patience, repeatable=safe,
+            told=timeout_ms is None, part="fetch",
         )
         return Fetched(reply)
 
@@ -306,6 +310,21 @@ class Client:
         """Drops what is cached of one chat, of one model, or everything. Returns the number of entries dropped."""
         query = _given(chat=chat if chat is None else _arguments.chat(chat), model=model)
         return field(self._call("DELETE", "/v1/cache", query=query), "dropped", int)
+
+    def send_timings(
+        self,
+        timings: Iterable[Mapping[str, Any]],
+        request_id: Optional[str] = None,
+        function_ms: Optional[float] = None,
+        *,
+        timeout: Optional[float] = None,
+    ) -> None:
+        """Tells the sidecar what the handler has measured: up to 100 of {operation, duration_ms, error?}.
+
+        The timing decorators do this, once for each invocation. A second call with the same request_id counts nothing.
+        """
+        body = _given(request_id=request_id, function_ms=function_ms, timings=list(timings))
+        self._call("POST", "/v1/timings", body, timeout=timeout, repeatable=request_id is not None)
 
     def healthz(self) -> dict[str, Any]:
         """{status}: "ok". HearthError if the sidecar does not answer."""
@@ -338,8 +357,15 @@ class Client:
         timeout: Optional[float] = None,
         repeatable: bool = True,
         told: bool = True,
+        part: str = "",
+        chat: Optional[ChatID] = None,
     ) -> dict[str, Any]:
-        """Makes a call. told means that the sidecar is told the timeout; a body that says it already has the one that counts."""
+        """Makes a call. told means that the sidecar is told the timeout; a body that says it already has the one that counts.
+
+        part names what the cache may hold of the reply. Measurements that run note it, and the chat.
+        """
+        if chat is not None:
+            note_chat(_arguments.chat(chat))
         if query:
             path += "?" + "&".join(f"{name}={quoted(_arguments.parameter(name, value))}" for name, value in query.items())
         content = None if body is None else _arguments.body(body)
@@ -364,34 +390,9 @@ class Client:
         answer = as_object(decoded(reply.body or b"{}"))
         if answer is None:
             raise HearthError(0, "Unreadable reply", "the reply is not a JSON object")
+        if part:
+            note_cache(part, reply.fields, answer)
         return answer
-
-
-class RelevantMessages(list[dict[str, "Any"]]):
-    """A list of messages, best first, and the mode of the search that found them."""
-
-    def __init__(self, messages: Iterable[dict[str, Any]] = (), mode: Optional[str] = None) -> None:
-        super().__init__(messages)
-        self.mode = mode
-
-
-def field(reply: Mapping[str, Any], name: str, kind: type[Any]) -> Any:
-    """A field that a reply must have, of this type. An empty list or dict may come as null."""
-    value: Any = reply.get(name, _ABSENT)
-    if value is None and kind in _MAY_BE_NULL:
-        return kind()
-    if value is _ABSENT or not isinstance(value, kind):
-        raise HearthError(0, "Unreadable reply", f"{name} is missing from the reply or not as expected")
-    return value
-
-
-def reasons(reply: Mapping[str, Any]) -> dict[str, str]:
-    """A reply's errors, each as one line."""
-    lines: dict[str, str] = {}
-    for part, value in (as_object(reply.get("errors")) or {}).items():
-        problem = as_object(value)
-        lines[part] = str(value if problem is None else HearthError.of_problem(problem))
-    return lines
 
 
 def _given(**fields: Any) -> dict[str, Any]:

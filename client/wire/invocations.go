@@ -48,6 +48,13 @@ type Operation struct {
 	Cache      any     `json:"cache,omitempty"` // hit, miss or stale; of a preprocess, one of them for each part
 }
 
+// Where a reply, or a part of a preprocess, came from.
+const (
+	CacheHit   = "hit"
+	CacheMiss  = "miss"
+	CacheStale = "stale"
+)
+
 // OperationStats are the durations of one operation.
 type OperationStats struct {
 	Count int     `json:"count"`

@@ -1,32 +1,36 @@
 // What the code emits.
+import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { read, root } from './template';
+import { type Value, read, root } from './template';
 
 export interface Emitted {
-  metrics: Set<string>;
-  fields: Set<string>;
-  texts: Set<string>;
+  metrics: Set<string>; // of the namespace Hearth, with the dimension FunctionName
+  fields: Set<string>; // of log lines
+  texts: Set<string>; // in such fields
 }
 
 let known: Emitted | undefined;
 
+/** The names in the log of the real extension and the Python client, and those in Hearth's own log lines. */
 export function emitted(): Emitted {
-  return (known ??= collect());
+  return (known ??= namesIn(execFileSync('go', ['run', './internal/testing/samplelog'], { cwd: root, encoding: 'utf8' })));
 }
 
-function collect(): Emitted {
-  const operations = ['lambda_handler_total', 'parallel_preprocessing', 'parallel_message_history', 'parallel_relevance_search'];
-  const hearth = [
-    'history', 'relevant', 'mute', 'set_mute', 'append', 'preprocess', 'odoo_models', 'odoo_call', 'batch', 'fetch', 'job', 'drop_cache',
-  ].map((name) => `hearth.${name}`);
-  const counts = ['hits', 'misses', 'stale', 'dials', 'reused', 'retries', 'breaker_open', 'queue_wait', 'cold_start', 'thaws'];
+function namesIn(log: string): Emitted {
+  const metrics: Value[] = [];
   const written = logCalls();
-  return {
-    metrics: new Set([...counts, ...[...operations, ...hearth].map((name) => `${name}_duration`)]),
-    fields: new Set(['operation', 'duration_ms', 'request_id', 'cache', 'chat', 'error', 'level', 'msg', 'extension', ...written]),
-    texts: new Set([...operations, 'hearth', 'WARN', 'ERROR', ...written]),
-  };
+  const fields = [...written];
+  const texts = ['WARN', 'ERROR', ...written]; // the levels of slog
+  for (const line of log.split('\n').filter((one) => one.startsWith('{')).map((one) => JSON.parse(one))) {
+    if (line._aws) {
+      metrics.push(...line._aws.CloudWatchMetrics.filter((set: Value) => set.Namespace === 'Hearth' && `${set.Dimensions}` === 'FunctionName'));
+    } else {
+      fields.push(...Object.keys(line));
+      texts.push(line.operation ?? line.extension);
+    }
+  }
+  return { metrics: new Set(metrics.flatMap(({ Metrics }) => Metrics.map(({ Name }: Value) => Name))), fields: new Set(fields), texts: new Set(texts) };
 }
 
 /** The messages and fields of Hearth's own log lines, from its source: a run does not make all of them. */

@@ -41,7 +41,7 @@ export interface HearthSecret {
 }
 
 export interface HearthProps {
-  /** The function. Its log group must be known: give the function a logGroup. */
+  /** The function. Give it a logGroup: without one the CDK adds a custom resource to find it. */
   readonly function: lambda.Function;
   /** One layer may serve several functions of one architecture. @default a new HearthLayer */
   readonly layer?: lambda.ILayerVersion;

@@ -26,11 +26,17 @@ function namesIn(log: string): Emitted {
     if (line._aws) {
       metrics.push(...line._aws.CloudWatchMetrics.filter((set: Value) => set.Namespace === 'Hearth' && `${set.Dimensions}` === 'FunctionName'));
     } else {
-      fields.push(...Object.keys(line));
+      fields.push(...fieldsOf(line));
       texts.push(line.operation ?? line.extension);
     }
   }
   return { metrics: new Set(metrics.flatMap(({ Metrics }) => Metrics.map(({ Name }: Value) => Name))), fields: new Set(fields), texts: new Set(texts) };
+}
+
+/** The fields as Logs Insights names them: a.b for those of an object. */
+function fieldsOf(line: Value): string[] {
+  return Object.entries(line).flatMap(([name, value]: [string, Value]) =>
+    value?.constructor === Object ? fieldsOf(value).map((inner) => `${name}.${inner}`) : [name]);
 }
 
 /** The messages and fields of Hearth's own log lines, from its source: a run does not make all of them. */

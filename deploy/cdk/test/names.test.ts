@@ -105,6 +105,7 @@ test('each wrong name is found', () => {
     ['MetricName: stale, D', 'MetricName: old, D', /^metrics: old$/],
     ['avg(duration_ms), pct', 'avg(duration), pct', /^fields: duration$/],
     ['$.operation', '$.op', /^fields: op$/],
+    ['cache.mute_status', 'cache.muted', /^fields: cache.muted$/],
     ['"lambda_handler_total"', '"handler_total"', /^texts: handler_total$/],
     ['"warm-up failed"', '"warming failed"', /^texts: warming failed$/],
     ['"serving degraded"', '"degraded"', /^texts: degraded$/],

@@ -1,4 +1,4 @@
-// The app of "npx cdk deploy": the example handler in Python with Hearth. Its settings come from the context, -c name=value.
+// The app of "npx aws-cdk deploy": the example handler in Python with Hearth. Its settings come from the context, -c name=value.
 import * as path from 'node:path';
 import { App, CfnOutput, Duration, Stack } from 'aws-cdk-lib';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
@@ -16,7 +16,7 @@ if (!weaviateUrl) {
 const keyArn: string | undefined = app.node.tryGetContext('weaviateApiKeyArn');
 
 const fn = new lambda.Function(stack, 'Function', {
-  code: lambda.Code.fromAsset(path.join(__dirname, '..', '..', '..', 'examples', 'python')),
+  code: lambda.Code.fromAsset(path.join(__dirname, '..', '..', '..', 'examples', 'python'), { exclude: ['__pycache__'] }),
   handler: 'handler.handler',
   runtime: lambda.Runtime.PYTHON_3_13,
   architecture: lambda.Architecture.ARM_64,

@@ -47,7 +47,7 @@ var (
 // Failure is what the error of a load means.
 type Failure int
 
-// The failures. Only after Down and Unasked something stale may be the answer (RFC 5861): any other error is an answer too.
+// The failures. A stale reply may stand in for Down and Unasked (RFC 5861). The others are answers, so no stale reply hides them.
 const (
 	Wrong   Failure = iota // the upstream refused, or its answer cannot be used
 	Missing                // the upstream says that there is no such thing: held for some seconds
@@ -55,7 +55,7 @@ const (
 	Unasked                // the upstream was not asked
 )
 
-// failureOf is what an error of a load means, or an error of this package.
+// failureOf is what an error means: that of a load, or one of this package.
 func (c *Cache) failureOf(err error) Failure {
 	_, mayMiss := errors.AsType[*MayMissError](err)
 	_, failed := errors.AsType[*failedAnswer](err)
@@ -80,10 +80,10 @@ const (
 	Relevant   Resource = "relevant"
 	OdooRead   Resource = "odoo_read"
 	OdooModels Resource = "odoo_models"
-	Fetched    Resource = "fetch" // says itself how long it is fresh
+	Fetched    Resource = "fetch" // each entry has its own policy
 )
 
-// Resources lists those that have a policy, in the order in which they are reported.
+// Resources lists those that have a policy in the settings, in the order in which they are reported.
 func Resources() []Resource { return []Resource{History, Mute, Relevant, OdooRead, OdooModels} }
 
 func allResources() []Resource { return append(Resources(), Fetched) }

@@ -8,16 +8,16 @@ import (
 	"hearth/internal/clock"
 )
 
-// Answer is an answer of HTTP, which says itself how long it may be used.
+// Answer is an answer of HTTP, with the policy that its headers ask for.
 type Answer struct {
 	Body   []byte
 	Policy Policy
 	Age    time.Duration // of the answer, when its load began
 	Keep   bool          // it may be remembered, and other requests may have it
-	Failed bool          // its server failed: what is held may be a better answer, if its policy allows that
+	Failed bool          // the server failed; what is held is served instead, if its own policy allows that
 }
 
-// FetchKey is the key of a request to a URL. The id names all else that the answer depends on.
+// FetchKey is the key of a request to a URL. The id names everything that the answer depends on.
 func FetchKey(url, id string) Key {
 	return Key{Resource: Fetched, Scopes: [2]Scope{urlScope(url)}, ID: id}
 }
@@ -27,11 +27,11 @@ func urlScope(url string) Scope { return Scope{"url", url} }
 // DropURL forgets what was fetched from a URL.
 func (c *Cache) DropURL(url string) int { return c.drop(urlScope(url)) }
 
-// Fetch is [Cache.Get] for answers that say themselves how long they may be used. load is given what is held, nil for nothing: it may
-// ask whether that is still right.
+// Fetch is [Cache.Get] for answers that bring their own policy. load gets the body that is held, nil for none, and may ask the server to
+// confirm it.
 func (c *Cache) Fetch(ctx context.Context, key Key, d Directives, load func(ctx context.Context, held []byte) (Answer, error)) (Reply, error) {
 	s := &fetchSource{entrySource: entrySource{c: c, key: key, noStore: d.NoStore}, fetch: load}
-	// Before an answer is there, nothing is known of its freshness: until then requests join its load, however old that is.
+	// The policy comes with the answer. Until then requests join the load under way, however old that is.
 	q := question{resource: Fetched, policy: Policy{Fresh: c.cfg.LoadTimeout}, directives: d}
 	e, o, err := read(ctx, c, q, s)
 	if err == nil && o.Collapsed && !e.servesOthers(c.now(), d) {
@@ -47,10 +47,10 @@ func (c *Cache) Fetch(ctx context.Context, key Key, d Directives, load func(ctx 
 	return Reply{Body: e.body, ETag: e.etag, Origin: o}, nil
 }
 
-// HeldFetch returns what Fetch would, if it is held and the request accepts it. It never waits.
-func (c *Cache) HeldFetch(now clock.Instant, key Key, d Directives) (Reply, bool) {
+// HeldFetch returns what Fetch would return, if it is held, and both the request and usable accept it. It never waits.
+func (c *Cache) HeldFetch(now clock.Instant, key Key, d Directives, usable func(body []byte) bool) (Reply, bool) {
 	e := c.store.find(key)
-	if e == nil {
+	if e == nil || !usable(e.body) {
 		return Reply{}, false
 	}
 	o, ok := judgeHeld(now, e.own.Policy, d, e.began())
@@ -61,17 +61,17 @@ func (c *Cache) HeldFetch(now clock.Instant, key Key, d Directives) (Reply, bool
 	return Reply{Body: e.body, ETag: e.etag, Origin: o}, true
 }
 
-// servesOthers says whether a request that joined the load of e may have it.
+// servesOthers says whether e may answer a request that has joined its load.
 func (e *entry) servesOthers(now clock.Instant, d Directives) bool {
 	return e.own.keep && now.Since(e.began()) < e.own.freshFor(d)
 }
 
-// failedAnswer is the answer of a server that failed, as an error: so that what is held may be served in its place.
+// failedAnswer makes the answer of a server that failed an error of the load, so that read may serve what is held in its place.
 type failedAnswer struct{ entry *entry }
 
 func (*failedAnswer) Error() string { return "the server failed" }
 
-// fetchSource reads an entry that has a policy of its own.
+// fetchSource reads an entry that has its own policy.
 type fetchSource struct {
 	entrySource
 

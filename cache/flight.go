@@ -21,10 +21,10 @@ import (
 //  2. A flight that a freeze has interrupted is not joined: it may hang on a connection that the freeze has broken.
 //  3. No load begins in place of one that has just ended: start refuses if a load has ended since its caller looked at what
 //     is held.
-//  4. A request that takes nothing that began before it came joins no load under way. While the load of such a request goes on, those that
-//     come meanwhile share the next one, which begins when the other has ended, or has kept them waiting for mostQueued.
-//  5. A load for which nobody waits any more ends, unless what it brings is kept for later requests. How many such loads go on is
-//     bounded, and refreshes count among them (unwaited.go).
+//  4. A request with maxAge 0, such as no-cache, joins no load under way. If the load under way belongs to such a request too, the requests that
+//     come meanwhile share the next load. It begins when the first has ended, or when they have waited for mostQueued.
+//  5. A load for which no request waits any more ends, unless its result is kept for later requests. The number of loads that go on in
+//     this way is bounded, and refreshes count among them (unwaited.go).
 //
 // The mutex guards the map and the counts.
 type flights struct {
@@ -42,7 +42,7 @@ type flights struct {
 	loads    sync.WaitGroup     // Add is guarded by mu
 }
 
-// mostQueued is how long a flight waits for another one's end.
+// mostQueued is how long a flight waits for the end of the one before.
 const mostQueued = time.Second
 
 type flight struct {
@@ -56,8 +56,8 @@ type flight struct {
 
 	waiters int // guarded by flights.mu; requests that wait for it
 
-	after *flight // it waits for the end of this one; nil: it began at once
-	start func()  // called once, under flights.mu
+	after *flight // the flight whose end it waits for; nil: it began at once
+	start func()  // begins it, if after is set; called once, under flights.mu
 }
 
 func newFlights(pulse *clock.Pulse, timeout time.Duration) *flights {
@@ -98,8 +98,8 @@ func (f *flights) start(ctx context.Context, terms flightTerms, load func(contex
 	return fl, joined
 }
 
-// nextLocked is the flight that begins after the one under way, for a request that takes nothing that began before it came; nil: such a
-// request may begin a load now.
+// nextLocked is the flight that begins after the one under way, for a request with maxAge 0 (rule 4); nil: the request may begin a load
+// now.
 func (f *flights) nextLocked(ctx context.Context, terms flightTerms, load func(context.Context) (any, error)) (fl *flight, joined bool) {
 	under := f.joinableLocked(terms.key)
 	if terms.maxAge > 0 || under == nil || under.maxAge > 0 || under.waiters == 0 {
@@ -117,7 +117,7 @@ func (f *flights) nextLocked(ctx context.Context, terms flightTerms, load func(c
 	return fl, false
 }
 
-// startNextLocked begins fl, if it waits for its beginning.
+// startNextLocked begins fl, if it has not begun yet.
 func (f *flights) startNextLocked(fl *flight) {
 	if fl != nil && f.next[fl.key] == fl {
 		delete(f.next, fl.key)
@@ -168,7 +168,7 @@ func (f *flights) finish(fl *flight, cancelled bool) {
 	f.forgetLocked(fl)
 	f.unwaited.remove(fl)
 	if fl.keeps && !cancelled {
-		f.unwaited.took(fl, f.pulse.Now())
+		f.unwaited.ended(fl, f.pulse.Now())
 	}
 	if next := f.next[fl.key]; next != nil && next.after == fl {
 		f.startNextLocked(next)
@@ -203,7 +203,8 @@ func (f *flights) wait(ctx context.Context, fl *flight) (v any, done bool, err e
 	}
 }
 
-// leave says that a request waits for fl no longer. If it was the last one, the load ends, unless it is kept and there is room for it.
+// leave says that a request no longer waits for fl. If it was the last one, the load ends, unless its result is kept and unwaited lets the
+// load go on.
 func (f *flights) leave(fl *flight) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -226,8 +227,8 @@ func (f *flights) leave(fl *flight) {
 	fl.cancel()
 }
 
-// refresh starts a load for which nobody waits, unless one of its key is under way, as many as may be go on already, or the last ones of
-// its key have failed lately.
+// refresh starts a load for which no request waits. It does not if a load of the key is under way, if another refresh of the group goes
+// on, or if the last load of the key has failed a moment ago.
 func (f *flights) refresh(ctx context.Context, terms flightTerms, load func(context.Context) (any, error)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

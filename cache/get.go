@@ -50,8 +50,8 @@ func ModelKey(model, id string) Key {
 	return Key{Resource: OdooModels, Scopes: [2]Scope{modelScope(model)}, ID: id}
 }
 
-// Get returns what key stands for: held, or from load, which returns it encoded. If there is no such thing, the error is that of the load,
-// whether it was held or not, and the reply has its origin.
+// Get returns what key stands for, encoded: from memory, or from load. If there is no such thing ([Missing]), it returns the error of the
+// load, from memory or not, and a reply that has only an Origin.
 func (c *Cache) Get(ctx context.Context, key Key, p Policy, d Directives, load func(context.Context) ([]byte, error)) (Reply, error) {
 	s := &entrySource{c: c, key: key, noStore: d.NoStore, fetch: load}
 	e, o, err := read(ctx, c, question{resource: key.Resource, policy: p, directives: d}, s)
@@ -64,7 +64,7 @@ func (c *Cache) Get(ctx context.Context, key Key, p Policy, d Directives, load f
 	return Reply{Body: e.body, ETag: e.etag, Origin: o}, e.missing
 }
 
-// DropMissing forgets that there is nothing that key stands for, if that is held.
+// DropMissing forgets the entry of key, if that says that there is no such thing.
 func (c *Cache) DropMissing(key Key) {
 	if e := c.store.find(key); e != nil && e.missing != nil {
 		c.drop(key.Scopes[0])
@@ -202,7 +202,7 @@ func (e *entry) began() clock.Instant {
 	return clock.Instant{Wall: e.at.Wall.Add(-e.own.age), Mono: e.at.Mono - e.own.age}
 }
 
-// freshMissing is how long it is held at most that something does not exist.
+// freshMissing is how long an entry says that there is no such thing, at most.
 const freshMissing = 5 * time.Second
 
 // policy is the entry's own, or else the request's.

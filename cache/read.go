@@ -44,7 +44,7 @@ type question struct {
 //  4. If no result came in time, or the upstream cannot answer, answer with what is held now, if the policy allows that.
 //  5. Count the read, once: a hit, a miss or a stale answer.
 //
-// A load that read itself begins, it begins after step 1. It waits for that load, unless it answers with something stale.
+// If step 1 answers with something stale, read does not wait for the load that it has begun.
 func read[V aged](ctx context.Context, c *Cache, q question, s source[V]) (v V, o Origin, err error) {
 	d, counts := q.directives, c.counters[q.resource]
 	var fl *flight
@@ -110,7 +110,7 @@ func read[V aged](ctx context.Context, c *Cache, q question, s source[V]) (v V, 
 	return v, v.policy(q.policy).origin(Miss, c.now().Since(v.began())).fetched(reason, joined), nil
 }
 
-// standIn returns what is held, if it may be the answer after such a failure.
+// standIn returns what is held, if the policy allows it as the answer after the failure.
 func standIn[V aged](c *Cache, q question, s source[V], f Failure) (held V, p Policy, age time.Duration, ok bool) {
 	if f != Down && f != Unasked {
 		return held, p, 0, false
@@ -122,7 +122,7 @@ func standIn[V aged](c *Cache, q question, s source[V], f Failure) (held V, p Po
 	return held, p, age, p.mayServeOnError(age, q.directives)
 }
 
-// judgeHeld says where something comes from that is held, if the request accepts it and needs no load.
+// judgeHeld returns the origin of something that is held, if the request accepts it and no load is needed.
 func judgeHeld(now clock.Instant, p Policy, d Directives, began clock.Instant) (Origin, bool) {
 	age := now.Since(began)
 	if v, _ := p.judge(age, d); v != serve && v != serveStale {
@@ -131,7 +131,7 @@ func judgeHeld(now clock.Instant, p Policy, d Directives, began clock.Instant) (
 	return p.origin(Hit, age), true
 }
 
-// wait waits until the load or ctx ends. If ctx ends first, the upstream is as good as down for this request.
+// wait waits until the load or ctx ends. If ctx ends first, that counts as Down.
 func wait[V any](ctx context.Context, c *Cache, fl *flight) (v V, f Failure, err error) {
 	got, done, err := c.flights.wait(ctx, fl)
 	switch {

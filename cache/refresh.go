@@ -12,7 +12,7 @@ import (
 // maxRecentReads is how many reads are remembered for [Cache.Refresh].
 const maxRecentReads = 32
 
-// refreshParallel is how many reads are fetched again at once. So many loads may go on when the budget has ended, and
+// refreshParallel is how many reads are fetched again at once. It is small, because these loads may go on after the budget has ended and
 // compete with the next invocation's.
 const refreshParallel = 2
 
@@ -41,7 +41,7 @@ func (r *recentRead) bytes() int64 {
 	return overhead + r.key.bytes() + int64(len(r.name)) + r.key.LoadBytes
 }
 
-// add remembers a read, in place of the oldest ones that do not fit beside it. A read that is too large is not remembered.
+// add remembers a read, and forgets the oldest ones if there is no room for all. A read that is too large is not remembered.
 func (u *recentReads) add(r recentRead) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -66,11 +66,11 @@ func (u *recentReads) forgetLocked(i int) {
 	u.reads = slices.Delete(u.reads, i, i+1)
 }
 
-// drop forgets reads whose results were dropped: nothing is found under their names any more.
+// drop forgets the reads whose results were dropped from the store.
 func (u *recentReads) drop(dropped func(Key) bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	for i := range slices.Backward(u.reads) { // backward: forgetting moves only what was looked at already
+	for i := range slices.Backward(u.reads) { // backward, because forgetLocked moves the reads behind i
 		if dropped(u.reads[i].key) {
 			u.forgetLocked(i)
 		}
@@ -112,7 +112,7 @@ func (c *Cache) Refresh(ctx context.Context) int {
 			return err
 		})
 	}
-	_ = g.Wait() // what could not be fetched now is fetched when a request asks for it
+	_ = g.Wait() // a read that failed is fetched when a request asks for it
 	return int(fetched.Load())
 }
 

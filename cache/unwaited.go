@@ -9,13 +9,13 @@ import (
 	"hearth/internal/clock"
 )
 
-// unwaited are the loads for which nobody waits: refreshes, and loads that all of their requests have left. They fill the cache, but
-// take connections from requests, so one at a time goes on for each kind of question. It is not locked: flights is.
+// unwaited are the loads for which no request waits: refreshes, and loads that all of their requests have left. They fill the cache, but
+// take connections from requests. So one at a time goes on for each group of resources. It is not locked: flights is.
 //
 // It also remembers which loads have failed, so that not every request begins a refresh that fails.
 type unwaited struct {
-	running map[Resource]*flight
-	failed  map[uint64]backoff // by the key's hash, because keys may be long; at most maxFailed
+	running map[Resource]*flight // by group
+	failed  map[uint64]backoff   // by the key's hash, because keys may be long; at most maxFailed
 }
 
 // backoff says when a refresh may begin again.
@@ -33,37 +33,37 @@ func newUnwaited() unwaited {
 	return unwaited{running: map[Resource]*flight{}, failed: map[uint64]backoff{}}
 }
 
-// place is what loads are counted by. Those of Odoo count together, because Odoo has the fewest connections.
-func (fl *flightTerms) place() Resource {
+// group is the resource for a load's group. Models and reads of Odoo are one group, because Odoo has the fewest connections.
+func (fl *flightTerms) group() Resource {
 	if fl.resource == OdooModels {
 		return OdooRead
 	}
 	return fl.resource
 }
 
-// add takes note of a load for which nobody waits, or returns false: another one goes on.
+// add adds a load. It returns false if another load of the group goes on.
 func (u *unwaited) add(fl *flight) bool {
-	if u.running[fl.place()] != nil {
+	if u.running[fl.group()] != nil {
 		return false
 	}
-	u.running[fl.place()] = fl
+	u.running[fl.group()] = fl
 	return true
 }
 
-// remove says that somebody waits for fl again, or that it has ended.
+// remove removes a load that has ended, or for which a request waits again.
 func (u *unwaited) remove(fl *flight) {
-	if u.running[fl.place()] == fl {
-		delete(u.running, fl.place())
+	if u.running[fl.group()] == fl {
+		delete(u.running, fl.group())
 	}
 }
 
 // mayBegin says whether a refresh may begin now.
 func (u *unwaited) mayBegin(terms flightTerms, now clock.Instant) bool {
-	return u.running[terms.place()] == nil && now.Mono >= u.failed[xxhash.Sum64String(terms.key)].until
+	return u.running[terms.group()] == nil && now.Mono >= u.failed[xxhash.Sum64String(terms.key)].until
 }
 
-// took takes note of the end of a load.
-func (u *unwaited) took(fl *flight, now clock.Instant) {
+// ended notes whether a load has failed.
+func (u *unwaited) ended(fl *flight, now clock.Instant) {
 	key := xxhash.Sum64String(fl.key)
 	if fl.err == nil {
 		delete(u.failed, key)

@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// Batch carries out 1 to 100 calls of the API in one request, and returns their responses in the order of the requests. They run side by
-// side: set b.MaxParallel to 1 if one must see what another has written. A request without an ID gets its place in the list, from "0"
-// on. [ChatPath] makes the paths of a chat's calls.
+// Batch makes 1 to 100 calls of the API in one request, and returns their responses in the order of the requests. The calls run side by
+// side: set b.MaxParallel to 1 if a call must see what the one before has written. A request without an ID gets its place in the list as
+// its ID, from "0" on. [ChatPath] makes the paths of a chat's calls.
 //
-// A call that fails leaves the others alone: [BatchResponse.Decode] returns its error. Batch itself returns an error if the batch as a
+// If a call fails, [BatchResponse.Decode] returns its error, and the other calls go on. Batch itself returns an error if the batch as a
 // whole was refused or not answered. Unless all calls are reads, the batch is sent once, and may then end in [ErrUnknownOutcome].
 func (c *Client) Batch(ctx context.Context, b Batch, opts ...Option) ([]BatchResponse, error) {
 	b.Requests = slices.Clone(b.Requests)
@@ -46,6 +46,6 @@ func mayWrite(r BatchRequest) bool {
 	return r.Method != http.MethodGet && r.Method != http.MethodHead && path != PathPreprocess && !strings.HasSuffix(path, "/relevant")
 }
 
-// ChatPath puts a chat's id into a path such as [PathHistory], as one encoded segment. It is for [BatchRequest]: the methods of
-// Client do it themselves.
+// ChatPath puts a chat's id into a path such as [PathHistory], as one encoded segment. It is for [BatchRequest]; the methods of Client
+// take the id itself.
 func ChatPath(path, chat string) (string, error) { return chatPath(path, chat) }

@@ -32,13 +32,14 @@ type call struct {
 
 	ownTimeout  bool         // the body or the query says how long the sidecar may take
 	neverRepeat bool         // the call must not be sent twice
+	takes       bool         // the sidecar gives the answer only once
 	headersInto *http.Header // where the caller wants the reply's headers; nil: nowhere
 	alsoOK      int          // a status besides 2xx whose body is the answer
 	chat        string       // the chat that it is about; empty: none
 	part        string       // what the cache may hold of the answer; empty: nothing
 
-	end  time.Time   // when the sidecar must have answered; zero: it is not told
-	sent atomic.Bool // a write's headers were sent, so the sidecar may have acted on it
+	end  time.Time    // when the sidecar must have answered; zero: the sidecar is not told
+	sent atomic.Int64 // how often the headers were sent of a call that writes or takes: the sidecar may have acted on each
 }
 
 func newCall(method, target string, opts []Option) *call {
@@ -118,9 +119,9 @@ func (c *Client) do(ctx context.Context, req *call, patience time.Duration, v an
 		err = fmt.Errorf("hearth: %w", err)
 	}
 	switch {
-	case errors.Is(err, ErrUnreachable) && !req.sent.Load():
+	case errors.Is(err, ErrUnreachable) && req.sent.Load() == 0:
 		return errors.Unwrap(err) // its text begins with "hearth:" already
-	case err != nil && req.write && req.sent.Load():
+	case err != nil && req.write && req.sent.Load() > 0:
 		return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 	case err != nil:
 		return err
@@ -143,11 +144,12 @@ func (c *Client) do(ctx context.Context, req *call, patience time.Duration, v an
 	return nil
 }
 
-// mostMargin is how much earlier than its invocation a call ends at most. The sidecar takes off more than that, so its answer still comes.
+// mostMargin is how long before the end of its invocation a call ends, at most. The sidecar keeps a larger margin, so its answer comes
+// before that.
 const mostMargin = 100 * time.Millisecond
 
-// limit notes when the sidecar must have answered: when the invocation ends, which is when ctx does, or after a Config.Timeout that is
-// shorter than the sidecar's own. It returns how long to wait for the answer.
+// limit sets when the sidecar must have answered: at the end of ctx, which is that of the invocation, or after a Config.Timeout that is
+// shorter than the default, whichever comes first. It returns how long to wait for the answer.
 func (c *Client) limit(ctx context.Context, req *call, patience time.Duration) time.Duration {
 	now := time.Now()
 	if c.cfg.Timeout < defaultTimeout && !req.ownTimeout {
@@ -182,8 +184,8 @@ func (c *Client) exchange(ctx context.Context, req *call) (*answer, error) {
 	if req.body != nil {
 		body = bytes.NewReader(req.body)
 	}
-	if req.write {
-		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { req.sent.Store(true) }})
+	if req.write || req.takes {
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { req.sent.Add(1) }})
 	}
 	r, err := http.NewRequestWithContext(ctx, req.method, "http://"+host+req.target, body)
 	if err != nil {

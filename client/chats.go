@@ -124,15 +124,15 @@ func stamped(messages []NewMessage, now time.Time) ([]NewMessage, error) {
 	return items, nil
 }
 
-// answerMargin is how much earlier than the client gives up the sidecar answers.
+// answerMargin is how long before the client gives up the sidecar must answer.
 const answerMargin = time.Second
 
 // Preprocess fetches at once what a bot needs before it answers: the mute, the relevant messages, on some routes the Odoo
 // models, and with NumMessages or FullTextLen the history. A part that failed is nil, and Errors says why. Preprocess
 // returns an error only if every part failed.
 //
-// The sidecar answers with the parts that it has, TimeoutMS after the call at the latest, and so long before ctx ends that a third of the
-// time is left for the handler.
+// The sidecar answers with the parts that it has, at the latest after TimeoutMS, or after two thirds of the time until ctx ends: the last
+// third is for the handler.
 func (c *Client) Preprocess(ctx context.Context, q PreprocessRequest, opts ...Option) (*Preprocess, error) {
 	if err := checkChat(q.ChatID); err != nil {
 		return nil, err

@@ -48,9 +48,9 @@ type Config struct {
 	Addr string
 	// Token is the value of the header X-Hearth-Token. Default: no such header.
 	Token string
-	// Timeout bounds a call whose context ends later or never. Default 31s: the sidecar gives up after 30s and says so. A shorter
-	// one is told to the sidecar, as the end of the context is. A preprocess asks the sidecar to answer a second before that, with
-	// the parts that it has.
+	// Timeout bounds a call whose context ends later or never. Default 31s: the sidecar gives up after 30s, and its answer says so.
+	// The sidecar is told a shorter timeout, as it is told the end of the context. A preprocess asks the sidecar to answer a second
+	// before the timeout, with the parts that it has.
 	Timeout time.Duration
 	// Output is where [Timed] prints its lines. It must be safe for concurrent use. Default: stdout.
 	Output io.Writer

@@ -9,16 +9,18 @@ import (
 	"slices"
 	"time"
 	"unicode/utf8"
+
+	"hearth/client/wire"
 )
 
 // ErrPending occurs if a job is not done yet.
 var ErrPending = errors.New("hearth: the job is not done yet")
 
-// Fetch asks a host that HEARTH_FETCH_ALLOW lists, by HTTP's own caching rules. A status of 4xx or 5xx of that host is no error. A
-// request that may change something is sent once; if no answer comes, the error is [ErrUnknownOutcome], or a [Problem] of kind
-// unknown-outcome if the sidecar got no answer from the host.
+// Fetch sends a request to a host that HEARTH_FETCH_ALLOW lists. The sidecar caches answers by HTTP's rules. A status of 4xx or 5xx of that
+// host is no error. A request that may change something is sent once. If the sidecar gives no answer, the error is [ErrUnknownOutcome]. If
+// the host gives none, it is a [Problem] of kind unknown-outcome.
 //
-// q.Body may hold any bytes: what is no text goes as BodyBase64. q.Async is ignored: see [Client.StartFetch].
+// q.Body may hold any bytes: if they are no text, they are sent as BodyBase64. q.Async is ignored: see [Client.StartFetch].
 func (c *Client) Fetch(ctx context.Context, q FetchRequest, opts ...Option) (*Fetched, error) {
 	q.Async = false
 	f := &Fetched{}
@@ -28,8 +30,7 @@ func (c *Client) Fetch(ctx context.Context, q FetchRequest, opts ...Option) (*Fe
 	return f, nil
 }
 
-// StartFetch is Fetch as a job that runs beside the handler: it returns the job's name at once. [Client.Job] returns what the job
-// has brought.
+// StartFetch is Fetch as a job that runs beside the handler. It returns the job's name at once. [Client.Job] returns the job's result.
 func (c *Client) StartFetch(ctx context.Context, q FetchRequest, opts ...Option) (job string, err error) {
 	q.Async = true
 	var j Job
@@ -55,8 +56,8 @@ func (c *Client) fetch(ctx context.Context, q FetchRequest, opts []Option, v any
 	return c.do(ctx, req, patience, v)
 }
 
-// Job returns what a job has brought, and waits for it for at most that long (up to 30 s). If the job is not done then, the error is
-// [ErrPending]. A result can be read once; after that, or if it was not read for 10 minutes, the error is a [Problem] of kind
+// Job returns the result of a job. It waits for the result for at most wait, which may be up to 30 s. If the job is not done then, the
+// error is [ErrPending]. A result can be read once; after that, or if it was not read for 10 minutes, the error is a [Problem] of kind
 // no-such-job or expired.
 func (c *Client) Job(ctx context.Context, job string, wait time.Duration, opts ...Option) (*Fetched, error) {
 	target := fmt.Sprintf("/v1/jobs/%s?wait_ms=%d", url.PathEscape(job), wait.Milliseconds())
@@ -65,8 +66,12 @@ func (c *Client) Job(ctx context.Context, job string, wait time.Duration, opts .
 		Fetched
 	}
 	req := newCall(http.MethodGet, target, opts)
-	req.ownTimeout = true
-	if err := c.do(ctx, req, wait+c.cfg.Timeout, &reply); err != nil {
+	req.ownTimeout, req.takes = true, true
+	err := c.do(ctx, req, wait+c.cfg.Timeout, &reply)
+	if p, ok := errors.AsType[*Problem](err); ok && p.Kind() == wire.KindNoSuchJob && req.sent.Load() > 1 {
+		p.Detail += ". The connection broke, and this client asked again: the first answer may have held the result"
+	}
+	if err != nil {
 		return nil, err
 	}
 	if reply.Job.Job != "" {

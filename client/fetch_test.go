@@ -1,7 +1,10 @@
 package client_test
 
 import (
+	"encoding/json"
 	"errors"
+	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,5 +59,23 @@ func TestFetchAndItsJobs(t *testing.T) {
 	}
 	if _, err := c.StartFetch(t.Context(), client.FetchRequest{}); err == nil {
 		t.Error("a fetch without a URL was started")
+	}
+}
+
+// A result whose answer broke may be lost, and then the error of the second try says so.
+func TestAJobThatIsGoneAfterABrokenAnswerSaysSo(t *testing.T) {
+	gone := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusNotFound)
+		_ = json.NewEncoder(w).Encode(wire.NewProblem(wire.KindNoSuchJob, "read"))
+	}
+	f := newFake(t, hangUp, gone, gone)
+	c := newClient(t, client.Config{Addr: f.addr()})
+	for _, broke := range []bool{true, false} {
+		_, err := c.Job(t.Context(), "j", 0)
+		p, ok := errors.AsType[*client.Problem](err)
+		if !ok || p.Kind() != wire.KindNoSuchJob || strings.Contains(p.Detail, "broke") != broke {
+			t.Errorf("broke %t: %v", broke, err)
+		}
 	}
 }

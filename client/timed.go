@@ -196,12 +196,15 @@ func noteChat(ctx context.Context, chat string) {
 
 // noteCache tells the measurements around a call where its reply came from. Of two replies for the same part the worse counts.
 func noteCache(ctx context.Context, part string, header http.Header, reply any) {
+	innermost, _ := ctx.Value(measurementKey{}).(*measurement)
+	if innermost == nil {
+		return
+	}
 	verdicts := map[string]string{part: verdictOf(header)}
 	p, hasParts := reply.(*Preprocess)
 	if hasParts {
 		verdicts = p.Cache
 	}
-	innermost, _ := ctx.Value(measurementKey{}).(*measurement)
 	for m := range innermost.around() {
 		m.mu.Lock()
 		m.hasParts = m.hasParts || hasParts && len(verdicts) > 0

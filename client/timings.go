@@ -119,6 +119,6 @@ func (c *Client) notSent(count int, why string) {
 			Message   string `json:"message"`
 			Timings   int    `json:"timings"`
 			Error     string `json:"error"`
-		}{"WARN", timestamp(), "timings are in the log only, and were not sent to Hearth", count, why})
+		}{"WARN", timestamp(), "Hearth may lack timings that the log has", count, why})
 	}
 }

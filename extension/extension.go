@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"hearth/internal/guard"
+	"hearth/internal/sparse"
 )
 
 // API version and headers, as in the Lambda Extensions API.
@@ -80,15 +81,21 @@ type Extension struct {
 	cfg        Config
 	http       *http.Client
 	identifier string // given by Register
+	failures   *sparse.Log
 }
+
+// mostWait is how long Run waits at most before it asks again after a failure. Lambda kills what still runs 2 s after SHUTDOWN, and a
+// SHUTDOWN may come while Run waits.
+const mostWait = time.Second
 
 // New makes an extension. The error says all that is wrong with cfg.
 func New(cfg Config) (*Extension, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	transport := &http.Transport{Proxy: nil}                                                  // a function's proxy is for its handler
-	return &Extension{cfg: cfg.withDefaults(), http: &http.Client{Transport: transport}}, nil // without a timeout: Lambda may take hours to answer /next
+	transport := &http.Transport{Proxy: nil} // a function's proxy is for its handler
+	cfg = cfg.withDefaults()
+	return &Extension{cfg: cfg, http: &http.Client{Transport: transport}, failures: sparse.New(cfg.Logger)}, nil // without a timeout: Lambda may take hours to answer /next
 }
 
 // Register announces the extension to Lambda, which starts the runtime once all extensions have registered.
@@ -110,6 +117,7 @@ func (e *Extension) Register(ctx context.Context) error {
 // Run asks for events until Lambda shuts the sandbox down or ctx ends. It retries a failed /next, less and less often: if it gave up,
 // the sandbox would end.
 func (e *Extension) Run(ctx context.Context) error {
+	defer e.failures.Close()
 	if e.cfg.Telemetry != nil {
 		defer e.receive(ctx, e.cfg.Telemetry)() // before /next: once INIT has ended it is too late to subscribe
 	}
@@ -124,8 +132,8 @@ func (e *Extension) Run(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case err != nil:
-			wait = min(max(2*wait, 10*time.Millisecond), 5*time.Second)
-			e.cfg.Logger.Error("GET /event/next failed, retrying", "error", err, "again_in", wait)
+			wait = min(max(2*wait, 10*time.Millisecond), mostWait)
+			e.failures.Warn("next", "GET /event/next failed, retrying", "error", err, "again_in", wait)
 			select {
 			case <-time.After(wait):
 			case <-ctx.Done():

@@ -12,7 +12,7 @@ import (
 type Secret interface {
 	// Value returns the value. If it is not known yet, Value asks for it. Errors are a *[SecretError].
 	Value(ctx context.Context) (string, error)
-	// Renew is for a value that an upstream has refused. It returns the value of now, which may be the same.
+	// Renew is for a value that an upstream has refused. It returns the current value, which may be the same.
 	Renew(ctx context.Context, refused string) (string, error)
 }
 
@@ -27,24 +27,24 @@ func (p Plain) Renew(context.Context, string) (string, error) { return string(p)
 
 // SecretError is a secret whose value is not known. It holds nothing of the value.
 type SecretError struct {
-	Variable  string // that names the secret
+	Variable  string // environment variable that names the secret
 	Detail    string // why, in the words of the service that keeps it
 	Retryable bool   // the service may answer later
 }
 
 func (e *SecretError) Error() string { return fmt.Sprintf("%s: %s", e.Variable, e.Detail) }
 
-// Credentials are the headers that show an upstream who asks. They may change while the process runs.
+// Credentials are the headers that authenticate a request. They may change while the process runs.
 type Credentials interface {
-	// Set puts the credentials of now into the header of a request. Errors are a *[SecretError].
+	// Set puts the current credentials into the header of a request. Errors are a *[SecretError].
 	Set(ctx context.Context, header http.Header) error
 	// Renew looks at the answer to a request with that header. If the answer refuses the credentials and there are newer ones, Renew
-	// returns a copy of the header with them; else nil.
+	// returns a copy of the header with the newer ones. Otherwise it returns nil.
 	Renew(ctx context.Context, resp *http.Response, header http.Header) http.Header
 }
 
-// authorized is the link that puts a request's [Options.Credentials] into its header. If the upstream refuses them, it has not carried
-// the request out: then the request, be it a write, is sent once more with newer credentials, if there are any.
+// authorized is the link that puts a request's [Options.Credentials] into its header. An upstream that refuses them has not carried out
+// the request. So the request, even a write, is sent once more if there are newer credentials.
 type authorized struct{ next http.RoundTripper }
 
 // RoundTrip sends req, whose header it changes, to the next link.
@@ -68,7 +68,7 @@ func (a *authorized) RoundTrip(req *http.Request) (*http.Response, error) {
 	_ = resp.Body.Close()
 	o.countSent(-1)
 	again := req.WithContext(ctx)
-	again.Header = newer // the other header may still be read: by a try that has lost its race
+	again.Header = newer // a try that has lost its race may still read the old header
 	if req.GetBody != nil {
 		if again.Body, err = req.GetBody(); err != nil {
 			return nil, err

@@ -17,11 +17,11 @@ import (
 	"hearth/internal/sparse"
 )
 
-// How a breaker that is open waits. The wait is doubled with each probe that fails.
+// How long an open breaker waits before a probe, and how long the probe may take. Both times double with each probe that fails: the
+// upstream may be slow rather than gone.
 const (
-	leastWait = 200 * time.Millisecond // before the first probe
-	mostWait  = 5 * time.Second
-	// leastProbe is how long the first probe may take. That is doubled too, because an upstream may have become slow.
+	leastWait  = 200 * time.Millisecond
+	mostWait   = 5 * time.Second
 	leastProbe = time.Second
 	mostProbe  = 8 * time.Second
 )
@@ -29,23 +29,23 @@ const (
 // BreakerConfig of a [Breaker].
 type BreakerConfig struct {
 	Name string // of the upstream, in logs
-	// Probe asks the upstream what requests ask. nil: Config.Ping of the pool whose request was refused.
+	// Probe sends the upstream a question like those of requests. nil: it sends Config.Ping of the pool whose request was refused.
 	Probe  func(context.Context) error
 	Limit  *Limit       // restarted when the breaker closes; nil: none
 	Pulse  *clock.Pulse // nil: the process is never frozen
 	Logger *slog.Logger // nil discards
 }
 
-// Breaker keeps requests from an upstream that has failed too many of the last ones. The pools of one upstream share a Breaker. It is
+// Breaker refuses requests to an upstream while too many of the last ones have failed. The pools of one upstream share a Breaker. It is
 // safe for concurrent use.
 //
 //  1. Closed: every request is sent. Its outcome counts once it is known (judge.go, pending.go). The breaker opens when half of the last
 //     requests have failed (window.go). A request that is retried fails once. The end of one connection is one failure.
-//  2. Open: every request is refused with [ErrOpen], those too that wait for a slot. Reads that have waited for their answer for too
-//     long end so as well.
-//  3. After a while, or after a freeze, a probe (probe.go) is due: half-open. The next request starts it and is refused itself. A probe is a
-//     question of Hearth's own, so no request waits for one. It goes past the breaker and the limit, and is not retried.
-//  4. A probe that is answered closes the breaker. After one that fails the next one is due later.
+//  2. Open: every request is refused with [ErrOpen], also one that waits for a slot. A read that has waited too long for its answer
+//     ends with that error too.
+//  3. Half-open: after a while, or after a freeze, a probe (probe.go) is due. The next request starts the probe and is refused itself. A
+//     probe is a question of Hearth's own, so no request waits for it. It goes past the breaker and the limit, and is not retried.
+//  4. If a probe is answered, the breaker closes. If it fails, the next probe is due later.
 //  5. An invocation may be too short for a probe: a freeze interrupts the probe soon after it began. Then the next read is a trial: it is
 //     sent, has trialTime for its answer, and closes the breaker if the answer comes. Otherwise the breaker would stay open for as long as
 //     invocations are short.
@@ -60,25 +60,25 @@ type Breaker struct {
 	cancel context.CancelFunc
 	asking sync.WaitGroup // probes; Add happens under mu, and not after shut
 
-	// mu guards what follows. It is held around every call of state, so that state's own lock is always taken under it.
-	// Besides only the pulse's is.
+	// mu guards what follows. It is held during every call of state, so state's own lock is always taken under mu. The only other lock
+	// that is taken under mu is the pulse's.
 	mu       sync.Mutex
 	state    *gobreaker.TwoStepCircuitBreaker[struct{}]
 	last     window
-	tries    map[*pending]struct{} // under way
+	underWay map[*pending]struct{} // requests
 	freezes  uint64                // that were noticed
 	cuts     uint64                // failures of connections and dials that were counted
-	open     chan struct{}         // closed while the breaker is not closed
+	opening  chan struct{}         // closed when the breaker opens; a new one is made when it closes
 	why      error                 // of the last failure
 	since    clock.Instant         // when the breaker opened
 	due      time.Duration         // when a probe is due, by [clock.Pulse.Now]: time frozen counts
 	failed   int                   // probes that have failed since the breaker opened
 	probing  bool                  // a probe is under way
-	starved  bool                  // a freeze came soon after the last probe began: the next read is a trial
-	trial    *pending              // the read that is one; nil: none is
 	endProbe context.CancelFunc    // of the last probe
-	shut     bool
-	news     []func() // to be done once mu is unlocked
+	trialDue bool                  // the next read is a trial: a freeze came soon after the last probe began
+	trial    *pending              // under way; nil: none is
+	shut     bool                  // Close was called
+	unlocked []func()              // to be called once mu is unlocked
 
 	opened, refused, probes int64 // so far
 }
@@ -89,7 +89,7 @@ func NewBreaker(cfg BreakerConfig) *Breaker {
 	if cfg.Pulse == nil {
 		cfg.Pulse = clock.Awake()
 	}
-	b := &Breaker{cfg: cfg, failures: sparse.New(cfg.Logger), tries: map[*pending]struct{}{}, open: make(chan struct{}), freezes: cfg.Pulse.Freezes()}
+	b := &Breaker{cfg: cfg, failures: sparse.New(cfg.Logger), underWay: map[*pending]struct{}{}, opening: make(chan struct{}), freezes: cfg.Pulse.Freezes()}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.state = b.newState()
 	return b
@@ -98,14 +98,14 @@ func NewBreaker(cfg BreakerConfig) *Breaker {
 // newState makes a state that is closed.
 func (b *Breaker) newState() *gobreaker.TwoStepCircuitBreaker[struct{}] {
 	return gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
-		Timeout:      time.Nanosecond, // its half-open is this one's open: whether a probe may go out is decided here
+		Timeout:      time.Nanosecond, // gobreaker is half-open at once; the Breaker decides when a probe goes out
 		ReadyToTrip:  func(gobreaker.Counts) bool { return b.last.tooMany(b.cfg.Pulse.TimeAwake()) },
 		IsExcluded:   func(err error) bool { return errors.Is(err, errNoSign) },
 		IsSuccessful: func(err error) bool { return err == nil },
 	})
 }
 
-// What the breaker tells gobreaker of a request or a probe, if that was no success.
+// What the breaker tells gobreaker of a request or a probe without success.
 var (
 	errNoSign = errors.New("says nothing of the upstream")
 	errFailed = errors.New("failed")
@@ -131,7 +131,7 @@ type breaking struct {
 	ping    func(context.Context) error
 }
 
-// RoundTrip sends req to the next link unless the breaker is open. An [ErrOpen] was not sent.
+// RoundTrip sends req to the next link unless the breaker is open. A request that ends with [ErrOpen] was not sent.
 func (l *breaking) RoundTrip(req *http.Request) (*http.Response, error) {
 	if o := optionsOf(req.Context()); o.probe == nil {
 		if err := l.breaker.pass(o, l.ping); err != nil {
@@ -143,34 +143,35 @@ func (l *breaking) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // pass refuses a request while the breaker is open, unless it can be a trial.
 func (b *Breaker) pass(o Options, ping func(context.Context) error) error {
-	if b.wake(ping) == nil || b.mayTry(o) {
+	b.mu.Lock()
+	defer b.unlock()
+	err := b.wakeLocked(ping)
+	if err == nil || b.mayBeTrialLocked(o) {
 		return nil
 	}
-	return b.refusal()
+	b.refused++
+	return err
 }
 
-func (b *Breaker) mayTry(o Options) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.mayTryLocked(o)
-}
-
-// wake returns the reason to refuse requests while the breaker is open. If a probe is due, wake starts it. It asks ping if the config has
-// no probe.
+// wake returns the error of requests that are refused because the breaker is open, nil if it is closed. If a probe is due, wake starts
+// it: the config's, or else ping.
 func (b *Breaker) wake(ping func(context.Context) error) error {
 	b.mu.Lock()
 	defer b.unlock()
+	return b.wakeLocked(ping)
+}
+
+func (b *Breaker) wakeLocked(ping func(context.Context) error) error {
 	b.noticeFreezeLocked()
 	if b.closedLocked() {
 		return nil
 	}
-	if b.dueLocked() && !b.probing && !b.shut {
+	if b.dueLocked() && b.startProbeLocked() {
 		ask := b.cfg.Probe
 		if ask == nil {
 			ask = ping
 		}
-		b.probing = true
-		b.asking.Go(func() { b.probeAwake(ask) })
+		b.asking.Go(func() { b.probeUntilNoFreeze(ask) })
 	}
 	return b.refusalLocked()
 }
@@ -179,7 +180,7 @@ func (b *Breaker) closedLocked() bool { return b.state.State() == gobreaker.Stat
 
 func (b *Breaker) dueLocked() bool { return b.cfg.Pulse.Now().Mono >= b.due }
 
-// refusal is the error of a request that is refused now, unsent.
+// refusal counts a request that is refused now, unsent, and returns its error.
 func (b *Breaker) refusal() error {
 	b.mu.Lock()
 	defer b.unlock()
@@ -192,8 +193,8 @@ func (b *Breaker) refusalLocked() error {
 	return &openError{wait: max(b.due-b.cfg.Pulse.Now().Mono, leastWait), why: b.why}
 }
 
-// noticeFreezeLocked takes note of a freeze that has passed. A request that had waited too long for its answer before the freeze has
-// failed, whatever becomes of it later. A probe is due at once, in place of one that the freeze has interrupted.
+// noticeFreezeLocked notices a freeze that has passed. A request that had already waited too long before the freeze counts as failed,
+// however it ends. A probe is due at once, and one that the freeze has interrupted is cancelled.
 func (b *Breaker) noticeFreezeLocked() {
 	before, now := b.freezes, b.cfg.Pulse.Freezes()
 	if now == before {
@@ -202,23 +203,23 @@ func (b *Breaker) noticeFreezeLocked() {
 	b.freezes = now
 	b.due = 0
 	if b.probing && b.endProbe != nil {
-		b.news = append(b.news, b.endProbe)
+		b.unlocked = append(b.unlocked, b.endProbe)
 	}
-	for t := range b.tries {
+	for t := range b.underWay {
 		if t.overdue && t.freezes == before {
 			b.countLocked(t, silent, context.DeadlineExceeded)
 		}
 	}
 }
 
-// whenOpen returns a channel that is closed while the breaker is not closed.
+// whenOpen returns a channel that is closed once the breaker is open.
 func (b *Breaker) whenOpen() <-chan struct{} {
 	if b == nil {
 		return nil
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.open
+	return b.opening
 }
 
 // countLocked counts the outcome of a request, once. why is the reason of a failure.
@@ -227,7 +228,7 @@ func (b *Breaker) countLocked(t *pending, o outcome, why error) {
 		return
 	}
 	t.counted = true
-	// Many requests share a connection, or wait for the same dial. What fails one of them fails all of them, and counts once.
+	// Many requests share a connection, or wait for the same dial. They all fail with it, and that counts once.
 	sameCut := o == cut && t.cuts != b.cuts && !t.overdue
 	if o == noSign || sameCut || t.retry && o != well || !b.closedLocked() {
 		t.done(errNoSign)
@@ -247,28 +248,28 @@ func (b *Breaker) countLocked(t *pending, o outcome, why error) {
 	}
 }
 
-// openLocked does what the opening of the breaker brings.
+// openLocked is called when the breaker has opened.
 func (b *Breaker) openLocked() {
 	b.since = b.cfg.Pulse.Now()
 	b.due = b.since.Mono + leastWait
-	b.failed, b.starved = 0, false
+	b.failed, b.trialDue = 0, false
 	b.opened++
-	close(b.open)
-	for t := range b.tries {
+	close(b.opening)
+	for t := range b.underWay {
 		b.giveUpLocked(t)
 	}
 	why := b.why
-	b.news = append(b.news, func() {
+	b.unlocked = append(b.unlocked, func() {
 		b.cfg.Logger.Warn("breaker opened: too many of the last calls have failed", "upstream", b.cfg.Name, "last", why)
 	})
 }
 
-// closeLocked does what the closing of the breaker brings.
+// closeLocked is called when the breaker has closed.
 func (b *Breaker) closeLocked() {
-	b.last, b.starved = window{}, false
-	b.open = make(chan struct{})
+	b.last, b.trialDue = window{}, false
+	b.opening = make(chan struct{})
 	took := b.cfg.Pulse.Now().Since(b.since)
-	b.news = append(b.news, func() {
+	b.unlocked = append(b.unlocked, func() {
 		if b.cfg.Limit != nil {
 			b.cfg.Limit.restart()
 		}
@@ -276,12 +277,12 @@ func (b *Breaker) closeLocked() {
 	})
 }
 
-// unlock unlocks mu, and then does what must not be done under it.
+// unlock unlocks mu, and then calls what must not be called under it.
 func (b *Breaker) unlock() {
-	news := b.news
-	b.news = nil
+	calls := b.unlocked
+	b.unlocked = nil
 	b.mu.Unlock()
-	for _, do := range news {
+	for _, do := range calls {
 		do()
 	}
 }
@@ -296,7 +297,7 @@ func (b *Breaker) Close() {
 	b.failures.Close()
 }
 
-// stats are what the API shows.
+// stats returns the statistics, as the API shows them.
 func (b *Breaker) stats() wire.BreakerStats {
 	b.mu.Lock()
 	defer b.unlock()

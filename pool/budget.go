@@ -7,22 +7,22 @@ import (
 	"hearth/internal/clock"
 )
 
-// Budget bounds what is sent beyond the calls themselves, so that an outage is not multiplied: a tenth of the calls, and ten a
-// minute besides. Time frozen does not count. The pools of one upstream share a Budget. It is safe for concurrent use.
+// Budget bounds the requests that are sent in addition to the calls themselves (retries or hedges), so that they do not make an outage
+// worse: a tenth of the calls, and ten a minute besides. Time frozen does not count. The pools of one upstream share a Budget. It is safe for concurrent use.
 type Budget struct {
 	pulse *clock.Pulse
 
 	mu     sync.Mutex
-	credit int                          // guarded by mu: calls whose tenth is not taken yet
-	free   [freePerMinute]time.Duration // guarded by mu: the time awake when each of the last ones was taken without credit
-	next   int                          // guarded by mu: the oldest of free
-	taken  int                          // guarded by mu: how many of free were taken so far
+	credit int                          // guarded by mu: calls that no additional request has used up
+	free   [freePerMinute]time.Duration // guarded by mu: a ring of the times awake at which a request was sent without credit
+	next   int                          // guarded by mu: where the oldest time of the ring is
+	taken  int                          // guarded by mu: how many times the ring holds
 }
 
 const (
 	freePerMinute = 10
 	callsPerOne   = 10
-	mostCredit    = 2 * callsPerOne // a long time without failures does not pay for a flood
+	mostCredit    = 2 * callsPerOne // so that a long time without failures does not allow a flood
 )
 
 // NewBudget makes a Budget. A nil pulse means that the process is never frozen.
@@ -40,7 +40,7 @@ func (b *Budget) call() {
 	b.credit = min(b.credit+1, mostCredit)
 }
 
-// take says whether one more may be sent, and counts it.
+// take says whether one more request may be sent, and counts that request.
 func (b *Budget) take() bool {
 	now := b.pulse.TimeAwake()
 	b.mu.Lock()

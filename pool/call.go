@@ -28,14 +28,14 @@ type Response struct {
 	Status int
 	Header http.Header
 	Body   []byte
-	// RetryAfter is how long an answer that says no asks to wait before the next try; 0: it does not.
+	// RetryAfter is how long an answer that reports a failure asks to wait before the next try; 0: it does not ask.
 	RetryAfter time.Duration
 }
 
 // Error is a call that brought no whole answer: no connection, no slot, no time, or an answer cut short.
 type Error struct {
 	Upstream string
-	Address  string // of the upstream, by its variable; empty: none was asked
+	Address  string // as [Pool.Address] names it; empty: no upstream was asked
 	// Sent says that the upstream may have received the request, so that the outcome of a write is unknown.
 	Sent bool
 	// RetryAfter is how long to wait before the call may succeed, as the [Breaker] or the upstream itself says; 0: not known.

@@ -45,14 +45,14 @@ type Config struct {
 	Variable     string        // environment variable that holds URL; it is named where the address is wrong
 	Logger       *slog.Logger  // nil discards
 	Resolver     *net.Resolver // of the URL's host; nil: the system's
-	// Control is called before each address that the host's name has is connected to. If it returns an error, that address is
-	// not connected to; an error that wraps [ErrNotAllowed] is not tried again. nil: every address is connected to.
+	// Control is called before each connect to one of the addresses of the host's name. If it returns an error, there is no connection to
+	// that address. An error that wraps [ErrNotAllowed] is not retried. nil allows every address.
 	Control func(network, address string, c syscall.RawConn) error
-	// OwnError says of the body of a 500 that the upstream has answered: the call was wrong, and the upstream works. nil: a 500 is
-	// always a failure of the upstream.
+	// OwnError says whether the body of a 500 means that the call was wrong and the upstream works. nil: a 500 is always a failure of
+	// the upstream.
 	OwnError func(body []byte) bool
-	// Varied says that the upstream is asked for all kinds of things: how long one answer takes says nothing of another one. Then no
-	// answer is too late to count as one, and a missing answer does not make the limit smaller.
+	// Varied says that the upstream is asked for so many different things that the time of one answer says nothing about the next. Then no
+	// answer is too slow, and a missing answer does not make the limit smaller.
 	Varied bool
 
 	Policy Policy // towards connections that broke unseen
@@ -66,7 +66,7 @@ type Policy struct {
 	NoLook   bool // a connection that is silent is not looked at, and no request is hedged
 
 	NoBreaker     bool // every call is sent, however many have failed
-	NoRetryBudget bool // every call that may be retried is
+	NoRetryBudget bool // retries have no budget
 	NoWriteRule   bool // every request counts as repeatable, writes too
 }
 

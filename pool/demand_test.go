@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -68,7 +69,7 @@ func (m *limitMachine) giveUp(t *rapid.T) {
 
 func (m *limitMachine) learn(t *rapid.T) {
 	o := rapid.SampledFrom([]outcome{noSign, well, broken, overloaded, silent}).Draw(t, "outcome")
-	began := origin{m.limit.cfg.Pulse.TimeAwake() - time.Duration(rapid.IntRange(0, 1000).Draw(t, "ago"))*time.Millisecond, rapid.Bool().Draw(t, "quiet")}
+	began := origin{m.limit.cfg.Pulse.TimeAwake() - time.Duration(rapid.IntRange(0, 1000).Draw(t, "ago"))*time.Millisecond, rapid.Bool().Draw(t, "quiet"), 0}
 	before, _, waiting := m.limit.now()
 	m.limit.learn(o, "", began)
 	after, _, _ := m.limit.now()
@@ -209,6 +210,38 @@ func TestTheLimitDoesNotGrowBeyondWhatTheUpstreamServes(t *testing.T) {
 			t.Errorf("%d calls go to 4 workers at once", size)
 		}
 	})
+}
+
+func TestTheLimitFallsIfTheUpstreamIsLateAndNotIfThisProcessIs(t *testing.T) {
+	for _, tc := range []struct {
+		name           string
+		process, reply time.Duration // how late each is
+		falls          bool
+	}{{"nobody", 0, 0, false}, {"the process", 100 * time.Millisecond, 0, false}, {"the upstream", 0, 100 * time.Millisecond, true}} {
+		synctest.Test(t, func(t *testing.T) {
+			var late atomic.Int64
+			began := time.Now()
+			l := NewLimit(LimitConfig{Start: 2, Most: 32, Pulse: clock.NewPulse(func() clock.Instant {
+				return clock.Instant{Wall: time.Now(), Mono: time.Since(began) + time.Duration(late.Load())}
+			})})
+			s := &server{workers: make(chan struct{}, 1000), each: 50 * time.Millisecond}
+			for range 8 {
+				load(l, s, 32)
+			}
+			if size, _, _ := l.now(); size != 32 {
+				t.Fatalf("%d slots before anything is late", size)
+			}
+			s.each += tc.reply
+			go func() {
+				time.Sleep(time.Millisecond)
+				late.Add(int64(tc.process))
+			}()
+			load(l, s, 32)
+			if size, _, _ := l.now(); (size < 32) != tc.falls {
+				t.Errorf("%s is late: %d slots of 32", tc.name, size)
+			}
+		})
+	}
 }
 
 func TestTheLimitFallsOnceInARoundTrip(t *testing.T) {

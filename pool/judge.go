@@ -18,8 +18,8 @@ import (
 // errTooSlow is the failure of a request that takes far longer than usual, even if its answer comes.
 var errTooSlow = errors.New("answers take far longer than usual")
 
-// judged is the link that says what became of a request, after its race: to the breaker, to the limit and, if it has failed, to the
-// log.
+// judged is the link that judges how a request has ended after its race. It tells the breaker, the limit and, if the request has failed,
+// the log.
 type judged struct {
 	next    http.RoundTripper
 	breaker *Breaker
@@ -27,12 +27,13 @@ type judged struct {
 	pulse   *clock.Pulse
 	stats   *counters
 	address string
-	own     func(body []byte) bool // Config.OwnError
-	varied  bool                   // Config.Varied
-	off     bool                   // Policy.NoBreaker
+
+	ownError  func(body []byte) bool // Config.OwnError
+	varied    bool                   // Config.Varied
+	noBreaker bool                   // Policy.NoBreaker
 }
 
-// RoundTrip sends req to the next link, and counts what comes of it.
+// RoundTrip sends req to the next link, and judges how that ends.
 func (j *judged) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
 	defer cancel(nil) // the next link has read the whole answer
@@ -44,14 +45,14 @@ func (j *judged) RoundTrip(req *http.Request) (*http.Response, error) {
 	var v verdict
 	var stuck atomic.Bool
 	var t *pending
-	if o.stuck != nil { // a dead connection says nothing of the upstream
+	if o.stuck != nil { // a dead connection says nothing about the upstream
 		ctx = With(ctx, Options{stuck: func() {
 			stuck.Store(true)
 			t.excuse()
 			o.stuck()
 		}})
 	}
-	if o.probe == nil && !j.off {
+	if o.probe == nil && !j.noBreaker {
 		giveUp := cancel
 		if !o.Repeatable || o.Proven { // a write goes on, because its outcome would be unknown
 			giveUp = nil
@@ -66,15 +67,13 @@ func (j *judged) RoundTrip(req *http.Request) (*http.Response, error) {
 	began, freezes := j.limit.begin(), j.pulse.Freezes()
 	resp, err := j.next.RoundTrip(req.WithContext(ctx))
 	took := j.pulse.TimeAwake() - began.at
-	if j.pulse.Freezes() != freezes { // the freeze may be the reason of whatever came
+	if j.pulse.Freezes() != freezes { // the freeze may have caused any outcome
 		return resp, err
 	}
-	v = judge(resp, err)
-	if cause := context.Cause(req.Context()); err != nil && cause != nil && !errors.Is(cause, context.DeadlineExceeded) { // the caller has left
-		v = verdict{}
-	}
-	if err == nil && j.isOwnError(resp) {
-		v = verdict{outcome: well}
+	cause := context.Cause(req.Context())
+	callerLeft := err != nil && cause != nil && !errors.Is(cause, context.DeadlineExceeded)
+	if !callerLeft {
+		v = j.judge(resp, err)
 	}
 	switch {
 	case o.probe != nil:
@@ -91,21 +90,25 @@ func (j *judged) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// isOwnError says that an answer is a 500 by which a well upstream says that the call was wrong.
-func (j *judged) isOwnError(resp *http.Response) bool {
-	held, ok := resp.Body.(*heldBody)
-	return ok && resp.StatusCode == http.StatusInternalServerError && j.own != nil && j.own(held.bytes)
+// judge judges a request as the function judge does, but a 500 that Config.OwnError recognizes is no failure.
+func (j *judged) judge(resp *http.Response, err error) verdict {
+	if err == nil && j.ownError != nil && resp.StatusCode == http.StatusInternalServerError {
+		if body, err := bodyOf(resp); err == nil && j.ownError(body) {
+			return verdict{outcome: well}
+		}
+	}
+	return judge(resp, err)
 }
 
-// verdict is what became of a request. A failure has a reason, and is one of few kinds of failures.
+// verdict is the outcome of a request. The zero verdict says nothing about the upstream.
 type verdict struct {
 	outcome
 
-	what string
-	why  error
+	what string // the kind of failure, one of few
+	why  error  // nil: no failure
 }
 
-// judge says what became of a request that no freeze has interrupted.
+// judge says how a request has ended that no freeze has interrupted.
 func judge(resp *http.Response, err error) verdict {
 	if err == nil {
 		return judgeAnswer(resp)
@@ -118,11 +121,11 @@ func judge(resp *http.Response, err error) verdict {
 		return verdict{}
 	case errors.Is(err, context.DeadlineExceeded):
 		return verdict{silent, "no answer in time", err}
-	case distrusted(err): // it may be renewed, and until then every call would cost a handshake
+	case distrusted(err): // the certificate may be renewed; until then every call would cost a handshake
 		return verdict{broken, "certificate not trusted", err}
-	case permanent(err): // the settings are wrong, and the error says so each time
+	case permanent(err): // the settings are wrong
 		return verdict{noSign, "wrong settings", err}
-	case unsent && refused(notSent.Err): // it has too many requests on that connection
+	case unsent && refused(notSent.Err): // the connection had too many requests
 		return verdict{}
 	case unsent:
 		return verdict{cut, "no connection", err}
@@ -130,21 +133,21 @@ func judge(resp *http.Response, err error) verdict {
 	return verdict{cut, "connection lost", err}
 }
 
-// judgeAnswer says what an answer says of its upstream.
+// judgeAnswer judges an answer by its status.
 func judgeAnswer(resp *http.Response) verdict {
-	what := verdict{what: "answer " + strconv.Itoa(resp.StatusCode)}
+	v := verdict{what: "answer " + strconv.Itoa(resp.StatusCode)}
 	switch code := grpcStatus(resp); {
 	case code == grpcUnavailable, code == grpcDeadlineExceeded, code == grpcResourceExhausted && !messageTooLarge(resp):
-		what = verdict{outcome: overloaded, what: "answer with gRPC status " + code}
+		v = verdict{outcome: overloaded, what: "answer with gRPC status " + code}
 	case resp.StatusCode == http.StatusTooManyRequests, resp.StatusCode == http.StatusServiceUnavailable, resp.StatusCode == http.StatusGatewayTimeout:
-		what.outcome = overloaded
+		v.outcome = overloaded
 	case resp.StatusCode == http.StatusInternalServerError, resp.StatusCode == http.StatusBadGateway:
-		what.outcome = broken
+		v.outcome = broken
 	default:
 		return verdict{outcome: well}
 	}
-	what.why = errors.New(what.what)
-	return what
+	v.why = errors.New(v.what)
+	return v
 }
 
 // Codes of gRPC.
@@ -154,11 +157,11 @@ const (
 	grpcUnavailable       = "14" // the call may succeed later
 )
 
-// grpcStatus is the code of an answer of gRPC that was read. It is in the trailers, or in the headers if there is no message.
-// It is empty for any other answer.
+// grpcStatus is the code of an answer of gRPC whose body was read, and empty for any other answer. The code is in the trailers, or in
+// the headers if there is no message.
 func grpcStatus(resp *http.Response) string { return grpcField(resp, "Grpc-Status") }
 
-// messageTooLarge says that gRPC's code means the size of a message, which is the same every time.
+// messageTooLarge says that gRPC's code is about the size of a message. Another try would have the same size.
 func messageTooLarge(resp *http.Response) bool {
 	return strings.Contains(grpcField(resp, "Grpc-Message"), "larger than max")
 }

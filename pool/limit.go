@@ -20,23 +20,23 @@ type LimitConfig struct {
 	Pulse *clock.Pulse // nil: the process is never frozen
 }
 
-// Limit has as many slots as requests may be under way at once. Each takes one. A bounded number of requests may wait for a slot; they
-// get it in the order in which they came. The pools of one upstream share a Limit.
+// Limit has as many slots as requests may be under way at once, and each request takes one. A bounded number of requests may wait for a
+// slot, and they get one in the order in which they came. The pools of one upstream share a Limit.
 //
 // The number of slots follows the demand:
 //
 //  1. It grows while requests wait and answers are fast: with each answer, so that it doubles within a round trip.
-//  2. It falls to half, once per round trip, when the upstream says that it has too much to do, or does not answer in time. It is one
-//     at least.
+//  2. It falls to half, once per round trip, when the upstream says that it is overloaded, or does not answer in time. It is one at least.
 //  3. For ten seconds after it has fallen it grows by one in a round trip.
 //  4. While answers are slow, the upstream works on fewer requests at once than it gets. So the number falls in proportion, once per
 //     round trip, but not below the start.
-//  5. Fast and slow are in proportion to what a request of the same kind takes while few are under way.
+//  5. Fast and slow are in proportion to what a request of the same kind takes while few are under way. An answer is not slow because
+//     this process is late: see delays.
 //
 // Once per round trip means: the request began after the last change.
 //
-// One caller ([Options.Caller]) never has so many slots that there is none left for another one. As long as the number may grow, the
-// other one gets a further slot. Else a caller gets one slot less than there are.
+// One caller ([Options.Caller]) never keeps another one from having a slot, unless there is only one. While the number of slots may grow,
+// the other caller gets an additional slot. If it may not, one caller gets at most one slot less than there are.
 type Limit struct {
 	cfg LimitConfig
 
@@ -49,8 +49,9 @@ type Limit struct {
 	base      map[string]time.Duration // what a request of a kind takes while few are under way
 	changed   time.Duration            // time awake at the last change that may happen once per round trip
 	slowUntil time.Duration            // time awake until which rule 3 holds
-	late      int                      // slow answers since the last others
+	late      int                      // raised by each slow answer, lowered by each other one
 	stuck     int                      // requests that have lent their slots
+	delays    delays
 }
 
 // waiter is a request that waits for a slot.
@@ -79,7 +80,7 @@ type limited struct {
 	stats   *counters
 }
 
-// RoundTrip waits for a slot, sends req to the next link and gives the slot back. An [ErrQueueFull] was not sent.
+// RoundTrip waits for a slot, sends req to the next link and gives the slot back. A request that ends with [ErrQueueFull] was not sent.
 func (l *limited) RoundTrip(req *http.Request) (*http.Response, error) {
 	o := optionsOf(req.Context())
 	if o.probe != nil {
@@ -100,8 +101,8 @@ func (l *limited) RoundTrip(req *http.Request) (*http.Response, error) {
 	return l.next.RoundTrip(req.WithContext(With(req.Context(), Options{stuck: s.lend})))
 }
 
-// slot is that of a request that must not be repeated. If its connection is dead, the request may go on until its time is over, and the
-// upstream does not work on it. So others may have the slot meanwhile.
+// slot is the slot of a request that must not be repeated. If its connection is dead, the request goes on until its time is over, but the
+// upstream does not work on it. So another request may have the slot meanwhile.
 type slot struct {
 	limit  *Limit
 	caller uint64
@@ -109,7 +110,7 @@ type slot struct {
 	over   bool // guarded by Limit.mu: the request has ended
 }
 
-// lend gives the slot back before the request has ended. No more requests than Limit has slots at most do that at a time.
+// lend gives the slot back before the request has ended. At most LimitConfig.Most requests have lent their slots at a time.
 func (s *slot) lend() {
 	l := s.limit
 	l.mu.Lock()
@@ -202,7 +203,7 @@ func (l *Limit) hasSlotLocked(caller uint64) bool {
 	return l.inUse < l.size || l.sharedLocked(caller)
 }
 
-// sharedLocked says whether a caller without a slot can have a further one, because another caller has all that there are.
+// sharedLocked says whether a caller without a slot gets an additional one, because another caller has all slots.
 func (l *Limit) sharedLocked(caller uint64) bool {
 	if l.size == 1 || l.inUse >= l.cfg.Most || len(l.held) != 1 || caller == 0 || l.held[caller] > 0 {
 		return false
@@ -237,7 +238,7 @@ func (l *Limit) releaseLocked(caller uint64) {
 	l.serveLocked()
 }
 
-// serveLocked gives the requests that wait what slots there are.
+// serveLocked gives the free slots to the requests that wait.
 func (l *Limit) serveLocked() {
 	left := l.queue[:0]
 	for i, w := range l.queue {
@@ -247,7 +248,7 @@ func (l *Limit) serveLocked() {
 			l.takeLocked(w.caller)
 			close(w.got)
 			continue
-		case l.inUse >= l.size && len(l.held) != 1: // there is none for any of the others
+		case l.inUse >= l.size && len(l.held) != 1: // there is no slot for any of the others
 			left = append(left, l.queue[i:]...)
 			clear(l.queue[len(left):])
 			l.queue = left
@@ -266,21 +267,23 @@ const (
 	unloadedFor = 8                     // answers after which base has mostly followed a change
 )
 
-// origin is how it was when a request began.
+// origin is when a request began, and how busy the upstream was then.
 type origin struct {
-	at    time.Duration // awake
-	quiet bool          // so few requests were under way that none slowed down another
+	at      time.Duration // time awake
+	quiet   bool          // so few requests were under way that none slowed down another
+	delayed time.Duration // delays.sum
 }
 
-// begin takes note of a request that begins.
+// begin returns the origin of a request that begins now.
 func (l *Limit) begin() origin {
 	now := l.cfg.Pulse.TimeAwake()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return origin{now, l.inUse <= l.cfg.Start}
+	l.watchLocked(now)
+	return origin{now, l.quietLocked(), l.delays.sum}
 }
 
-// learn takes note of what became of a request.
+// learn changes the number of slots by how a request has ended.
 func (l *Limit) learn(o outcome, kind string, began origin) {
 	now := l.cfg.Pulse.TimeAwake()
 	l.mu.Lock()
@@ -290,20 +293,22 @@ func (l *Limit) learn(o outcome, kind string, began origin) {
 	case (o == overloaded || o == silent) && current:
 		l.size, l.changed, l.slowUntil = max(1, l.size/2), now, now+slowGrowth
 	case o == well:
-		l.answeredLocked(kind, current, began.quiet, now, now-began.at)
+		l.answeredLocked(kind, current, began, now)
 	}
 }
 
-func (l *Limit) answeredLocked(kind string, current, quiet bool, now, took time.Duration) {
+func (l *Limit) answeredLocked(kind string, current bool, began origin, now time.Duration) {
+	took := now - began.at
 	base, known := l.base[kind]
 	if !known {
-		if len(l.base) >= 2*mostKinds { // of two pools
+		if len(l.base) >= 2*mostKinds { // two pools share the limit
 			return
 		}
 		base = took
 	}
 	fast := base + base/2 + noise
-	if took > 2*base+noise {
+	upstreamTook := took - (l.delays.sum - began.delayed)
+	if upstreamTook > 2*base+noise {
 		l.late++
 	} else {
 		l.late = max(0, l.late-1)
@@ -311,18 +316,18 @@ func (l *Limit) answeredLocked(kind string, current, quiet bool, now, took time.
 	switch {
 	case l.late > l.size/4 && l.size > l.cfg.Start:
 		if current {
-			less := int(int64(l.size) * int64(fast) / int64(took)) // with which answers would be fast
+			less := int(int64(l.size) * int64(fast) / int64(max(fast, upstreamTook))) // so many slots that answers would be fast
 			l.size = max(min(l.size-1, less), l.cfg.Start)
 			l.late, l.changed, l.slowUntil = 0, now, now+slowGrowth
 		}
-	case took <= fast && len(l.queue) > 0 && l.size < l.cfg.Most && (now >= l.slowUntil || current):
+	case upstreamTook <= fast && len(l.queue) > 0 && l.size < l.cfg.Most && (now >= l.slowUntil || current):
 		l.size++
 		if now < l.slowUntil {
 			l.changed = now
 		}
 		l.serveLocked()
 	}
-	if took < base || quiet {
+	if took < base || began.quiet {
 		base += (took - base) / unloadedFor
 	}
 	l.base[kind] = base

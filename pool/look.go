@@ -21,10 +21,10 @@ const (
 // leastLook and at most mostLook. Where the usual is not known it is leastLook: a look costs the upstream a ping at most.
 func lookAfter(usual time.Duration) time.Duration { return min(max(4*usual, leastLook), mostLook) }
 
-// look looks at the connection of the newest try. It goes on when the request has ended: others may share the look.
+// look looks at the connection of the newest try. The look goes on when the request has ended, because other requests may share it.
 func (t *tries) look(ctx context.Context) {
 	t.race.stats.looks.Add(1)
-	line, looked := t.line.line, make(chan struct{})
+	line, looked := t.newest.line, make(chan struct{})
 	t.looked = looked
 	t.race.tries.Go(func() {
 		defer close(looked)
@@ -69,9 +69,9 @@ func (r *race) watch(ctx context.Context, l line, usual time.Duration, stuck fun
 	}
 }
 
-// line is the connection of a try that is under way.
+// line is the connection of a try under way. It is an interface so that tests need no network.
 type line interface {
-	// look finds out whether the connection is dead. A ping is given so much time.
+	// look finds out whether the connection is dead. ping is how long a ping may take.
 	look(ctx context.Context, ping time.Duration)
 	// Dead is closed when the connection was found dead.
 	Dead() <-chan struct{}
@@ -95,8 +95,8 @@ func (l *leased) look(ctx context.Context, ping time.Duration) {
 	l.Look(time.Since(l.began), func(over http.RoundTripper) bool { return l.sender.answersPing(ctx, over, ping) })
 }
 
-// answersPing sends Config.Ping and says whether the other end is there. A failure is no silence, and the requests on the connection
-// meet it themselves.
+// answersPing sends Config.Ping and says whether the other end is there. Only silence says that it is not: any other failure shows itself
+// to the requests on the connection.
 func (s *sender) answersPing(ctx context.Context, over http.RoundTripper, within time.Duration) bool {
 	freezes := s.pulse.Freezes()
 	ctx, cancel := context.WithTimeout(ctx, within)
@@ -110,7 +110,7 @@ func (s *sender) answersPing(ctx context.Context, over http.RoundTripper, within
 	if err != nil {
 		return !errors.Is(err, context.DeadlineExceeded) || s.pulse.Freezes() != freezes
 	}
-	_, _ = io.CopyN(io.Discard, resp.Body, smallAnswer) // its headers were enough
+	_, _ = io.CopyN(io.Discard, resp.Body, smallAnswer) // an error does not matter: the headers are an answer
 	_ = resp.Body.Close()
 	return true
 }
@@ -118,7 +118,7 @@ func (s *sender) answersPing(ctx context.Context, over http.RoundTripper, within
 // mayHedge is rule 5 of [race], after a look at the connection of the newest try.
 func (t *tries) mayHedge() bool {
 	h := t.race.hedges
-	if h == nil || t.hedged || t.options.Proven || t.options.Background || t.options.probe != nil || t.usual == 0 || t.running != 1 || t.race.pulse.Freezes() != t.line.freezes {
+	if h == nil || t.hedged || t.options.Proven || t.options.Background || t.options.probe != nil || t.usual == 0 || t.running != 1 || t.race.pulse.Freezes() != t.newest.freezes {
 		return false
 	}
 	select {

@@ -19,10 +19,10 @@ type Options struct {
 	// Background marks a request that no caller waits for. How many of them go out at once says nothing about how many
 	// connections callers need.
 	Background bool
-	// Caller is the API request for which a request is made. One caller never takes all slots of a [Limit]. The Caller of the outer
-	// context counts, so that what an API request is made of counts together; 0: no API request.
+	// Caller is the number of the API request for which a request is made; 0: none. One caller never takes all slots of a [Limit]. Where
+	// contexts with different callers are nested, the outer one counts: a batch is one caller.
 	Caller uint64
-	// Kind is what kind of call it is: one of a few names that the upstream's client has. Calls of one kind usually take about the
+	// Kind is what kind of call it is: one of a few names that the upstream's client chooses. Calls of one kind should take about the
 	// same time.
 	Kind string
 	// Credentials are put into the header of every request, and renewed if the upstream refuses them; nil: none.
@@ -38,7 +38,7 @@ type Options struct {
 
 	probe *probe      // the request is one of a probe: it goes past the breaker and the limit, and is not retried
 	retry bool        // the request was sent before and has failed
-	fresh bool        // the request must go over a connection that is opened after the request comes
+	fresh bool        // the request must go over a connection that is opened after the request came
 	taken func(taken) // called when the request has its connection
 	heard func()      // called when an answer has begun to come
 	stuck func()      // called when the connection of a request that must not be repeated was found dead
@@ -84,18 +84,18 @@ func optionsOf(ctx context.Context) Options {
 	return o
 }
 
-// Probing says that a breaker's probe makes the calls under ctx. No other call may wait for what a probe asks: it takes as long as the
-// upstream is silent.
+// Probing says that the calls under ctx belong to a probe of a breaker. No other call may wait for them: they take as long as the upstream
+// is silent.
 func Probing(ctx context.Context) bool { return optionsOf(ctx).probe != nil }
 
-// countSent counts one more request that may have reached the upstream, or one less.
+// countSent adds n to the count of requests that may have reached the upstream.
 func (o Options) countSent(n int64) {
 	if o.Sent != nil {
 		o.Sent.Add(n)
 	}
 }
 
-// noteRetryAfter takes note of how long an answer that says no asks to wait.
+// noteRetryAfter stores how long an answer that reports a failure asks to wait.
 func (o Options) noteRetryAfter(resp *http.Response) {
 	if o.RetryAfter == nil || judgeAnswer(resp).outcome == well {
 		return

@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// patienceBounds of a request that waits for its answer.
+// Bounds of [patience].
 const (
 	leastPatience = 250 * time.Millisecond
 	mostPatience  = time.Second
 )
 
-// patience is how long a request may wait for its answer before the missing answer is a failure: four times the usual, within bounds
-// but at least twice the usual. If the usual is not known, it is 0.
+// patience is how long a request may wait before the missing answer is a failure: four times the usual within the bounds, and twice the
+// usual at least. If the usual is not known, it is 0, and patience is the upper bound.
 func patience(usual time.Duration) time.Duration {
 	if usual == 0 {
 		return mostPatience
@@ -20,8 +20,8 @@ func patience(usual time.Duration) time.Duration {
 	return max(min(max(4*usual, leastPatience), mostPatience), 2*usual)
 }
 
-// tooSlow is after what time a request counts as failed even if its answer comes later; 0: never. If the usual is not known, no time is
-// slow: an upstream may need seconds for every answer.
+// tooSlow is the time after which a request has failed even if its answer comes later; 0: there is none. If the usual is not known, no
+// time is too slow: an upstream may need seconds for every answer.
 func tooSlow(usual time.Duration) time.Duration {
 	if usual == 0 {
 		return 0
@@ -36,28 +36,28 @@ type pending struct {
 	freezes  uint64      // so far, when it began
 	cuts     uint64      // counted so far, when it began
 	patience time.Duration
-	overdue  bool // it has had no answer for so long that its silence is a failure
+	overdue  bool // it has waited for longer than patience
 	counted  bool
-	heard    bool        // an answer has begun to come: it may be large, so it is not too late
-	retry    bool        // the call has failed already: it fails once
+	heard    bool        // its answer has begun to come: that may be large, so it is not too late
+	retry    bool        // an earlier try of the call has failed and was counted
 	giveUp   func(error) // ends it; nil: it must go on
-	timer    *time.Timer // of overdue, and after that of slow
+	timer    *time.Timer // calls late
 }
 
 // trialTime is how long a trial may wait for its answer.
 const trialTime = 250 * time.Millisecond
 
-// begin begins a request. It is refused if the breaker has opened since [Breaker.pass], or has another trial. giveUp ends a request that is overdue when the
-// breaker opens: nobody gains by waiting on. It is nil for a request that must go on.
+// begin begins a request. The request is refused if the breaker has opened since [Breaker.pass], or if another trial has begun. giveUp
+// ends a request that is overdue when the breaker opens. It is nil for a request that must go on.
 func (b *Breaker) begin(usual time.Duration, o Options, giveUp func(error)) (*pending, error) {
 	b.mu.Lock()
 	defer b.unlock()
 	b.noticeFreezeLocked()
-	if !b.closedLocked() && b.mayTryLocked(o) {
+	if !b.closedLocked() && b.mayBeTrialLocked(o) {
 		b.trial = &pending{breaker: b, freezes: b.freezes, counted: true, giveUp: giveUp, patience: trialTime}
 		t := b.trial
 		t.timer = time.AfterFunc(trialTime, func() { t.late(0) })
-		b.tries[t] = struct{}{}
+		b.underWay[t] = struct{}{}
 		return t, nil
 	}
 	if !b.closedLocked() {
@@ -70,17 +70,18 @@ func (b *Breaker) begin(usual time.Duration, o Options, giveUp func(error)) (*pe
 	}
 	t := &pending{breaker: b, done: done, freezes: b.freezes, cuts: b.cuts, retry: o.retry, giveUp: giveUp, patience: patience(usual)}
 	t.timer = time.AfterFunc(t.patience, func() { t.late(tooSlow(usual) - t.patience) })
-	b.tries[t] = struct{}{}
+	b.underWay[t] = struct{}{}
 	return t, nil
 }
 
-// late is called when a request is overdue, and once more when it is slow. more is the time between.
+// late is called when a request has waited for longer than patience, and once more when it is too slow. more is the time between the
+// two calls; not above 0: there is no second one.
 func (t *pending) late(more time.Duration) {
 	b := t.breaker
 	b.mu.Lock()
 	defer b.unlock()
 	b.noticeFreezeLocked()
-	if _, ok := b.tries[t]; !ok {
+	if _, ok := b.underWay[t]; !ok {
 		return
 	}
 	if t.overdue {
@@ -97,15 +98,15 @@ func (t *pending) late(more time.Duration) {
 	}
 }
 
-// CallerLeft says that a caller has left because its time was over, after it had waited for so long. A request that it has waited for may
-// serve later callers too, and so go on for longer. If one is overdue, that counts as a failure now: of that request, or, if it has
-// counted already, of this caller. A caller that had less time than the request may take says nothing of the upstream.
+// CallerLeft says that a caller's time ended after it had waited for so long. The request that the caller waited for may go on, for
+// later callers. If a request is overdue, it counts as failed now. If all that are overdue have counted already, the caller counts as
+// one more failure. A caller that waited for less than the request's patience does not count.
 func (b *Breaker) CallerLeft(waited time.Duration) {
 	b.mu.Lock()
 	defer b.unlock()
 	b.noticeFreezeLocked()
 	again := false
-	for t := range b.tries {
+	for t := range b.underWay {
 		switch {
 		case !t.overdue, waited < t.patience:
 		case t.counted:
@@ -123,7 +124,7 @@ func (b *Breaker) CallerLeft(waited time.Duration) {
 	}
 }
 
-// excuse says that the silence of a request says nothing of the upstream. t is nil if no breaker counts.
+// excuse makes a request count neither as answered nor as failed. t is nil if no breaker counts.
 func (t *pending) excuse() {
 	if t == nil {
 		return
@@ -131,11 +132,11 @@ func (t *pending) excuse() {
 	b := t.breaker
 	b.mu.Lock()
 	defer b.unlock()
-	delete(b.tries, t)
+	delete(b.underWay, t)
 	b.countLocked(t, noSign, nil)
 }
 
-// hear says that an answer has begun to come.
+// hear notes that the answer has begun to come.
 func (t *pending) hear() {
 	t.breaker.mu.Lock()
 	defer t.breaker.mu.Unlock()
@@ -146,17 +147,17 @@ func (t *pending) hear() {
 func (b *Breaker) giveUpLocked(t *pending) {
 	if t.overdue && t.giveUp != nil {
 		err := b.refusalLocked()
-		b.news = append(b.news, func() { t.giveUp(err) })
+		b.unlocked = append(b.unlocked, func() { t.giveUp(err) })
 	}
 }
 
-// end ends a request.
+// end counts how a request has ended.
 func (t *pending) end(v verdict) {
 	t.timer.Stop()
 	b := t.breaker
 	b.mu.Lock()
 	defer b.unlock()
-	delete(b.tries, t)
+	delete(b.underWay, t)
 	if t == b.trial {
 		b.endTrialLocked(t, v.outcome)
 		return

@@ -4,21 +4,22 @@
 // Start reading at [Pool.Do], a whole call, or [Pool.Client], the same path as an *http.Client for libraries that make their own
 // requests. Every request goes through Pool.send and then through a chain of links, each an http.RoundTripper:
 //
-//	auth.go      puts the credentials into it, and sends it again with newer ones if they are refused
-//	retry.go     sends it again, after a while, if that is safe and may help
+//	auth.go      adds the credentials, and sends the request again with newer ones if they are refused
+//	retry.go     sends the request again, after a while, if that is safe and may help
 //	redirect.go  turns a redirect into an error
-//	breaker.go   refuses it while too many of the last ones have failed
+//	breaker.go   refuses the request while too many of the last ones have failed
 //	limit.go     takes a slot for each try
-//	judge.go     tells the breaker and the limit what became of it
-//	race.go      sends it over a second connection where the first may be broken or silent (look.go)
-//	send.go      sends it over one connection of package conn, and reads the whole answer (answer.go)
+//	judge.go     tells the breaker and the limit how the try ended
+//	race.go      sends the try over a second connection if the first may be broken or silent (look.go)
+//	send.go      sends the request over one connection of package conn, and reads the whole answer (answer.go)
 //
-// What a caller may ask for is in options.go, what is counted in stats.go.
+// options.go has what a caller may ask for, and stats.go what is counted.
 //
-// The connections are not those of net/http's pool: only their owner can know whether one has proved itself since a freeze.
+// The connections are not those of net/http's pool, because that pool does not tell whether a connection has brought an answer since
+// a freeze.
 //
-// The package knows nothing of what is asked: that is in pool/weaviate and pool/odoo. It never repeats a request that may have
-// changed something, unless the caller said that it may ([Options]).
+// The package knows nothing of the questions: they are in pool/weaviate and pool/odoo. It never repeats a request that may have
+// changed something, unless the caller allows it ([Options]).
 package pool
 
 import (
@@ -51,7 +52,7 @@ var (
 	ErrClosed = conn.ErrClosed
 	// ErrNotAllowed occurs when Config.Control refuses every address of the upstream.
 	ErrNotAllowed = errors.New("address not allowed")
-	// ErrTooLarge is what a [TooLargeError] wraps.
+	// ErrTooLarge occurs when an answer has more bytes than one may have: see [TooLargeError].
 	ErrTooLarge = errors.New("answer too large")
 )
 
@@ -107,15 +108,15 @@ func build(cfg Config, newDial func(conn.DialConfig) conn.Dial) (*Pool, error) {
 // guarded is the chain between retries and race.
 func (p *Pool) guarded(next http.RoundTripper) http.RoundTripper {
 	cfg := p.cfg
-	off := cfg.Policy.NoBreaker
-	next = &judged{next: next, breaker: cfg.Breaker, limit: cfg.Limit, pulse: cfg.Pulse, stats: &p.stats, address: p.Address(), own: cfg.OwnError, varied: cfg.Varied, off: off}
-	slots := &limited{next: next, limit: cfg.Limit, stats: &p.stats}
-	next = slots
-	if !off {
-		slots.breaker = cfg.Breaker
-		next = &breaking{next: slots, breaker: cfg.Breaker, ping: p.ping}
+	slots := &limited{limit: cfg.Limit, stats: &p.stats, next: &judged{
+		next: next, breaker: cfg.Breaker, limit: cfg.Limit, pulse: cfg.Pulse, stats: &p.stats, address: p.Address(),
+		ownError: cfg.OwnError, varied: cfg.Varied, noBreaker: cfg.Policy.NoBreaker,
+	}}
+	if cfg.Policy.NoBreaker {
+		return &redirects{next: slots, variable: cfg.Variable}
 	}
-	return &redirects{next: next, variable: cfg.Variable}
+	slots.breaker = cfg.Breaker
+	return &redirects{next: &breaking{next: slots, breaker: cfg.Breaker, ping: p.ping}, variable: cfg.Variable}
 }
 
 // Name of the upstream.
@@ -189,8 +190,8 @@ func (p *Pool) enter() bool {
 
 // Warm opens connections, all at the same time, until as many are open as callers have used at once so far. The first time,
 // and while none was used, that is Config.FirstWarm. It returns when the dials have ended, with the errors of all, or when ctx
-// ends; the dials go on then. Where one connection carries all requests, HTTP/2, it sends a ping instead. While the breaker is open
-// it opens none, but a probe goes out if one is due: after a freeze one is.
+// ends; the dials go on then. If one connection carries all requests (HTTP/2), Warm sends a ping instead. While the breaker is open,
+// Warm opens no connection, but starts a probe if one is due. After a freeze one is due.
 func (p *Pool) Warm(ctx context.Context) error {
 	if !p.cfg.Policy.NoBreaker {
 		if err := p.cfg.Breaker.wake(p.ping); err != nil {

@@ -9,19 +9,24 @@ import (
 	"hearth/internal/guard"
 )
 
-// Ask asks the upstream: as a probe if the breaker is not closed and none is under way. It is for questions about the upstream's
-// health: an answer closes the breaker.
+// Ask calls ask, which asks the upstream about its health. If the breaker is not closed and no probe is under way, the call is a probe:
+// an answer closes the breaker.
 func (b *Breaker) Ask(ctx context.Context, ask func(context.Context) error) error {
-	if !b.startAsking() {
+	if !b.startProbe() {
 		return ask(ctx)
 	}
 	return b.probe(ctx, ask)
 }
 
-func (b *Breaker) startAsking() bool {
+// startProbe says whether a probe may begin now, and if so sets probing.
+func (b *Breaker) startProbe() bool {
 	b.mu.Lock()
 	defer b.unlock()
 	b.noticeFreezeLocked()
+	return b.startProbeLocked()
+}
+
+func (b *Breaker) startProbeLocked() bool {
 	if b.closedLocked() || b.probing || b.shut {
 		return false
 	}
@@ -29,24 +34,24 @@ func (b *Breaker) startAsking() bool {
 	return true
 }
 
-// probeAwake sends a probe, and another one in place of one that a freeze has interrupted: so the first request after the freeze need not
-// wait for a later one to begin it.
-func (b *Breaker) probeAwake(ask func(context.Context) error) {
+// probeUntilNoFreeze sends a probe, and another one as long as a freeze has interrupted the last. So no request has to come after the
+// freeze to start the next probe.
+func (b *Breaker) probeUntilNoFreeze(ask func(context.Context) error) {
 	for before := b.cfg.Pulse.Freezes(); ; {
 		_ = b.probe(b.ctx, ask)
 		now := b.cfg.Pulse.Freezes()
-		if now == before || !b.startAsking() {
+		if now == before || !b.startProbe() {
 			return
 		}
 		before = now
 	}
 }
 
-// probe asks the upstream past the breaker and the limit, and closes the breaker if there is an answer. It needs probing to be set
-// by its caller.
+// probe asks the upstream past the breaker and the limit, and closes the breaker if there is an answer. The caller has set probing.
 func (b *Breaker) probe(ctx context.Context, ask func(context.Context) error) error {
 	p := new(probe)
-	ctx = With(ctx, Options{Background: true, Proven: true, probe: p}) // Proven: an invocation may be too short to find a connection dead
+	// Proven, because an invocation may be too short to find a connection dead.
+	ctx = With(ctx, Options{Background: true, Proven: true, probe: p})
 	b.mu.Lock()
 	ctx, b.endProbe = context.WithTimeout(ctx, doubled(leastProbe, b.failed, mostProbe))
 	end := b.endProbe
@@ -67,7 +72,7 @@ func (b *Breaker) probe(ctx context.Context, ask func(context.Context) error) er
 	switch {
 	case b.cfg.Pulse.Freezes() != freezes:
 		done(errNoSign)
-		b.starved = b.cfg.Pulse.TimeAwake()-began < trialTime
+		b.trialDue = b.cfg.Pulse.TimeAwake()-began < trialTime
 	case errors.Is(ctx.Err(), context.Canceled):
 		done(errNoSign)
 	case p.failed.Load(), ctx.Err() != nil:
@@ -76,16 +81,16 @@ func (b *Breaker) probe(ctx context.Context, ask func(context.Context) error) er
 	case p.answered.Load():
 		done(nil)
 		b.closeLocked()
-	default: // it was not asked
+	default: // nothing was sent
 		done(errNoSign)
 		b.due = b.cfg.Pulse.Now().Mono + leastWait
 	}
 	return err
 }
 
-// mayTryLocked says whether a request can be a trial.
-func (b *Breaker) mayTryLocked(o Options) bool {
-	return b.starved && b.trial == nil && !b.shut && o.Repeatable && !o.Proven && !o.Background
+// mayBeTrialLocked says whether a request can be a trial.
+func (b *Breaker) mayBeTrialLocked(o Options) bool {
+	return b.trialDue && b.trial == nil && !b.shut && o.Repeatable && !o.Proven && !o.Background
 }
 
 // endTrialLocked ends a trial.
@@ -98,23 +103,23 @@ func (b *Breaker) endTrialLocked(t *pending, o outcome) {
 		b.closeLocked()
 	case t.freezes != b.cfg.Pulse.Freezes(), o == noSign && !t.overdue: // the next read is another trial
 	default:
-		b.starved = false
+		b.trialDue = false
 		b.postponeLocked()
 	}
 }
 
-// postponeLocked takes note of a probe or a trial that has failed: the next probe is due later.
+// postponeLocked counts a probe or a trial that has failed: the next probe is due later.
 func (b *Breaker) postponeLocked() {
 	b.failed++
 	b.due = b.cfg.Pulse.Now().Mono + doubled(leastWait, b.failed, mostWait)
 }
 
-// doubled is d, doubled so many times, but not more than most.
+// doubled is d times two to the power of times, at most most.
 func doubled(d time.Duration, times int, most time.Duration) time.Duration {
-	return min(d<<min(times, 10), most) // 10: so that it does not overflow
+	return min(d<<min(times, 10), most) // the shift is bounded so that it does not overflow
 }
 
-// probe is what a probe's requests say of the upstream.
+// probe collects what the requests of a probe say about the upstream.
 type probe struct{ answered, failed atomic.Bool }
 
 func (p *probe) learn(o outcome) {

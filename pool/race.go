@@ -14,9 +14,9 @@ import (
 // race is the link that hides broken and silent connections from requests that are safe to repeat. It may send such a request
 // several times, each time over another connection or stream. The first answer counts, and the other tries are cancelled.
 //
-//  1. A request that is not repeatable goes to the next link once. But whatever the request, if the upstream has refused it unread
-//     (refused.go), it is sent again at once, mostUnread times: GOAWAY may hit all the requests on a connection. Its connection
-//     is looked at too. If that is dead, the request waits on, because it may have arrived, but without its slot.
+//  1. A request that is not repeatable goes to the next link once. If its connection is found dead, the request waits on, because it may
+//     have arrived, but it gives back its slot. Any request that the upstream has refused unread (refused.go) is sent again at once, at
+//     most mostUnread times: GOAWAY may hit all the requests on a connection.
 //  2. A race: over an unproven connection (package conn says which are), the request waits a short while for its answer. Then it is
 //     sent again over a proven or new connection. A freeze makes the connections of the requests under way unproven too. A request
 //     whose [Options] say Proven is never given an unproven connection.
@@ -24,22 +24,22 @@ import (
 //     looked at (look.go), and again from time to time.
 //  4. If a connection is found dead, each repeatable request whose newest try is on it is sent again over a new connection.
 //  5. If a connection is found alive, the upstream is slow. The request may be sent once more: a hedge. A hedge is not made
-//     for a request that says Proven or Background, while another try runs, or where the usual is not known: the first calls of a
+//     for a request that says Proven or Background, while another try runs, or if the usual is not known: the first calls of a
 //     process are slow, and many processes may begin at the same time.
 //  6. If the newest try of rule 2 or 4 fails while an older try still runs, there is another try after twice the wait.
 //  7. A replay: if the only try fails on a connection that was open before, the upstream may have closed that connection. The request
 //     is sent again at once over a new connection, but only once, and not if the error would be the same again.
 //  8. Before a request that says Proven is sent again while an older try runs, the connection of that try is aborted. It is a
-//     write: a copy that got stuck in the connection could arrive after the next write, and undo it.
+//     write, and a copy that got stuck in the connection could arrive after the next write and undo that one.
 //
-// A try that was cancelled because another one has brought the answer counts as a failure nowhere.
+// A try that was cancelled because another try has brought the answer is never counted as a failure.
 type race struct {
 	next   http.RoundTripper
 	pulse  *clock.Pulse
 	policy Policy
 	stats  *counters
 	hedges *Budget        // nil: no request is hedged
-	tries  sync.WaitGroup // Add happens within RoundTrip
+	tries  sync.WaitGroup // and looks; Add happens within RoundTrip
 }
 
 // errSlower is the cause of the cancellation of a try, after another try has brought the answer.
@@ -72,7 +72,8 @@ func (r *race) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.run(ctx)
 }
 
-// tries are the tries of one request. Only run and what it calls use the fields; the goroutine of a try only sends.
+// tries are the tries of one request. Only run and the methods that it calls use the fields. The goroutine of a try sends to lines and
+// results, and nothing else.
 type tries struct {
 	race    *race
 	req     *http.Request
@@ -84,15 +85,15 @@ type tries struct {
 	started int // how many tries were started
 	running int // how many of them have no result yet
 
-	line  taken         // the connection of the newest try; zero while that waits for it
-	pause time.Duration // before the last try of rules 2, 4 and 6; 0: there is none
-	wait  time.Duration // before the next look
+	newest taken         // the connection of the newest try; zero while the try waits for one
+	pause  time.Duration // before the last try of rules 2, 4 and 6; 0: there was none
+	wait   time.Duration // before the next look
 
 	thawed  <-chan struct{}  // closed by the next freeze; nil until the first try has its connection: Conns.Take copes with freezes
 	due     <-chan time.Time // when the request is sent once more
-	lookDue <-chan time.Time // when line is looked at
+	lookDue <-chan time.Time // when the newest connection is looked at
 	looked  chan struct{}    // closed when a look has ended
-	dead    <-chan struct{}  // closed when line was found dead
+	dead    <-chan struct{}  // closed when the newest connection was found dead
 
 	hedged, replayed bool // by rules 5 and 7
 	unread           int  // how often it was refused unread (rule 1)
@@ -166,7 +167,7 @@ func (t *tries) run(ctx context.Context) (*http.Response, error) {
 	}
 }
 
-// took takes note of the connection of the newest try.
+// took notes the connection of a try, and sets the timers of rules 2 and 3 if the try is the newest.
 func (t *tries) took(c taken) {
 	r := t.race
 	if t.thawed == nil {
@@ -175,7 +176,7 @@ func (t *tries) took(c taken) {
 	if c.try != t.started {
 		return
 	}
-	t.line = c
+	t.newest = c
 	if c.line != nil && !r.policy.NoLook {
 		t.dead = c.line.Dead()
 	}
@@ -186,22 +187,22 @@ func (t *tries) took(c taken) {
 	}
 }
 
-// sendAfter makes the request be sent once more after a while.
+// sendAfter sets the time after which the request is sent once more.
 func (t *tries) sendAfter(d time.Duration) {
 	if !t.race.policy.NoRace {
 		t.pause, t.due = d, time.After(d)
 	}
 }
 
-// lookAfter makes the connection of the newest try be looked at after a while.
+// lookAfter sets the time after which the newest connection is looked at.
 func (t *tries) lookAfter(d time.Duration) {
 	t.wait, t.lookDue = d, time.After(d)
 }
 
-// again sends the request once more while older tries run (rule 8).
+// again sends the request once more while an older try may still run (rule 8).
 func (t *tries) again(ctx context.Context, o Options) {
-	if t.options.Proven && t.line.line != nil {
-		t.line.line.Abort()
+	if t.options.Proven && t.newest.line != nil {
+		t.newest.line.Abort()
 	}
 	t.start(ctx, o)
 }
@@ -210,7 +211,7 @@ func (t *tries) again(ctx context.Context, o Options) {
 func (t *tries) start(ctx context.Context, o Options) {
 	t.started++
 	t.running++
-	t.line, t.dead, t.lookDue, t.looked = taken{}, nil, nil, nil
+	t.newest, t.dead, t.lookDue, t.looked = taken{}, nil, nil, nil
 	r := result{number: t.started}
 	o.taken = func(c taken) {
 		r.reused = c.reused

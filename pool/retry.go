@@ -48,7 +48,7 @@ func newRetry(next http.RoundTripper, cfg Config, stats *counters) http.RoundTri
 			_ = resp.Body.Close()
 			resp = nil
 		}
-		if r.failed != nil && errors.Is(err, ErrOpen) { // what the call itself has met says more
+		if r.failed != nil && errors.Is(err, ErrOpen) { // the failure of the try before says more
 			err = r.failed
 		}
 		return resp, err
@@ -61,8 +61,8 @@ type retries struct {
 	cfg    Config
 	stats  *counters
 	tries  int           // so far
-	wait   time.Duration // before the next one
-	failed error         // of the last one that has brought no answer
+	wait   time.Duration // before the next try
+	failed error         // of the last try; nil if that try has brought an answer
 }
 
 // RoundTrip sends one try to the next link.
@@ -76,7 +76,7 @@ func (r *retries) RoundTrip(req *http.Request) (*http.Response, error) {
 	return r.next.RoundTrip(req)
 }
 
-// check says whether there is another try, after what time, and takes it from the budget.
+// check says whether there is another try. It sets the wait before that try, and takes the try from the budget.
 func (r *retries) check(ctx context.Context, resp *http.Response, err error) (bool, error) {
 	again, reason := checkRetry(ctx, resp, err)
 	if !again || r.tries > r.cfg.Retries {
@@ -87,7 +87,7 @@ func (r *retries) check(ctx context.Context, resp *http.Response, err error) (bo
 		return false, nil
 	}
 	_, unsent := errors.AsType[*conn.UnsentError](err)
-	free := unsent && r.tries == 1 // it multiplies nothing that the upstream has to do; the second one does cost, because dials do
+	free := unsent && r.tries == 1 // the upstream had no work with the first try; from then on each dial is work
 	if !free && !r.cfg.Policy.NoRetryBudget && !r.cfg.Budget.take() {
 		r.stats.retriesRefused.Add(1)
 		return false, nil
@@ -119,7 +119,7 @@ func checkRetry(ctx context.Context, resp *http.Response, err error) (bool, erro
 	return false, nil
 }
 
-// distrusted says that the upstream's certificate is not one to trust.
+// distrusted says that the upstream's certificate is not trusted.
 func distrusted(err error) bool {
 	_, is := errors.AsType[*tls.CertificateVerificationError](err)
 	return is
@@ -133,7 +133,8 @@ func permanent(err error) bool {
 		errors.Is(err, ErrNotAllowed) || errors.Is(err, ErrQueueFull) || errors.Is(err, ErrOpen) || errors.Is(err, guard.ErrPanic)
 }
 
-// backoff waits as long as the upstream asks for, and otherwise doubles with jitter up to the most.
+// backoff is how long to wait before the next try: as long as the answer asks for. If it does not ask, the wait doubles with each
+// attempt, from least to most, and half of it is random.
 func backoff(least, most time.Duration, attempt int, resp *http.Response) time.Duration {
 	if resp != nil {
 		if after, ok := retryAfter(resp); ok {
@@ -155,10 +156,10 @@ func retryAfter(resp *http.Response) (time.Duration, bool) {
 	return min(max(0, time.Until(at)), longest), err == nil
 }
 
-// jitter is up to d. It comes from the kernel: a generator's state would be the same in every copy of a snapshot.
+// jitter is a random time up to d. The kernel makes it: the state of a generator would be the same in every copy of a snapshot.
 func jitter(d time.Duration) time.Duration {
 	n, err := rand.Int(rand.Reader, big.NewInt(int64(d)+1))
-	if err != nil { // never, as crypto/rand has it
+	if err != nil { // never: rand.Reader returns no errors
 		return d
 	}
 	return time.Duration(n.Int64())

@@ -30,7 +30,7 @@ type taken struct {
 	proven  bool   // it was proven then
 	reused  bool   // it was open before the request came, or has carried an answer
 	line    line
-	try     int // whose connection it is
+	try     int // number of the try whose connection it is
 }
 
 // RoundTrip takes a connection as the request's [Options] say, sends the request, reads the whole answer and gives the
@@ -62,7 +62,7 @@ func (s *sender) send(ctx context.Context, l *conn.Lease, req *http.Request) (_ 
 			return nil, err
 		}
 	}
-	// The request is counted before ctx is looked at: a caller that leaves with ctx has the count of every request that is sent.
+	// First the request is counted, then ctx is looked at. So a caller that leaves with ctx has counted every request that was sent.
 	optionsOf(ctx).countSent(1)
 	if ctx.Err() != nil {
 		optionsOf(ctx).countSent(-1)

@@ -11,15 +11,14 @@ import (
 // for concurrent use.
 type usuals struct {
 	mu    sync.Mutex
-	kinds map[string]*lately // guarded by mu
+	kinds map[string]*durations // guarded by mu
 }
 
-// mostKinds is how many kinds of calls a pool tells apart. Those that come after them count together, as the kind "".
+// mostKinds is how many kinds of calls a pool tells apart. Any further kinds count together, as the kind "".
 const mostKinds = 16
 
-// lately are the durations of the last answers of one kind. There are few of them, so that an upstream that becomes slower is
-// soon as slow as usual.
-type lately struct {
+// durations are those of the last answers of one kind. There are few, so that the median soon follows an upstream that becomes slower.
+type durations struct {
 	last   [31]time.Duration
 	count  int
 	median time.Duration
@@ -35,9 +34,9 @@ func (u *usuals) add(kind string, d time.Duration) {
 	}
 	if k == nil {
 		if u.kinds == nil {
-			u.kinds = map[string]*lately{}
+			u.kinds = map[string]*durations{}
 		}
-		k = new(lately)
+		k = new(durations)
 		u.kinds[kind] = k
 	}
 	k.last[k.count%len(k.last)] = d

@@ -2,7 +2,7 @@ package pool
 
 import "time"
 
-// outcome is what became of a request, and so what it says of its upstream.
+// outcome is how a request ended, and so what it says about its upstream.
 type outcome int
 
 const (
@@ -12,27 +12,27 @@ const (
 	cut                       // it has no connection, or lost its connection
 	overloaded                // the upstream says that it has too much to do
 	silent                    // it had no answer in time
-	tooLate                   // it takes far longer than usual, and an answer may still come
+	tooLate                   // it takes far longer than usual; an answer may still come
 )
 
 // When the breaker opens.
 const (
 	windowSize   = 10               // last requests that count
-	windowLength = 30 * time.Second // awake, for which a request counts
-	// tooManyFailed is how many must have failed: so many that one moment's failures can be retried.
+	windowLength = 30 * time.Second // time awake for which a request counts
+	// tooManyFailed is how many must have failed. Retries make good a few failures of one moment.
 	tooManyFailed = 5
-	// tooManySilent is how many without an answer in time are enough, if none was answered since: each of them has cost its caller all
-	// of its time.
+	// tooManySilent is how many without an answer in time are enough, if none was answered since. They are few, because each has cost its
+	// caller all of its time.
 	tooManySilent = 2
 )
 
 // window holds the outcomes of the last requests.
 type window struct {
 	last [windowSize]struct {
-		at      time.Duration // awake
+		at      time.Duration // time awake
 		outcome outcome
 	}
-	count int // all that were added
+	count int // how many were added so far
 }
 
 func (w *window) add(at time.Duration, o outcome) {

@@ -77,8 +77,9 @@ func (s *Server) ready(r *request) error {
 	return r.sendJSON(status, reply)
 }
 
-// reach asks the upstreams that have not answered yet, at the same time, and returns each one's error in its place. A question under way
-// is shared, so it has a timeout of its own: it does not end with the call that began it, but with the server.
+// reach asks the upstreams that have not answered yet, at the same time. It returns the error of each upstream, in the order of the
+// upstreams. Calls share a question under way. So the question ends by its own timeout or with the server, and not with the call that
+// began it.
 func (s *Server) reach(ctx, server context.Context) []error {
 	errs := make([]error, len(s.cfg.Upstreams))
 	asked := make([]<-chan singleflight.Result, len(s.cfg.Upstreams))

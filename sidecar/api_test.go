@@ -35,8 +35,9 @@ type api struct {
 type upstreams struct {
 	weaviate *weaviatetest.Server
 	odoo     *odootest.Server
-	noUntil  bool        // the class of mutes has no property for a mute's end
-	policy   pool.Policy // of the pools
+	noUntil  bool          // the class of mutes has no property for a mute's end
+	policy   pool.Policy   // of the pools
+	timeout  time.Duration // of their calls; 0: the default
 }
 
 func newUpstreams() upstreams {
@@ -88,7 +89,7 @@ func newAPI(t testing.TB, u upstreams, change func(*Config, *chat.Config)) *api 
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = s.Close() })
-		p, err := pool.New(pool.Config{Name: name, URL: s.URL, GRPC: grpc, Retries: -1, Policy: u.policy})
+		p, err := pool.New(pool.Config{Name: name, URL: s.URL, GRPC: grpc, Retries: -1, Policy: u.policy, Timeout: u.timeout})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -16,8 +16,8 @@ import (
 	"hearth/sidecar/chat"
 )
 
-// batch carries out its calls side by side, and answers them in their order. Each call is decoded and handled as if it had come alone:
-// see serveCall.
+// batch runs its calls side by side, and sends the answers in the order of the calls. Each call is decoded and handled as if it had come
+// alone (serveCall).
 func (s *Server) batch(r *request) error {
 	b, err := s.decodeBatch(r)
 	if err != nil {
@@ -26,13 +26,17 @@ func (s *Server) batch(r *request) error {
 	room := batchRoom{most: int64(s.cfg.MaxBatchReply)}
 	r.timeout = b.timeout
 	most := r.writeTime()
-	most -= min(executor.Grace, most/10) // a call that does not listen is left behind that much later
+	most -= min(executor.Grace, most/10) // executor.Run may return that much later
 	how := batchTerms{socket: r.socket, readBy: r.started.Add(min(r.readTime(), most)), writeBy: r.started.Add(most)}
 	tasks := make([]executor.Task[batchAnswer], len(b.calls))
 	for i, c := range b.calls {
 		tasks[i] = executor.Task[batchAnswer]{Timeout: c.timeout, Do: func(ctx context.Context) (batchAnswer, error) {
 			answer := s.serveCall(ctx, c, how)
-			return answer, room.take(answer)
+			err := room.take(answer)
+			if answer.onLeft != nil && (err != nil || ctx.Err() != nil) { // the batch may have no place for it, or not wait for it
+				answer.onLeft(false)
+			}
+			return answer, err
 		}}
 	}
 	results := executor.Run(r.waitContext(most), executor.Options{Workers: b.parallel, Pulse: s.cfg.Pulse}, tasks)
@@ -45,6 +49,9 @@ func (s *Server) batch(r *request) error {
 			body = append(body, ',')
 		}
 		body = got.Value.append(body, b.calls[i].id)
+		if got.Value.onLeft != nil {
+			r.whenLeft(got.Value.onLeft)
+		}
 	}
 	r.setServerTiming(r.took())
 	r.sendBody(http.StatusOK, append(body, "]}"...))
@@ -57,8 +64,8 @@ type batchTerms struct {
 	readBy, writeBy time.Time // when reads and writes must have ended
 }
 
-// serveCall carries out one call of a batch. The call and its answer share no memory with the batch's request: if the call is abandoned, it
-// outlives the batch. The call passes by the door, because the batch has passed the door.
+// serveCall runs one call of a batch. The call and its answer share no memory with the batch's request, because an abandoned call outlives
+// the batch. The call begins at accept, because the batch has passed the checks before that (door.go).
 func (s *Server) serveCall(ctx context.Context, c batchCall, how batchTerms) batchAnswer {
 	f := &fasthttp.RequestCtx{}
 	f.Init2(nil, logger{s.cfg.Logger}, false)
@@ -67,11 +74,13 @@ func (s *Server) serveCall(ctx context.Context, c batchCall, how batchTerms) bat
 	for _, h := range c.headers {
 		f.Request.Header.Add(h.name, h.value)
 	}
-	s.handleCall(ctx, f, c, how)
-	return answerOf(f)
+	onLeft := s.handleCall(ctx, f, c, how)
+	answer := answerOf(f)
+	answer.onLeft = onLeft
+	return answer
 }
 
-func (s *Server) handleCall(ctx context.Context, f *fasthttp.RequestCtx, c batchCall, how batchTerms) {
+func (s *Server) handleCall(ctx context.Context, f *fasthttp.RequestCtx, c batchCall, how batchTerms) (onLeft func(whole bool)) {
 	r := s.newRequest(ctx, f, how.socket)
 	r.read()
 	defer s.end(ctx, r)
@@ -80,9 +89,11 @@ func (s *Server) handleCall(ctx context.Context, f *fasthttp.RequestCtx, c batch
 	r.timeout = c.timeout
 	r.batchRead, r.batchWrite = within(how.readBy.Sub(r.started), c.timeout), within(how.writeBy.Sub(r.started), c.timeout)
 	s.answer(r, s.accept(r, parseTarget([]byte(c.path))))
+	return r.onLeft
 }
 
-// within is what is left of a batch for a call with a timeout of its own; 0: it has none. The result is never 0, which would mean no batch.
+// within is the smaller of the time that a batch has left and a call's own timeout, if that is not 0. The result is at least 1, because 0
+// would mean that the call is in no batch.
 func within(left, timeout time.Duration) time.Duration {
 	if timeout > 0 {
 		left = min(left, timeout)
@@ -90,7 +101,7 @@ func within(left, timeout time.Duration) time.Duration {
 	return max(left, 1)
 }
 
-// batchRoom is what the answers of one batch may take.
+// batchRoom bounds the bytes of the answers of one batch.
 type batchRoom struct {
 	most int64
 	used atomic.Int64
@@ -110,8 +121,8 @@ func (b *batchRoom) take(a batchAnswer) error {
 	return nil
 }
 
-// callProblem is the problem of a call that has no answer of its own. Only a call that was not started, or that does no harm when it is
-// repeated, may be retried.
+// callProblem is the problem of a call that has brought no answer. An abandoned POST is not retryable, because it may have been carried
+// out.
 func (s *Server) callProblem(c batchCall, err error) *wire.Problem {
 	p := *s.problemOf(err)
 	switch {
@@ -128,10 +139,11 @@ func (s *Server) callProblem(c batchCall, err error) *wire.Problem {
 type batchAnswer struct {
 	status  int
 	headers [][2]string
-	body    []byte // JSON; empty: none
+	body    []byte           // JSON; empty: none
+	onLeft  func(whole bool) // to be called once the answer has left, or cannot leave; nil: nothing is
 }
 
-// answerOf takes the answer of a call, without what belongs to its connection.
+// answerOf is the answer of a call, without the headers of the connection.
 func answerOf(f *fasthttp.RequestCtx) batchAnswer {
 	a := batchAnswer{status: f.Response.StatusCode()}
 	if !f.IsHead() {
@@ -151,7 +163,7 @@ func answerOf(f *fasthttp.RequestCtx) batchAnswer {
 	return a
 }
 
-// refusedCall is the answer that is a problem.
+// refusedCall is a problem as the answer of a call.
 func refusedCall(p *wire.Problem) batchAnswer {
 	body, err := chat.Encode(p)
 	if err != nil { // a Problem always encodes
@@ -160,7 +172,7 @@ func refusedCall(p *wire.Problem) batchAnswer {
 	return batchAnswer{status: p.Status, headers: [][2]string{{"Content-Type", "application/problem+json"}}, body: body}
 }
 
-// append appends a wire.BatchResponse.
+// append appends the answer as a wire.BatchResponse.
 func (a batchAnswer) append(b []byte, id string) []byte {
 	b = chat.AppendString(append(b, `{"id":`...), id)
 	b = strconv.AppendInt(append(b, `,"status":`...), int64(a.status), 10)

@@ -192,6 +192,7 @@ func TestABatchThatIsWrongIsRefusedAsAWhole(t *testing.T) {
 		{header("Connection", `"close"`), "requests[1].headers.Connection"},
 		{header("", `"close"`), "requests[1].headers."},
 		{header("Cache-Control", `1`), "requests[1].headers.Cache-Control"},
+		{header("traceparent", `null`), "requests[1].headers.traceparent"},
 		{header("Cache-Control", `"a\r\nHost: b"`), "requests[1].headers.Cache-Control"},
 		{header("Cache-Control", `"`+strings.Repeat("x", 20<<10)+`"`), "requests[1].headers"},
 		{with(`{"id":"a","method":"GET","path":"/v1/cache","headers":[]}`), "requests[1].headers"},
@@ -200,6 +201,9 @@ func TestABatchThatIsWrongIsRefusedAsAWhole(t *testing.T) {
 		if p := got.problem(t); p.Field != c.field || p.Retryable {
 			t.Errorf("%.200s: the field is %q (%s), want %q", c.body, p.Field, p.Detail, c.field)
 		}
+	}
+	if p := a.do(http.MethodPost, wire.PathBatch, header("x-own", `"a"`)).problem(t); !strings.Contains(p.Detail, " traceparent, tracestate,") {
+		t.Errorf("headers are not named as in the docs: %s", p.Detail)
 	}
 	many := make([]string, 101)
 	for i := range many {

@@ -12,7 +12,7 @@ import (
 	"hearth/client/wire"
 )
 
-// batchOf is a batch that was read.
+// batchOf is a decoded batch.
 type batchOf struct {
 	calls    []batchCall
 	timeout  time.Duration // 0: the batch does not say
@@ -29,7 +29,7 @@ type batchCall struct {
 
 type headerLine struct{ name, value string }
 
-// decodeBatch reads the body of a batch. A batch may hold writes, so it is refused as a whole, before any of its calls is carried out.
+// decodeBatch decodes the body of a batch. One wrong call is a fault of the whole batch, so that none of its writes is carried out.
 func (s *Server) decodeBatch(r *request) (b batchOf, err error) {
 	o := r.object()
 	b.timeout = o.timeout()
@@ -110,8 +110,8 @@ func decodeBatchCall(o *object) batchCall {
 	return c
 }
 
-// headerLines reads the headers of a call. Those of the door and of the connection are the batch's own, and a misspelt
-// name must not pass for one that has no effect.
+// headerLines reads the headers of a call. Only those of wire.BatchHeaders may be there: the others have no effect in a batch, and a
+// misspelt name should not go unnoticed.
 func (o *object) headerLines(c *batchCall) {
 	value, ok := o.value("headers")
 	if !ok {
@@ -126,7 +126,7 @@ func (o *object) headerLines(c *batchCall) {
 		name := textproto.CanonicalMIMEHeaderKey(key.Str)
 		field := "headers." + shortened([]byte(key.Str))
 		switch {
-		case !slices.Contains(wire.BatchHeaders(), name):
+		case !slices.ContainsFunc(wire.BatchHeaders(), func(h string) bool { return strings.EqualFold(h, name) }):
 			o.wrong(field, "is not a header that a request of a batch may have: "+strings.Join(wire.BatchHeaders(), ", "))
 		case value.Type != gjson.String:
 			o.wrong(field, "must be a string")

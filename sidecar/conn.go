@@ -2,6 +2,9 @@ package sidecar
 
 import (
 	"bytes"
+	"cmp"
+	"errors"
+	"io"
 	"net"
 	"sync/atomic"
 	"syscall"
@@ -15,7 +18,7 @@ import (
 // A request that comes in one read needs no deadline of its own. The deadlines of waits and writes are moved only when an eighth
 // of their time is over, so a wait or a write may end that much early.
 //
-// Only the goroutine that serves the connection uses these methods. Others may call standing, change and hasUnread.
+// Only the goroutine that serves the connection uses these methods. Others may call standing, change, hasUnread and Close.
 type timedConn struct {
 	net.Conn
 	slots   *slots
@@ -29,11 +32,14 @@ type timedConn struct {
 
 	last      time.Time // when the connection was accepted, or the last request was answered
 	begun     bool      // bytes of a request have come that is not answered yet
-	pipelined bool      // they came together with the request before
-	limited   bool      // readBy is the deadline of that request, not of a wait
-	bareLF    bool      // the line with which it begins ends with LF alone
+	pipelined bool      // these bytes came together with the request before
+	limited   bool      // readBy is the deadline of this request, not that of a wait
+	bareLF    bool      // the first line of this request ends with LF alone
+	lingers   bool      // the connection ends with this answer, and its caller may still be sending
 	readBy    time.Time
 	writeBy   time.Time
+
+	onLeft atomic.Pointer[func(whole bool)] // called once the answers under way have left, or cannot leave; nil: nothing is called
 }
 
 func (c *timedConn) standing() standing { return standing(c.word.Load()) }
@@ -77,6 +83,7 @@ func (c *timedConn) Read(b []byte) (int, error) {
 		}
 		return c.Conn.Read(b)
 	}
+	c.allLeft()
 	if !c.enter(waiting) {
 		return 0, net.ErrClosed
 	}
@@ -100,28 +107,81 @@ func (c *timedConn) begins() {
 
 // hasUnread says whether bytes have come that were not read yet.
 func (c *timedConn) hasUnread() bool {
+	n, err := c.peek()
+	return n > 0 && err == nil
+}
+
+// callerLeft says whether the caller has closed its end, or the connection is broken.
+func (c *timedConn) callerLeft() bool {
+	n, err := c.peek()
+	return n <= 0 && !errors.Is(err, syscall.EAGAIN)
+}
+
+// peek says whether the next read would bring a byte now. n is 0 without an error if the caller has closed its end.
+func (c *timedConn) peek() (n int, err error) {
 	sc, ok := c.Conn.(syscall.Conn)
 	if !ok {
-		return false
+		return 0, syscall.EAGAIN
 	}
 	raw, err := sc.SyscallConn()
 	if err != nil {
-		return false
+		return 0, err
 	}
-	n := 0
-	err = raw.Control(func(fd uintptr) {
-		n, _, _ = syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT) //nolint:gosec // a descriptor is an int
+	failed := raw.Control(func(fd uintptr) {
+		n, _, err = syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT) //nolint:gosec // a descriptor is an int
 	})
-	return err == nil && n > 0
+	return n, cmp.Or(err, failed)
+}
+
+// whenLeft calls f once the next answer has left whole, or cannot leave whole: because the caller has gone before the answer is sent, or
+// closes its end before it has read all of it.
+func (c *timedConn) whenLeft(f func(whole bool)) {
+	if c.callerLeft() {
+		f(false)
+		return
+	}
+	if before := c.onLeft.Load(); before != nil { // of a pipelined request
+		f = func(whole bool) { (*before)(whole); f(whole) }
+	}
+	c.onLeft.Store(&f)
+}
+
+// allLeft is called when fasthttp waits for the next request or closes the connection: by then it has written every answer.
+func (c *timedConn) allLeft() {
+	if c.onLeft.Load() != nil {
+		_, err := c.peek()
+		c.answersLeft(err == nil || errors.Is(err, syscall.EAGAIN))
+	}
+}
+
+func (c *timedConn) answersLeft(whole bool) {
+	if f := c.onLeft.Swap(nil); f != nil {
+		(*f)(whole)
+	}
 }
 
 // Close gives up the slot too.
 func (c *timedConn) Close() error {
+	c.allLeft()
+	if c.lingers {
+		c.linger()
+	}
 	c.slots.remove(c)
 	return c.Conn.Close()
 }
 
-// admit admits the caller, and says whether it could. What comes of the request from now on has the time of an admitted caller's.
+// linger tells the caller that the answer was the last, and reads what the caller still sends.
+func (c *timedConn) linger() {
+	c.enter(reading) // its slot may be taken
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		_ = w.CloseWrite() // after an error the caller sees the end a moment later
+	}
+	if err := c.Conn.SetReadDeadline(time.Now().Add(drainPatience)); err == nil {
+		_, _ = io.Copy(io.Discard, io.LimitReader(c.Conn, maxDrained))
+	}
+}
+
+// admit admits the caller, and says whether it could. The rest of the request then has the longer time of an admitted caller.
 func (c *timedConn) admit() bool {
 	if c.limited {
 		c.limited, c.readBy = false, time.Time{}
@@ -159,5 +219,9 @@ func (c *timedConn) Write(b []byte) (int, error) {
 			return 0, err
 		}
 	}
-	return c.Conn.Write(b)
+	n, err := c.Conn.Write(b)
+	if err != nil {
+		c.answersLeft(false)
+	}
+	return n, err
 }

@@ -31,22 +31,24 @@ func timeLeft(lines [][]byte) (left time.Duration, refusal *wire.Problem) {
 	return left, nil
 }
 
-// maxMarginShare is the largest share of an invocation's time that the margin may take: a tenth.
+// maxMarginShare says that the margin takes at most a tenth of an invocation's time.
 const maxMarginShare = 10
 
-// readTime is how long the whole request may take, from when it came, if it is a read. A third of the invocation's time is left for
-// what the handler does with the answer.
+// readTime is how long a read may take, from when the request came. A third of the invocation's time is left for what the handler does
+// with the answer.
 func (r *request) readTime() time.Duration { return r.timeWithin(r.beforeMargin()*2/3, r.batchRead) }
 
-// writeTime is readTime of a write. A write is often the last thing that a handler does.
+// writeTime is how long a write may take, from when the request came. No third is left: a write is often the last thing that a handler
+// does.
 func (r *request) writeTime() time.Duration { return r.timeWithin(r.beforeMargin(), r.batchWrite) }
 
-// beforeMargin is what the invocation has left, without the margin.
+// beforeMargin is the time that the invocation has left, without the margin.
 func (r *request) beforeMargin() time.Duration {
 	return r.left - min(r.server.cfg.DeadlineMargin, r.left/maxMarginShare)
 }
 
-// timeWithin is the smallest of the timeouts that hold for a request.
+// timeWithin is how long a request may take: the timeout that it names, else the default, but no longer than its invocation and its
+// batch allow.
 func (r *request) timeWithin(invocation, batch time.Duration) time.Duration {
 	d := r.server.cfg.Timeout
 	if r.timeout > 0 {
@@ -61,14 +63,14 @@ func (r *request) timeWithin(invocation, batch time.Duration) time.Duration {
 	return d
 }
 
-// readContext is waitContext of a read.
+// readContext returns the context of a read.
 func (r *request) readContext() context.Context { return r.waitContext(r.readTime()) }
 
-// writeContext is waitContext of a write.
+// writeContext returns the context of a write.
 func (r *request) writeContext() context.Context { return r.waitContext(r.writeTime()) }
 
-// waitContext returns a context for what has to be waited for. It has the request's trace, and ends so long after the request came.
-// A handler calls it once at most: release ends only the last one.
+// waitContext returns the context in which a handler waits for something. It has the request's trace, and ends d after the request came.
+// A handler calls it once at most, because release ends only the last one.
 func (r *request) waitContext(d time.Duration) context.Context {
 	traced := pool.With(r.serverCtx, pool.Options{Header: traceHeaders(r), Caller: r.server.callers.Add(1)})
 	passed := time.Since(r.started)
@@ -77,7 +79,7 @@ func (r *request) waitContext(d time.Duration) context.Context {
 	return ctx
 }
 
-// traceHeaders are the request's headers that go on to the upstreams.
+// traceHeaders are the trace headers of the request. They are sent to the upstreams.
 func traceHeaders(r *request) http.Header {
 	var h http.Header
 	for _, name := range []string{"Traceparent", "Tracestate", "X-Amzn-Trace-Id"} {

@@ -221,6 +221,24 @@ func (o *object) list(name string, v any, what string) bool {
 	return ok
 }
 
+// texts reads an object of strings. A null among them is refused: encoding/json would make it an empty string.
+func (o *object) texts(name string) map[string]string {
+	const what = "an object of strings"
+	var values map[string]*string
+	if !o.field(name, &values, what) {
+		return nil
+	}
+	texts := make(map[string]string, len(values))
+	for key, value := range values {
+		if value == nil {
+			o.wrong(name, fmt.Sprintf("must be %s: that of %s is null", what, shortened([]byte(key))))
+			return nil
+		}
+		texts[key] = *value
+	}
+	return texts
+}
+
 // instant reads a time. Weaviate counts nanoseconds in 64 bits, which end in 2262.
 func (o *object) instant(name string) (t time.Time) {
 	if o.field(name, &t, "a time as in RFC 3339") && (t.Year() < 1700 || t.Year() > 2250) {

@@ -25,14 +25,39 @@ const (
 	notHTTP   = "the request cannot be read as HTTP/1.1"
 )
 
-// admit finds the request's route and reads the request, or returns why the request is refused. It checks in this order: that all who read
-// the request see the same one (400), the origin (403), the token (401), whether there is room for one more caller (503), the path (404) and the method (405), the body's size (413) and type (415), then the chat id,
-// the query and Cache-Control (400). broken is the error of a request that could not be read; nil: it could be read.
+// headerUnread marks a request whose body is not read. If a caller sends this header, its request is refused.
+const headerUnread = "X-Hearth-Unread"
+
+// headReceived looks at the headers of a request before fasthttp waits for its body. If the body is too large, or the token is wrong, the
+// body need not come: the request is refused without it, and its connection ends.
+func (s *Server) headReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+	if n := h.ContentLength(); n > s.cfg.MaxBody || n > 0 && !s.isToken(h.Peek(wire.HeaderToken)) {
+		h.SetContentLength(0)
+		h.Del("Expect") // the caller must not send the body
+		h.Set(headerUnread, "1")
+	}
+	return fasthttp.RequestConfig{}
+}
+
+// isToken says, in constant time, whether a token is the right one. Without Config.Token every token is.
+func (s *Server) isToken(token []byte) bool {
+	return s.cfg.Token == "" || subtle.ConstantTimeCompare(token, []byte(s.cfg.Token)) == 1
+}
+
+// admit finds the request's route and reads the request, or returns why the request is refused. It checks in this order: the framing (400),
+// the origin (403), the token (401), and whether there is room for one more caller (503). Then accept checks the rest. /healthz needs
+// neither token nor room. broken is the error of a request that could not be read; nil: it could be read.
 func (s *Server) admit(r *request, broken error) (refusal *wire.Problem) {
 	if broken != nil {
 		return unreadable(broken)
 	}
 	r.headers = readHeaders(&r.Request.Header)
+	if r.headers.unread {
+		r.SetConnectionClose()
+		if r.conn != nil {
+			r.conn.lingers = true
+		}
+	}
 	if !wellFramed(&r.Request.Header) || r.headers.spacedName || r.conn != nil && r.conn.bareLF {
 		r.SetConnectionClose()
 		return wire.NewProblem(wire.KindNotHTTP, notHTTP)
@@ -45,7 +70,7 @@ func (s *Server) admit(r *request, broken error) (refusal *wire.Problem) {
 	if string(asked.path) == wire.PathHealth {
 		return s.accept(r, asked)
 	}
-	if s.cfg.Token != "" && subtle.ConstantTimeCompare(r.headers.token, []byte(s.cfg.Token)) != 1 {
+	if !s.isToken(r.headers.token) {
 		r.SetConnectionClose()
 		return wire.NewProblem(wire.KindToken, wrongToken(s.cfg.TokenFrom))
 	}
@@ -57,7 +82,8 @@ func (s *Server) admit(r *request, broken error) (refusal *wire.Problem) {
 	return s.accept(r, asked)
 }
 
-// accept is the rest of the door: what is asked for, by a caller that may ask. The calls of a batch pass it too.
+// accept is the rest of admit. It checks in this order: the path (404), the method (405), the body's size (413) and type (415), then the
+// chat id, the query, Cache-Control and the deadline (400). The calls of a batch begin here.
 func (s *Server) accept(r *request, asked target) (refusal *wire.Problem) {
 	calls, segment := s.router.find(asked.path)
 	if len(calls) == 0 {
@@ -108,6 +134,7 @@ type headers struct {
 	host, token  []byte
 	forwarded    bool
 	spacedName   bool     // the name of a header has a space
+	unread       bool     // the body is not read
 	crossSite    bool     // a browser says so
 	origins      [][]byte // the pages that the request comes from
 	cacheControl [][]byte
@@ -127,6 +154,8 @@ func readHeaders(h *fasthttp.RequestHeader) (got headers) {
 			if got.token == nil {
 				got.token = value
 			}
+		case headerUnread:
+			got.unread = true
 		case "X-Forwarded-For", "Forwarded":
 			got.forwarded = true
 		case "Sec-Fetch-Site":
@@ -196,6 +225,9 @@ func isJSON(contentType []byte) bool {
 
 // readBody reads the body, if there is one.
 func (s *Server) readBody(r *request) (refusal *wire.Problem) {
+	if r.headers.unread {
+		return s.tooLarge()
+	}
 	stream := r.RequestBodyStream()
 	if stream == nil {
 		return nil
@@ -207,15 +239,24 @@ func (s *Server) readBody(r *request) (refusal *wire.Problem) {
 	}
 	r.now = s.cfg.Pulse.Now() // the body may have taken its time: what is held is judged now
 	if r.body.Len() > s.cfg.MaxBody {
-		return wire.NewProblem(wire.KindTooLarge, fmt.Sprintf("a body may have %d bytes", s.cfg.MaxBody))
+		return s.tooLarge()
 	}
 	return nil
 }
 
-// drain reads the rest of a refused request, up to a size and for a time. Otherwise the connection would be closed while the
-// caller still sends, and then the caller would not read the answer.
+func (s *Server) tooLarge() *wire.Problem {
+	return wire.NewProblem(wire.KindTooLarge, fmt.Sprintf("a body may have %d bytes", s.cfg.MaxBody))
+}
+
+// How much of a refused request is still read, and for how long. If the connection were closed while the caller is still sending, the
+// caller would not read the answer.
+const (
+	maxDrained    = 16 << 20
+	drainPatience = time.Second
+)
+
+// drain reads the rest of a refused request.
 func (r *request) drain() {
-	const most, patience = 16 << 20, time.Second
 	stream := r.RequestBodyStream()
 	if stream == nil {
 		return
@@ -223,8 +264,8 @@ func (r *request) drain() {
 	if r.conn != nil && !r.conn.admitted {
 		r.conn.enter(reading) // its slot may be taken
 	}
-	_ = r.Conn().SetReadDeadline(time.Now().Add(patience)) // the server sets it anew for the next request
-	if n, err := io.Copy(io.Discard, io.LimitReader(stream, most)); n == most || err != nil {
+	_ = r.Conn().SetReadDeadline(time.Now().Add(drainPatience)) // the server sets it anew for the next request
+	if n, err := io.Copy(io.Discard, io.LimitReader(stream, maxDrained)); n == maxDrained || err != nil {
 		r.SetConnectionClose()
 	}
 }

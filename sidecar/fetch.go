@@ -20,10 +20,10 @@ import (
 // maxWait is how long GET job waits at most.
 const maxWait = 30 * time.Second
 
-// callerOfJobs is the pool.Options.Caller of all jobs. So they leave a slot of each host to the requests that are waited for.
+// callerOfJobs is the pool.Options.Caller of all jobs. One caller never takes all slots of a host, so jobs leave one to other requests.
 const callerOfJobs = math.MaxUint64
 
-// fetch asks another host, or starts a job that does.
+// fetch sends a request to another host, or starts a job that does.
 func (s *Server) fetch(r *request) error {
 	if s.cfg.Fetch == nil {
 		return wire.NewProblem(wire.KindNotConfigured, s.cfg.NoFetch)
@@ -71,7 +71,7 @@ func (s *Server) ask(ctx context.Context, req web.Request, d cache.Directives) (
 	return got, err
 }
 
-// job answers what a job has brought, once.
+// job sends the result of a job. The result is gone once it has left whole.
 func (s *Server) job(r *request) error {
 	patience, err := r.queryNumber("wait_ms", 0, 0, int(maxWait.Milliseconds()))
 	if err != nil {
@@ -86,7 +86,10 @@ func (s *Server) job(r *request) error {
 	}
 	path := string(parseTarget(r.Request.Header.RequestURI()).path)
 	id := path[strings.LastIndexByte(path, '/')+1:]
-	got, err := s.cfg.Jobs.Wait(r.readContext(), id, time.Duration(patience)*time.Millisecond)
+	got, read, err := s.cfg.Jobs.Wait(r.readContext(), id, time.Duration(patience)*time.Millisecond)
+	if read != nil {
+		r.whenLeft(read)
+	}
 	if errors.Is(err, fetch.ErrPending) {
 		return r.sendJSON(http.StatusAccepted, wire.Job{Job: id})
 	}
@@ -110,8 +113,7 @@ type fetchCall struct {
 func (s *Server) decodeFetch(o *object) (q fetchCall, err error) {
 	address := o.requiredText("url")
 	q.Method = o.oneOf("method", http.MethodGet, web.Methods()...)
-	var fields map[string]string
-	o.field("headers", &fields, "an object of strings")
+	fields := o.texts("headers")
 	text := o.text("body", "", 0, s.cfg.MaxBody)
 	o.field("body_base64", &q.Body, "base64")
 	q.timeout = o.timeout()
@@ -164,7 +166,7 @@ func fetchProblem(err error) *wire.Problem {
 	return nil
 }
 
-// unknownOutcome is the problem of a write that may have been carried out.
+// unknownOutcome is the problem of a write that may or may not have been carried out.
 func unknownOutcome(err error) *wire.Problem {
 	upstream := "weaviate"
 	if e, ok := errors.AsType[*pool.Error](err); ok {

@@ -145,7 +145,7 @@ func TestBadInputOfAFetchIsRefusedByItsField(t *testing.T) {
 	}
 	for more, field := range map[string]string{
 		`,"method":"CONNECT"`: "method", `,"method":"get"`: "method", `,"method":5`: "method", `,"method":"TRACE"`: "method",
-		`,"headers":[]`: "headers", `,"headers":{"a":1}`: "headers", `,"headers":{"a b":"x"}`: "headers", `,"headers":{"":"x"}`: "headers", `,"headers":{"a":"x\r\nb: y"}`: "headers",
+		`,"headers":[]`: "headers", `,"headers":{"a":1}`: "headers", `,"headers":{"a":"x","b":null}`: "headers", `,"headers":{"a b":"x"}`: "headers", `,"headers":{"":"x"}`: "headers", `,"headers":{"a":"x\r\nb: y"}`: "headers",
 		`,"headers":{"Host":"evil"}`: "headers", `,"headers":{"content-length":"5"}`: "headers", `,"headers":{"Transfer-Encoding":"chunked"}`: "headers",
 		`,"headers":{"Connection":"close"}`: "headers", `,"headers":{"Proxy-Authorization":"x"}`: "headers", `,"headers":{"upgrade":"h2c"}`: "headers", `,"headers":{"TE":"trailers"}`: "headers",
 		`,"headers":{"X-Hearth-Token":"x"}`: "headers", `,"headers":{"a":"1","A":"2"}`: "headers", `,"headers":` + string(tooMany): "headers",
@@ -154,6 +154,12 @@ func TestBadInputOfAFetchIsRefusedByItsField(t *testing.T) {
 		`,"timeout_ms":0`: "timeout_ms", `,"timeout_ms":900001`: "timeout_ms", `,"timeout_ms":1.5`: "timeout_ms", `,"async":"yes"`: "async", `,"follow":true`: "follow",
 	} {
 		e.refuses(field, "POST", wire.PathFetch, `{"url":"`+e.URL+`/"`+more+`}`)
+	}
+	for _, header := range []string{`"x-mine":"a\u0000b"`, `"x-mine":null`, `"proxy-x-mine":"a"`} {
+		p := e.do("POST", wire.PathFetch, `{"url":"`+e.URL+`/","headers":{`+header+`}}`).problem(t)
+		if !strings.Contains(p.Detail, "x-mine") {
+			t.Errorf("%s: the header is not named as the caller wrote it: %s", header, p.Detail)
+		}
 	}
 	e.refuses("url", "POST", wire.PathFetch, `{}`)
 	e.refuses("url", "POST", wire.PathFetch, `{"url":5}`)

@@ -6,8 +6,9 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// wellFramed says whether every reader of RFC 9112 finds the same headers and the same end of the request. It refuses what fasthttp
-// takes: a line that ends with LF alone, a folded line, a body whose length is told twice or by a coding that is none, another version.
+// wellFramed says whether every reader that follows RFC 9112 finds the same headers and the same end of the request. It refuses requests
+// that fasthttp accepts: with a line that ends with LF alone, with a folded line, with both Content-Length and Transfer-Encoding, with a
+// transfer coding other than chunked, and with a version other than HTTP/1.0 and 1.1.
 func wellFramed(h *fasthttp.RequestHeader) bool {
 	if !h.IsHTTP11() && string(h.Protocol()) != "HTTP/1.0" {
 		return false
@@ -36,7 +37,7 @@ func wellFramed(h *fasthttp.RequestHeader) bool {
 	return !length || !coding
 }
 
-// named says whether a line begins with a name, which is in lower case and has the colon.
+// named says whether a line begins with a name. The name is in lower case and ends with the colon.
 func named(line []byte, name string) bool {
 	return len(line) >= len(name) && bytes.EqualFold(line[:len(name)], []byte(name))
 }

@@ -13,7 +13,7 @@ import (
 // ListenTCP listens on a loopback address.
 func ListenTCP(ctx context.Context, addr string) (net.Listener, error) {
 	var lc net.ListenConfig
-	lc.SetMultipathTCP(false) // Go would first find out whether the kernel has it; loopback has one path
+	lc.SetMultipathTCP(false) // loopback has one path, and Go would first ask the kernel whether it has MPTCP
 	l, err := lc.Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("sidecar: %w", err)
@@ -21,8 +21,8 @@ func ListenTCP(ctx context.Context, addr string) (net.Listener, error) {
 	return l, nil
 }
 
-// ListenSocket listens on a Unix socket that only our own user may open. A dead socket of our own user is
-// replaced; anything else at the path is left as it is.
+// ListenSocket listens on a Unix socket that only our own user may open. A dead socket of our own user is replaced. Anything else at the
+// path stays, and is an error.
 func ListenSocket(ctx context.Context, path string) (net.Listener, error) {
 	if err := removeDead(ctx, path, os.Getuid()); err != nil {
 		return nil, fmt.Errorf("sidecar: socket %s: %w", path, err)
@@ -56,7 +56,7 @@ func removeDead(ctx context.Context, path string, user int) error {
 	d := net.Dialer{Timeout: time.Second}
 	c, err := d.DialContext(ctx, "unix", path)
 	if err == nil {
-		_ = c.Close() // nothing was sent
+		_ = c.Close() // its error does not matter: nothing was sent
 		return errors.New("another process serves on it")
 	}
 	if !errors.Is(err, syscall.ECONNREFUSED) {
@@ -65,8 +65,8 @@ func removeDead(ctx context.Context, path string, user int) error {
 	return os.Remove(path)
 }
 
-// slotListener gives each connection that it accepts a slot. It accepts again after a failure, as when file descriptors have run out:
-// fasthttp would end at the first failure.
+// slotListener gives each connection that it accepts a slot. It goes on after a failure to accept, for example because file descriptors
+// have run out. fasthttp would end at the first failure.
 type slotListener struct {
 	net.Listener
 	ctx    context.Context //nolint:containedctx // until the server ends
@@ -94,7 +94,7 @@ func (l *slotListener) Accept() (net.Conn, error) {
 	}
 }
 
-// withSlot returns the connection when it has a slot.
+// withSlot waits until the connection has a slot.
 func (l *slotListener) withSlot(c *timedConn) (net.Conn, error) {
 	for wait := l.slots.add(c); wait > 0; wait = l.slots.add(c) {
 		select {

@@ -13,7 +13,6 @@ import (
 	"hearth/cache"
 	"hearth/client/wire"
 	"hearth/internal/clock"
-	"hearth/internal/monitor"
 	"hearth/sidecar/chat"
 )
 
@@ -35,35 +34,31 @@ type request struct {
 	limited     io.LimitedReader // of the body's stream
 	directives  cache.Directives
 	started     time.Time
-	left        time.Duration // of the caller's invocation, when the request came; 0: not told
-	timeout     time.Duration // that the caller gives this request, from when it came; 0: none
-	batchRead   time.Duration // what is left for a read of its batch, from when it came; 0: it is in no batch
-	batchWrite  time.Duration // what is left for a write
+	left        time.Duration // what the caller's invocation has left when the request comes; 0: not told
+	timeout     time.Duration // that the caller gives this request, from when it comes; 0: none
+	batchRead   time.Duration // what its batch leaves for a read, from when it comes; 0: it is in no batch
+	batchWrite  time.Duration // what its batch leaves for a write
 	ended       time.Time     // when its reply was ready; zero: not yet
 	now         clock.Instant // when the whole request had come, by the clocks that tell how old something is
 	partsMemory []chat.Part
-	scratch     []byte // for the value of a header of the reply
-
-	reading  clock.Reading    // when the headers had come
-	tally    *cache.Tally     // of the request's reads
-	verdicts monitor.Verdicts // where the reply came from
-	evicted  bool             // nobody reads an answer
+	scratch     []byte           // for the value of a header of the reply
+	onLeft      func(whole bool) // for the call of a batch: to be called once its answer has left, or cannot leave; nil: nothing is
 }
 
 // serve answers one request. broken says why the request could not be read; nil: it could.
 func (s *Server) serve(ctx context.Context, f *fasthttp.RequestCtx, socket bool, broken error) {
 	r := s.newRequest(ctx, f, socket)
-	r.read()
+	r.now = s.cfg.Pulse.Now() // notices a freeze that has just ended
 	if broken != nil {
 		r.started = time.Now() // fasthttp has not noted when it came
 	}
 	defer s.end(ctx, r)
-	if r.evicted = r.conn != nil && !r.conn.enter(answering); r.evicted {
-		return
+	if r.conn != nil && !r.conn.enter(answering) {
+		return // evicted: nobody reads an answer
 	}
 	s.answer(r, s.admit(r, broken))
 	if r.conn != nil && r.conn.pipelined && !r.conn.admitted {
-		r.SetConnectionClose() // such callers take turns, however many requests each sends at once
+		r.SetConnectionClose() // so that one such caller cannot keep its slot with many requests sent at once
 	}
 }
 
@@ -79,41 +74,14 @@ func (s *Server) answer(r *request, refusal *wire.Problem) {
 	}
 }
 
-// end is what serve and serveCall defer: it answers for a handler that panicked, logs the request and releases it.
+// end is deferred by serve and handleCall. It answers for a handler that panicked, logs the request and releases it.
 func (s *Server) end(ctx context.Context, r *request) {
 	if p := recover(); p != nil {
 		s.cfg.Logger.Error("a request's handler panicked", "panic", p, "stack", string(debug.Stack()))
 		r.refuse(wire.NewProblem(wire.KindInternal, "the sidecar failed"))
 	}
 	s.logAccess(ctx, r)
-	if !r.evicted {
-		s.cfg.Monitor.Done(r.call())
-	}
 	s.release(r)
-}
-
-// read reads the clocks. It notices a freeze that has just ended.
-func (r *request) read() {
-	r.reading = r.server.cfg.Pulse.Read()
-	r.now = r.reading.Instant
-}
-
-// call is what the monitor wants to know of the request, whose reply is ready.
-func (r *request) call() monitor.Call {
-	if r.ended.IsZero() {
-		r.ended = time.Now()
-	}
-	c := monitor.Call{
-		Trace: r.headers.trace, Began: r.started, Ended: r.ended, Clock: r.reading, Status: r.Response.StatusCode(), Verdicts: r.verdicts,
-	}
-	c.Hits, c.Misses, c.Stale = r.tally.Counts()
-	if r.route != nil {
-		c.Route = r.route.seen
-	}
-	if r.cancel != nil {
-		c.Pools = r.server.poolCounts()
-	}
-	return c
 }
 
 func (s *Server) newRequest(ctx context.Context, f *fasthttp.RequestCtx, socket bool) *request {
@@ -125,9 +93,6 @@ func (s *Server) newRequest(ctx context.Context, f *fasthttp.RequestCtx, socket 
 	r.RequestCtx, r.server, r.serverCtx, r.socket, r.started = f, s, ctx, socket, f.Time()
 	if r.started.IsZero() { // fasthttp has not noted when the request came
 		r.started = time.Now()
-	}
-	if r.tally == nil {
-		r.tally = &cache.Tally{}
 	}
 	return r
 }
@@ -144,13 +109,9 @@ func (s *Server) release(r *request) {
 		}
 		r.conn.answered(r.ended)
 	}
-	kept := request{chat: r.chat[:0], query: r.query[:0], scratch: r.scratch[:0], partsMemory: r.partsMemory[:0]}
-	if r.cancel == nil { // else what the request has waited for may still count
-		r.tally.Reset()
-		kept.tally = r.tally
-	}
 	clear(r.query)
 	clear(r.partsMemory)
+	kept := request{chat: r.chat[:0], query: r.query[:0], scratch: r.scratch[:0], partsMemory: r.partsMemory[:0]}
 	if cap(r.members) <= mostMembers {
 		clear(r.members)
 		kept.members = r.members[:0]
@@ -161,6 +122,15 @@ func (s *Server) release(r *request) {
 	}
 	*r = kept
 	s.requests.Put(r)
+}
+
+// whenLeft calls f once the answer has left whole, or cannot leave whole.
+func (r *request) whenLeft(f func(whole bool)) {
+	if r.conn != nil {
+		r.conn.whenLeft(f)
+	} else {
+		r.onLeft = f
+	}
 }
 
 // logAccess logs an answered request. The route's pattern stands for the path: the log must not hold a chat's id.

@@ -115,6 +115,7 @@ func (s *Server) fasthttpServer(ctx context.Context, socket bool) *fasthttp.Serv
 	return &fasthttp.Server{ // its timeouts are those of timedConn, and slots bound its connections
 		Handler:                      func(f *fasthttp.RequestCtx) { s.serve(ctx, f, socket, nil) },
 		ErrorHandler:                 func(f *fasthttp.RequestCtx, err error) { s.serve(ctx, f, socket, err) },
+		HeaderReceived:               s.headReceived,
 		Name:                         wire.ServerName,
 		ReadBufferSize:               headerBytes,
 		WriteBufferSize:              writeBytes,

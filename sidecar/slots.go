@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// phase is what a connection does.
+// phase is what a connection is doing.
 type phase uint64
 
 const (
@@ -16,8 +16,9 @@ const (
 	evicted                // it is closed, and another connection has its slot
 )
 
-// standing is a connection's phase, whether its caller is admitted, and a time: when an admitted caller's connection began to wait, and when
-// any other was accepted. It is one word, so that a connection is evicted as it was seen, or not at all.
+// standing is a connection's phase, whether its caller is admitted, and a time. For an admitted caller that is when the connection began to
+// wait, for any other when it was accepted. All is in one word, so that a connection which has changed meanwhile is not evicted
+// (CompareAndSwap).
 type standing uint64
 
 const (
@@ -35,29 +36,30 @@ func (s standing) admitted() bool        { return s&admittedBit != 0 }
 func (s standing) in(p phase) standing   { return s&^phaseMask | standing(p) }
 func (s standing) older(t standing) bool { return s>>timeShift < t>>timeShift }
 
-// A connection whose caller is not admitted keeps its slot at least as long as these.
+// How long a connection whose caller is not admitted keeps its slot at least.
 const (
 	timeToAsk    = 20 * time.Millisecond // if it is silent, and most others are silent too
-	timeToAnswer = time.Second           // else
+	timeToAnswer = time.Second           // otherwise
 )
 
 // slots bound the connections of one listener. A caller is admitted when it has shown the token or, if no token is asked for, when it
 // makes a call besides /healthz.
 //
-//  1. Up to mostAdmitted callers are admitted. There are more slots than that: the reserve, for new connections and /healthz.
-//  2. A new connection always gets a slot. If all are taken, it gets that of the oldest connection whose caller is not admitted and
-//     waits, has sent half a request, or does not read its answer. If these are young and busy, it waits a moment until one of them has ended:
-//     so a flood is taken no faster than it is answered, and a caller among it has the time to ask.
-//  3. If mostAdmitted callers are admitted, the next one gets the place of the one that has waited for longest without a request. If
-//     none waits, it is refused.
+//  1. Up to mostAdmitted callers are admitted. The slots beyond that number are the reserve, for new connections and /healthz.
+//  2. A new connection always gets a slot. If all are taken, it gets the slot of the oldest connection whose caller is not admitted, if
+//     that is older than timeToAnswer. If there is none, and at least half of these connections have been silent for timeToAsk, it gets
+//     the slot of the oldest silent one. Otherwise it waits a moment and tries again: so a flood of connections is accepted no faster than
+//     it is answered, and a proper caller among them has time to send its request.
+//  3. If mostAdmitted callers are admitted, the next one gets the place of the admitted connection that has waited longest for a request. If
+//     none waits, the caller is refused.
 //
-// So callers that are not admitted, however many, take nothing from those that are, and these leave the reserve to /healthz.
+// So callers that are not admitted take no slot from those that are, and those that are admitted leave the reserve to /healthz.
 type slots struct {
 	most, mostAdmitted int
-	equal              bool // no token is asked for: half a request counts no more from an admitted caller than from another
+	equal              bool // no token is asked for: then an admitted connection with half a request may lose its place too
 	log                *slog.Logger
 
-	mu       sync.Mutex   // guards what follows, and each connection's place and admitted
+	mu       sync.Mutex   // guards what follows, and place and admitted of each connection
 	open     []*timedConn // in no order
 	admitted int
 	evicted  int // not logged yet
@@ -69,7 +71,7 @@ func newSlots(admitted int, equal bool, log *slog.Logger) *slots {
 	return &slots{most: admitted + max(least, admitted/8), mostAdmitted: admitted, equal: equal, log: log}
 }
 
-// add gives a new connection a slot. If that must wait, add returns how long.
+// add gives a new connection a slot. If there is none now, add returns how long to wait before the next attempt.
 func (s *slots) add(c *timedConn) (wait time.Duration) {
 	s.mu.Lock()
 	var victim *timedConn
@@ -87,7 +89,7 @@ func (s *slots) add(c *timedConn) (wait time.Duration) {
 	return wait
 }
 
-// admit admits the caller of a connection that is answering, and says whether it could. If not, nothing may be done for the request.
+// admit admits the caller of a connection that is answering. If it returns false, the request must be refused.
 func (s *slots) admit(c *timedConn) bool {
 	s.mu.Lock()
 	var victim *timedConn
@@ -168,7 +170,7 @@ func (s *slots) evictLocked(may func(*timedConn, standing) bool) *timedConn {
 		if victim == nil {
 			return nil
 		}
-		if victim.word.CompareAndSwap(uint64(seen), uint64(seen.in(evicted))) { // else it has moved on meanwhile
+		if victim.word.CompareAndSwap(uint64(seen), uint64(seen.in(evicted))) { // otherwise it has changed meanwhile
 			s.removeLocked(victim)
 			s.evicted++
 			return victim

@@ -12,8 +12,8 @@ const (
 
 )
 
-// Batch is the body of POST batch: 1 to 100 calls of the API that are carried out side by side. Nothing orders them, unless MaxParallel
-// is 1. A field that is left out has the API's default.
+// Batch is the body of POST batch: 1 to 100 calls of the API that run side by side. They run in no order, unless MaxParallel is 1. A field
+// that is left out has the API's default.
 type Batch struct {
 	Requests    []BatchRequest `json:"requests"`
 	TimeoutMS   int            `json:"timeout_ms,omitempty"`   // of all requests together
@@ -27,14 +27,14 @@ type BatchRequest struct {
 	Path   string `json:"path"`   // with the query, encoded as in HTTP: /v1/chats/42/history?num_messages=3
 	// Headers are those that the call would have: see [BatchHeaders].
 	Headers   map[string]string `json:"headers,omitempty"`
-	Body      any               `json:"body,omitempty"` // what encodes as the JSON that the call would have; nil: none
+	Body      any               `json:"body,omitempty"` // encodes as the JSON body that the call would have; nil: none
 	TimeoutMS int               `json:"timeout_ms,omitempty"`
 }
 
-// BatchHeaders are the headers that a request of a batch may have. Trace headers that it does not have are those of the batch.
+// BatchHeaders returns the headers that a request of a batch may have, in any case. A trace header that is missing is taken from the batch.
 func BatchHeaders() []string {
 	return []string{
-		"Cache-Control", "Content-Type", HeaderIdempotencyKey, "If-None-Match", "Traceparent", "Tracestate", "X-Amzn-Trace-Id", "X-Hearth-Timeout-Ms",
+		"Cache-Control", "Content-Type", HeaderIdempotencyKey, "If-None-Match", "traceparent", "tracestate", "X-Amzn-Trace-Id", "X-Hearth-Timeout-Ms",
 	}
 }
 
@@ -43,7 +43,7 @@ type BatchReply struct {
 	Responses []BatchResponse `json:"responses"`
 }
 
-// BatchResponse is the answer to one request of a batch: what the call alone would have been answered.
+// BatchResponse is the answer to one request of a batch, as it would have been to the call alone.
 type BatchResponse struct {
 	ID      string            `json:"id"`
 	Status  int               `json:"status"`

@@ -144,13 +144,13 @@ type FetchRequest struct {
 	Method     string            `json:"method,omitempty"` // GET by default
 	Headers    map[string]string `json:"headers,omitempty"`
 	Body       string            `json:"body,omitempty"`
-	BodyBase64 []byte            `json:"body_base64,omitempty"` // in place of Body, for what is no text
+	BodyBase64 []byte            `json:"body_base64,omitempty"` // in place of Body, for bytes that are no text
 	TimeoutMS  int               `json:"timeout_ms,omitempty"`
 	Async      bool              `json:"async,omitempty"` // the reply is a job
 }
 
-// Fetched is the reply of POST fetch, and of GET job once the job is done: the other server's answer, whatever its status. A header
-// that came several times has its values joined by ", ", Set-Cookie by a line feed.
+// Fetched is the reply of POST fetch, and of GET job once the job is done: the other server's answer, whatever its status. The values of
+// a repeated header are joined by ", ", those of Set-Cookie by a line feed.
 type Fetched struct {
 	Status     int               `json:"status"`
 	Headers    map[string]string `json:"headers"`
@@ -158,7 +158,7 @@ type Fetched struct {
 	BodyBase64 []byte            `json:"body_base64,omitempty"` // in place of Body, if that is no UTF-8
 }
 
-// Bytes are the answer's body, whether it is text or not.
+// Bytes returns the answer's body, whether it is text or not.
 func (f *Fetched) Bytes() []byte {
 	if f.BodyBase64 != nil {
 		return f.BodyBase64

@@ -23,11 +23,11 @@ type PoolStats struct {
 	Requests       int64 `json:"requests"`        // tries sent, retries included
 	Failures       int64 `json:"failures"`        // tries without an answer
 	Retries        int64 `json:"retries"`         // tries after a first one
-	RetriesRefused int64 `json:"retries_refused"` // tries that would have cost more than retries may
+	RetriesRefused int64 `json:"retries_refused"` // retries that were not sent because their budget was used up
 	Dials          int64 `json:"dials"`           // connections begun
 	DialErrors     int64 `json:"dial_errors"`     // of them, those that failed
 	Reused         int64 `json:"reused"`          // tries over a connection that was open before they came
-	Races          int64 `json:"races"`           // tries sent over a second connection because the first may be dead: after a freeze, or beside one that was
+	Races          int64 `json:"races"`           // tries sent over a second connection because the first may be dead: after a freeze, or after another connection was found dead
 	Replays        int64 `json:"replays"`         // tries sent again at once because the connection broke, or was found dead
 	Looks          int64 `json:"looks"`           // looks at the connection of a request that had no answer for long
 	Dead           int64 `json:"dead"`            // connections that a look has found dead
@@ -47,8 +47,8 @@ type PoolStats struct {
 type BreakerStats struct {
 	State   BreakerState `json:"state"`
 	Opened  int64        `json:"opened"`  // times that it has opened
-	Refused int64        `json:"refused"` // requests that were not sent because it was open
-	Probes  int64        `json:"probes"`  // questions of Hearth's own, whether the upstream answers again
+	Refused int64        `json:"refused"` // tries that were not sent because it was open: one call may have several
+	Probes  int64        `json:"probes"`  // requests by which Hearth itself asks whether the upstream answers again
 }
 
 // BreakerState is the state of a breaker. It is a plain string.
@@ -57,8 +57,8 @@ type BreakerState = string
 // The states.
 const (
 	BreakerClosed   BreakerState = "closed"    // every request is sent
-	BreakerOpen     BreakerState = "open"      // none is
-	BreakerHalfOpen BreakerState = "half-open" // none is, and the upstream is asked whether it answers again, or the next request has it asked
+	BreakerOpen     BreakerState = "open"      // none is, except that a single read may try whether the upstream answers again
+	BreakerHalfOpen BreakerState = "half-open" // as open, and a probe is under way or due
 )
 
 // Quantiles of the last 512 observations, in milliseconds.

@@ -154,7 +154,7 @@ func (a *app) addUpstreams(s settings.Settings) error {
 	return errors.Join(faults...)
 }
 
-// addWeb makes the client of the hosts that may be fetched from. It goes through no proxy.
+// addWeb makes the client of the hosts that may be fetched from. It uses no forward proxy.
 func (a *app) addWeb(s settings.Settings) {
 	cfg := a.poolConfig(s)
 	cfg.Answers = pool.NewAnswers(s.FetchSize(), s.AnswerSize())
@@ -167,7 +167,7 @@ func (a *app) addWeaviate(s settings.Settings) error {
 	shared := a.poolConfig(s)
 	shared.Name, shared.Size, shared.Start, shared.Timeout = "weaviate", s.WeaviateConnections, s.WeaviateStart(), s.WeaviateTimeout
 	a.guard(&shared, func(ctx context.Context) error { return a.weaviate.Ask(ctx) })
-	shared.Hedges = pool.NewBudget(a.pulse) // Odoo has none: one of its workers answers one call at a time
+	shared.Hedges = pool.NewBudget(a.pulse) // Odoo's pool has none: a hedge would occupy one more of its few workers
 	rest, grpc := shared, shared
 	rest.Proxy, grpc.Proxy = s.ProxyFor(s.WeaviateURL), s.ProxyFor(s.WeaviateGRPCURL)
 	rest.URL, rest.Variable = s.WeaviateURL, "HEARTH_WEAVIATE_URL"
@@ -201,7 +201,7 @@ func (a *app) addOdoo(s settings.Settings) error {
 	a.guard(&cfg, func(ctx context.Context) error { return a.odoo.Ping(ctx) })
 	cfg.Proxy = s.ProxyFor(s.OdooURL)
 	cfg.Ping = pool.Request{Method: http.MethodGet, Path: "/web/version"}
-	cfg.BusyIsSilent = true // its workers answer
+	cfg.BusyIsSilent = true // a worker would have to answer the ping
 	pools, err := a.open(cfg)
 	if err != nil {
 		return err
@@ -218,7 +218,8 @@ func (a *app) addOdoo(s settings.Settings) error {
 	return nil
 }
 
-// guard adds what the pools of an upstream share. probe asks the upstream what requests ask; it is called once there are requests.
+// guard sets the limit, budget and breaker that the pools of an upstream share. probe is a question like those of requests. It is called
+// after the client was made, because only a request starts a probe.
 func (a *app) guard(cfg *pool.Config, probe func(context.Context) error) {
 	cfg.Limit = pool.NewLimit(pool.LimitConfig{Start: cfg.Start, Most: cfg.Size, Queue: a.options.Queue, Pulse: a.pulse})
 	cfg.Budget = pool.NewBudget(a.pulse)
@@ -226,7 +227,7 @@ func (a *app) guard(cfg *pool.Config, probe func(context.Context) error) {
 	a.breakers[cfg.Name] = cfg.Breaker
 }
 
-// asking is what /readyz asks. If the answer is good, the breaker closes.
+// asking is the question of /readyz. An answer closes the breaker.
 func asking(b *pool.Breaker, ask func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error { return b.Ask(ctx, ask) }
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"hearth/internal/testing/awstest"
 	"hearth/internal/testing/lambdatest"
@@ -248,6 +249,65 @@ func TestASecretThatCannotBeHadIsOneFaultAndTheOtherUpstreamWorks(t *testing.T) 
 			}
 		})
 	}
+}
+
+// The key of a vectorizer is needed by what a vectorizer serves, and by nothing else. A key that comes later is used.
+func TestAVectorizersKeyThatCannotBeHadFailsOnlyWhatNeedsIt(t *testing.T) {
+	r := newRotated(t, odootest.Config{}, "HEARTH_MESSAGE_CLASS=Talk", "HEARTH_TTL_HISTORY=0s", "HEARTH_TTL_MUTE=0s", "HEARTH_TTL_RELEVANT=0s", "HEARTH_WEAVIATE_TIMEOUT=60s")
+	r.weaviate.MustAddClass(`{"class":"Talk","vectorizer":"text2vec-openai","properties":[{"name":"chat_id","dataType":["text"],"tokenization":"field"},` +
+		`{"name":"role","dataType":["text"],"tokenization":"field"},{"name":"content","dataType":["text"]},{"name":"created_at","dataType":["date"]}]}`)
+	// While the service hangs, nothing waits that needs no vectorizer.
+	hanging := make(chan struct{})
+	r.aws.SetHook(func(_ http.ResponseWriter, req *http.Request) bool {
+		if strings.Contains(req.Header.Get("X-Amz-Target"), "SSM") {
+			<-hanging
+		}
+		return false
+	})
+	r.aws.Fail(openAIARN, awstest.Failure{Code: "ParameterNotFound", Message: "no"})
+	p := serving(t, r.env...)
+	vector := "[0.1" + strings.Repeat(",0.1", 63) + "]"
+	free := map[string][3]string{
+		"history":         {http.MethodGet, "/v1/chats/c/history", ""},
+		"mute":            {http.MethodGet, "/v1/chats/c/mute", ""},
+		"mute write":      {http.MethodPut, "/v1/chats/c/mute", `{"muted":true}`},
+		"bm25":            {http.MethodPost, "/v1/chats/c/relevant", `{"text":"hello","mode":"bm25"}`},
+		"a vector":        {http.MethodPost, "/v1/chats/c/relevant", `{"text":"hello","vector":` + vector + `}`},
+		"message, vector": {http.MethodPost, "/v1/chats/c/messages", `{"role":"user","content":"hello","vector":` + vector + `}`},
+	}
+	vectorized := map[string][3]string{
+		"near_text": {http.MethodPost, "/v1/chats/c/relevant", `{"text":"hello","mode":"near_text"}`},
+		"auto":      {http.MethodPost, "/v1/chats/c/relevant", `{"text":"hello"}`},
+		"message":   {http.MethodPost, "/v1/chats/c/messages", `{"role":"user","content":"hello"}`},
+	}
+	answered := func(calls map[string][3]string) {
+		t.Helper()
+		for name, c := range calls {
+			if status, body := send(t, c[0], p.addr, c[1], c[2]); status != http.StatusOK && status != http.StatusCreated {
+				t.Errorf("%s: %d %s", name, status, body)
+			}
+		}
+	}
+	answered(free)
+	close(hanging)
+	answered(free)
+	for name, c := range vectorized {
+		status, body := send(t, c[0], p.addr, c[1], c[2])
+		if status != http.StatusBadGateway {
+			t.Errorf("%s: %d %s", name, status, body)
+		}
+		wantAll(t, name, body, "HEARTH_WEAVIATE_HEADERS: X-OpenAI-Api-Key: "+openAIARN+": ParameterNotFound", "errors.md#secret", `"upstream":"weaviate"`)
+	}
+	r.aws.Set(openAIARN, "key-of-openai")
+	c := vectorized["near_text"]
+	for range 100 { // for the pause after a failure
+		if status, _ := send(t, c[0], p.addr, c[1], c[2]); status == http.StatusOK {
+			break
+		}
+		<-time.After(100 * time.Millisecond)
+	}
+	answered(vectorized)
+	answered(free)
 }
 
 func TestAServiceOfSecretsThatHangsHoldsUpOneUpstreamForABoundedTime(t *testing.T) {

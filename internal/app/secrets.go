@@ -17,10 +17,10 @@ type namedSecret struct {
 	secret                   pool.Secret
 }
 
-// secret returns the secret that the value of a variable names; nil: the value is none's name.
+// secret returns the secret that the value of a variable names; nil: the value is no ARN.
 func (a *app) secret(s settings.Settings, upstream, variable, value string) (pool.Secret, error) {
 	if !secrets.IsARN(value) {
-		return nil, nil //nolint:nilnil // as said
+		return nil, nil //nolint:nilnil // no secret is no error
 	}
 	if a.secrets == nil {
 		a.secrets = secrets.New(s.Secrets(a.log, a.pulse))
@@ -33,7 +33,7 @@ func (a *app) secret(s settings.Settings, upstream, variable, value string) (poo
 	return secret, nil
 }
 
-// weaviateSecrets moves what names a secret to where the config has secrets.
+// weaviateSecrets replaces the key and the headers that name a secret by those secrets.
 func (a *app) weaviateSecrets(s settings.Settings, cfg *weaviate.Config) error {
 	var err error
 	cfg.SecretKey, err = a.secret(s, "weaviate", "HEARTH_WEAVIATE_API_KEY", cfg.APIKey)
@@ -56,7 +56,7 @@ func (a *app) weaviateSecrets(s settings.Settings, cfg *weaviate.Config) error {
 	return errors.Join(faults...)
 }
 
-// odooSecret lets the key of a config be the secret that it names.
+// odooSecret sets the config's Secret if its key names one.
 func (a *app) odooSecret(s settings.Settings, cfg *odoo.Config) (err error) {
 	cfg.Secret, err = a.secret(s, "odoo", "HEARTH_ODOO_KEY", cfg.Key)
 	return err

@@ -21,13 +21,6 @@ import (
 	"hearth/sidecar/fetch"
 )
 
-// gcPercent is by how many percent the heap grows before garbage is collected. Hearth sets this and [settings.Settings.MemoryLimit] itself
-// and ignores GOGC and GOMEMLIMIT, because a function sets those for its handler.
-//
-// With 128 and 512 MB and a full cache the memory limit decides when garbage is collected, and every percentage from 100 on gives the same. With
-// 2 GB collections take 3 % of the CPU: 50 % would nearly double that, and 200 % would halve it for 80 MiB more of garbage without a better p99.
-const gcPercent = 100
-
 // serve listens, registers the extension if this is Lambda, and runs until it is told to end. In Lambda a fault does not end it, unless
 // HEARTH_STRICT is set: the API answers 503 with the reason, and the function lives. With HEARTH_STRICT, failing to open either
 // listener is a fault too.
@@ -88,6 +81,7 @@ func (a *app) prepare(ctx context.Context, program string, s settings.Settings, 
 
 // run runs all parts until ctx or the extension ends, or the process is told to end. After that it closes the cache and the pools.
 func (a *app) run(ctx context.Context, s settings.Settings, asked <-chan struct{}) error {
+	defer keepRoom(s)()
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	parts, ctx := newLifecycle(ctx)

@@ -165,9 +165,9 @@ func (p *Pulse) WithTimeout(ctx context.Context, d time.Duration) (context.Conte
 	return p.WithTimeoutIn(ctx, d, 0)
 }
 
-// WithTimeoutIn is WithTimeout for work of an invocation that has so much time left. As long as that time is not over, the
-// invocation may still wait for the work, and a starved process looks like one that was frozen: so d does not begin again. A freeze
-// that lasts longer has ended the invocation, and its end means nothing to a caller that still waits: d begins again as in WithTimeout.
+// WithTimeoutIn is WithTimeout for work of an invocation that has left until its deadline. Before the deadline d does not begin again: the
+// invocation may still wait for the work, and what looks like a freeze may be a starved process. After a freeze that lasted beyond the
+// deadline, the invocation is over. Then its deadline no longer counts, and d begins again as in WithTimeout.
 func (p *Pulse) WithTimeoutIn(parent context.Context, d, left time.Duration) (context.Context, context.CancelFunc) {
 	const maxBeginnings = 3
 	inner, cancel := context.WithCancelCause(parent)
@@ -197,7 +197,7 @@ func (p *Pulse) WithTimeoutIn(parent context.Context, d, left time.Duration) (co
 
 // timeout is a context that [Pulse.WithTimeout] has made.
 type timeout struct {
-	context.Context //nolint:containedctx // it is one itself
+	context.Context //nolint:containedctx // timeout is a context itself
 
 	end atomic.Pointer[time.Time]
 }

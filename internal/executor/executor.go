@@ -21,8 +21,8 @@ var ErrNotStarted = errors.New("executor: not started")
 // ErrAbandoned is the error of a task that did not return when its context ended. It may still run.
 var ErrAbandoned = errors.New("executor: abandoned")
 
-// Grace is how long after the end of its context a task may return. What a task returns then is better than [ErrAbandoned]: it
-// knows what it waited for, or has something older to offer.
+// Grace is how long after the end of its context a task may return. Its own result is better than [ErrAbandoned]: the error says what
+// the task waited for, or the value is an older one.
 const Grace = 5 * time.Millisecond
 
 // Options of [Run].
@@ -33,11 +33,11 @@ type Options struct {
 
 // Task is one task of [Run].
 type Task[T any] struct {
-	Timeout time.Duration // from the start of the task; 0: the task has as long as all tasks have
+	Timeout time.Duration // from the start of the task; 0: the task ends with the context of Run
 	Do      func(context.Context) (T, error)
 }
 
-// Result is what became of a task.
+// Result is how a task has ended.
 type Result[T any] struct {
 	Value T
 	// Err is the task's own error, or one that matches [guard.ErrPanic], [ErrNotStarted] or [ErrAbandoned]. The last two also match
@@ -52,16 +52,16 @@ type report[T any] struct {
 	Result[T]
 }
 
-// Run calls every task, and returns their results in the order of the tasks. It returns once each task has a result: [Grace] after
-// the end of ctx at the latest. Tasks that have not started by then are not called. An abandoned task no longer counts as one
-// that runs, so it holds up no other task.
+// Run calls every task, and returns the results in the order of the tasks. It returns once each task has a result, at the latest [Grace]
+// after the end of ctx. A task that has not started when ctx ends is not called. An abandoned task no longer counts as running, so it
+// delays no other task.
 func Run[T any](ctx context.Context, o Options, tasks []Task[T]) []Result[T] {
 	if o.Pulse == nil {
 		o.Pulse = clock.Awake()
 	}
 	results := make([]Result[T], len(tasks))
 	finished := make([]bool, len(tasks))
-	reports := make(chan report[T], 2*len(tasks)) // an abandoned task reports twice, and nobody waits for its second report
+	reports := make(chan report[T], 2*len(tasks)) // room for all: an abandoned task reports twice, and Run may have returned
 	next, running := 0, 0
 	for {
 		for ; next < len(tasks) && running < max(1, o.Workers); next++ {

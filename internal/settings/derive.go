@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"hearth/cache"
@@ -35,7 +36,7 @@ func (s *Settings) Listen() (addr, socket string) {
 // setDefaults sets the variables that are not set and whose default depends on other variables. The other defaults are in the tags of
 // [Settings].
 func (s *Settings) setDefaults(values map[string]string) {
-	const most = 1 << 20 // MB: no function has more, and bytes of that many do not overflow
+	const most = 1 << 20 // MB: no function has more, and in bytes it does not overflow
 	s.MemoryMB = min(s.MemoryMB, most)
 	if s.Socket == "" && s.InLambda() {
 		s.Socket = "/tmp/hearth.sock"
@@ -91,20 +92,20 @@ func (s *Settings) AnswerSize() int64 {
 	return max(s.CacheSize()/4, 4<<20, 2*int64(s.MaxBody))
 }
 
-// FetchSize is how many bytes one answer of a fetch may have: a quarter of what an upstream's answer may have. Its reply holds it once
-// more, as text.
+// FetchSize is how many bytes one answer of a fetch may have: a quarter of what an upstream's answer may have, because the reply holds a
+// copy of it as text.
 func (s *Settings) FetchSize() int64 { return s.AnswerSize() / 4 }
 
-// WeaviateStart is how many calls to Weaviate may be under way at once in the beginning. HEARTH_WEAVIATE_CONNECTIONS is the most, as the
-// demand grows. A managed instance is not told how many invocations it runs at once. Lambda's Python runtime runs 16 per CPU.
+// WeaviateStart is how many calls to Weaviate may be under way at once in the beginning. The number follows the demand, up to
+// HEARTH_WEAVIATE_CONNECTIONS. A managed instance is not told how many invocations it runs at once; Lambda's Python runtime runs 16 per CPU.
 func (s *Settings) WeaviateStart() int {
 	return min(s.byType(5, 16*runtime.NumCPU()), s.WeaviateConnections)
 }
 
-// OdooStart is [Settings.WeaviateStart] of Odoo, whose workers serve one call at a time.
+// OdooStart is the same for Odoo. It is small, because each of Odoo's workers serves one call at a time.
 func (s *Settings) OdooStart() int { return min(2, s.OdooConnections) }
 
-// byType is single if the sandbox runs one invocation at a time, and several on a managed instance.
+// byType returns several on a managed instance, which runs invocations at the same time, and single elsewhere.
 func (s *Settings) byType(single, several int) int {
 	if s.InitType == InitManaged {
 		return several
@@ -112,14 +113,38 @@ func (s *Settings) byType(single, several int) int {
 	return single
 }
 
-// ConnLimits returns how many connections handlers may have, and how long an idle one is kept. Zero means the API's own default, which
-// fits one invocation at a time. A managed instance is never frozen, and clients keep an idle connection for 5 minutes: 10 minutes are
-// enough.
+// ConnLimits returns how many connections handlers may have on each listener, and how long an idle one is kept. Zero means the API's own
+// default, which fits one invocation at a time. A managed instance is never frozen, and clients keep an idle connection for 5 minutes: 10
+// minutes are enough.
 func (s *Settings) ConnLimits() (connections int, idle time.Duration) {
 	if s.InitType != InitManaged {
 		return 0, 0
 	}
-	return 512, 10 * time.Minute // a function has 1024 file descriptors
+	return connectionsFor(descriptors(), s.MemoryMB<<20), 10 * time.Minute
+}
+
+// connectionMemory is what a listener takes for each connection that it may have: for the buffers of reads and writes, the goroutine, and
+// its share of the reserve, which is an eighth.
+const connectionMemory = 45 << 10
+
+// connectionsFor is how many connections a listener may have where there is another one, and so many file descriptors and bytes. A sixteenth
+// of the memory is theirs.
+func connectionsFor(descriptors, memory int64) int {
+	const (
+		least, most = 512, 2048
+		others      = 256 // descriptors of connections to upstreams, and of files
+	)
+	n := min(max(memory/16/(2*connectionMemory), least), most)
+	return int(max(min(n, (descriptors-others)*4/9), 1)) // the reserve has descriptors too
+}
+
+// descriptors is how many file descriptors this process may have.
+func descriptors() int64 {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 1024 // a function's
+	}
+	return int64(min(limit.Cur, math.MaxInt32)) //nolint:gosec // it fits
 }
 
 // KeepFrom is how many freezes must have passed before connections are kept. A snapshot must hold no connection, and its
@@ -131,14 +156,15 @@ func (s *Settings) KeepFrom() uint64 {
 	return 0
 }
 
-// MemoryLimit is the soft limit of the Go runtime: a quarter of the function's memory, or what the cache needs if that is
-// more. Outside Lambda there is no limit.
+// MemoryLimit is the soft limit of the Go runtime: a quarter of the function's memory, or what the cache and the connections need if that is
+// more. Outside Lambda there is no limit. If the live heap were as large as the limit, the garbage collector would take half of the CPU.
 func (s *Settings) MemoryLimit() int64 {
 	if s.MemoryMB <= 0 {
 		return math.MaxInt64
 	}
-	const rest = 32 << 20 // connections, requests, the garbage collector's room
-	return max(s.MemoryMB<<20/4, s.CacheSize()+s.CacheSize()/4+rest)
+	const rest = 32 << 20 // requests, as many connections as one invocation needs, the garbage collector's room
+	connections, _ := s.ConnLimits()
+	return max(s.MemoryMB<<20/4, s.CacheSize()+s.CacheSize()/4+rest+int64(connections)*2*connectionMemory)
 }
 
 // Policies are how long each resource is fresh, and may be served stale.

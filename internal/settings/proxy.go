@@ -11,11 +11,11 @@ import (
 	"golang.org/x/net/http/httpproxy"
 )
 
-// noProxy is the value of HEARTH_PROXY that ignores the environment's proxy.
+// noProxy is the value of HEARTH_PROXY with which HTTPS_PROXY is ignored.
 const noProxy = "none"
 
-// ProxyFor is the forward proxy on the way to a URL; nil: there is none. HEARTH_PROXY holds for every URL that NO_PROXY does not
-// except. Without it HTTPS_PROXY holds as in other programs in Go: not for http://, and not for this machine itself.
+// ProxyFor is the forward proxy for a URL; nil: there is none. HEARTH_PROXY is used for every URL that NO_PROXY does not except. If it is
+// not set, HTTPS_PROXY is used as in other Go programs: not for http://, and not for this machine itself.
 func (s *Settings) ProxyFor(target string) *url.URL {
 	to, err := url.Parse(target)
 	if err != nil || s.Proxy == noProxy {
@@ -26,7 +26,7 @@ func (s *Settings) ProxyFor(target string) *url.URL {
 		rules.HTTPSProxy, rules.HTTPProxy = s.Proxy, s.Proxy
 	}
 	ip, err := netip.ParseAddr(to.Hostname())
-	if s.Proxy != "" && (to.Hostname() == "localhost" || err == nil && ip.IsLoopback()) { // the library never proxies these
+	if s.Proxy != "" && (to.Hostname() == "localhost" || err == nil && ip.IsLoopback()) { // the library uses no proxy for these
 		own, err := url.Parse(s.Proxy)
 		if err != nil || exceptsLoopback(rules.NoProxy, to) {
 			return nil
@@ -40,10 +40,10 @@ func (s *Settings) ProxyFor(target string) *url.URL {
 	return proxy
 }
 
-// exceptsLoopback says whether NO_PROXY excepts a URL of this machine itself, by the rules that the library has for other hosts.
+// exceptsLoopback says whether NO_PROXY excepts a URL of this machine itself, by the library's rules for other hosts.
 func exceptsLoopback(noProxy string, to *url.URL) bool {
 	host := to.Hostname()
-	ip, _ := netip.ParseAddr(host) // localhost is none
+	ip, _ := netip.ParseAddr(host) // not valid for localhost
 	port := cmp.Or(to.Port(), map[string]string{"http": "80", "https": "443"}[to.Scheme])
 	for entry := range strings.SplitSeq(strings.ToLower(noProxy), ",") {
 		entry = strings.TrimSpace(entry)

@@ -18,7 +18,7 @@ func (s *Settings) Secrets(log *slog.Logger, pulse *clock.Pulse) secrets.Config 
 	}
 }
 
-// validateSecrets looks at the values that name a secret. No fault shows them.
+// validateSecrets checks the values that name a secret. The faults do not show the values.
 func (s *Settings) validateSecrets(f *faults) {
 	check := func(variable, of, value string) {
 		if secrets.IsARN(value) {

@@ -76,7 +76,7 @@ type Settings struct {
 
 	Proxy           string `env:"HEARTH_PROXY"`
 	HTTPSProxy      string `env:"HTTPS_PROXY"`
-	HTTPSProxyLower string `env:"https_proxy"` // goes before HTTPS_PROXY, as in other programs
+	HTTPSProxyLower string `env:"https_proxy"` // overrides HTTPS_PROXY, as in other programs
 	NoProxy         string `env:"NO_PROXY"`
 	NoProxyLower    string `env:"no_proxy"`
 

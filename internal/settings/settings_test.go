@@ -418,8 +418,33 @@ func TestAManagedInstanceHasMoreCallersForAShorterTime(t *testing.T) {
 		t.Errorf("%d for %v, %v", n, idle, err)
 	}
 	s, err = Read([]string{"AWS_LAMBDA_INITIALIZATION_TYPE=lambda-managed-instances"})
-	if n, idle := s.ConnLimits(); err != nil || n != 512 || idle != 10*time.Minute {
+	if n, idle := s.ConnLimits(); err != nil || n != connectionsFor(descriptors(), 0) || idle != 10*time.Minute {
 		t.Errorf("managed: %d for %v, %v", n, idle, err)
+	}
+}
+
+func TestConnectionsFitTheDescriptorsAndTheMemory(t *testing.T) {
+	for _, tc := range []struct {
+		descriptors, memoryMB int64
+		want                  int
+	}{{1024, 2048, 341}, {4096, 2048, 1456}, {1 << 20, 2048, 1456}, {1 << 20, 32 << 10, 2048}, {1 << 20, 128, 512}, {64, 128, 1}} {
+		got := connectionsFor(tc.descriptors, tc.memoryMB<<20)
+		if got != tc.want {
+			t.Errorf("%d descriptors and %d MB: %d connections, want %d", tc.descriptors, tc.memoryMB, got, tc.want)
+		}
+		if open := int64(2 * (got + got/8)); tc.descriptors >= 1024 && open > tc.descriptors-256 {
+			t.Errorf("%d connections take %d of %d descriptors", got, open, tc.descriptors)
+		}
+	}
+}
+
+func TestAManagedInstanceHasMemoryForItsConnections(t *testing.T) {
+	const small = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=128"
+	one, err := Read([]string{small})
+	managed, err2 := Read([]string{small, "AWS_LAMBDA_INITIALIZATION_TYPE=lambda-managed-instances"})
+	n, _ := managed.ConnLimits()
+	if more := managed.MemoryLimit() - one.MemoryLimit(); err != nil || err2 != nil || more < int64(2*n)*33<<10 {
+		t.Errorf("%d bytes more for %d connections on each listener, %v, %v", more, n, err, err2)
 	}
 }
 

@@ -145,8 +145,8 @@ func (s *Settings) readCA(f *faults) {
 	f.check(err != nil || x509.NewCertPool().AppendCertsFromPEM(s.ca), "HEARTH_TLS_CA", "must be a file with PEM certificates")
 }
 
-// DropFaultyUpstreams returns the settings without the upstreams that a fault concerns: without both and without hosts to fetch from, unless
-// the fault is of a variable that only one of them has.
+// DropFaultyUpstreams returns the settings without the upstreams that a fault concerns. A variable that belongs to one of Weaviate, Odoo
+// and fetch concerns that one. Any other variable concerns all of them.
 func (s Settings) DropFaultyUpstreams(fault error) Settings {
 	if fault == nil {
 		return s

@@ -1,5 +1,5 @@
-// Package sparse logs what may happen often: the first time at once, then one line a minute with the count. What has stopped
-// happening costs nothing, and is logged at once when it happens again.
+// Package sparse logs events that may happen often: the first one at once, then one line a minute with the count. After a minute without
+// an event, the next one is logged at once again.
 //
 // Start at [Log.Warn].
 package sparse
@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// every is how often a line of the same kind is logged at most.
+// every is the least time between two lines of the same kind.
 const every = time.Minute
 
-// mostKinds is how many kinds a Log tells apart. Those beyond count together.
+// mostKinds is how many kinds a Log tells apart. Any further kinds count together, as the kind "".
 const mostKinds = 64
 
 // Log logs events by their kind. The zero value discards all; it is safe for concurrent use.
@@ -22,15 +22,15 @@ type Log struct {
 	logger *slog.Logger
 
 	mu     sync.Mutex
-	kinds  map[string]*kind // guarded by mu: those that were logged within the last minute
+	kinds  map[string]*kind // guarded by mu: those with a line within the last minute
 	closed bool             // guarded by mu
 }
 
-// kind is what happened of one kind since its last line.
+// kind is the events of one kind since its last line.
 type kind struct {
 	timer *time.Timer // ends the minute
 	count int         // not logged yet
-	last  line        // of them
+	last  line        // the newest of them
 }
 
 type line struct {
@@ -46,8 +46,8 @@ func New(logger *slog.Logger) *Log {
 	return &Log{logger: logger, kinds: map[string]*kind{}}
 }
 
-// Warn logs a warning, unless one of the same kind was logged within the last minute. Then it is counted, and the last one is logged
-// with the count at the end of that minute. The kind must be one of few: it is no place for an error's text.
+// Warn logs a warning, unless one of the same kind was logged within the last minute. Then the warning is counted, and at the end of that
+// minute the newest one is logged with the count. There must be few kinds: an error's text is none.
 func (l *Log) Warn(of, message string, args ...any) {
 	if l == nil || l.logger == nil {
 		return
@@ -66,7 +66,7 @@ func (l *Log) first(of string, what line) bool {
 	}
 	k := l.kinds[of]
 	if k == nil && len(l.kinds) >= mostKinds-1 {
-		of = "" // the last one
+		of = "" // the room for one more is for this kind
 		k = l.kinds[of]
 	}
 	if k == nil {
@@ -78,7 +78,7 @@ func (l *Log) first(of string, what line) bool {
 	return false
 }
 
-// minute is the end of a kind's minute: it logs what was counted, and begins another minute if there was anything.
+// minute is called at the end of a kind's minute. It logs the events that were counted, and begins another minute if there were any.
 func (l *Log) minute(of string) {
 	l.mu.Lock()
 	k := l.kinds[of]
@@ -103,7 +103,7 @@ func (l *Log) log(count int, last line) {
 	}
 }
 
-// Close logs what was counted and not logged yet. What comes later is logged at once.
+// Close logs the events that were counted and not logged yet. Later events are logged at once.
 func (l *Log) Close() {
 	l.mu.Lock()
 	kinds := l.kinds

@@ -28,9 +28,10 @@ import (
 //  6. A connection is given up when a request on it ended without an answer and either the connection is unproven or the
 //     request had all its time. It is closed when no other request is on it: those may still be answered.
 //  7. An idle connection is closed when its other end is gone, when it was idle for too long, or when more are idle than are
-//     kept. Those that were not used for longest are closed first.
-//  8. When a connection is found dead, it is given up. Whatever has broken it may have broken others: each connection that has
-//     brought no answer since the dead one got its request, and was not dialed since, is in doubt until it brings an answer.
+//     kept. Those that were not used for longest are closed first. Where one connection carries many requests, as many are kept as
+//     callers have needed at once.
+//  8. When a connection is found dead, it is given up. Whatever has broken it may have broken others: every connection that was dialed
+//     before the dead one got its request, and has brought no answer since, is in doubt until it brings one.
 type book struct {
 	limits
 
@@ -43,12 +44,12 @@ type book struct {
 
 	event uint64 // number of the event under way
 
-	shared    bool // the last connection dialed carries several requests: HTTP/2
-	careful   bool // a connection of the upstream may carry fewer requests than a new one says
-	warmed    bool // there was a warm-up
-	sweeping  bool // a sweep is to come
-	closed    bool
-	peakInUse int // most connections that callers used at once
+	shared   bool // the last connection dialed carries several requests: HTTP/2
+	careful  bool // a connection of the upstream may carry fewer requests than a new one says
+	warmed   bool // there was a warm-up
+	sweeping bool // a sweep is to come
+	closed   bool
+	peak     int // most connections that callers needed at once
 
 	do todo // collected for the event under way
 }
@@ -95,7 +96,7 @@ type sight struct {
 type look struct {
 	broken  bool // it says so itself
 	lost    bool // the kernel says that its other end is gone; requests on it may still be answered
-	free    int  // requests that it takes besides those that it knows of
+	free    int  // further requests that it takes now
 	streams int  // requests that it takes at once
 }
 
@@ -106,14 +107,14 @@ type entry struct {
 	busy   int           // requests on it
 	served bool          // it has carried an answer
 	closed bool          // the order to close it was given
-	heard  uint64        // the event that it was dialed in, or brought its last answer in
-	doubt  bool          // it may be as dead as another connection was
+	heard  uint64        // the event in which it was dialed, or brought its last answer
+	doubt  bool          // it is in doubt (rule 8)
 
-	// How it looked in the event that it was last looked at in.
+	// How it looked in the event in which it was last looked at.
 	seen         uint64
 	broken, lost bool
 	streams      int
-	room         int // requests that it takes besides, less those that it got since
+	room         int // look.free, less the requests that it got since
 }
 
 // isProven is rule 2.
@@ -303,12 +304,12 @@ func (b *book) warm(s sight, n int) todo {
 	return b.settle(s)
 }
 
-// warmTarget is how many connections a warm-up is to open: as many as callers have used at once.
+// warmTarget is how many connections a warm-up is to open: as many as callers have needed at once.
 func (b *book) warmTarget() int {
 	if !b.warmed {
 		return b.firstWarm
 	}
-	return cmp.Or(b.peakInUse, b.firstWarm)
+	return cmp.Or(b.peak, b.firstWarm)
 }
 
 // shut is the event that the pool closes. It closes every connection and fails every waiting request.

@@ -154,7 +154,7 @@ func (s *sandbox) kept() int {
 	case s.now.freezes < s.keepFrom:
 		return 0
 	case s.shared:
-		return 1
+		return min(s.size, max(s.peak, 1))
 	}
 	return s.size
 }
@@ -296,13 +296,13 @@ func (s *sandbox) playHand(h hand, do todo) error {
 	c.busy++
 	c.used = s.now.at
 	if !r.need.Background {
-		used := 0
+		requests := 0
 		for _, c := range s.conns {
-			if !c.closed && !c.givenUp && c.busy > 0 {
-				used++
+			if !c.closed && !c.givenUp {
+				requests += c.busy
 			}
 		}
-		s.peak = max(s.peak, used)
+		s.peak = max(s.peak, (requests+c.capacity-1)/c.capacity)
 	}
 	return nil
 }
@@ -646,7 +646,7 @@ func TestTheCheckerNoticesMistakes(t *testing.T) {
 		}},
 		"it goes on after the end": {book: func(b *book) { b.closed = false }},
 		"nobody is careful":        {book: func(b *book) { b.careful = false }},
-		"the peak is forgotten":    {book: func(b *book) { b.peakInUse = 0 }},
+		"the peak is forgotten":    {book: func(b *book) { b.peak = 0 }},
 	} {
 		if err := drive(rounds, f); err == nil {
 			t.Errorf("not noticed: %s", name)

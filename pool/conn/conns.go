@@ -2,7 +2,8 @@
 // request gets which.
 //
 // Start reading at the rules of the book (book.go), which decides and does nothing. [Conns] (conns.go) tells the book what
-// happens and does what the book says. dial.go opens connections, proxy.go through a forward proxy, and socket_linux.go asks the kernel about them.
+// happens and does what the book says. dial.go opens connections, and proxy.go those through a forward proxy. look.go finds dead
+// connections, and socket_linux.go asks the kernel about them.
 //
 // The package sends nothing by itself, and knows nothing of retries, slots or answers: those are the pool's.
 package conn
@@ -30,7 +31,7 @@ var (
 	ErrClosedAtOnce = errors.New("the upstream closed the connection at once")
 )
 
-// UnsentError is a request that never had a connection: it was certainly not sent.
+// UnsentError is the error of a request that the upstream has certainly not read: it was not sent, or was refused unread.
 type UnsentError struct{ Err error }
 
 func (e *UnsentError) Error() string { return e.Err.Error() }

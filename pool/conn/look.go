@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// Look finds out whether the connection of a request is dead that has had no answer for so long. A dead connection is given up, and
+// Look finds out whether the connection is dead. age is how long its request has had no answer. A dead connection is given up, and
 // [Lease.Dead] is closed. Requests that look at the same time share one look.
 //
-// The kernel's word counts first. If the kernel says nothing, an HTTP/2 connection is pinged: ping sends a cheap request over the
-// connection and says whether an answer came in time. A connection that has not brought any answer yet is not pinged: where the
-// upstream itself is silent, each new connection would look dead, and all requests would be sent again and again. A nil ping means
-// that the upstream cannot be pinged.
+// First the kernel is asked. If the kernel does not know, an HTTP/2 connection is pinged: ping sends a cheap request over the connection
+// and says whether an answer came in time. A connection that has not brought any answer yet is not pinged: if the upstream itself is
+// silent, each new connection would look dead, and all requests would be sent again and again. A nil ping means that the upstream
+// cannot be pinged.
 func (l *Lease) Look(age time.Duration, ping func(http.RoundTripper) bool) {
 	_, _, _ = l.conn.looks.Do("", func() (any, error) {
 		sign := l.conn.Sign(age)
@@ -28,8 +28,8 @@ func (l *Lease) Look(age time.Duration, ping func(http.RoundTripper) bool) {
 // Dead is closed when the connection was found dead.
 func (l *Lease) Dead() <-chan struct{} { return l.conn.dead }
 
-// RoundTripOnce sends a request that must not arrive once its time is over: a later request may say the opposite. If the request is alone
-// on its connection, net/http closes the connection when the request ends without an answer.
+// RoundTripOnce sends a request that must not arrive after its time is over, because a later request may say the opposite. On HTTP/1.1
+// net/http closes the connection when the request ends without an answer. Then the kernel throws away what is not delivered yet.
 func (l *Lease) RoundTripOnce(req *http.Request) (*http.Response, error) {
 	if l.conn.shared {
 		return l.RoundTrip(req)
@@ -45,9 +45,10 @@ func (l *Lease) RoundTripOnce(req *http.Request) (*http.Response, error) {
 // Abort breaks the connection, so that nothing that was sent over it arrives later. Other requests on it fail.
 func (l *Lease) Abort() {
 	l.conn.Abort()
-	_ = l.conn.Close() // its error helps no request
+	_ = l.conn.Close() // it is broken already
 }
 
+// giveUp tells the book, once, that the connection was found dead.
 func (l *Lease) giveUp() {
 	l.conns.happen(func(s sight) todo {
 		select {

@@ -81,23 +81,36 @@ func TestAConnectionIsPingedOnlyIfItHasAnswered(t *testing.T) {
 	}
 }
 
-// So many requests need several connections where the server allows 100 or 128 streams on each.
+// So many requests need several connections where the server allows 100 or 128 streams on each. The next ones find them open.
 func TestManyRequestsAtOnceGetAsManyConnectionsAsTheyNeed(t *testing.T) {
-	for capacity, want := range map[int]int64{100: 3, 128: 2, 1000: 1} {
+	for capacity, want := range map[int]int{100: 3, 128: 2, 1000: 1} {
 		d := dialer{capacity: capacity}
 		c := d.conns(t, Config{Shared: true, Size: 256})
-		var leases []*Lease
-		for range 256 {
-			leases = append(leases, take(t, c, Need{}))
+		for range 3 {
+			var leases []*Lease
+			for range 256 {
+				leases = append(leases, take(t, c, Need{}))
+			}
+			if n := d.dials.Load(); n != int64(want) {
+				t.Errorf("%d streams each: %d dials, want %d", capacity, n, want)
+			}
+			for _, l := range leases {
+				l.answer()
+			}
+			wantCounts(t, c, want, want)
 		}
-		if n := d.dials.Load(); n != want {
-			t.Errorf("%d streams each: %d dials, want %d", capacity, n, want)
-		}
-		for _, l := range leases {
-			l.answer()
-		}
-		wantCounts(t, c, 1, 1)
 	}
+}
+
+// A request that is sent again over another connection needs no second one.
+func TestOfHTTP2NoMoreConnectionsAreKeptThanRequestsNeed(t *testing.T) {
+	d := dialer{capacity: 100}
+	c := d.conns(t, Config{Shared: true, Size: 256})
+	first := take(t, c, Need{})
+	again := take(t, c, Need{After: c.Newest()})
+	first.answer()
+	again.answer()
+	wantCounts(t, c, 1, 1)
 }
 
 // BenchmarkTake is one request's share of the book's work, beside so many others that have their connections.

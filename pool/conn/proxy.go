@@ -23,7 +23,7 @@ import (
 type ProxyError struct {
 	Proxy  string // host:port
 	Status int    // of the proxy's answer; 0: there was none, and Err says why
-	Text   string // what the proxy says: one line, at most mostProxyText bytes, without its credentials
+	Text   string // what the proxy says: one line of at most 256 bytes, without the credentials that it got
 	Err    error
 }
 
@@ -41,8 +41,7 @@ func (e *ProxyError) Error() string {
 // Unwrap returns why there was no answer.
 func (e *ProxyError) Unwrap() error { return e.Err }
 
-// Refused says that the proxy would give the same answer again. It does not hold for a proxy that is overloaded, or that did not
-// reach the upstream.
+// Refused says that the proxy would give the same answer again. It is false if the proxy is overloaded or did not reach the upstream.
 func (e *ProxyError) Refused() bool {
 	switch e.Status {
 	case 0, http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError,
@@ -54,11 +53,11 @@ func (e *ProxyError) Refused() bool {
 
 const (
 	mostProxyHeader = 64 << 10 // bytes of the header of the answer to CONNECT
-	mostProxyPage   = 4 << 10  // bytes that are read of a page that says why there is no tunnel
-	mostProxyText   = 256      // bytes of them that are handed on
+	mostProxyPage   = 4 << 10  // bytes that are read of an answer without a tunnel
+	mostProxyText   = 256      // bytes of ProxyError.Text
 )
 
-// Address is the host and port of a URL of HTTP.
+// Address is the host and port of an http or https URL.
 func Address(u *url.URL) string {
 	port := u.Port()
 	if port == "" {
@@ -67,8 +66,8 @@ func Address(u *url.URL) string {
 	return net.JoinHostPort(u.Hostname(), port)
 }
 
-// tunnel turns c, a new connection to the proxy, into one to the address behind the proxy. The proxy resolves the address's name. The
-// tunnel owns c: if there is an error, c is closed. trust is the config of TLS for the way to the proxy.
+// tunnel turns c, a new connection to the proxy, into one to the address behind the proxy. The proxy resolves the address's name. If there
+// is an error, tunnel closes c. trust has the root certificates for a proxy that speaks TLS.
 func tunnel(ctx context.Context, c net.Conn, proxy *url.URL, address string, trust *tls.Config) (net.Conn, error) {
 	fail := func(err error) (net.Conn, error) {
 		_ = c.Close()
@@ -103,7 +102,7 @@ func tunnel(ctx context.Context, c net.Conn, proxy *url.URL, address string, tru
 	return through, nil
 }
 
-// connect asks the proxy for a tunnel, and returns what has already come through it.
+// connect asks the proxy for a tunnel, and returns the bytes that have already come through the tunnel.
 func connect(c net.Conn, proxy *url.URL, address string) (early []byte, err error) {
 	req := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: address}, Host: address, Header: http.Header{"User-Agent": {"hearth"}}}
 	credentials := ""
@@ -131,11 +130,11 @@ func connect(c net.Conn, proxy *url.URL, address string) (early []byte, err erro
 		return in.Peek(in.Buffered())
 	}
 	defer resp.Body.Close()
-	page, _ := io.ReadAll(io.LimitReader(resp.Body, mostProxyPage)) // its beginning is enough
+	page, _ := io.ReadAll(io.LimitReader(resp.Body, mostProxyPage)) // after an error, the part that was read will do
 	return nil, &ProxyError{Proxy: Address(proxy), Status: resp.StatusCode, Text: proxyText(string(page), resp.Header, proxy.User, credentials)}
 }
 
-// proxyText is what the page of a proxy says in one line: the title of an HTML page, or the text itself.
+// proxyText is what the page of a proxy says in one line, without the credentials: the title of an HTML page, or else the text itself.
 func proxyText(page string, header http.Header, user *url.Userinfo, credentials string) string {
 	if strings.Contains(header.Get("Content-Type"), "html") {
 		title := regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title>`).FindStringSubmatch(page)
@@ -163,11 +162,11 @@ func proxyText(page string, header http.Header, user *url.Userinfo, credentials 
 	return strings.ToValidUTF8(page[:min(len(page), mostProxyText)], "") // a character may have been cut
 }
 
-// earlyConn is a connection of which something was read before.
+// earlyConn is a connection from which something was read early.
 type earlyConn struct {
 	net.Conn
 
-	in io.Reader
+	in io.Reader // what was read early, then the connection
 }
 
 func (c *earlyConn) Read(b []byte) (int, error) { return c.in.Read(b) }

@@ -94,13 +94,11 @@ func (b *book) hand(s sight, w *waiter, c *entry) {
 	c.room--
 	c.used = s.at
 	if !w.Background {
-		inUse := 0
+		requests := 0
 		for _, o := range b.open {
-			if o.busy > 0 {
-				inUse++
-			}
+			requests += o.busy
 		}
-		b.peakInUse = max(b.peakInUse, inUse)
+		b.peak = max(b.peak, (requests+c.streams-1)/c.streams)
 	}
 	b.do.hands = append(b.do.hands, hand{w, c.number, b.event, s.freezes, c.isProven(s), c.served || c.number <= w.newest})
 }
@@ -130,13 +128,13 @@ func (b *book) startDial(s sight) {
 	b.do.dials = append(b.do.dials, b.lastDial)
 }
 
-// kept is how many idle connections are kept.
+// kept is how many idle connections are kept. Where one carries many requests, more than callers have needed at once are of no use.
 func (b *book) kept(s sight) int {
 	switch {
 	case s.freezes < b.keepFrom:
 		return 0
 	case b.shared:
-		return min(b.size, 1)
+		return min(b.size, max(b.peak, 1))
 	}
 	return b.size
 }

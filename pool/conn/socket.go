@@ -9,9 +9,9 @@ import (
 type Socket interface {
 	// Lost says whether the other end is gone, though the Link may not know it yet.
 	Lost() bool
-	// Sign says what came from the other end while a request had no answer for so long.
+	// Sign says what the kernel has heard of the other end. age is how long a request on the connection has had no answer.
 	Sign(age time.Duration) Sign
-	// DropUnsent says whether closing the connection throws away what was sent and not acknowledged. Else the kernel goes on to send it.
+	// DropUnsent sets whether closing the connection throws away what was sent and not acknowledged. If not, the kernel goes on sending it.
 	DropUnsent(on bool)
 	// Abort closes the connection and throws away what was sent and not acknowledged: none of it can arrive later.
 	Abort()
@@ -22,9 +22,9 @@ type Sign int
 
 // The signs.
 const (
-	Unknown Sign = iota
-	Alive        // data came lately, after the request was sent
-	Dead         // what was sent is not acknowledged
+	Unknown Sign = iota // the kernel cannot tell
+	Alive               // data came lately, after the request was sent
+	Dead                // what was sent, or a keep-alive probe, is not acknowledged
 )
 
 // socket is the TCP connection below a Link, or nil.

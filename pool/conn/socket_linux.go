@@ -16,8 +16,8 @@ func peerGone(c net.Conn) bool {
 	return closed || info != nil && info.State != established
 }
 
-// signOf looks at the acknowledgements of the other end's kernel: they come though the server itself is slow. If all is acknowledged,
-// the kernel is told to ask the other one every second from now on (keep-alive), so that a later look knows more.
+// signOf looks at the acknowledgements, which the other end's kernel sends even if the server is slow. If all is acknowledged, this end's
+// kernel is told to send a keep-alive probe every second from now on, so that a later look knows more.
 func signOf(c net.Conn, age time.Duration) Sign {
 	const tick = 5 * time.Millisecond // of the clock by which the kernel counts
 	const lately = 250 * time.Millisecond
@@ -34,7 +34,7 @@ func signOf(c net.Conn, age time.Duration) Sign {
 			return Dead
 		}
 		control(c, func(fd int) {
-			_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, second) // without it nothing but the timeout tells
+			_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, second) // on an error only the request's timeout is left
 			_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, second)
 		})
 	case age < 2*rtt(info): // an acknowledgement may be on its way
@@ -46,7 +46,7 @@ func signOf(c net.Conn, age time.Duration) Sign {
 
 func rtt(info *unix.TCPInfo) time.Duration { return time.Duration(info.Rtt) * time.Microsecond }
 
-// tcpInfo is what the kernel says of c, nil if it says nothing; or c was closed on this side.
+// tcpInfo is what the kernel knows of c, nil if it tells nothing. closed says that this side has closed c.
 func tcpInfo(c net.Conn) (info *unix.TCPInfo, closed bool) {
 	closed = control(c, func(fd int) {
 		got, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
@@ -57,7 +57,7 @@ func tcpInfo(c net.Conn) (info *unix.TCPInfo, closed bool) {
 	return info, closed
 }
 
-// control calls do with the descriptor of c, if c has one that is not closed.
+// control calls do with the file descriptor of c, if c has one. closed says that this side has closed c.
 func control(c net.Conn, do func(fd int)) (closed bool) {
 	s, ok := c.(syscall.Conn)
 	if !ok {

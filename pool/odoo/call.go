@@ -46,7 +46,7 @@ func (c *Client) call(ctx context.Context, call Call, read bool) (json.RawMessag
 	if c.newerKey(ctx, err, s.secret()) == "" {
 		return result, err
 	}
-	// Odoo has not carried out what came with a key that it refuses: a write too is sent again.
+	// Odoo has not carried out a call whose key it refuses, so even a write is sent again.
 	c.session.CompareAndSwap(s, nil)
 	if s, err = c.connected(ctx); err != nil {
 		return nil, err

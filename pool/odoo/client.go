@@ -40,7 +40,7 @@ type Config struct {
 	Pool     Doer         // of Odoo's address
 	DB       string       // database; JSON2 alone can do without, where the address serves only one
 	User     string       // login; JSONRPC needs it or UID
-	Key      string       // API key or password; where Secret has it, the name of the secret
+	Key      string       // API key or password; if Secret is set, the name of the secret
 	Secret   pool.Secret  // nil: Key itself
 	UID      int          // of User; 0: asked for once when JSONRPC needs it
 	Protocol Protocol     // default Auto
@@ -203,7 +203,7 @@ func (c *Client) connected(ctx context.Context) (*session, error) {
 	if s := c.session.Load(); s != nil {
 		return s, nil
 	}
-	if pool.Probing(ctx) { // a probe connects alone: no call may wait for it
+	if pool.Probing(ctx) { // a probe shares no connecting: no call may wait for a probe
 		return c.connectAndKeep(ctx)
 	}
 	// A panic within singleflight is raised again in a goroutine of its own, which ends the process: guard makes it an error.

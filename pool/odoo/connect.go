@@ -19,7 +19,7 @@ import (
 // memory.
 func contextGet() Call { return Call{Model: "res.users", Method: "context_get"} }
 
-// connectByKey connects with the key of now. If Odoo refuses it, it connects once more with a newer one, if there is one.
+// connectByKey connects with the current key. If Odoo refuses that key and there is a newer one, it connects once more.
 func (c *Client) connectByKey(ctx context.Context) (*session, error) {
 	key, err := c.cfg.Secret.Value(ctx)
 	if err != nil {
@@ -32,8 +32,8 @@ func (c *Client) connectByKey(ctx context.Context) (*session, error) {
 	return s, err
 }
 
-// newerKey is a key that is newer than the one that Odoo refused with err; empty: there is none, or err is another failure. If the secret
-// cannot be asked for, its log says why.
+// newerKey is a key that is newer than one that Odoo refused with err; empty: there is none, or err is another failure. If the secret
+// cannot be asked for, package secrets logs why.
 func (c *Client) newerKey(ctx context.Context, err error, key string) string {
 	if e, ok := errors.AsType[*Error](err); !ok || !e.refused {
 		return ""
@@ -181,7 +181,7 @@ func (c *Client) uid(ctx context.Context, key string) (int, error) {
 	return uid, nil
 }
 
-// common calls the service that needs no user. secret is what args hold of secrets.
+// common calls the service that needs no user. secret is the key in args, empty if there is none: errors do not show it.
 func (c *Client) common(ctx context.Context, secret, method string, args ...any) (json.RawMessage, error) {
 	req, err := jsonrpcRequest("common", method, args)
 	if err != nil {

@@ -37,7 +37,7 @@ type Error struct {
 	// RetryAfter is how long the answer asks to wait before the next try; 0: it does not.
 	RetryAfter time.Duration
 
-	outage          bool // Odoo or what stands before it has failed in itself
+	outage          bool // Odoo, or a proxy before it, has failed
 	refused         bool // our credentials
 	protocolMissing bool // the address does not speak the protocol
 	mayHaveRun      bool // the answer does not tell whether the call was carried out
@@ -48,7 +48,7 @@ func (e *Error) Error() string { return "odoo: " + e.Name + ": " + e.Message }
 // NotThere says that Odoo has no such model or no such method.
 func (e *Error) NotThere() bool { return e.Name == "UnknownModel" || e.Name == "UnknownMethod" }
 
-// Outage says that Odoo cannot answer now: it is busy, it has failed in itself, or what stands before it cannot reach it.
+// Outage says that Odoo cannot answer now: it is busy or has failed, or a proxy before it cannot reach it.
 func (e *Error) Outage() bool { return e.Retryable || e.outage }
 
 // definite says that Odoo itself refused the call and will refuse it each time. The reason is neither the credentials nor the

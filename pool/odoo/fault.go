@@ -37,7 +37,7 @@ func (f fault) toError(c Call, db string) *Error {
 	if module == "werkzeug.exceptions" {
 		text = withoutStatus(text)
 	}
-	e := &Error{Kind: Failed, Name: name, Message: sanitize(text), outage: true} // until it is known to be something else
+	e := &Error{Kind: Failed, Name: name, Message: sanitize(text), outage: true} // until the fault is recognized
 
 	switch {
 	case module == "werkzeug.exceptions":

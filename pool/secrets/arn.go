@@ -17,16 +17,16 @@ const (
 	SSM            = "ssm"
 )
 
-// IsARN says whether a setting is meant to name a secret, rightly or not.
+// IsARN says whether a setting is meant to be an ARN, right or wrong.
 func IsARN(value string) bool { return strings.HasPrefix(value, "arn:") }
 
-// Validate says what is wrong with a value that names a secret. It holds nothing of the value.
+// Validate says what is wrong with a value that names a secret. The error holds nothing of the value.
 func Validate(value string) error {
 	_, _, err := parse(value)
 	return err
 }
 
-// parse takes arn#field apart. An empty field means the whole secret.
+// parse splits arn#field. An empty field means the whole secret.
 func parse(value string) (a arn, field string, err error) {
 	const forms = "arn:aws:secretsmanager:region:account:secret:name or arn:aws:ssm:region:account:parameter/name"
 	a.text, field, _ = strings.Cut(value, "#")
@@ -68,7 +68,7 @@ func consistsOf(s, characters string) bool {
 	return s != "" && strings.Trim(s, characters) == ""
 }
 
-// domain is where the services of a partition are; empty: it is not known.
+// domain is the DNS domain of a partition's services; empty: the partition is not known.
 func domain(partition string) string {
 	switch partition {
 	case "aws", "aws-us-gov":
@@ -79,12 +79,12 @@ func domain(partition string) string {
 	return ""
 }
 
-// endpoint is where the service of the ARN is by default.
+// endpoint is the default URL of the ARN's service.
 func (a arn) endpoint() string {
 	return "https://" + a.service + "." + a.region + "." + domain(a.partition)
 }
 
-// permission is what the function's role needs to read the secret.
+// permission is the IAM action that the function's role needs to read the secret.
 func (a arn) permission() string {
 	if a.service == SSM {
 		return "ssm:GetParameter"

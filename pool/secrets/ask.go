@@ -23,7 +23,7 @@ import (
 	"hearth/pool"
 )
 
-// refusal is why there is no value. It shows no credentials.
+// refusal is the reason that there is no value. Its text holds no credentials.
 type refusal struct {
 	code      string // the service's own
 	text      string // with code in front, if there is one
@@ -34,7 +34,7 @@ func (r *refusal) Error() string { return r.text }
 
 const (
 	mostAnswer  = 256 << 10 // bytes of an answer; a secret has 64 KiB at most
-	mostMessage = 512       // bytes of a service's message that are handed on
+	mostMessage = 512       // bytes of a service's message that an error repeats
 )
 
 // ask asks for the text of a secret. It ends after Config.Timeout, or with the store.
@@ -57,7 +57,7 @@ func (s *Store) ask(a arn) (string, error) {
 	if resp.Status != http.StatusOK {
 		r := refusalOf(a, resp, k)
 		if expired(r.code) {
-			s.keys.Store(nil) // the next request asks for new ones
+			s.keys.Store(nil) // the next request asks for new keys
 			r.retryable = s.cfg.KeysURL != ""
 		}
 		return "", r
@@ -89,7 +89,7 @@ func send(ctx context.Context, p *pool.Pool, k *keys, a arn) (*pool.Response, er
 	return p.Do(ctx, pool.Request{Method: req.Method, Path: "/", Header: req.Header, Body: body, Repeatable: true})
 }
 
-// pool is the pool to an endpoint. It keeps no connection: a secret is asked for too rarely.
+// pool is the pool of an endpoint. It keeps no connection, because requests are too rare.
 func (s *Store) pool(endpoint string, proxy *url.URL) (*pool.Pool, error) {
 	key := fmt.Sprint(endpoint, proxy != nil)
 	s.mu.Lock()
@@ -108,7 +108,7 @@ func (s *Store) pool(endpoint string, proxy *url.URL) (*pool.Pool, error) {
 	return p, err
 }
 
-// textOf reads an answer.
+// textOf is the text of the secret in an answer.
 func textOf(a arn, body []byte) (string, error) {
 	var answer struct {
 		SecretString *string
@@ -131,13 +131,13 @@ func textOf(a arn, body []byte) (string, error) {
 	return *text, nil
 }
 
-// refusalOf is what an answer says that is no value.
+// refusalOf reads an answer that has an error and no value.
 func refusalOf(a arn, resp *pool.Response, k *keys) *refusal {
 	var said struct {
 		Type    string `json:"__type"`
 		Message string `json:"message"` // or Message: the names of fields match in any case
 	}
-	_ = json.Unmarshal(resp.Body, &said) // it may be a proxy's page
+	_ = json.Unmarshal(resp.Body, &said) // the answer may be the page of a proxy, and no JSON
 	code, _, _ := strings.Cut(cmp.Or(resp.Header.Get("X-Amzn-Errortype"), said.Type), ":")
 	code = code[strings.LastIndexByte(code, '#')+1:]
 	if !consistsOf(code, upper+lower+digits) || len(code) > 100 {
@@ -155,7 +155,7 @@ func refusalOf(a arn, resp *pool.Response, k *keys) *refusal {
 	return &refusal{code: code, text: text, retryable: passing(code, resp.Status)}
 }
 
-// passing says that the same request may be answered later.
+// passing says that the same request may succeed later.
 func passing(code string, status int) bool {
 	return status == http.StatusTooManyRequests || status >= http.StatusInternalServerError && status != http.StatusNotImplemented ||
 		strings.Contains(code, "Throttl") || slices.Contains([]string{"TooManyRequestsException", "RequestLimitExceeded", "InternalServiceError", "ServiceUnavailable"}, code)
@@ -166,7 +166,7 @@ func expired(code string) bool {
 	return slices.Contains([]string{"ExpiredToken", "ExpiredTokenException", "UnrecognizedClientException", "InvalidClientTokenId"}, code)
 }
 
-// tidy makes a service's message fit to be handed on: its first line, without the keys that signed the request.
+// tidy is what an error repeats of a service's message: its first line, without the keys that signed the request.
 func tidy(message string, k *keys) string {
 	message, _, _ = strings.Cut(message, "\n")
 	for _, secret := range []string{k.session, k.secret, k.id} {

@@ -12,10 +12,10 @@ import (
 // entry is what is known of one ARN.
 //
 //  1. One request for it is under way at a time. Callers share it, and it goes on when they leave.
-//  2. After an answer that brought no other value, none is asked for until quiet has passed, though an upstream refuses the value.
-//  3. After a failure none is asked for during a pause that doubles from leastPause to quiet. Callers get the failure again.
+//  2. After an answer with the same value as before there is no request until quiet has passed, even if an upstream refuses the value.
+//  3. After a failure there is no request during a pause that doubles from leastPause to quiet. Callers get the failure again.
 //
-// Its mutex guards the fields below it. The store's and the pulse's may be taken under it.
+// mu guards the fields below it. The locks of the store and of the pulse may be taken under mu.
 type entry struct {
 	store *Store
 	arn   arn
@@ -23,9 +23,9 @@ type entry struct {
 	mu       sync.Mutex
 	text     string        // the whole secret
 	known    bool          // whether text is
-	err      error         // the last request's
+	err      error         // of the last request
 	failures int           // in a row
-	until    time.Duration // before that none is asked for
+	until    time.Duration // when the next request may begin
 	running  *flight       // nil: no request is under way
 }
 
@@ -54,7 +54,7 @@ func (e *entry) get(ctx context.Context) (string, error) {
 	return e.askAndUnlock(ctx)
 }
 
-// renew returns a text that is newer than one that was refused, or the one that is known if there is no newer one.
+// renew returns a text that is newer than the refused one, as isNewer says. If there is none, it returns the one that is known.
 func (e *entry) renew(ctx context.Context, isNewer func(string) bool) (string, error) {
 	e.mu.Lock()
 	if e.known && (isNewer(e.text) || e.running == nil && e.now() < e.until) {
@@ -64,10 +64,10 @@ func (e *entry) renew(ctx context.Context, isNewer func(string) bool) (string, e
 	return e.askAndUnlock(ctx)
 }
 
-// askAndUnlock joins the request that is under way, or begins one if that is allowed. It is called with mu held.
+// askAndUnlock joins the request under way, or begins one if the rules allow that. It is called with mu held, and unlocks mu.
 func (e *entry) askAndUnlock(ctx context.Context) (string, error) {
 	switch {
-	case e.store.cfg.Pulse.Freezes() < e.store.cfg.KeepFrom: // not remembered: the restore may come right after
+	case e.store.cfg.Pulse.Freezes() < e.store.cfg.KeepFrom: // no pause after this failure: the restore may come at once
 		defer e.mu.Unlock()
 		return "", &refusal{text: e.arn.text + " is not asked for before the snapshot is restored", retryable: true}
 	case e.running == nil && e.now() < e.until:
@@ -97,7 +97,7 @@ func (e *entry) run(f *flight) {
 	f.text, f.err = guard.Get(func() (string, error) { return e.store.asks(e.arn) })
 	log := e.store.cfg.Logger
 	if errors.Is(f.err, guard.ErrPanic) {
-		log.Error("unexpected error", "error", f.err) // its text is for the log alone
+		log.Error("unexpected error", "error", f.err) // callers do not get the text of a panic
 		f.err = &refusal{text: "Hearth failed: its log says why"}
 	}
 	switch renewed, again := e.keep(f); {

@@ -12,16 +12,16 @@ import (
 	"hearth/pool"
 )
 
-// keys sign a request. They never travel, except for the session's token.
+// keys sign a request. secret is never sent; id and session are.
 type keys struct {
 	id, secret, session string
 	expires             time.Time
 }
 
-// beforeExpiry is how long before their end keys are not used any more.
+// beforeExpiry is how long before their expiry keys are no longer used.
 const beforeExpiry = 5 * time.Minute
 
-// currentKeys are the configured keys, or those that the credentials' address gives.
+// currentKeys are the configured keys, or those that Config.KeysURL gives.
 func (s *Store) currentKeys(ctx context.Context) (*keys, error) {
 	switch {
 	case s.cfg.AccessKeyID != "" && s.cfg.SecretAccessKey != "":
@@ -43,7 +43,7 @@ func (s *Store) currentKeys(ctx context.Context) (*keys, error) {
 func (s *Store) askForKeys(ctx context.Context) (*keys, error) {
 	const variable = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
 	u, err := url.Parse(s.cfg.KeysURL)
-	if err != nil || u.Scheme != "https" && !isNear(u) { // the token must not travel in clear
+	if err != nil || u.Scheme != "https" && !isNear(u) { // KeysToken must not be sent unencrypted
 		return nil, &refusal{text: variable + " must be https://, or an address of this machine"}
 	}
 	p, err := s.pool(u.Scheme+"://"+u.Host, nil)
@@ -73,7 +73,7 @@ func (s *Store) askForKeys(ctx context.Context) (*keys, error) {
 	return &keys{given.AccessKeyID, given.SecretAccessKey, given.Token, given.Expiration}, nil
 }
 
-// isNear says whether a URL is of this machine, or of the addresses at which AWS gives a container its credentials.
+// isNear says whether the host of a URL is this machine, or a link-local address: AWS gives a container its credentials at one.
 func isNear(u *url.URL) bool {
 	ip, err := netip.ParseAddr(u.Hostname())
 	return u.Hostname() == "localhost" || err == nil && (ip.IsLoopback() || ip.IsLinkLocalUnicast())

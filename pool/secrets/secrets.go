@@ -1,8 +1,8 @@
-// Package secrets is the questions Hearth asks AWS Secrets Manager and Systems Manager's Parameter Store: the values of the settings
-// that name a secret by its ARN.
+// Package secrets asks AWS Secrets Manager and Systems Manager's Parameter Store for the values of settings that name a secret by its
+// ARN.
 //
-// Start reading at [Store.Secret], then [Secret.Value] and [Secret.Renew]. entry.go asks for each ARN once at a time, and not too
-// often. ask.go writes the request and reads the answer, keys.go has the credentials that sign it, and arn.go reads ARNs.
+// Start reading at [Store.Secret], then [Secret.Value] and [Secret.Renew]. entry.go has one request at a time for each ARN, and not too
+// many. ask.go writes the request and reads the answer, keys.go has the credentials that sign it, and arn.go reads ARNs.
 //
 // The package asks when a value is first needed, and again when an upstream has refused the value. It keeps values in memory only,
 // never in a snapshot, and shows none in an error or a log.
@@ -30,29 +30,28 @@ import (
 
 // Config of a [Store].
 type Config struct {
-	// The credentials: keys, or else an address that gives them out, with what it wants in the header Authorization.
+	// The credentials: keys, or else the URL of a service that gives keys, and the value of the Authorization header for it.
 	AccessKeyID, SecretAccessKey, SessionToken string
 	KeysURL, KeysToken                         string
 
 	Endpoint  string                // of both services; empty: by partition and region of the ARN
-	Endpoints map[string]string     // of one service, by its name in an ARN; goes before Endpoint
+	Endpoints map[string]string     // of one service, by its name in an ARN; overrides Endpoint
 	ProxyFor  func(string) *url.URL // the forward proxy on the way to a URL; nil: none
 	RootCAs   func() *x509.CertPool // nil: the system's
-	Timeout   time.Duration         // of one answer, the credentials' included; default 3s
+	Timeout   time.Duration         // of one request, including that for the credentials; default 3s
 	Pulse     *clock.Pulse          // notices freezes; nil: there are none
 	KeepFrom  uint64                // freezes that must have passed before anything is asked: a snapshot must hold no secret
 	Logger    *slog.Logger          // nil discards
 }
 
-// Store asks for secrets. It is safe for concurrent use. Its mutex guards the fields below it. No other lock is taken under
-// it.
+// Store asks for secrets. It is safe for concurrent use. mu guards the fields below it, and no other lock is taken under mu.
 type Store struct {
 	cfg    Config
 	ctx    context.Context //nolint:containedctx // of the requests, which outlive the callers that wait for them
 	cancel context.CancelFunc
 	work   sync.WaitGroup            // requests under way
-	asks   func(arn) (string, error) // Store.ask
-	keys   atomic.Pointer[keys]      // that the credentials' address gave; nil: none
+	asks   func(arn) (string, error) // Store.ask, except in tests
+	keys   atomic.Pointer[keys]      // that Config.KeysURL gave; nil: none
 
 	mu      sync.Mutex
 	closed  bool
@@ -74,14 +73,14 @@ func New(cfg Config) *Store {
 	return s
 }
 
-// Close ends the requests under way. No value is asked for after it.
+// Close ends the requests under way. After Close no secret is asked for.
 func (s *Store) Close() {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
 	s.cancel()
 	s.work.Wait()
-	for _, p := range s.pools { // nothing adds one any more
+	for _, p := range s.pools { // without mu: a closed store makes no pool
 		p.Close()
 	}
 }
@@ -100,13 +99,13 @@ func (s *Store) start(request func()) bool {
 // Secret is the value of one setting. It is a [pool.Secret].
 type Secret struct {
 	entry    *entry
-	variable string // that names it
+	variable string // of the setting
 	field    string // of a JSON secret; empty: the whole secret
 
 	last atomic.Pointer[extracted]
 }
 
-// extracted is what a Secret takes from the text of its entry.
+// extracted is the value of a Secret, and the text of its entry from which the value was taken.
 type extracted struct {
 	from, value string
 	err         error
@@ -138,7 +137,7 @@ func (s *Secret) Value(ctx context.Context) (string, error) {
 }
 
 // Renew is for a value that an upstream has refused. It asks the service again, unless another value is known by now or the service has
-// just been asked, and returns the value of now.
+// just been asked, and returns the current value.
 func (s *Secret) Renew(ctx context.Context, refused string) (string, error) {
 	text, err := s.entry.renew(ctx, func(text string) bool {
 		value, err := s.extract(text)

@@ -55,7 +55,8 @@ func (c *Client) Append(ctx context.Context, chat string, messages []NewMessage)
 		objects[i], outcomes[i].CreatedAt = c.object(class, how, chat, m)
 	}
 	var answers []models.ObjectsGetResponse
-	repeated, err := c.write(ctx, func(ctx context.Context) (err error) {
+	allBring := !slices.ContainsFunc(messages, func(m NewMessage) bool { return m.Vector == nil })
+	repeated, err := c.write(class.writing(ctx, allBring), func(ctx context.Context) (err error) {
 		answers, err = c.batch.ObjectsBatcher().WithObjects(objects...).WithConsistencyLevel(c.consistency(class)).Do(ctx)
 		return err
 	})

@@ -43,8 +43,9 @@ func (c *Client) KnownMessageChat(chat string) string {
 	return chat
 }
 
-// PossibleNames are all names under which something of a chat may be known, without a request: its spelling, and its name in each
-// class. As long as a class is not known, that is its name in a class of any type. A chat that neither class can hold is a [ChatIDError].
+// PossibleNames returns all names under which something of a chat may be cached: its spelling, and its name in each class. For a class
+// that is not known yet, these are its names for every type of chat id. It sends no request. If neither class can hold the chat, the
+// error is a [ChatIDError].
 func (c *Client) PossibleNames(chat string) (names []string, err error) {
 	names = []string{chat}
 	refused := 0

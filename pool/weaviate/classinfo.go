@@ -155,6 +155,14 @@ func (c *classInfo) vectorizes(brought bool) bool {
 	return slices.ContainsFunc(c.made, func(name string) bool { return !brought || name != c.vector })
 }
 
+// writing returns ctx for a write of objects of the class. brought: they bring the vector to search by.
+func (c *classInfo) writing(ctx context.Context, brought bool) context.Context {
+	if c.hidden || c.vectorizes(brought) {
+		return withVectorizer(ctx)
+	}
+	return ctx
+}
+
 func listed(names []string) string {
 	if len(names) == 0 {
 		return "none"

@@ -14,15 +14,18 @@ import (
 	"hearth/pool"
 )
 
-// credentials are the headers that the server is shown: the key, and the keys of vectorizers. It is a [pool.Credentials].
+// credentials are the headers that authenticate requests: the key, and the keys of vectorizers. It is a [pool.Credentials].
 //
-// Its mutex guards shown.
+// A secret header that is not known yet holds up only the requests that a vectorizer has to serve: see [withVectorizer]. The others go
+// without it, unless it is the key.
+//
+// mu guards shown.
 type credentials struct {
 	fixed   http.Header       // never changed
 	secrets map[string]header // by name
 
 	mu    sync.Mutex
-	shown []string // the values that were sent last, so that no message repeats them
+	shown []string // the values that were sent last; hide removes them from messages
 }
 
 // header is one header: a prefix and a secret.
@@ -32,12 +35,14 @@ type header struct {
 }
 
 const (
-	leastSecret = 8  // bytes: what is shorter may be any word
+	leastSecret = 8  // bytes: a shorter value may be a common word, and is not hidden
 	mostShown   = 16 // values that are remembered
 )
 
+// key is the header of the server's own key.
+const key = "Authorization"
+
 func newCredentials(cfg Config) *credentials {
-	const key = "Authorization"
 	c := &credentials{fixed: http.Header{}, secrets: map[string]header{}}
 	for name, value := range cfg.Headers {
 		c.fixed.Set(name, value)
@@ -58,18 +63,37 @@ func newCredentials(cfg Config) *credentials {
 	return c
 }
 
-// with returns ctx for requests that show the credentials.
+// with returns ctx for requests that carry the credentials.
 func (c *credentials) with(ctx context.Context) context.Context {
 	return pool.With(ctx, pool.Options{Credentials: c})
 }
 
-// Set puts the credentials of now into the header of a request.
+type needsVectorizer struct{}
+
+// withVectorizer returns ctx for requests that a vectorizer may have to serve, and that so need its key.
+func withVectorizer(ctx context.Context) context.Context {
+	return context.WithValue(ctx, needsVectorizer{}, true)
+}
+
+// Set puts the current credentials into the header of a request.
 func (c *credentials) Set(ctx context.Context, into http.Header) error {
 	maps.Copy(into, c.fixed)
+	if len(c.secrets) == 0 {
+		return nil
+	}
+	unwaited, end := context.WithCancel(ctx)
+	end()
 	for name, h := range c.secrets {
-		value, err := h.secret.Value(ctx)
-		if err != nil {
+		needed, asking := true, ctx
+		if name != key && ctx.Value(needsVectorizer{}) == nil {
+			needed, asking = false, unwaited // it is asked for all the same
+		}
+		value, err := h.secret.Value(asking)
+		switch {
+		case err != nil && needed:
 			return err
+		case err != nil:
+			continue
 		}
 		c.show(value)
 		into[name] = []string{h.prefix + value}
@@ -83,11 +107,12 @@ func (c *credentials) Renew(ctx context.Context, resp *http.Response, sent http.
 		return nil
 	}
 	var newer http.Header
-	for name, h := range c.secrets {
+	renew := func(name string) {
+		h := c.secrets[name]
 		had := strings.TrimPrefix(sent.Get(name), h.prefix)
 		value, err := h.secret.Renew(ctx, had)
 		if err != nil || value == had {
-			continue // the refusal stands; if the secret cannot be asked for, its log says why
+			return // the refusal is the answer; if the secret cannot be asked for, package secrets logs why
 		}
 		if newer == nil {
 			newer = sent.Clone()
@@ -95,16 +120,26 @@ func (c *credentials) Renew(ctx context.Context, resp *http.Response, sent http.
 		c.show(value)
 		newer[name] = []string{h.prefix + value}
 	}
+	for name := range c.secrets {
+		if sent.Get(name) != "" {
+			renew(name)
+		}
+	}
+	for name := range c.secrets {
+		if sent.Get(name) == "" && newer == nil { // the request went without it: perhaps that is why it was refused
+			renew(name)
+		}
+	}
 	return newer
 }
 
-// refused says that an answer is about credentials that are not valid: of the server, of what stands before it, or of a vectorizer's
-// provider. Rights that are missing are no such refusal.
+// refused says that an answer refuses the credentials as not valid. The refusal may come from the server, from a proxy before it, or from
+// a vectorizer's provider. Missing rights are no such refusal.
 func refused(resp *http.Response) bool {
 	if resp.StatusCode == http.StatusUnauthorized {
 		return true
 	}
-	const provider = "failed with status: 401" // what Weaviate says of the provider's answer
+	const provider = "failed with status: 401" // as Weaviate reports the provider's answer
 	switch status := grpcHeader(resp, "Grpc-Status"); status {
 	case "":
 	case "16": // Unauthenticated
@@ -125,12 +160,12 @@ func refused(resp *http.Response) bool {
 		return false
 	}
 	if resp.StatusCode == http.StatusOK {
-		return bytes.Contains(text, []byte(provider)) // in the verdict on an object of a batch
+		return bytes.Contains(text, []byte(provider)) // in the result of an object of a batch
 	}
 	return bytes.Contains(bytes.ToLower(text), []byte("api key")) || bytes.Contains(bytes.ToLower(text), []byte("api-key"))
 }
 
-// grpcHeader is a trailer of an answer of gRPC, which is a header if there is no message.
+// grpcHeader is a trailer of an answer of gRPC. Without a message it comes as a header.
 func grpcHeader(resp *http.Response, name string) string {
 	if value := resp.Trailer.Get(name); value != "" {
 		return value

@@ -43,7 +43,7 @@ type load struct {
 // A class that is not settled is asked for again after a while, which doubles from the least to the most.
 const leastUnsettled, mostUnsettled = time.Second, time.Minute
 
-// missingFor is how long a class that does not exist is not asked for again.
+// missingFor is how long Hearth waits before it asks again for a class that does not exist.
 const missingFor = 2 * time.Second
 
 // settled says that what is known of a class need not be asked for again. It is false if the schema was hidden, because the user
@@ -81,8 +81,8 @@ func (l *classLoader) load(ctx context.Context) (*classInfo, error) {
 	}
 }
 
-// knownOrRunning returns what is known of the class. If nothing is known, it returns the request that is under way, or one that has just found
-// that there is no such class, or starts one. That request has the values of ctx but does not end with ctx: the pool's timeout ends it.
+// knownOrRunning returns what is known of the class. If nothing is known, it returns the request under way, or one that has found a moment
+// ago that there is no such class, or else starts one. That request has the values of ctx but does not end with ctx: the pool's timeout ends it.
 func (l *classLoader) knownOrRunning(ctx context.Context) (*classInfo, *load) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -138,8 +138,8 @@ func (l *classLoader) forget(gone *classInfo) {
 	}
 }
 
-// AskAgainIfMissing forgets that a class does not exist, so that the next question asks for it. It is for writes, and for reads that want the
-// server's own answer: the class may have been created a moment ago.
+// AskAgainIfMissing forgets that a class does not exist, so that the next question asks the server for it. It is for writes and for
+// no-cache reads: the class may have been created a moment ago.
 func (c *Client) AskAgainIfMissing() {
 	for _, l := range []*classLoader{c.message, c.mute} {
 		l.mu.Lock()

@@ -113,6 +113,7 @@ func (c *Client) SetMute(ctx context.Context, chat string, mute wire.Mute, newID
 	if err != nil {
 		return err
 	}
+	ctx = class.writing(ctx, false)
 	u := c.cfg.Mute
 	properties := map[string]any{u.ChatID: class.chatID.stored(chat), u.Muted: mute.Muted}
 	if mute.Until != nil {

@@ -1,65 +1,28 @@
 package weaviate
 
 import (
-	"errors"
+	"context"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"testing"
 
 	"hearth/client/wire"
+	"hearth/internal/testing/pooltest"
 	"hearth/internal/testing/testnet"
 	"hearth/internal/testing/weaviatetest"
 	"hearth/pool"
 )
 
-// A breaker's probe asks for the schema too. What it waits for must hold up no call: the probe of an upstream that never answers takes
-// seconds.
+// A probe asks for the schema too, and calls wait for that.
 func TestNoCallWaitsForAProbe(t *testing.T) {
-	var silent atomic.Bool
-	asked, answer := make(chan struct{}, 10), make(chan struct{})
-	server, err := testnet.Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if silent.Load() {
-			asked <- struct{}{}
-			select {
-			case <-answer:
-			case <-r.Context().Done():
-			}
+	pooltest.NoCallWaitsForAProbe(t, testnet.Config{HTTP2: true}, http.StatusInternalServerError, func(b *pool.Breaker, url string) pooltest.Client {
+		c := newClient(pooltest.NewPool(t, b, url, false), pooltest.NewPool(t, b, url, true), testConfig())
+		call := func(ctx context.Context) error {
+			_, err := c.MessageChat(ctx, "a")
+			return err
 		}
-		w.WriteHeader(http.StatusInternalServerError)
-	}), testnet.Config{HTTP2: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = server.Close() })
-	breaker := pool.NewBreaker(pool.BreakerConfig{Name: "weaviate"})
-	var pools []*pool.Pool
-	for _, grpc := range []bool{false, true} {
-		p, err := pool.New(pool.Config{Name: "weaviate", URL: server.URL, GRPC: grpc, Retries: -1, Breaker: breaker})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(p.Close)
-		pools = append(pools, p)
-	}
-	c := newClient(pools[0], pools[1], testConfig())
-	for range 20 {
-		if _, err = c.MessageChat(t.Context(), "a"); errors.Is(err, pool.ErrOpen) {
-			break
-		}
-	}
-	if !errors.Is(err, pool.ErrOpen) {
-		t.Fatalf("the breaker is closed: %v", err)
-	}
-	silent.Store(true)
-	var probe sync.WaitGroup
-	probe.Go(func() { _ = breaker.Ask(t.Context(), c.Ask) })
-	<-asked
-	if _, err := c.MessageChat(t.Context(), "a"); !errors.Is(err, pool.ErrOpen) {
-		t.Errorf("a call beside the probe ended with %v", err)
-	}
-	close(answer)
-	probe.Wait()
+		return pooltest.Client{Call: call, Probe: c.Ask}
+	})
 }
 
 // REST and gRPC share a breaker: it stays open while one of them fails, so that not every few calls have to find that out.
@@ -79,17 +42,9 @@ func TestAProbeAsksBothProtocols(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = server.Close() })
-			breaker := pool.NewBreaker(pool.BreakerConfig{Name: "weaviate"})
-			var pools []*pool.Pool
-			for _, grpc := range []bool{false, true} {
-				p, err := pool.New(pool.Config{Name: "weaviate", URL: server.URL, GRPC: grpc, Retries: -1, Breaker: breaker})
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(p.Close)
-				pools = append(pools, p)
-			}
-			c := newClient(pools[0], pools[1], testConfig())
+			breaker := pool.NewBreaker(pool.BreakerConfig{Name: "upstream"})
+			rest := pooltest.NewPool(t, breaker, server.URL, false)
+			c := newClient(rest, pooltest.NewPool(t, breaker, server.URL, true), testConfig())
 			if _, err := c.CreateClasses(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -97,21 +52,21 @@ func TestAProbeAsksBothProtocols(t *testing.T) {
 				t.Fatal(err)
 			}
 			failing.Store(true)
-			for pools[0].Stats().Breaker.State == wire.BreakerClosed {
-				_, _ = pools[0].Do(t.Context(), pool.Request{Method: http.MethodGet, Path: "/v1/meta"})
+			for rest.Stats().Breaker.State == wire.BreakerClosed {
+				_, _ = rest.Do(t.Context(), pool.Request{Method: http.MethodGet, Path: "/v1/meta"})
 				_, _ = c.Mute(t.Context(), "a")
 			}
 			if err := breaker.Ask(t.Context(), c.Ask); err == nil {
 				t.Error("the probe says that all is well")
 			}
-			if s := pools[0].Stats().Breaker.State; s == wire.BreakerClosed {
+			if s := rest.Stats().Breaker.State; s == wire.BreakerClosed {
 				t.Error("the breaker is closed")
 			}
 			failing.Store(false)
 			if err := breaker.Ask(t.Context(), c.Ask); err != nil {
 				t.Error(err)
 			}
-			if s := pools[0].Stats().Breaker.State; s != wire.BreakerClosed {
+			if s := rest.Stats().Breaker.State; s != wire.BreakerClosed {
 				t.Errorf("the breaker is %s", s)
 			}
 		})

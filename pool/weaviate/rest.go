@@ -52,7 +52,7 @@ func withRetryAfter(ctx context.Context, err error) error {
 	if !ok || after == 0 {
 		return err
 	}
-	own := *e // e may be the reason why another search of the same question has ended, and so be shared
+	own := *e // a copy, because other searches may share e
 	own.RetryAfter = after
 	return &own
 }

@@ -90,6 +90,9 @@ func (c *Client) send(ctx context.Context, class *classInfo, req *pb.SearchReque
 		req.ConsistencyLevel = pb.ConsistencyLevel(pb.ConsistencyLevel_value["CONSISTENCY_LEVEL_"+level]).Enum()
 	}
 	req.Uses_123Api, req.Uses_125Api, req.Uses_127Api = true, true, true
+	if req.GetNearText() != nil || req.GetHybridSearch() != nil && len(req.GetHybridSearch().GetVectorBytes()) == 0 {
+		ctx = withVectorizer(ctx)
+	}
 	ctx, sent := countSent(ctx, pool.Options{Repeatable: true, Kind: c.kindOf(req)})
 	got, err := c.search.CallUnary(ctx, connect.NewRequest(req))
 	if err != nil {
@@ -98,7 +101,7 @@ func (c *Client) send(ctx context.Context, class *classInfo, req *pb.SearchReque
 	return got.Msg.rows, nil
 }
 
-// kindOf is the kind of call that a search is, for [pool.Options.Kind]: a vectorizer takes its time.
+// kindOf is the kind of a search for [pool.Options.Kind]. Relevance searches are a kind of their own, because a vectorizer takes time.
 func (c *Client) kindOf(req *pb.SearchRequest) string {
 	switch {
 	case req.GetNearText() != nil, req.GetNearVector() != nil, req.GetHybridSearch() != nil, req.GetBm25Search() != nil:
@@ -180,7 +183,7 @@ func Ping() pool.Request {
 	}
 }
 
-// Ask asks, by REST, whether the server serves, and then what requests will ask: a search in each class.
+// Ask asks over REST whether the server is ready, and then sends a search in each class, as requests do.
 func (c *Client) Ask(ctx context.Context) error {
 	if err := c.Ready(ctx); err != nil {
 		return err

@@ -38,7 +38,7 @@ type Config struct {
 	APIKey     string
 	Headers    map[string]string // sent with every call: the keys of vectorizers
 	SecretKey  pool.Secret       // in place of APIKey; nil: none
-	// SecretHeaders are headers whose values are secrets. They are no Headers too.
+	// SecretHeaders are headers whose values are secrets. Headers has none of these.
 	SecretHeaders map[string]pool.Secret
 
 	Consistency string // ONE, QUORUM or ALL, used where a class has replicas; empty: the server's default

@@ -8,11 +8,11 @@ import (
 	"code.dny.dev/ssrf"
 )
 
-// addresses decides which addresses may be connected to. It is asked after the name was resolved, for the address that is connected
-// to, so a name that changes its address gains nothing.
+// addresses decides which addresses may be connected to. It decides after the name was resolved, about the address of each connection. So
+// a name that resolves to another address later gets around no rule.
 type addresses struct {
-	listed map[netip.AddrPort]bool // those that the allow-list names itself
-	public *ssrf.Guardian          // allows public addresses alone, by IANA's registries of special ones
+	listed map[netip.AddrPort]bool // those that the allow-list has as addresses
+	public *ssrf.Guardian          // allows public addresses only, by IANA's registries of special-purpose addresses
 }
 
 func newAddresses(allow Allow) *addresses {
@@ -60,9 +60,9 @@ func kindOf(a netip.Addr) string {
 	return "no public address"
 }
 
-// unmapped is the IPv4 address in an IPv6 address where a network translates the one to the other: an IPv4-mapped address, or one with
-// the well-known prefix of NAT64, as AWS has it too. Every other address stays as it is. Those that hold an IPv4 address in
-// another way (6to4, Teredo, IPv4-compatible, NAT64 with a local prefix) are not public, whatever they hold.
+// unmapped is the IPv4 address in an IPv6 address, if the network sends to the IPv4 address in its place: that of an IPv4-mapped address,
+// and of one with the well-known prefix of NAT64, which AWS uses too. Every other address stays as it is. Addresses that hold an IPv4
+// address in another way (6to4, Teredo, IPv4-compatible, NAT64 with a local prefix) count as not public.
 func unmapped(a netip.Addr) netip.Addr {
 	if ssrf.IPv6NAT64Prefix.Contains(a) {
 		b := a.As16()

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// maxAllowed is how many origins an allow-list may have: each one that is asked gets a pool.
+// maxAllowed is how many origins an allow-list may have. It is bounded because each origin that is asked gets a pool.
 const maxAllowed = 32
 
 // Origin is a scheme, a host and a port. It is comparable.
@@ -35,7 +35,7 @@ func (o Origin) HostPort() string {
 	return host + ":" + strconv.Itoa(int(o.Port))
 }
 
-// address is the address that the origin names, if it names one and no host.
+// address is the address of the origin. It is false for an origin that has a host name.
 func (o Origin) address() (netip.AddrPort, bool) {
 	a, err := netip.ParseAddr(o.Host)
 	return netip.AddrPortFrom(a, o.Port), err == nil
@@ -51,8 +51,8 @@ func defaultPort(scheme string) uint16 {
 // Allow lists the origins that may be asked. There are no wildcards.
 type Allow []Origin
 
-// UnmarshalText reads a list of elements that are separated by commas. An element is one of these, and https:// may stand before
-// those that have no scheme:
+// UnmarshalText reads a list of elements that are separated by commas. An element is one of these; https:// may be put before an element
+// without a scheme:
 //
 //	api.example.com               https on port 443
 //	api.example.com:8443          https on that port

@@ -27,18 +27,18 @@ func Header(fields map[string]string) (http.Header, error) {
 		case !httpguts.ValidHeaderFieldName(name):
 			return nil, fmt.Errorf("must have names of HTTP's letters: %.40q is none", name)
 		case !httpguts.ValidHeaderFieldValue(value):
-			return nil, fmt.Errorf("must have values without control characters: that of %s has one", canonical)
+			return nil, fmt.Errorf("must have values without control characters: that of %s has one", name)
 		case ofTheConnection(canonical):
-			return nil, fmt.Errorf("must not have %s, which Hearth sets itself", canonical)
+			return nil, fmt.Errorf("must not have %s, which Hearth sets itself", name)
 		case h[canonical] != nil:
-			return nil, fmt.Errorf("must not have %s twice", canonical)
+			return nil, fmt.Errorf("must not have %s twice", name)
 		}
 		h[canonical] = []string{strings.Trim(value, " \t")}
 	}
 	return h, nil
 }
 
-// ofTheConnection says whether a header is about the connection, the framing or the address of a request, or is Hearth's own.
+// ofTheConnection says whether a header is about the connection, the framing or the host of a request, or is Hearth's own.
 func ofTheConnection(name string) bool {
 	switch name {
 	case "Host", "Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive", "Te", "Trailer", "Upgrade", "Expect", "Http2-Settings":
@@ -47,8 +47,8 @@ func ofTheConnection(name string) bool {
 	return strings.HasPrefix(name, "Proxy-") || strings.HasPrefix(name, "X-Hearth-")
 }
 
-// textOf is an answer's headers as a caller sees them: fields that come several times are joined by a comma, and those of
-// Set-Cookie, which hold commas, by a line feed. Headers of the connection are left out.
+// textOf is an answer's headers as a caller sees them. The values of a repeated header are joined by a comma. Those of Set-Cookie, which
+// hold commas, are joined by a line feed. Headers of the connection are left out, except Content-Length.
 func textOf(h http.Header) map[string]string {
 	fields := make(map[string]string, len(h))
 	for name, values := range h {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// IsRedirect says whether an answer sends its caller elsewhere.
+// IsRedirect says whether an answer is a redirect that names its target.
 func IsRedirect(status int, header http.Header) bool {
 	switch status {
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
@@ -20,8 +20,7 @@ func IsRedirect(status int, header http.Header) bool {
 // allow-list, the error is a *NotAllowedError.
 //
 //  1. After 303, and after 301 or 302 for a POST, the next request is a GET without a body. Otherwise it is the same request.
-//  2. At another origin the request has only the headers that say what the caller understands: no header that may hold a
-//     credential.
+//  2. A request to another origin has only the harmless headers: none that may hold a credential.
 func (a Allow) Redirected(req Request, status int, location string) (Request, error) {
 	const what = "the redirect"
 	from, err := url.Parse(req.Target.URL())
@@ -64,7 +63,7 @@ func (a Allow) Redirected(req Request, status int, location string) (Request, er
 	return next, nil
 }
 
-// harmless are the headers that another origin may have.
+// harmless are the headers that are sent to another origin.
 var harmless = []string{ //nolint:gochecknoglobals // a constant list
 	"Accept", "Accept-Encoding", "Accept-Language", "Content-Encoding", "Content-Language", "Content-Type", "User-Agent",
 }

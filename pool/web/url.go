@@ -23,8 +23,8 @@ func (e *NotURLError) Error() string { return "web: the URL " + e.Detail }
 
 // NotAllowedError is a request that a rule forbids: it is not sent. It is a [pool.ErrNotAllowed].
 type NotAllowedError struct {
-	What string // that is not allowed: a URL, a redirect's target or an address, without what may be secret
-	Rule string // that forbids it
+	What string // a URL, a redirect's target or an address, without what may be secret
+	Rule string // the rule that forbids it
 }
 
 func (e *NotAllowedError) Error() string { return e.What + " is not allowed: " + e.Rule }
@@ -53,7 +53,7 @@ func (a Allow) Check(raw string) (Target, error) {
 	return a.checkURL(u, "the URL")
 }
 
-// parseURL reads an absolute URL. It refuses what programs read differently: a URL has one meaning.
+// parseURL reads an absolute URL. It refuses a URL that programs may read differently, such as one with a backslash.
 func parseURL(raw string) (*url.URL, error) {
 	if raw == "" || len(raw) > MaxURL {
 		return nil, &NotURLError{fmt.Sprintf("must have 1 to %d bytes", MaxURL)}
@@ -95,8 +95,8 @@ func (a Allow) checkURL(u *url.URL, what string) (Target, error) {
 	return target, nil
 }
 
-// originOf reads scheme, host and port of a URL. The error says what is wrong with the host. A host is refused that another
-// program could take for an address although it is not written as one: 0x7f000001, 2130706433, 127.1, 0177.0.0.1.
+// originOf reads scheme, host and port of a URL. The error says what is wrong with the host. A host that another program could read as
+// an address is refused, unless it is written in the usual form: 0x7f000001, 2130706433, 127.1, 0177.0.0.1 are refused.
 func originOf(u *url.URL) (Origin, error) {
 	port := defaultPort(u.Scheme)
 	if text := u.Port(); text != "" || strings.HasSuffix(u.Host, ":") {

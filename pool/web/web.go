@@ -1,9 +1,8 @@
-// Package web asks hosts of the user's own choice: those that HEARTH_FETCH_ALLOW lists, and no other.
+// Package web sends requests to the hosts that HEARTH_FETCH_ALLOW lists, and to no other.
 //
-// Start at [Client.Do], which sends one request. Before that, a caller's URL passes [Allow.Check] (allow.go, url.go), its headers
-// pass [Header] (header.go), and a redirect passes [Allow.Redirected] (redirect.go). Whatever a name resolves to, address.go decides for
-// each connection whether its address may be connected to. The connections are those of package pool, one pool for each
-// origin.
+// Start at [Client.Do], which sends one request. Before that, [Allow.Check] checks the caller's URL (allow.go, url.go), [Header] checks
+// the headers (header.go), and [Allow.Redirected] checks each redirect (redirect.go). For each connection, address.go decides whether the
+// address that the host's name has resolved to may be connected to. The connections are those of package pool, one pool for each origin.
 //
 // The package follows no redirect by itself, remembers nothing, and goes through no proxy: a proxy would resolve the names.
 package web
@@ -27,7 +26,7 @@ import (
 // poolSize is how many requests of one origin are under way at the same time, and how many of its connections are kept.
 const poolSize = 8
 
-// Methods are those that a request may have.
+// Methods returns the methods that a request may have.
 func Methods() []string {
 	return []string{
 		http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
@@ -42,13 +41,13 @@ func IsSafe(method string) bool {
 // Config of a client.
 type Config struct {
 	Allow     Allow       // the only origins that are asked
-	Pool      pool.Config // of each pool; the client sets what depends on the origin; it has no Proxy
-	UserAgent string      // of requests that bring none
+	Pool      pool.Config // of each pool; the client sets what depends on the origin, and uses no Proxy
+	UserAgent string      // of a request that has none
 }
 
 // Client asks the origins of an allow-list. It is safe for concurrent use.
 //
-// mu guards what stands below it. Under mu pools are made, and nothing is sent.
+// mu guards the fields below it. Pools are made under mu, and nothing is sent.
 type Client struct {
 	cfg       Config
 	addresses *addresses
@@ -79,10 +78,10 @@ type Request struct {
 type Answer struct {
 	Status int
 	Header http.Header
-	Body   []byte // decompressed, if it was compressed by gzip and the caller has not asked for that
+	Body   []byte // decompressed, unless the caller asked for compression
 }
 
-// Text is the headers of the answer by their names, as a caller sees them.
+// Text returns the headers of the answer by their names, as a caller sees them.
 func (a *Answer) Text() map[string]string { return textOf(a.Header) }
 
 // Do sends a request. A method that is not safe is sent once; if it may have been carried out although no answer came, the error
@@ -128,7 +127,7 @@ func (c *Client) Do(ctx context.Context, req Request) (*Answer, error) {
 	return a, nil
 }
 
-// unzip decompresses the body, which then has at most that many bytes.
+// unzip decompresses the body, to at most most bytes.
 func (a *Answer) unzip(most int64) error {
 	z, err := gzip.NewReader(bytes.NewReader(a.Body))
 	if err != nil {
@@ -169,7 +168,7 @@ func (c *Client) pool(o Origin) (*pool.Pool, error) {
 	}
 	cfg := c.cfg.Pool
 	cfg.Name, cfg.URL, cfg.Size, cfg.Control = o.HostPort(), o.URL(), cmp.Or(cfg.Size, poolSize), c.addresses.control
-	cfg.OwnError = func([]byte) bool { return true } // a 500 says something of its URL, and nothing of the host
+	cfg.OwnError = func([]byte) bool { return true } // a 500 says something about its URL, and nothing about the host
 	cfg.Varied = true
 	p, err := pool.New(cfg)
 	if err != nil {
@@ -179,7 +178,7 @@ func (c *Client) pool(o Origin) (*pool.Pool, error) {
 	return p, nil
 }
 
-// Pools are the pools of the origins that were asked, by their URLs.
+// Pools returns the pools of the origins that were asked, by their URLs.
 func (c *Client) Pools() map[string]*pool.Pool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -32,7 +32,7 @@ type Config struct {
 	Cache    *cache.Cache
 	Policies map[cache.Resource]cache.Policy // a resource that has none is never fresh
 
-	// OutOfTime is told of each operation whose time was over after it had waited for an upstream for so long; nil: nobody is told.
+	// OutOfTime is called when the time of an operation ends while it waits for an upstream. nil: it is not called.
 	OutOfTime func(upstream string, waited time.Duration)
 
 	OdooModels []string // asked for by default
@@ -74,8 +74,8 @@ func New(cfg Config) (*Service, error) {
 	return &Service{cfg: cfg.withDefaults(), muted: []byte(`{"muted":true}`), notMuted: []byte(`{"muted":false}`)}, nil
 }
 
-// messageChat returns the name of a chat in the class of messages, which is the same for every spelling. again means that the server is asked even
-// if it said a moment ago that there is no such class.
+// messageChat returns the name of a chat in the class of messages, which is the same for every spelling. again means that Weaviate is
+// asked for a missing class again, even if it was asked a moment ago.
 func (s *Service) messageChat(ctx context.Context, spelled string, again bool) (string, error) {
 	if err := s.askWeaviate(again); err != nil {
 		return "", err

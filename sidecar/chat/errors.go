@@ -67,7 +67,8 @@ func (e *ModelsError) Error() string {
 	return fmt.Sprintf("chat: none of %d models came; %s: %v", len(e.Names), e.Names[0], e.Failed[e.Names[0]])
 }
 
-// waited ends an operation that has waited for an upstream since then. It completes the operation's error.
+// waited is deferred by an operation that waits for an upstream. It reports an operation whose time is over to Config.OutOfTime, and
+// completes the error (late).
 func (s *Service) waited(ctx context.Context, upstream string, since time.Time, err *error) {
 	if s.cfg.OutOfTime != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
 		s.cfg.OutOfTime(upstream, time.Since(since))
@@ -75,7 +76,7 @@ func (s *Service) waited(ctx context.Context, upstream string, since time.Time, 
 	*err = late(upstream, *err)
 }
 
-// late names the upstream that a request waited for in vain, if the error is nothing but the end of the request's time.
+// late adds the name of the upstream to an error that says only that the request's time is over.
 func late(upstream string, err error) error {
 	if _, named := errors.AsType[*pool.Error](err); named || !errors.Is(err, context.DeadlineExceeded) {
 		return err

@@ -9,8 +9,8 @@ import (
 	"hearth/pool/weaviate"
 )
 
-// FailureOf is what the error of a load means to the cache, for its Config.Failure. An error that is not known here is an answer: nothing
-// stale may cover it.
+// FailureOf says what the error of a load means to the cache (cache.Config.Failure). An unknown error is [cache.Wrong]: no stale reply may
+// hide it.
 func FailureOf(err error) cache.Failure {
 	if e, ok := errors.AsType[*odoo.Error](err); ok {
 		switch {
@@ -26,6 +26,12 @@ func FailureOf(err error) cache.Failure {
 			return cache.Down
 		}
 		return cache.Wrong
+	}
+	if e, ok := errors.AsType[*pool.SecretError](err); ok { // the upstream was not asked
+		if e.Retryable {
+			return cache.Unasked
+		}
+		return cache.Wrong // as a key that is refused
 	}
 	_, redirected := errors.AsType[*pool.RedirectError](err)
 	_, unanswered := errors.AsType[*pool.Error](err)

@@ -28,6 +28,8 @@ func TestWhatAFailedLoadMeans(t *testing.T) {
 		{of(pool.ErrClosed), cache.Unasked},
 		{of(&pool.RedirectError{}), cache.Wrong},
 		{of(pool.ErrTooLarge), cache.Wrong},
+		{of(&pool.SecretError{Retryable: true}), cache.Unasked},
+		{of(&pool.SecretError{}), cache.Wrong},
 		{&weaviate.Error{Status: 429}, cache.Down},
 		{&weaviate.Error{Status: 500}, cache.Down},
 		{&weaviate.Error{Status: 503}, cache.Down},

@@ -131,8 +131,8 @@ func (s *Service) FetchParts(ctx context.Context, q Question, d cache.Directives
 	return nil
 }
 
-// fetchMissing fetches the parts that are not done at the same time, up to Config.Workers of them. No part waits for another
-// one's failure, and a part that does not end with ctx is left behind.
+// fetchMissing fetches the parts that are not done, up to Config.Workers of them at the same time. The failure of a part ends no other
+// part, and a part that does not end with ctx is left behind.
 func (s *Service) fetchMissing(ctx context.Context, parts []Part, fetch func(ctx context.Context, name string) (Part, error)) {
 	var missing []*Part
 	var tasks []executor.Task[Part]

@@ -1,14 +1,15 @@
-// Package fetch asks other hosts for a caller, by HTTP's own caching rules (RFC 9111, a private cache).
+// Package fetch sends a caller's requests to other hosts, and keeps the answers by HTTP's caching rules (RFC 9111, a private cache).
 //
-// Start at [Service.Do]. It follows redirects; for each address it asks the cache, and the cache asks pool/web (load.go) if what it
-// holds will not do. rules.go says what the headers of an answer mean: whether it may be kept, and for how long. jobs.go keeps the
-// results of requests that nobody waits for. Which hosts may be asked is pool/web's to say.
+// Start at [Service.Do]. It follows redirects. For each address it asks the cache, and the cache loads what it does not hold from pool/web
+// (load.go). rules.go reads from the headers of an answer whether it may be kept, and for how long. jobs.go runs requests in the
+// background and keeps their results. pool/web decides which hosts may be asked.
 //
-// The package knows no API: sidecar decodes what a caller wants, and makes problems of errors.
+// The package knows nothing of the localhost API: sidecar decodes the calls, and makes problems of errors.
 package fetch
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -19,6 +20,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"hearth/cache"
+	"hearth/client/wire"
 	"hearth/internal/clock"
 	"hearth/pool"
 	"hearth/pool/web"
@@ -27,14 +29,14 @@ import (
 // maxRedirects is how many redirects one request follows.
 const maxRedirects = 5
 
-// TooManyRedirectsError is a request whose redirects do not end.
+// TooManyRedirectsError is a request with more than maxRedirects redirects.
 type TooManyRedirectsError struct{ Host string }
 
 func (e *TooManyRedirectsError) Error() string {
 	return fmt.Sprintf("%s redirects more than %d times", e.Host, maxRedirects)
 }
 
-// Service is safe for concurrent use.
+// Service sends requests to other hosts, or answers them from the cache. It is safe for concurrent use.
 type Service struct {
 	web   *web.Client
 	cache *cache.Cache
@@ -43,22 +45,45 @@ type Service struct {
 // New makes a service. It starts nothing.
 func New(w *web.Client, c *cache.Cache) *Service { return &Service{w, c} }
 
-// Allow says which origins may be asked.
+// Allow returns the origins that may be asked.
 func (s *Service) Allow() web.Allow { return s.web.Allow() }
 
-// Pools are the pools of the origins that were asked.
+// Pools returns the pools of the origins that were asked.
 func (s *Service) Pools() map[string]*pool.Pool { return s.web.Pools() }
 
-// Held returns what Do would, if that is in memory and the request accepts it. It never waits. If it returns false, call Do.
+// Held returns the reply that Do would return, if that is in memory and the request accepts it. The answer to a GET serves a HEAD too. It
+// never waits. If it returns false, call Do.
 func (s *Service) Held(now clock.Instant, req web.Request, d cache.Directives) (cache.Reply, bool) {
 	if !cacheable(req) {
 		return cache.Reply{}, false
 	}
-	reply, ok := s.cache.HeldFetch(now, keyOf(req), d)
-	if _, _, redirected := redirect(reply.Body); !ok || redirected {
+	reply, ok := s.cache.HeldFetch(now, keyOf(req), d, isLast)
+	if ok || req.Method != http.MethodHead {
+		return reply, ok
+	}
+	req.Method = http.MethodGet
+	if reply, ok = s.cache.HeldFetch(now, keyOf(req), d, isLast); !ok {
 		return cache.Reply{}, false
 	}
-	return reply, true
+	body, err := withoutBody(reply.Body)
+	reply.Body, reply.ETag = body, cache.ETag(body)
+	return reply, err == nil
+}
+
+// isLast says whether an encoded reply leads nowhere else.
+func isLast(body []byte) bool {
+	_, _, redirected := redirect(body)
+	return !redirected
+}
+
+// withoutBody is the reply to a HEAD, made of an encoded one to a GET.
+func withoutBody(body []byte) ([]byte, error) {
+	var f wire.Fetched
+	if err := json.Unmarshal(body, &f); err != nil {
+		return nil, err
+	}
+	f.Body, f.BodyBase64 = "", nil
+	return encode(f)
 }
 
 // Do sends a request and follows its redirects. The reply's body is a wire.Fetched. Errors are those of [web.Client.Do], of
@@ -106,8 +131,8 @@ func (s *Service) once(ctx context.Context, req web.Request, d cache.Directives)
 	return cache.Reply{Body: body, ETag: cache.ETag(body), Origin: cache.Origin{Served: cache.Miss, Fwd: "bypass"}}, err
 }
 
-// forget drops what is held of the URL that an unsafe request may have changed, and of those of the same origin that its answer
-// names. A request that the server refused has changed nothing.
+// forget drops what is held of the URL of an unsafe request, and of the URLs of the same origin that its answer names: the request may have
+// changed them. A request that the server refused has changed nothing.
 func (s *Service) forget(req web.Request, answer *web.Answer) {
 	if answer != nil && answer.Status >= http.StatusBadRequest {
 		return
@@ -132,8 +157,8 @@ func (s *Service) forget(req web.Request, answer *web.Answer) {
 	}
 }
 
-// cacheable says whether a request may be answered from the cache. A request with conditions or directives of its own speaks to its
-// server alone.
+// cacheable says whether a request may be answered from the cache. Conditions and directives in a request's own headers are meant for the
+// server.
 func cacheable(req web.Request) bool {
 	if req.Method != http.MethodGet && req.Method != http.MethodHead {
 		return false
@@ -148,8 +173,8 @@ func cacheable(req web.Request) bool {
 	return true
 }
 
-// keyOf names what a request brings. All its headers are in the name, whether Vary lists them or not: one of them may be a
-// credential, and what it opens is for no other caller.
+// keyOf is the cache's key of a request. It has all headers of the request, whether Vary lists them or not: one of them may be a
+// credential, and a caller without it must not get the answer.
 func keyOf(req web.Request) cache.Key {
 	var id strings.Builder
 	id.WriteString(req.Method)
@@ -166,9 +191,9 @@ func keyOf(req web.Request) cache.Key {
 	return cache.FetchKey(u, id.String())
 }
 
-// redirect reads an encoded reply: whether it sends its caller elsewhere, and where to.
+// redirect says whether an encoded reply is a redirect, and where that leads.
 func redirect(body []byte) (status int, location string, ok bool) {
-	const first = `{"status":3` // most replies do not begin so
+	const first = `{"status":3` // most replies begin with another status, and need not be parsed
 	if !strings.HasPrefix(string(body[:min(len(body), len(first))]), first) {
 		return 0, "", false
 	}

@@ -16,8 +16,9 @@ import (
 
 const (
 	maxJobs    = 64               // under way or done and not yet read
-	maxExpired = 1024             // whose names are remembered
-	jobAge     = 10 * time.Minute // for which a result is kept; frozen time counts
+	maxExpired = 1024             // expired jobs whose names are remembered
+	jobAge     = 10 * time.Minute // how long a result is kept; frozen time counts
+	readTime   = time.Second      // how long a reader waits while another one is being sent the result
 )
 
 // Errors of a job.
@@ -26,14 +27,14 @@ var (
 	ErrNoSuchJob = errors.New("no such job")
 	// ErrExpired occurs when a job's result was not read in time, or made room for others.
 	ErrExpired = errors.New("job expired")
-	// ErrPending occurs when a job is not done yet.
+	// ErrPending occurs when a job is not done yet, or its result is on its way to another reader.
 	ErrPending = errors.New("job pending")
-	// ErrTooManyJobs occurs when as many jobs are under way as may be.
+	// ErrTooManyJobs occurs when maxJobs jobs are under way.
 	ErrTooManyJobs = errors.New("too many jobs")
 )
 
-// Jobs are requests that run on after their caller was answered. Each result is kept until it is read once, or is too old, or has
-// to make room for others.
+// Jobs are requests that run on after their caller was answered. Each result is kept until it has reached one reader, or is too old,
+// or has to make room for others.
 //
 // mu guards what stands below it. Nothing runs or waits under mu.
 type Jobs struct {
@@ -56,6 +57,8 @@ type job struct {
 	ended clock.Instant
 	reply cache.Reply
 	err   error
+
+	reading chan struct{} // closed when the reader that is being sent the result has it, or cannot get it; nil: there is no such reader
 }
 
 func (j *job) isDone() bool {
@@ -117,33 +120,45 @@ func (j *Jobs) finish(done *job, reply cache.Reply, err error) {
 	close(done.done)
 }
 
-// Wait waits until a job is done, ctx ends or the time is over, and returns the job's result. The caller that gets it is the only
-// one. If the job is not done, the error is [ErrPending].
-func (j *Jobs) Wait(ctx context.Context, id string, patience time.Duration) (cache.Reply, error) {
-	waiting := j.find(id)
-	if waiting != nil && patience > 0 && !waiting.isDone() {
-		timer := time.NewTimer(patience)
-		defer timer.Stop()
-		select {
-		case <-waiting.done:
-		case <-timer.C:
-		case <-ctx.Done():
-		case <-j.ctx.Done():
+// Wait waits until a job is done, ctx ends or the time is over, and returns the job's result. One caller at a time gets the result,
+// and calls read once it knows whether the result has arrived. If it has not, the next caller gets the result. read is nil if the error
+// is not the job's own: [ErrNoSuchJob], [ErrExpired] or [ErrPending].
+func (j *Jobs) Wait(ctx context.Context, id string, patience time.Duration) (reply cache.Reply, read func(arrived bool), err error) {
+	began := time.Now()
+	for {
+		got, changes, err := j.take(id)
+		switch {
+		case err != nil:
+			return cache.Reply{}, nil, err
+		case changes == nil:
+			reading := got.reading
+			return got.reply, func(arrived bool) { j.endReading(got, reading, arrived) }, got.err
+		case got.isDone():
+			patience = max(patience, readTime)
+		}
+		left := patience - time.Since(began)
+		if left <= 0 || !wait(ctx, j.ctx, changes, left) {
+			return cache.Reply{}, nil, ErrPending
 		}
 	}
-	return j.take(id)
 }
 
-func (j *Jobs) find(id string) *job {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if i := j.placeLocked(id); i >= 0 {
-		return j.jobs[i]
+// wait waits for changes, for at most d, and says whether they came before a context ended.
+func wait(ctx, owner context.Context, changes <-chan struct{}, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-changes:
+		return true
+	case <-timer.C:
+	case <-ctx.Done():
+	case <-owner.Done():
 	}
-	return nil
+	return false
 }
 
-func (j *Jobs) take(id string) (cache.Reply, error) {
+// take gives the caller a job's result. If the caller must wait, changes is not nil, and is closed when the caller should try again.
+func (j *Jobs) take(id string) (got *job, changes <-chan struct{}, err error) {
 	now := j.pulse.Now()
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -151,15 +166,33 @@ func (j *Jobs) take(id string) (cache.Reply, error) {
 	i := j.placeLocked(id)
 	switch {
 	case i < 0 && slices.Contains(j.expired, id):
-		return cache.Reply{}, ErrExpired
+		return nil, nil, ErrExpired
 	case i < 0:
-		return cache.Reply{}, ErrNoSuchJob
-	case !j.jobs[i].isDone():
-		return cache.Reply{}, ErrPending
+		return nil, nil, ErrNoSuchJob
 	}
-	got := j.jobs[i]
-	j.removeLocked(i)
-	return got.reply, got.err
+	got = j.jobs[i]
+	switch {
+	case !got.isDone():
+		return got, got.done, nil
+	case got.reading != nil:
+		return got, got.reading, nil
+	}
+	got.reading = make(chan struct{})
+	return got, nil, nil
+}
+
+// endReading ends the reading that take began. arrived says whether the reader has the result.
+func (j *Jobs) endReading(read *job, reading chan struct{}, arrived bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if read.reading != reading {
+		return // it was called before
+	}
+	read.reading = nil
+	close(reading)
+	if i := slices.Index(j.jobs, read); i >= 0 && arrived {
+		j.removeLocked(i)
+	}
 }
 
 func (j *Jobs) placeLocked(id string) int {

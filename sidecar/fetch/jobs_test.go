@@ -28,8 +28,12 @@ func start(t *testing.T, j *Jobs, run func(context.Context) (cache.Reply, error)
 
 func wantJob(t *testing.T, j *Jobs, id string, size int, want error) {
 	t.Helper()
-	if got, err := j.Wait(t.Context(), id, 0); !errors.Is(err, want) || len(got.Body) != size {
+	got, read, err := j.Wait(t.Context(), id, 0)
+	if !errors.Is(err, want) || len(got.Body) != size {
 		t.Errorf("%d bytes and error %v, want %d and %v", len(got.Body), err, size, want)
+	}
+	if read != nil {
+		read(true)
 	}
 }
 
@@ -52,7 +56,10 @@ func TestAResultIsGivenToOneCallerAlone(t *testing.T) {
 		got := make(chan error, 3)
 		for range cap(got) {
 			go func() {
-				_, err := j.Wait(t.Context(), id, 30*time.Second)
+				_, read, err := j.Wait(t.Context(), id, 30*time.Second)
+				if read != nil {
+					read(true)
+				}
 				got <- err
 			}()
 		}
@@ -66,6 +73,45 @@ func TestAResultIsGivenToOneCallerAlone(t *testing.T) {
 	})
 }
 
+func TestAResultThatDidNotArriveIsForTheNextReader(t *testing.T) {
+	jobBubble(t, 100, func(t *testing.T, j *Jobs) {
+		id := start(t, j, bringing(7))
+		for range 2 { // each reader gives it back
+			got, read, err := j.Wait(t.Context(), id, 0)
+			if err != nil || len(got.Body) != 7 {
+				t.Fatalf("%d bytes, %v", len(got.Body), err)
+			}
+			// A reader that is there meanwhile waits until it is known whether the result has arrived.
+			next := make(chan int)
+			go func() {
+				got, read, _ := j.Wait(t.Context(), id, 0)
+				if read != nil {
+					defer read(false)
+				}
+				next <- len(got.Body)
+			}()
+			synctest.Wait()
+			read(false)
+			if size := <-next; size != 7 {
+				t.Errorf("the next reader got %d bytes", size)
+			}
+			synctest.Wait()
+			read(true) // it was called already
+		}
+		// While that is not known, the result is pending for others.
+		_, read, _ := j.Wait(t.Context(), id, 0)
+		began := time.Now()
+		if _, _, err := j.Wait(t.Context(), id, 0); !errors.Is(err, ErrPending) || time.Since(began) != readTime {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+		go func() { time.Sleep(time.Millisecond); read(true) }()
+		wantJob(t, j, id, 0, ErrNoSuchJob)
+		if j.bytes != 0 {
+			t.Errorf("%d bytes are held", j.bytes)
+		}
+	})
+}
+
 func TestAWaitEndsInTime(t *testing.T) {
 	jobBubble(t, 100, func(t *testing.T, j *Jobs) {
 		id := start(t, j, func(ctx context.Context) (cache.Reply, error) {
@@ -73,12 +119,12 @@ func TestAWaitEndsInTime(t *testing.T) {
 			return cache.Reply{}, context.Cause(ctx)
 		})
 		began := time.Now()
-		if _, err := j.Wait(t.Context(), id, 3*time.Second); !errors.Is(err, ErrPending) || time.Since(began) != 3*time.Second {
+		if _, _, err := j.Wait(t.Context(), id, 3*time.Second); !errors.Is(err, ErrPending) || time.Since(began) != 3*time.Second {
 			t.Errorf("%v after %v", err, time.Since(began))
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := j.Wait(ctx, id, 30*time.Second); !errors.Is(err, ErrPending) || time.Since(began) != 4*time.Second {
+		if _, _, err := j.Wait(ctx, id, 30*time.Second); !errors.Is(err, ErrPending) || time.Since(began) != 4*time.Second {
 			t.Errorf("%v after %v", err, time.Since(began))
 		}
 		time.Sleep(time.Minute) // the job's own time is over

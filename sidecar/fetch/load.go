@@ -20,7 +20,7 @@ func (s *Service) load(ctx context.Context, req web.Request, d cache.Directives,
 	if asked.Header == nil {
 		asked.Header = http.Header{}
 	}
-	if d.NoCache { // the caches between here and the server are not to answer either
+	if d.NoCache { // the caches between Hearth and the server must not answer either
 		asked.Header.Set("Cache-Control", "no-cache")
 	}
 	var old wire.Fetched
@@ -62,7 +62,7 @@ func failed(status int) bool {
 	return false
 }
 
-// confirmed is a held answer with the headers of the 304 that confirms it. Those that describe the body stay.
+// confirmed is a held answer with the headers of the 304 that confirms it. The headers that describe the body stay.
 func confirmed(old wire.Fetched, headers map[string]string) wire.Fetched {
 	for name, value := range headers {
 		switch name {
@@ -71,7 +71,7 @@ func confirmed(old wire.Fetched, headers map[string]string) wire.Fetched {
 			old.Headers[name] = value
 		}
 	}
-	for _, name := range []string{"Age", "Date"} { // the old answer's say nothing of this one
+	for _, name := range []string{"Age", "Date"} { // those of the old answer are out of date
 		if headers[name] == "" {
 			delete(old.Headers, name)
 		}

@@ -13,16 +13,16 @@ import (
 	"hearth/client/wire"
 )
 
-// mostHeuristic is how long an answer is fresh at most that does not say so itself.
+// mostHeuristic is how long an answer is fresh at most if its headers do not say for how long.
 const mostHeuristic = 24 * time.Hour
 
 // rulesOf reads what an answer says about its use, by RFC 9111 for a private cache:
 //
 //  1. It is not kept if it says no-store, if Vary has *, or if its status needs more than this cache knows.
 //  2. It is fresh for max-age, else until Expires, else, if its status allows that, for a tenth of the time since Last-Modified.
-//  3. With no-cache it is never fresh; with that or must-revalidate it is never served stale.
+//  3. With no-cache it is never fresh. With no-cache or must-revalidate it is never served stale.
 //  4. stale-while-revalidate and stale-if-error (RFC 5861) allow it to be served stale.
-//  5. Its age when it was asked for is what Age says, or what its Date shows if that is more.
+//  5. Its age, at the time of the request, is what Age says or what Date shows, whichever is more.
 //
 // If its Cache-Control cannot be read, it is not kept.
 func rulesOf(f wire.Fetched, began time.Time, took time.Duration) (p cache.Policy, age time.Duration, keep bool) {
@@ -74,7 +74,7 @@ func lifetimeOf(f wire.Fetched, d *cacheobject.ResponseCacheDirectives, date tim
 	return min(max(0, date.Sub(modified)/10), mostHeuristic), false
 }
 
-// heuristic says whether an answer of a status may be kept although it does not say for how long.
+// heuristic says whether an answer of a status may be kept although its headers do not say for how long.
 func heuristic(status int) bool {
 	switch status {
 	case http.StatusOK, http.StatusNonAuthoritativeInfo, http.StatusNoContent, http.StatusMultipleChoices, http.StatusMovedPermanently,
@@ -85,5 +85,5 @@ func heuristic(status int) bool {
 	return false
 }
 
-// seconds is a directive's number; one that is not given is negative.
+// seconds is the time of a directive. The parser's -1, for a directive that is not there, becomes 0.
 func seconds(d cacheobject.DeltaSeconds) time.Duration { return max(0, time.Duration(d)*time.Second) }

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Fetched(dict[str, "Any"]):
-    """The answer of another host: {status, headers, body, body_base64?}. body is text; what is no text is in body_base64."""
+    """The answer of another host: {status, headers, body, body_base64?}. A body that is no text is in body_base64."""
 
     @property
     def content(self) -> bytes:

@@ -29,6 +29,7 @@ class Reply:
         self.reason = reason
         self.fields = fields  # names in lower case
         self.body = body
+        self.again = False  # it is the reply to the second try, because the connection of the first one broke
 
 
 def left(deadline: float) -> float:

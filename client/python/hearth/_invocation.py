@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any, Callable, Optional
 
-MAX_SECONDS = 900.0  # the longest that a function may run; some environments tell a deadline that is far too late
+MAX_SECONDS = 900.0  # the longest that a function may run; some environments report a deadline that is far too late
 MAX_TIMINGS = 100  # of an invocation, in the API
+MAX_REQUEST_ID = 128  # characters, in the API
 
 
 class Run:
@@ -56,12 +57,12 @@ class invocation:
 
     So every call ends in time, and what is measured goes to the sidecar, once, when the block ends. context is the second
     argument of a Lambda handler. The timing decorators do the same for the handler that they decorate. As a plain call,
-    hearth.invocation(context) holds until the next one. Nobody tells when its invocation ends, so what is measured is printed,
-    and not sent.
+    hearth.invocation(context) holds until the next such call. Then nobody tells when the invocation ends, so what is measured
+    is printed, and not sent.
 
     Threads of ParallelExecutor and tasks of asyncio belong to the invocation that started them. Any other thread belongs to the
-    one that has begun last; but if several are under way, what it measures belongs to none. Anything that is not a context
-    of Lambda is ignored.
+    invocation that began last; but if several are under way, what the thread measures belongs to none. An argument that is not
+    a context of Lambda is ignored.
     """
 
     def __init__(self, context: Any) -> None:
@@ -95,7 +96,7 @@ class invocation:
         try:
             _own.reset(self._token)
         except (ValueError, RuntimeError):
-            pass  # a coroutine may end in another context than it began in
+            pass  # a coroutine may end in another context than the one that it began in
         self._token = None
 
     def _send(self, run: Run, function_ms: float) -> None:
@@ -107,15 +108,15 @@ class invocation:
 
 
 def invocation_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> invocation:
-    """The invocation of a handler that is called with these arguments: its context comes last, or by its name."""
+    """The invocation of a handler that is called with these arguments: its context is the last one, or named context."""
     context = kwargs.get("context", args[-1] if args else None)
     return invocation(None if _is_stub(context) else context)
 
 
 def _is_stub(value: Any) -> bool:
-    """True for a stub of another server, as of xmlrpc.client: it has every attribute, and each is a call over the network.
+    """True for an object that has every attribute, such as a proxy of xmlrpc.client, whose attributes are calls over the network.
 
-    A mock has every attribute too. It stands for a context if its test says so.
+    A mock has every attribute too, but a test may use it as a context.
     """
     try:
         found = getattr(value, "_hearth_has_no_such_name", None)
@@ -131,7 +132,7 @@ def measured_run() -> Optional[Run]:
 
 
 def seconds_left() -> Optional[float]:
-    """The seconds that the invocation has left. None if nobody tells, or if it is over: a former one's context tells nothing."""
+    """The seconds that the invocation has left. None if no context says so, or if the invocation is over."""
     for run in (_own.get(), _latest):
         left = _read(run.clock) if run is not None else None
         if left is not None:
@@ -147,7 +148,7 @@ def _run_of(context: Any) -> Optional[Run]:
         return None
     if not callable(clock):
         return None
-    request_id = request_id if isinstance(request_id, str) and request_id else None
+    request_id = request_id[:MAX_REQUEST_ID] if isinstance(request_id, str) and request_id else None
     own = _own.get()
     if own is not None and own.request_id == request_id and (request_id or own.clock == clock):
         return own

@@ -12,7 +12,7 @@ from .errors import as_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from typing import Any, Optional, Union
+    from typing import Any, Optional
 
     from ._invocation import Run
 
@@ -37,7 +37,8 @@ class Measurement:
         self._mark: Optional[contextvars.Token[Optional[Measurement]]] = None
 
     def __enter__(self) -> None:
-        self.outer = _innermost.get()
+        # One that has ended may still be in the context that it began in. It is left out, so that such do not pile up.
+        self.outer = next((around for around in _around(_innermost.get()) if not around.ended), None)
         self._counts = all(around.operation != self.operation or around.ended for around in _around(self.outer))
         if self._counts and not self._pauses:
             self._mark = _innermost.set(self)
@@ -53,8 +54,9 @@ class Measurement:
                 pass  # a coroutine may end in another context than it began in
         if self._counts:
             fields: dict[str, Any] = {}
-            if self.cache:
-                fields["cache"] = self._verdict()
+            cache = dict(self.cache)  # a copy, because a task that goes on may note more
+            if cache:
+                fields["cache"] = cache if self.has_parts or len(cache) > 1 else next(iter(cache.values()))
             if self.chat:
                 fields["chat"] = _hashed(self.chat)
             if kind not in (None, GeneratorExit):  # GeneratorExit: the caller wants no more items
@@ -68,9 +70,6 @@ class Measurement:
             if verdict in _WORST:
                 known = self.cache.get(part, verdict)
                 self.cache[part] = max(known, verdict, key=_WORST.index)
-
-    def _verdict(self) -> Union[str, dict[str, str]]:
-        return dict(self.cache) if self.has_parts or len(self.cache) > 1 else next(iter(self.cache.values()))
 
 
 def record(operation: str, duration: Any, fields: Mapping[str, Any]) -> None:

@@ -48,4 +48,4 @@ def not_sent(count: int, why: Any) -> None:
     if now >= _next_line:
         _next_line = now + _QUIET
         count, _unsent = _unsent, 0
-        log_quietly("warning", "%d timings are in the log only, and were not sent to Hearth: %s", count, why)
+        log_quietly("warning", "Hearth may lack %d timings, which the log has: %s", count, why)

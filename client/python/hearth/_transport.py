@@ -58,8 +58,8 @@ class Transport:
         """Makes one exchange, over an idle connection if there is one.
 
         If the connection breaks, the request is sent again over a new connection: once, and only if it is repeatable or
-        nothing of it was sent. The timeout, in seconds, is for all of this together. The X-Hearth-Timeout-Ms in fields is what is
-        left now: the sidecar is told what is left when the request is sent.
+        nothing of it was sent. The timeout, in seconds, is for all of this together. X-Hearth-Timeout-Ms in fields counts from
+        now: when the request is sent, the time that has passed is subtracted.
         """
         start = time.monotonic()
         deadline = start + timeout
@@ -76,7 +76,9 @@ class Transport:
                 if connection.touched and not repeatable:
                     raise
             connection = self._dial(deadline)
-            return self._exchange(connection, method, target, _told(fields, start), body, deadline)
+            reply = self._exchange(connection, method, target, _told(fields, start), body, deadline)
+            reply.again = True
+            return reply
         except (OSError, BadReply) as problem:
             unknown = connection is not None and connection.touched and not repeatable
             if isinstance(problem, socket.timeout):
@@ -174,7 +176,7 @@ class Transport:
 
 
 def _told(fields: Mapping[str, str], start: float) -> Mapping[str, str]:
-    """The fields of a request that is sent now, if X-Hearth-Timeout-Ms was what was left at the start."""
+    """The fields of a request that is sent now: X-Hearth-Timeout-Ms without the time that has passed since start."""
     passed = int((time.monotonic() - start) * 1000)
     if not passed or _TIMEOUT_FIELD not in fields:
         return fields

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from . import _address, _arguments, _fetch
-from ._arguments import chat_path, floats, quoted, seconds, texts
+from ._arguments import chat_path, floats, given, patience_for, quoted, seconds, texts
 from ._fetch import Fetched
 from ._invocation import MAX_SECONDS, seconds_left
 from ._measurement import note_cache, note_chat
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 DEFAULT_TIMEOUT = 30.0  # seconds
 MAX_TIMEOUT_MS = 900_000  # of a preprocess, in the API
-MAX_MARGIN = 0.1  # seconds by which a call ends before its invocation; the sidecar takes off more, so its answer still comes
+MAX_MARGIN = 0.1  # seconds by which a call ends before its invocation, at most; the sidecar's own margin is larger
 
 
 class Client:
@@ -37,8 +37,9 @@ class Client:
 
     Methods return what the reply holds, decoded from JSON. They raise HearthError if no answer comes, or if an argument
     cannot be sent: its field names the argument. A chat_id that is an int means its decimal string. Times are in seconds
-    unless the name says otherwise. A call waits for timeout seconds, or for the constructor's timeout, or for 30 seconds, and never
-    longer than its invocation lasts: see hearth.invocation. The sidecar is told, and answers before that. cache_control is the request's Cache-Control, such as "no-cache" or "max-stale=60".
+    unless the name says otherwise. A call waits for timeout seconds, or for the constructor's timeout, or for 30 seconds, but
+    never longer than its invocation lasts: see hearth.invocation. The sidecar is told this time, and answers before its end.
+    cache_control is the request's Cache-Control, such as "no-cache" or "max-stale=60".
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class Client:
 
         mode is auto, bm25, near_text, near_vector or hybrid. The list's attribute mode is the mode that was used.
         """
-        body = _given(
+        body = given(
             text=text, count=count, mode=mode, vector=floats("vector", vector), roles=texts("roles", roles)
         )
         reply = self._call(
@@ -119,7 +120,7 @@ class Client:
         """Mutes the bot in a chat, for ever or until a time, or unmutes it. Returns {muted, until?}."""
         from ._message import rfc3339  # imported here because it loads datetime
 
-        body = _given(muted=muted, until=rfc3339("until", until))
+        body = given(muted=muted, until=rfc3339("until", until))
         return self._call("PUT", chat_path(chat_id, "mute"), body, timeout=timeout, chat=chat_id)
 
     def append(
@@ -166,7 +167,7 @@ class Client:
             timeout_ms = min(max(1, int(self._timeout * 1000)), MAX_TIMEOUT_MS)
         # The sidecar must answer before this client gives up, or else the parts that came in time are lost.
         patience = (seconds("timeout_ms", timeout_ms, 0.001) if timeout_ms else DEFAULT_TIMEOUT) + 1
-        body = _given(
+        body = given(
             chat_id=_arguments.chat(chat_id),
             text=text,
             route_name=route_name,
@@ -196,7 +197,7 @@ class Client:
         The result's errors says why a model is missing. If every model is missing, this raises HearthError.
         """
         listed = texts("names", names)
-        query = _given(names=",".join(listed) if isinstance(listed, list) else listed)
+        query = given(names=",".join(listed) if isinstance(listed, list) else listed)
         reply = self._call(
             "GET", "/v1/odoo/models", query=query, cache_control=cache_control, timeout=timeout, part="odoo_models"
         )
@@ -218,7 +219,7 @@ class Client:
         timeout: Optional[float] = None,
     ) -> Any:
         """Calls a method of an Odoo model and returns its result. The call is sent once, because most methods change something."""
-        body = _given(model=model, method=method, args=args, kwargs=kwargs)
+        body = given(model=model, method=method, args=args, kwargs=kwargs)
         reply = self._call(
             "POST", "/v1/odoo/call", body, cache_control=cache_control, timeout=timeout, repeatable=False, part="odoo_call"
         )
@@ -233,20 +234,20 @@ class Client:
         timeout_ms: Optional[int] = None,
         max_parallel: Optional[int] = None,
     ) -> list[BatchResponse]:
-        """Carries out 1 to 100 calls in one request. Returns their responses, in the order of the requests.
+        """Makes 1 to 100 calls in one request. Returns their responses, in the order of the requests.
 
         A request is {method, path, id?, headers?, body?, timeout_ms?}, a response {id, status, headers, body}. The calls run
-        side by side, max_parallel (1 to 100, by default HEARTH_WORKERS) at once: give max_parallel=1 if one must see what
-        another has written. A call that fails leaves the others alone: its status is 400 or higher, and
-        HearthError.of_problem(response["body"]) is the error. This raises HearthError if the batch as a whole was refused or
-        not answered. Unless all calls are reads, the batch is sent once.
+        side by side, max_parallel (1 to 100, by default HEARTH_WORKERS) at once: give max_parallel=1 if a call must see what
+        the one before has written. If a call fails, its status is 400 or higher, HearthError.of_problem(response["body"]) is
+        the error, and the other calls go on. This raises HearthError if the batch as a whole was refused or not answered.
+        Unless all calls are reads, the batch is sent once.
         """
         try:
             listed: list[dict[str, Any]] = [{"id": str(place), **request} for place, request in enumerate(requests)]
         except Exception:
             raise _arguments.bad_argument("requests", "must be a list of dicts") from None
-        patience = None if timeout_ms is None else seconds("timeout_ms", timeout_ms, 0.001) + 1
-        body = _given(requests=listed, timeout_ms=timeout_ms, max_parallel=max_parallel)
+        patience = patience_for(timeout_ms)
+        body = given(requests=listed, timeout_ms=timeout_ms, max_parallel=max_parallel)
         repeatable = not any(map(_arguments.may_write, listed))
         return field(self._call(
             "POST", "/v1/batch", body, timeout=patience, repeatable=repeatable, told=timeout_ms is None
@@ -269,12 +270,12 @@ class Client:
         timeout_ms: Optional[int] = None,
         cache_control: Optional[str] = None,
     ) -> Fetched:
-        """Asks a host that HEARTH_FETCH_ALLOW lists, by HTTP's own caching rules: {status, headers, body, body_base64?}.
+        """Sends a request to a host that HEARTH_FETCH_ALLOW lists. Returns {status, headers, body, body_base64?}.
 
-        A status of 4xx or 5xx of that host raises nothing. The result's content is its body as bytes. A request that may change
-        something is sent once.
+        The sidecar caches answers by HTTP's rules. A status of 4xx or 5xx of that host raises no error. The result's content
+        is its body as bytes. A request that may change something is sent once.
         """
-        patience = None if timeout_ms is None else seconds("timeout_ms", timeout_ms, 0.001) + 1
+        patience = patience_for(timeout_ms)
         content = _fetch.request(url, method, headers, body, timeout_ms)
         safe = _fetch.is_safe(method)
         reply = self._call(
@@ -293,13 +294,13 @@ class Client:
         timeout_ms: Optional[int] = None,
         cache_control: Optional[str] = None,
     ) -> str:
-        """fetch as a job that runs beside the handler. Returns the job's name at once; job() returns what it has brought."""
+        """fetch as a job that runs beside the handler. Returns the job's name at once; job() returns the result."""
         content = {**_fetch.request(url, method, headers, body, timeout_ms), "async": True}
         safe = _fetch.is_safe(method)
         return field(self._call("POST", "/v1/fetch", content, cache_control=cache_control, repeatable=safe), "job", str)
 
     def job(self, job: str, wait_ms: int = 0, *, timeout: Optional[float] = None) -> Optional[Fetched]:
-        """What a job has brought, or None if it is not done after wait_ms (up to 30000). It can be read once."""
+        """The result of a job, or None if the job is not done after wait_ms (up to 30000). A result can be read once."""
         patience = timeout if timeout is not None else seconds("wait_ms", wait_ms, 0.001) + DEFAULT_TIMEOUT
         reply = self._call("GET", f"/v1/jobs/{quoted(_arguments.parameter('job', job))}", query={"wait_ms": wait_ms}, timeout=patience)
         return None if "job" in reply else Fetched(reply)
@@ -308,7 +309,7 @@ class Client:
 
     def drop_cache(self, chat: Optional[ChatID] = None, model: Optional[str] = None) -> int:
         """Drops what is cached of one chat, of one model, or everything. Returns the number of entries dropped."""
-        query = _given(chat=chat if chat is None else _arguments.chat(chat), model=model)
+        query = given(chat=chat if chat is None else _arguments.chat(chat), model=model)
         return field(self._call("DELETE", "/v1/cache", query=query), "dropped", int)
 
     def send_timings(
@@ -323,7 +324,7 @@ class Client:
 
         The timing decorators do this, once for each invocation. A second call with the same request_id counts nothing.
         """
-        body = _given(request_id=request_id, function_ms=function_ms, timings=list(timings))
+        body = given(request_id=request_id, function_ms=function_ms, timings=list(timings))
         self._call("POST", "/v1/timings", body, timeout=timeout, repeatable=request_id is not None)
 
     def healthz(self) -> dict[str, Any]:
@@ -360,7 +361,7 @@ class Client:
         part: str = "",
         chat: Optional[ChatID] = None,
     ) -> dict[str, Any]:
-        """Makes a call. told means that the sidecar is told the timeout; a body that says it already has the one that counts.
+        """Makes a call. told means that the sidecar is told the timeout in a header. It is not if the body has a timeout_ms.
 
         part names what the cache may hold of the reply. Measurements that run note it, and the chat.
         """
@@ -386,14 +387,13 @@ class Client:
             fields["X-Hearth-Timeout-Ms"] = str(max(1, int(min(limits) * 1000)))
         reply = self._transport.request(method, path, fields, content, patience, repeatable)
         if not 200 <= reply.status < 300:
-            raise HearthError.of_reply(reply.status, reply.reason, reply.body)
+            error = HearthError.of_reply(reply.status, reply.reason, reply.body)
+            if reply.again and error.kind == "no-such-job":
+                error.detail += ". The connection broke, and this client asked again: the first answer may have held the result"
+            raise error
         answer = as_object(decoded(reply.body or b"{}"))
         if answer is None:
             raise HearthError(0, "Unreadable reply", "the reply is not a JSON object")
         if part:
             note_cache(part, reply.fields, answer)
         return answer
-
-
-def _given(**fields: Any) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value is not None}

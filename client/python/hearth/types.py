@@ -61,7 +61,7 @@ class BatchRequest(_BatchCall, total=False):
 
 
 class BatchResponse(TypedDict):
-    """The answer to one call of a batch: what the call alone would have been answered."""
+    """The answer to one call of a batch, as it would have been to the call alone."""
 
     id: str
     status: int
@@ -103,10 +103,10 @@ class Quantiles(TypedDict):
 class BreakerStats(TypedDict):
     """The breaker of an upstream. Its pools share it."""
 
-    state: str  # closed: every request is sent; open or half-open: none is
+    state: str  # closed: every request is sent; open or half-open: none is, except a read that tries whether the upstream answers
     opened: int  # times that it has opened
     refused: int  # requests that were not sent because it was open
-    probes: int  # questions of Hearth's own, whether the upstream answers again
+    probes: int  # requests by which Hearth itself asks whether the upstream answers again
 
 
 class PoolStats(TypedDict):
@@ -121,7 +121,7 @@ class PoolStats(TypedDict):
     requests: int  # tries sent, retries included
     failures: int  # tries without an answer
     retries: int  # tries after a first one
-    retries_refused: int  # tries that would have cost more than retries may
+    retries_refused: int  # retries that were not sent because their budget was used up
     dials: int  # connections begun
     dial_errors: int  # of them, those that failed
     reused: int  # tries over a connection that was open before they came

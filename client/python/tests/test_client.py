@@ -174,6 +174,14 @@ class Calls(TestCase):
                     (self.client().start_fetch if start else self.client().fetch)("https://api.test/", method)
                 self.assertEqual(times, len([s for s in self.hearth.seen[before:] if s.target == "/v1/fetch"]), method)
 
+    def test_a_job_that_is_gone_after_a_broken_answer_says_so(self):
+        gone = Answer({"type": "/docs/errors.md#no-such-job", "title": "No such job", "status": 404, "detail": "read"}, 404, "application/problem+json")
+        for broke in (True, False):
+            self.hearth.answers[:] = [DROP, gone] if broke else [gone]
+            with self.assertRaises(HearthError) as caught:
+                self.client().job("j")
+            self.assertEqual(("no-such-job", broke), (caught.exception.kind, "broke" in str(caught.exception)))
+
     def test_a_job(self):
         seen, job = self.asked(lambda c: c.start_fetch("https://api.test/", "POST", body="x"), {"job": "JOB"})
         self.assertEqual({"url": "https://api.test/", "method": "POST", "body": "x", "async": True}, seen.json)

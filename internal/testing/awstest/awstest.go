@@ -1,5 +1,5 @@
-// Package awstest is a double of AWS Secrets Manager, of Systems Manager's Parameter Store, and of the address that gives a container
-// its credentials. Start at New; serve it with testnet.
+// Package awstest is a double of AWS Secrets Manager, of Systems Manager's Parameter Store, and of the service that gives a container its
+// credentials. Start at New; serve it with testnet.
 //
 // It checks every signature with AWS's own signer, and answers as the services do: GetSecretValue and GetParameter, with their errors.
 package awstest
@@ -28,7 +28,7 @@ type Keys struct{ ID, Secret, Session string }
 // KeysPath is where a container gets its keys.
 const KeysPath = "/2021-04-23/credentials"
 
-// Failure is an answer that is none: a service's error.
+// Failure is an error that a service answers with.
 type Failure struct {
 	Status  int // default 400
 	Code    string
@@ -39,23 +39,23 @@ type Failure struct {
 type Server struct {
 	testnet.Knobs
 	keys  Keys
-	token string // that the container's address wants
+	token string // that a request for the container's keys must show
 
 	mu      sync.Mutex
 	values  map[string]any     // guarded by mu: string or []byte, by ARN
 	fails   map[string]Failure // guarded by mu: by ARN
 	asked   map[string]int     // guarded by mu: by ARN
-	expires time.Duration      // guarded by mu: of the container's keys
+	expires time.Duration      // guarded by mu: how long the container's keys are valid
 }
 
-// New makes a double that takes requests which are signed with keys. token is what the container's address wants to be shown.
+// New makes a double that accepts requests signed with keys. token is what a request for the container's keys must show.
 func New(keys Keys, token string) *Server {
 	return &Server{
 		keys: keys, token: token, values: map[string]any{}, fails: map[string]Failure{}, asked: map[string]int{}, expires: time.Hour,
 	}
 }
 
-// Set gives a secret a value, text or bytes, and takes back what made it fail.
+// Set gives a secret a value, a string or bytes, and ends its failure.
 func (s *Server) Set(arn string, value any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -70,7 +70,7 @@ func (s *Server) Fail(arn string, f Failure) {
 	s.fails[arn] = f
 }
 
-// Expire sets how long the container's keys are valid that are given from now on.
+// Expire sets how long the container's keys are valid, for keys that are given from now on.
 func (s *Server) Expire(after time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -168,7 +168,7 @@ func (s *Server) answer(r *http.Request, body []byte) (any, *Failure) {
 	}
 }
 
-// checkSignature signs the request again and compares.
+// checkSignature signs the request again and compares the signatures.
 func (s *Server) checkSignature(r *http.Request, body []byte, service, region string) *Failure {
 	when, err := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date"))
 	if err != nil || time.Since(when).Abs() > 5*time.Minute {

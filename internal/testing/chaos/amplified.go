@@ -12,7 +12,8 @@ import (
 	"hearth/client/wire"
 )
 
-// sent are requests to an upstream for one request to the sidecar, which its trace names. Those of the sidecar's own have no trace.
+// sent is a key for counting the requests that reach an upstream: by the trace of the request to the sidecar that they were made for. The
+// trace is empty for the sidecar's own requests.
 type sent struct{ trace, to string }
 
 // newTrace returns a trace that begins with the number of a call.
@@ -32,7 +33,7 @@ func traceOf(r *http.Request) string {
 	return trace
 }
 
-// forget begins to count anew what is sent.
+// forget returns the counts of what was sent, and begins to count anew.
 func (g *rig) forget() (before map[sent]int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -40,8 +41,8 @@ func (g *rig) forget() (before map[sent]int) {
 	return before
 }
 
-// eachAlone makes every call alone while nothing is held, once for each rig, and takes note of what it sends. What goes to real servers
-// cannot be seen.
+// eachAlone makes every call alone, with an empty cache, and notes what each sends to the upstreams. It does so once for each rig. It does
+// nothing before real servers, whose requests the rig cannot count.
 func (c *course) eachAlone(ctx context.Context) error {
 	if c.rig.alone != nil || c.rig.truth.Unlabeled {
 		return nil
@@ -66,17 +67,17 @@ func (c *course) eachAlone(ctx context.Context) error {
 	return nil
 }
 
-// What the design allows to be sent beyond the calls themselves: retries have such a budget for each upstream, and hedges, which only
-// Weaviate gets, another.
+// How much may be sent beyond the calls themselves. Retries have such a budget for each upstream. Hedges, which only Weaviate gets, have
+// another one.
 const (
 	budgetShare   = 0.1
 	budgetMinute  = 10
-	earlierCalls  = 20 // whose share may be left
+	earlierCalls  = 20 // calls before the fault whose share may not be used up yet
 	hedgedService = "weaviate"
 )
 
-// amplified judges how much was sent again while the fault lasted: all that each request to the sidecar has sent beyond what it sends
-// when it is alone.
+// amplified judges how much was sent again during the fault: what each request to the sidecar has sent beyond what the same call sends
+// alone.
 func (c *course) amplified(took time.Duration) {
 	if c.rig.alone == nil {
 		return
@@ -102,11 +103,11 @@ func (c *course) amplified(took time.Duration) {
 	}
 }
 
-// outage goes on until two seconds after the fault's beginning, and then makes calls for a second more. Of these only probes may reach
+// outage makes calls until two seconds after the fault's beginning, and then for one more second. In that last second only probes may reach
 // the upstreams.
 func (c *course) outage(ctx context.Context, began time.Time) error {
-	// The wait for a probe is doubled from 0.2 s on, so two seconds after the beginning there are two in a second at most. Each is a
-	// request and a connection.
+	// The wait before a probe doubles from 0.2 s on. So two seconds after the beginning there are at most two probes in a second. Each
+	// counts twice, as a request and as a connection.
 	const probes = 2 * 2
 	for time.Since(began) < 2*time.Second {
 		c.round(ctx, false, 1)

@@ -13,7 +13,7 @@ import (
 	"hearth/internal/testing/lab/bot"
 )
 
-// call is one of the API's.
+// call is a call of the API.
 type call struct {
 	name string
 	make func(t *truth, chat string) attempt
@@ -23,15 +23,15 @@ type call struct {
 type attempt struct {
 	method, path string
 	body         any                    // nil: none
-	settle       bot.Settle             // of a write; nil: it is none
-	contact      string                 // that the request creates, or ""
-	judge        func(r *reply) verdict // of a reply without a problem
+	settle       bot.Settle             // tells the bot the outcome of a write; nil: it is no write
+	contact      string                 // name of the contact that the request creates; empty: none
+	judge        func(r *reply) verdict // judges a reply that is no problem
 
-	// then is the request that must follow if the reply is right; nil: none.
+	// then makes the request that follows a right reply; nil: none follows.
 	then func(r *reply) attempt
 }
 
-// truth is what is true: what was written, and what the web says.
+// truth knows what right replies hold: what was written, and the versions of the page to fetch.
 type truth struct {
 	*bot.Bot
 
@@ -39,7 +39,7 @@ type truth struct {
 	deadline time.Duration // of every call
 }
 
-// calls are all of the API.
+// calls returns all calls of the API.
 func calls() []call {
 	return []call{
 		{"history", history},
@@ -59,9 +59,6 @@ func calls() []call {
 		{"readyz", readyz},
 		{"debug cache", always[wire.CacheStats]("/debug/cache")},
 		{"debug pools", always[wire.Pools]("/debug/pools")},
-		{"timings", timings},
-		{"debug invocations", always[wire.Invocations]("/debug/invocations")},
-		{"metrics", metrics},
 	}
 }
 
@@ -120,7 +117,7 @@ func messages(t *truth, chat string) attempt {
 	}
 }
 
-// partsOfPreprocess are all, because a preprocess here asks for all.
+// partsOfPreprocess returns all parts, because a preprocess here asks for all.
 func partsOfPreprocess() []string {
 	return []string{wire.PartMute, wire.PartRelevant, wire.PartOdoo, wire.PartHistory}
 }
@@ -184,7 +181,7 @@ func judgePart(r *reply, t *truth, chat, part string, p wire.Preprocess) verdict
 	return v
 }
 
-// problemOfPart is the problem of a part. One of a model is Odoo's.
+// problemOfPart is the problem of a part. The problem of a model counts as that of the Odoo part.
 func problemOfPart(p wire.Preprocess, part string) *wire.Problem {
 	for name, problem := range p.Errors {
 		if name == part || strings.HasPrefix(name, part+".") {
@@ -223,21 +220,7 @@ func dropCache(_ *truth, chat string) attempt {
 	return attempt{method: http.MethodDelete, path: wire.PathCache + "?chat=" + url.QueryEscape(chat+" of another"), judge: as[wire.Dropped]}
 }
 
-func timings(*truth, string) attempt {
-	body := wire.Timings{Timings: []wire.Timing{{Operation: "lambda_handler_total", DurationMS: 12.5}}}
-	return attempt{method: http.MethodPost, path: wire.PathTimings, body: body, judge: done}
-}
-
-func metrics(*truth, string) attempt {
-	return attempt{method: http.MethodGet, path: wire.PathMetrics, judge: func(r *reply) verdict {
-		if !strings.Contains(string(r.body), "\nhearth_cache_bytes ") {
-			return wrong("the reply has no metrics: %.200s", r.body)
-		}
-		return verdict{what: right}
-	}}
-}
-
-// always is a call that needs no upstream.
+// always makes a call that needs no upstream, and so is always right.
 func always[T any](path string) func(*truth, string) attempt {
 	return func(*truth, string) attempt {
 		return attempt{method: http.MethodGet, path: path, judge: as[T]}
@@ -257,7 +240,7 @@ func readyz(*truth, string) attempt {
 	}}
 }
 
-// as judges a reply that must have a type, whatever it holds.
+// as judges only whether the reply has the type T.
 func as[T any](r *reply) verdict {
 	var v T
 	return r.decoded(&v, false, func(bot.Freshness) error { return nil })

@@ -13,7 +13,7 @@ import (
 	"hearth/internal/testing/lab/bot"
 )
 
-// course is one fault's: before it, under it, and after it.
+// course is the run of one fault: before the fault, under it, and after it.
 type course struct {
 	fault    fault
 	rig      *rig
@@ -25,16 +25,16 @@ type course struct {
 	sum      summary
 
 	mu    sync.Mutex
-	loads time.Time // guarded by mu: when a page was asked for last that did not come
+	loads time.Time // guarded by mu: when the last fetch began that has failed
 }
 
-// underIt is the phase in which the fault lasts.
+// underIt is the phase during the fault.
 const underIt = "under it"
 
-// soon is how many deadlines after a fault every call must be right again.
+// soon is how long after a fault every call must be right again, in deadlines.
 const soon = 3
 
-// run lets the fault happen, and judges all that the sidecar does meanwhile and after it.
+// run makes the fault happen, and judges what the sidecar does during it and after it.
 func (c *course) run(ctx context.Context) error {
 	c.phase = "before"
 	if err := c.seed(); err != nil { //nolint:contextcheck // what it sends has a timeout of its own
@@ -94,7 +94,7 @@ func (c *course) run(ctx context.Context) error {
 	return nil
 }
 
-// allRight makes every call, and fails if one is not right: then the run itself is at fault.
+// allRight makes every call before the fault. If a reply is not right, the run itself has failed.
 func (c *course) allRight(ctx context.Context, noCache bool, times int) error {
 	for i, v := range c.round(ctx, noCache, times) {
 		if v.what != right {
@@ -128,7 +128,7 @@ func (c *course) recover(ctx context.Context) error {
 	}
 }
 
-// judgeWrites asks for the whole chat and looks into Odoo: what was acknowledged is there, and what was refused is not.
+// judgeWrites reads the whole chat, and Odoo's contacts. Acknowledged writes must be there, and refused ones must not.
 func (c *course) judgeWrites(ctx context.Context) {
 	whole := &reply{call: "history", noCache: true, attempt: attempt{
 		method: http.MethodGet, path: chatPath(c.chat, "history") + "?num_messages=200",
@@ -140,8 +140,8 @@ func (c *course) judgeWrites(ctx context.Context) {
 	c.rig.send(ctx, whole)
 	c.tally.judged(c, whole, whole.judge(nil), 0)
 	for _, err := range c.rig.truth.WrittenOnce() { //nolint:contextcheck // likewise
-		if !c.rig.told[err.Error()] { // an earlier fault's
-			c.rig.told[err.Error()] = true
+		if !c.rig.printed[err.Error()] { // an earlier fault's
+			c.rig.printed[err.Error()] = true
 			kind := wrongs
 			if errors.Is(err, bot.ErrLost) {
 				kind = lostWrites

@@ -11,23 +11,23 @@ import (
 
 // fault is a way in which the upstreams fail.
 type fault struct {
-	name     string
-	short    bool // it belongs to the short form
-	real     bool // it needs nothing of the servers, and happens before real ones too
-	crowd    int  // of each call so many at once; 0: one
-	rounds   int  // of all calls; 0: one
-	fittings fittings
-	also     []wire.Kind // problems that are honest under this fault
-	hidden   bool        // no caller of what is safe to repeat may see it
-	outage   []upstream  // that are down for as long as it lasts: calls to them must fall to the probes
-	opaque   bool        // Hearth cannot see that the answer of another host is spoiled
-	strike   strike
+	name   string
+	short  bool // it belongs to the short form
+	real   bool // it is of the network alone, and happens in front of real servers too
+	crowd  int  // how many of each call are made at once; 0: one
+	rounds int  // how often all calls are made; 0: once
+	setup  setup
+	also   []wire.Kind // kinds of problems that tell the truth under this fault, besides the usual ones
+	hidden bool        // no caller of a repeatable call may notice it
+	outage []upstream  // the upstreams that are down until its end: soon only probes may reach them
+	opaque bool        // Hearth cannot see that a fetched answer is wrong
+	strike strike
 }
 
-// strike begins a fault. lift ends it; nil: it has ended by itself.
+// strike begins a fault. lift ends the fault; nil: it has ended already.
 type strike func(context.Context, *rig) (lift func() error, err error)
 
-// faults are all.
+// faults returns all faults.
 func faults() []fault {
 	second := time.Second
 	return append(grpcCodes(),
@@ -94,18 +94,18 @@ func faults() []fault {
 
 		// gRPC.
 		fault{name: "GOAWAY after each answer", hidden: true, short: true, strike: tampered(closing, weaviateGRPC)},
-		fault{name: "one stream", hidden: true, fittings: fittings{streams: 1}, strike: nothing},
+		fault{name: "one stream", hidden: true, setup: setup{streams: 1}, strike: nothing},
 		fault{name: "RST_STREAM", strike: tampered(abort, weaviateGRPC)},
 		fault{name: "trailers missing", short: true, strike: tampered(withoutTrailers, weaviateGRPC)},
 
 		// Failures inside a 200.
 		fault{name: "objects that fail in a 200", short: true, strike: failingObjects},
-		fault{name: "Odoo's errors in a 200", short: true, fittings: fittings{jsonRPC: true}, strike: tampered(rpcError("odoo.exceptions.UserError", "No"), odoo)},
-		fault{name: "Odoo's lost database in a 200", fittings: fittings{jsonRPC: true}, strike: tampered(rpcError("psycopg2.OperationalError", "the connection is lost"), odoo)},
-		fault{name: "Odoo's refusals in a 200", fittings: fittings{jsonRPC: true}, strike: tampered(rpcError("odoo.exceptions.AccessDenied", "Access Denied"), odoo)},
+		fault{name: "Odoo's errors in a 200", short: true, setup: setup{jsonRPC: true}, strike: tampered(rpcError("odoo.exceptions.UserError", "No"), odoo)},
+		fault{name: "Odoo's lost database in a 200", setup: setup{jsonRPC: true}, strike: tampered(rpcError("psycopg2.OperationalError", "the connection is lost"), odoo)},
+		fault{name: "Odoo's refusals in a 200", setup: setup{jsonRPC: true}, strike: tampered(rpcError("odoo.exceptions.AccessDenied", "Access Denied"), odoo)},
 
 		// The sandbox and its callers.
-		fault{name: "full disk", hidden: true, short: true, fittings: fittings{fullDisk: true}, strike: nothing},
+		fault{name: "full disk", hidden: true, short: true, setup: setup{fullDisk: true}, strike: nothing},
 		fault{name: "out of descriptors", short: true, strike: outOfFiles},
 		fault{name: "ten times the load", short: true, crowd: 10, strike: loaded(50 * time.Millisecond)},
 	)

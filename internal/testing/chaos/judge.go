@@ -15,14 +15,15 @@ import (
 	"hearth/internal/testing/lab/bot"
 )
 
-// freshness is the default but for Odoo's models, which are stale after a second: an answer need not know the last change.
+// freshness is how old a reply may be: the default, except for Odoo's models, which are stale after a second. So a reply with models need
+// not have the last change.
 func freshness() bot.Freshness {
 	f := bot.DefaultFreshness()
 	f.OdooModels = 1
 	return f
 }
 
-// staleIfError is for how long more a marked reply may be served in an outage.
+// staleIfError is how much longer a reply that is marked as stale may be served in an outage.
 const staleIfError = 10 * time.Minute
 
 // grade is how good a reply is. A higher one is worse.
@@ -30,32 +31,32 @@ type grade int
 
 const (
 	right   grade = iota
-	isStale       // and marked, within its policy
-	failed        // an honest error
+	isStale       // stale, marked as such, and within its policy
+	failed        // an error that tells the true reason
 	isWrong
 )
 
-// verdict is what the oracle says of a reply.
+// verdict is how good a reply is.
 type verdict struct {
 	what    grade
 	kind    wire.Kind // of an error
-	unknown bool      // of a write: it may be done or not
-	why     string    // it is wrong
+	unknown bool      // of a write: it may or may not be done
+	why     string    // why it is wrong
 }
 
 func wrong(format string, args ...any) verdict {
 	return verdict{what: isWrong, why: fmt.Sprintf(format, args...)}
 }
 
-// reply is what came for an attempt.
+// reply is the reply to an attempt.
 type reply struct {
 	call         string
 	trace        string // of the request, which the upstreams see
 	deadline     time.Duration
 	attempt      attempt
 	noCache      bool        // the request said so
-	also         []wire.Kind // problems that are honest besides those that always are
-	opaque       bool        // what another host says was spoiled in a way that only a reader of it can see
+	also         []wire.Kind // kinds of problems that are honest besides the usual ones
+	opaque       bool        // fault.opaque
 	asked, ended time.Time
 	status       int
 	header       http.Header
@@ -63,7 +64,8 @@ type reply struct {
 	err          error // the sidecar did not answer
 }
 
-// judge says how good the reply is, and settles the write. Problems of the kinds also are honest besides those that always are.
+// judge says how good the reply is, and tells the bot the outcome of a write. also are kinds of problems that are honest besides the usual
+// ones.
 func (r *reply) judge(also []wire.Kind) verdict {
 	r.also = also
 	v := r.grade()
@@ -95,7 +97,7 @@ func (r *reply) grade() verdict {
 	return r.judgeProblem(&p, r.attempt.settle != nil)
 }
 
-// honest are the kinds of problems that say that an upstream fails.
+// honest returns the kinds of problems that say that an upstream fails.
 func honest() []wire.Kind {
 	return []wire.Kind{
 		wire.KindOdoo, wire.KindOverloaded, wire.KindPartial, wire.KindPreprocess, wire.KindTimeout, wire.KindUnknownOutcome,
@@ -130,7 +132,7 @@ func (r *reply) stale() bool {
 	return strings.Contains(status, "ttl=-") || strings.Contains(status, "fwd=stale") && r.header.Get("Age") != "0"
 }
 
-// decoded judges a reply by what it holds.
+// decoded decodes a reply and judges its content.
 func (r *reply) decoded(into any, stale bool, judge func(bot.Freshness) error) verdict {
 	if err := json.Unmarshal(r.body, into); err != nil {
 		return wrong("the reply cannot be decoded: %v", err)
@@ -138,7 +140,8 @@ func (r *reply) decoded(into any, stale bool, judge func(bot.Freshness) error) v
 	return r.allowed(stale, judge)
 }
 
-// allowed judges what a reply holds by the policy that is in force: a request without a cache, what is fresh, or what is marked as stale.
+// allowed judges the content of a reply. With no-cache it must have the last change. Otherwise it may be as old as the policy allows for a
+// fresh reply, or for one that is marked as stale.
 func (r *reply) allowed(stale bool, judge func(bot.Freshness) error) verdict {
 	f := freshness()
 	if r.noCache {

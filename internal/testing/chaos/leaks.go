@@ -15,20 +15,20 @@ import (
 	"hearth/client/wire"
 )
 
-// use is what the sidecar holds while nothing is under way.
-type use struct {
+// usage is what the sidecar holds while no call is under way.
+type usage struct {
 	goroutines map[string]int
 	files      int
-	open       int // connections to the upstreams, as their side sees them
-	web        int // connections to the other host: the sidecar does not say how many it keeps
+	open       int // connections that are open at the upstreams' side and not in the sidecar's pools
+	web        int // connections to the host to fetch from
 	busy       int // calls that hold a slot or wait for one, as the sidecar says
 }
 
-// mostWeb is how many connections the sidecar keeps to another host.
+// mostWeb is how many connections the sidecar may keep to the host to fetch from.
 const mostWeb = 8
 
-// quiet measures what the sidecar holds, after every connection to the upstreams has been closed.
-func (g *rig) quiet(ctx context.Context) (u use, err error) {
+// measure measures what the sidecar holds. It closes the harness's own connections to the sidecar first.
+func (g *rig) measure(ctx context.Context) (u usage, err error) {
 	g.http.CloseIdleConnections()
 	for _, s := range g.upstreams.Servers() {
 		u.open += s.Wire.Open()
@@ -45,21 +45,21 @@ func (g *rig) quiet(ctx context.Context) (u use, err error) {
 		u.busy += p.InUse + p.Queue
 		u.open -= p.Open
 	}
-	usage, err := g.sandbox.Extension.Usage()
+	process, err := g.sandbox.Extension.Usage()
 	if err != nil {
 		return u, err
 	}
-	u.files = usage.Files - pools["weaviate"].Open - pools["odoo"].Open - u.web
+	u.files = process.Files - pools["weaviate"].Open - pools["odoo"].Open - u.web
 	u.goroutines, err = g.goroutines(ctx)
 	return u, err
 }
 
-// steady measures what the sidecar holds once that does not change any more.
-func (g *rig) steady(ctx context.Context) (u use, err error) {
+// steady measures until two measurements are equal.
+func (g *rig) steady(ctx context.Context) (u usage, err error) {
 	const every, most = 50 * time.Millisecond, 40
 	for range most {
 		last := u
-		if u, err = g.quiet(ctx); err != nil {
+		if u, err = g.measure(ctx); err != nil {
 			return u, err
 		}
 		if maps.Equal(u.goroutines, last.goroutines) && u.files == last.files && u.open == last.open && u.busy == 0 {
@@ -69,12 +69,12 @@ func (g *rig) steady(ctx context.Context) (u use, err error) {
 			return u, err
 		}
 	}
-	return u, nil // what changes for so long is judged after the fault
+	return u, nil // it still changes; settled judges that after the fault
 }
 
-// leaked is what is held now and was not before. Connections that are open in the pools are not leaked, nor are the goroutines that they
-// have, nor the server's idle workers.
-func (u use) leaked(before use) (goroutines, conns, files int, why string) {
+// leaked is what is held now and was not held before. Connections in the pools and their goroutines are not leaked, nor are the server's
+// idle workers.
+func (u usage) leaked(before usage) (goroutines, conns, files int, why string) {
 	for _, stack := range slices.Sorted(maps.Keys(u.goroutines)) {
 		if n := u.goroutines[stack] - before.goroutines[stack]; n > 0 && !ofConnection(stack) {
 			goroutines += n
@@ -84,16 +84,17 @@ func (u use) leaked(before use) (goroutines, conns, files int, why string) {
 	return goroutines, max(0, u.open-max(0, before.open)) + max(0, u.web-mostWeb) + u.busy, max(0, u.files-before.files), why
 }
 
-// loadTime is for how long a page is asked for that does not come: the default of HEARTH_PREPROCESS_TIMEOUT. It may go on when its
-// callers have left, because others may want it.
+// loadTime is how long the load of a page may take: the default of HEARTH_PREPROCESS_TIMEOUT. A load may go on after its callers have left,
+// because its result is kept for others.
 const loadTime = 30 * time.Second
 
-// settled waits until nothing is held that was not before, but not for long. loads is when the last load of a page began that may go on.
-func (g *rig) settled(ctx context.Context, before use, loads time.Time) (u use, err error) {
+// settled measures until nothing is held that was not held before, for some seconds at most. loads is when the last load of a page began
+// that may still go on.
+func (g *rig) settled(ctx context.Context, before usage, loads time.Time) (u usage, err error) {
 	const every = 100 * time.Millisecond
 	most := max(8*time.Second, time.Until(loads.Add(loadTime+time.Second)))
 	for began := time.Now(); ; {
-		if u, err = g.quiet(ctx); err != nil {
+		if u, err = g.measure(ctx); err != nil {
 			return u, err
 		}
 		goroutines, conns, files, _ := u.leaked(before)
@@ -106,7 +107,7 @@ func (g *rig) settled(ctx context.Context, before use, loads time.Time) (u use, 
 	}
 }
 
-// goroutines asks the sidecar for its goroutines: how many there are with each stack.
+// goroutines asks the sidecar how many goroutines there are with each stack.
 func (g *rig) goroutines(ctx context.Context) (map[string]int, error) {
 	c, err := new(net.Dialer).DialContext(ctx, "unix", g.debug)
 	if err != nil {

@@ -1,10 +1,11 @@
-// Command chaos breaks the upstreams of a sidecar in every way that it knows, makes every call of the API under each fault, and judges every
-// reply: it is right, or stale and marked and within its policy, or an honest error in time. After each fault all must be well again, every
-// write that was acknowledged must be there, and nothing may be left over.
+// Command chaos breaks the upstreams of a sidecar in many ways, makes every call of the API under each fault, and judges every reply. A good
+// reply comes in time, and is right, or marked as stale and within its policy, or an error that tells the true reason. After each fault
+// every call must be right again, every acknowledged write must be there, and nothing may be left over.
 //
-// Start at run. faults.go and the files after it say what is broken, calls.go what is asked, course.go what happens around a fault, judge.go
-// what a good reply is (lab/bot knows the truth), amplified.go how much may be sent, leaks.go what may be left, and tally.go counts. With
-// -servers the faults that a network can have happen before real servers.
+// Start at run. faults.go lists the faults, and strike.go and tamper.go make them happen. calls.go and others.go have the calls. course.go
+// has the phases around a fault, and round.go makes the calls in them. judge.go says what a good reply is (lab/bot knows the truth),
+// amplified.go how much may be sent, and leaks.go what may be left. tally.go counts. With -servers only the faults of a network happen, in
+// front of real servers.
 package main
 
 import (
@@ -32,16 +33,16 @@ type options struct {
 	without string
 	only    *regexp.Regexp
 	lanes   int
-	real    *lab.Real // servers in place of the doubles; nil: none
+	real    *lab.Real // real servers; nil: stand-ins
 }
 
 func main() {
 	var o options
 	flag.BoolVar(&o.short, "short", false, "one fault of each kind, with every defence")
 	flag.StringVar(&o.without, "without", "", "a defence to switch off; then the run must not be clean")
-	only := flag.String("faults", "", "only the faults that match")
+	only := flag.String("faults", "", "only the faults whose names match this regular expression")
 	flag.IntVar(&o.lanes, "lanes", 4, "faults at the same time, each with a sidecar of its own")
-	servers := flag.String("servers", "", "a file with what e2e/cmd/servers prints: only what a wire can do happens, before these servers")
+	servers := flag.String("servers", "", "a file with what e2e/cmd/servers prints: only faults of the network happen, in front of these servers")
 	flag.Parse()
 	lab.Main("chaos", func(ctx context.Context, dir string) (err error) {
 		if o.only, err = regexp.Compile(*only); err != nil {
@@ -87,7 +88,7 @@ func run(ctx context.Context, out io.Writer, dir string, o options) error {
 	return errors.Join(faults...)
 }
 
-// defence is something that Hearth does against faults, and those faults that show it.
+// defence is something that Hearth does against faults, and an expression for the faults that show whether it works.
 type defence struct {
 	name, faults string
 }
@@ -109,7 +110,7 @@ type harness struct {
 	options     options
 }
 
-// without runs what shows a defence with that defence switched off. The error says that nothing was seen of that.
+// without switches a defence off and runs the faults that show it. It returns an error if the run is clean all the same.
 func (h harness) without(ctx context.Context, name string) error {
 	i := slices.IndexFunc(defences(), func(d defence) bool { return d.name == name })
 	if i < 0 {
@@ -130,7 +131,7 @@ func (h harness) without(ctx context.Context, name string) error {
 	return nil
 }
 
-// run runs the faults that match, without a defence if one is named.
+// run runs the faults that match only. without names a defence that is switched off; empty: none.
 func (h harness) run(ctx context.Context, title, without string, only *regexp.Regexp) (*tally, error) {
 	fmt.Fprintf(h.out, "%s:\n", title)
 	t := &tally{out: h.out, most: 2}
@@ -142,7 +143,7 @@ func (h harness) run(ctx context.Context, title, without string, only *regexp.Re
 	return t, runFaults(ctx, filepath.Join(h.dir, cmp.Or(without, "all")), h.binary, o, t)
 }
 
-// runFaults runs the chosen faults, so many at a time as there are lanes.
+// runFaults runs the chosen faults, one at a time in each lane.
 func runFaults(ctx context.Context, dir, binary string, o options, t *tally) error {
 	lateness := &lab.Lateness{}
 	live, stop := context.WithCancel(ctx)
@@ -178,7 +179,7 @@ func runFaults(ctx context.Context, dir, binary string, o options, t *tally) err
 	return g.Wait()
 }
 
-// lane runs faults one after another, as long as they fit over one rig.
+// lane runs faults one after another. They share a rig, as long as they need the same setup.
 type lane struct {
 	dir, binary, without string
 	real                 *lab.Real
@@ -191,7 +192,7 @@ type lane struct {
 func (l *lane) run(ctx context.Context, queue <-chan fault) (err error) {
 	defer func() { err = errors.Join(err, l.end(ctx)) }()
 	for f := range queue {
-		if l.rig != nil && (l.rig.fittings != f.fittings || l.rig.spoiled) {
+		if l.rig != nil && l.rig.setup != f.setup {
 			if err := l.end(ctx); err != nil {
 				return err
 			}
@@ -202,7 +203,7 @@ func (l *lane) run(ctx context.Context, queue <-chan fault) (err error) {
 			if err := os.MkdirAll(dir, 0o700); err != nil {
 				return err
 			}
-			if l.rig, err = newRig(ctx, dir, l.binary, l.without, f.fittings, l.real); err != nil {
+			if l.rig, err = newRig(ctx, dir, l.binary, l.without, f.setup, l.real); err != nil {
 				return err
 			}
 		}

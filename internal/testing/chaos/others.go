@@ -12,7 +12,7 @@ import (
 	"hearth/internal/testing/lab/bot"
 )
 
-// entries are the calls that a batch makes.
+// entries returns the calls that a batch makes.
 func entries() []call {
 	return []call{{"history", history}, {"mute", mute}, {"messages", messages}, {"odoo read", odooRead}, {"odoo write", odooWrite}, {"fetch", fetch}}
 }
@@ -44,7 +44,7 @@ func batch(t *truth, chat string) attempt {
 	}}
 }
 
-// entry is a response of a batch as a reply of its own. No request of the batch says no-cache.
+// entry makes a reply of one response of a batch. No request of the batch says no-cache.
 func (r *reply) entry(name string, a attempt, response wire.BatchResponse) *reply {
 	header := http.Header{}
 	for name, value := range response.Headers {
@@ -53,12 +53,13 @@ func (r *reply) entry(name string, a attempt, response wire.BatchResponse) *repl
 	return &reply{call: name, attempt: a, asked: r.asked, ended: r.ended, status: response.Status, header: header, body: response.Body, opaque: r.opaque}
 }
 
-// web is another host: a page that changes. Its answers are fresh for a second, and good for a minute more if the host fails.
+// web is the host to fetch from. It has a page that changes. Answers are fresh for a second, and may be served for a minute more if the
+// host fails.
 type web struct {
 	url string
 
 	mu    sync.Mutex
-	since []time.Time // guarded by mu: when each version of the page became the one
+	since []time.Time // guarded by mu: when each version of the page was published
 }
 
 const webFresh, webStale = time.Second, time.Minute
@@ -79,7 +80,7 @@ func (w *web) ServeHTTP(rw http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintf(rw, `{"version":%d}`, version)
 }
 
-// judge judges a version that was the newest not longer ago than fresh.
+// judge returns an error unless the body is the newest version of the page, or was that no longer than fresh before asked.
 func (w *web) judge(body string, asked time.Time, fresh time.Duration) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -105,7 +106,7 @@ func judgeFetched(r *reply, w *web) verdict {
 	if err := json.Unmarshal(r.body, &got); err != nil {
 		return wrong("the reply cannot be decoded: %v", err)
 	}
-	if got.Status != http.StatusOK { // what a host says is passed on
+	if got.Status != http.StatusOK { // the host's own failure is passed on
 		return verdict{what: failed, kind: wire.Kind(fmt.Sprintf("fetched-%d", got.Status))}
 	}
 	if r.opaque {

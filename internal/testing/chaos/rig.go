@@ -28,9 +28,9 @@ const (
 	host = "upstream.test" // of every upstream; the rig's name server knows it
 )
 
-// fittings are what a rig has that others have not.
-type fittings struct {
-	jsonRPC  bool // Odoo speaks JSON-RPC alone
+// setup is how a rig differs from the usual one.
+type setup struct {
+	jsonRPC  bool // Odoo speaks JSON-RPC only
 	streams  int  // requests at once on one gRPC connection; 0: any number
 	fullDisk bool // there is no room for a file in the sidecar's folder
 }
@@ -41,10 +41,9 @@ type rig struct {
 	names     *testnet.NameServer
 	sandbox   *lab.Sandbox
 	truth     *truth
-	web       *testnet.Server
-	told      map[string]bool // faults of the bot that were printed
-	fittings  fittings
-	spoiled   bool   // by a fault that no later one may follow
+	web       *testnet.Server // the host to fetch from
+	printed   map[string]bool // faults of the bot that were printed
+	setup     setup
 	debug     string // the socket with the goroutines
 	http      *http.Client
 	token     string
@@ -54,18 +53,19 @@ type rig struct {
 	tamper atomic.Pointer[tamper]
 
 	mu      sync.Mutex
-	at      map[upstream]int // guarded by mu: requests that have arrived, pings left out
-	sent    map[sent]int     // guarded by mu: those of them since [rig.forget]
-	alone   map[sent]int     // what each call sends if it is alone; the trace is its number. Only the course uses it
-	creates map[string]int   // guarded by mu: those of them that create a contact, by its name
+	at      map[upstream]int // guarded by mu: requests that have arrived, without pings
+	sent    map[sent]int     // guarded by mu: requests that have arrived since [rig.forget]
+	creates map[string]int   // guarded by mu: requests that create a contact, by its name
+
+	alone map[sent]int // what each call sends if it is alone, with the call's number as the trace; only the course uses it
 }
 
-// tamper takes the place of an upstream's handler.
+// tamper is called in place of an upstream's handler, and may call that handler (next).
 type tamper func(w http.ResponseWriter, r *http.Request, next http.Handler)
 
-// newRig starts the sidecar of a binary, with the defence switched off that without names.
-func newRig(ctx context.Context, dir, binary, without string, f fittings, real *lab.Real) (g *rig, err error) {
-	g = &rig{truth: &truth{&bot.Bot{Name: filepath.Base(dir), Freshness: freshness()}, &web{}, deadline}, debug: filepath.Join(dir, "d"), told: map[string]bool{}, fittings: f}
+// newRig starts the sidecar of a binary. without names a defence that is switched off; empty: none.
+func newRig(ctx context.Context, dir, binary, without string, f setup, real *lab.Real) (g *rig, err error) {
+	g = &rig{truth: &truth{&bot.Bot{Name: filepath.Base(dir), Freshness: freshness()}, &web{}, deadline}, debug: filepath.Join(dir, "d"), printed: map[string]bool{}, setup: f}
 	g.at, g.creates, g.sent = map[upstream]int{}, map[string]int{}, map[sent]int{}
 	if g.names, err = testnet.NewNameServer(); err != nil {
 		return nil, err
@@ -125,16 +125,16 @@ func newRig(ctx context.Context, dir, binary, without string, f fittings, real *
 	return g, nil
 }
 
-// startUpstreams starts the doubles, or reaches the real servers.
+// startUpstreams starts the stand-ins, or connects to the real servers.
 func (g *rig) startUpstreams(dir string, real *lab.Real) (*lab.Upstreams, error) {
 	if real == nil {
-		return lab.StartUpstreams(dir, lab.UpstreamsConfig{RTT: rtt, Host: host, Streams: g.fittings.streams, Wrap: g.wrap})
+		return lab.StartUpstreams(dir, lab.UpstreamsConfig{RTT: rtt, Host: host, Streams: g.setup.streams, Wrap: g.wrap})
 	}
 	g.truth.Name, g.truth.Unlabeled, g.truth.deadline = real.MessageClass, true, realDeadline
 	return lab.ReachUpstreams(dir, real, rtt)
 }
 
-// startWeb starts another host, whose authority the sidecar trusts.
+// startWeb starts the host to fetch from. The sidecar trusts its certificate.
 func (g *rig) startWeb() (err error) {
 	g.truth.web.publish()
 	if g.web, err = testnet.Serve(g.wrap(g.truth.web), testnet.Config{TLS: true, RTT: rtt}); err != nil {
@@ -148,10 +148,10 @@ func (g *rig) startWeb() (err error) {
 	return os.WriteFile(g.upstreams.CAFile, append(trusted, g.web.CA...), 0o600)
 }
 
-// servers are those of all upstreams, the web's too.
+// servers returns the servers of all upstreams, and the host to fetch from.
 func (g *rig) servers() []*testnet.Server { return append(g.upstreams.Servers(), g.web) }
 
-// transport is how a caller reaches the sidecar, over connections of its own.
+// transport makes the transport of a caller, which has its own connections to the sidecar.
 func (g *rig) transport() *http.Transport {
 	return &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -177,7 +177,7 @@ func (g *rig) close(ctx context.Context) (err error) {
 	return errors.Join(err, g.names.Close())
 }
 
-// wrap counts what comes to an upstream, and lets it be tampered with.
+// wrap counts the requests to an upstream, and lets the rig's tamper answer them.
 func (g *rig) wrap(h http.Handler) http.Handler {
 	h = g.truth.Relabeled(h)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -236,7 +236,7 @@ const (
 	weaviateREST upstream = "weaviate-rest"
 	weaviateGRPC upstream = "weaviate-grpc"
 	odoo         upstream = "odoo"
-	website      upstream = "web" // what is fetched
+	website      upstream = "web" // the host to fetch from
 )
 
 // name is that of the upstream in /debug/pools: Weaviate's two protocols are one.
@@ -270,7 +270,7 @@ func (g *rig) server(u upstream) *testnet.Server {
 	return map[upstream]*testnet.Server{weaviateREST: g.upstreams.WeaviateREST, weaviateGRPC: g.upstreams.WeaviateGRPC, odoo: g.upstreams.OdooJSON, website: g.web}[u]
 }
 
-// withoutRoom returns a script that runs the binary where the folder dir/full takes no file.
+// withoutRoom returns a script that runs the binary with a folder dir/full in which no file can be made.
 func withoutRoom(dir, binary string) (string, error) {
 	full := filepath.Join(dir, "full")
 	if err := os.MkdirAll(full, 0o700); err != nil {

@@ -17,13 +17,13 @@ import (
 
 const (
 	deadline     = 1500 * time.Millisecond // of every call
-	realDeadline = 3 * time.Second         // before a real Odoo, which takes its time for each of the calls that come at once
-	slack        = 30 * time.Millisecond   // of a reply beyond its deadline: the way back, and the harness itself
-	patience     = 15 * time.Second        // for a sidecar that knows no deadline
+	realDeadline = 3 * time.Second         // of every call before real servers: a real Odoo is slow with many calls at once
+	slack        = 30 * time.Millisecond   // how late a reply may be: the way back, and the harness itself
+	patience     = 15 * time.Second        // how long the harness waits, for a sidecar that ignores deadlines
 )
 
-// round makes every call at the same time, each so many times, and judges the replies. The mute of a chat is set once only: of two
-// mutes at the same time nobody knows which is the last.
+// round makes every call, each so many times, all at once, and judges the replies. Only one of them sets the chat's mute, because of two at
+// the same time nobody knows which is the last.
 func (c *course) round(ctx context.Context, noCache bool, times int) (all []verdict) {
 	list := slices.Clone(c.calls)
 	for range times - 1 {
@@ -70,7 +70,7 @@ func (c *course) attempt(ctx context.Context, name string, a attempt, noCache bo
 	return v
 }
 
-// send makes the request, and fills in what came.
+// send sends the request, and fills in the reply.
 func (g *rig) send(ctx context.Context, r *reply) { sendBy(ctx, g.http, g.token, r) }
 
 func sendBy(ctx context.Context, by *http.Client, token string, r *reply) {
@@ -113,7 +113,7 @@ func sendBy(ctx context.Context, by *http.Client, token string, r *reply) {
 	r.body, r.err = io.ReadAll(resp.Body)
 }
 
-// seed writes what the chat begins with, past the sidecar.
+// seed writes the chat's first content, not through the sidecar.
 func (c *course) seed() error {
 	b := c.rig.truth
 	for range 3 {
@@ -127,7 +127,7 @@ func (c *course) seed() error {
 	return b.CreateElsewhere()
 }
 
-// change writes past the sidecar, so that what it holds is no longer true.
+// change writes something new, not through the sidecar, so that what the sidecar holds is out of date.
 func (c *course) change() error {
 	b := c.rig.truth
 	b.Relabel()

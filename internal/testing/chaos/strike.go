@@ -17,14 +17,14 @@ import (
 	"hearth/internal/testing/weaviatetest"
 )
 
-// each does something to the wire of every upstream.
+// each calls do with the proxy in front of every upstream.
 func (g *rig) each(do func(*testnet.Proxy)) {
 	for _, s := range g.servers() {
 		do(s.Wire)
 	}
 }
 
-// wires does something to every wire, and another thing to end it.
+// wires is a fault that do begins and undo ends, both at every proxy. A nil undo means that the fault ends by itself.
 func wires(do, undo func(*testnet.Proxy)) strike {
 	return func(_ context.Context, g *rig) (func() error, error) {
 		g.each(do)
@@ -40,12 +40,12 @@ func dropped(_ context.Context, g *rig) (func() error, error) {
 	var errs []error
 	g.each(func(p *testnet.Proxy) { errs = append(errs, p.Drop()) })
 	return func() error {
-		g.each(func(p *testnet.Proxy) { p.Cut(testnet.RST) }) // no FIN arrives at them
+		g.each(func(p *testnet.Proxy) { p.Cut(testnet.RST) }) // a FIN of the sidecar never arrived
 		return nil
 	}, errors.Join(errs...)
 }
 
-// often does it ten times a second.
+// often calls do at every proxy, ten times a second.
 func often(do func(*testnet.Proxy)) strike {
 	return func(ctx context.Context, g *rig) (func() error, error) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -53,14 +53,14 @@ func often(do func(*testnet.Proxy)) strike {
 		doing.Go(func() {
 			for ctx.Err() == nil {
 				g.each(do)
-				_ = pause(ctx, 100*time.Millisecond) // it ends with ctx
+				_ = pause(ctx, 100*time.Millisecond) // an error means that ctx has ended
 			}
 		})
 		return func() error { cancel(); doing.Wait(); return nil }, nil
 	}
 }
 
-// frozen does it while the sandbox is frozen, for long enough that the sidecar notices the freeze.
+// frozen calls do at every proxy while the sandbox is frozen. The freeze is long enough for the sidecar to notice it.
 func frozen(do func(*testnet.Proxy)) strike {
 	return func(ctx context.Context, g *rig) (func() error, error) {
 		if err := g.sandbox.Host.Freeze(); err != nil {
@@ -122,7 +122,7 @@ func presenting(which testnet.Certificate) strike {
 	}
 }
 
-// speaking puts a server in the place of the upstreams that says this to everybody, and hangs up.
+// speaking replaces the upstreams by a server that sends the words on every connection, and closes it.
 func speaking(words string) strike {
 	return func(ctx context.Context, g *rig) (func() error, error) {
 		l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
@@ -136,7 +136,7 @@ func speaking(words string) strike {
 				if err != nil {
 					return
 				}
-				_, _ = c.Write([]byte(words)) // a client that left cannot be told
+				_, _ = c.Write([]byte(words)) // an error means that the client has left
 				_ = c.Close()
 			}
 		})
@@ -183,7 +183,7 @@ func loaded(d time.Duration) strike {
 	}
 }
 
-// outOfFiles leaves the sidecar no descriptor for a new connection to an upstream. Those to its callers are open already.
+// outOfFiles leaves the sidecar no file descriptor for a new connection. The connections of its callers are open already.
 func outOfFiles(ctx context.Context, g *rig) (func() error, error) {
 	var callers sync.WaitGroup
 	for range 3 * len(calls()) {
@@ -202,7 +202,7 @@ func outOfFiles(ctx context.Context, g *rig) (func() error, error) {
 		return nil, fmt.Errorf("prlimit: %w", err)
 	}
 	g.each(func(p *testnet.Proxy) { p.Cut(testnet.RST) })
-	// A caller that comes now finds no descriptor either. It must be served when there is one again.
+	// A caller that connects now gets no descriptor either. It must be served once there is one again.
 	var caller errgroup.Group
 	caller.Go(func() error {
 		fresh := *g.http

@@ -12,7 +12,7 @@ import (
 	"hearth/internal/testing/lab"
 )
 
-// offence is what a run must not have.
+// offence is a kind of fault that a run of Hearth must not show.
 type offence int
 
 const (
@@ -35,17 +35,17 @@ type tally struct {
 	out  io.Writer
 	most int // offences of each kind to print for each fault
 
-	mu            sync.Mutex // guards what follows, and keeps what is printed apart
+	mu            sync.Mutex // guards what follows; lines are printed under it
 	faults, calls int
 	offences      [kindsOfOffence]int
 }
 
-// summary is what came under one fault. The tally's mutex guards it.
+// summary counts the replies under one fault. The tally's mutex guards it.
 type summary struct {
 	right, stale int
 	errors       map[string]int
 	worst        time.Duration
-	sent, again  int // requests that have reached the upstreams, and those of them that were sent again
+	sent, again  int // requests that have reached the upstreams, and how many of them were sent again
 	recovered    time.Duration
 	perSecond    float64 // tries that reached the upstreams in an outage
 	offences     [kindsOfOffence]int
@@ -145,7 +145,7 @@ func (t *tally) String() string {
 	return strings.Join(line, " ")
 }
 
-// clean says whether nothing offends.
+// clean says whether there was no offence.
 func (t *tally) clean() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

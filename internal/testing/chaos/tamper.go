@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// tampered lets a tamper answer in the place of some upstreams; of all if none is named.
+// tampered lets a tamper answer in place of the named upstreams, or of all if none is named.
 func tampered(t tamper, of ...upstream) strike {
 	return func(_ context.Context, g *rig) (func() error, error) {
 		some := tamper(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
@@ -36,12 +36,12 @@ func tampered(t tamper, of ...upstream) strike {
 
 // never does not answer.
 func never(_ http.ResponseWriter, r *http.Request, _ http.Handler) {
-	_, _ = io.Copy(io.Discard, r.Body) // until the body has ended, nobody watches the connection
+	_, _ = io.Copy(io.Discard, r.Body) // net/http notices that the client has left only after the body was read
 	<-r.Context().Done()
 	panic(http.ErrAbortHandler)
 }
 
-// abort ends the connection, or the stream, without an answer and without having done anything.
+// abort ends the connection, or the stream, without an answer. The request is not carried out.
 func abort(http.ResponseWriter, *http.Request, http.Handler) { panic(http.ErrAbortHandler) }
 
 // closing closes the connection after the answer. In HTTP/2 that is a GOAWAY.
@@ -50,7 +50,7 @@ func closing(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	next.ServeHTTP(w, r)
 }
 
-// done carries the request out, and returns the answer.
+// carriedOut carries the request out, and returns the answer.
 func carriedOut(r *http.Request, next http.Handler) *httptest.ResponseRecorder {
 	rec := httptest.NewRecorder()
 	next.ServeHTTP(rec, r)
@@ -98,13 +98,13 @@ func truncated(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	panic(http.ErrAbortHandler)
 }
 
-// endless never stops sending.
+// endless sends an answer that does not end.
 func endless(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	rec := carriedOut(r, next)
 	begin(w, rec)
 	prefix := []byte(`["`)
 	if upstreamOf(r) == weaviateGRPC {
-		prefix = binary.BigEndian.AppendUint32([]byte{0}, 1<<20) // what announces too much is asked for in smaller pages
+		prefix = binary.BigEndian.AppendUint32([]byte{0}, 1<<20) // a size below the limit, because Hearth asks again for smaller pages if the size is too large
 	}
 	_, err := w.Write(prefix)
 	for more := bytes.Repeat([]byte("x"), 64<<10); err == nil && r.Context().Err() == nil; {
@@ -113,8 +113,8 @@ func endless(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	panic(http.ErrAbortHandler)
 }
 
-// spoiled sends an answer whose body was changed.
-func spoiled(change func(body []byte, grpc bool) []byte) tamper {
+// changed sends an answer with a changed body.
+func changed(change func(body []byte, grpc bool) []byte) tamper {
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		rec := carriedOut(r, next)
 		begin(w, rec)
@@ -123,9 +123,9 @@ func spoiled(change func(body []byte, grpc bool) []byte) tamper {
 	}
 }
 
-// corrupt breaks the structure of an answer: a change of a text's letters could be seen by nobody.
+// corrupt breaks the structure of an answer. If only letters of a text were changed, nobody could notice it.
 func corrupt(w http.ResponseWriter, r *http.Request, next http.Handler) {
-	spoiled(func(body []byte, grpc bool) []byte {
+	changed(func(body []byte, grpc bool) []byte {
 		if grpc && len(body) > grpcPrefix {
 			body[grpcPrefix] = 0x07 // a wire type that protobuf does not have
 			return body
@@ -138,10 +138,10 @@ const grpcPrefix = 5 // bytes before a message: compressed or not, and its lengt
 
 // empty sends nothing under a 200.
 func empty(w http.ResponseWriter, r *http.Request, next http.Handler) {
-	spoiled(func([]byte, bool) []byte { return nil })(w, r, next)
+	changed(func([]byte, bool) []byte { return nil })(w, r, next)
 }
 
-// longer sends more than it has announced. What is too much lies on the connection when the next request comes.
+// longer sends more than it has announced. The rest is on the connection when the next request comes.
 func longer(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	surplus(`HTTP/1.1 200 OK`, -3)(w, r, next)
 }
@@ -151,17 +151,18 @@ func shorter(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	surplus("", 10)(w, r, next)
 }
 
-// twice sends an answer of another request after the right one.
+// twice sends an answer to no request after the right answer.
 func twice(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	body := `{"muted":true,"result":"another's"}`
 	surplus("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "+strconv.Itoa(len(body))+"\r\n\r\n"+body, 0)(w, r, next)
 }
 
-// surplus sends an answer that announces its length and so many bytes more, and after it something else. In gRPC the message says so.
+// surplus sends an answer that announces its length plus more bytes, and after the answer sends after. With gRPC the length is that of the
+// message.
 func surplus(after string, more int) tamper {
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		if upstreamOf(r) == weaviateGRPC {
-			spoiled(func(body []byte, _ bool) []byte {
+			changed(func(body []byte, _ bool) []byte {
 				if len(body) < grpcPrefix {
 					return body
 				}
@@ -185,7 +186,7 @@ func surplus(after string, more int) tamper {
 	}
 }
 
-// zipped compresses an answer that nobody wanted compressed.
+// zipped compresses an answer although the client did not ask for that.
 func zipped(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	rec := carriedOut(r, next)
 	grpc := upstreamOf(r) == weaviateGRPC
@@ -221,7 +222,7 @@ func redirect(w http.ResponseWriter, r *http.Request, _ http.Handler) {
 	http.Redirect(w, r, "https://login.example/", http.StatusFound)
 }
 
-// refusing does nothing, and answers with a status.
+// refusing answers with a status. The request is not carried out.
 func refusing(status int, retryAfter string) tamper {
 	return func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
 		if retryAfter != "" {
@@ -238,7 +239,7 @@ func refusing(status int, retryAfter string) tamper {
 	}
 }
 
-// everyFourth refuses every fourth request to each upstream. So fewer than half of the calls fail, and no breaker opens.
+// everyFourth lets t answer every fourth request to each upstream. Fewer than half of the calls fail, so no breaker opens.
 func everyFourth(t tamper) strike {
 	var mu sync.Mutex
 	seen := map[string]int{}
@@ -258,7 +259,7 @@ func everyFourth(t tamper) strike {
 	})
 }
 
-// cutCreates carries each creation of a contact out, and cuts its answer.
+// cutCreates carries out each create of a contact, and cuts the answer.
 func cutCreates(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	if strings.HasSuffix(r.URL.Path, "/create") {
 		truncated(w, r, next)
@@ -290,7 +291,7 @@ func grpcRefusal(w http.ResponseWriter, code, message string) {
 	w.Header().Set("Grpc-Message", message)
 }
 
-// grpcCodes are a fault for each code of gRPC, and for one that it does not have.
+// grpcCodes returns a fault for each code of gRPC, and for a code that gRPC does not have.
 func grpcCodes() (list []fault) {
 	for code := 1; code <= 17; code++ {
 		list = append(list, fault{
@@ -310,7 +311,7 @@ func withoutTrailers(w http.ResponseWriter, r *http.Request, next http.Handler) 
 	_, _ = w.Write(rec.Body.Bytes())
 }
 
-// slowStart takes a time for each answer that falls to nothing within that time.
+// slowStart delays each answer until most has passed since the fault began.
 func slowStart(most time.Duration) strike {
 	return func(ctx context.Context, g *rig) (func() error, error) {
 		began := time.Now()
@@ -323,7 +324,7 @@ func slowStart(most time.Duration) strike {
 	}
 }
 
-// rpcError does nothing, and answers as Odoo's JSON-RPC does after an exception.
+// rpcError answers as Odoo's JSON-RPC does after an exception. The request is not carried out.
 func rpcError(name, message string) tamper {
 	return func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
 		var req struct{ ID any }

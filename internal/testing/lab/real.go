@@ -21,7 +21,7 @@ import (
 	"hearth/internal/testing/testnet"
 )
 
-// Real says where real servers are, all with TLS, in the fields that e2e/cmd/servers prints.
+// Real has the addresses and keys of real servers, all with TLS. Its fields are those that e2e/cmd/servers prints.
 type Real struct {
 	CAFile           string `json:"ca_file"`
 	WeaviateURL      string `json:"weaviate_tls_url"`
@@ -34,14 +34,14 @@ type Real struct {
 	OdooUID          int    `json:"odoo_uid"`
 	OdooKey          string `json:"odoo_api_key"`
 
-	// The classes, which Hearth's key may use, and which [MakeClasses] makes with the settings of [Real.Admin].
+	// The classes. Hearth's key may use them, and [MakeClasses] makes them with the settings of [Real.Admin].
 	MessageClass, MuteClass string
 
 	authorities []byte // as PEM
 	http        *http.Client
 }
 
-// NewReal reads where the servers are. Its classes are new. The caller drops them in the end.
+// NewReal reads the file of the servers. It chooses new names for the classes; the caller calls [Real.DropClasses] in the end.
 func NewReal(file string) (*Real, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -61,7 +61,7 @@ func NewReal(file string) (*Real, error) {
 	return r, nil
 }
 
-// ReachUpstreams returns the real servers behind wires of their own. It writes the file of their authorities to dir.
+// ReachUpstreams returns the real servers, each behind a proxy. It writes the certificates of their authorities to a file in dir.
 func ReachUpstreams(dir string, r *Real, rtt time.Duration) (u *Upstreams, err error) {
 	u = &Upstreams{CAFile: filepath.Join(dir, "ca.pem"), real: r}
 	for _, s := range []struct {
@@ -89,12 +89,12 @@ func (u *Upstreams) realSettings() []string {
 	}
 }
 
-// Admin are settings with which the classes can be made.
+// Admin returns settings with the key that may make classes.
 func (r *Real) Admin(settings []string) []string {
 	return append(slices.Clone(settings), "HEARTH_WEAVIATE_API_KEY="+r.WeaviateAdminKey)
 }
 
-// DropClasses removes the classes and all that is in them.
+// DropClasses removes the classes with everything in them.
 func (r *Real) DropClasses(ctx context.Context) error {
 	var errs []error
 	for _, class := range []string{r.MessageClass, r.MuteClass} {
@@ -140,7 +140,7 @@ func (r *Real) callOdoo(model, method string, kwargs map[string]any) ([]byte, er
 	return got.Result, nil
 }
 
-// ask sends a request past the wires, as Weaviate's administrator.
+// ask sends a request straight to a server, not through its proxy, as Weaviate's administrator.
 func (r *Real) ask(ctx context.Context, method, to string, body any) ([]byte, error) {
 	encoded, err := json.Marshal(body)
 	if err != nil {

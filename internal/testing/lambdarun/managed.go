@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"hearth/client"
@@ -20,11 +21,10 @@ import (
 // What is asked of an instance that serves many invocations at once.
 const (
 	managedRTT    = 60 * time.Millisecond
-	nearRTT       = time.Microsecond // the same proxies, and no distance
 	managedMB     = 2 * fullCPU
 	warmRounds    = 10
-	managedRounds = 10
-	mostTrips     = 1.3 // round trips of a cold preprocess without Odoo, the median
+	managedRounds = 20
+	mostTrips     = 1.3 // round trips of a cold preprocess without Odoo, without the upstream's own time, the median
 )
 
 // crowd is so many invocations at once.
@@ -45,10 +45,15 @@ func runManaged(ctx context.Context, out io.Writer, dir string) error {
 	if err := lab.Build(ctx, root, hearth); err != nil {
 		return err
 	}
-	w := lab.NewTable(out, "at once\tOdoo\tround trip ms\tpreprocess p50 ms\tp99 ms\tp50 without distance ms\tround trips\tfailed\twaits for a slot\tWeaviate's dials, warm\tmeasured\tOdoo's dials, warm\tmeasured\t")
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	lateness := &lab.Lateness{}
+	go lateness.Record(ctx)
+	w := lab.NewTable(out, "at once\tOdoo\tround trip ms\tpreprocess p50 ms\tp99 ms\tserver p50 ms\tround trips\tmachine late p50 ms\tCPU ms per preprocess: Hearth\tall else\tfailed\twaits for a slot\tWeaviate's dials, warm\tmeasured\tOdoo's dials, warm\tmeasured\t")
 	var missed error
 	for i, c := range crowds() {
-		word, err := measureCrowd(ctx, w, c, hearth, filepath.Join(dir, fmt.Sprint(i)))
+		m := &managed{crowd: c, lateness: lateness, server: serverTimes{last: map[string]time.Duration{}}}
+		word, err := m.measure(ctx, w, hearth, filepath.Join(dir, fmt.Sprint(i)))
 		if err != nil {
 			return fmt.Errorf("%d at once: %w", c.atOnce, err)
 		}
@@ -59,47 +64,48 @@ func runManaged(ctx context.Context, out io.Writer, dir string) error {
 	return errors.Join(w.Flush(), missed)
 }
 
-// measureCrowd prints a row, and returns what of it is missed. So many calls at once keep the processors busy: the same calls are made in
-// turn of an instance whose upstreams are near, and what they take is not the distance's.
-func measureCrowd(ctx context.Context, w lab.Table, c crowd, hearth, socket string) (missed string, err error) {
-	far, err := newManaged(ctx, c, managedRTT, hearth, socket+"far")
-	if err != nil {
+// measure prints a row, and returns what of it is missed. From a preprocess only the time of the upstream is taken off: that of its last
+// answer about the chat. What Hearth, the double of Lambda, the wire and the handlers take of the processors counts, and so does their wait
+// for one. How late the machine was is printed beside that.
+func (m *managed) measure(ctx context.Context, w lab.Table, hearth, socket string) (missed string, err error) {
+	defer func() { err = errors.Join(err, m.close(ctx)) }()
+	if err := m.start(ctx, hearth, socket); err != nil {
 		return "", err
 	}
-	defer func() { err = errors.Join(err, far.close(ctx)) }()
-	near, err := newManaged(ctx, c, nearRTT, hearth, socket+"near")
-	if err != nil {
-		return "", err
-	}
-	defer func() { err = errors.Join(err, near.close(ctx)) }()
 	for range warmRounds {
-		far.round(ctx)
-		near.round(ctx)
+		m.round(ctx)
 	}
-	before, err := far.pools(ctx)
+	before, err := m.pools(ctx)
 	if err != nil {
 		return "", err
 	}
-	far.forget()
-	near.forget()
+	cpu, err := m.cpu()
+	if err != nil {
+		return "", err
+	}
+	m.forget()
 	for range managedRounds {
-		far.round(ctx)
-		near.round(ctx)
+		m.round(ctx)
 	}
-	after, err := far.pools(ctx)
+	used, err := m.cpu()
 	if err != nil {
 		return "", err
 	}
-	trips := (far.took.Median() - near.took.Median()) / (far.trip - near.trip)
-	if !c.odoo && !(trips <= mostTrips) {
+	after, err := m.pools(ctx)
+	if err != nil {
+		return "", err
+	}
+	trips := m.distant.Median() / m.trip
+	if !m.odoo && !(trips <= mostTrips) {
 		missed = fmt.Sprintf("MISSED: at most %.1f", mostTrips)
 	}
 	measured := func(of func(wire.UpstreamStats) int64, upstream string) int64 {
 		return of(after[upstream]) - of(before[upstream])
 	}
-	w.Row("%d\t%v\t%.1f\t%.1f\t%.1f\t%.1f\t%.2f\t%d\t%d\t%d\t%d\t%d\t%d\t  %s", c.atOnce, c.odoo, far.trip, far.took.Median(), far.took.Percentile(0.99),
-		near.took.Median(), trips, far.failed+near.failed, measured(waits, "weaviate"), dials(before["weaviate"]), measured(dials, "weaviate"),
-		dials(before["odoo"]), measured(dials, "odoo"), missed)
+	each := float64(len(m.took) + m.failed)
+	w.Row("%d\t%v\t%.1f\t%.1f\t%.1f\t%.1f\t%.2f\t%.1f\t%.2f\t%.2f\t%d\t%d\t%d\t%d\t%d\t%d\t  %s", m.atOnce, m.odoo, m.trip, m.took.Median(), m.took.Percentile(0.99),
+		m.served.Median(), trips, m.late.Median(), lab.MS(used.hearth-cpu.hearth)/each, lab.MS(used.rest-cpu.rest)/each, m.failed,
+		measured(waits, "weaviate"), dials(before["weaviate"]), measured(dials, "weaviate"), dials(before["odoo"]), measured(dials, "odoo"), missed)
 	return missed, nil
 }
 
@@ -109,53 +115,49 @@ func dials(s wire.UpstreamStats) int64 { return s.Dials }
 // managed is a function whose handler measures, with its upstreams.
 type managed struct {
 	crowd
+	lateness  *lab.Lateness
+	server    serverTimes
 	upstreams *lab.Upstreams
 	sandbox   *lab.Sandbox
 	trip      float64 // ms: a round trip to the upstreams, the median
 	chats     int     // asked for so far
 
-	mu     sync.Mutex
-	took   lab.Samples // guarded by mu, ms per preprocess
-	failed int         // guarded by mu
+	mu                          sync.Mutex
+	took, served, distant, late lab.Samples // guarded by mu, ms per preprocess: in all; of that the upstream's time; the rest; and how late the machine was
+	failed                      int         // guarded by mu
 }
 
-// newManaged starts an instance and its upstreams. Close it.
-func newManaged(ctx context.Context, c crowd, rtt time.Duration, hearth, socket string) (m *managed, err error) {
-	m = &managed{crowd: c}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, m.close(ctx))
-		}
-	}()
+// start starts the instance and its upstreams.
+func (m *managed) start(ctx context.Context, hearth, socket string) (err error) {
 	dir := socket + ".d"
 	if err = os.Mkdir(dir, 0o700); err != nil {
-		return m, err
+		return err
 	}
-	if m.upstreams, err = lab.StartUpstreams(dir, lab.UpstreamsConfig{RTT: rtt}); err != nil { //nolint:contextcheck // their life ends with close
-		return m, err
+	if m.upstreams, err = lab.StartUpstreams(dir, lab.UpstreamsConfig{RTT: managedRTT, Wrap: m.server.of}); err != nil { //nolint:contextcheck // their life ends with close
+		return err
 	}
 	settings := m.upstreams.Settings()
 	if err = lab.MakeClasses(ctx, hearth, settings); err != nil {
-		return m, err
+		return err
 	}
 	m.sandbox, err = lab.Start(ctx, lab.SandboxConfig{
-		Host:      lambdatest.Config{Init: lambdatest.ManagedInstances, Concurrency: c.atOnce, MemoryMB: managedMB, Answer: m.handle},
+		Host:      lambdatest.Config{Init: lambdatest.ManagedInstances, Concurrency: m.atOnce, MemoryMB: managedMB, Answer: m.handle},
 		Extension: hearth, Settings: settings, Socket: socket,
 	})
 	if err != nil {
 		m.sandbox = nil // Start has closed it
-		return m, err
+		return err
 	}
 	var trips lab.Samples
 	for range 5 {
 		trip, err := m.upstreams.RoundTrip(ctx)
 		if err != nil {
-			return m, err
+			return err
 		}
 		trips = append(trips, lab.MS(trip))
 	}
 	m.trip = trips.Median()
-	return m, nil
+	return nil
 }
 
 func (m *managed) close(ctx context.Context) (err error) {
@@ -172,15 +174,23 @@ func (m *managed) close(ctx context.Context) (err error) {
 func (m *managed) forget() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.took, m.failed = nil, 0
+	m.took, m.served, m.distant, m.late, m.failed = nil, nil, nil, nil, 0
 }
+
+// chatPrefix and chatBytes are how [serverTimes] finds the chat in a request.
+const (
+	chatPrefix = "managed/"
+	chatBytes  = len(chatPrefix) + 6
+)
+
+func chatID(n int) string { return fmt.Sprintf("%s%06d", chatPrefix, n) }
 
 // round makes as many invocations at once as there may be, each for a chat of its own that nobody has asked for.
 func (m *managed) round(ctx context.Context) {
 	var all sync.WaitGroup
 	for range m.atOnce {
 		m.chats++
-		chat := []byte(lab.ChatID(m.chats))
+		chat := []byte(chatID(m.chats))
 		all.Go(func() {
 			if _, err := m.sandbox.Host.Invoke(ctx, chat); err != nil {
 				m.mu.Lock()
@@ -201,7 +211,7 @@ func (m *managed) handle(ctx context.Context, chat []byte) ([]byte, error) {
 	reply, err := m.sandbox.Hearth.Preprocess(ctx, client.PreprocessRequest{
 		ChatID: string(chat), Text: "Where is my parcel?", RouteName: route, EnableOdoo: m.odoo, NumMessages: 10,
 	})
-	took := lab.MS(time.Since(began))
+	ended := time.Now()
 	if err == nil && len(reply.Errors) > 0 {
 		err = fmt.Errorf("%v", reply.Errors)
 	}
@@ -210,7 +220,9 @@ func (m *managed) handle(ctx context.Context, chat []byte) ([]byte, error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.took = append(m.took, took)
+	took, served := ended.Sub(began), m.server.ofChat(string(chat))
+	m.took, m.served = append(m.took, lab.MS(took)), append(m.served, lab.MS(served))
+	m.distant, m.late = append(m.distant, lab.MS(took-served)), append(m.late, lab.MS(m.lateness.Within(began, ended)))
 	return chat, nil
 }
 
@@ -220,4 +232,20 @@ func (m *managed) pools(ctx context.Context) (pools wire.Pools, err error) {
 		err = json.Unmarshal(raw, &pools)
 	}
 	return pools, err
+}
+
+// processors is the CPU time that was used so far.
+type processors struct {
+	hearth time.Duration
+	rest   time.Duration // by this process: the upstreams, the wire to them, the double of Lambda and the handlers
+}
+
+func (m *managed) cpu() (p processors, err error) {
+	usage, err := m.sandbox.Extension.Usage()
+	if err != nil {
+		return p, err
+	}
+	var own syscall.Rusage
+	err = syscall.Getrusage(syscall.RUSAGE_SELF, &own)
+	return processors{hearth: usage.CPU, rest: time.Duration(own.Utime.Nano() + own.Stime.Nano())}, err
 }

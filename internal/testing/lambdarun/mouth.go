@@ -8,18 +8,18 @@ import (
 	"sync/atomic"
 )
 
-// silence is how an upstream keeps silent that accepts connections.
+// silence is how silent an upstream is that accepts connections.
 type silence string
 
 const (
 	speaks   silence = ""         // it answers
-	mute     silence = "accepts"  // it says nothing at all
-	settings silence = "SETTINGS" // over HTTP/2 it says its SETTINGS, and nothing else
+	mute     silence = "accepts"  // it sends nothing at all
+	settings silence = "SETTINGS" // over HTTP/2 it sends its SETTINGS, and nothing else
 	pings    silence = "PING"     // it also answers every PING
 )
 
-// mouth is the port of an upstream. A connection that it accepts while it is silent stays silent for ever; one that it accepts
-// while it speaks goes to the server.
+// mouth is a proxy in front of an upstream. A connection that it accepts while it is silent stays silent for ever. A connection that it
+// accepts while it speaks is passed on to the server.
 type mouth struct {
 	listener net.Listener
 	server   string
@@ -95,7 +95,7 @@ func (m *mouth) serve(conn net.Conn) {
 	back.Wait()
 }
 
-// greet speaks HTTP/2 as far as the connection's first frames, if the client does. What it does not answer it has read.
+// greet sends SETTINGS if the client speaks HTTP/2. Then it reads all frames, and answers SETTINGS and, if the silence is pings, PING.
 func (m *mouth) greet(conn net.Conn) error {
 	const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 	const typeSettings, typePing, ack = 4, 6, 1

@@ -19,8 +19,8 @@ import (
 // What a handler may take while an upstream is silent.
 const (
 	functionTimeout = 3 * time.Second // Lambda's default
-	learnedAfter    = 2               // so many invocations may take longer than mostSilent
-	mostSilent      = 300.0           // ms
+	learnedAfter    = 2               // invocations that may take longer than mostSilent
+	mostSilent      = 300.0           // ms per invocation
 	mostUntilRight  = 2               // invocations until the answers are right after an upstream has come back
 	silentChats     = 4
 
@@ -54,7 +54,7 @@ func situations(invocations int) []situation {
 	}
 }
 
-// silentRun is the sample handlers beside upstreams that never answer, in sandboxes that are reset after a timeout.
+// silentRun runs the sample handlers with upstreams that never answer, in sandboxes that are reset after a timeout.
 type silentRun struct {
 	dir, root, hearth, bootstrap string
 	invocations                  int
@@ -62,7 +62,7 @@ type silentRun struct {
 	lateness                     lab.Lateness
 }
 
-// outcome is what came of a handler in a situation.
+// outcome is what was measured of a handler in a situation.
 type outcome struct {
 	situation
 	language  lab.Language
@@ -70,8 +70,8 @@ type outcome struct {
 	timedOut  int
 	resets    int
 	saved     int
-	wrong     int // answers that are not right though every upstream answers
-	untilGood int // the answers that were not right after the upstreams came back
+	wrong     int // answers that are not right although Weaviate answers
+	untilGood int // invocations from the upstreams' return to the last answer that is not right
 }
 
 func runSilent(ctx context.Context, out io.Writer, dir string, o options) (err error) {
@@ -148,7 +148,7 @@ func (r *silentRun) measure(ctx context.Context, s situation, l lab.Language, n 
 	return got, nil
 }
 
-// turn makes an invocation, and judges how long it took and what it brought.
+// turn makes an invocation, and notes how long it took and whether the answer is right.
 func (r *silentRun) turn(ctx context.Context, sandbox *lab.Sandbox, got *outcome, i int, turns map[string]int) error {
 	chat := lab.ChatID(i % silentChats)
 	var reply lab.Reply
@@ -196,7 +196,7 @@ func pause(ctx context.Context, host *lambdatest.Host, frozen time.Duration) err
 	}
 }
 
-// silentUpstreams are stand-ins behind mouths.
+// silentUpstreams are stand-ins, each behind a mouth.
 type silentUpstreams struct {
 	servers          []*testnet.Server
 	mouths           []*mouth
@@ -235,7 +235,7 @@ func startSilent(s situation) (u *silentUpstreams, err error) {
 	return u, nil
 }
 
-// speak ends the silence for connections that come from now on.
+// speak ends the silence for connections that are accepted from now on.
 func (u *silentUpstreams) speak() {
 	for _, m := range u.mouths {
 		m.speaking.Store(true)

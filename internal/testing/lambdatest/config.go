@@ -50,7 +50,8 @@ type Config struct {
 	Reset bool
 
 	// MemoryMB is the function's size. Where cgroups are writable it limits the memory of the processes, and their CPU to one
-	// for each 1769 MB: [Host.Limits] says what is in force. Default: no limit, and the processes are told 128.
+	// for each 1769 MB: [Host.Limits] says what is in force. Default: no limit, and the processes are told the smallest size
+	// that there is: 128, on Managed Instances 2048.
 	MemoryMB int
 
 	Timeout         time.Duration // How long an invocation has from its dispatch. Default 10s.

@@ -21,7 +21,7 @@ type FunctionError struct {
 
 func (e *FunctionError) Error() string { return "lambdatest: function error " + e.Type + ": " + e.Body }
 
-// Invocation is what one cost.
+// Invocation says how long an invocation took.
 type Invocation struct {
 	RequestID string
 	Handler   time.Duration // From its dispatch to the runtime's response.
@@ -30,17 +30,17 @@ type Invocation struct {
 	// Instances it is 0, because Lambda does not wait for that.
 	Added time.Duration
 
-	Init time.Duration // INIT inside it, after a reset; part of Handler. 0: the sandbox was there.
+	Init time.Duration // INIT within the invocation, after a reset; a part of Handler. 0: there was none.
 }
 
-// invocation is one that has not ended yet.
+// invocation is an invocation that has not ended yet.
 type invocation struct {
 	delivery   // To the runtime.
 	id         string
 	deadline   time.Time
 	began      time.Time
 	answered   time.Time // By the handler.
-	dispatched bool      // The runtime and all extensions have been told.
+	dispatched bool      // The runtime and all extensions have their events.
 	reported   bool      // platform.runtimeDone is emitted.
 	response   []byte
 	err        error
@@ -50,7 +50,7 @@ type invocation struct {
 
 func (inv *invocation) isAnswered() bool { return !inv.answered.IsZero() }
 
-// Invocations are those that have ended, in that order.
+// Invocations returns the invocations that have ended, in the order of their ends.
 func (h *Host) Invocations() []Invocation {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -102,7 +102,7 @@ func (h *Host) Invoke(ctx context.Context, payload []byte) (_ []byte, err error)
 	return h.invoke(ctx, h.newInvocation(payload, began, init))
 }
 
-// takeSlot waits for the turn of an invocation, or refuses it.
+// takeSlot waits until an invocation may begin. A platform that refuses does not wait.
 func (h *Host) takeSlot(ctx context.Context) error {
 	select {
 	case h.slots <- struct{}{}:
@@ -122,7 +122,7 @@ func (h *Host) takeSlot(ctx context.Context) error {
 	}
 }
 
-// limited ends when the time of an invocation is up. On Managed Instances that is never.
+// limited returns the context of an invocation. It ends with the function's timeout, except on Managed Instances.
 func (h *Host) limited(ctx context.Context, began time.Time) (context.Context, context.CancelFunc) {
 	if h.cfg.Init == ManagedInstances {
 		return context.WithCancel(ctx)
@@ -130,7 +130,7 @@ func (h *Host) limited(ctx context.Context, began time.Time) (context.Context, c
 	return context.WithDeadlineCause(ctx, began.Add(h.cfg.Timeout), ErrTimeout)
 }
 
-// invoke tells the sandbox, which is ready, of an invocation.
+// invoke runs an invocation in a sandbox that is ready.
 func (h *Host) invoke(ctx context.Context, inv *invocation) ([]byte, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

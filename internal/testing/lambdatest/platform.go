@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Platform is what the sandbox is a double of.
+// Platform is the platform that the sandbox imitates.
 type Platform string
 
 // The platforms.
@@ -20,31 +20,31 @@ const (
 	Emulator Platform = "emulator"
 )
 
-// Credentials says which of them the processes find in their environment.
+// Credentials says which credentials the processes find in their environment.
 type Credentials string
 
 // The credentials.
 const (
 	SessionCredentials   Credentials = "session"   // AWS_SESSION_TOKEN and both keys.
-	ContainerCredentials Credentials = "container" // AWS_CONTAINER_AUTHORIZATION_TOKEN alone; with SnapStart also where to use it.
+	ContainerCredentials Credentials = "container" // AWS_CONTAINER_AUTHORIZATION_TOKEN; with SnapStart also AWS_CONTAINER_CREDENTIALS_FULL_URI.
 	NoCredentials        Credentials = "none"      // AWS_SESSION_TOKEN and both keys are set and empty.
 )
 
-// profile is how a platform behaves where platforms differ. The zero value is not a platform.
+// profile is how a platform behaves, as far as platforms differ.
 type profile struct {
 	credentials    Credentials   // If the Config names none.
 	anonymous      bool          // The environment has no initialization type, no region and no TZ.
-	environment    []string      // What it has besides.
-	user           int           // Whose the processes are, if this one is root's. 0: its own.
+	environment    []string      // Further variables.
+	user           int           // User id of the processes, if this process is root's. 0: the same user.
 	traceID        []string      // The header Lambda-Runtime-Trace-Id. Empty: there is none.
-	tracing        bool          // INVOKE events have it.
+	tracing        bool          // INVOKE events have the field tracing.
 	bareShutdown   bool          // SHUTDOWN comes as text/plain and without an identifier.
 	reasons        reasons       // Of SHUTDOWN.
-	secondResponse refusal       // To a request that has been answered.
+	secondResponse refusal       // To a second response for the same request.
 	noTelemetry    bool          // Every subscription gets a 202, and no event comes.
-	internal       bool          // An extension of an unknown name is an internal one. Else it is refused.
-	refuses        bool          // An invocation beyond the concurrency. Else it waits.
-	deadlineAhead  time.Duration // By how much the runtime's deadline is too late.
+	internal       bool          // An extension with an unknown name is an internal one. Otherwise it is refused.
+	refuses        bool          // An invocation beyond the concurrency is refused. Otherwise it waits.
+	deadlineAhead  time.Duration // How much too late the deadline is that the runtime is told.
 }
 
 // reasons are the values of shutdownReason.
@@ -79,7 +79,7 @@ func profileOf(platform Platform, init InitType) profile {
 	}
 }
 
-// environment is that of every process. AWS_LAMBDA_MAX_CONCURRENCY is the runtime's alone.
+// environment returns the environment of a process. Only the runtime has AWS_LAMBDA_MAX_CONCURRENCY.
 func (h *Host) environment(name string) []string {
 	env := []string{
 		"AWS_LAMBDA_RUNTIME_API=" + h.Addr(),
@@ -110,7 +110,7 @@ func (h *Host) credentials() []string {
 	return []string{"AWS_CONTAINER_AUTHORIZATION_TOKEN=" + SessionToken}
 }
 
-// user is whose the processes are. 0: this process's.
+// user is the user id of the processes. 0: that of this process.
 func (h *Host) user() int {
 	if os.Geteuid() != 0 {
 		return 0

@@ -10,15 +10,15 @@ import (
 // ErrReset is returned by an invocation that was under way when the sandbox was reset because of another one.
 var ErrReset = errors.New("lambdatest: sandbox was reset")
 
-// Resets is how often the sandbox was reset.
+// Resets returns how often the sandbox was reset.
 func (h *Host) Resets() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.resets
 }
 
-// resetAfter resets the sandbox if an invocation failed because its time was up or a process ended or reported an error. It does not
-// if the caller has left or the host has ended.
+// resetAfter resets the sandbox if an invocation has timed out, or if a process has ended or reported an error. It does nothing if the
+// caller has left or the host has ended.
 func (h *Host) resetAfter(ctx context.Context, err error) {
 	h.mu.Lock()
 	failed := len(h.reports) > h.forgiven
@@ -48,7 +48,8 @@ func (h *Host) reset(ctx context.Context, reason string) {
 	if !first {
 		return
 	}
-	// Whoever asked for the invocation may have left; what is not ended by the timeout was killed before.
+	// The caller of the invocation may have left, so its context does not count here. A process that ignores SHUTDOWN is killed before
+	// this timeout.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*h.cfg.ShutdownTimeout)
 	defer cancel()
 	_ = h.end(ctx, reason)

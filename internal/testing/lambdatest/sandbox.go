@@ -49,7 +49,14 @@ func (l Limits) String() string {
 // Limits says which limits are in force.
 func (h *Host) Limits() Limits { return h.limits }
 
-func (h *Host) memoryMB() int { return cmp.Or(h.cfg.MemoryMB, 128) }
+// memoryMB is the function's size, or the smallest that there is.
+func (h *Host) memoryMB() int {
+	smallest := 128
+	if h.cfg.Init == ManagedInstances {
+		smallest = 2048
+	}
+	return cmp.Or(h.cfg.MemoryMB, smallest)
+}
 
 // Freeze stops every process of the sandbox, as Lambda does between invocations, and returns when they stand still. The
 // host's APIs go on, and so do the processes' clocks, and their sockets in the kernel.

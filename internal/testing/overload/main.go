@@ -1,5 +1,5 @@
-// Command overload shows what a sidecar makes of an upstream that has too much to do, and of one that is down: overload.go and
-// outage.go have the two runs. Each ends with an error if a limit does not hold.
+// Command overload measures a sidecar whose upstream is overloaded (overload.go), and one whose upstream is down (outage.go). A run ends
+// with an error if a limit does not hold.
 package main
 
 import (
@@ -18,6 +18,7 @@ import (
 
 func main() {
 	short := flag.Bool("short", false, "one size, and seconds in place of minutes")
+	workers := flag.Int("workers", 0, "only the overload of an upstream with so many workers")
 	flag.Parse()
 	lab.Main("overload", func(ctx context.Context, dir string) error {
 		root, err := lab.Root(ctx)
@@ -29,7 +30,10 @@ func main() {
 			return err
 		}
 		sizes := []int{6, 25, 100}
-		if *short {
+		switch {
+		case *workers > 0:
+			return runOverload(ctx, dir, binary, []int{*workers}, *short)
+		case *short:
 			sizes = sizes[1:2]
 		}
 		err = runOverload(ctx, dir, binary, sizes, *short)
@@ -44,7 +48,7 @@ type rig struct {
 	socket    string
 }
 
-// newRig starts a sidecar in a managed instance, with more settings than the upstreams' own.
+// newRig starts a sidecar on a managed instance. settings are added to those of the upstreams.
 func newRig(ctx context.Context, dir, binary, name string, settings ...string) (g *rig, err error) {
 	g = &rig{socket: filepath.Join(dir, name)}
 	if g.upstreams, err = lab.StartUpstreams(dir, lab.UpstreamsConfig{}); err != nil { //nolint:contextcheck // their life ends with close
@@ -71,7 +75,7 @@ func (g *rig) close(ctx context.Context) error {
 	return errors.Join(err, g.upstreams.Close())
 }
 
-// search asks a question that nobody has asked before.
+// search makes a search that the cache does not hold, if text is new.
 func search(ctx context.Context, c *client.Client, text string) error {
 	_, err := c.Relevant(ctx, "chat", client.RelevantRequest{Text: text})
 	return err

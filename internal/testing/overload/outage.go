@@ -18,13 +18,13 @@ import (
 // The course of an outage, in seconds.
 const (
 	before, during, after = 3, 10, 5
-	settled               = 2  // until then the calls must have fallen to the probes
-	mostProbes            = 4  // requests in a second after that: one probe asks two questions, and the second after that
-	mostLines             = 12 // of the log in the whole outage
-	perSecond             = 20 // calls of the handler
+	settled               = 2  // from then on only probes may reach the upstream
+	mostProbes            = 4  // requests in a second after that: a second may have two probes of two questions each
+	mostLines             = 12 // log lines in the whole outage
+	perSecond             = 20 // calls of the handler in a second
 )
 
-// runOutage lets a handler ask while the upstream works, fails and works again, and prints how many requests reach it in each second.
+// runOutage makes calls while the upstream works, fails and works again, and prints how many requests reach the upstream in each second.
 func runOutage(ctx context.Context, dir, binary string) (failed error) {
 	for name, answer := range map[string]func(http.ResponseWriter, *http.Request){
 		"503": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) },

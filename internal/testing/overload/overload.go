@@ -5,28 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
-	"hearth/client"
-	"hearth/client/wire"
 	"hearth/internal/testing/lab"
-	"hearth/internal/testing/lambdatest"
 )
 
 // The limits of the run.
 const (
 	serviceTime = 50 * time.Millisecond
-	leastGood   = 0.9         // of what the upstream can do
+	leastGood   = 0.9         // share of what the upstream can do
 	mostSlower  = 3           // times the p99 without load
 	meanPause   = time.Second // of a caller that was refused: the refusal says Retry-After: 1
-	leastUnit   = 1.0         // ms: below that, times are compared with this
+	leastUnit   = 1.0         // ms: a shorter time counts as this in comparisons
 )
 
-// kind is what became of a call.
+// kind is how a call ended: answered by the upstream, refused, or answered from the cache (held).
 type kind int
 
 const (
@@ -48,7 +43,7 @@ type overload struct {
 	cpu time.Duration // that the sidecar has used
 }
 
-// runOverload lets ten callers for each worker of the upstream ask without a pause.
+// runOverload runs ten callers for each worker of the upstream. They make calls without a pause, except after a refusal.
 func runOverload(ctx context.Context, dir, binary string, sizes []int, short bool) (err error) {
 	t := lab.NewTable(os.Stdout, "workers\tcallers\tgoodput/s\tof ideal\taccepted p99 ms\tx idle\trefused p99 ms\theld p99 ms\tx idle\trefused\tlimit\tsidecar's CPU ms per call\tmachine late\t")
 	runFor := 6 * time.Second
@@ -88,16 +83,7 @@ func overloadOf(ctx context.Context, dir, binary string, workers int, runFor tim
 	if _, err := g.sandbox.Hearth.History(ctx, "held", 10, 5); err != nil {
 		return nil, nil, 0, err
 	}
-	busy := make(chan struct{}, workers)
-	g.upstreams.Weaviate.SetHook(func(_ http.ResponseWriter, r *http.Request) bool {
-		if !strings.HasSuffix(r.URL.Path, "/Search") {
-			return false
-		}
-		busy <- struct{}{}
-		time.Sleep(serviceTime)
-		<-busy
-		return false
-	})
+	g.upstreams.Weaviate.SetHook(serveSearches(workers))
 	if idle, err = g.load(ctx, 1, 0, runFor/3, "idle"); err != nil {
 		return nil, nil, 0, err
 	}
@@ -109,37 +95,33 @@ func overloadOf(ctx context.Context, dir, binary string, workers int, runFor tim
 	return idle, loaded, pools["weaviate"].Limit, err
 }
 
-// load lets so many callers ask for so long, and measures after a while. A caller that is refused waits before it asks again: not all
-// for the same time, or they would come back together, and each would wait for the processor behind all the others. Beside them one
-// caller asks for what is held.
+// load runs the callers, and measures from settle on for runFor. The callers come one after another. A caller that is refused waits for a
+// random time before its next call: if all waited for the same time, they would come back together, and each would wait for the processor
+// behind all the others. Beside them one caller asks for a history that the cache holds.
 func (g *rig) load(ctx context.Context, callers int, settle, runFor time.Duration, name string) (*overload, error) {
 	m := &overload{from: time.Now().Add(settle)}
 	m.to = m.from.Add(runFor)
-	token, _ := wire.DeriveToken(lambdatest.SessionToken, "")
-	ctx, stop := context.WithCancel(ctx) // without a deadline, which the client would tell the sidecar
+	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var all sync.WaitGroup
 	all.Go(func() { m.lateness.Record(ctx) })
-	const perClient = 64
-	for first := 0; first < callers; first += perClient {
-		c, err := client.New(client.Config{Socket: g.socket, Token: token})
-		if err != nil {
-			return nil, err
-		}
-		defer c.Close()
-		for n := range min(perClient, callers-first) {
-			all.Go(func() {
-				for i := 0; ctx.Err() == nil; i++ {
-					if m.time(ctx, accepted, func() error { return search(ctx, c, fmt.Sprint(name, first+n, " ", i)) }) == refused {
-						sleep(ctx, meanPause/2+rand.N(meanPause)) //nolint:gosec // nothing secret
-					}
+	for n := range callers {
+		all.Go(func() {
+			c := newCaller(g.socket)
+			defer c.close()
+			sleep(ctx, time.Duration(n)*settle/2/time.Duration(callers))
+			for i := 0; ctx.Err() == nil; i++ {
+				if m.time(ctx, accepted, func() error { return c.search(fmt.Sprint(name, n, " ", i)) }) == refused {
+					sleep(ctx, meanPause/2+rand.N(meanPause)) //nolint:gosec // nothing secret
 				}
-			})
-		}
+			}
+		})
 	}
 	all.Go(func() {
+		c := newCaller(g.socket)
+		defer c.close()
 		for ctx.Err() == nil {
-			m.time(ctx, held, func() error { _, err := g.sandbox.Hearth.History(ctx, "held", 10, 5); return err })
+			m.time(ctx, held, c.history)
 			sleep(ctx, 2*time.Millisecond)
 		}
 	})
@@ -179,8 +161,7 @@ func (m *overload) time(ctx context.Context, k kind, call func() error) kind {
 	if err != nil && ctx.Err() != nil {
 		return k
 	}
-	p, isProblem := errors.AsType[*client.Problem](err)
-	if isProblem && p.Kind() == wire.KindOverloaded {
+	if errors.Is(err, errRefused) {
 		k = refused
 	}
 	took := lab.MS(ended.Sub(begun) - m.lateness.Within(begun, ended))

@@ -22,8 +22,8 @@ type certificates struct {
 	ca            []byte          // PEM
 }
 
-// newCertificates makes them for this machine's loopback names and some more. The authorities' keys are forgotten, so nothing else can ever be
-// signed by them.
+// newCertificates makes certificates for this machine's loopback names and for names. It keeps no key of an authority, so no other
+// certificate can be signed later.
 func newCertificates(names []string) (c certificates, err error) {
 	fail := func(err error) (certificates, error) {
 		return certificates{}, fmt.Errorf("testnet: certificate: %w", err)

@@ -15,8 +15,8 @@ func dropAll(c *net.TCPConn) error {
 	}
 	accept0 := []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K, K: 0}} // of each packet, accept 0 bytes
 	var failed error
-	// What this end has sent without an acknowledgement it would send again, and that packet would arrive. The other kernel acknowledges
-	// within 40 ms.
+	// First the other end must have acknowledged everything. Otherwise this kernel would send the rest again, and that packet would arrive.
+	// The other kernel acknowledges within 40 ms.
 	for deadline := time.Now().Add(100 * time.Millisecond); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		busy := false
 		if err := raw.Control(func(fd uintptr) {

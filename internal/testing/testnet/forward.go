@@ -11,10 +11,10 @@ import (
 
 // ForwardConfig says what a forward proxy does.
 type ForwardConfig struct {
-	TLS   bool                                              // the way to the proxy is https
-	User  string                                            // "user:password" that it wants; empty: none
+	TLS   bool                                              // clients reach the proxy by https
+	User  string                                            // "user:password" that the proxy wants; empty: none
 	Hosts map[string]string                                 // names that only the proxy can resolve: host:port → address
-	Hook  func(w http.ResponseWriter, r *http.Request) bool // if it is not nil and returns true, it has answered
+	Hook  func(w http.ResponseWriter, r *http.Request) bool // called first; true: it has answered the request; nil: there is none
 }
 
 // Forward is a forward proxy: it answers CONNECT with a tunnel, and any other request with 405. Close it.
@@ -23,7 +23,7 @@ type Forward struct {
 	cfg ForwardConfig
 
 	mu      sync.Mutex
-	tunnels map[string]int        // guarded by mu: how many were asked for, by the address behind the proxy
+	tunnels map[string]int        // guarded by mu: how many were made, by the address behind the proxy
 	open    map[net.Conn]struct{} // guarded by mu: both ends of each tunnel
 }
 
@@ -35,7 +35,7 @@ func NewForward(cfg ForwardConfig) (*Forward, error) {
 	return f, err
 }
 
-// Tunnels says how many tunnels were made to each address.
+// Tunnels returns how many tunnels were made to each address.
 func (f *Forward) Tunnels() map[string]int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -104,7 +104,7 @@ func (f *Forward) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	both.Wait()
 }
 
-// carryAll copies until either side ends, and ends the other.
+// carryAll copies from src until either side ends, and then closes dst.
 func carryAll(dst net.Conn, src io.Reader) {
 	_, _ = io.Copy(dst, src)
 	dst.Close()

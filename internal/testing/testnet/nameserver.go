@@ -11,11 +11,11 @@ import (
 // Resolving is what a [NameServer] does with questions.
 type Resolving int
 
-// The ways.
+// The values of Resolving.
 const (
-	Answer Resolving = iota // every name is 127.0.0.1
+	Answer Resolving = iota // every name has the address 127.0.0.1
 	Deny                    // no name exists
-	Ignore                  // nothing comes back
+	Ignore                  // there is no answer
 )
 
 // NameServer is a DNS server on a loopback port. Close it.
@@ -60,7 +60,7 @@ func (s *NameServer) serve() {
 			continue
 		}
 		if answer, err := answer(buf[:n], mode); err == nil {
-			_, _ = s.conn.WriteTo(answer, from) // UDP may lose it too
+			_, _ = s.conn.WriteTo(answer, from) // an error is like an answer that UDP loses
 		}
 	}
 }

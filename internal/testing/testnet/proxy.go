@@ -115,7 +115,7 @@ func (p *Proxy) address() string {
 	return p.front.Addr().String()
 }
 
-// Accepted is how many connections have come.
+// Accepted returns how many connections were accepted.
 func (p *Proxy) Accepted() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -128,13 +128,13 @@ func (p *Proxy) SetRTT(rtt time.Duration) { p.rtt.Store(int64(rtt)) }
 // SetJitter makes each piece of data come up to d later, in its order.
 func (p *Proxy) SetJitter(d time.Duration) { p.jitter.Store(int64(d)) }
 
-// SetBandwidth limits each direction of each connection to so many bytes in a second; 0: nothing limits them.
+// SetBandwidth limits each direction of each connection to bytes per second; 0: there is no limit.
 func (p *Proxy) SetBandwidth(bytes int) { p.bandwidth.Store(int64(bytes)) }
 
 // Swallow makes new connections as silent as after [Proxy.BlackHole], until it is called with false.
 func (p *Proxy) Swallow(on bool) { p.swallow.Store(on) }
 
-// Detour leads new connections to another server; "" ends that.
+// Detour connects new connections to another server; "" ends that.
 func (p *Proxy) Detour(target string) {
 	if target == "" {
 		p.detour.Store(nil)
@@ -143,7 +143,7 @@ func (p *Proxy) Detour(target string) {
 	p.detour.Store(&target)
 }
 
-// Open is how many connections are open.
+// Open returns how many connections are open.
 func (p *Proxy) Open() int { return len(p.open()) }
 
 // Cut ends every connection.
@@ -153,13 +153,13 @@ func (p *Proxy) Cut(how Cut) { p.each(func(l *link) { l.cut(how) }) }
 // connections work.
 func (p *Proxy) BlackHole() { p.each(func(l *link) { l.dark.Store(true) }) }
 
-// Drop drops the flow of every open connection, as a network does that forgets it: the connection stays open, and no packet arrives
-// at either end, not even an acknowledgement. New connections work. It works on Linux alone.
+// Drop drops the flow of every open connection, like a network that has forgotten it: the connection stays open, and no packet arrives
+// at either end, not even an acknowledgement. New connections work. It works on Linux only.
 func (p *Proxy) Drop() error {
 	var errs []error
 	p.each(func(l *link) {
 		errs = append(errs, dropAll(l.client))
-		l.dark.Store(true) // what the server sends
+		l.dark.Store(true) // drops what the server sends
 	})
 	return errors.Join(errs...)
 }

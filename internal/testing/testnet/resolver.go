@@ -11,8 +11,8 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// Resolver resolves names as answer says; a name without addresses does not exist. It sends nothing. Names that /etc/hosts has are the
-// machine's.
+// Resolver resolves names to the addresses that answer returns. If answer returns none, the name does not exist. The Resolver sends nothing
+// over the network. Names in /etc/hosts keep the addresses that they have there.
 func Resolver(answer func(name string) []netip.Addr) *net.Resolver {
 	return &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
 		near, far := net.Pipe()
@@ -36,7 +36,7 @@ func Resolver(answer func(name string) []netip.Addr) *net.Resolver {
 	}}
 }
 
-// readMessage reads a message of DNS as it is over TCP: behind its length.
+// readMessage reads a DNS message as TCP carries it: its length, then the message.
 func readMessage(r io.Reader) ([]byte, error) {
 	var size [2]byte
 	if _, err := io.ReadFull(r, size[:]); err != nil {

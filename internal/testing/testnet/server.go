@@ -38,12 +38,12 @@ type Server struct {
 	http         *http.Server
 	done         chan struct{}
 	certificates certificates
-	bad          atomic.Pointer[tls.Config] // takes the place of the usual one; nil: the certificate is good
+	bad          atomic.Pointer[tls.Config] // replaces the usual config while the certificate is bad; nil: it is good
 
 	mu      sync.Mutex
 	running int           // guarded by mu: handlers under way
 	closing bool          // guarded by mu
-	idle    chan struct{} // closed once closing and running is 0
+	idle    chan struct{} // closed once closing is set and running is 0
 }
 
 // Serve starts serving h and returns once connections are accepted.
@@ -95,7 +95,7 @@ func Serve(h http.Handler, cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// Before returns a server that is the wire before another one: nothing is known of what goes over it.
+// Before returns a Server that is only a Wire in front of another server. It has no handler and no CA.
 func Before(target string, rtt time.Duration) (*Server, error) {
 	wire, err := NewProxy(target, rtt)
 	if err != nil {
@@ -110,7 +110,7 @@ type Certificate int
 // The certificates.
 const (
 	Good     Certificate = iota
-	Expired              // a day ago
+	Expired              // since a day ago
 	Stranger             // signed by an authority that is not [Server.CA]
 )
 

@@ -47,7 +47,7 @@ func (b *Bot) JudgeRelevant(chat string, got []client.ScoredMessage, asked time.
 		found[m.Role] = append(found[m.Role], write{value: m.Content})
 	}
 	if len(got) >= Relevant {
-		asked = time.Time{} // what is not among them may be less relevant, so nothing is due
+		asked = time.Time{} // no write is due, because a message that is missing may be less relevant
 	}
 	var errs []error
 	for _, role := range roles() {
@@ -160,7 +160,7 @@ func (b *Bot) SetMute(ctx context.Context, chat string) error {
 	return nil
 }
 
-// NewMute returns a mute, or the end of one in turn. The caller sends it.
+// NewMute returns in turn a mute and the end of a mute. The caller sends it.
 func (b *Bot) NewMute(chat string) (client.Mute, Settle) {
 	value, until := b.mutedUntil()
 	m := client.Mute{Muted: true, Until: &until}

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// oracle knows what was written to which log, by whom and when. The zero value is ready.
+// oracle knows what was written to each log, when, and whether through this Hearth. A log is a chat's messages of one role, a chat's
+// mutes, or the contacts. The zero value is ready.
 type oracle struct {
 	mu   sync.Mutex
 	logs map[string][]*write // guarded by mu, their writes too; in the order in which the writes began
@@ -17,15 +18,15 @@ type oracle struct {
 type write struct {
 	value        string
 	createdAt    time.Time // of a message
-	elsewhere    bool      // without this Hearth
-	acknowledged time.Time // zero until it is
-	refused      bool      // it is not stored
+	elsewhere    bool      // it was not written through this Hearth
+	acknowledged time.Time // zero: it is not
+	refused      bool      // it is certainly not stored
 }
 
 // Outcome is what a caller was told of its write.
 type Outcome int
 
-// The outcomes. A write that has none may be stored or not.
+// The outcomes. A write without an outcome may or may not be stored.
 const (
 	Stored  Outcome = iota
 	Refused         // the write has not been carried out, and will not be
@@ -34,8 +35,8 @@ const (
 // Settle tells the outcome of a write.
 type Settle func(Outcome)
 
-// due says whether the answer to a request must show the write: one through this Hearth at once, and one from elsewhere when
-// what was cached before it is no longer fresh.
+// due says whether the answer to a request must show the write. A write through this Hearth is due at once. A write from elsewhere is due
+// when what was cached before it is no longer fresh.
 func (w *write) due(asked time.Time, fresh time.Duration) bool {
 	if w.elsewhere {
 		asked = asked.Add(-fresh)
@@ -43,7 +44,7 @@ func (w *write) due(asked time.Time, fresh time.Duration) bool {
 	return !w.acknowledged.IsZero() && w.acknowledged.Before(asked)
 }
 
-// begin is called before a write is sent, and settle when its outcome is known. An answer may show a write without an outcome, or not.
+// begin is called before a write is sent, and settle when its outcome is known. Until then an answer may or may not show the write.
 func (o *oracle) begin(log string, w write) (settle Settle) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -60,7 +61,7 @@ func (o *oracle) begin(log string, w write) (settle Settle) {
 	}
 }
 
-// newest judges a list of the newest values in their order. It has at most so many; with most 0 it has all.
+// newest judges a list of the newest values, the oldest first. The list has at most most values; 0: it has all.
 func (o *oracle) newest(log string, got []write, most int, asked time.Time, fresh time.Duration) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -90,8 +91,8 @@ func (o *oracle) newest(log string, got []write, most int, asked time.Time, fres
 	return nil
 }
 
-// latest are the values that an answer may show of a log whose writes replace each other: the newest, and back to the newest that
-// is due. The error is for an answer that shows another.
+// latest returns the values that an answer may show of a log whose writes replace each other: the newest value that is due, and all later
+// ones. otherwise is the error of an answer that shows another value.
 func (o *oracle) latest(log string, asked time.Time, fresh time.Duration) (values []string, otherwise error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -115,7 +116,7 @@ func (w *write) missing(log string, asked time.Time) error {
 	return fmt.Errorf("%w, %w: %s does not show %q, acknowledged %v before", ErrStale, ErrLost, log, w.value, ago)
 }
 
-// once judges how often each value was stored: exactly once if it was acknowledged, not at all if it was refused, else at most once.
+// once judges how often each value was stored: exactly once if it was acknowledged, not at all if it was refused, and otherwise at most once.
 func (o *oracle) once(log string, times map[string]int) (faults []error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -1,4 +1,4 @@
-// Command hearth is the extension with options that only harnesses may set, from its environment:
+// Command hearth is the extension with options that only harnesses set, by environment variables:
 //
 //	HEARTH_TEST_WITHOUT  defences to leave out, separated by commas: race, look, replay, idle_limit, deadline, breaker, retry-budget, write-rule
 //	HEARTH_TEST_EVENTS   events to register for besides SHUTDOWN: INVOKE
@@ -6,7 +6,7 @@
 //	HEARTH_TEST_CLOCK    a file of two little-endian int64 in nanoseconds: what to add to the wall clock, and to the
 //	                     monotonic one; it may change at any time
 //	HEARTH_TEST_DNS      the address of the name server to ask
-//	HEARTH_TEST_DEBUG    a Unix socket; a connection to it gets the stacks of all goroutines, as runtime/pprof writes them, counted
+//	HEARTH_TEST_DEBUG    a Unix socket; each connection to it gets the goroutine profile of runtime/pprof as text
 package main
 
 import (
@@ -85,7 +85,7 @@ func read(getenv func(string) string) (o app.Options, err error) {
 	return o, nil
 }
 
-// askNameServer makes the process ask one name server only.
+// askNameServer makes the process send all DNS questions to one name server.
 func askNameServer(address string) {
 	net.DefaultResolver.PreferGo = true
 	net.DefaultResolver.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -95,7 +95,7 @@ func askNameServer(address string) {
 
 // serveStacks listens on a socket until the process ends.
 func serveStacks(path string) error {
-	_ = os.Remove(path) // of a process before this one; there may be none
+	_ = os.Remove(path) // a former process may have left it
 	l, err := new(net.ListenConfig).Listen(context.Background(), "unix", path)
 	if err != nil {
 		return err
@@ -104,10 +104,10 @@ func serveStacks(path string) error {
 		for {
 			c, err := l.Accept()
 			if err != nil {
-				time.Sleep(10 * time.Millisecond) // there was no descriptor for it
+				time.Sleep(10 * time.Millisecond) // there is no file descriptor now
 				continue
 			}
-			_ = pprof.Lookup("goroutine").WriteTo(c, 1) // a caller that left cannot be told
+			_ = pprof.Lookup("goroutine").WriteTo(c, 1) // an error means that the caller has left
 			_ = c.Close()
 		}
 	}()

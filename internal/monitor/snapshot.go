@@ -34,6 +34,7 @@ func (m *Monitor) snapshot() []*invocation {
 		all = append(all, &now)
 	}
 	m.mu.Unlock()
+	slices.Reverse(all)
 	slices.SortStableFunc(all, func(a, b *invocation) int { return b.began.Compare(a.began) })
 	return all[:min(len(all), maxClosed)]
 }

@@ -2,16 +2,16 @@ package pool
 
 import "time"
 
-// delays are how much later this process runs than it should: others keep the processors busy, or its own work does. Answers are late by
-// that much too, and the upstream is not to blame.
+// delays measures how late this process runs, because it or other processes keep the processors busy. Answers come late by as much, and that
+// is not the upstream's fault.
 type delays struct {
-	sum      time.Duration // so far
-	watching bool          // a look is due
+	sum      time.Duration // of all delays so far
+	watching bool          // a timer is set
 }
 
 const betweenLooks = 5 * time.Millisecond
 
-// watchLocked looks how late this process is as long as so many requests are under way that slow answers would make the limit fall.
+// watchLocked measures, by how late a timer fires, while so many requests are under way that slow answers would make the limit fall.
 func (l *Limit) watchLocked(now time.Duration) {
 	if l.delays.watching || l.quietLocked() {
 		return

@@ -30,8 +30,8 @@ type LimitConfig struct {
 //  3. For ten seconds after it has fallen it grows by one in a round trip.
 //  4. While answers are slow, the upstream works on fewer requests at once than it gets. So the number falls in proportion, once per
 //     round trip, but not below the start.
-//  5. Fast and slow are in proportion to what a request of the same kind takes while few are under way. An answer is not slow because
-//     this process is late: see delays.
+//  5. Fast and slow are in proportion to what a request of the same kind takes while few are under way. The time by which
+//     this process itself was late does not count (delays.go).
 //
 // Once per round trip means: the request began after the last change.
 //
@@ -271,7 +271,7 @@ const (
 type origin struct {
 	at      time.Duration // time awake
 	quiet   bool          // so few requests were under way that none slowed down another
-	delayed time.Duration // delays.sum
+	delayed time.Duration // delays.sum at that time
 }
 
 // begin returns the origin of a request that begins now.

@@ -7,10 +7,10 @@ type outcome int
 
 const (
 	noSign     outcome = iota // nothing: the caller left, or a freeze came
-	well                      // it has an answer, whatever that says
-	broken                    // the upstream says that it has failed
-	cut                       // it has no connection, or lost its connection
-	overloaded                // the upstream says that it has too much to do
+	well                      // it has an answer that reports no failure of the upstream
+	broken                    // the answer says that the upstream has failed
+	cut                       // it got no connection, or lost its connection
+	overloaded                // the answer says that the upstream has too much to do
 	silent                    // it had no answer in time
 	tooLate                   // it takes far longer than usual; an answer may still come
 )

@@ -30,12 +30,12 @@ type timedConn struct {
 	place    int           // in slots.open
 	admitted bool          // as in the standing; changed by slots.admit
 
-	last      time.Time // when the connection was accepted, or the last request was answered
-	begun     bool      // bytes of a request have come that is not answered yet
-	pipelined bool      // these bytes came together with the request before
-	limited   bool      // readBy is the deadline of this request, not that of a wait
-	bareLF    bool      // the first line of this request ends with LF alone
-	lingers   bool      // the connection ends with this answer, and its caller may still be sending
+	last      time.Time   // when the connection was accepted, or the last request was answered
+	begun     bool        // bytes of a request have come that is not answered yet
+	pipelined bool        // these bytes came together with the request before
+	limited   bool        // readBy is the deadline of this request, not that of a wait
+	bareLF    bool        // the first line of this request ends with LF alone
+	lingers   atomic.Bool // the connection ends with this answer, and its caller may still be sending
 	readBy    time.Time
 	writeBy   time.Time
 
@@ -163,7 +163,7 @@ func (c *timedConn) answersLeft(whole bool) {
 // Close gives up the slot too.
 func (c *timedConn) Close() error {
 	c.allLeft()
-	if c.lingers {
+	if c.lingers.Load() {
 		c.linger()
 	}
 	c.slots.remove(c)

@@ -55,7 +55,7 @@ func (s *Server) admit(r *request, broken error) (refusal *wire.Problem) {
 	if r.headers.unread {
 		r.SetConnectionClose()
 		if r.conn != nil {
-			r.conn.lingers = true
+			r.conn.lingers.Store(true)
 		}
 	}
 	if !wellFramed(&r.Request.Header) || r.headers.spacedName || r.conn != nil && r.conn.bareLF {

@@ -13,10 +13,10 @@ import (
 // 2 GB collections take 3 % of the CPU: 50 % would nearly double that, and 200 % would halve it for 80 MiB more of garbage without a better p99.
 const gcPercent = 100
 
-// keepRoom makes room for garbage on Managed Instances, and returns what gives the room back. With little in the cache, the collector would
-// run after every 4 MiB: several times while 64 invocations ask at once, and each time it looks at the stacks of a thousand goroutines. That
-// took a quarter of Hearth's CPU. So there is a block that the collector counts as in use: it runs after 16 MiB more. No page of the block is
-// written to, so the block takes no memory of the machine.
+// keepRoom makes the garbage collector run less often on Managed Instances, until giveBack is called. With little in the cache, the collector
+// would run after every 4 MiB of garbage: several times while 64 invocations ask at once, and each time it scans the stacks of a thousand
+// goroutines. That took a quarter of Hearth's CPU. keepRoom allocates a block that the collector counts as in use, so that the collector runs
+// after 16 MiB more. No page of the block is written to, so the block takes no memory of the machine.
 func keepRoom(s settings.Settings) (giveBack func()) {
 	if s.InitType != settings.InitManaged {
 		return func() {}

@@ -123,12 +123,12 @@ func (s *Settings) ConnLimits() (connections int, idle time.Duration) {
 	return connectionsFor(descriptors(), s.MemoryMB<<20), 10 * time.Minute
 }
 
-// connectionMemory is what a listener takes for each connection that it may have: for the buffers of reads and writes, the goroutine, and
-// its share of the reserve, which is an eighth.
+// connectionMemory is the memory in bytes that a connection to a listener takes: for the buffers of reads and writes, the goroutine, and a
+// share of the reserve, which is an eighth.
 const connectionMemory = 45 << 10
 
-// connectionsFor is how many connections a listener may have where there is another one, and so many file descriptors and bytes. A sixteenth
-// of the memory is theirs.
+// connectionsFor is how many connections each of two listeners may have, if the process may have so many file descriptors and the function
+// so many bytes of memory. Both listeners together take a sixteenth of the memory.
 func connectionsFor(descriptors, memory int64) int {
 	const (
 		least, most = 512, 2048
@@ -162,7 +162,7 @@ func (s *Settings) MemoryLimit() int64 {
 	if s.MemoryMB <= 0 {
 		return math.MaxInt64
 	}
-	const rest = 32 << 20 // requests, as many connections as one invocation needs, the garbage collector's room
+	const rest = 32 << 20 // for requests, the connections that one invocation needs, and garbage
 	connections, _ := s.ConnLimits()
 	return max(s.MemoryMB<<20/4, s.CacheSize()+s.CacheSize()/4+rest+int64(connections)*2*connectionMemory)
 }

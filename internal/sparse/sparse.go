@@ -47,7 +47,7 @@ func New(logger *slog.Logger) *Log {
 }
 
 // Warn logs a warning, unless one of the same kind was logged within the last minute. Then the warning is counted, and at the end of that
-// minute the newest one is logged with the count. There must be few kinds: an error's text is none.
+// minute the newest one is logged with the count. There must be few kinds, so an error's text must not be one.
 func (l *Log) Warn(of, message string, args ...any) {
 	if l == nil || l.logger == nil {
 		return

@@ -16,8 +16,8 @@ import (
 
 // credentials are the headers that authenticate requests: the key, and the keys of vectorizers. It is a [pool.Credentials].
 //
-// A secret header that is not known yet holds up only the requests that a vectorizer has to serve: see [withVectorizer]. The others go
-// without it, unless it is the key.
+// If the value of a secret header is not known yet, only the requests that need a vectorizer wait for it ([withVectorizer]). The others are
+// sent without it. Every request waits for the key.
 //
 // mu guards shown.
 type credentials struct {
@@ -70,7 +70,7 @@ func (c *credentials) with(ctx context.Context) context.Context {
 
 type needsVectorizer struct{}
 
-// withVectorizer returns ctx for requests that a vectorizer may have to serve, and that so need its key.
+// withVectorizer returns ctx for requests that may need a vectorizer, and with it the vectorizer's key.
 func withVectorizer(ctx context.Context) context.Context {
 	return context.WithValue(ctx, needsVectorizer{}, true)
 }
@@ -86,7 +86,7 @@ func (c *credentials) Set(ctx context.Context, into http.Header) error {
 	for name, h := range c.secrets {
 		needed, asking := true, ctx
 		if name != key && ctx.Value(needsVectorizer{}) == nil {
-			needed, asking = false, unwaited // it is asked for all the same
+			needed, asking = false, unwaited // Value asks for the secret, and does not wait
 		}
 		value, err := h.secret.Value(asking)
 		switch {

@@ -60,7 +60,7 @@ type Allow []Origin
 //	10.1.2.3:8443, [fd00::1]:8443 https at that address
 //	http://10.1.2.3:8080          http at that address
 //
-// The error names the element that is none of them.
+// The error names the first element that is none of these.
 func (a *Allow) UnmarshalText(text []byte) error {
 	var list Allow
 	for element := range strings.SplitSeq(string(text), ",") {

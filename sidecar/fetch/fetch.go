@@ -70,13 +70,13 @@ func (s *Service) Held(now clock.Instant, req web.Request, d cache.Directives) (
 	return reply, err == nil
 }
 
-// isLast says whether an encoded reply leads nowhere else.
+// isLast says whether an encoded reply is no redirect.
 func isLast(body []byte) bool {
 	_, _, redirected := redirect(body)
 	return !redirected
 }
 
-// withoutBody is the reply to a HEAD, made of an encoded one to a GET.
+// withoutBody makes the reply to a HEAD from the encoded reply to a GET.
 func withoutBody(body []byte) ([]byte, error) {
 	var f wire.Fetched
 	if err := json.Unmarshal(body, &f); err != nil {

@@ -64,9 +64,9 @@ func runManaged(ctx context.Context, out io.Writer, dir string) error {
 	return errors.Join(w.Flush(), missed)
 }
 
-// measure prints a row, and returns what of it is missed. From a preprocess only the time of the upstream is taken off: that of its last
-// answer about the chat. What Hearth, the double of Lambda, the wire and the handlers take of the processors counts, and so does their wait
-// for one. How late the machine was is printed beside that.
+// measure prints a row, and returns the limit that is missed, if one is. From the time of a preprocess only the upstream's own time is
+// subtracted, which it took for its last answer about the chat. The CPU time of Hearth, the double of Lambda, the proxies and the handlers
+// counts, and so does their wait for a processor. The row also says how late the machine was.
 func (m *managed) measure(ctx context.Context, w lab.Table, hearth, socket string) (missed string, err error) {
 	defer func() { err = errors.Join(err, m.close(ctx)) }()
 	if err := m.start(ctx, hearth, socket); err != nil {

@@ -16,7 +16,7 @@ type serverTimes struct {
 	last map[string]time.Duration // guarded by mu; by chat
 }
 
-// of wraps h and measures those of its requests that are about one of the chats of [chatID].
+// of wraps h, and measures the requests that are about one of the chats of [chatID].
 func (s *serverTimes) of(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -65,7 +65,7 @@ func (f *firstByte) Flush() {
 	_ = http.NewResponseController(f.ResponseWriter).Flush()
 }
 
-// of a chat: the time of its last answer.
+// ofChat is how long the last answer about a chat took.
 func (s *serverTimes) ofChat(chat string) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()

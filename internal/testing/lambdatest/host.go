@@ -88,10 +88,10 @@ type Host struct {
 	reports       []Report
 	phase         phase
 	ending        bool // The processes are told to end, or killed.
-	stopped       bool // For good.
-	resets        int  // How many there were. Those of INIT that came before the last one do not count any more:
-	forgiven      int  // the first of reports,
-	eventsBefore  int  // and the first of events.
+	stopped       bool // It was shut down for good.
+	resets        int  // How often the sandbox was reset.
+	forgiven      int  // How many of the reports are from before the last reset: they no longer count.
+	eventsBefore  int  // How many of the events are from before the last reset.
 	frozen        bool
 	restored      bool // From the snapshot of SnapStart.
 }

@@ -19,7 +19,7 @@ import (
 // The callers and the upstream run on the same processors as the sidecar. So they do as little as they can: a caller decodes no answer,
 // and the upstream's answer is always the same.
 
-// errRefused is the error of a call that the sidecar had no time for.
+// errRefused is the error of a call that the sidecar refused as overloaded.
 var errRefused = errors.New("refused")
 
 // caller calls the sidecar over a connection of its own, as the process of each invocation does in a managed instance.
@@ -43,7 +43,7 @@ func newCaller(socket string) *caller {
 
 func (c *caller) close() { c.http.CloseIdleConnections() }
 
-// search asks a question. Nobody may have asked it before.
+// search makes a search that the cache does not hold, if text is new.
 func (c *caller) search(text string) error {
 	body, err := json.Marshal(map[string]string{"text": text})
 	if err != nil {
@@ -52,7 +52,7 @@ func (c *caller) search(text string) error {
 	return c.call(http.MethodPost, "/v1/chats/chat/relevant", body)
 }
 
-// history asks for what is held.
+// history asks for a history that the cache holds.
 func (c *caller) history() error {
 	return c.call(http.MethodGet, "/v1/chats/held/history?num_messages=10&full_text_len=5", nil)
 }
@@ -92,7 +92,7 @@ func serveSearches(workers int) func(http.ResponseWriter, *http.Request) bool {
 		<-busy
 		w.Header().Set("Content-Type", "application/grpc")
 		w.Header().Set(http.TrailerPrefix+"Grpc-Status", "0")
-		_, _ = w.Write(make([]byte, 5)) // a reply without results; a caller that left cannot be told
+		_, _ = w.Write(make([]byte, 5)) // a reply without results; an error means that the caller has left
 		return true
 	}
 }

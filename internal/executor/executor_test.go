@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -170,6 +172,34 @@ func TestWhatATaskReturnsWhenItsTimeEndsIsItsResult(t *testing.T) {
 			t.Errorf("the result is %+v", r)
 		}
 	})
+}
+
+// A task that needs a processor a few times after its end is not abandoned only because another goroutine keeps the processor.
+func TestAWaitForTheProcessorIsNoGrace(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	const turn, hops = 2 * executor.Grace, 3
+	var other sync.WaitGroup
+	ctx, end := context.WithCancel(t.Context())
+	defer func() { end(); other.Wait() }()
+	other.Go(func() {
+		for ctx.Err() == nil {
+			for begun := time.Now(); time.Since(begun) < turn; {
+			}
+			runtime.Gosched()
+		}
+	})
+	older := executor.Task[int]{Timeout: 50 * time.Millisecond, Do: func(ctx context.Context) (int, error) {
+		<-ctx.Done()
+		for range hops {
+			runtime.Gosched()
+		}
+		return 7, nil
+	}}
+	for range 5 {
+		if r := executor.Run(t.Context(), executor.Options{}, []executor.Task[int]{older})[0]; r.Value != 7 || r.Err != nil {
+			t.Errorf("the result is %+v", r)
+		}
+	}
 }
 
 func TestNoTasksAreNoResults(t *testing.T) {

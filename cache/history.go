@@ -50,7 +50,7 @@ func (c *Cache) History(ctx context.Context, r HistoryRequest) (Reply, error) {
 	if err != nil {
 		return Reply{}, err
 	}
-	if s.short && o.Served == Miss {
+	if s.short && o.Served == Miss && r.View.Messages > c.cfg.Window {
 		c.short.count(r.View.Messages)
 	}
 	e, err := c.encode(ctx, w, r)

@@ -39,7 +39,7 @@ func (c *Cache) Lapsed() map[Resource]Lapsed {
 	return all
 }
 
-// shortReads count the histories for which less was held than they wanted.
+// shortReads count the histories that wanted more than Config.Window, and for which less was held.
 type shortReads struct{ reads, most atomic.Int64 }
 
 func (s *shortReads) count(wanted int) {
@@ -48,8 +48,8 @@ func (s *shortReads) count(wanted int) {
 	}
 }
 
-// ShortReads returns how many histories had to be loaded although the chat was held, because they wanted more messages than were held, and the most
-// that one of them wanted of a role.
+// ShortReads returns how many histories had to be loaded although their chat was held, because they wanted more messages of a role than were held and
+// than Config.Window, and the most that one of them wanted.
 func (c *Cache) ShortReads() (reads, most int64) { return c.short.reads.Load(), c.short.most.Load() }
 
 // count counts a read, also for its request.

@@ -57,16 +57,17 @@ func (s Snapshot) pools(p *page) {
 		p.line("none is configured")
 		return
 	}
-	rows := [][]string{{"", "breaker", "in use", "waiting", "open", "tries", "failed", "retries", "p50", "p99"}}
-	also := [][]string{{"", "dials", "reused", "waits", "waited", "ceiling", "opened", "refused"}}
+	rows := [][]string{{"", "breaker", "in use", "open", "tries", "failed", "retries", "p50", "p99"}}
+	also := [][]string{{"", "waiting", "waits", "waited", "ceiling", "dials", "reused", "opened", "refused"}}
 	for _, name := range slices.Sorted(maps.Keys(s.Pools)) {
 		u := s.Pools[name]
 		rows = append(rows, []string{
-			name, u.Breaker.State, fmt.Sprintf("%d/%d", u.InUse, u.Limit), strconv.Itoa(u.Queue), strconv.Itoa(u.Open), number(u.Requests), number(u.Failures),
+			name, u.Breaker.State, fmt.Sprintf("%d/%d", u.InUse, u.Limit), strconv.Itoa(u.Open), number(u.Requests), number(u.Failures),
 			number(u.Retries), millis(u.RoundTrip.P50), millis(u.RoundTrip.P99),
 		})
 		also = append(also, []string{
-			name, number(u.Dials), number(u.Reused), number(u.Waits), millis(u.WaitMS), strconv.Itoa(u.Size), number(u.Breaker.Opened), number(u.Breaker.Refused),
+			name, strconv.Itoa(u.Queue), number(u.Waits), millis(u.WaitMS), strconv.Itoa(u.Size), number(u.Dials), number(u.Reused),
+			number(u.Breaker.Opened), number(u.Breaker.Refused),
 		})
 	}
 	p.table(rows)

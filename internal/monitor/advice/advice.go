@@ -27,7 +27,7 @@ type Measured struct {
 
 	Cache  wire.CacheStats
 	Lapsed map[cache.Resource]cache.Lapsed
-	// ShortReads are the histories that wanted more messages than were held of their chat; MostWanted is the most that one of them wanted of a role.
+	// As [cache.Cache.ShortReads] returns them.
 	ShortReads, MostWanted int64
 
 	Pools  wire.Pools

@@ -169,7 +169,7 @@ func rules() map[string]struct {
 				ceiling("weaviate", 200, pool.Crowd{Waits: 2, Waited: 120 * time.Millisecond, Most: 8}),
 				ceiling("weaviate", 301, pool.Crowd{Waits: 3, Waited: 120 * time.Millisecond, Most: 8}),
 				ceiling("weaviate", 49, pool.Crowd{Waits: 3, Waited: 120 * time.Millisecond, Most: 8}),
-				ceiling("weaviate", 200, pool.Crowd{Waits: 3, Waited: 14 * time.Millisecond, Most: 8}),
+				ceiling("weaviate", 200, pool.Crowd{Waits: 3, Waited: 2999 * time.Microsecond, Most: 8}),
 				ceiling("weaviate", 200, pool.Crowd{Waits: 3, Waited: 120 * time.Millisecond, Most: 5}),
 			},
 		},
@@ -179,7 +179,7 @@ func rules() map[string]struct {
 		},
 		"waits for a slot of Odoo": {
 			"odoo-ceiling", "HEARTH_ODOO_CONNECTIONS", "4", []string{"ceiling is 2", "as many workers"},
-			ceiling("odoo", 50, pool.Crowd{Waits: 3, Waited: 15 * time.Millisecond, Most: 4}), nil,
+			ceiling("odoo", 50, pool.Crowd{Waits: 3, Waited: 3 * time.Millisecond, Most: 4}), nil,
 		},
 		"batches with more requests than workers": {
 			"workers", "HEARTH_WORKERS", "12", []string{"5 of 50 batches", "the 5 workers", "at most 12", "8.0 ms on average", "all parts at once"},

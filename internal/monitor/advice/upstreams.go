@@ -59,13 +59,13 @@ func retries(m *Measured) (found []wire.Advice) {
 // maxConnections is the highest ceiling that the settings take.
 const maxConnections = 256
 
-// ceilings speaks from 3 waits on that are 1 % of 50 requests or more and took 5 ms on average, if the ceiling may be higher.
+// ceilings speaks from 3 waits on that are 1 % of 50 requests or more and took 1 ms on average, if the ceiling may be higher.
 func ceilings(m *Measured) (found []wire.Advice) {
 	for _, upstream := range names(m.Crowds) {
 		p, crowd, setting := m.Pools[upstream], m.Crowds[upstream], variable(upstream, "CONNECTIONS")
 		most := min(crowd.Most, maxConnections)
 		if p.Breaker.Opened > 0 || p.Requests < leastRequests || setting == "" || most <= p.Size ||
-			crowd.Waits < 3 || crowd.Waits*100 < p.Requests || crowd.Waited < time.Duration(crowd.Waits)*5*time.Millisecond {
+			crowd.Waits < 3 || crowd.Waits*100 < p.Requests || crowd.Waited < time.Duration(crowd.Waits)*time.Millisecond {
 			continue
 		}
 		text := fmt.Sprintf("%d of %d requests waited %s on average for a slot of %s: its ceiling is %d. %s=%d would have let all of them through at once.",

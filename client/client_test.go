@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"hearth/client"
+	"hearth/client/wire"
 )
 
 func TestEveryCall(t *testing.T) {

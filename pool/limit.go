@@ -199,11 +199,12 @@ func (l *Limit) enter(w *waiter) (got, full bool) {
 
 // waited counts how long a request has waited.
 func (l *Limit) waited(w *waiter, took time.Duration) {
+	if !w.crowd {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if w.crowd {
-		l.crowd.Waited += took
-	}
+	l.crowd.Waited += took
 }
 
 // full says that a request of the caller would be refused now.

@@ -131,7 +131,9 @@ func TestStatsSayInPlainWordsWhyTheyCannotBeShown(t *testing.T) {
 		{"no token", []string{"HEARTH_ADDR=" + p.addr}, nil, []string{"wants its token", "HEARTH_TOKEN is not set here"}},
 		{"another token", []string{"HEARTH_ADDR=" + p.addr, "HEARTH_TOKEN=open"}, nil, []string{"this command has is another one", "HEARTH_TOKEN"}},
 		{
-			"nobody listens", []string{"HEARTH_ADDR=127.0.0.1:1", "HEARTH_SOCKET=" + filepath.Join(dir, "s")}, []string{"--watch"},
+			"nobody listens",
+			[]string{"HEARTH_ADDR=127.0.0.1:1", "HEARTH_SOCKET=" + filepath.Join(dir, "s")},
+			[]string{"--watch"},
 			[]string{"no Hearth answers at " + filepath.Join(dir, "s") + " or 127.0.0.1:1", "is it running", "HEARTH_SOCKET and HEARTH_ADDR"},
 		},
 		{"a wrong address", []string{"HEARTH_ADDR=example.com:80"}, nil, []string{"example.com:80", "loopback"}},

@@ -135,25 +135,30 @@ func rules() map[string]struct {
 			[]change{pools("odoo", func(p *wire.PoolStats) { p.Failures = 25 })},
 		},
 		"the breaker of a host that was fetched from": {
-			"fetch-breaker", "", "", []string{"https://example.com has opened once"},
+			"fetch-breaker", "", "",
+			[]string{"https://example.com has opened once"},
 			pools("https://example.com", func(p *wire.PoolStats) { p.Breaker.Opened = 1 }),
 			nil,
 		},
 		"calls that hit no setting's limit": {
-			"deadlines", "", "", []string{"2 of the last 200 invocations made 2 calls", "1900 ms at the median", "function's timeout"},
+			"deadlines", "", "",
+			[]string{"2 of the last 200 invocations made 2 calls", "1900 ms at the median", "function's timeout"},
 			ring(200, 2, timedOut(1900)),
 			[]change{ring(200, 1, timedOut(1900)), ring(19, 2, timedOut(1900))},
 		},
 		"calls that hit an upstream's limit": {
-			"deadlines", "HEARTH_WEAVIATE_TIMEOUT", "10s", []string{"HEARTH_WEAVIATE_TIMEOUT=5s", "set HEARTH_WEAVIATE_TIMEOUT=10s"},
+			"deadlines", "HEARTH_WEAVIATE_TIMEOUT", "10s",
+			[]string{"HEARTH_WEAVIATE_TIMEOUT=5s", "set HEARTH_WEAVIATE_TIMEOUT=10s"},
 			ring(20, 2, timedOut(5010)), nil,
 		},
 		"preprocesses that hit their limit": {
-			"deadlines", "HEARTH_PREPROCESS_TIMEOUT", "1m", []string{"HEARTH_PREPROCESS_TIMEOUT=30s"},
+			"deadlines", "HEARTH_PREPROCESS_TIMEOUT", "1m",
+			[]string{"HEARTH_PREPROCESS_TIMEOUT=30s"},
 			ring(20, 2, timedOut(29_990)), nil,
 		},
 		"retries": {
-			"weaviate-retries", "", "", []string{"5 of 100 requests to weaviate (5 %)", "3 retries more"},
+			"weaviate-retries", "", "",
+			[]string{"5 of 100 requests to weaviate (5 %)", "3 retries more"},
 			pools("weaviate", func(p *wire.PoolStats) { p.Requests, p.Retries, p.RetriesRefused = 100, 5, 3 }),
 			[]change{
 				pools("weaviate", func(p *wire.PoolStats) { p.Requests, p.Retries = 101, 5 }),
@@ -174,15 +179,18 @@ func rules() map[string]struct {
 			},
 		},
 		"more waits for Odoo than the settings allow slots": {
-			"odoo-ceiling", "HEARTH_ODOO_CONNECTIONS", "256", []string{"let 256 of 300 through at once"},
+			"odoo-ceiling", "HEARTH_ODOO_CONNECTIONS", "256",
+			[]string{"let 256 of 300 through at once"},
 			ceiling("odoo", 1000, pool.Crowd{Waits: 300, Waited: 3 * time.Second, Most: 300}), nil,
 		},
 		"waits for a slot of Odoo": {
-			"odoo-ceiling", "HEARTH_ODOO_CONNECTIONS", "4", []string{"ceiling is 2", "as many workers"},
+			"odoo-ceiling", "HEARTH_ODOO_CONNECTIONS", "4",
+			[]string{"ceiling is 2", "as many workers"},
 			ceiling("odoo", 50, pool.Crowd{Waits: 3, Waited: 3 * time.Millisecond, Most: 4}), nil,
 		},
 		"batches with more requests than workers": {
-			"workers", "HEARTH_WORKERS", "12", []string{"5 of 50 batches", "the 5 workers", "at most 12", "8.0 ms on average", "all parts at once"},
+			"workers", "HEARTH_WORKERS", "12",
+			[]string{"5 of 50 batches", "the 5 workers", "at most 12", "8.0 ms on average", "all parts at once"},
 			func(m *advice.Measured) {
 				m.Workers = executor.WaitCounts{Runs: 50, Crowded: 5, Most: 12, Waited: 40 * time.Millisecond}
 			},
@@ -202,26 +210,31 @@ func rules() map[string]struct {
 			},
 		},
 		"batches with more requests than workers may be": {
-			"workers", "HEARTH_WORKERS", "64", []string{"64 parts at once"},
+			"workers", "HEARTH_WORKERS", "64",
+			[]string{"64 parts at once"},
 			func(m *advice.Measured) {
 				m.Workers = executor.WaitCounts{Runs: 50, Crowded: 50, Most: 100, Waited: time.Second}
 			}, nil,
 		},
 		"reads of what was fresh a moment ago": {
-			"ttl-history", "HEARTH_TTL_HISTORY", "4s/0s/10m", []string{"20 of 100 reads of history", "20 of those", "younger than 4s"},
+			"ttl-history", "HEARTH_TTL_HISTORY", "4s/0s/10m",
+			[]string{"20 of 100 reads of history", "20 of those", "younger than 4s"},
 			lapsedHistory(80, 20, cache.Lapsed{20}),
 			[]change{lapsedHistory(80, 20, cache.Lapsed{19}), lapsedHistory(79, 20, cache.Lapsed{20}), lapsedHistory(50, 50, cache.Lapsed{0, 0, 0, 50})},
 		},
 		"reads of what was fresh a while ago": {
-			"ttl-history", "HEARTH_TTL_HISTORY", "8s/0s/10m", []string{"30 of 100 reads", "19 of those found it younger than 8s"},
+			"ttl-history", "HEARTH_TTL_HISTORY", "8s/0s/10m",
+			[]string{"30 of 100 reads", "19 of those found it younger than 8s"},
 			lapsedHistory(70, 30, cache.Lapsed{9, 10, 10, 1}), nil,
 		},
 		"reads of Odoo": {
-			"ttl-odoo-read", "HEARTH_TTL_ODOO_READ", "1m", []string{"25 of 100 reads of odoo_read"},
+			"ttl-odoo-read", "HEARTH_TTL_ODOO_READ", "1m",
+			[]string{"25 of 100 reads of odoo_read"},
 			func(m *advice.Measured) { m.Lapsed[cache.OdooRead] = cache.Lapsed{25} }, nil,
 		},
 		"histories longer than the window": {
-			"history-window", "HEARTH_TIMELINE_WINDOW", "120", []string{"50 of 1000 histories", "up to 120", "now 50"},
+			"history-window", "HEARTH_TIMELINE_WINDOW", "120",
+			[]string{"50 of 1000 histories", "up to 120", "now 50"},
 			func(m *advice.Measured) { m.ShortReads, m.MostWanted = 50, 120 },
 			[]change{
 				func(m *advice.Measured) { m.ShortReads, m.MostWanted = 49, 120 },
@@ -233,7 +246,8 @@ func rules() map[string]struct {
 			},
 		},
 		"little memory left": {
-			"memory", "", "", []string{"115.2 MiB of the 128 MiB", "512 MiB", "below 64 MiB"},
+			"memory", "", "",
+			[]string{"115.2 MiB of the 128 MiB", "512 MiB", "below 64 MiB"},
 			func(m *advice.Measured) { m.Memory = 120_795_956 },
 			[]change{
 				func(m *advice.Measured) { m.Memory = 120_795_954 },
@@ -241,7 +255,8 @@ func rules() map[string]struct {
 			},
 		},
 		"entries that were evicted": {
-			"cache-bytes", "HEARTH_CACHE_BYTES", "128MiB", []string{"10 MiB of 64 MiB", "evicted 15 entries and kept 5 out", "100 misses"},
+			"cache-bytes", "HEARTH_CACHE_BYTES", "128MiB",
+			[]string{"10 MiB of 64 MiB", "evicted 15 entries and kept 5 out", "100 misses"},
 			func(m *advice.Measured) { m.Cache.Evictions, m.Cache.Rejected = 15, 5 },
 			[]change{
 				func(m *advice.Measured) { m.Cache.Evictions, m.Cache.Rejected = 15, 4 },
@@ -250,11 +265,13 @@ func rules() map[string]struct {
 			},
 		},
 		"entries that were evicted in a small function": {
-			"cache-bytes", "", "", []string{"more than a quarter of the function's 128 MiB"},
+			"cache-bytes", "", "",
+			[]string{"more than a quarter of the function's 128 MiB"},
 			func(m *advice.Measured) { m.Cache.Evictions, m.FunctionMemory = 20, 128<<20 }, nil,
 		},
 		"connections that break": {
-			"connections-broken", "HEARTH_CONN_MAX_IDLE", "25s", []string{"10 of 200 requests to weaviate (5 %)", "HEARTH_CONN_MAX_IDLE=50s", "try HEARTH_CONN_MAX_IDLE=25s"},
+			"connections-broken", "HEARTH_CONN_MAX_IDLE", "25s",
+			[]string{"10 of 200 requests to weaviate (5 %)", "HEARTH_CONN_MAX_IDLE=50s", "try HEARTH_CONN_MAX_IDLE=25s"},
 			pools("weaviate", func(p *wire.PoolStats) { p.Replays = 10 }),
 			[]change{
 				pools("weaviate", func(p *wire.PoolStats) { p.Replays = 9 }),
@@ -262,7 +279,8 @@ func rules() map[string]struct {
 			},
 		},
 		"connections that are closed too soon": {
-			"connections-idle", "HEARTH_CONN_MAX_IDLE", "100s", []string{"40 of 199 warm invocations dialed 80 connections", "up to 90 s", "HEARTH_CONN_MAX_IDLE=50s"},
+			"connections-idle", "HEARTH_CONN_MAX_IDLE", "100s",
+			[]string{"40 of 199 warm invocations dialed 80 connections", "up to 90 s", "HEARTH_CONN_MAX_IDLE=50s"},
 			ring(200, 40, thawed(90*time.Second, 2)),
 			[]change{
 				ring(200, 39, thawed(90*time.Second, 2)), ring(200, 40, thawed(50*time.Second, 2)), ring(200, 40, thawed(5*time.Minute, 2)),
@@ -270,7 +288,8 @@ func rules() map[string]struct {
 			},
 		},
 		"a class that mixes chats": {
-			"class-tokenization", "", "", []string{`class Message has the tokenization "word"`, "20 reads"},
+			"class-tokenization", "", "",
+			[]string{`class Message has the tokenization "word"`, "20 reads"},
 			func(m *advice.Measured) {
 				m.Mixing = map[string]string{"Message": "word"}
 				m.Cache.Resources = map[string]wire.CacheCounts{"history": {Misses: 10}, "relevant": {Misses: 5}, "mute": {Misses: 5}}
@@ -281,7 +300,8 @@ func rules() map[string]struct {
 			}},
 		},
 		"a slow cold start": {
-			"cold-starts", "", "", []string{"1 of 20 invocations of this sandbox (5 %)", "120 ms", "20 ms at the median", "Provisioned concurrency"},
+			"cold-starts", "", "",
+			[]string{"1 of 20 invocations of this sandbox (5 %)", "120 ms", "20 ms at the median", "Provisioned concurrency"},
 			ring(20, 20, cold(120)),
 			[]change{
 				ring(20, 20, cold(119)), ring(21, 21, cold(120)), ring(9, 9, cold(120)),

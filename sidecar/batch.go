@@ -82,7 +82,7 @@ func (s *Server) serveCall(ctx context.Context, c batchCall, how batchTerms) bat
 
 func (s *Server) handleCall(ctx context.Context, f *fasthttp.RequestCtx, c batchCall, how batchTerms) (onLeft func(whole bool)) {
 	r := s.newRequest(ctx, f, how.socket)
-	r.now = s.cfg.Pulse.Now()
+	r.read()
 	defer s.end(ctx, r)
 	r.headers = readHeaders(&f.Request.Header)
 	r.body.WriteString(c.body)

@@ -45,8 +45,8 @@ func (s *Server) isToken(token []byte) bool {
 }
 
 // admit finds the request's route and reads the request, or returns why the request is refused. It checks in this order: the framing (400),
-// the origin (403), the token (401), and whether there is room for one more caller (503). Then accept checks the rest. /healthz needs
-// neither token nor room. broken is the error of a request that could not be read; nil: it could be read.
+// the origin (403), the token (401), and whether there is room for one more caller (503). Then accept checks the rest. What
+// needsNoToken needs no room either. broken is the error of a request that could not be read; nil: it could be read.
 func (s *Server) admit(r *request, broken error) (refusal *wire.Problem) {
 	if broken != nil {
 		return unreadable(broken)
@@ -67,7 +67,7 @@ func (s *Server) admit(r *request, broken error) (refusal *wire.Problem) {
 		r.SetConnectionClose()
 		return wire.NewProblem(wire.KindForbidden, why)
 	}
-	if string(asked.path) == wire.PathHealth {
+	if needsNoToken(asked.path) {
 		return s.accept(r, asked)
 	}
 	if !s.isToken(r.headers.token) {

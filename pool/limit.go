@@ -182,6 +182,13 @@ func (l *Limit) enter(w *waiter) (got, full bool) {
 	return false, false
 }
 
+// full says that a request of the caller would be refused now.
+func (l *Limit) full(caller uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.queue) >= l.cfg.Queue && !l.hasSlotLocked(caller)
+}
+
 // leave leaves the queue, and says whether the waiter was in it.
 func (l *Limit) leave(w *waiter) bool {
 	l.mu.Lock()

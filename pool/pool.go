@@ -156,6 +156,10 @@ func (p *Pool) send(req *http.Request) (*http.Response, error) {
 	}
 	defer p.calls.Done()
 	ctx := req.Context()
+	if o := optionsOf(ctx); o.probe == nil && p.cfg.Limit.full(o.Caller) { // the limit would find that out too, after more work
+		p.stats.rejected.Add(1)
+		return nil, ErrQueueFull
+	}
 	if req.Method == http.MethodGet || req.Method == http.MethodHead || p.cfg.Policy.NoWriteRule {
 		ctx = With(ctx, Options{Repeatable: true})
 	}

@@ -11,14 +11,14 @@ import (
 
 func TestOnManagedInstancesThereIsRoomForGarbage(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
-	const slack = 8 << 20
+	const slack = 4 << 20
 	goal := func() uint64 { // how large the heap grows before the next collection
 		runtime.GC()
 		at := []metrics.Sample{{Name: "/gc/heap/goal:bytes"}}
 		metrics.Read(at)
 		return at[0].Value.Uint64()
 	}
-	for init, more := range map[string]uint64{settings.InitManaged: 32 << 20, settings.InitSnapStart: 0, "": 0} {
+	for init, more := range map[string]uint64{settings.InitManaged: 16 << 20, settings.InitSnapStart: 0, "": 0} {
 		before := goal()
 		giveBack := keepRoom(settings.Settings{InitType: init})
 		with := goal()

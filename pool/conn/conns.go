@@ -2,7 +2,7 @@
 // request gets which.
 //
 // Start reading at the rules of the book (book.go), which decides and does nothing. [Conns] (conns.go) tells the book what
-// happens and does what the book says. dial.go opens connections, and proxy.go those through a forward proxy. look.go finds dead
+// happens and does what the book says. dial.go opens connections, and proxy.go those through a forward proxy. gather.go makes few writes of many. look.go finds dead
 // connections, and socket_linux.go asks the kernel about them.
 //
 // The package sends nothing by itself, and knows nothing of retries, slots or answers: those are the pool's.

@@ -43,7 +43,7 @@ type socketKey struct{}
 func NewDial(cfg DialConfig) Dial {
 	dialer := &net.Dialer{Timeout: cfg.Timeout, KeepAlive: 15 * time.Second, Resolver: cfg.Resolver, Control: cfg.Control}
 	transport := newTransport(cfg)
-	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+	open := func(ctx context.Context, network, address string) (net.Conn, error) {
 		first := address
 		if cfg.Proxy != nil {
 			first = Address(cfg.Proxy)
@@ -61,6 +61,13 @@ func NewDial(cfg DialConfig) Dial {
 		ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
 		defer cancel()
 		return tunnel(ctx, c, cfg.Proxy, address, transport.TLSClientConfig)
+	}
+	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := open(ctx, network, address)
+		if err == nil && cfg.HTTP2 {
+			c = gather(c)
+		}
+		return c, err
 	}
 	trust := sync.OnceFunc(func() { // reading the system's roots takes longer than all else at start
 		if cfg.RootCAs != nil {

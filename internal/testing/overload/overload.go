@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
@@ -40,12 +41,12 @@ type overload struct {
 	took  [kinds]lab.Samples
 	other error // of a call that was neither answered nor refused
 
-	cpu time.Duration // that the sidecar has used
+	cpu cpu
 }
 
 // runOverload runs ten callers for each worker of the upstream. They make calls without a pause, except after a refusal.
 func runOverload(ctx context.Context, dir, binary string, sizes []int, short bool) (err error) {
-	t := lab.NewTable(os.Stdout, "workers\tcallers\tgoodput/s\tof ideal\taccepted p99 ms\tx idle\trefused p99 ms\theld p99 ms\tx idle\trefused\tlimit\tsidecar's CPU ms per call\tmachine late\t")
+	t := lab.NewTable(os.Stdout, "workers\tcallers\tgoodput/s\tof ideal\taccepted p99 ms\tx idle\trefused p99 ms\tx held idle\theld p99 ms\tx idle\trefused\tlimit\tsidecar's CPU ms per call\tCPU of sidecar\tharness\tothers\tmachine late\t")
 	runFor := 6 * time.Second
 	if short {
 		runFor = 3 * time.Second
@@ -61,9 +62,13 @@ func runOverload(ctx context.Context, dir, binary string, sizes []int, short boo
 		times := func(k, unloaded kind) float64 {
 			return max(loaded.took[k].Percentile(0.99), leastUnit) / max(idle.took[unloaded].Percentile(0.99), leastUnit)
 		}
-		t.Row("%d\t%d\t%.0f\t%.2f\t%.1f\t%.1f\t%.2f\t%.2f\t%.1f\t%d\t%d\t%.2f\t%.0f %%\t", workers, 10*workers, goodput, goodput/ideal,
-			loaded.took[accepted].Percentile(0.99), times(accepted, accepted), loaded.took[refused].Percentile(0.99),
-			loaded.took[held].Percentile(0.99), times(held, held), len(loaded.took[refused]), limit, loaded.cpuPerCall(), 100*loaded.lateness.Within(loaded.from, loaded.to).Seconds()/runFor.Seconds())
+		percent := func(d, of time.Duration) float64 { return 100 * d.Seconds() / of.Seconds() }
+		processors := runFor * time.Duration(runtime.NumCPU())
+		t.Row("%d\t%d\t%.0f\t%.2f\t%.1f\t%.1f\t%.2f\t%.1f\t%.2f\t%.1f\t%d\t%d\t%.2f\t%.0f %%\t%.0f %%\t%.0f %%\t%.0f %%\t", workers, 10*workers, goodput, goodput/ideal,
+			loaded.took[accepted].Percentile(0.99), times(accepted, accepted), loaded.took[refused].Percentile(0.99), times(refused, held),
+			loaded.took[held].Percentile(0.99), times(held, held), len(loaded.took[refused]), limit, lab.MS(loaded.cpu.sidecar)/float64(loaded.calls()),
+			percent(loaded.cpu.sidecar, processors), percent(loaded.cpu.harness, processors), percent(loaded.cpu.others, processors),
+			percent(loaded.lateness.Within(loaded.from, loaded.to), runFor))
 		failed = errors.Join(failed, loaded.other, idle.other,
 			check(goodput >= leastGood*ideal, "%d workers: goodput is %.0f of %.0f per second", workers, goodput, ideal),
 			check(times(held, held) <= mostSlower, "%d workers: held replies take %.1f times as long as without load", workers, times(held, held)),
@@ -126,22 +131,21 @@ func (g *rig) load(ctx context.Context, callers int, settle, runFor time.Duratio
 		}
 	})
 	sleep(ctx, settle)
-	before, err := g.sandbox.Extension.Usage()
+	before, err := g.cpu()
 	sleep(ctx, time.Until(m.to))
-	after, failed := g.sandbox.Extension.Usage()
-	m.cpu = after.CPU - before.CPU
+	after, failed := g.cpu()
+	m.cpu = after.minus(before)
 	stop()
 	all.Wait()
 	return m, errors.Join(err, failed)
 }
 
-// cpuPerCall is in milliseconds.
-func (m *overload) cpuPerCall() float64 {
-	n := 0
+// calls is how many calls were measured.
+func (m *overload) calls() (n int) {
 	for _, took := range m.took {
 		n += len(took)
 	}
-	return lab.MS(m.cpu) / float64(n)
+	return n
 }
 
 func sleep(ctx context.Context, d time.Duration) {

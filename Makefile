@@ -15,7 +15,7 @@ AXE := e2e/browser/node_modules/axe-core/axe.min.js
 
 # e2e/browser/tab_test.go looks for the same names.
 CHROMIUM = @command -v chromium-headless-shell chromium google-chrome >/dev/null || \
-	{ apt-get update && apt-get install -y --no-install-recommends chromium-headless-shell fonts-dejavu-core; }
+	{ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium-headless-shell fonts-dejavu-core; }
 
 # The race detector needs a C compiler; without one Go says CGO_ENABLED=0.
 RACE = $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)

@@ -19,24 +19,28 @@ import (
 func TestPage(t *testing.T) {
 	bin, chromium := build(t), startChromium(t)
 	free, locked := start(t, bin, "", 0), start(t, bin, "a token of the test", 0)
-	for _, s := range []*sidecar{free, locked} {
-		for n := range 3 {
-			if err := s.turn(t.Context(), "chat", fmt.Sprint("Question ", n)); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	for name, test := range map[string]func(*testing.T, context.Context, *sidecar){
-		"shows what happens under load": showsTheLoad,
-		"rests while nobody looks":      rests,
-		"is operated by keyboard alone": byKeyboard,
-		"shows names as they are":       showsNamesAsTheyAre,
+	for _, c := range []struct {
+		name string
+		test func(*testing.T, context.Context, *sidecar)
+		s    *sidecar
+	}{
+		{"shows what happens under load", showsTheLoad, free},
+		{"rests while nobody looks", rests, free},
+		{"is operated by keyboard alone", byKeyboard, free},
+		{"shows names as they are", showsNamesAsTheyAre, free},
+		{"asks for the token", asksForToken, locked},
+		{"is accessible", isAccessible, locked},
+		{"says that the sidecar is gone", saysGone, locked},
 	} {
-		t.Run(name, func(t *testing.T) { test(t, chromium, free) })
+		t.Run(c.name, func(t *testing.T) {
+			for n := range 3 {
+				if err := c.s.turn(t.Context(), "chat", fmt.Sprint("Question ", n)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.test(t, chromium, c.s)
+		})
 	}
-	t.Run("asks for the token", func(t *testing.T) { asksForToken(t, chromium, locked) })
-	t.Run("is accessible", func(t *testing.T) { isAccessible(t, chromium, locked) })
-	t.Run("says that the sidecar is gone", func(t *testing.T) { saysGone(t, chromium, locked) })
 }
 
 const (
@@ -143,7 +147,7 @@ func rests(t *testing.T, chromium context.Context, s *sidecar) {
 	hide(false)
 	asksAgain()
 	b.do(chromedp.Click(chromedp.CSS("#pause")))
-	if b.text("#status") != "Paused" || b.text("#pause") != "Resume" {
+	if !strings.HasPrefix(b.text("#status"), "Paused at ") || b.text("#pause") != "Resume" {
 		t.Errorf("the page says %q and offers to %q", b.text("#status"), b.text("#pause"))
 	}
 	asksNothing("paused")
@@ -163,7 +167,7 @@ func byKeyboard(t *testing.T, chromium context.Context, s *sidecar) {
 		t.Fatalf("the first stop is %q, not the button", on)
 	}
 	b.keys(" ")
-	b.until(`document.getElementById('status').textContent === 'Paused'`) // and nothing moves while the stops are counted
+	b.until(`document.getElementById('status').textContent.startsWith('Paused')`) // and nothing moves while the stops are counted
 
 	all := `[...document.querySelectorAll('button, input, summary, [tabindex="0"]')].filter(e => e.checkVisibility())`
 	want := eval[int](b, all+".length")

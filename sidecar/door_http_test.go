@@ -102,7 +102,6 @@ func TestARequestIsRefusedWithoutItsBody(t *testing.T) {
 		{"POST /v1/preprocess", wrong + "Content-Length: 10\r\n", 10, 400},
 		{"POST /v1/preprocess", wrong + "Expect: 100-continue\r\n", 10, 401},
 		{"POST /v1/preprocess", right + "Expect: 100-continue\r\n", 4 << 20, 413},
-		{"POST /healthz", "", 10, 405},
 		{"POST /v1/preprocess", right + headerUnread + ": 1\r\n", 0, 413}, // only to itself
 	} {
 		for _, sends := range []bool{false, true} {
@@ -122,6 +121,51 @@ func TestARequestIsRefusedWithoutItsBody(t *testing.T) {
 			}
 			_ = conn.Close()
 		}
+	}
+	if err := end(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Nor does a caller without the right token send a chunked body, whose length is not known.
+func TestAChunkedRequestIsRefusedWithoutItsBody(t *testing.T) {
+	l := listenerFor(t)
+	end := newServer(t, Config{Token: "s3cret"}).running(t, l)
+	for headers, status := range map[string]int{"": 401, "Content-Length: 10\r\n": 400} {
+		conn, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(conn, "POST /v1/preprocess HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n%s\r\n", headers)
+		answer := make([]byte, 12)
+		if _, err := io.ReadFull(conn, answer); err != nil || string(answer) != fmt.Sprintf("HTTP/1.1 %d", status) {
+			t.Errorf("%q: %q, %v", headers, answer, err)
+		}
+		_ = conn.Close()
+	}
+	if err := end(); err != nil {
+		t.Error(err)
+	}
+}
+
+// /healthz needs no token, so it takes a body as other calls do: with or without the token.
+func TestHealthWithABodyNeedsNoToken(t *testing.T) {
+	l := listenerFor(t)
+	end := newServer(t, Config{MaxBody: 1000, Token: "s3cret"}).running(t, l)
+	for _, c := range []struct {
+		method         string
+		length, status int
+	}{{"GET", 2, 200}, {"HEAD", 2, 200}, {"POST", 2, 405}, {"GET", 1001, 413}} {
+		conn, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(conn, "%s /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+			c.method, c.length, strings.Repeat(" ", c.length))
+		if answer, err := io.ReadAll(conn); err != nil || !bytes.HasPrefix(answer, fmt.Appendf(nil, "HTTP/1.1 %d ", c.status)) {
+			t.Errorf("%+v: %q, %v", c, answer, err)
+		}
+		_ = conn.Close()
 	}
 	if err := end(); err != nil {
 		t.Error(err)

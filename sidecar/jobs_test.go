@@ -146,7 +146,9 @@ func TestSeveralResultsLeaveTogether(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	head := func(target, more string) string { return "GET " + target + " HTTP/1.1\r\nHost: localhost\r\n" + more + "\r\n" }
+	head := func(target, more string) string {
+		return "GET " + target + " HTTP/1.1\r\nHost: localhost\r\n" + more + "\r\n"
+	}
 	fmt.Fprint(c, head(jobs[0], "")+head(jobs[1], "")+head(jobs[2], "Connection: close\r\n"))
 	if answers, err := io.ReadAll(c); err != nil || bytes.Count(answers, []byte(`"body":"result"`)) != 3 {
 		t.Errorf("pipelined: %s, %v", answers, err)

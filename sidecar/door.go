@@ -33,15 +33,13 @@ const headerUnread = "X-Hearth-Unread"
 func (s *Server) headReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 	const chunked = -1
 	n := h.ContentLength()
-	if n > s.cfg.MaxBody || (n > 0 || n == chunked) && !s.isToken(h.Peek(wire.HeaderToken)) && !isHealth(h.RequestURI()) {
+	if n > s.cfg.MaxBody || (n > 0 || n == chunked) && !s.isToken(h.Peek(wire.HeaderToken)) && !needsNoToken(parseTarget(h.RequestURI()).path) {
 		h.SetContentLength(0)
 		h.Del("Expect") // the caller must not send the body
 		h.Set(headerUnread, "1")
 	}
 	return fasthttp.RequestConfig{}
 }
-
-func isHealth(uri []byte) bool { return string(parseTarget(uri).path) == wire.PathHealth }
 
 // isToken says, in constant time, whether a token is the right one. Without Config.Token every token is.
 func (s *Server) isToken(token []byte) bool {

@@ -52,7 +52,7 @@ func FuzzRequests(f *testing.F) {
 		s.serve(t.Context(), r, false, nil)
 
 		status, reply := r.Response.StatusCode(), r.Response.Body()
-		if status/100 == 2 || route.path == pathNearPage && status == fasthttp.StatusFound {
+		if status/100 == 2 || route.path == pathNearPage && status == fasthttp.StatusPermanentRedirect {
 			if !json.Valid(reply) && len(reply) > 0 && route.path != wire.PathMetrics && route.path != wire.PathPage {
 				t.Errorf("%s: the reply is no JSON: %s", route.path, reply)
 			}

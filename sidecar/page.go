@@ -47,7 +47,7 @@ func (s *Server) page(r *request) error {
 
 func (s *Server) toPage(r *request) error {
 	r.Response.Header.Set("Location", wire.PathPage)
-	r.SetStatusCode(http.StatusFound)
+	r.SetStatusCode(http.StatusPermanentRedirect)
 	return nil
 }
 

@@ -15,7 +15,7 @@ import (
 func TestThePageNeedsNoTokenAndNothingElseDoes(t *testing.T) {
 	a := newAPI(t, newUpstreams(), func(c *Config, _ *chat.Config) { c.Token = "s3cret" })
 	for path, want := range map[string]int{
-		"/debug/": 200, "/debug": 302, "/healthz": 200, "/debug/?x=1": 400,
+		"/debug/": 200, "/debug": 308, "/healthz": 200, "/debug/?x=1": 400,
 		"/debug/cache": 401, "/debug/pools": 401, "/debug/invocations": 401, "/debug/page": 401, "/debug//": 401, "/metrics": 401, "/debug%2F": 401, "/": 401,
 	} {
 		a.want(want, http.MethodGet, path, "")
@@ -25,7 +25,7 @@ func TestThePageNeedsNoTokenAndNothingElseDoes(t *testing.T) {
 	a.want(403, http.MethodGet, "/debug/", "", "Origin", "http://evil.example")
 	a.want(403, http.MethodGet, "/debug/", "", "X-Forwarded-For", "10.0.0.1")
 	a.want(200, http.MethodGet, "/debug/", "", "Sec-Fetch-Site", "none")
-	if to := a.want(302, http.MethodGet, "/debug", "").header.Get("Location"); to != "/debug/" {
+	if to := a.want(308, http.MethodGet, "/debug", "").header.Get("Location"); to != "/debug/" {
 		t.Errorf("/debug leads to %q", to)
 	}
 }

@@ -22,7 +22,7 @@ RACE = $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
 .PHONY: help
 help: ## list the targets
-	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 .PHONY: build
 build: ## build the extension for this machine: ./hearth
@@ -34,6 +34,7 @@ test: ## run the unit tests: Go with the race detector, and Python if there is o
 	go test $(RACE) -timeout 25m ./...
 	cd examples/go && go test $(RACE) ./...
 	cd bench && go test $(RACE) ./...
+	cd internal/testing/openapi && go test ./...
 	cd tools && go test ./...
 	@if command -v python3 >/dev/null; then \
 		echo "cd client/python && python3 -m unittest discover -s tests -t ."; \
@@ -48,6 +49,7 @@ lint: ## check style, formatting, the arrows between packages and the types of t
 	cd examples/go && go tool -modfile=../../tools/go.mod golangci-lint run
 	cd bench && go tool -modfile=../tools/go.mod golangci-lint run
 	cd e2e/browser && go tool -modfile=../../tools/go.mod golangci-lint run
+	cd internal/testing/openapi && go tool -modfile=../../../tools/go.mod golangci-lint run
 	cd tools && go tool golangci-lint run
 	@if command -v npm >/dev/null; then \
 		$(MAKE) --silent $(PYRIGHT) && $(PYRIGHT) --project tools; \
@@ -64,6 +66,10 @@ $(PYRIGHT): tools/package-lock.json
 .PHONY: fmt
 fmt: ## format the Go files
 	$(LINT) fmt
+
+.PHONY: openapi
+openapi: ## write sidecar/openapi.json, which GET /openapi.json serves, from docs/openapi.yaml
+	cd internal/testing/openapi && go test -run Served -count=1 . -update
 
 .PHONY: fuzz
 fuzz: ## fuzz every fuzz target for FUZZTIME (10s) each
@@ -85,6 +91,18 @@ gobench: ## run the Go benchmarks that match GOBENCH (all)
 .PHONY: layer
 layer: ## build the Lambda layers: dist/hearth-layer-*.zip
 	./layer.zip.sh
+
+# Slow to build, so only what is missing is built.
+dist/hearth-layer-%.zip:
+	./layer.zip.sh
+
+.PHONY: deploy-check
+deploy-check: dist/hearth-layer-arm64.zip deploy/cdk/node_modules/.package-lock.json ## check everything in deploy/, offline: templates, the CDK construct, and that the code emits what they name (npm)
+	cd deploy/cdk && npm run --silent check
+
+deploy/cdk/node_modules/.package-lock.json: deploy/cdk/package-lock.json
+	npm ci --prefix deploy/cdk --ignore-scripts --no-audit --no-fund
+	touch $@
 
 .PHONY: demo
 demo: ## show a chatbot's calls with and without Hearth, on this machine
@@ -122,5 +140,5 @@ $(AXE): e2e/browser/package-lock.json
 
 .PHONY: clean
 clean: ## remove what was built here
-	rm -rf dist hearth tools/node_modules e2e/browser/node_modules
+	rm -rf dist hearth tools/node_modules e2e/browser/node_modules deploy/cdk/node_modules deploy/cdk/cdk.out
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -44,6 +44,7 @@ func routes() []route {
 		{method: http.MethodGet, path: wire.PathMetrics, handle: (*Server).metrics},
 		{method: http.MethodGet, path: wire.PathPage, handle: (*Server).page},
 		{method: http.MethodGet, path: pathNearPage, handle: (*Server).toPage},
+		{method: http.MethodGet, path: wire.PathOpenAPI, handle: (*Server).openAPI},
 	}
 }
 

@@ -80,7 +80,7 @@ func Main(args, environ []string, stdout, stderr io.Writer, options Options) (co
 		err = fmt.Errorf("no command %q: try check, schema or version, or none to serve", command)
 	}
 	if err != nil {
-		last := newLogQueue(stderr)
+		last := newLogQueue(stderr, maxPending)
 		fmt.Fprintln(last, "hearth:", err)
 		last.close()
 		return 1

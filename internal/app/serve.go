@@ -31,11 +31,11 @@ func serve(ctx context.Context, program string, environ []string, stdout, stderr
 		return fault
 	}
 	debug.SetMemoryLimit(s.MemoryLimit())
-	out := newLogQueue(stderr)
+	out := newLogQueue(stderr, maxPending)
 	defer out.close()
 	log.SetOutput(out) // net/http's
 	defer log.SetOutput(stderr)
-	documents := newLogQueue(stdout)
+	documents := newLogQueue(stdout, maxMetrics)
 	defer documents.close()
 	a := newApp(s, nil, out, options)
 	a.monitor = monitor.New(monitor.Config{FunctionName: s.FunctionName, Out: documents, Concurrent: s.InitType == settings.InitManaged})

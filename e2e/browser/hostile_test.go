@@ -59,6 +59,9 @@ func showsNamesAsTheyAre(t *testing.T, chromium context.Context, s *sidecar) {
 	if eval[bool](b, "window.ran === true") {
 		t.Error("a name ran as a script")
 	}
+	if n := eval[int](b, "document.querySelectorAll('#advice li').length"); n != 2 {
+		t.Errorf("%d sentences of advice are shown, not 2", n)
+	}
 	if n := eval[int](b, "document.scripts.length"); n != 1 {
 		t.Errorf("the page has %d scripts", n)
 	}

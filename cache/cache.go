@@ -31,6 +31,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"hearth/client/wire"
 	"hearth/internal/clock"
 	"hearth/internal/guard"
 )
@@ -202,9 +203,9 @@ type Served string
 
 // The ways to answer a read.
 const (
-	Hit   Served = "hit"
-	Stale Served = "stale"
-	Miss  Served = "miss"
+	Hit   Served = wire.CacheHit
+	Stale Served = wire.CacheStale
+	Miss  Served = wire.CacheMiss
 )
 
 // DropChat forgets one chat and returns how many things that were.

@@ -57,7 +57,7 @@ func (c *Cache) HeldFetch(now clock.Instant, key Key, d Directives, usable func(
 	if !ok {
 		return Reply{}, false
 	}
-	c.counters[Fetched].served(o.Served)
+	c.counters[Fetched].count(o.Served, d)
 	return Reply{Body: e.body, ETag: e.etag, Origin: o}, true
 }
 

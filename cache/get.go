@@ -75,7 +75,7 @@ func (c *Cache) DropMissing(key Key) {
 func (c *Cache) Held(now clock.Instant, key Key, p Policy, d Directives) (Reply, bool) {
 	r, ok := c.heldEntry(now, key, p, d)
 	if ok {
-		c.counters[key.Resource].served(r.Served)
+		c.counters[key.Resource].count(r.Served, d)
 	}
 	return r, ok
 }
@@ -90,7 +90,7 @@ func (c *Cache) HeldAll(now clock.Instant, keys []Key, p Policy, d Directives, m
 		memory = append(memory, r)
 	}
 	for i, r := range memory {
-		c.counters[keys[i].Resource].served(r.Served)
+		c.counters[keys[i].Resource].count(r.Served, d)
 	}
 	return memory, true
 }

@@ -67,7 +67,7 @@ func (c *Cache) HeldHistory(now clock.Instant, chat []byte, v View, p Policy, d 
 	if !ok {
 		return Reply{}, false
 	}
-	c.counters[History].served(o.Served)
+	c.counters[History].count(o.Served, d)
 	return Reply{Body: e.body, ETag: e.etag, Origin: o}, true
 }
 

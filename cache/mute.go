@@ -35,7 +35,7 @@ func (c *Cache) HeldMute(now clock.Instant, chat []byte, p Policy, d Directives)
 	if !ok {
 		return wire.Mute{}, Origin{}, false
 	}
-	c.counters[Mute].served(o.Served)
+	c.counters[Mute].count(o.Served, d)
 	return m.Mute, o, true
 }
 

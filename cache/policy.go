@@ -10,7 +10,7 @@ type Policy struct {
 	NeverStale bool // it is not served stale, whatever a request says
 }
 
-// Directives are what a request says of freshness: Cache-Control as in RFC 9111.
+// Directives are what a request says of freshness: Cache-Control as in RFC 9111. They have its tally too.
 type Directives struct {
 	NoCache      bool           // only a load that starts after the request will do
 	NoStore      bool           // keep nothing of it
@@ -18,6 +18,8 @@ type Directives struct {
 	MaxAge       *time.Duration // nil: not given
 	MinFresh     *time.Duration // nil: not given
 	MaxStale     *time.Duration // nil: not given; negative: however stale
+
+	Tally *Tally // counts the request's reads; nil: nobody wants to know
 }
 
 type verdict int

@@ -46,7 +46,7 @@ type question struct {
 //
 // If step 1 answers with something stale, read does not wait for the load that it has begun.
 func read[V aged](ctx context.Context, c *Cache, q question, s source[V]) (v V, o Origin, err error) {
-	d, count := q.directives, c.counters[q.resource]
+	d, counts := q.directives, c.counters[q.resource]
 	var fl *flight
 	var flightKey, reason string
 	var joined bool
@@ -61,7 +61,7 @@ func read[V aged](ctx context.Context, c *Cache, q question, s source[V]) (v V, 
 			verdict, reason = p.judge(age, d)
 		}
 		if verdict == fetch && d.OnlyIfCached {
-			count.misses.Add(1)
+			counts.count(Miss, d)
 			return v, Origin{}, ErrNotCached
 		}
 		if verdict == fetch || verdict == serveAndRefresh {
@@ -80,7 +80,7 @@ func read[V aged](ctx context.Context, c *Cache, q question, s source[V]) (v V, 
 		}
 		if verdict != fetch { // no answer from memory waits for a load
 			o = p.origin(Hit, age)
-			count.served(o.Served)
+			counts.count(o.Served, d)
 			return held, o, nil
 		}
 	}
@@ -99,14 +99,14 @@ func read[V aged](ctx context.Context, c *Cache, q question, s source[V]) (v V, 
 			if failure != Unasked {
 				o = o.fetched(reason, joined)
 			}
-			count.stale.Add(1)
+			counts.count(Stale, d)
 			return held, o, nil
 		}
-		count.misses.Add(1)
+		counts.count(Miss, d)
 		var none V
 		return none, Origin{}, err
 	}
-	count.misses.Add(1)
+	counts.count(Miss, d)
 	return v, v.policy(q.policy).origin(Miss, c.now().Since(v.began())).fetched(reason, joined), nil
 }
 

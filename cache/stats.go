@@ -9,13 +9,44 @@ import (
 // counters count the reads of one resource, and its loads that failed.
 type counters struct{ hits, misses, stale, errors atomic.Int64 }
 
-// served counts an answer from memory.
-func (c *counters) served(s Served) {
-	if s == Stale {
-		c.stale.Add(1)
-	} else {
+// count counts a read, also for its request.
+func (c *counters) count(s Served, d Directives) {
+	switch s {
+	case Hit:
 		c.hits.Add(1)
+	case Stale:
+		c.stale.Add(1)
+	case Miss:
+		c.misses.Add(1)
 	}
+	d.Tally.count(s)
+}
+
+// Tally counts the reads of one request. It is safe for concurrent use. A nil one counts nothing.
+type Tally struct{ hits, misses, stale atomic.Int64 }
+
+func (t *Tally) count(s Served) {
+	switch {
+	case t == nil:
+	case s == Hit:
+		t.hits.Add(1)
+	case s == Stale:
+		t.stale.Add(1)
+	case s == Miss:
+		t.misses.Add(1)
+	}
+}
+
+// Counts are the reads so far.
+func (t *Tally) Counts() (hits, misses, stale int64) {
+	return t.hits.Load(), t.misses.Load(), t.stale.Load()
+}
+
+// Reset forgets them, for another request.
+func (t *Tally) Reset() {
+	t.hits.Store(0)
+	t.misses.Store(0)
+	t.stale.Store(0)
 }
 
 func (c *counters) used() bool { return c.hits.Load()+c.misses.Load()+c.stale.Load() > 0 }

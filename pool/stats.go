@@ -64,6 +64,26 @@ func Together(pools ...*Pool) Stats {
 	return all
 }
 
+// Counts are those of the statistics that cost little to read.
+type Counts struct {
+	Dials, Reused, Retries int64
+	Refused                int64 // by the breaker
+	Waited                 time.Duration
+}
+
+// Add adds the counts of the pools of one upstream, which share a [Breaker].
+func (c *Counts) Add(pools map[string]*Pool) {
+	refused := int64(0)
+	for _, p := range pools {
+		c.Dials += p.stats.dials.Dials.Load()
+		c.Reused += p.stats.reused.Load()
+		c.Retries += p.stats.retries.Load()
+		c.Waited += time.Duration(p.stats.waited.Load())
+		refused = p.cfg.Breaker.stats().Refused
+	}
+	c.Refused += refused
+}
+
 type counters struct {
 	dials                               conn.DialCounts
 	requests, failures, retries, reused atomic.Int64

@@ -113,7 +113,10 @@ func (s *Server) reach(ctx, server context.Context) []error {
 
 func (s *Server) debugCache(r *request) error { return r.sendJSON(http.StatusOK, s.cfg.Cache.Stats()) }
 
-func (s *Server) debugPools(r *request) error {
+func (s *Server) debugPools(r *request) error { return r.sendJSON(http.StatusOK, s.pools()) }
+
+// pools are the statistics of all upstreams.
+func (s *Server) pools() wire.Pools {
 	reply := wire.Pools{}
 	for _, u := range s.cfg.Upstreams {
 		if u.Missing != "" {
@@ -133,5 +136,5 @@ func (s *Server) debugPools(r *request) error {
 			reply[origin] = wire.UpstreamStats{PoolStats: p.Stats()}
 		}
 	}
-	return r.sendJSON(http.StatusOK, reply)
+	return reply
 }

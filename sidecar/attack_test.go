@@ -38,11 +38,11 @@ func newDoor(t *testing.T, network string, cfg Config) *door {
 	if cfg.Token != "" {
 		d.token = wire.HeaderToken + ": " + cfg.Token + "\r\n"
 	}
-	d.router.plain["/v1/wait"] = []route{{http.MethodGet, "/v1/wait", func(_ *Server, r *request) error {
+	d.router.plain["/v1/wait"] = []route{{method: http.MethodGet, path: "/v1/wait", handle: func(_ *Server, r *request) error {
 		d.came <- struct{}{}
 		<-d.release
 		return r.sendJSON(http.StatusOK, "waited")
-	}, nil}}
+	}}}
 	if network == "tcp" {
 		d.l = listenerFor(t)
 	} else {
@@ -262,10 +262,10 @@ func TestAnAnswerThatIsNotReadIsGivenUp(t *testing.T) {
 	s := newServer(t, Config{})
 	s.readTimeout = 300 * time.Millisecond
 	large := `"` + strings.Repeat("x", 32<<20) + `"`
-	s.router.plain["/v1/large"] = []route{{http.MethodGet, "/v1/large", func(_ *Server, r *request) error {
+	s.router.plain["/v1/large"] = []route{{method: http.MethodGet, path: "/v1/large", handle: func(_ *Server, r *request) error {
 		r.sendBody(http.StatusOK, []byte(large))
 		return nil
-	}, nil}}
+	}}}
 	d := &door{T: t, Server: s, l: listenerFor(t)}
 	end := s.running(t, d.l)
 	c := d.open(d.get("/v1/large"))

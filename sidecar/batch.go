@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -27,7 +28,7 @@ func (s *Server) batch(r *request) error {
 	r.timeout = b.timeout
 	most := r.writeTime()
 	most -= min(executor.Grace, most/10) // executor.Run may return that much later
-	how := batchTerms{socket: r.socket, readBy: r.started.Add(min(r.readTime(), most)), writeBy: r.started.Add(most)}
+	how := batchTerms{socket: r.socket, readBy: r.started.Add(min(r.readTime(), most)), writeBy: r.started.Add(most), trace: bytes.Clone(r.headers.trace)}
 	tasks := make([]executor.Task[batchAnswer], len(b.calls))
 	for i, c := range b.calls {
 		tasks[i] = executor.Task[batchAnswer]{Timeout: c.timeout, Do: func(ctx context.Context) (batchAnswer, error) {
@@ -62,6 +63,7 @@ func (s *Server) batch(r *request) error {
 type batchTerms struct {
 	socket          bool      // the batch came over the Unix socket
 	readBy, writeBy time.Time // when reads and writes must have ended
+	trace           []byte    // of the calls that have none of their own
 }
 
 // serveCall runs one call of a batch. The call and its answer share no memory with the batch's request, because an abandoned call outlives
@@ -82,9 +84,11 @@ func (s *Server) serveCall(ctx context.Context, c batchCall, how batchTerms) bat
 
 func (s *Server) handleCall(ctx context.Context, f *fasthttp.RequestCtx, c batchCall, how batchTerms) (onLeft func(whole bool)) {
 	r := s.newRequest(ctx, f, how.socket)
-	r.now = s.cfg.Pulse.Now()
+	r.read()
 	defer s.end(ctx, r)
-	r.headers = readHeaders(&f.Request.Header)
+	if r.headers = readHeaders(&f.Request.Header); r.headers.trace == nil {
+		r.headers.trace = how.trace
+	}
 	r.body.WriteString(c.body)
 	r.timeout = c.timeout
 	r.batchRead, r.batchWrite = within(how.readBy.Sub(r.started), c.timeout), within(how.writeBy.Sub(r.started), c.timeout)

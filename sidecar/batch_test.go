@@ -66,6 +66,8 @@ func TestEveryCallIsAnsweredInABatchAsAlone(t *testing.T) {
 		{http.MethodPost, "/v1/fetch", `{"url":"https://a.test/"}`, nil},
 		{http.MethodGet, "/v1/jobs/none?wait_ms=1", "", nil},
 		{http.MethodDelete, "/v1/cache?chat=c", "", nil},
+		{http.MethodPost, "/v1/timings", `{"request_id":"r","timings":[{"operation":"a","duration_ms":1}]}`, nil},
+		{http.MethodPost, "/v1/timings", `{"timings":[{"operation":"","duration_ms":1}]}`, nil},
 		{http.MethodDelete, "/v1/cache?chat=c&model=x", "", nil},
 		{http.MethodGet, "/v1/nothing", "", nil},
 		{http.MethodGet, "/v1/../debug/cache", "", nil},
@@ -218,7 +220,7 @@ func TestABatchThatIsWrongIsRefusedAsAWhole(t *testing.T) {
 
 // withCall adds a call of the API whose handler is given.
 func (a *api) withCall(path string, handle func(*request) error) {
-	a.server.router.plain[path] = []route{{http.MethodPost, path, func(_ *Server, r *request) error { return handle(r) }, nil}}
+	a.server.router.plain[path] = []route{{method: http.MethodPost, path: path, handle: func(_ *Server, r *request) error { return handle(r) }}}
 }
 
 func TestOfAHundredCallsOnePanicsOneIsLateAndTheOthersAreRightAndInOrder(t *testing.T) {

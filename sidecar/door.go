@@ -109,7 +109,9 @@ func (s *Server) accept(r *request, asked target) (refusal *wire.Problem) {
 	if refusal = r.parseQuery(asked.query, r.route.query); refusal != nil {
 		return refusal
 	}
-	if r.directives, refusal = parseCacheControl(r.headers.cacheControl); refusal != nil || s.cfg.NoDeadline {
+	r.directives, refusal = parseCacheControl(r.headers.cacheControl)
+	r.directives.Tally = r.tally
+	if refusal != nil || s.cfg.NoDeadline {
 		return refusal
 	}
 	r.left, refusal = timeLeft(r.headers.timeouts)
@@ -138,6 +140,7 @@ type headers struct {
 	cacheControl [][]byte
 	ifNoneMatch  [][]byte
 	timeouts     [][]byte
+	trace        []byte // X-Amzn-Trace-Id
 }
 
 // readHeaders reads them in one pass.
@@ -163,6 +166,8 @@ func readHeaders(h *fasthttp.RequestHeader) (got headers) {
 			got.cacheControl = append(got.cacheControl, value)
 		case "If-None-Match":
 			got.ifNoneMatch = append(got.ifNoneMatch, value)
+		case "X-Amzn-Trace-Id":
+			got.trace = value
 		case wire.HeaderTimeout:
 			got.timeouts = append(got.timeouts, value)
 		}

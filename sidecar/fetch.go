@@ -33,7 +33,8 @@ func (s *Server) fetch(r *request) error {
 		return err
 	}
 	if q.async {
-		directives := r.directives // the job outlives the request
+		directives := r.directives
+		directives.Tally = nil // the job outlives the request
 		ctx := pool.With(context.Background(), pool.Options{Header: traceHeaders(r), Caller: callerOfJobs})
 		id, err := s.cfg.Jobs.Start(ctx, cmp.Or(q.timeout, s.cfg.Timeout),
 			func(ctx context.Context) (cache.Reply, error) { return s.ask(ctx, q.Request, directives) })

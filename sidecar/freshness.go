@@ -10,6 +10,7 @@ import (
 
 // setCacheStatus writes Cache-Status (RFC 9211) and Age: where a reply came from, and how old it is.
 func (r *request) setCacheStatus(o cache.Origin) {
+	r.verdicts.Set("", string(o.Served))
 	line := append(r.scratch[:0], "hearth; "...)
 	if o.Fwd == "" {
 		line = strconv.AppendInt(append(line, "hit; ttl="...), seconds(o.TTL), 10)

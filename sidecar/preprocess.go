@@ -37,7 +37,10 @@ func (s *Server) replyParts(r *request, got chat.Answer) error {
 	timings := make([]timing, 0, 4)
 	for i := range got.Parts {
 		p := &got.Parts[i]
-		anyDone = anyDone || p.Done
+		if p.Done {
+			anyDone = true
+			r.verdicts.Set(p.Name, string(p.Origin.Served))
+		}
 		timings = append(timings, timing{p.Name, p.Took})
 		if p.Err != nil {
 			failed(p.Name, p.Err)

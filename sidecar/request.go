@@ -13,6 +13,7 @@ import (
 	"hearth/cache"
 	"hearth/client/wire"
 	"hearth/internal/clock"
+	"hearth/internal/monitor"
 	"hearth/sidecar/chat"
 )
 
@@ -43,18 +44,23 @@ type request struct {
 	partsMemory []chat.Part
 	scratch     []byte           // for the value of a header of the reply
 	onLeft      func(whole bool) // for the call of a batch: to be called once its answer has left, or cannot leave; nil: nothing is
+
+	reading  clock.Reading    // when the headers had come
+	tally    *cache.Tally     // of the request's reads
+	verdicts monitor.Verdicts // where the reply came from
+	evicted  bool             // nobody reads an answer
 }
 
 // serve answers one request. broken says why the request could not be read; nil: it could.
 func (s *Server) serve(ctx context.Context, f *fasthttp.RequestCtx, socket bool, broken error) {
 	r := s.newRequest(ctx, f, socket)
-	r.now = s.cfg.Pulse.Now() // notices a freeze that has just ended
+	r.read()
 	if broken != nil {
 		r.started = time.Now() // fasthttp has not noted when it came
 	}
 	defer s.end(ctx, r)
-	if r.conn != nil && !r.conn.enter(answering) {
-		return // evicted: nobody reads an answer
+	if r.evicted = r.conn != nil && !r.conn.enter(answering); r.evicted {
+		return
 	}
 	s.answer(r, s.admit(r, broken))
 	if r.conn != nil && r.conn.pipelined && !r.conn.admitted {
@@ -81,7 +87,34 @@ func (s *Server) end(ctx context.Context, r *request) {
 		r.refuse(wire.NewProblem(wire.KindInternal, "the sidecar failed"))
 	}
 	s.logAccess(ctx, r)
+	if !r.evicted {
+		s.cfg.Monitor.Done(r.call())
+	}
 	s.release(r)
+}
+
+// read reads the clocks. It notices a freeze that has just ended.
+func (r *request) read() {
+	r.reading = r.server.cfg.Pulse.Read()
+	r.now = r.reading.Instant
+}
+
+// call is what the monitor wants to know of the request, whose reply is ready.
+func (r *request) call() monitor.Call {
+	if r.ended.IsZero() {
+		r.ended = time.Now()
+	}
+	c := monitor.Call{
+		Trace: r.headers.trace, Began: r.started, Ended: r.ended, Clock: r.reading, Status: r.Response.StatusCode(), Verdicts: r.verdicts,
+	}
+	c.Hits, c.Misses, c.Stale = r.tally.Counts()
+	if r.route != nil {
+		c.Route = r.route.seen
+	}
+	if r.cancel != nil {
+		c.Pools = r.server.poolCounts()
+	}
+	return c
 }
 
 func (s *Server) newRequest(ctx context.Context, f *fasthttp.RequestCtx, socket bool) *request {
@@ -93,6 +126,9 @@ func (s *Server) newRequest(ctx context.Context, f *fasthttp.RequestCtx, socket 
 	r.RequestCtx, r.server, r.serverCtx, r.socket, r.started = f, s, ctx, socket, f.Time()
 	if r.started.IsZero() { // fasthttp has not noted when the request came
 		r.started = time.Now()
+	}
+	if r.tally == nil {
+		r.tally = &cache.Tally{}
 	}
 	return r
 }
@@ -109,9 +145,13 @@ func (s *Server) release(r *request) {
 		}
 		r.conn.answered(r.ended)
 	}
+	kept := request{chat: r.chat[:0], query: r.query[:0], scratch: r.scratch[:0], partsMemory: r.partsMemory[:0]}
+	if r.cancel == nil { // else what the request has waited for may still count
+		r.tally.Reset()
+		kept.tally = r.tally
+	}
 	clear(r.query)
 	clear(r.partsMemory)
-	kept := request{chat: r.chat[:0], query: r.query[:0], scratch: r.scratch[:0], partsMemory: r.partsMemory[:0]}
 	if cap(r.members) <= mostMembers {
 		clear(r.members)
 		kept.members = r.members[:0]

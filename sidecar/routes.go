@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"hearth/client/wire"
+	"hearth/internal/monitor"
 )
 
 // route is one call of the API.
@@ -14,27 +15,33 @@ type route struct {
 	path   string // {chat_id} and {job} stand for one segment
 	handle func(*Server, *request) error
 	query  []string // the parameters that it takes
+
+	operation string         // its name among the operations of an invocation; empty: it is none
+	seen      *monitor.Route // counts it
 }
 
 // routes are all calls of the API.
 func routes() []route {
 	return []route{
-		{http.MethodGet, wire.PathHistory, (*Server).history, []string{"num_messages", "full_text_len"}},
-		{http.MethodPost, wire.PathRelevant, (*Server).relevant, nil},
-		{http.MethodGet, wire.PathMute, (*Server).mute, nil},
-		{http.MethodPut, wire.PathMute, (*Server).setMute, nil},
-		{http.MethodPost, wire.PathMessages, (*Server).appendMessages, nil},
-		{http.MethodPost, wire.PathPreprocess, (*Server).preprocess, nil},
-		{http.MethodGet, wire.PathOdooModels, (*Server).odooModels, []string{"names"}},
-		{http.MethodPost, wire.PathOdooCall, (*Server).odooCall, nil},
-		{http.MethodPost, wire.PathBatch, (*Server).batch, nil},
-		{http.MethodPost, wire.PathFetch, (*Server).fetch, nil},
-		{http.MethodGet, wire.PathJob, (*Server).job, []string{"wait_ms"}},
-		{http.MethodDelete, wire.PathCache, (*Server).dropCache, []string{"chat", "model"}},
-		{http.MethodGet, wire.PathHealth, (*Server).health, nil},
-		{http.MethodGet, wire.PathReady, (*Server).ready, nil},
-		{http.MethodGet, wire.PathDebugCache, (*Server).debugCache, nil},
-		{http.MethodGet, wire.PathDebugPools, (*Server).debugPools, nil},
+		{method: http.MethodGet, path: wire.PathHistory, handle: (*Server).history, query: []string{"num_messages", "full_text_len"}, operation: "hearth.history"},
+		{method: http.MethodPost, path: wire.PathRelevant, handle: (*Server).relevant, operation: "hearth.relevant"},
+		{method: http.MethodGet, path: wire.PathMute, handle: (*Server).mute, operation: "hearth.mute"},
+		{method: http.MethodPut, path: wire.PathMute, handle: (*Server).setMute, operation: "hearth.set_mute"},
+		{method: http.MethodPost, path: wire.PathMessages, handle: (*Server).appendMessages, operation: "hearth.append"},
+		{method: http.MethodPost, path: wire.PathPreprocess, handle: (*Server).preprocess, operation: "hearth.preprocess"},
+		{method: http.MethodGet, path: wire.PathOdooModels, handle: (*Server).odooModels, query: []string{"names"}, operation: "hearth.odoo_models"},
+		{method: http.MethodPost, path: wire.PathOdooCall, handle: (*Server).odooCall, operation: "hearth.odoo_call"},
+		{method: http.MethodPost, path: wire.PathBatch, handle: (*Server).batch, operation: "hearth.batch"},
+		{method: http.MethodPost, path: wire.PathFetch, handle: (*Server).fetch, operation: "hearth.fetch"},
+		{method: http.MethodGet, path: wire.PathJob, handle: (*Server).job, query: []string{"wait_ms"}, operation: "hearth.job"},
+		{method: http.MethodDelete, path: wire.PathCache, handle: (*Server).dropCache, query: []string{"chat", "model"}, operation: "hearth.drop_cache"},
+		{method: http.MethodGet, path: wire.PathHealth, handle: (*Server).health},
+		{method: http.MethodGet, path: wire.PathReady, handle: (*Server).ready},
+		{method: http.MethodGet, path: wire.PathDebugCache, handle: (*Server).debugCache},
+		{method: http.MethodGet, path: wire.PathDebugPools, handle: (*Server).debugPools},
+		{method: http.MethodPost, path: wire.PathTimings, handle: (*Server).timings},
+		{method: http.MethodGet, path: wire.PathInvocations, handle: (*Server).invocations},
+		{method: http.MethodGet, path: wire.PathMetrics, handle: (*Server).metrics},
 	}
 }
 

@@ -1,7 +1,8 @@
 // Package sidecar serves the localhost API: HTTP, and nothing else.
 //
 // Start at [Server.Run] (run.go). A request passes [Server.serve] (request.go), the door (door.go: who may ask, and for what;
-// target.go), its route (routes.go, every call on one screen) and its handler: chats.go, preprocess.go, odoo.go, fetch.go, admin.go.
+// target.go), its route (routes.go, every call on one screen) and its handler: chats.go, preprocess.go, odoo.go, fetch.go, admin.go,
+// timings.go. request.go tells internal/monitor of each answered request.
 // A handler reads the request by bodies.go, messages.go and decode.go, which name the field at fault, asks sidecar/chat, and replies by
 // reply.go. deadline.go says how long a request may take; listen.go makes the listeners, conn.go sets the deadlines of their connections.
 // cachecontrol.go and freshness.go translate between HTTP's caching headers and the cache. Every error becomes a problem in
@@ -24,6 +25,7 @@ import (
 
 	"hearth/cache"
 	"hearth/internal/clock"
+	"hearth/internal/monitor"
 	"hearth/pool"
 	"hearth/sidecar/chat"
 	"hearth/sidecar/fetch"
@@ -35,10 +37,11 @@ type Config struct {
 	TokenFrom string // the variable that Token is, or is derived from
 
 	Chat      *chat.Service
-	Cache     *cache.Cache   // for its statistics
-	Fetch     *fetch.Service // asks other hosts; nil: calls that need it fail
-	Jobs      *fetch.Jobs    // of Fetch
-	NoFetch   string         // why Fetch is nil
+	Cache     *cache.Cache     // for its statistics
+	Fetch     *fetch.Service   // asks other hosts; nil: calls that need it fail
+	Jobs      *fetch.Jobs      // of Fetch
+	Monitor   *monitor.Monitor // remembers the requests; nil: a new one, which writes no documents
+	NoFetch   string           // why Fetch is nil
 	Upstreams []Upstream
 	Fault     string // what is wrong with the settings or the listeners, for /readyz; empty: nothing
 
@@ -69,6 +72,9 @@ func (c Config) withDefaults() Config {
 	c.IdleTimeout = positive(c.IdleTimeout, 24*time.Hour)
 	if c.Pulse == nil {
 		c.Pulse = clock.Awake()
+	}
+	if c.Monitor == nil {
+		c.Monitor = monitor.New(monitor.Config{})
 	}
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	return c
@@ -126,8 +132,13 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
+	cfg = cfg.withDefaults()
+	all := routes()
+	for i, r := range all {
+		all[i].seen = cfg.Monitor.NewRoute(r.method+" "+r.path, r.operation)
+	}
 	return &Server{
-		cfg: cfg.withDefaults(), router: newRouter(routes()), reached: make([]atomic.Bool, len(cfg.Upstreams)),
+		cfg: cfg, router: newRouter(all), reached: make([]atomic.Bool, len(cfg.Upstreams)),
 		headerTimeout: headerTimeout, readTimeout: readTimeout, grace: grace, cancelGrace: cancelGrace,
 	}, nil
 }

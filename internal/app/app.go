@@ -23,6 +23,7 @@ import (
 	"hearth/cache"
 	"hearth/extension"
 	"hearth/internal/clock"
+	"hearth/internal/monitor"
 	"hearth/internal/settings"
 	"hearth/internal/sparse"
 	"hearth/pool"
@@ -62,7 +63,7 @@ func Main(args, environ []string, stdout, stderr io.Writer, options Options) (co
 	switch command := strings.Join(args[1:], " "); command {
 	case "":
 		signal.Ignore(syscall.SIGPIPE) // else a log that nobody reads any more ends the process
-		err = serve(context.Background(), args[0], environ, stderr, options)
+		err = serve(context.Background(), args[0], environ, stdout, stderr, options)
 	case "check":
 		ctx, stop := untilSignal(context.Background())
 		defer stop()
@@ -79,7 +80,7 @@ func Main(args, environ []string, stdout, stderr io.Writer, options Options) (co
 		err = fmt.Errorf("no command %q: try check, schema or version, or none to serve", command)
 	}
 	if err != nil {
-		last := newLogQueue(stderr)
+		last := newLogQueue(stderr, maxPending)
 		fmt.Fprintln(last, "hearth:", err)
 		last.close()
 		return 1
@@ -123,6 +124,7 @@ type app struct {
 	listeners []net.Listener
 	memory    *cache.Cache
 	jobs      *fetch.Jobs // nil: no host may be fetched from
+	monitor   *monitor.Monitor
 	api       *sidecar.Server
 	ext       *extension.Extension // nil: this is not Lambda
 }

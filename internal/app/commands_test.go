@@ -167,7 +167,7 @@ func TestGarbageIsCollectedAsUsualOnceItServes(t *testing.T) {
 	ctx, end := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- serve(ctx, "hearth", []string{"HEARTH_ADDR=127.0.0.1:0", "HEARTH_LOG_LEVEL=error", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1024"}, io.Discard, Options{})
+		ended <- serve(ctx, "hearth", []string{"HEARTH_ADDR=127.0.0.1:0", "HEARTH_LOG_LEVEL=error", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1024"}, io.Discard, io.Discard, Options{})
 	}()
 	at := []metrics.Sample{{Name: "/gc/gogc:percent"}, {Name: "/gc/gomemlimit:bytes"}}
 	eventually(t, "both are ours", func() bool {
@@ -187,7 +187,7 @@ func TestNothingIsLeftIfTheRegistrationFails(t *testing.T) {
 	socket := filepath.Join(shortDir(t), "s")
 	err := serve(t.Context(), "hearth", []string{
 		"AWS_LAMBDA_RUNTIME_API=127.0.0.1:1", "HEARTH_ADDR=127.0.0.1:0", "HEARTH_SOCKET=" + socket, "HEARTH_WEAVIATE_URL=http://127.0.0.1:1",
-	}, io.Discard, Options{})
+	}, io.Discard, io.Discard, Options{})
 	if err == nil || !strings.Contains(err.Error(), "/register") {
 		t.Errorf("it ended with %v", err)
 	}

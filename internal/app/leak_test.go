@@ -143,6 +143,8 @@ func callAll(t *testing.T, p *process, out outputs, phase string) {
 		{"GET", "/readyz"},
 		{"GET", "/debug/cache"},
 		{"GET", "/debug/pools"},
+		{"GET", "/debug/invocations"},
+		{"POST", "/v1/timings", `{"timings":[{"operation":"a","duration_ms":1,"error":"no"}]}`},
 		{"GET", "/debug/"},
 		{"GET", "/debug"},
 		{"GET", "/debug/vars"},

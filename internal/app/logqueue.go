@@ -10,14 +10,17 @@ import (
 
 const (
 	maxPending = 64 << 10               // bytes of lines that wait to be written
-	flushTime  = 100 * time.Millisecond // for them at the end
+	maxMetrics = 1 << 20                // of documents of metrics: at the end there is one for each invocation that is not over
+	flushTime  = 100 * time.Millisecond // how long Flush and close wait for them
 )
 
-// logQueue writes log lines in a goroutine of its own, so that a caller that logs does not wait for a pipe that no process reads. It drops
-// lines for which it has no room, and logs how many it has dropped once the pipe is read again.
+// logQueue writes lines of a log, or documents of metrics, in a goroutine of its own, so that a caller does not wait for a pipe that no process
+// reads. It drops lines for which it has no room, and logs how many it has dropped once the pipe is read again.
 type logQueue struct {
 	to               io.Writer
+	most             int           // bytes of lines that wait to be written
 	wake, quit, done chan struct{} // wake holds an element while something is pending
+	flushes          chan chan struct{}
 
 	// mu guards what follows. It is not held while the lines are written.
 	mu      sync.Mutex
@@ -26,8 +29,8 @@ type logQueue struct {
 }
 
 // newLogQueue starts the goroutine that close ends.
-func newLogQueue(to io.Writer) *logQueue {
-	q := &logQueue{to: to, wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
+func newLogQueue(to io.Writer, most int) *logQueue {
+	q := &logQueue{to: to, most: most, wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}), flushes: make(chan chan struct{})}
 	go q.run()
 	return q
 }
@@ -45,7 +48,7 @@ func (q *logQueue) Write(line []byte) (int, error) {
 func (q *logQueue) add(line []byte) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.pending)+len(line) <= maxPending {
+	if len(q.pending)+len(line) <= q.most {
 		q.pending = append(q.pending, line...)
 	} else {
 		q.dropped++
@@ -67,6 +70,9 @@ func (q *logQueue) run() {
 		select {
 		case <-q.wake:
 			q.flush()
+		case flushed := <-q.flushes:
+			q.flush()
+			close(flushed)
 		case <-q.quit:
 			q.flush()
 			return
@@ -74,8 +80,29 @@ func (q *logQueue) run() {
 	}
 }
 
+// Flush waits until the lines that were taken before have been written, for at most flushTime.
+func (q *logQueue) Flush() {
+	late := time.NewTimer(flushTime)
+	defer late.Stop()
+	flushed := make(chan struct{})
+	select {
+	case q.flushes <- flushed:
+	case <-q.done:
+		return
+	case <-late.C:
+		return
+	}
+	select {
+	case <-flushed:
+	case <-late.C:
+	}
+}
+
 func (q *logQueue) flush() {
 	lines, dropped := q.take()
+	if len(lines) == 0 && dropped == 0 {
+		return
+	}
 	if dropped > 0 {
 		b := bytes.NewBuffer(lines)
 		newLogger(b, slog.LevelInfo).Warn("log lines were dropped: the log was not read", "lines", dropped)

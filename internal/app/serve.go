@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"hearth/cache"
+	"hearth/internal/monitor"
 	"hearth/internal/settings"
 	"hearth/sidecar"
 	"hearth/sidecar/chat"
@@ -23,18 +24,21 @@ import (
 // serve listens, registers the extension if this is Lambda, and runs until it is told to end. In Lambda a fault does not end it, unless
 // HEARTH_STRICT is set: the API answers 503 with the reason, and the function lives. With HEARTH_STRICT, failing to open either
 // listener is a fault too.
-func serve(ctx context.Context, program string, environ []string, stderr io.Writer, options Options) error {
+func serve(ctx context.Context, program string, environ []string, stdout, stderr io.Writer, options Options) error {
 	debug.SetGCPercent(-1) // no garbage collection until warming begins: the user pays for INIT, and there is little garbage yet
 	s, fault := readSettings(environ)
 	if fault != nil && !s.InLambda() {
 		return fault
 	}
 	debug.SetMemoryLimit(s.MemoryLimit())
-	out := newLogQueue(stderr)
+	out := newLogQueue(stderr, maxPending)
 	defer out.close()
 	log.SetOutput(out) // net/http's
 	defer log.SetOutput(stderr)
+	documents := newLogQueue(stdout, maxMetrics)
+	defer documents.close()
 	a := newApp(s, nil, out, options)
+	a.monitor = monitor.New(monitor.Config{FunctionName: s.FunctionName, Out: documents, Concurrent: s.InitType == settings.InitManaged})
 	asked := make(chan struct{}) // closed when the extension has asked for its first event
 	if err := a.prepare(ctx, program, s.DropFaultyUpstreams(fault), fault, func() { close(asked) }); err != nil {
 		a.close()
@@ -109,7 +113,7 @@ func (a *app) run(ctx context.Context, s settings.Settings, asked <-chan struct{
 	defer stop()
 	defer context.AfterFunc(told, end)()
 	a.logStart(s)
-	return parts.wait(ctx, a.log, closer{"jobs", a.closeJobs}, closer{"cache", a.memory.Close}, closer{"pools", a.closeUpstreams})
+	return parts.wait(ctx, a.log, closer{"metrics", a.monitor.Close}, closer{"jobs", a.closeJobs}, closer{"cache", a.memory.Close}, closer{"pools", a.closeUpstreams})
 }
 
 // logStart logs what runs, and what may be wrong with the settings without being a fault.
@@ -148,7 +152,7 @@ func (a *app) addAPI(s settings.Settings, fault, listenErr error) (err error) {
 		return err
 	}
 	cfg := a.apiConfig(s)
-	cfg.NoFetch = noFetch
+	cfg.NoFetch, cfg.Monitor = noFetch, a.monitor
 	if a.web != nil {
 		a.jobs = fetch.NewJobs(s.AnswerSize(), a.pulse)
 		cfg.Fetch, cfg.Jobs = fetch.New(a.web, a.memory), a.jobs

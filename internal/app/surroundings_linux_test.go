@@ -295,7 +295,7 @@ func TestAnAddressThatRedirectsIsNamedAndToBeCorrected(t *testing.T) {
 
 func TestALogQueueDropsWhatNobodyReadsAndSaysSo(t *testing.T) {
 	out := &stuck{entered: make(chan struct{}), release: make(chan struct{})}
-	q := newLogQueue(out)
+	q := newLogQueue(out, maxPending)
 	line := slices.Concat(bytes.Repeat([]byte("x"), 999), []byte("\n"))
 	fmt.Fprintln(q, "first")
 	<-out.entered // and stays there
@@ -329,7 +329,7 @@ func (s *stuck) Write(b []byte) (int, error) {
 
 func TestALogQueueEndsThoughItsLogIsStuck(t *testing.T) {
 	out := &stuck{entered: make(chan struct{}), release: make(chan struct{})}
-	q := newLogQueue(out)
+	q := newLogQueue(out, maxPending)
 	fmt.Fprintln(q, "line")
 	<-out.entered
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

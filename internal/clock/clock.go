@@ -80,6 +80,21 @@ func (p *Pulse) Now() Instant {
 	return p.readLocked()
 }
 
+// Reading is what a pulse says at one moment.
+type Reading struct {
+	Instant
+
+	Freezes uint64        // so far
+	Frozen  time.Duration // in all
+}
+
+// Read returns what Now and Freezes return, and how long the freezes took.
+func (p *Pulse) Read() Reading {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return Reading{Instant: p.readLocked(), Freezes: p.freezes, Frozen: p.elapsed - p.awake}
+}
+
 // TimeAwake is the time that has passed since the pulse was made, without the freezes.
 func (p *Pulse) TimeAwake() time.Duration {
 	p.mu.Lock()

@@ -96,6 +96,7 @@ type Settings struct {
 	RuntimeAPI     string `env:"AWS_LAMBDA_RUNTIME_API"`
 	SessionToken   string `env:"AWS_SESSION_TOKEN"`
 	ContainerToken string `env:"AWS_CONTAINER_AUTHORIZATION_TOKEN"`
+	FunctionName   string `env:"AWS_LAMBDA_FUNCTION_NAME"`
 	MemoryMB       int64  `env:"AWS_LAMBDA_FUNCTION_MEMORY_SIZE"`
 	InitType       string `env:"AWS_LAMBDA_INITIALIZATION_TYPE"` // see initType…
 	GoDebug        string `env:"GODEBUG"`                        // of the Go runtime, and so of the function's handler too

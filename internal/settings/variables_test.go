@@ -65,7 +65,7 @@ func goodValues(ca string) map[string]string {
 		"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "s", "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://localhost/x",
 		"AWS_ENDPOINT_URL": "http://aws", "AWS_ENDPOINT_URL_SECRETS_MANAGER": "http://sm", "AWS_ENDPOINT_URL_SSM": "http://ssm",
 		"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001", "AWS_SESSION_TOKEN": "s", "AWS_CONTAINER_AUTHORIZATION_TOKEN": "c",
-		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128", "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start",
+		"AWS_LAMBDA_FUNCTION_NAME": "f", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128", "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start",
 		"HEARTH_PROXY": "http://u:p@proxy:3128", "HTTPS_PROXY": "http://other:1", "https_proxy": "http://third:2", "NO_PROXY": "a", "no_proxy": "b",
 		"HEARTH_AFTER_INVOKE_BUDGET": "50ms", "GODEBUG": "x=y", "HEARTH_DEADLINE_MARGIN": "1s",
 	}

@@ -59,6 +59,9 @@ func calls() []call {
 		{"readyz", readyz},
 		{"debug cache", always[wire.CacheStats]("/debug/cache")},
 		{"debug pools", always[wire.Pools]("/debug/pools")},
+		{"timings", timings},
+		{"debug invocations", always[wire.Invocations]("/debug/invocations")},
+		{"metrics", metrics},
 	}
 }
 
@@ -218,6 +221,20 @@ func odooWrite(t *truth, _ string) attempt {
 
 func dropCache(_ *truth, chat string) attempt {
 	return attempt{method: http.MethodDelete, path: wire.PathCache + "?chat=" + url.QueryEscape(chat+" of another"), judge: as[wire.Dropped]}
+}
+
+func timings(*truth, string) attempt {
+	body := wire.Timings{Timings: []wire.Timing{{Operation: "lambda_handler_total", DurationMS: 12.5}}}
+	return attempt{method: http.MethodPost, path: wire.PathTimings, body: body, judge: done}
+}
+
+func metrics(*truth, string) attempt {
+	return attempt{method: http.MethodGet, path: wire.PathMetrics, judge: func(r *reply) verdict {
+		if !strings.Contains(string(r.body), "\nhearth_cache_bytes ") {
+			return wrong("the reply has no metrics: %.200s", r.body)
+		}
+		return verdict{what: right}
+	}}
 }
 
 // always makes a call that needs no upstream, and so is always right.

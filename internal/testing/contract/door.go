@@ -149,7 +149,7 @@ func (s *suite) door(t *testing.T) {
 	t.Run("paths that are no call are 404", func(t *testing.T) {
 		for _, path := range []string{
 			"/", "//", "/v1", "/v1/chats", "/v1/chats/a/b/history", "/v1/chats//history/", "/v1/chats/a/history/", "//v1/chats/a/history", "/v1/./chats/a/history",
-			"/v1/chats/a/../b/history", "/v1/chats/a%2Fhistory", "/v1%2Fchats/a/history", "/v1/CHATS/a/history", "/debug/pprof/", "/metrics", "/healthz/",
+			"/v1/chats/a/../b/history", "/v1/chats/a%2Fhistory", "/v1%2Fchats/a/history", "/v1/CHATS/a/history", "/debug/pprof/", "/metrics/", "/healthz/",
 		} {
 			wantProblem(t, tcp.get(t, path), http.StatusNotFound)
 		}
@@ -161,7 +161,7 @@ func everyCall() map[string]string {
 	return map[string]string{
 		chatPath("door", "history"): "GET", chatPath("door", "relevant"): "POST", chatPath("door", "mute"): "PUT", chatPath("door", "messages"): "POST",
 		"/v1/preprocess": "POST", "/v1/odoo/models": "GET", "/v1/odoo/call": "POST", "/v1/cache": "DELETE",
-		"/healthz": "GET", "/readyz": "GET", "/debug/cache": "GET", "/debug/pools": "GET",
+		"/healthz": "GET", "/readyz": "GET", "/debug/cache": "GET", "/debug/pools": "GET", "/v1/timings": "POST", "/debug/invocations": "GET", "/metrics": "GET",
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"os"
 	"reflect"
 	"strconv"
 	"strings"
@@ -34,6 +35,8 @@ type call struct {
 	takes       bool         // the sidecar gives the answer only once
 	headersInto *http.Header // where the caller wants the reply's headers; nil: nowhere
 	alsoOK      int          // a status besides 2xx whose body is the answer
+	chat        string       // the chat that it is about; empty: none
+	part        string       // what the cache may hold of the answer; empty: nothing
 
 	end  time.Time    // when the sidecar must have answered; zero: the sidecar is not told
 	sent atomic.Int64 // how often the headers were sent of a call that writes or takes: the sidecar may have acted on each
@@ -44,6 +47,12 @@ func newCall(method, target string, opts []Option) *call {
 	for _, o := range opts {
 		o(c)
 	}
+	return c
+}
+
+// about says which chat the call is about, and what the cache may hold of the answer. Either may be empty.
+func (c *call) about(chat, part string) *call {
+	c.chat, c.part = chat, part
 	return c
 }
 
@@ -88,6 +97,9 @@ func encodes(v reflect.Value) bool {
 // do makes a call and decodes its answer into v. If the connection breaks, do makes the call once more over a new one,
 // unless the call must not be repeated.
 func (c *Client) do(ctx context.Context, req *call, patience time.Duration, v any) error {
+	if req.chat != "" {
+		noteChat(ctx, req.chat)
+	}
 	parent := ctx
 	patience = c.limit(ctx, req, patience)
 	ctx, cancel := context.WithTimeout(ctx, patience)
@@ -125,6 +137,9 @@ func (c *Client) do(ctx context.Context, req *call, patience time.Duration, v an
 	}
 	if err := json.Unmarshal(a.body, v); err != nil {
 		return fmt.Errorf("hearth: the answer cannot be read: %w", err)
+	}
+	if req.part != "" {
+		noteCache(parent, req.part, a.header, v)
 	}
 	return nil
 }
@@ -180,8 +195,8 @@ func (c *Client) exchange(ctx context.Context, req *call) (*answer, error) {
 	if req.body != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	if trace, ok := ctx.Value("x-amzn-trace-id").(string); ok && r.Header.Get("X-Amzn-Trace-Id") == "" {
-		r.Header.Set("X-Amzn-Trace-Id", trace) // github.com/aws/aws-lambda-go keeps the trace there
+	if trace := traceOf(ctx); trace != "" && r.Header.Get("X-Amzn-Trace-Id") == "" {
+		r.Header.Set("X-Amzn-Trace-Id", trace)
 	}
 	if !req.end.IsZero() && r.Header.Get(HeaderTimeout) == "" {
 		r.Header.Set(HeaderTimeout, strconv.FormatInt(max(1, time.Until(req.end).Milliseconds()), 10))
@@ -199,6 +214,19 @@ func (c *Client) exchange(ctx context.Context, req *call) (*answer, error) {
 		return nil, err
 	}
 	return &answer{resp.StatusCode, resp.Header, b}, nil
+}
+
+// traceOf is the trace of the invocation, as github.com/aws/aws-lambda-go keeps it: in the context, and for programs that serve one
+// invocation at a time in the environment. It is empty if there is none that a header can carry.
+func traceOf(ctx context.Context) string {
+	trace, ok := ctx.Value("x-amzn-trace-id").(string)
+	if !ok {
+		trace = os.Getenv("_X_AMZN_TRACE_ID")
+	}
+	if strings.ContainsFunc(trace, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return ""
+	}
+	return trace
 }
 
 // readBody reads the body into a buffer that has room for all of it, if the reply says how long it is.

@@ -22,7 +22,7 @@ func (c *Client) History(ctx context.Context, chat string, numMessages, fullText
 	}
 	path += fmt.Sprintf("?num_messages=%d&full_text_len=%d", numMessages, fullTextLen)
 	h := &History{}
-	if err := c.do(ctx, newCall(http.MethodGet, path, opts), c.cfg.Timeout, h); err != nil {
+	if err := c.do(ctx, newCall(http.MethodGet, path, opts).about(chat, PartHistory), c.cfg.Timeout, h); err != nil {
 		return nil, err
 	}
 	return h, nil
@@ -34,7 +34,7 @@ func (c *Client) Relevant(ctx context.Context, chat string, q RelevantRequest, o
 	if err != nil {
 		return nil, err
 	}
-	req, err := newCall(http.MethodPost, path, opts).withBody(q)
+	req, err := newCall(http.MethodPost, path, opts).about(chat, PartRelevant).withBody(q)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func (c *Client) Mute(ctx context.Context, chat string, opts ...Option) (Mute, e
 		return Mute{}, err
 	}
 	var m Mute
-	err = c.do(ctx, newCall(http.MethodGet, path, opts), c.cfg.Timeout, &m)
+	err = c.do(ctx, newCall(http.MethodGet, path, opts).about(chat, PartMute), c.cfg.Timeout, &m)
 	return m, err
 }
 
@@ -62,7 +62,7 @@ func (c *Client) SetMute(ctx context.Context, chat string, m Mute, opts ...Optio
 	if err != nil {
 		return err
 	}
-	req, err := newCall(http.MethodPut, path, opts).withBody(m)
+	req, err := newCall(http.MethodPut, path, opts).about(chat, "").withBody(m)
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (c *Client) Append(ctx context.Context, chat string, messages []NewMessage,
 	if err != nil {
 		return nil, err
 	}
-	req, err := newCall(http.MethodPost, path, opts).withBody(items)
+	req, err := newCall(http.MethodPost, path, opts).about(chat, "").withBody(items)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +144,7 @@ func (c *Client) Preprocess(ctx context.Context, q PreprocessRequest, opts ...Op
 		left := patience - min(answerMargin, patience/10)
 		q.TimeoutMS = int(min(max(left, time.Millisecond), wire.MaxTimeout).Milliseconds())
 	}
-	req, err := newCall(http.MethodPost, PathPreprocess, opts).withBody(q)
+	req, err := newCall(http.MethodPost, PathPreprocess, opts).about(q.ChatID, "preprocess").withBody(q)
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,7 @@
 // Start with [New] and [FromEnv], once per sandbox, and with [Client.Preprocess]: one call to localhost fetches what a
 // chatbot needs before it can answer. Every call of the API is a method: chats.go has those of a chat, odoo.go those of
 // Odoo, fetch.go those of other hosts, admin.go those of the sidecar itself. The package wire holds the types of requests and replies; names.go gives
-// them names here too.
+// them names here too. [Timed] measures what the handler does, and [Client.Invocation] sends what was measured to Hearth.
 //
 // If Hearth refuses a call or cannot answer it, the error is a *[Problem], whose Kind says what went wrong: wire's
 // constants name the kinds. [ErrUnreachable] means that no Hearth listens; a handler should go on without it.
@@ -16,8 +16,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"os"
 	"time"
 )
 
@@ -50,6 +52,8 @@ type Config struct {
 	// The sidecar is told a shorter timeout, as it is told the end of the context. A preprocess asks the sidecar to answer a second
 	// before the timeout, with the parts that it has.
 	Timeout time.Duration
+	// Output is where [Timed] prints its lines. It must be safe for concurrent use. Default: stdout.
+	Output io.Writer
 }
 
 func (c Config) withDefaults() Config {
@@ -57,6 +61,7 @@ func (c Config) withDefaults() Config {
 		c.Addr = cmp.Or(c.Addr, DefaultAddr)
 	}
 	c.Timeout = cmp.Or(c.Timeout, defaultTimeout)
+	c.Output = cmp.Or[io.Writer](c.Output, os.Stdout)
 	return c
 }
 
@@ -77,6 +82,8 @@ func (c Config) validate() error {
 type Client struct {
 	cfg  Config
 	http *http.Transport // used as a RoundTripper: no redirects, no cookies
+
+	unsent unsent
 }
 
 // New makes a client. It opens no connection yet, so Hearth may start later. The error names everything that is wrong with cfg.

@@ -46,7 +46,7 @@ func (c *Client) fetch(ctx context.Context, q FetchRequest, opts []Option, v any
 	if !utf8.ValidString(q.Body) {
 		q.Body, q.BodyBase64 = "", []byte(q.Body)
 	}
-	req, err := newCall(http.MethodPost, PathFetch, opts).withBody(q)
+	req, err := newCall(http.MethodPost, PathFetch, opts).about("", "fetch").withBody(q)
 	if err != nil {
 		return err
 	}

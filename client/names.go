@@ -22,6 +22,7 @@ const (
 	PathReady      = wire.PathReady
 	PathDebugCache = wire.PathDebugCache
 	PathDebugPools = wire.PathDebugPools
+	PathTimings    = wire.PathTimings
 )
 
 // Headers of Hearth's own.
@@ -77,6 +78,8 @@ type (
 	Fetched           = wire.Fetched
 	Job               = wire.Job
 	Dropped           = wire.Dropped
+	Timings           = wire.Timings
+	Timing            = wire.Timing
 	Batch             = wire.Batch
 	BatchRequest      = wire.BatchRequest
 	BatchReply        = wire.BatchReply

@@ -18,7 +18,7 @@ func (c *Client) OdooModels(ctx context.Context, names []string, opts ...Option)
 		target += "?names=" + url.QueryEscape(strings.Join(names, ","))
 	}
 	var m Models
-	if err := c.do(ctx, newCall(http.MethodGet, target, opts), c.cfg.Timeout, &m); err != nil {
+	if err := c.do(ctx, newCall(http.MethodGet, target, opts).about("", PartOdoo), c.cfg.Timeout, &m); err != nil {
 		return nil, err
 	}
 	if len(m.Errors) > 0 {
@@ -50,7 +50,7 @@ func (e ModelErrors) Unwrap() (all []error) {
 // something. If no answer comes, the error is [ErrUnknownOutcome], or a [Problem] of kind unknown-outcome if the sidecar
 // got no answer from Odoo.
 func (c *Client) OdooCall(ctx context.Context, q Call, opts ...Option) (json.RawMessage, error) {
-	req, err := newCall(http.MethodPost, PathOdooCall, opts).withBody(q)
+	req, err := newCall(http.MethodPost, PathOdooCall, opts).about("", "odoo_call").withBody(q)
 	if err != nil {
 		return nil, err
 	}

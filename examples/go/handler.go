@@ -12,6 +12,7 @@ import (
 	"os"
 
 	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
 
 	"hearth/client"
 )
@@ -40,10 +41,23 @@ func main() {
 	lambda.Start(b.handle)
 }
 
-// handle passes on ctx, which ends with the invocation: so every call of Hearth's ends before that.
+// handle measures the turn. When it ends, Hearth is told what was measured.
 func (b *bot) handle(ctx context.Context, e event) (result, error) {
-	found, err := b.hearth.Preprocess(ctx, client.PreprocessRequest{
-		ChatID: e.ChatID, Text: e.Text, RouteName: cmp.Or(e.RouteName, "chat"), EnableOdoo: true, NumMessages: 10,
+	var requestID string
+	if lambda, ok := lambdacontext.FromContext(ctx); ok {
+		requestID = lambda.AwsRequestID
+	}
+	ctx, end := b.hearth.Invocation(ctx, requestID)
+	defer end()
+	return client.Timed(ctx, "lambda_handler_total", func(ctx context.Context) (result, error) { return b.turn(ctx, e) })
+}
+
+// turn passes on ctx, which ends with the invocation: so every call of Hearth's ends before that.
+func (b *bot) turn(ctx context.Context, e event) (result, error) {
+	found, err := client.Timed(ctx, "parallel_preprocessing", func(ctx context.Context) (*client.Preprocess, error) {
+		return b.hearth.Preprocess(ctx, client.PreprocessRequest{
+			ChatID: e.ChatID, Text: e.Text, RouteName: cmp.Or(e.RouteName, "chat"), EnableOdoo: true, NumMessages: 10,
+		})
 	})
 	if err != nil { // answer without a history rather than not at all
 		log.Print("answering without the history: ", err)

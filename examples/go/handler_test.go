@@ -24,6 +24,14 @@ func newBot(t *testing.T, found string) (b *bot, written *string) {
 			_, _ = io.WriteString(w, found)
 			return
 		}
+		if r.URL.Path == client.PathTimings {
+			var sent client.Timings
+			if err := json.Unmarshal(body, &sent); err != nil || len(sent.Timings) != 2 || sent.Timings[1].Operation != "lambda_handler_total" {
+				t.Errorf("the timings are %s", body)
+			}
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
 		*written = string(body)
 		_, _ = io.WriteString(w, `{"ids":["1","2"]}`)
 	}))

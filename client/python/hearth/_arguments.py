@@ -170,3 +170,13 @@ def may_write(request: Mapping[str, Any]) -> bool:
     """True unless this call of a batch is a read, which may be sent twice."""
     path = str(request.get("path")).partition("?")[0]
     return request.get("method") not in ("GET", "HEAD") and path != "/v1/preprocess" and not path.endswith("/relevant")
+
+
+def patience_for(timeout_ms: Optional[int]) -> Optional[float]:
+    """How long to wait for an answer that the sidecar makes within timeout_ms."""
+    return None if timeout_ms is None else seconds("timeout_ms", timeout_ms, 0.001) + 1
+
+
+def given(**fields: Any) -> dict[str, Any]:
+    """The fields that are not None."""
+    return {name: value for name, value in fields.items() if value is not None}

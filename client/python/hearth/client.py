@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 
 from . import _address, _arguments, _fetch
-from ._arguments import chat_path, floats, quoted, seconds, texts
+from ._arguments import chat_path, floats, given, patience_for, quoted, seconds, texts
 from ._fetch import Fetched
 from ._invocation import MAX_SECONDS, seconds_left
+from ._measurement import note_cache, note_chat
+from ._replies import Models, RelevantMessages, field, reasons
 from ._transport import Transport
 from ._typing import TYPE_CHECKING, cast
 from .errors import HearthError, as_object, decoded
@@ -24,15 +26,6 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT = 30.0  # seconds
 MAX_TIMEOUT_MS = 900_000  # of a preprocess, in the API
 MAX_MARGIN = 0.1  # seconds by which a call ends before its invocation, at most; the sidecar's own margin is larger
-
-_ABSENT = object()
-_MAY_BE_NULL: frozenset[type[Any]] = frozenset({list, dict})
-
-
-class Models(dict[str, "Any"]):
-    """Odoo models by their technical names: {name: {name, fields}}. errors has a HearthError for each model that is missing."""
-
-    errors: dict[str, HearthError]
 
 
 class Client:
@@ -78,7 +71,8 @@ class Client:
         """
         query = {"num_messages": num_messages, "full_text_len": full_text_len}
         return self._call(
-            "GET", chat_path(chat_id, "history"), query=query, cache_control=cache_control, timeout=timeout
+            "GET", chat_path(chat_id, "history"), query=query, cache_control=cache_control, timeout=timeout,
+            chat=chat_id, part="history",
         )
 
     def relevant(
@@ -97,11 +91,12 @@ class Client:
 
         mode is auto, bm25, near_text, near_vector or hybrid. The list's attribute mode is the mode that was used.
         """
-        body = _given(
+        body = given(
             text=text, count=count, mode=mode, vector=floats("vector", vector), roles=texts("roles", roles)
         )
         reply = self._call(
-            "POST", chat_path(chat_id, "relevant"), body, cache_control=cache_control, timeout=timeout
+            "POST", chat_path(chat_id, "relevant"), body, cache_control=cache_control, timeout=timeout,
+            chat=chat_id, part="relevant_messages",
         )
         return RelevantMessages(field(reply, "relevant_messages", list), reply.get("mode"))
 
@@ -109,7 +104,10 @@ class Client:
         self, chat_id: ChatID, cache_control: Optional[str] = None, *, timeout: Optional[float] = None
     ) -> dict[str, Any]:
         """{muted, until?}: muted is True if the bot must be silent in this chat."""
-        return self._call("GET", chat_path(chat_id, "mute"), cache_control=cache_control, timeout=timeout)
+        return self._call(
+            "GET", chat_path(chat_id, "mute"), cache_control=cache_control, timeout=timeout,
+            chat=chat_id, part="mute_status",
+        )
 
     def set_mute(
         self,
@@ -122,8 +120,8 @@ class Client:
         """Mutes the bot in a chat, for ever or until a time, or unmutes it. Returns {muted, until?}."""
         from ._message import rfc3339  # imported here because it loads datetime
 
-        body = _given(muted=muted, until=rfc3339("until", until))
-        return self._call("PUT", chat_path(chat_id, "mute"), body, timeout=timeout)
+        body = given(muted=muted, until=rfc3339("until", until))
+        return self._call("PUT", chat_path(chat_id, "mute"), body, timeout=timeout, chat=chat_id)
 
     def append(
         self,
@@ -141,7 +139,7 @@ class Client:
         from ._message import stamped  # imported here because it loads datetime
 
         body = stamped(messages)
-        reply = self._call("POST", chat_path(chat_id, "messages"), body, timeout=timeout)
+        reply = self._call("POST", chat_path(chat_id, "messages"), body, timeout=timeout, chat=chat_id)
         return field(reply, "ids", list)
 
     def preprocess(
@@ -169,7 +167,7 @@ class Client:
             timeout_ms = min(max(1, int(self._timeout * 1000)), MAX_TIMEOUT_MS)
         # The sidecar must answer before this client gives up, or else the parts that came in time are lost.
         patience = (seconds("timeout_ms", timeout_ms, 0.001) if timeout_ms else DEFAULT_TIMEOUT) + 1
-        body = _given(
+        body = given(
             chat_id=_arguments.chat(chat_id),
             text=text,
             route_name=route_name,
@@ -180,7 +178,10 @@ class Client:
             timeout_ms=timeout_ms,
             vector=floats("vector", vector),
         )
-        return self._call("POST", "/v1/preprocess", body, cache_control=cache_control, timeout=patience, told=False)
+        return self._call(
+            "POST", "/v1/preprocess", body, cache_control=cache_control, timeout=patience, told=False,
+            chat=chat_id, part="preprocess",
+        )
 
     # Odoo
 
@@ -196,8 +197,10 @@ class Client:
         The result's errors says why a model is missing. If every model is missing, this raises HearthError.
         """
         listed = texts("names", names)
-        query = _given(names=",".join(listed) if isinstance(listed, list) else listed)
-        reply = self._call("GET", "/v1/odoo/models", query=query, cache_control=cache_control, timeout=timeout)
+        query = given(names=",".join(listed) if isinstance(listed, list) else listed)
+        reply = self._call(
+            "GET", "/v1/odoo/models", query=query, cache_control=cache_control, timeout=timeout, part="odoo_models"
+        )
         models = Models(field(reply, "models", dict))
         errors = as_object(reply.get("errors")) or {}
         models.errors = {name: HearthError.of_problem(problem) for name, problem in errors.items()}
@@ -216,9 +219,9 @@ class Client:
         timeout: Optional[float] = None,
     ) -> Any:
         """Calls a method of an Odoo model and returns its result. The call is sent once, because most methods change something."""
-        body = _given(model=model, method=method, args=args, kwargs=kwargs)
+        body = given(model=model, method=method, args=args, kwargs=kwargs)
         reply = self._call(
-            "POST", "/v1/odoo/call", body, cache_control=cache_control, timeout=timeout, repeatable=False
+            "POST", "/v1/odoo/call", body, cache_control=cache_control, timeout=timeout, repeatable=False, part="odoo_call"
         )
         return field(reply, "result", object)
 
@@ -243,8 +246,8 @@ class Client:
             listed: list[dict[str, Any]] = [{"id": str(place), **request} for place, request in enumerate(requests)]
         except Exception:
             raise _arguments.bad_argument("requests", "must be a list of dicts") from None
-        patience = _patience(timeout_ms)
-        body = _given(requests=listed, timeout_ms=timeout_ms, max_parallel=max_parallel)
+        patience = patience_for(timeout_ms)
+        body = given(requests=listed, timeout_ms=timeout_ms, max_parallel=max_parallel)
         repeatable = not any(map(_arguments.may_write, listed))
         return field(self._call(
             "POST", "/v1/batch", body, timeout=patience, repeatable=repeatable, told=timeout_ms is None
@@ -272,11 +275,12 @@ class Client:
         The sidecar caches answers by HTTP's rules. A status of 4xx or 5xx of that host raises no error. The result's content
         is its body as bytes. A request that may change something is sent once.
         """
-        patience = _patience(timeout_ms)
+        patience = patience_for(timeout_ms)
         content = _fetch.request(url, method, headers, body, timeout_ms)
         safe = _fetch.is_safe(method)
         reply = self._call(
-            "POST", "/v1/fetch", content, cache_control=cache_control, timeout=patience, repeatable=safe, told=timeout_ms is None
+            "POST", "/v1/fetch", content, cache_control=cache_control, timeout=patience, repeatable=safe,
+            told=timeout_ms is None, part="fetch",
         )
         return Fetched(reply)
 
@@ -305,8 +309,23 @@ class Client:
 
     def drop_cache(self, chat: Optional[ChatID] = None, model: Optional[str] = None) -> int:
         """Drops what is cached of one chat, of one model, or everything. Returns the number of entries dropped."""
-        query = _given(chat=chat if chat is None else _arguments.chat(chat), model=model)
+        query = given(chat=chat if chat is None else _arguments.chat(chat), model=model)
         return field(self._call("DELETE", "/v1/cache", query=query), "dropped", int)
+
+    def send_timings(
+        self,
+        timings: Iterable[Mapping[str, Any]],
+        request_id: Optional[str] = None,
+        function_ms: Optional[float] = None,
+        *,
+        timeout: Optional[float] = None,
+    ) -> None:
+        """Tells the sidecar what the handler has measured: up to 100 of {operation, duration_ms, error?}.
+
+        The timing decorators do this, once for each invocation. A second call with the same request_id counts nothing.
+        """
+        body = given(request_id=request_id, function_ms=function_ms, timings=list(timings))
+        self._call("POST", "/v1/timings", body, timeout=timeout, repeatable=request_id is not None)
 
     def healthz(self) -> dict[str, Any]:
         """{status}: "ok". HearthError if the sidecar does not answer."""
@@ -339,8 +358,15 @@ class Client:
         timeout: Optional[float] = None,
         repeatable: bool = True,
         told: bool = True,
+        part: str = "",
+        chat: Optional[ChatID] = None,
     ) -> dict[str, Any]:
-        """Makes a call. told means that the sidecar is told the timeout in a header. It is not if the body has a timeout_ms."""
+        """Makes a call. told means that the sidecar is told the timeout in a header. It is not if the body has a timeout_ms.
+
+        part names what the cache may hold of the reply. Measurements that run note it, and the chat.
+        """
+        if chat is not None:
+            note_chat(_arguments.chat(chat))
         if query:
             path += "?" + "&".join(f"{name}={quoted(_arguments.parameter(name, value))}" for name, value in query.items())
         content = None if body is None else _arguments.body(body)
@@ -368,40 +394,6 @@ class Client:
         answer = as_object(decoded(reply.body or b"{}"))
         if answer is None:
             raise HearthError(0, "Unreadable reply", "the reply is not a JSON object")
+        if part:
+            note_cache(part, reply.fields, answer)
         return answer
-
-
-def _patience(timeout_ms: Optional[int]) -> Optional[float]:
-    """How long to wait for an answer that the sidecar makes within timeout_ms."""
-    return None if timeout_ms is None else seconds("timeout_ms", timeout_ms, 0.001) + 1
-
-
-class RelevantMessages(list[dict[str, "Any"]]):
-    """A list of messages, best first, and the mode of the search that found them."""
-
-    def __init__(self, messages: Iterable[dict[str, Any]] = (), mode: Optional[str] = None) -> None:
-        super().__init__(messages)
-        self.mode = mode
-
-
-def field(reply: Mapping[str, Any], name: str, kind: type[Any]) -> Any:
-    """A field that a reply must have, of this type. An empty list or dict may come as null."""
-    value: Any = reply.get(name, _ABSENT)
-    if value is None and kind in _MAY_BE_NULL:
-        return kind()
-    if value is _ABSENT or not isinstance(value, kind):
-        raise HearthError(0, "Unreadable reply", f"{name} is missing from the reply or not as expected")
-    return value
-
-
-def reasons(reply: Mapping[str, Any]) -> dict[str, str]:
-    """A reply's errors, each as one line."""
-    lines: dict[str, str] = {}
-    for part, value in (as_object(reply.get("errors")) or {}).items():
-        problem = as_object(value)
-        lines[part] = str(value if problem is None else HearthError.of_problem(problem))
-    return lines
-
-
-def _given(**fields: Any) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value is not None}

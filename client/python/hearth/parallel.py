@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import threading
 
+from ._replies import field, reasons
 from ._typing import TYPE_CHECKING
-from .client import Client, field, reasons
+from .client import Client
 from .errors import HearthError, as_object
 from .timing import log_quietly, time_operation_with_metrics
 

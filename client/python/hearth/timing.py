@@ -1,20 +1,23 @@
-"""Measures how long operations of the handler take. Logs one JSON line each to the logger "hearth", at level INFO.
+"""Measures how long operations of the handler take, and prints two lines on stdout for each:
 
-A measurement never makes a handler fail, whatever arguments it is given and even if the line cannot be written.
+    [TIMING] parallel_message_history: 0.523s
+    {"level": "INFO", "timestamp": "2026-01-31T12:00:00.000Z", "operation": "parallel_message_history", "duration_ms": 523.1, ...}
+
+The second has the invocation's request_id; cache, which says where Hearth's reply came from (hit, stale or miss, or an object
+of them by the part); chat, the first 16 hex digits of SHA-256 of the chat's id; and error, the name of an exception. Each is
+there if it is known. What is measured in an invocation also goes to the sidecar: see hearth.invocation.
+
+A measurement never makes a handler fail, whatever arguments it is given and even if nothing can be printed or sent.
 """
 
 from __future__ import annotations
 
-import contextvars
 import functools
-import json
-import math
-import sys
-import time
-from collections.abc import Mapping
 
 from ._invocation import invocation_of
-from ._typing import TYPE_CHECKING, cast
+from ._lines import as_fields, as_operation
+from ._measurement import Measurement, record
+from ._typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
@@ -22,9 +25,6 @@ if TYPE_CHECKING:
 
 # The same values as in inspect. The import of inspect takes 5 to 10 ms.
 _CO_GENERATOR, _CO_COROUTINE, _CO_ASYNC_GENERATOR = 0x20, 0x80, 0x200
-
-# The operations that are being measured in this context. An operation within itself is not measured again.
-_running: contextvars.ContextVar[frozenset[str]] = contextvars.ContextVar("hearth_running", default=frozenset())
 
 
 def log_quietly(level: str, text: str, *args: Any, error: Optional[BaseException] = None) -> None:
@@ -38,17 +38,15 @@ def log_quietly(level: str, text: str, *args: Any, error: Optional[BaseException
 
 
 def log_performance_data(operation: Any = None, duration_ms: Any = None, /, *more: Any, **fields: Any) -> None:
-    """Logs how long an operation took. More fields may be given as keywords, or in a dict as the third argument.
+    """Prints both lines for an operation that took so long. More fields may be given as keywords, or in a dict as the third argument.
 
-    A value that JSON does not know is logged as text, and a duration that is not a finite number as null.
+    A value that JSON does not know is printed as text, and a duration that is not a finite number as null. The fields level and
+    timestamp cannot be given.
     """
-    logging = sys.modules.get("logging")
-    if logging is None:
-        return  # nobody has set a level, and the default one is WARNING
     try:
-        logger = logging.getLogger("hearth")
-        if logger.isEnabledFor(logging.INFO):
-            logger.info("%s", _line(operation, duration_ms, (*more, fields)))
+        extras = as_fields((*more, fields))
+        named, took = extras.pop("operation", None), extras.pop("duration_ms", None)
+        record(as_operation(named if operation is None else operation), took if duration_ms is None else duration_ms, extras)
     except Exception:
         pass
 
@@ -57,11 +55,12 @@ def time_operation_with_metrics(name: Any) -> Any:
     """Measures each call of the decorated function, under this name. A call that raises is measured too.
 
     The function may be async. A generator, plain or async, is measured from its first step to its end. If the function is a
-    Lambda handler, the client's calls within it end in time: see hearth.invocation.
+    Lambda handler, the client's calls within it end in time, and what was measured is sent to the sidecar when it ends: see
+    hearth.invocation. An operation within itself is measured once.
     """
     if callable(name):  # used as @time_operation_with_metrics, without a name
         return time_operation(name)
-    operation = _text(name)
+    operation = as_operation(name)
 
     def decorate(function: Any) -> Any:
         if isinstance(function, (staticmethod, classmethod)):
@@ -77,7 +76,7 @@ def time_operation(function: Any = None) -> Any:
         return time_operation
     if callable(function) or hasattr(function, "__get__"):  # a function, a staticmethod, a property …
         inner = getattr(function, "__func__", function)
-        return time_operation_with_metrics(_text(getattr(inner, "__name__", type(inner).__name__)))(function)
+        return time_operation_with_metrics(as_operation(getattr(inner, "__name__", type(inner).__name__)))(function)
     return time_operation_with_metrics(function)
 
 
@@ -88,20 +87,20 @@ def _decorated_method(method: Any, decorate: Callable[[Any], Any]) -> Any:
 
 def _measured(operation: str, function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
-        with _Measurement(operation), invocation_of(args, kwargs):
+        with invocation_of(args, kwargs), Measurement(operation):
             return function(*args, **kwargs)
 
     async def coroutine(*args: Any, **kwargs: Any) -> Any:
-        with _Measurement(operation), invocation_of(args, kwargs):
+        with invocation_of(args, kwargs), Measurement(operation):
             return await function(*args, **kwargs)
 
     def generator(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        with _Measurement(operation, pauses=True):
+        with Measurement(operation, pauses=True):
             steps: Generator[Any, Any, Any] = function(*args, **kwargs)
             return (yield from steps)
 
     async def async_generator(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        with _Measurement(operation, pauses=True):
+        with Measurement(operation, pauses=True):
             steps = function(*args, **kwargs)
             step = steps.__anext__()
             while True:
@@ -128,74 +127,9 @@ def _measured(operation: str, function: Callable[..., Any]) -> Callable[..., Any
     return functools.wraps(function)(measured)
 
 
-class _Measurement:
-    """Logs how long its block took. An exception of the block passes through unchanged."""
-
-    def __init__(self, operation: str, pauses: bool = False) -> None:
-        self._operation = operation
-        self._pauses = pauses  # a generator's caller runs while the generator pauses, so its context must not be marked
-        self._mark: Optional[contextvars.Token[frozenset[str]]] = None
-
-    def __enter__(self) -> None:
-        running = _running.get()
-        self._counts = self._operation not in running
-        if self._counts and not self._pauses:
-            self._mark = _running.set(running | {self._operation})
-        self._start = time.perf_counter()
-
-    def __exit__(self, kind: Optional[type], problem: Any, traceback: Any) -> None:
-        duration_ms = (time.perf_counter() - self._start) * 1000
-        if self._mark:
-            try:
-                _running.reset(self._mark)
-            except ValueError:
-                pass  # a coroutine may end in another context than it began in
-        if self._counts:
-            failed = kind not in (None, GeneratorExit)  # GeneratorExit: the caller wants no more items
-            log_performance_data(self._operation, duration_ms, {"error": kind.__name__} if kind and failed else None)
-
-
 def _flags(function: Any) -> int:
     while isinstance(function, functools.partial):
         function = function.func
     code = getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
     flags = getattr(code, "co_flags", 0)
     return flags if isinstance(flags, int) else 0
-
-
-def _line(operation: Any, duration_ms: Any, extras: tuple[Any, ...]) -> str:
-    fields: dict[str, Any] = {}
-    for extra in extras:
-        if isinstance(extra, Mapping):
-            more = cast("Mapping[Any, Any]", extra)
-            fields.update((_text(name), value) for name, value in more.items())
-    named, took = fields.pop("operation", None), fields.pop("duration_ms", None)
-    line = {
-        "operation": _text(named if operation is None else operation),
-        "duration_ms": _milliseconds(took if duration_ms is None else duration_ms),
-        **fields,
-    }
-    text = ", ".join(f"{_json(name)}: {_json(value)}" for name, value in line.items())
-    return f"{{{text}}}".encode(errors="replace").decode()  # UTF-8 has no half emojis
-
-
-def _json(value: Any) -> str:
-    try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_text)
-    except Exception:  # the value has a NaN, a cycle or a key that is a tuple
-        return json.dumps(_text(value), ensure_ascii=False)
-
-
-def _text(value: Any) -> str:
-    try:
-        return str(value)
-    except Exception:
-        return f"<{type(value).__name__}>"
-
-
-def _milliseconds(value: Any) -> Optional[float]:
-    try:
-        number = round(float(value), 3)
-    except Exception:
-        return None
-    return number if math.isfinite(number) else None

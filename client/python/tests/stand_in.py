@@ -1,14 +1,16 @@
 """A sidecar that answers as it is told to and remembers what it was asked."""
 
 import contextlib
+import io
 import json
 import os
+import re
 import socket
 import socketserver
 import tempfile
 import threading
 import unittest
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any, Callable, NamedTuple, Union
 from unittest import mock
@@ -33,6 +35,7 @@ class Answer(NamedTuple):
     body: Union[dict, list, bytes] = {}
     status: int = 200
     content_type: str = "application/json"
+    headers: Mapping[str, str] = {}
 
 
 def wrong(*values: Any) -> Sequence[Any]:
@@ -50,6 +53,41 @@ Reply = Union[Answer, Raw, Callable[[Seen], Union[Answer, Raw]]]
 
 def problem(status, title, **more):
     return Answer({"type": f"/errors/{status}", "title": title, "status": status, **more}, status, "application/problem+json")
+
+
+class Stdout(io.TextIOWrapper):
+    """Stands in for stdout, and remembers each write to it."""
+
+    def __init__(self, encoding="utf-8"):
+        super().__init__(io.BytesIO(), encoding)
+        self.writes = []
+
+    def write(self, text):
+        self.writes.append(text)
+        return super().write(text)
+
+
+def printed(call, stdout=None):
+    """The lines of JSON that a call prints, decoded. There is a line for people before each, and each line is one write."""
+    stdout = stdout or Stdout()
+    with contextlib.redirect_stdout(stdout):
+        call()
+    return lines_of(stdout)
+
+
+def lines_of(stdout):
+    text = stdout.buffer.getvalue().decode(stdout.encoding)
+    for people, line in zip(stdout.writes[::2], stdout.writes[1::2]):
+        assert people.startswith("[TIMING] ") and line.startswith("{"), (people, line)
+    assert text.count("\n") == len(stdout.writes) and all(write.endswith("\n") for write in stdout.writes), stdout.writes
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    lines = [json.loads(line, parse_constant=refuse) for line in text.split("\n")[1::2]]
+    for line in lines:
+        assert line["level"] == "INFO" and re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["timestamp"]), line
+    return [{name: value for name, value in line.items() if name not in ("level", "timestamp")} for line in lines]
 
 
 class StandIn:
@@ -111,6 +149,8 @@ class StandIn:
                 self.send_response(answer.status)
                 self.send_header("Content-Type", answer.content_type)
                 self.send_header("Content-Length", str(len(body)))
+                for name, value in answer.headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(body)
 

@@ -17,7 +17,7 @@ RACE = $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
 .PHONY: help
 help: ## list the targets
-	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 .PHONY: build
 build: ## build the extension for this machine: ./hearth
@@ -80,6 +80,18 @@ gobench: ## run the Go benchmarks that match GOBENCH (all)
 layer: ## build the Lambda layers: dist/hearth-layer-*.zip
 	./layer.zip.sh
 
+# Slow to build, so only what is missing is built.
+dist/hearth-layer-%.zip:
+	./layer.zip.sh
+
+.PHONY: deploy-check
+deploy-check: dist/hearth-layer-arm64.zip deploy/cdk/node_modules/.package-lock.json ## check everything in deploy/, offline: templates, the CDK construct, and that the code emits what they name (npm)
+	cd deploy/cdk && npm run --silent check
+
+deploy/cdk/node_modules/.package-lock.json: deploy/cdk/package-lock.json
+	npm ci --prefix deploy/cdk --ignore-scripts --no-audit --no-fund
+	touch $@
+
 .PHONY: demo
 demo: ## show a chatbot's calls with and without Hearth, on this machine
 	go run ./internal/testing/demo
@@ -102,5 +114,5 @@ e2e: ## test against a real Weaviate (WEAVIATE=version, a folder of e2e/weaviate
 
 .PHONY: clean
 clean: ## remove what was built here
-	rm -rf dist hearth tools/node_modules
+	rm -rf dist hearth tools/node_modules deploy/cdk/node_modules deploy/cdk/cdk.out
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

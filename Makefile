@@ -29,6 +29,7 @@ test: ## run the unit tests: Go with the race detector, and Python if there is o
 	go test $(RACE) -timeout 25m ./...
 	cd examples/go && go test $(RACE) ./...
 	cd bench && go test $(RACE) ./...
+	cd internal/testing/openapi && go test ./...
 	cd tools && go test ./...
 	@if command -v python3 >/dev/null; then \
 		echo "cd client/python && python3 -m unittest discover -s tests -t ."; \
@@ -42,6 +43,7 @@ lint: ## check style, formatting, the arrows between packages and the types of t
 	$(LINT) run
 	cd examples/go && go tool -modfile=../../tools/go.mod golangci-lint run
 	cd bench && go tool -modfile=../tools/go.mod golangci-lint run
+	cd internal/testing/openapi && go tool -modfile=../../../tools/go.mod golangci-lint run
 	cd tools && go tool golangci-lint run
 	@if command -v npm >/dev/null; then \
 		$(MAKE) --silent $(PYRIGHT) && $(PYRIGHT) --project tools; \
@@ -58,6 +60,10 @@ $(PYRIGHT): tools/package-lock.json
 .PHONY: fmt
 fmt: ## format the Go files
 	$(LINT) fmt
+
+.PHONY: openapi
+openapi: ## write sidecar/openapi.json, which GET /openapi.json serves, from docs/openapi.yaml
+	cd internal/testing/openapi && go test -run Served -count=1 . -update
 
 .PHONY: fuzz
 fuzz: ## fuzz every fuzz target for FUZZTIME (10s) each

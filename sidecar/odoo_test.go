@@ -132,6 +132,14 @@ func TestAModelThatFailsLeavesTheOthersAlone(t *testing.T) {
 	}
 }
 
+func TestWhatIsNotHeldIsNoHit(t *testing.T) {
+	s := newWithOdoo(t, "res.partner")
+	status, h := s.ask(http.MethodGet, "/v1/odoo/models", "", new(wire.Problem), "Cache-Control", "only-if-cached")
+	if status != http.StatusGatewayTimeout || h.Get("Cache-Status") != "" {
+		t.Errorf("it is a %d that is %q", status, h.Get("Cache-Status"))
+	}
+}
+
 func TestWhereNoModelComesTheGravestErrorIsTheReplys(t *testing.T) {
 	s := newWithOdoo(t, "no.such.model", "res.partner")
 	s.odoo.SetHook(func(w http.ResponseWriter, r *http.Request) bool {

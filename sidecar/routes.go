@@ -42,6 +42,7 @@ func routes() []route {
 		{method: http.MethodPost, path: wire.PathTimings, handle: (*Server).timings},
 		{method: http.MethodGet, path: wire.PathInvocations, handle: (*Server).invocations},
 		{method: http.MethodGet, path: wire.PathMetrics, handle: (*Server).metrics},
+		{method: http.MethodGet, path: wire.PathOpenAPI, handle: (*Server).openAPI},
 	}
 }
 

@@ -75,7 +75,7 @@ func (s *Service) Models(ctx context.Context, names []string, d cache.Directives
 		})
 	}
 	g.Wait()
-	got := Models{Failed: map[string]error{}, Origin: s.noModels()}
+	got, unknown := Models{Failed: map[string]error{}, Origin: s.noModels()}, false
 	for i, name := range names {
 		if errs[i] == nil {
 			got.add(name, replies[i])
@@ -85,11 +85,16 @@ func (s *Service) Models(ctx context.Context, names []string, d cache.Directives
 		switch held := replies[i].Origin; {
 		case held.Served != "": // there is no such model
 			got.Origin = mergeOrigins(got.Origin, held)
-		case !errors.Is(errs[i], cache.ErrNotCached): // it was asked for
+		case errors.Is(errs[i], cache.ErrNotCached):
+			unknown = true
+		default: // it was asked for
 			got.Origin = mergeOrigins(got.Origin, cache.Origin{Served: cache.Miss, Fwd: "miss"})
 		}
 	}
 	if len(got.List) == 0 && len(names) > 0 {
+		if unknown {
+			got.Origin = cache.Origin{}
+		}
 		return Models{Origin: got.Origin}, noModel(names, got.Failed)
 	}
 	return got, nil

@@ -24,22 +24,33 @@ type reply struct {
 	body   []byte
 }
 
+// Exchange is a call that the suite has made, and its answer.
+type Exchange struct {
+	Method, Target string // as they were sent
+	Header         http.Header
+	Body           []byte
+	Status         int
+	ReplyHeader    http.Header
+	Reply          []byte
+}
+
 func (r reply) String() string { return fmt.Sprintf("%d %.2000s", r.status, r.body) }
 
 // try makes a call. A body that is a string is sent as it is, any other as JSON. headers are names and their values: an empty
 // value removes the header, and a name that is repeated adds a line.
 func (h *hearth) try(ctx context.Context, method, path string, body any, headers ...string) (reply, error) {
 	var content io.Reader
+	var sent []byte
 	switch b := body.(type) {
 	case nil:
 	case string:
-		content = strings.NewReader(b)
+		sent, content = []byte(b), strings.NewReader(b)
 	default:
 		encoded, err := json.Marshal(b)
 		if err != nil {
 			return reply{}, err
 		}
-		content = bytes.NewReader(encoded)
+		sent, content = encoded, bytes.NewReader(encoded)
 	}
 	raw := h.url + path
 	if _, err := url.Parse(raw); err != nil || !strings.HasPrefix(path, "/") { // the path is sent as it is
@@ -78,6 +89,9 @@ func (h *hearth) try(ctx context.Context, method, path string, body any, headers
 	}
 	defer resp.Body.Close()
 	got, err := io.ReadAll(resp.Body)
+	if err == nil && h.saw != nil {
+		h.saw(Exchange{method, path, req.Header, sent, resp.StatusCode, resp.Header, got})
+	}
 	return reply{resp.StatusCode, resp.Header, got}, err
 }
 

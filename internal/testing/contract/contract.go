@@ -14,6 +14,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -47,6 +48,9 @@ type Upstreams struct {
 
 	Turns    int           // of all conversations together
 	TalksTTL time.Duration // how long a history is fresh in them
+
+	Themes []string       // of the suite, by name; nil: all
+	Saw    func(Exchange) // gets every call of the suite, also several at once; nil: nobody looks
 }
 
 // patience is how long a test waits for what must happen.
@@ -101,7 +105,9 @@ func Run(t *testing.T, bin string, u Upstreams) {
 		{"lambda", (*suite).lambda},
 		{"conversations", (*suite).conversations},
 	} {
-		t.Run(part.name, func(t *testing.T) { part.run(s, t) })
+		if u.Themes == nil || slices.Contains(u.Themes, part.name) {
+			t.Run(part.name, func(t *testing.T) { part.run(s, t) })
+		}
 	}
 }
 

@@ -161,7 +161,7 @@ func everyCall() map[string]string {
 	return map[string]string{
 		chatPath("door", "history"): "GET", chatPath("door", "relevant"): "POST", chatPath("door", "mute"): "PUT", chatPath("door", "messages"): "POST",
 		"/v1/preprocess": "POST", "/v1/odoo/models": "GET", "/v1/odoo/call": "POST", "/v1/cache": "DELETE",
-		"/healthz": "GET", "/readyz": "GET", "/debug/cache": "GET", "/debug/pools": "GET", "/v1/timings": "POST", "/debug/invocations": "GET", "/metrics": "GET",
+		"/healthz": "GET", "/readyz": "GET", "/debug/cache": "GET", "/debug/pools": "GET", "/v1/timings": "POST", "/debug/invocations": "GET", "/metrics": "GET", "/openapi.json": "GET",
 	}
 }
 

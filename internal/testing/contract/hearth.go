@@ -113,6 +113,7 @@ type hearth struct {
 	token  string       // sent with every request unless it brings its own
 	pid    int
 	log    *lambdatest.Log
+	saw    func(Exchange) // nil: nobody looks
 }
 
 // newHearth is a sidecar to be started with env, at addresses of its own.
@@ -132,6 +133,7 @@ func newHearth(t testing.TB) (h *hearth, env []string) {
 func (s *suite) start(t testing.TB, env ...string) *hearth {
 	t.Helper()
 	h, own := newHearth(t)
+	h.saw = s.Saw
 	cmd := exec.Command(s.bin) //nolint:noctx // ended by SIGTERM below, as a person would
 	cmd.Env = slices.Concat(s.env(), own, env)
 	cmd.Stdout, cmd.Stderr = h.log, h.log
@@ -179,7 +181,7 @@ func shortDir(t testing.TB) string {
 
 // overSocket is the same sidecar, asked over its Unix socket.
 func (h *hearth) overSocket() *hearth {
-	return &hearth{url: "http://hearth", http: h.unix, socket: h.socket, token: h.token, log: h.log}
+	return &hearth{url: "http://hearth", http: h.unix, socket: h.socket, token: h.token, log: h.log, saw: h.saw}
 }
 
 func (h *hearth) end(t testing.TB, cmd *exec.Cmd, exited <-chan error) {

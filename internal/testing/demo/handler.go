@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"hearth/client"
+	"hearth/internal/figures"
 	"hearth/internal/testing/lab"
 	"hearth/internal/testing/lab/direct"
 )
@@ -83,6 +84,6 @@ func (h goHandler) measure(ctx context.Context, j job) (s sample, err error) {
 	} else {
 		s.Replies, err = direct.Ask(ctx, h.tls, j.Stages)
 	}
-	s.MS = lab.MS(time.Since(start))
+	s.MS = figures.MS(time.Since(start))
 	return s, err
 }

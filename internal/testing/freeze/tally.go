@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"hearth/internal/figures"
 	"hearth/internal/testing/lab"
 )
 
@@ -32,7 +33,7 @@ type sample struct {
 	queues bool // it may wait behind a refresh that the freeze interrupted
 }
 
-func (s sample) ms() float64 { return lab.MS(s.to.Sub(s.from)) }
+func (s sample) ms() float64 { return figures.MS(s.to.Sub(s.from)) }
 
 func (t *tally) froze()     { t.add(&t.freezes, 1) }
 func (t *tally) requested() { t.add(&t.requests, 1) }
@@ -106,7 +107,7 @@ func (t *tally) bound(s sample, warm float64) float64 {
 	case !s.round.outlives:
 		more += shortWait
 	}
-	return warm + lab.MS(more)
+	return warm + figures.MS(more)
 }
 
 // result is what a run comes to.
@@ -161,12 +162,12 @@ func (t *tally) result() (result, error) {
 		freezes: t.freezes, requests: t.requests, failures: t.failures, stale: t.stale, dials: t.dials,
 		firsts: len(t.firsts), warm: times(t.warms).Median(),
 	}
-	table := lab.NewTable(t.out, "first request\tcount\tmedian ms\tp95\tworst\tbeyond\twarm: median ms\tp99\t")
+	table := figures.NewTable(t.out, "first request\tcount\tmedian ms\tp95\tworst\tbeyond\twarm: median ms\tp99\t")
 	for _, k := range kinds() {
 		other := func(s sample) bool { return s.kind != k.name }
 		firsts, warms := slices.DeleteFunc(slices.Clone(t.firsts), other), times(slices.DeleteFunc(slices.Clone(t.warms), other))
 		warm, beyond := warms.Median(), 0
-		if most := lab.MS(time.Duration(k.calls) * (rtt*3/2 + 5*time.Millisecond)); !(warm <= most) { // not a number: there was none
+		if most := figures.MS(time.Duration(k.calls) * (rtt*3/2 + 5*time.Millisecond)); !(warm <= most) { // not a number: there was none
 			r.cold = append(r.cold, fmt.Sprintf("%s %.1f ms, not %.1f", k.name, warm, most))
 		}
 		for _, s := range firsts {
@@ -176,7 +177,7 @@ func (t *tally) result() (result, error) {
 				continue
 			}
 			beyond++
-			if s.ms() > bound+lab.MS(hard) {
+			if s.ms() > bound+figures.MS(hard) {
 				r.hopeless++
 			}
 			t.beyond = append(t.beyond, fmt.Sprintf("%s took %.1f ms, not %.1f: %v", k.name, s.ms(), bound, s.round))
@@ -196,7 +197,7 @@ func (t *tally) result() (result, error) {
 	return r, nil
 }
 
-func times(samples []sample) (list lab.Samples) {
+func times(samples []sample) (list figures.Samples) {
 	for _, s := range samples {
 		list = append(list, s.ms())
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"hearth/internal/figures"
 	"hearth/internal/testing/lab"
 	"hearth/internal/testing/lambdatest"
 )
@@ -46,8 +47,8 @@ func Example() {
 		if err := sandbox.Invoke(ctx, lab.Turn{ChatID: lab.ChatID(1), Text: "Hello", Route: lab.OdooRoute}, &reply); err != nil {
 			return err
 		}
-		table := lab.NewTable(os.Stdout, "turn ms\t")
-		table.Row("%.1f\t  %s", lab.MS(time.Since(began)), reply.Text)
+		table := figures.NewTable(os.Stdout, "turn ms\t")
+		table.Row("%.1f\t  %s", figures.MS(time.Since(began)), reply.Text)
 		return table.Flush()
 	})
 }

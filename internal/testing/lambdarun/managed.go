@@ -15,6 +15,7 @@ import (
 
 	"hearth/client"
 	"hearth/client/wire"
+	"hearth/internal/figures"
 	"hearth/internal/testing/lab"
 	"hearth/internal/testing/lambdatest"
 )
@@ -52,7 +53,7 @@ func runManaged(ctx context.Context, out io.Writer, dir string) error {
 	defer debug.SetGCPercent(debug.SetGCPercent(harnessGC))
 	lateness := &lab.Lateness{}
 	go lateness.Record(ctx)
-	w := lab.NewTable(out, "at once\tOdoo\tround trip ms\tpreprocess p50 ms\tp99 ms\tserver p50 ms\tround trips\tmachine late p50 ms\tCPU ms per preprocess: Hearth\tall else\tfailed\twaits for a slot\tWeaviate's dials, warm\tmeasured\tOdoo's dials, warm\tmeasured\t")
+	w := figures.NewTable(out, "at once\tOdoo\tround trip ms\tpreprocess p50 ms\tp99 ms\tserver p50 ms\tround trips\tmachine late p50 ms\tCPU ms per preprocess: Hearth\tall else\tfailed\twaits for a slot\tWeaviate's dials, warm\tmeasured\tOdoo's dials, warm\tmeasured\t")
 	var missed error
 	for i, c := range crowds() {
 		m := &managed{crowd: c, lateness: lateness, server: serverTimes{last: map[string]time.Duration{}}}
@@ -70,7 +71,7 @@ func runManaged(ctx context.Context, out io.Writer, dir string) error {
 // measure prints a row, and returns the limit that is missed, if one is. From the time of a preprocess only the upstream's own time is
 // subtracted, which it took for its last answer about the chat. The CPU time of Hearth, the double of Lambda, the proxies and the handlers
 // counts, and so does their wait for a processor. The row also says how late the machine was.
-func (m *managed) measure(ctx context.Context, w lab.Table, hearth, socket string) (missed string, err error) {
+func (m *managed) measure(ctx context.Context, w figures.Table, hearth, socket string) (missed string, err error) {
 	defer func() { err = errors.Join(err, m.close(ctx)) }()
 	if err := m.start(ctx, hearth, socket); err != nil {
 		return "", err
@@ -107,7 +108,7 @@ func (m *managed) measure(ctx context.Context, w lab.Table, hearth, socket strin
 	}
 	each := float64(len(m.took) + m.failed)
 	w.Row("%d\t%v\t%.1f\t%.1f\t%.1f\t%.2f\t%.2f\t%.1f\t%.2f\t%.2f\t%d\t%d\t%d\t%d\t%d\t%d\t  %s", m.atOnce, m.odoo, m.trip, m.took.Median(), m.took.Percentile(0.99),
-		m.served.Median(), trips, m.late.Median(), lab.MS(used.hearth-cpu.hearth)/each, lab.MS(used.rest-cpu.rest)/each, m.failed,
+		m.served.Median(), trips, m.late.Median(), figures.MS(used.hearth-cpu.hearth)/each, figures.MS(used.rest-cpu.rest)/each, m.failed,
 		measured(waits, "weaviate"), dials(before["weaviate"]), measured(dials, "weaviate"), dials(before["odoo"]), measured(dials, "odoo"), missed)
 	return missed, nil
 }
@@ -126,8 +127,8 @@ type managed struct {
 	chats     int     // asked for so far
 
 	mu                          sync.Mutex
-	took, served, distant, late lab.Samples // guarded by mu, ms per preprocess: in all; of that the upstream's time; the rest; and how late the machine was
-	failed                      int         // guarded by mu
+	took, served, distant, late figures.Samples // guarded by mu, ms per preprocess: in all; of that the upstream's time; the rest; and how late the machine was
+	failed                      int             // guarded by mu
 }
 
 // start starts the instance and its upstreams.
@@ -151,13 +152,13 @@ func (m *managed) start(ctx context.Context, hearth, socket string) (err error) 
 		m.sandbox = nil // Start has closed it
 		return err
 	}
-	var trips lab.Samples
+	var trips figures.Samples
 	for range 5 {
 		trip, err := m.upstreams.RoundTrip(ctx)
 		if err != nil {
 			return err
 		}
-		trips = append(trips, lab.MS(trip))
+		trips = append(trips, figures.MS(trip))
 	}
 	m.trip = trips.Median()
 	return nil
@@ -224,8 +225,8 @@ func (m *managed) handle(ctx context.Context, chat []byte) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	took, served := ended.Sub(began), m.server.ofChat(string(chat))
-	m.took, m.served = append(m.took, lab.MS(took)), append(m.served, lab.MS(served))
-	m.distant, m.late = append(m.distant, lab.MS(took-served)), append(m.late, lab.MS(m.lateness.Within(began, ended)))
+	m.took, m.served = append(m.took, figures.MS(took)), append(m.served, figures.MS(served))
+	m.distant, m.late = append(m.distant, figures.MS(took-served)), append(m.late, figures.MS(m.lateness.Within(began, ended)))
 	return chat, nil
 }
 

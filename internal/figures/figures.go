@@ -1,4 +1,6 @@
-package lab
+// Package figures prints what was measured: [Samples] of one thing, a [Table] of any columns, and the table of several ways to do the same
+// ([WriteWays]). The command compare and the harnesses in internal/testing share it. It measures nothing itself.
+package figures
 
 import (
 	"fmt"

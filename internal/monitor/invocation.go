@@ -1,12 +1,10 @@
 package monitor
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
 	"hearth/client/wire"
-	"hearth/internal/clock"
 )
 
 // pause is how long an invocation without an id may make no call and still go on.
@@ -15,9 +13,10 @@ const pause = time.Minute
 // invocation is what happened in one invocation of the function. It does not change after it is over.
 type invocation struct {
 	id        string // the Root of its trace; empty: its calls have none
+	trace     string // of its first call; empty if id is
 	began     time.Time
 	lastReply time.Time     // zero: no operation yet
-	end       clock.Instant // of its last call
+	end       time.Duration // of its last call, by clock.Instant.Mono
 	freezes   uint64        // so far, when its last call came
 	cold      bool
 	late      bool
@@ -47,19 +46,17 @@ type operation struct {
 // A call belongs to the open invocation of its id, or begins it. What its pools did counts for the invocation whose call ends next: if invocations
 // overlap, that may be another one's dial.
 func (m *Monitor) findLocked(c *Call) (inv *invocation, over []*invocation) {
-	id := rootOf(c.Trace)
-	inv = m.open[string(id)]
-	if inv != nil && m.isOver(inv, c, inv.id) {
-		m.closeLocked(inv, true)
-		inv, over = nil, append(over, inv)
+	if inv = m.recent; inv == nil || inv.trace != string(c.Trace) {
+		inv = m.open[string(rootOf(c.Trace))]
 	}
-	if inv == nil {
-		inv, over = m.beginLocked(c, string(id), over)
+	if inv == nil || m.isOver(inv, c, inv.id) {
+		inv, over = m.beginLocked(c, string(rootOf(c.Trace)))
 	}
-	inv.end = clock.Instant{Wall: c.Clock.Wall.Add(c.Ended.Sub(c.Began)), Mono: c.Clock.Mono + c.Ended.Sub(c.Began)}
+	m.recent = inv
+	inv.end = max(inv.end, c.Clock.Mono+c.took())
 	inv.freezes = max(inv.freezes, c.Clock.Freezes)
 	if c.Clock.Freezes > m.last.Freezes {
-		inv.counts.Thaws += int64(c.Clock.Freezes - m.last.Freezes) //nolint:gosec // freezes are few
+		inv.counts.Thaws += int64(c.Clock.Freezes - m.last.Freezes)
 	}
 	if c.Clock.Mono > m.last.Mono {
 		m.last = c.Clock
@@ -70,17 +67,22 @@ func (m *Monitor) findLocked(c *Call) (inv *invocation, over []*invocation) {
 	return inv, over
 }
 
-func (m *Monitor) beginLocked(c *Call, id string, over []*invocation) (*invocation, []*invocation) {
-	open := m.byBeginLocked()
-	for i, inv := range open {
-		if m.isOver(inv, c, id) || len(open)-i >= maxOpen {
-			m.closeLocked(inv, true)
+// beginLocked begins an invocation with a call, and returns those too that are over now.
+func (m *Monitor) beginLocked(c *Call, id string) (begun *invocation, over []*invocation) {
+	for i, inv := range m.openList {
+		if m.isOver(inv, c, id) || len(m.openList)-i >= maxOpen {
 			over = append(over, inv)
 		}
 	}
+	for _, inv := range over {
+		m.closeLocked(inv, true)
+	}
 	inv := &invocation{id: id, began: c.Began, cold: m.begun == 0, frozen: max(0, c.Clock.Frozen-m.last.Frozen)}
+	if id != "" {
+		inv.trace = string(c.Trace)
+	}
 	m.begun++
-	m.open[id] = inv
+	m.open[id], m.openList = inv, append(m.openList, inv)
 	return inv, over
 }
 
@@ -92,7 +94,7 @@ func (m *Monitor) beginLocked(c *Call, id string, over []*invocation) (*invocati
 //     Lambda tries the same event once more.
 //  4. An invocation without an id is over after a freeze or a pause.
 func (m *Monitor) isOver(inv *invocation, c *Call, id string) bool {
-	silent, thawed := c.Clock.Since(inv.end), c.Clock.Freezes > inv.freezes
+	silent, thawed := c.Clock.Mono-inv.end, c.Clock.Freezes > inv.freezes
 	switch {
 	case inv.id == "":
 		return thawed || silent >= pause
@@ -104,16 +106,6 @@ func (m *Monitor) isOver(inv *invocation, c *Call, id string) bool {
 	return thawed || id != "" && inv.began.Before(c.Began)
 }
 
-// byBeginLocked are the open invocations, the oldest first.
-func (m *Monitor) byBeginLocked() []*invocation {
-	open := make([]*invocation, 0, len(m.open))
-	for _, inv := range m.open {
-		open = append(open, inv)
-	}
-	slices.SortFunc(open, func(a, b *invocation) int { return cmp.Or(a.began.Compare(b.began), cmp.Compare(a.id, b.id)) })
-	return open
-}
-
 // closeLocked ends an invocation, and forgets the oldest ones if there are too many.
 func (m *Monitor) closeLocked(inv *invocation, late bool) {
 	inv.late = late
@@ -123,6 +115,11 @@ func (m *Monitor) closeLocked(inv *invocation, late bool) {
 		inv.timingBytes += each + len(t.Operation) + len(why)
 	}
 	delete(m.open, inv.id)
+	i := slices.Index(m.openList, inv)
+	m.openList = slices.Delete(m.openList, i, i+1)
+	if m.recent == inv {
+		m.recent = nil
+	}
 	m.closed = append(m.closed, inv)
 	m.handlers += inv.timingBytes
 	forget := 0
@@ -137,7 +134,7 @@ func (m *Monitor) closeLocked(inv *invocation, late bool) {
 func (inv *invocation) add(c *Call) {
 	if len(inv.operations) < maxOperations {
 		inv.operations = append(inv.operations, operation{
-			route: c.Route, start: c.Began.Sub(inv.began), took: c.Ended.Sub(c.Began), status: c.Status, verdicts: c.Verdicts,
+			route: c.Route, start: c.Began.Sub(inv.began), took: c.took(), status: c.Status, verdicts: c.Verdicts,
 		})
 	} else {
 		inv.dropped++

@@ -25,6 +25,7 @@ const (
 	maxOperations = 100     // of one invocation
 	maxHandlers   = 1 << 20 // bytes of the handlers' measurements, of all invocations that are over
 	maxIDs        = 1024    // ids of requests whose timings have come
+	maxTrace      = 512     // bytes of an X-Amzn-Trace-Id
 	maxRoot       = 128     // bytes of an invocation's id
 )
 
@@ -56,6 +57,8 @@ type Monitor struct {
 	mu       sync.Mutex
 	begun    int                    // guarded by mu, as all that follows: invocations so far
 	open     map[string]*invocation // by id
+	openList []*invocation          // the same, the oldest first
+	recent   *invocation            // the open one of the last call; nil: it is over
 	closed   []*invocation          // the oldest first; they do not change any more
 	handlers int                    // bytes of their measurements
 	last     clock.Reading          // the latest of a call
@@ -89,6 +92,8 @@ type Call struct {
 	Stale        int64
 	Pools        *Pools // what all pools have done so far; nil: the call has waited for nothing
 }
+
+func (c *Call) took() time.Duration { return c.Ended.Sub(c.Began) }
 
 // Pools are counters of all pools together.
 type Pools struct {
@@ -125,7 +130,7 @@ func (m *Monitor) Done(c Call) {
 	if c.Route == nil {
 		c.Route = m.unknown
 	}
-	c.Route.count(c.Status, c.Ended.Sub(c.Began))
+	c.Route.count(c.Status, c.took())
 	if c.Route.operation == "" {
 		return
 	}
@@ -148,8 +153,9 @@ func (m *Monitor) Timings(c Call, t wire.Timings) {
 	inv.requestID, inv.functionMS, inv.timings = t.RequestID, t.FunctionMS, t.Timings
 	m.closeLocked(inv, false)
 	m.mu.Unlock()
-	m.write(append(over, inv))
-	m.cfg.Out.Flush()
+	if m.write(append(over, inv)); m.cfg.FunctionName != "" {
+		m.cfg.Out.Flush()
+	}
 }
 
 // firstLocked remembers an id, and says whether it is new. An empty one always is.
@@ -171,7 +177,7 @@ func (m *Monitor) firstLocked(id string) bool {
 // Close ends all invocations. Their documents are written late.
 func (m *Monitor) Close() {
 	m.mu.Lock()
-	over := m.byBeginLocked()
+	over := slices.Clone(m.openList)
 	for _, inv := range over {
 		m.closeLocked(inv, true)
 	}
@@ -191,6 +197,9 @@ func (m *Monitor) write(over []*invocation) {
 // rootOf is the Root of an X-Amzn-Trace-Id: Root=1-5759e988-bd862e3fe1be46a994272793;Parent=…;Sampled=1. It is empty if there is none, or none
 // that an id can be.
 func rootOf(trace []byte) []byte {
+	if len(trace) > maxTrace {
+		return nil
+	}
 	for len(trace) > 0 {
 		var field []byte
 		field, trace, _ = bytes.Cut(trace, []byte(";"))

@@ -91,7 +91,7 @@ func family(w io.Writer, name, kind, help string) {
 }
 
 func write(w io.Writer, name string, value int64, labels ...string) {
-	metrics.WriteGaugeFloat64(w, series(name, labels...), float64(max(0, value)))
+	metrics.WriteGaugeUint64(w, series(name, labels...), uint64(max(0, value))) //nolint:gosec // it is not negative
 }
 
 // series is a metric's name with its labels, each a name and a value.

@@ -15,7 +15,8 @@ func TestAnInvocationIsTheRootOfItsTrace(t *testing.T) {
 		"Parent=Root=1-a": "",
 		"Root=":           "",
 		"Root=a\x01":      "",
-		"Root=é":          "",
+		"Root=1-a;Parent=" + string(bytes.Repeat([]byte("a"), maxTrace)): "",
+		"Root=é": "",
 		"Root=" + string(bytes.Repeat([]byte("a"), maxRoot+1)): "",
 	} {
 		if got := string(rootOf([]byte(trace))); got != want {

@@ -28,7 +28,7 @@ func (m *Monitor) Invocations() wire.Invocations {
 func (m *Monitor) snapshot() []*invocation {
 	m.mu.Lock()
 	all := slices.Clone(m.closed)
-	for _, inv := range m.byBeginLocked() {
+	for _, inv := range m.openList {
 		now := *inv
 		now.operations = slices.Clone(inv.operations)
 		all = append(all, &now)

@@ -13,7 +13,7 @@ from pathlib import Path
 from unittest import mock
 
 import hearth
-from hearth import ParallelExecutor, log_performance_data, parallel_preprocessing, time_operation, time_operation_with_metrics
+from hearth import ParallelExecutor, _measurement, log_performance_data, parallel_preprocessing, time_operation, time_operation_with_metrics
 
 from .stand_in import Answer, Stdout, TestCase, printed
 
@@ -349,9 +349,35 @@ class Generators(unittest.TestCase):
         async def wait():
             await asyncio.sleep(0)
 
-        coroutine = wait()
-        contextvars.copy_context().run(coroutine.send, None)
-        contextvars.copy_context().run(coroutine.close)
+        began = contextvars.copy_context()
+        for _ in range(3):
+            coroutine = wait()
+            began.run(coroutine.send, None)
+            contextvars.copy_context().run(coroutine.close)
+        self.assertEqual(1, len(began.run(lambda: list(_measurement._around(_measurement._innermost.get())))), "they pile up")
+
+    def test_what_began_within_an_operation_that_has_ended_is_measured(self):
+        inner = time_operation("same")(lambda: None)
+        left = []
+        outer = time_operation("same")(lambda: left.append(contextvars.copy_context()))
+        self.assertEqual(2, len(printed(lambda: (outer(), left[0].run(inner)))))
+
+        @time_operation("other")
+        async def goes_on():
+            await asyncio.sleep(0)
+            inner()
+
+        @time_operation("same")
+        async def starts():
+            task = asyncio.ensure_future(goes_on())
+            await asyncio.sleep(0)  # the task begins
+            return task
+
+        async def use():
+            await (await starts())
+
+        lines = printed(lambda: asyncio.run(use()))
+        self.assertEqual(["same", "same", "other"], [line["operation"] for line in lines])
 
 
 class Names(TestCase):

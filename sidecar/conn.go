@@ -140,8 +140,9 @@ func (c *timedConn) whenLeft(f func(whole bool)) {
 		f(false)
 		return
 	}
-	if before := c.onLeft.Load(); before != nil { // of a pipelined request
-		f = func(whole bool) { (*before)(whole); f(whole) }
+	if before := c.onLeft.Load(); before != nil { // of another call of a batch, or of a pipelined request
+		last := f
+		f = func(whole bool) { (*before)(whole); last(whole) }
 	}
 	c.onLeft.Store(&f)
 }

@@ -121,6 +121,39 @@ func TestAResultThatDoesNotLeaveWholeIsKept(t *testing.T) {
 	}
 }
 
+// Several results may leave in one answer, or in answers that are written together.
+func TestSeveralResultsLeaveTogether(t *testing.T) {
+	e := fetchFromHandler(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "result") }, nil)
+	start := func() string {
+		job := e.want(http.StatusAccepted, "POST", wire.PathFetch, `{"url":"`+e.URL+`/","async":true}`)
+		return "/v1/jobs/" + decoded[wire.Job](t, job.body).Job + "?wait_ms=30000"
+	}
+	gone := func(jobs []string) {
+		for _, job := range jobs {
+			e.want(http.StatusNotFound, "GET", job, "")
+		}
+	}
+	jobs := []string{start(), start(), start()}
+	got := e.want(http.StatusOK, "POST", "/v1/batch", fmt.Sprintf(
+		`{"requests":[{"id":"a","method":"GET","path":%q},{"id":"b","method":"GET","path":%q},{"id":"c","method":"GET","path":%q}]}`, jobs[0], jobs[1], jobs[2]))
+	if n := strings.Count(string(got.body), `"body":"result"`); n != 3 {
+		t.Errorf("%d results in %s", n, got.body)
+	}
+	gone(jobs)
+	jobs = []string{start(), start(), start()}
+	c, err := net.Dial("tcp", strings.TrimPrefix(e.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	head := func(target, more string) string { return "GET " + target + " HTTP/1.1\r\nHost: localhost\r\n" + more + "\r\n" }
+	fmt.Fprint(c, head(jobs[0], "")+head(jobs[1], "")+head(jobs[2], "Connection: close\r\n"))
+	if answers, err := io.ReadAll(c); err != nil || bytes.Count(answers, []byte(`"body":"result"`)) != 3 {
+		t.Errorf("pipelined: %s, %v", answers, err)
+	}
+	gone(jobs)
+}
+
 type onWrite func([]byte)
 
 func (f onWrite) Write(b []byte) (int, error) { f(b); return len(b), nil }

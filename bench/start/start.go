@@ -15,7 +15,6 @@ import (
 
 	"hearth/bench/result"
 	"hearth/bench/rig"
-	"hearth/internal/figures"
 	"hearth/internal/testing/lab"
 	"hearth/internal/testing/lambdatest"
 )
@@ -87,7 +86,7 @@ func compare(ctx context.Context, r *rig.Rig, all ...*extension) error {
 				return err
 			}
 			if round > 0 { // the first start reads the files
-				e.next = append(e.next, figures.MS(s.Host.Init().Extensions[0].Next))
+				e.next = append(e.next, lab.MS(s.Host.Init().Extensions[0].Next))
 			}
 			if _, err := s.Close(ctx); err != nil {
 				return err
@@ -108,7 +107,7 @@ func answer(ctx context.Context, r *rig.Rig, hearth *extension) ([]result.Line, 
 		if _, err := s.Hearth.History(ctx, "a new chat", 10, 5); err != nil {
 			return nil, fmt.Errorf("%w%s", err, s.Logs())
 		}
-		took = append(took, figures.MS(time.Since(s.Extension.Began())))
+		took = append(took, lab.MS(time.Since(s.Extension.Began())))
 		rss, err := s.ResidentMiB()
 		if err != nil {
 			return nil, err

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"hearth/internal/figures"
+	"hearth/internal/testing/lab"
 )
 
 // offence is a kind of fault that a run of Hearth must not show.
@@ -79,7 +79,7 @@ func (t *tally) judged(c *course, r *reply, v verdict, late time.Duration) {
 		t.offenceLocked(c, kind, 1, why+r.String())
 	}
 	if late > 0 {
-		t.offenceLocked(c, overdue, 1, fmt.Sprintf("%.0f ms beyond the deadline%s", figures.MS(late), r))
+		t.offenceLocked(c, overdue, 1, fmt.Sprintf("%.0f ms beyond the deadline%s", lab.MS(late), r))
 	}
 }
 
@@ -89,7 +89,7 @@ func (r *reply) String() string {
 	if len(body) > 600 {
 		body = body[:600]
 	}
-	return fmt.Sprintf("\n      %s %s no-cache=%v after %.0f ms: %d %s %s", r.attempt.method, r.attempt.path, r.noCache, figures.MS(r.ended.Sub(r.asked)), r.status, r.header.Get("Cache-Status"), body)
+	return fmt.Sprintf("\n      %s %s no-cache=%v after %.0f ms: %d %s %s", r.attempt.method, r.attempt.path, r.noCache, lab.MS(r.ended.Sub(r.asked)), r.status, r.header.Get("Cache-Status"), body)
 }
 
 func (t *tally) offence(c *course, kind offence, n int, format string, args ...any) {
@@ -131,7 +131,7 @@ func (t *tally) ended(c *course) {
 		outage = fmt.Sprintf("  then %.0f tries/s", c.sum.perSecond)
 	}
 	fmt.Fprintf(t.out, "%-44s right %3d  stale %2d  worst %5.0f ms  sent %3d and %2d again  well after %4.0f ms  errors: %s%s\n",
-		c.fault.name, c.sum.right, c.sum.stale, figures.MS(c.sum.worst), c.sum.sent, c.sum.again, figures.MS(c.sum.recovered), strings.Join(errs, ", "), outage)
+		c.fault.name, c.sum.right, c.sum.stale, lab.MS(c.sum.worst), c.sum.sent, c.sum.again, lab.MS(c.sum.recovered), strings.Join(errs, ", "), outage)
 }
 
 // String is the last line of a run.

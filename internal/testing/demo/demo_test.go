@@ -14,7 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"hearth/client"
-	"hearth/internal/figures"
+	"hearth/internal/testing/lab"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -33,10 +33,10 @@ func TestVerdict(t *testing.T) {
 		{"all too slow", 1000, 900, 400, 400, 400, 4},
 		{"nothing measured", math.NaN(), 1, 1, math.NaN(), 1, 4},
 	} {
-		d := &demo{trips: figures.Samples{60}}
+		d := &demo{trips: lab.Samples{60}}
 		d.a, d.b, d.c, d.d, d.e, d.f = variants()
-		d.a.MS, d.b.MS, d.d.MS, d.f.MS = figures.Samples{tc.a}, figures.Samples{tc.b}, figures.Samples{tc.d}, figures.Samples{tc.f}
-		d.d.beyond = figures.Samples{tc.beyond}
+		d.a.MS, d.b.MS, d.d.MS, d.f.MS = lab.Samples{tc.a}, lab.Samples{tc.b}, lab.Samples{tc.d}, lab.Samples{tc.f}
+		d.d.beyond = lab.Samples{tc.beyond}
 		var out strings.Builder
 		err := d.verdict(&out)
 		if n := strings.Count(out.String(), "MISSED"); n != tc.missed || errors.Is(err, errPromise) != (tc.missed > 0) {

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"hearth/client"
-	"hearth/internal/figures"
 	"hearth/internal/testing/lab"
 	"hearth/internal/testing/lab/direct"
 )
@@ -84,6 +83,6 @@ func (h goHandler) measure(ctx context.Context, j job) (s sample, err error) {
 	} else {
 		s.Replies, err = direct.Ask(ctx, h.tls, j.Stages)
 	}
-	s.MS = figures.MS(time.Since(start))
+	s.MS = lab.MS(time.Since(start))
 	return s, err
 }

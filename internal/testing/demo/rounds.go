@@ -17,7 +17,7 @@ import (
 // variant is one way to do a preprocess, and what it took.
 type variant struct {
 	figures.Way
-	beyond figures.Samples                     // ms beyond the stand-ins' own time, of each sample
+	beyond lab.Samples                     // ms beyond the stand-ins' own time, of each sample
 	cache  map[string]string                   // what every reply through Hearth must say of its parts
 	stages func([]direct.Call) [][]direct.Call // without Hearth
 }
@@ -44,7 +44,7 @@ type demo struct {
 	progress  io.Writer
 
 	a, b, c, d, e, f *variant
-	trips            figures.Samples // ms of a round trip beside each chat
+	trips            lab.Samples // ms of a round trip beside each chat
 	opened           client.Pools    // /debug/pools after the first preprocess
 }
 
@@ -85,7 +85,7 @@ func (d *demo) chat(ctx context.Context, n int, all bool) error {
 	if err != nil {
 		return err
 	}
-	d.trips = append(d.trips, figures.MS(trip))
+	d.trips = append(d.trips, lab.MS(trip))
 	ways := []*variant{d.d}
 	if all {
 		ways = append(ways, d.a, d.b, d.c)
@@ -148,7 +148,7 @@ func (d *demo) sample(ctx context.Context, v *variant, chat, text string) (answe
 		return answer{}, err
 	}
 	v.MS, v.Requests = append(v.MS, s.MS), append(v.Requests, float64(d.upstreams.Requests()-before))
-	v.beyond = append(v.beyond, s.MS-figures.MS(d.server.take()))
+	v.beyond = append(v.beyond, s.MS-lab.MS(d.server.take()))
 	found, cache, err := s.read()
 	if err == nil && !maps.Equal(cache, v.cache) {
 		err = fmt.Errorf("what was held is %v, not %v", cache, v.cache)

@@ -6,12 +6,12 @@ import (
 	"io"
 
 	"hearth/client"
-	"hearth/internal/figures"
+	"hearth/internal/testing/lab"
 )
 
 // hitRates prints what /debug/cache says.
 func hitRates(out io.Writer, s *client.CacheStats) error {
-	w := figures.NewTable(out, "hits\tmisses\thit rate\t")
+	w := lab.NewTable(out, "hits\tmisses\thit rate\t")
 	row := func(name string, c client.CacheCounts) {
 		if c.Hits+c.Stale+c.Misses > 0 {
 			w.Row("%d\t%d\t%.1f %%\t  %s", c.Hits+c.Stale, c.Misses, 100*c.HitRatio, name)

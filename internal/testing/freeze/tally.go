@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"hearth/internal/figures"
 	"hearth/internal/testing/lab"
 )
 
@@ -33,7 +32,7 @@ type sample struct {
 	queues bool // it may wait behind a refresh that the freeze interrupted
 }
 
-func (s sample) ms() float64 { return figures.MS(s.to.Sub(s.from)) }
+func (s sample) ms() float64 { return lab.MS(s.to.Sub(s.from)) }
 
 func (t *tally) froze()     { t.add(&t.freezes, 1) }
 func (t *tally) requested() { t.add(&t.requests, 1) }
@@ -107,7 +106,7 @@ func (t *tally) bound(s sample, warm float64) float64 {
 	case !s.round.outlives:
 		more += shortWait
 	}
-	return warm + figures.MS(more)
+	return warm + lab.MS(more)
 }
 
 // result is what a run comes to.
@@ -162,12 +161,12 @@ func (t *tally) result() (result, error) {
 		freezes: t.freezes, requests: t.requests, failures: t.failures, stale: t.stale, dials: t.dials,
 		firsts: len(t.firsts), warm: times(t.warms).Median(),
 	}
-	table := figures.NewTable(t.out, "first request\tcount\tmedian ms\tp95\tworst\tbeyond\twarm: median ms\tp99\t")
+	table := lab.NewTable(t.out, "first request\tcount\tmedian ms\tp95\tworst\tbeyond\twarm: median ms\tp99\t")
 	for _, k := range kinds() {
 		other := func(s sample) bool { return s.kind != k.name }
 		firsts, warms := slices.DeleteFunc(slices.Clone(t.firsts), other), times(slices.DeleteFunc(slices.Clone(t.warms), other))
 		warm, beyond := warms.Median(), 0
-		if most := figures.MS(time.Duration(k.calls) * (rtt*3/2 + 5*time.Millisecond)); !(warm <= most) { // not a number: there was none
+		if most := lab.MS(time.Duration(k.calls) * (rtt*3/2 + 5*time.Millisecond)); !(warm <= most) { // not a number: there was none
 			r.cold = append(r.cold, fmt.Sprintf("%s %.1f ms, not %.1f", k.name, warm, most))
 		}
 		for _, s := range firsts {
@@ -177,7 +176,7 @@ func (t *tally) result() (result, error) {
 				continue
 			}
 			beyond++
-			if s.ms() > bound+figures.MS(hard) {
+			if s.ms() > bound+lab.MS(hard) {
 				r.hopeless++
 			}
 			t.beyond = append(t.beyond, fmt.Sprintf("%s took %.1f ms, not %.1f: %v", k.name, s.ms(), bound, s.round))
@@ -197,7 +196,7 @@ func (t *tally) result() (result, error) {
 	return r, nil
 }
 
-func times(samples []sample) (list figures.Samples) {
+func times(samples []sample) (list lab.Samples) {
 	for _, s := range samples {
 		list = append(list, s.ms())
 	}

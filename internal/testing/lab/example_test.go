@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"hearth/internal/figures"
 	"hearth/internal/testing/lab"
 	"hearth/internal/testing/lambdatest"
 )
@@ -47,8 +46,8 @@ func Example() {
 		if err := sandbox.Invoke(ctx, lab.Turn{ChatID: lab.ChatID(1), Text: "Hello", Route: lab.OdooRoute}, &reply); err != nil {
 			return err
 		}
-		table := figures.NewTable(os.Stdout, "turn ms\t")
-		table.Row("%.1f\t  %s", figures.MS(time.Since(began)), reply.Text)
+		table := lab.NewTable(os.Stdout, "turn ms\t")
+		table.Row("%.1f\t  %s", lab.MS(time.Since(began)), reply.Text)
 		return table.Flush()
 	})
 }

@@ -2,8 +2,8 @@
 // of its upstreams, and measures or judges it: demo, freeze and lambdarun are.
 //
 // Start at the example, which is a whole harness. [Main] runs it. [StartUpstreams] starts doubles of Weaviate and Odoo, as far away as
-// the harness wants and with wires that it can break, and [ReachUpstreams] puts such wires before real servers. [Start] starts a sandbox with the extension and a handler in it.
-// The package figures prints what was measured, and [Lateness] tells how much of it was the machine's own delay. The package bot makes
+// the harness wants and with wires that it can break, and [ReachUpstreams] puts such wires before real servers. [Start] starts a sandbox with the extension and a handler in it. [Samples]
+// and [Table] print what was measured, and [Lateness] tells how much of it was the machine's own delay. The package bot makes
 // the calls of a chatbot and knows the right answers.
 //
 // The lab itself has no limits and judges nothing: each harness does.

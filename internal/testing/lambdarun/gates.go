@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io"
 
-	"hearth/internal/figures"
+	"hearth/internal/testing/lab"
 	"hearth/internal/testing/lambdatest"
 )
 
@@ -34,7 +34,7 @@ func verdict(out io.Writer, rows []row, zips []file, few bool) (err error) {
 		fmt.Fprintf(out, "  %s: %.2f, at most %.0f: %s\n", what, got, most, word)
 	}
 	fmt.Fprintf(out, "\nHeld to, at %d MB:\n", fullCPU)
-	var ratios figures.Samples
+	var ratios lab.Samples
 	for _, r := range rows {
 		if r.memoryMB != fullCPU {
 			continue

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"hearth/internal/figures"
 	"hearth/internal/testing/lab"
 	"hearth/internal/testing/lambdatest"
 )
@@ -31,11 +30,11 @@ type row struct {
 
 // cost is what an extension was measured to take, in milliseconds and MiB.
 type cost struct {
-	init, register, next figures.Samples // per start
-	idle                 figures.Samples // resident memory after INIT, per start
-	added                figures.Samples // after the response, per invocation
-	loaded               float64         // resident memory after the invocations
-	ended                figures.Samples // from SHUTDOWN to the process's end, per start
+	init, register, next lab.Samples // per start
+	idle                 lab.Samples // resident memory after INIT, per start
+	added                lab.Samples // after the response, per invocation
+	loaded               float64     // resident memory after the invocations
+	ended                lab.Samples // from SHUTDOWN to the process's end, per start
 }
 
 // side is one of the two extensions of a cell.
@@ -80,7 +79,7 @@ func (r *rounds) measure(ctx context.Context, c cell, extension, beside subject)
 			return got, err
 		}
 		for _, inv := range s.sandbox.Host.Invocations() {
-			s.added = append(s.added, figures.MS(inv.Added))
+			s.added = append(s.added, lab.MS(inv.Added))
 		}
 		if err := s.end(ctx); err != nil {
 			return got, err
@@ -91,9 +90,9 @@ func (r *rounds) measure(ctx context.Context, c cell, extension, beside subject)
 
 func (s *side) started() error {
 	init := s.sandbox.Host.Init()
-	s.init = append(s.init, figures.MS(init.Duration))
-	s.register = append(s.register, figures.MS(init.Extensions[0].Register))
-	s.next = append(s.next, figures.MS(init.Extensions[0].Next))
+	s.init = append(s.init, lab.MS(init.Duration))
+	s.register = append(s.register, lab.MS(init.Extensions[0].Register))
+	s.next = append(s.next, lab.MS(init.Extensions[0].Next))
 	idle, err := s.sandbox.ResidentMiB()
 	s.idle = append(s.idle, idle)
 	return err
@@ -121,7 +120,7 @@ func (s *side) end(ctx context.Context) error {
 		return nil
 	}
 	took, err := s.sandbox.Close(ctx)
-	s.ended = append(s.ended, figures.MS(took))
+	s.ended = append(s.ended, lab.MS(took))
 	s.sandbox = nil
 	return err
 }

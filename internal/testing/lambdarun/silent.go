@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"hearth/internal/figures"
 	"hearth/internal/testing/lab"
 	"hearth/internal/testing/lambdatest"
 	"hearth/internal/testing/odootest"
@@ -67,7 +66,7 @@ type silentRun struct {
 type outcome struct {
 	situation
 	language  lab.Language
-	took      figures.Samples // ms per invocation, without the machine's own delays
+	took      lab.Samples // ms per invocation, without the machine's own delays
 	timedOut  int
 	resets    int
 	saved     int
@@ -156,7 +155,7 @@ func (r *silentRun) turn(ctx context.Context, sandbox *lab.Sandbox, got *outcome
 	began := time.Now()
 	err := sandbox.Invoke(ctx, lab.Turn{ChatID: chat, Text: "Where is my parcel?", Route: got.route}, &reply)
 	ended := time.Now()
-	got.took = append(got.took, figures.MS(ended.Sub(began)-r.lateness.Within(began, ended)))
+	got.took = append(got.took, lab.MS(ended.Sub(began)-r.lateness.Within(began, ended)))
 	switch {
 	case errors.Is(err, lambdatest.ErrTimeout):
 		got.timedOut++
@@ -254,9 +253,9 @@ func (u *silentUpstreams) close() {
 
 // silentVerdict prints the outcomes and judges them.
 func silentVerdict(out io.Writer, outcomes []outcome) (err error) {
-	w := figures.NewTable(out, "upstreams\thandler\tinvocations\ttimed out\tresets\t1st ms\t2nd ms\t3rd ms\tworst from 3rd ms\tsaved\twrong\tuntil right\t")
+	w := lab.NewTable(out, "upstreams\thandler\tinvocations\ttimed out\tresets\t1st ms\t2nd ms\t3rd ms\tworst from 3rd ms\tsaved\twrong\tuntil right\t")
 	for _, o := range outcomes {
-		first := append(append(figures.Samples{}, o.took...), 0, 0, 0)
+		first := append(append(lab.Samples{}, o.took...), 0, 0, 0)
 		rest := o.took[min(learnedAfter, len(o.took)):]
 		var missed []string
 		gate := func(ok bool, what string) {

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"hearth/client/wire"
-	"hearth/internal/figures"
+	"hearth/internal/testing/lab"
 )
 
 // The course of an outage, in seconds.
@@ -59,7 +59,7 @@ func outageOf(ctx context.Context, dir, binary, name string, answer func(http.Re
 	lines := func() int { return strings.Count(g.sandbox.Extension.Log(), "\n") }
 	var calls sync.WaitGroup
 	var muted, mutes atomic.Int64
-	var slowest figures.Samples
+	var slowest lab.Samples
 	var mu sync.Mutex
 	second := func() (sent int) {
 		had := g.upstreams.Requests()
@@ -69,7 +69,7 @@ func outageOf(ctx context.Context, dir, binary, name string, answer func(http.Re
 				_ = search(ctx, g.sandbox.Hearth, begun.String())
 				mu.Lock()
 				defer mu.Unlock()
-				slowest = append(slowest, figures.MS(time.Since(begun)))
+				slowest = append(slowest, lab.MS(time.Since(begun)))
 			})
 			sleep(ctx, time.Second/perSecond)
 		}

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"hearth/internal/figures"
 	"hearth/internal/testing/lab"
 )
 
@@ -39,7 +38,7 @@ type overload struct {
 	lateness lab.Lateness
 
 	mu    sync.Mutex
-	took  [kinds]figures.Samples
+	took  [kinds]lab.Samples
 	other error // of a call that was neither answered nor refused
 
 	cpu cpu
@@ -47,7 +46,7 @@ type overload struct {
 
 // runOverload runs ten callers for each worker of the upstream. They make calls without a pause, except after a refusal.
 func runOverload(ctx context.Context, dir, binary string, sizes []int, short bool) (err error) {
-	t := figures.NewTable(os.Stdout, "workers\tcallers\tgoodput/s\tof ideal\taccepted p99 ms\tx idle\trefused p99 ms\tx held idle\theld p99 ms\tx idle\trefused\tlimit\tsidecar's CPU ms per call\tCPU of sidecar\tharness\tothers\tmachine late\t")
+	t := lab.NewTable(os.Stdout, "workers\tcallers\tgoodput/s\tof ideal\taccepted p99 ms\tx idle\trefused p99 ms\tx held idle\theld p99 ms\tx idle\trefused\tlimit\tsidecar's CPU ms per call\tCPU of sidecar\tharness\tothers\tmachine late\t")
 	runFor := 6 * time.Second
 	if short {
 		runFor = 3 * time.Second
@@ -67,7 +66,7 @@ func runOverload(ctx context.Context, dir, binary string, sizes []int, short boo
 		processors := runFor * time.Duration(runtime.NumCPU())
 		t.Row("%d\t%d\t%.0f\t%.2f\t%.1f\t%.1f\t%.2f\t%.1f\t%.2f\t%.1f\t%d\t%d\t%.2f\t%.0f %%\t%.0f %%\t%.0f %%\t%.0f %%\t", workers, 10*workers, goodput, goodput/ideal,
 			loaded.took[accepted].Percentile(0.99), times(accepted, accepted), loaded.took[refused].Percentile(0.99), times(refused, held),
-			loaded.took[held].Percentile(0.99), times(held, held), len(loaded.took[refused]), limit, figures.MS(loaded.cpu.sidecar)/float64(loaded.calls()),
+			loaded.took[held].Percentile(0.99), times(held, held), len(loaded.took[refused]), limit, lab.MS(loaded.cpu.sidecar)/float64(loaded.calls()),
 			percent(loaded.cpu.sidecar, processors), percent(loaded.cpu.harness, processors), percent(loaded.cpu.others, processors),
 			percent(loaded.lateness.Within(loaded.from, loaded.to), runFor))
 		failed = errors.Join(failed, loaded.other, idle.other,
@@ -169,7 +168,7 @@ func (m *overload) time(ctx context.Context, k kind, call func() error) kind {
 	if errors.Is(err, errRefused) {
 		k = refused
 	}
-	took := figures.MS(ended.Sub(begun) - m.lateness.Within(begun, ended))
+	took := lab.MS(ended.Sub(begun) - m.lateness.Within(begun, ended))
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err != nil && k != refused {

@@ -41,6 +41,7 @@ func routes() []route {
 		{method: http.MethodGet, path: wire.PathDebugPools, handle: (*Server).debugPools},
 		{method: http.MethodPost, path: wire.PathTimings, handle: (*Server).timings},
 		{method: http.MethodGet, path: wire.PathInvocations, handle: (*Server).invocations},
+		{method: http.MethodGet, path: wire.PathAdvice, handle: (*Server).advice},
 		{method: http.MethodGet, path: wire.PathMetrics, handle: (*Server).metrics},
 		{method: http.MethodGet, path: wire.PathOpenAPI, handle: (*Server).openAPI},
 	}

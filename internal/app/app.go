@@ -1,8 +1,8 @@
 // Package app is the command: it makes all parts of Hearth from the settings, runs them, and ends them in order.
 //
 // Start at [Main]. app.go makes the pools and clients, serve.go runs them beside the API, and lambda.go has what is different inside Lambda;
-// warm.go warms the upstreams, secrets.go finds the settings that name secrets, lifecycle.go joins all that runs, check.go, schema.go and
-// compare.go are commands, and logqueue.go keeps a log that nobody reads from holding anything up. The package has no rules of its own: what a
+// warm.go warms the upstreams, secrets.go finds the settings that name secrets, lifecycle.go joins all that runs, check.go, schema.go,
+// compare.go and stats.go are commands, and logqueue.go keeps a log that nobody reads from holding anything up. The package has no rules of its own: what a
 // setting means is in internal/settings.
 package app
 
@@ -46,7 +46,8 @@ var (
 const usage = `hearth          serve; in Lambda as an extension
 hearth check    say what is wrong with the configuration, the upstreams and the classes
 hearth schema   create the classes that are missing
-hearth compare  time your upstreams without Hearth and with it: -chat <id> -text <text> [-rounds <n>]
+hearth compare  time your upstreams without Hearth and with it: --chat <id> --text <text> [--rounds <n>]
+hearth stats    show what a running Hearth does: --watch each second, --json as one JSON object
 hearth version  print the version and the commit
 `
 
@@ -66,8 +67,8 @@ type Options struct {
 func Main(args, environ []string, stdout, stderr io.Writer, options Options) (code int) {
 	var err error
 	command := strings.Join(args[1:], " ")
-	if len(args) > 1 && args[1] == "compare" {
-		command = args[1] // it has flags
+	if len(args) > 1 && (args[1] == "compare" || args[1] == "stats") {
+		command = args[1] // they have options
 	}
 	switch command {
 	case "":
@@ -85,12 +86,16 @@ func Main(args, environ []string, stdout, stderr io.Writer, options Options) (co
 		ctx, stop := untilSignal(context.Background())
 		defer stop()
 		err = compare(ctx, args[2:], environ, stdout, stderr, options)
+	case "stats":
+		ctx, stop := untilSignal(context.Background())
+		defer stop()
+		err = showStats(ctx, args[2:], environ, stdout)
 	case "version", "--version":
 		fmt.Fprintf(stdout, "hearth %s (commit %s)\n", version, commit)
 	case "help", "-h", "--help":
 		fmt.Fprint(stdout, usage)
 	default:
-		err = fmt.Errorf("no command %q: try check, schema, compare or version, or none to serve", command)
+		err = fmt.Errorf("no command %q: try check, schema, compare, stats or version, or none to serve", command)
 	}
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		last := newLogQueue(stderr, maxPending)

@@ -98,13 +98,13 @@ func comparisonOf(args []string, stderr io.Writer) (*comparison, error) {
 		faults = append(faults, fmt.Errorf("%q is no flag: put a text of several words into quotes", flags.Arg(0)))
 	}
 	if c.chat == "" {
-		faults = append(faults, errors.New("-chat is missing: the id of a chat that has messages"))
+		faults = append(faults, errors.New("--chat is missing: the id of a chat that has messages"))
 	}
 	if strings.TrimSpace(c.text) == "" {
-		faults = append(faults, errors.New("-text is missing: what the user of that chat might write next"))
+		faults = append(faults, errors.New("--text is missing: what the user of that chat might write next"))
 	}
 	if c.rounds < 1 || c.rounds > 100 {
-		faults = append(faults, fmt.Errorf("-rounds is %d: it must be from 1 to 100", c.rounds))
+		faults = append(faults, fmt.Errorf("--rounds is %d: it must be from 1 to 100", c.rounds))
 	}
 	return c, errors.Join(faults...)
 }

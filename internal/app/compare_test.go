@@ -60,7 +60,7 @@ func (q *questions) hook(w http.ResponseWriter, r *http.Request) bool {
 
 func TestAComparisonAsksWhatHandlersAskAndWritesNothing(t *testing.T) {
 	u, asked := comparing(t)
-	stdout, stderr, code := command(t, u.Settings(), "compare", "-chat", lab.ChatID(1), "-text", "Where is parcel number 7?", "-rounds", "1")
+	stdout, stderr, code := command(t, u.Settings(), "compare", "--chat", lab.ChatID(1), "--text", "Where is parcel number 7?", "--rounds", "1")
 	if code != 0 {
 		t.Fatalf("exited with %d: %s\n%s", code, stderr, stdout)
 	}
@@ -102,7 +102,7 @@ func TestAComparisonCountsWhatFailed(t *testing.T) {
 	u, asked := comparing(t)
 	const fields = "POST /json/2/res.partner/fields_get"
 	asked.refuse = func(question string, number int) bool { return question == fields && number == 5 } // (b) is first in the first round that counts
-	stdout, stderr, code := command(t, u.Settings(), "compare", "-chat", lab.ChatID(1), "-text", "Where?", "-rounds", "1")
+	stdout, stderr, code := command(t, u.Settings(), "compare", "--chat", lab.ChatID(1), "--text", "Where?", "--rounds", "1")
 	if code != 1 {
 		t.Errorf("exited with %d", code)
 	}
@@ -115,16 +115,16 @@ func TestAComparisonCountsWhatFailed(t *testing.T) {
 
 func TestAComparisonSaysWhatIsMissing(t *testing.T) {
 	u, _ := comparing(t)
-	asks := []string{"compare", "-chat", "a", "-text", "b"}
+	asks := []string{"compare", "--chat", "a", "--text", "b"}
 	for _, tc := range []struct {
 		name string
 		env  []string
 		args []string
 		want []string
 	}{
-		{"everything", nil, []string{"compare"}, []string{"-chat is missing", "-text is missing"}},
+		{"everything", nil, []string{"compare"}, []string{"--chat is missing", "--text is missing"}},
 		{"a text without quotes", nil, append(slices.Clip(asks), "c"), []string{`"c" is no flag`}},
-		{"no round", nil, append(slices.Clip(asks), "-rounds", "0"), []string{"-rounds is 0: it must be from 1 to 100"}},
+		{"no round", nil, append(slices.Clip(asks), "--rounds", "0"), []string{"--rounds is 0: it must be from 1 to 100"}},
 		{"a flag that is none", nil, append(slices.Clip(asks), "-write"), []string{"-write"}},
 		{"no Weaviate", nil, asks, []string{"HEARTH_WEAVIATE_URL is not set"}},
 		{"a setting is wrong", []string{"HEARTH_WORKERS=many"}, asks, []string{"HEARTH_WORKERS: "}},
@@ -146,7 +146,7 @@ func TestAComparisonSaysWhatIsMissing(t *testing.T) {
 
 func TestAComparisonSaysThatAChatIsEmptyAndThatThereIsNoOdoo(t *testing.T) {
 	u, _ := comparing(t)
-	stdout, stderr, code := command(t, withoutOdoo(u.Settings()), "compare", "-chat", "nobody's", "-text", "Where?", "-rounds", "1")
+	stdout, stderr, code := command(t, withoutOdoo(u.Settings()), "compare", "--chat", "nobody's", "--text", "Where?", "--rounds", "1")
 	if code != 0 {
 		t.Errorf("exited with %d: %s", code, stderr)
 	}

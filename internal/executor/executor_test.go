@@ -177,3 +177,23 @@ func TestNoTasksAreNoResults(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 }
+
+func TestWaitsForAWorkerAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w executor.Waits
+		run := func(workers, tasks int) {
+			list := make([]executor.Task[int], tasks)
+			for i := range list {
+				list[i] = waits(time.Second, i)
+			}
+			executor.Run(t.Context(), executor.Options{Workers: workers, Waits: &w}, list)
+		}
+		run(3, 3)
+		run(0, 1)
+		run(3, 7) // the seventh waits for two others
+		run(3, 4)
+		if got, want := w.Counts(), (executor.WaitCounts{Runs: 4, Crowded: 2, Most: 7, Waited: 3 * time.Second}); got != want {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+	})
+}

@@ -51,9 +51,17 @@ func compare(ctx context.Context, args, environ []string, out, stderr io.Writer,
 	if err != nil {
 		return err
 	}
-	if s, err := readSettings(environ); err == nil && s.WeaviateURL == "" {
+	if c.settings, err = commandSettings(environ); err != nil {
+		return err
+	}
+	if c.settings.WeaviateURL == "" {
 		return errors.New("HEARTH_WEAVIATE_URL is not set: there is nothing to compare")
 	}
+	through, err := startThrough(ctx, c.settings, stderr, options)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, through.close()) }()
 	serial, err := newStraight(append(slices.Clip(environ), "HEARTH_ODOO_CONNECTIONS=1"), stderr, options)
 	if err != nil {
 		return err
@@ -64,12 +72,6 @@ func compare(ctx context.Context, args, environ []string, out, stderr io.Writer,
 		return err
 	}
 	defer parallel.close()
-	c.settings = parallel.settings
-	through, err := startThrough(ctx, c.settings, stderr, options)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, through.close()) }()
 	for _, d := range []*straight{serial, parallel} {
 		if err := d.learn(ctx); err != nil {
 			return fmt.Errorf("%w\nhearth check says more", err)

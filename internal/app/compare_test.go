@@ -1,6 +1,7 @@
 package app
 
 import (
+	"io"
 	"net/http"
 	"regexp"
 	"slices"
@@ -95,6 +96,28 @@ func TestAComparisonAsksWhatHandlersAskAndWritesNothing(t *testing.T) {
 	}
 	if want := 2 * 3 * 4; ownConnection < want { // rounds (one does not count), ways, searches
 		t.Errorf("%d searches had a connection of their own, want %d", ownConnection, want)
+	}
+}
+
+// The direct ways have one connection to Weaviate each, but Hearth has what the settings give it.
+func TestAComparisonStartsHearthAsItIsConfigured(t *testing.T) {
+	u, _ := comparing(t)
+	s, err := commandSettings(u.Settings())
+	if err != nil {
+		t.Fatal(err)
+	}
+	through, err := startThrough(t.Context(), s, io.Discard, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := through.close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	pools, err := through.hearth.PoolStats(t.Context())
+	if err != nil || pools["weaviate"].Size != s.WeaviateConnections || s.WeaviateConnections < searches {
+		t.Errorf("Hearth has %d connections to Weaviate at most, want %d (%v)", pools["weaviate"].Size, s.WeaviateConnections, err)
 	}
 }
 

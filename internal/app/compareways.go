@@ -51,21 +51,22 @@ const searches = 4
 // straight asks the upstreams what Hearth asks them, but opens a connection for each call, and remembers and repeats nothing. Searches at the
 // same time would share a connection, so each has an app of its own, with one connection to Weaviate. The first one asks Odoo too.
 type straight struct {
-	settings settings.Settings
-	apps     [searches]*app
+	models []string // of Odoo
+	apps   [searches]*app
 }
 
-func newStraight(environ []string, stderr io.Writer, options Options) (s *straight, err error) {
+func newStraight(environ []string, stderr io.Writer, options Options) (*straight, error) {
 	environ = append(slices.Clip(environ), "HEARTH_WEAVIATE_CONNECTIONS=1")
 	options.freshConnections = true
 	options.Policy = pool.Policy{NoRace: true, NoReplay: true, NoLook: true, NoBreaker: true}
-	s = &straight{}
+	s := &straight{}
 	for i := range s.apps {
-		if s.settings, s.apps[i], err = loadForCommand(environ, stderr, options); err != nil {
-			s.apps[i] = nil // it is closed
+		settings, a, err := loadForCommand(environ, stderr, options)
+		if err != nil {
 			s.close()
 			return nil, err
 		}
+		s.models, s.apps[i] = settings.OdooModels, a
 	}
 	return s, nil
 }
@@ -145,7 +146,7 @@ func (s *straight) ask(ctx context.Context, q question, stages func([]part) [][]
 	}
 	parts := []part{recent(0), recent(1), mute, relevant}
 	if odoo := s.apps[0].odoo; odoo != nil {
-		for _, name := range s.settings.OdooModels {
+		for _, name := range s.models {
 			f.models = append(f.models, name)
 			parts = append(parts, func(ctx context.Context) error {
 				_, err := odoo.Model(ctx, name)

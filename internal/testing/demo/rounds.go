@@ -17,7 +17,7 @@ import (
 // variant is one way to do a preprocess, and what it took.
 type variant struct {
 	figures.Way
-	beyond lab.Samples                     // ms beyond the stand-ins' own time, of each sample
+	beyond lab.Samples                         // ms beyond the stand-ins' own time, of each sample
 	cache  map[string]string                   // what every reply through Hearth must say of its parts
 	stages func([]direct.Call) [][]direct.Call // without Hearth
 }
@@ -44,8 +44,8 @@ type demo struct {
 	progress  io.Writer
 
 	a, b, c, d, e, f *variant
-	trips            lab.Samples // ms of a round trip beside each chat
-	opened           client.Pools    // /debug/pools after the first preprocess
+	trips            lab.Samples  // ms of a round trip beside each chat
+	opened           client.Pools // /debug/pools after the first preprocess
 }
 
 const (

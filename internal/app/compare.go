@@ -216,7 +216,7 @@ func (c *comparison) report(out io.Writer) error {
 		return err
 	}
 	fmt.Fprint(out, `
-All ways are called from this program, from where it runs: run it where your function runs, or as near as you can.
+All calls come from this program: run it where your function runs, or as near as you can.
 (a) to (c) open a connection for each call, which is what handlers do that make a client for each question. What they would learn
     once (the classes, Odoo's protocol and user) was learned before.
 (d) Hearth holds nothing; its connections are open.

@@ -190,13 +190,13 @@ func (w *way) sample(ctx context.Context) error {
 		return context.Cause(ctx)
 	case err != nil:
 		return err
-	case failure != nil:
+	case failure == nil:
+		w.MS, w.Requests = append(w.MS, figures.MS(took)), append(w.Requests, float64(after-before))
+		w.Held, w.found = held, got
+	default:
 		w.failed, w.last = w.failed+1, failure
-		return nil
 	}
-	w.MS, w.Requests = append(w.MS, figures.MS(took)), append(w.Requests, float64(after-before))
-	w.Held, w.found = held, got
-	return nil
+	return err
 }
 
 // report prints the table, what was measured, and what failed.

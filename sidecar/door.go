@@ -28,16 +28,20 @@ const (
 // headerUnread marks a request whose body is not read. If a caller sends this header, its request is refused.
 const headerUnread = "X-Hearth-Unread"
 
-// headReceived looks at the headers of a request before fasthttp waits for its body. If the body is too large, or the token is wrong, the
-// body need not come: the request is refused without it, and its connection ends.
+// headReceived looks at the headers of a request before fasthttp waits for its body. If the body is too large, or the token is wrong and
+// the call needs it, the body need not come: the request is refused without it, and its connection ends.
 func (s *Server) headReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
-	if n := h.ContentLength(); n > s.cfg.MaxBody || n > 0 && !s.isToken(h.Peek(wire.HeaderToken)) {
+	const chunked = -1
+	n := h.ContentLength()
+	if n > s.cfg.MaxBody || (n > 0 || n == chunked) && !s.isToken(h.Peek(wire.HeaderToken)) && !isHealth(h.RequestURI()) {
 		h.SetContentLength(0)
 		h.Del("Expect") // the caller must not send the body
 		h.Set(headerUnread, "1")
 	}
 	return fasthttp.RequestConfig{}
 }
+
+func isHealth(uri []byte) bool { return string(parseTarget(uri).path) == wire.PathHealth }
 
 // isToken says, in constant time, whether a token is the right one. Without Config.Token every token is.
 func (s *Server) isToken(token []byte) bool {

@@ -93,15 +93,18 @@ func (t router) find(path []byte) (calls []route, chat []byte) {
 
 // takes says whether the call takes a request's method.
 func (r *route) takes(method []byte) bool {
-	return string(method) == r.method || r.method == http.MethodGet && string(method) == http.MethodHead
+	return string(method) == r.method || r.takesHead() && string(method) == http.MethodHead
 }
+
+// takesHead says whether the call takes HEAD too. A HEAD for a job would read the result and lose it.
+func (r *route) takesHead() bool { return r.method == http.MethodGet && r.path != wire.PathJob }
 
 // methods lists what the calls of a path take.
 func methods(calls []route) string {
 	var all []string
 	for _, r := range calls {
 		all = append(all, r.method)
-		if r.method == http.MethodGet {
+		if r.takesHead() {
 			all = append(all, http.MethodHead)
 		}
 	}

@@ -97,14 +97,15 @@ func statsText(ctx context.Context, c *client.Client, o statsOptions, t terminal
 func explained(err error, cfg client.Config) error {
 	at := strings.Join(slices.DeleteFunc([]string{cfg.Socket, cfg.Addr}, func(s string) bool { return s == "" }), " or ")
 	if errors.Is(err, client.ErrUnreachable) {
-		return fmt.Errorf("no Hearth answers at %s: is it running, and do HEARTH_SOCKET and HEARTH_ADDR say where? (%w)", at, err)
+		why := strings.TrimPrefix(err.Error(), client.ErrUnreachable.Error()) // it asks a handler about its layer
+		return fmt.Errorf("no Hearth answers at %s: is it running, and do HEARTH_SOCKET and HEARTH_ADDR say where?%s", at, why)
 	}
 	if p, ok := errors.AsType[*client.Problem](err); ok && p.Kind() == wire.KindToken {
 		have := "HEARTH_TOKEN is not set here"
 		if cfg.Token != "" {
 			have = "the token that this command has is another one"
 		}
-		return fmt.Errorf("the Hearth at %s wants its token, and %s. %s", at, have, p.Detail)
+		return fmt.Errorf("the Hearth at %s wants its token, and %s: %s", at, have, p.Detail)
 	}
 	return err
 }

@@ -26,6 +26,10 @@ var ErrAbandoned = errors.New("executor: abandoned")
 // the task waited for, or the value is an older one.
 const Grace = 5 * time.Millisecond
 
+// graceSteps is how many timers make up Grace, one after another. A process that gets no processor for a while is late with one of
+// them only, and so the task still has the time of the others.
+const graceSteps = 5
+
 // Options of [Run].
 type Options struct {
 	Workers int          // how many tasks run at once; less than 1 counts as 1
@@ -129,7 +133,7 @@ func (t Task[T]) start(ctx context.Context, pulse *clock.Pulse, place int, repor
 	}
 	began := time.Now()
 	notLate := context.AfterFunc(ctx, func() {
-		time.AfterFunc(Grace, func() {
+		afterGrace(graceSteps, func() {
 			err := fmt.Errorf("%w: %w", ErrAbandoned, context.Cause(ctx))
 			reports <- report[T]{place, Result[T]{Err: err, Took: time.Since(began)}}
 		})
@@ -140,4 +144,13 @@ func (t Task[T]) start(ctx context.Context, pulse *clock.Pulse, place int, repor
 		notLate()
 		reports <- report[T]{place, Result[T]{v, err, time.Since(began)}}
 	}()
+}
+
+// afterGrace calls f after the rest of Grace: so many steps.
+func afterGrace(steps int, f func()) {
+	if steps == 0 {
+		f()
+		return
+	}
+	time.AfterFunc(Grace/graceSteps, func() { afterGrace(steps-1, f) })
 }

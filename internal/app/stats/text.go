@@ -111,7 +111,7 @@ func (s Snapshot) operations(p *page) {
 	if len(s.Operations) == 0 {
 		return
 	}
-	p.heading(fmt.Sprintf("Operations of the last %d invocations", len(s.Invocations)))
+	p.heading(fmt.Sprintf("Operations of the last invocations (%d)", len(s.Invocations)))
 	names := slices.SortedFunc(maps.Keys(s.Operations), func(a, b string) int {
 		total := func(name string) float64 { o := s.Operations[name]; return float64(o.Count) * o.P50MS }
 		return cmp.Or(cmp.Compare(total(b), total(a)), cmp.Compare(a, b))

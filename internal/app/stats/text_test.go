@@ -42,7 +42,7 @@ func TestTheTextSaysWhatWasMeasured(t *testing.T) {
 		`history +90.9 % +12M +30 +1234k +4 +1200 +30.0MiB`, `odoo_models +- +0 +0 +0 +0 +0 +0B`,
 		`weaviate +half-open +7/8 +9 +654321 +17 +21 +12.3ms +4321ms`, `weaviate +3 +12 +90s +64 +11 +654310 +2 +5`,
 		`10:00:00 +cold +63.2ms +523ms +3 +1 +2 +4 +250ms +6`, `10:00:01 +thawed +63.2ms`, `and 4 more invocations`,
-		`Operations of the last 14 invocations`, `hearth.history +200 +0.4ms +60.0ms +140ms +12s`, `- 3 of 200 requests waited`,
+		`Operations of the last invocations \(14\)`, `hearth.history +200 +0.4ms +60.0ms +140ms +12s`, `- 3 of 200 requests waited`,
 	} {
 		if !regexp.MustCompile(`(?m)^` + row).MatchString(text) {
 			t.Errorf("no line is %q:\n%s", row, text)

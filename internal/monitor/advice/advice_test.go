@@ -128,9 +128,9 @@ func rules() map[string]struct {
 	return map[string]rule{
 		"a breaker that has opened": {
 			"odoo-breaker", "", "",
-			[]string{"odoo has opened 3 times and is half-open", "40 tries were not sent", "25 of 200", "80 ms"},
+			[]string{"odoo has opened 3 times and is half-open", "40 tries were not sent", "25 of 200", "7 of 9 dials failed", "p99 of its answers is 80 ms"},
 			pools("odoo", func(p *wire.PoolStats) {
-				p.Failures, p.Breaker = 25, wire.BreakerStats{State: "half-open", Opened: 3, Refused: 40}
+				p.Failures, p.DialErrors, p.Dials, p.RoundTrip.Count, p.Breaker = 25, 7, 9, 175, wire.BreakerStats{State: "half-open", Opened: 3, Refused: 40}
 			}),
 			[]change{pools("odoo", func(p *wire.PoolStats) { p.Failures = 25 })},
 		},

@@ -12,7 +12,7 @@ import (
 // leastInvocations is how many invocations must be known before their shares say anything.
 const leastInvocations = 20
 
-// deadlines speaks if 2 of 20 invocations or more, and a hundredth of them, made calls that were not answered in time.
+// deadlines speaks if 2 of 20 invocations or more made calls that were not answered in time.
 func deadlines(m *Measured) []wire.Advice {
 	all := m.Invocations.Invocations
 	late := 0
@@ -28,7 +28,7 @@ func deadlines(m *Measured) []wire.Advice {
 			late++
 		}
 	}
-	if len(all) < leastInvocations || late < 2 || late*100 < len(all) {
+	if len(all) < leastInvocations || late < 2 {
 		return nil
 	}
 	after := median(took)

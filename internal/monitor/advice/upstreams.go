@@ -33,12 +33,18 @@ func rule(upstream, about string) string {
 func breakers(m *Measured) (found []wire.Advice) {
 	for _, upstream := range names(m.Pools) {
 		p := m.Pools[upstream]
-		if b := p.Breaker; b.Opened > 0 {
-			found = append(found, one(rule(upstream, "breaker"), "", "",
-				"The breaker of %s has opened %s and is %s. %d tries were not sent, and %d of %d that were sent had no answer. Their p99 is %s: "+
-					"look for an outage or an overload of %s at that time.",
-				upstream, times(b.Opened), b.State, b.Refused, p.Failures, p.Requests, shown(p.RoundTrip.P99), upstream)...)
+		b := p.Breaker
+		if b.Opened == 0 {
+			continue
 		}
+		slow := ""
+		if p.RoundTrip.Count > 0 {
+			slow = fmt.Sprintf(" The p99 of its answers is %s.", shown(p.RoundTrip.P99))
+		}
+		found = append(found, one(rule(upstream, "breaker"), "", "",
+			"The breaker of %s has opened %s and is %s: %d tries were not sent, %d of %d that were sent had no answer, and %d of %d dials failed.%s "+
+				"Look for an outage or an overload of it.",
+			upstream, times(b.Opened), b.State, b.Refused, p.Failures, p.Requests, p.DialErrors, p.Dials, slow)...)
 	}
 	return found
 }

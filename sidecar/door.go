@@ -33,7 +33,7 @@ const headerUnread = "X-Hearth-Unread"
 func (s *Server) headReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 	const chunked = -1
 	n := h.ContentLength()
-	if n > s.cfg.MaxBody || (n > 0 || n == chunked) && !s.isToken(h.Peek(wire.HeaderToken)) && !isHealth(h.RequestURI()) {
+	if n > s.cfg.MaxBody || (n > 0 || n == chunked) && !s.isToken(h.Peek(wire.HeaderToken)) && !needsNoToken(parseTarget(h.RequestURI()).path) {
 		h.SetContentLength(0)
 		h.Del("Expect") // the caller must not send the body
 		h.Set(headerUnread, "1")
@@ -41,16 +41,14 @@ func (s *Server) headReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfig 
 	return fasthttp.RequestConfig{}
 }
 
-func isHealth(uri []byte) bool { return string(parseTarget(uri).path) == wire.PathHealth }
-
 // isToken says, in constant time, whether a token is the right one. Without Config.Token every token is.
 func (s *Server) isToken(token []byte) bool {
 	return s.cfg.Token == "" || subtle.ConstantTimeCompare(token, []byte(s.cfg.Token)) == 1
 }
 
 // admit finds the request's route and reads the request, or returns why the request is refused. It checks in this order: the framing (400),
-// the origin (403), the token (401), and whether there is room for one more caller (503). Then accept checks the rest. /healthz needs
-// neither token nor room. broken is the error of a request that could not be read; nil: it could be read.
+// the origin (403), the token (401), and whether there is room for one more caller (503). Then accept checks the rest. What
+// needsNoToken needs no room either. broken is the error of a request that could not be read; nil: it could be read.
 func (s *Server) admit(r *request, broken error) (refusal *wire.Problem) {
 	if broken != nil {
 		return unreadable(broken)
@@ -71,7 +69,7 @@ func (s *Server) admit(r *request, broken error) (refusal *wire.Problem) {
 		r.SetConnectionClose()
 		return wire.NewProblem(wire.KindForbidden, why)
 	}
-	if string(asked.path) == wire.PathHealth {
+	if needsNoToken(asked.path) {
 		return s.accept(r, asked)
 	}
 	if !s.isToken(r.headers.token) {

@@ -43,6 +43,8 @@ func routes() []route {
 		{method: http.MethodGet, path: wire.PathInvocations, handle: (*Server).invocations},
 		{method: http.MethodGet, path: wire.PathAdvice, handle: (*Server).advice},
 		{method: http.MethodGet, path: wire.PathMetrics, handle: (*Server).metrics},
+		{method: http.MethodGet, path: wire.PathPage, handle: (*Server).page},
+		{method: http.MethodGet, path: pathNearPage, handle: (*Server).toPage},
 		{method: http.MethodGet, path: wire.PathOpenAPI, handle: (*Server).openAPI},
 	}
 }

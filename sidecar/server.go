@@ -2,7 +2,7 @@
 //
 // Start at [Server.Run] (run.go). A request passes [Server.serve] (request.go), the door (door.go: who may ask, and for what;
 // target.go), its route (routes.go, every call on one screen) and its handler: chats.go, preprocess.go, odoo.go, fetch.go, admin.go,
-// timings.go. request.go tells internal/monitor of each answered request.
+// timings.go, page.go (the page of /debug/, whose script is in page.html). request.go tells internal/monitor of each answered request.
 // A handler reads the request by bodies.go, messages.go and decode.go, which name the field at fault, asks sidecar/chat, and replies by
 // reply.go. deadline.go says how long a request may take; listen.go makes the listeners, conn.go sets the deadlines of their connections.
 // cachecontrol.go and freshness.go translate between HTTP's caching headers and the cache. Every error becomes a problem in
@@ -35,7 +35,7 @@ import (
 
 // Config of the API.
 type Config struct {
-	Token     string // every call but /healthz must bring it; empty: none is asked for
+	Token     string // every call that needs one must bring it (needsNoToken in page.go); empty: none is asked for
 	TokenFrom string // the variable that Token is, or is derived from
 
 	Chat      *chat.Service

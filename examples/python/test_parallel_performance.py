@@ -73,8 +73,8 @@ class ParallelPerformance(unittest.TestCase):
             return client.history(chat, 10)
 
         def batch():
-            requests = [{"method": "GET", "path": hearth.Client.chat_path(c, "history") + "?num_messages=10"} for c in chats()]
-            for reply in client.batch(requests, max_parallel=WORKERS):
+            paths = [hearth.Client.chat_path(c, "history") + "?num_messages=10" for c in chats()]
+            for reply in client.batch([{"method": "GET", "path": path} for path in paths], max_parallel=WORKERS):
                 self.assertEqual(reply["status"], 200, reply)
 
         def in_parallel():

@@ -190,13 +190,13 @@ func (w *way) sample(ctx context.Context) error {
 		return context.Cause(ctx)
 	case err != nil:
 		return err
-	case failure != nil:
+	case failure == nil:
+		w.MS, w.Requests = append(w.MS, figures.MS(took)), append(w.Requests, float64(after-before))
+		w.Held, w.found = held, got
+	default:
 		w.failed, w.last = w.failed+1, failure
-		return nil
 	}
-	w.MS, w.Requests = append(w.MS, figures.MS(took)), append(w.Requests, float64(after-before))
-	w.Held, w.found = held, got
-	return nil
+	return err
 }
 
 // report prints the table, what was measured, and what failed.
@@ -216,7 +216,7 @@ func (c *comparison) report(out io.Writer) error {
 		return err
 	}
 	fmt.Fprint(out, `
-All ways are called from this program, from where it runs: run it where your function runs, or as near as you can.
+All calls come from this program: run it where your function runs, or as near as you can.
 (a) to (c) open a connection for each call, which is what handlers do that make a client for each question. What they would learn
     once (the classes, Odoo's protocol and user) was learned before.
 (d) Hearth holds nothing; its connections are open.

@@ -13,8 +13,8 @@ import (
 	"hearth/internal/testing/lab/direct"
 )
 
-// comparing is upstreams that hold the chat "chat/1", and remember what they were asked.
-func comparing(t *testing.T) (upstreams *lab.Upstreams, asked *questions) {
+// comparing is upstreams that hold the chat "chat/1", remember what they were asked, and refuse what refuse says; nil: nothing.
+func comparing(t *testing.T, refuse func(question string, number int) bool) (upstreams *lab.Upstreams, asked *questions) {
 	t.Helper()
 	u, err := lab.StartUpstreams(t.TempDir(), lab.UpstreamsConfig{})
 	if err != nil {
@@ -27,7 +27,7 @@ func comparing(t *testing.T) (upstreams *lab.Upstreams, asked *questions) {
 	if err := direct.StoreChat(u, 1); err != nil {
 		t.Fatal(err)
 	}
-	asked = &questions{by: map[string]map[string]int{}}
+	asked = &questions{by: map[string]map[string]int{}, refuse: refuse}
 	u.Weaviate.SetHook(asked.hook)
 	u.Odoo.SetHook(asked.hook)
 	return u, asked
@@ -60,7 +60,7 @@ func (q *questions) hook(w http.ResponseWriter, r *http.Request) bool {
 }
 
 func TestAComparisonAsksWhatHandlersAskAndWritesNothing(t *testing.T) {
-	u, asked := comparing(t)
+	u, asked := comparing(t, nil)
 	stdout, stderr, code := command(t, u.Settings(), "compare", "--chat", lab.ChatID(1), "--text", "Where is parcel number 7?", "--rounds", "1")
 	if code != 0 {
 		t.Fatalf("exited with %d: %s\n%s", code, stderr, stdout)
@@ -101,7 +101,7 @@ func TestAComparisonAsksWhatHandlersAskAndWritesNothing(t *testing.T) {
 
 // The direct ways have one connection to Weaviate each, but Hearth has what the settings give it.
 func TestAComparisonStartsHearthAsItIsConfigured(t *testing.T) {
-	u, _ := comparing(t)
+	u, _ := comparing(t, nil)
 	s, err := commandSettings(u.Settings())
 	if err != nil {
 		t.Fatal(err)
@@ -122,9 +122,8 @@ func TestAComparisonStartsHearthAsItIsConfigured(t *testing.T) {
 }
 
 func TestAComparisonCountsWhatFailed(t *testing.T) {
-	u, asked := comparing(t)
 	const fields = "POST /json/2/res.partner/fields_get"
-	asked.refuse = func(question string, number int) bool { return question == fields && number == 5 } // (b) is first in the first round that counts
+	u, _ := comparing(t, func(question string, number int) bool { return question == fields && number == 5 }) // (b) is first in the first round that counts
 	stdout, stderr, code := command(t, u.Settings(), "compare", "--chat", lab.ChatID(1), "--text", "Where?", "--rounds", "1")
 	if code != 1 {
 		t.Errorf("exited with %d", code)
@@ -137,7 +136,7 @@ func TestAComparisonCountsWhatFailed(t *testing.T) {
 }
 
 func TestAComparisonSaysWhatIsMissing(t *testing.T) {
-	u, _ := comparing(t)
+	u, _ := comparing(t, nil)
 	asks := []string{"compare", "--chat", "a", "--text", "b"}
 	for _, tc := range []struct {
 		name string
@@ -168,7 +167,7 @@ func TestAComparisonSaysWhatIsMissing(t *testing.T) {
 }
 
 func TestAComparisonSaysThatAChatIsEmptyAndThatThereIsNoOdoo(t *testing.T) {
-	u, _ := comparing(t)
+	u, _ := comparing(t, nil)
 	stdout, stderr, code := command(t, withoutOdoo(u.Settings()), "compare", "--chat", "nobody's", "--text", "Where?", "--rounds", "1")
 	if code != 0 {
 		t.Errorf("exited with %d: %s", code, stderr)

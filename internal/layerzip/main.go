@@ -45,7 +45,7 @@ func run(args []string, stdout io.Writer) error {
 	python := flags.String("python", "", "the folder whose files go to python/")
 	license := flags.String("license", "", "our license, which becomes licenses/<the extension's name>/LICENSE")
 	packages := flags.String("packages", "", "a list of the packages in the binary: module, version, the module's folder and the package's, by tabs")
-	limit := flags.Int("max", 6_000_000, "refuse a zip of more bytes")
+	limit := flags.Int("max", 7_000_000, "refuse a zip of more bytes")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

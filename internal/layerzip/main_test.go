@@ -184,7 +184,7 @@ func TestALayerIsRefused(t *testing.T) {
 		{"no files", append([]string{"-o", "x", "-arch", "arm64", "-extension", arm64, "-python", t.TempDir()}, terms...)},
 		{"not a regular file", append([]string{"-o", "x", "-arch", "arm64", "-extension", arm64, "-python", linked}, terms...)},
 		{"no such file", []string{"-o", "x", "-arch", "arm64", "-extension", arm64, "-python", python, "-license", "LICENSE", "-packages", terms[3]}},
-		{"more than 6000000", append([]string{"-o", "x", "-arch", "arm64", "-extension", arm64, "-python", huge}, terms...)},
+		{"more than 7000000", append([]string{"-o", "x", "-arch", "arm64", "-extension", arm64, "-python", huge}, terms...)},
 		{"more than 10", append([]string{"-o", "x", "-arch", "arm64", "-extension", arm64, "-python", python, "-max", "10"}, terms...)},
 	} {
 		t.Chdir(t.TempDir())

@@ -142,10 +142,15 @@ func orNil(text string) any {
 }
 
 // errorName says what kind of error it is, without its text. It is empty for no error.
-func errorName(err error) string {
+func errorName(err error) (name string) {
 	if err == nil {
 		return ""
 	}
+	defer func() {
+		if recover() != nil { // a method of err has panicked: the pointer that err holds may be nil
+			name = fmt.Sprintf("%T", err)
+		}
+	}()
 	if p, ok := errors.AsType[*Problem](err); ok && p.Kind() != "" {
 		return string(p.Kind())
 	}

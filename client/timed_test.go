@@ -275,3 +275,25 @@ func TestOutputIsStdoutByDefault(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// careless is an error whose methods need more than they have.
+type careless struct{ inner error }
+
+func (c *careless) Error() string { return c.inner.Error() }
+func (c *careless) Unwrap() error { return c.inner }
+
+func TestAnErrorWhoseMethodsPanicIsReturnedAsItIs(t *testing.T) {
+	timed(t, &sidecar{}, func(ctx context.Context, c *Client, out *output) {
+		ctx, end := c.Invocation(ctx, "")
+		defer end()
+		for _, want := range []error{(*Problem)(nil), (*careless)(nil)} {
+			if _, err := Timed(ctx, "x", func(context.Context) (int, error) { return 0, want }); err != want { //nolint:errorlint // the very same
+				t.Errorf("%T became %T", want, err)
+			}
+		}
+		lines, _ := out.lines(t)
+		if got := fmt.Sprint(lines[0]["error"], " ", lines[1]["error"]); got != "*wire.Problem *client.careless" {
+			t.Error(got)
+		}
+	})
+}

@@ -40,7 +40,11 @@ func (s *Server) batch(r *request) error {
 			return answer, err
 		}}
 	}
-	results := executor.Run(r.waitContext(most), executor.Options{Workers: b.parallel, Pulse: s.cfg.Pulse}, tasks)
+	options := executor.Options{Workers: b.parallel, Pulse: s.cfg.Pulse}
+	if !b.own {
+		options.Waits = s.cfg.Waits
+	}
+	results := executor.Run(r.waitContext(most), options, tasks)
 	body := []byte(`{"responses":[`)
 	for i, got := range results {
 		if got.Err != nil {
@@ -53,6 +57,7 @@ func (s *Server) batch(r *request) error {
 		if got.Value.onLeft != nil {
 			r.whenLeft(got.Value.onLeft)
 		}
+		r.afterwards = append(r.afterwards, got.Value.afterwards...)
 	}
 	r.setServerTiming(r.took())
 	r.sendBody(http.StatusOK, append(body, "]}"...))
@@ -76,13 +81,13 @@ func (s *Server) serveCall(ctx context.Context, c batchCall, how batchTerms) bat
 	for _, h := range c.headers {
 		f.Request.Header.Add(h.name, h.value)
 	}
-	onLeft := s.handleCall(ctx, f, c, how)
+	onLeft, afterwards := s.handleCall(ctx, f, c, how)
 	answer := answerOf(f)
-	answer.onLeft = onLeft
+	answer.onLeft, answer.afterwards = onLeft, afterwards
 	return answer
 }
 
-func (s *Server) handleCall(ctx context.Context, f *fasthttp.RequestCtx, c batchCall, how batchTerms) (onLeft func(whole bool)) {
+func (s *Server) handleCall(ctx context.Context, f *fasthttp.RequestCtx, c batchCall, how batchTerms) (onLeft func(whole bool), afterwards []func()) {
 	r := s.newRequest(ctx, f, how.socket)
 	r.read()
 	defer s.end(ctx, r)
@@ -93,7 +98,7 @@ func (s *Server) handleCall(ctx context.Context, f *fasthttp.RequestCtx, c batch
 	r.timeout = c.timeout
 	r.batchRead, r.batchWrite = within(how.readBy.Sub(r.started), c.timeout), within(how.writeBy.Sub(r.started), c.timeout)
 	s.answer(r, s.accept(r, parseTarget([]byte(c.path))))
-	return r.onLeft
+	return r.onLeft, r.afterwards
 }
 
 // within is the smaller of the time that a batch has left and a call's own timeout, if that is not 0. The result is at least 1, because 0
@@ -145,6 +150,8 @@ type batchAnswer struct {
 	headers [][2]string
 	body    []byte           // JSON; empty: none
 	onLeft  func(whole bool) // to be called once the answer has left, or cannot leave; nil: nothing is
+
+	afterwards []func() // to be called once the batch is counted
 }
 
 // answerOf is the answer of a call, without the headers of the connection.

@@ -136,7 +136,7 @@ func TestSeveralResultsLeaveTogether(t *testing.T) {
 	jobs := []string{start(), start(), start()}
 	got := e.want(http.StatusOK, "POST", "/v1/batch", fmt.Sprintf(
 		`{"requests":[{"id":"a","method":"GET","path":%q},{"id":"b","method":"GET","path":%q},{"id":"c","method":"GET","path":%q}]}`, jobs[0], jobs[1], jobs[2]))
-	if n := strings.Count(string(got.body), `"body":"result"`); n != 3 {
+	if n := strings.Count(got.body, `"body":"result"`); n != 3 {
 		t.Errorf("%d results in %s", n, got.body)
 	}
 	gone(jobs)

@@ -49,6 +49,8 @@ type request struct {
 	tally    *cache.Tally     // of the request's reads
 	verdicts monitor.Verdicts // where the reply came from
 	evicted  bool             // nobody reads an answer
+
+	afterwards []func() // to be called once the request is counted, or if it is part of a batch, once that is
 }
 
 // serve answers one request. broken says why the request could not be read; nil: it could.
@@ -89,6 +91,11 @@ func (s *Server) end(ctx context.Context, r *request) {
 	s.logAccess(ctx, r)
 	if !r.evicted {
 		s.cfg.Monitor.Done(r.call())
+	}
+	if r.batchRead == 0 {
+		for _, f := range r.afterwards {
+			f()
+		}
 	}
 	s.release(r)
 }

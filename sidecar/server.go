@@ -25,7 +25,9 @@ import (
 
 	"hearth/cache"
 	"hearth/internal/clock"
+	"hearth/internal/executor"
 	"hearth/internal/monitor"
+	"hearth/internal/monitor/advice"
 	"hearth/pool"
 	"hearth/sidecar/chat"
 	"hearth/sidecar/fetch"
@@ -37,11 +39,14 @@ type Config struct {
 	TokenFrom string // the variable that Token is, or is derived from
 
 	Chat      *chat.Service
-	Cache     *cache.Cache     // for its statistics
-	Fetch     *fetch.Service   // asks other hosts; nil: calls that need it fail
-	Jobs      *fetch.Jobs      // of Fetch
-	Monitor   *monitor.Monitor // remembers the requests; nil: a new one, which writes no documents
-	NoFetch   string           // why Fetch is nil
+	Cache     *cache.Cache             // for its statistics
+	Fetch     *fetch.Service           // asks other hosts; nil: calls that need it fail
+	Jobs      *fetch.Jobs              // of Fetch
+	Monitor   *monitor.Monitor         // remembers the requests; nil: a new one, which writes no documents
+	NoFetch   string                   // why Fetch is nil
+	Advice    advice.Settings          // what /debug/advice may advise to change
+	Waits     *executor.Waits          // counts the requests of batches that wait for one of Workers, as Chat does its parts; nil: nobody wants to know
+	Mixing    func() map[string]string // as [weaviate.Client.Mixing]; nil: there is no Weaviate
 	Upstreams []Upstream
 	Fault     string // what is wrong with the settings or the listeners, for /readyz; empty: nothing
 
@@ -75,6 +80,10 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Monitor == nil {
 		c.Monitor = monitor.New(monitor.Config{})
+	}
+	c.Waits = cmp.Or(c.Waits, &executor.Waits{})
+	if c.Mixing == nil {
+		c.Mixing = func() map[string]string { return nil }
 	}
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	return c

@@ -24,7 +24,12 @@ func (s *Server) timings(r *request) error {
 	c := r.call()
 	c.Ended, c.Pools = time.Now(), now
 	r.ended = time.Time{} // it is not answered yet
-	s.cfg.Monitor.Timings(c, t)
+	record := func() { s.cfg.Monitor.Timings(c, t) }
+	if r.batchRead > 0 {
+		r.afterwards = []func(){record} // the batch belongs to the invocation that this ends
+	} else {
+		record()
+	}
 	r.SetStatusCode(http.StatusNoContent)
 	return nil
 }

@@ -113,6 +113,26 @@ func TestAnInvocationHasEachOfItsCalls(t *testing.T) {
 	}
 }
 
+func TestTimingsInABatchEndTheInvocationThatHasTheBatch(t *testing.T) {
+	out := &documents{TB: t}
+	a := newAPI(t, newUpstreams().withClasses("text", "text"), func(c *Config, _ *chat.Config) {
+		c.Monitor = monitor.New(monitor.Config{FunctionName: "f", Out: out})
+	})
+	const batch = `{"requests":[{"id":"a","method":"POST","path":"/v1/timings","body":{"request_id":"r","timings":[{"operation":"mine","duration_ms":1}]}},` +
+		`{"id":"b","method":"GET","path":"/v1/chats/c/mute"},{"id":"c","method":"POST","path":"/v1/timings","body":{"timings":[{"operation":"","duration_ms":1}]}}]}`
+	got := a.want(http.StatusOK, http.MethodPost, "/v1/batch", batch, "X-Amzn-Trace-Id", "Root=1-a")
+	if !strings.Contains(got.body, `"status":204`) || !strings.Contains(got.body, `timings[0].operation`) {
+		t.Error(got.body)
+	}
+	all := a.server.cfg.Monitor.Invocations().Invocations
+	if len(all) != 1 || len(all[0].Operations) != 2 || all[0].RequestID != "r" || all[0].Late {
+		t.Errorf("%+v", all)
+	}
+	if docs := out.all(); len(docs) != 1 || len(docs[0].Metrics["hearth.batch_duration"].Values) != 1 || len(docs[0].Metrics["mine_duration"].Values) != 1 {
+		t.Errorf("%+v", docs)
+	}
+}
+
 func TestTimingsThatAreWrongNameTheirField(t *testing.T) {
 	a := newAPI(t, newUpstreams(), nil)
 	item := `{"operation":"a","duration_ms":1}`

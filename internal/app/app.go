@@ -1,17 +1,19 @@
 // Package app is the command: it makes all parts of Hearth from the settings, runs them, and ends them in order.
 //
 // Start at [Main]. app.go makes the pools and clients, serve.go runs them beside the API, and lambda.go has what is different inside Lambda;
-// warm.go warms the upstreams, secrets.go finds the settings that name secrets, lifecycle.go joins all that runs, check.go and schema.go
-// are commands, and logqueue.go keeps a log that nobody reads from holding anything up. The package has no rules of its own: what a
+// warm.go warms the upstreams, secrets.go finds the settings that name secrets, lifecycle.go joins all that runs, check.go, schema.go,
+// compare.go and stats.go are commands, and logqueue.go keeps a log that nobody reads from holding anything up. The package has no rules of its own: what a
 // setting means is in internal/settings.
 package app
 
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -44,6 +46,8 @@ var (
 const usage = `hearth          serve; in Lambda as an extension
 hearth check    say what is wrong with the configuration, the upstreams and the classes
 hearth schema   create the classes that are missing
+hearth compare  time your upstreams without Hearth and with it: --chat <id> --text <text> [--rounds <n>]
+hearth stats    show what a running Hearth does: --watch each second, --json as one JSON object
 hearth version  print the version and the commit
 `
 
@@ -55,12 +59,18 @@ type Options struct {
 	NoDeadline  bool                 // ignore what a caller's invocation has left, and HEARTH_DEADLINE_MARGIN
 	Queue       int                  // calls to an upstream that may wait; 0: as many as [pool.LimitConfig] has
 	NoIdleLimit bool                 // keep idle connections for a day, whatever HEARTH_CONN_MAX_IDLE says
+
+	freshConnections bool // each call to an upstream has a connection of its own, and as many go out at once as the settings allow
 }
 
 // Main runs the command that args name, args[0] being the program, and returns the exit code.
 func Main(args, environ []string, stdout, stderr io.Writer, options Options) (code int) {
 	var err error
-	switch command := strings.Join(args[1:], " "); command {
+	command := strings.Join(args[1:], " ")
+	if len(args) > 1 && (args[1] == "compare" || args[1] == "stats") {
+		command = args[1] // they have options
+	}
+	switch command {
 	case "":
 		signal.Ignore(syscall.SIGPIPE) // else a log that nobody reads any more ends the process
 		err = serve(context.Background(), args[0], environ, stdout, stderr, options)
@@ -72,14 +82,22 @@ func Main(args, environ []string, stdout, stderr io.Writer, options Options) (co
 		ctx, stop := untilSignal(context.Background())
 		defer stop()
 		err = createSchema(ctx, environ, stdout, stderr, options)
+	case "compare":
+		ctx, stop := untilSignal(context.Background())
+		defer stop()
+		err = compare(ctx, args[2:], environ, stdout, stderr, options)
+	case "stats":
+		ctx, stop := untilSignal(context.Background())
+		defer stop()
+		err = showStats(ctx, args[2:], environ, stdout)
 	case "version", "--version":
 		fmt.Fprintf(stdout, "hearth %s (commit %s)\n", version, commit)
 	case "help", "-h", "--help":
 		fmt.Fprint(stdout, usage)
 	default:
-		err = fmt.Errorf("no command %q: try check, schema or version, or none to serve", command)
+		err = fmt.Errorf("no command %q: try check, schema, compare, stats or version, or none to serve", command)
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		last := newLogQueue(stderr, maxPending)
 		fmt.Fprintln(last, "hearth:", err)
 		last.close()
@@ -221,6 +239,9 @@ func (a *app) addOdoo(s settings.Settings) error {
 // guard sets the limit, budget and breaker that the pools of an upstream share. probe is a question like those of requests. It is called
 // after the client was made, because only a request starts a probe.
 func (a *app) guard(cfg *pool.Config, probe func(context.Context) error) {
+	if a.options.freshConnections {
+		cfg.Start = cfg.Size
+	}
 	cfg.Limit = pool.NewLimit(pool.LimitConfig{Start: cfg.Start, Most: cfg.Size, Queue: a.options.Queue, Pulse: a.pulse})
 	cfg.Budget = pool.NewBudget(a.pulse)
 	cfg.Breaker = pool.NewBreaker(pool.BreakerConfig{Name: cfg.Name, Probe: probe, Limit: cfg.Limit, Pulse: a.pulse, Logger: a.log})
@@ -238,6 +259,9 @@ func (a *app) poolConfig(s settings.Settings) pool.Config {
 	cfg := pool.Config{
 		MaxIdle: s.ConnMaxIdle, RootCAs: s.Roots(), Pulse: a.pulse, Logger: a.log, Answers: pool.NewAnswers(s.AnswerSize(), s.AnswerSize()),
 		KeepFrom: s.KeepFrom(), Policy: a.options.Policy, UserAgent: "hearth/" + version,
+	}
+	if a.options.freshConnections {
+		cfg.KeepFrom = math.MaxUint64
 	}
 	if a.options.NoIdleLimit {
 		cfg.MaxIdle = 24 * time.Hour

@@ -25,7 +25,8 @@ type logQueue struct {
 	// mu guards what follows. It is not held while the lines are written.
 	mu      sync.Mutex
 	pending []byte
-	dropped int // lines since the last write began
+	dropped int       // lines since the last write began
+	writing time.Time // since when the lines that take returned have been written; zero: they are written
 }
 
 // newLogQueue starts the goroutine that close ends.
@@ -60,7 +61,7 @@ func (q *logQueue) take() (lines []byte, dropped int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	lines, dropped = q.pending, q.dropped
-	q.pending, q.dropped = nil, 0
+	q.pending, q.dropped, q.writing = nil, 0, time.Now()
 	return lines, dropped
 }
 
@@ -80,9 +81,9 @@ func (q *logQueue) run() {
 	}
 }
 
-// Flush waits until the lines that were taken before have been written, for at most flushTime.
+// Flush waits until the lines that were taken before have been written. No write is waited for longer than flushTime, by all calls of Flush together.
 func (q *logQueue) Flush() {
-	late := time.NewTimer(flushTime)
+	late := time.NewTimer(q.patience())
 	defer late.Stop()
 	flushed := make(chan struct{})
 	select {
@@ -98,8 +99,18 @@ func (q *logQueue) Flush() {
 	}
 }
 
+func (q *logQueue) patience() time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.writing.IsZero() {
+		return flushTime
+	}
+	return flushTime - time.Since(q.writing)
+}
+
 func (q *logQueue) flush() {
 	lines, dropped := q.take()
+	defer q.written()
 	if len(lines) == 0 && dropped == 0 {
 		return
 	}
@@ -109,6 +120,12 @@ func (q *logQueue) flush() {
 		lines = b.Bytes()
 	}
 	_, _ = q.to.Write(lines) // a log that cannot be written cannot tell so
+}
+
+func (q *logQueue) written() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.writing = time.Time{}
 }
 
 // close writes what is pending, and waits for the goroutine. If that takes too long, the end of the process ends it.

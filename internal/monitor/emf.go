@@ -14,6 +14,7 @@ const (
 	maxValues  = 100                 // of one metric
 	maxValue   = 1 << 53             // CloudWatch takes larger ones; no duration is
 	maxAge     = 13 * 24 * time.Hour // CloudWatch takes 14 days
+	maxAhead   = time.Hour           // CloudWatch takes 2 hours
 )
 
 // metric is what a document says of one of its metrics.
@@ -82,7 +83,7 @@ func (inv *invocation) document(function string) []byte {
 		doc["dropped_metrics"] = dropped
 	}
 	at := inv.wallOfEnd()
-	if time.Since(at.Round(0)) > maxAge {
+	if age := time.Since(at.Round(0)); age > maxAge || age < -maxAhead { // the clock may have been set
 		at = time.Now()
 	}
 	doc["_aws"] = map[string]any{

@@ -130,8 +130,14 @@ func (m *Monitor) closeLocked(inv *invocation, late bool) {
 	m.closed = slices.Delete(m.closed, 0, forget)
 }
 
-// add adds an operation.
+// add adds an operation. It may have begun before those that were answered before it.
 func (inv *invocation) add(c *Call) {
+	if earlier := inv.began.Sub(c.Began); earlier > 0 {
+		inv.began = c.Began
+		for i := range inv.operations {
+			inv.operations[i].start += earlier
+		}
+	}
 	if len(inv.operations) < maxOperations {
 		inv.operations = append(inv.operations, operation{
 			route: c.Route, start: c.Began.Sub(inv.began), took: c.took(), status: c.Status, verdicts: c.Verdicts,

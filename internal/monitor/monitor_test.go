@@ -111,6 +111,21 @@ func (e *tester) want(documents string) {
 	}
 }
 
+func TestAnInvocationBeginsWithTheCallThatCameFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newTester(t, false)
+		began := time.Now()
+		slow := e.call("1-a", "preprocess")
+		time.Sleep(time.Millisecond)
+		e.history("1-a")
+		e.done(slow)
+		inv := e.Invocations().Invocations[0]
+		if inv.Began != began.UTC().Format("2006-01-02T15:04:05.000Z") || inv.DurationMS != 2 || inv.Operations[0].StartMS != 1 || inv.Operations[1].StartMS != 0 {
+			t.Errorf("%+v", inv)
+		}
+	})
+}
+
 func TestTheHandlersTimingsEndTheirInvocation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newTester(t, false)
@@ -335,6 +350,10 @@ func TestADocumentKeepsTheLimits(t *testing.T) {
 
 		e.history("1-c") // and Lambda freezes the sandbox for longer than CloudWatch takes documents
 		e.frozen(20 * 24 * time.Hour)
+		ahead := e.call("1-d", "history") // and then the clock is set back
+		ahead.Began = ahead.Began.Add(3 * time.Hour)
+		ahead.Ended = ahead.Began
+		e.Done(ahead)
 		e.Close()
 	})
 }

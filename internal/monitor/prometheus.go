@@ -29,7 +29,6 @@ func (m *Monitor) NewRoute(name, operation string) *Route {
 }
 
 // count counts an answer. A series begins with its first answer.
-
 func (r *Route) count(status int, took time.Duration) {
 	status = min(max(0, status), len(r.statuses)-1)
 	n := r.statuses[status].Load()

@@ -34,7 +34,10 @@ def as_fields(values: tuple[Any, ...]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for value in values:
         if isinstance(value, Mapping):
-            fields.update((as_text(name), item) for name, item in cast("Mapping[Any, Any]", value).items())
+            try:
+                fields.update((as_text(name), item) for name, item in cast("Mapping[Any, Any]", value).items())
+            except Exception:
+                pass  # the operation is printed without them
     return fields
 
 
@@ -46,7 +49,14 @@ def as_text(value: Any) -> str:
     try:
         return str(value)
     except Exception:
-        return f"<{type(value).__name__}>"
+        return f"<{name_of(cast('type[Any]', type(value)))}>"
+
+
+def name_of(kind: type[Any]) -> str:
+    try:
+        return str(kind.__name__)
+    except Exception:  # its metaclass may do anything
+        return "unnamed"
 
 
 def as_milliseconds(value: Any) -> Optional[float]:

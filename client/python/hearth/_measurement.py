@@ -6,7 +6,7 @@ import contextvars
 import time
 
 from ._invocation import measured_run
-from ._lines import as_milliseconds, as_text, print_lines
+from ._lines import as_milliseconds, as_text, name_of, print_lines
 from ._typing import TYPE_CHECKING
 from .errors import as_object
 
@@ -59,8 +59,8 @@ class Measurement:
                 fields["cache"] = cache if self.has_parts or len(cache) > 1 else next(iter(cache.values()))
             if self.chat:
                 fields["chat"] = _hashed(self.chat)
-            if kind not in (None, GeneratorExit):  # GeneratorExit: the caller wants no more items
-                fields["error"] = kind.__name__
+            if kind is not None and kind is not GeneratorExit:  # GeneratorExit: the caller wants no more items
+                fields["error"] = name_of(kind)
             record(self.operation, duration_ms, fields)
 
     def note(self, verdicts: Mapping[Any, Any], has_parts: bool) -> None:

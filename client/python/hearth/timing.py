@@ -17,7 +17,7 @@ import functools
 from ._invocation import invocation_of
 from ._lines import as_fields, as_operation
 from ._measurement import Measurement, record
-from ._typing import TYPE_CHECKING
+from ._typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
@@ -74,7 +74,7 @@ def time_operation(function: Any = None) -> Any:
     """Measures each call of the decorated function, under the function's name, or with @time_operation("name") under that name."""
     if function is None:
         return time_operation
-    if callable(function) or hasattr(function, "__get__"):  # a function, a staticmethod, a property …
+    if callable(function) or hasattr(cast("type[Any]", type(function)), "__get__"):  # a function, a staticmethod, a property …
         inner = getattr(function, "__func__", function)
         return time_operation_with_metrics(as_operation(getattr(inner, "__name__", type(inner).__name__)))(function)
     return time_operation_with_metrics(function)

@@ -136,6 +136,24 @@ class NoMapping(dict):
         raise RuntimeError("no")
 
 
+class WithoutContext:
+    """Like a proxy of a web framework's request outside of one."""
+
+    def __getattr__(self, name):
+        raise RuntimeError("no")
+
+
+class Nameless(type):
+    def __getattribute__(cls, name):
+        if name == "__name__":
+            raise RuntimeError("no")
+        return super().__getattribute__(name)
+
+
+class NamelessError(Exception, metaclass=Nameless):
+    pass
+
+
 class AnythingAtAll(unittest.TestCase):
     """A measurement never makes a handler fail, whatever it is given; what goes out is JSON."""
 
@@ -143,7 +161,7 @@ class AnythingAtAll(unittest.TestCase):
         None, "", "op", 0, -1, True, float("nan"), float("inf"), -float("inf"), 10**5000, 10**400, b"\xff", {1}, frozenset(),
         ("a", 1), [float("nan")], {(1, 2): 3}, {None: 1, "a": Unprintable()}, {Unprintable(): 1}, Unprintable(), object(),
         cycle(), nested(100_000), "half an emoji \ud83d", {"\ud83d": "\ud83d"}, "a\nb\u2028c", Decimal("NaN"), Decimal("1.5"),
-        datetime(2026, 1, 1), lambda: 1, int, NoMapping(a=1), mock.MagicMock(), iter([1]), 1j,
+        datetime(2026, 1, 1), lambda: 1, int, NoMapping(a=1), mock.MagicMock(), iter([1]), 1j, WithoutContext(),
     ]
 
     def logged(self, *arguments, **fields):
@@ -181,6 +199,7 @@ class AnythingAtAll(unittest.TestCase):
         self.assertEqual({"operation": "op", "duration_ms": 1.0, "chat": "c", "('a', 1)": 2, "None": 3, "count": 4}, line)
         self.assertEqual(5, len(fields))
         self.assertEqual([{"operation": "op", "duration_ms": 1.0}], self.logged("op", 1, None))
+        self.assertEqual([{"operation": "op", "duration_ms": 1.0}], self.logged("op", 1, NoMapping(a=1)))
         self.assertEqual([{"operation": "None", "duration_ms": None}], self.logged())
         self.assertEqual([{"operation": "op", "duration_ms": 1.0}], self.logged("op", 1, operation="twice"))
 
@@ -246,7 +265,9 @@ class AnythingAtAll(unittest.TestCase):
         self.assertEqual(["static", "class"], [line["operation"] for line in lines])
 
     def test_what_is_raised_passes_through_untouched(self):
-        for problem in (ValueError("x"), StopIteration(3), GeneratorExit(), KeyboardInterrupt(), SystemExit(2), BaseException()):
+        for problem in (
+            ValueError("x"), StopIteration(3), GeneratorExit(), KeyboardInterrupt(), SystemExit(2), BaseException(), NamelessError(),
+        ):
 
             @time_operation
             def fail():

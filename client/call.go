@@ -100,7 +100,7 @@ func (c *Client) do(ctx context.Context, req *call, patience time.Duration, v an
 	if req.chat != "" {
 		noteChat(ctx, req.chat)
 	}
-	parent := ctx
+	parent, began := ctx, time.Now()
 	patience = c.limit(ctx, req, patience)
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -139,7 +139,7 @@ func (c *Client) do(ctx context.Context, req *call, patience time.Duration, v an
 		return fmt.Errorf("hearth: the answer cannot be read: %w", err)
 	}
 	if req.part != "" {
-		noteCache(parent, req.part, a.header, v)
+		noteCache(parent, req.part, a.header, v, time.Since(began))
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -199,13 +200,14 @@ func noteChat(ctx context.Context, chat string) {
 	}
 }
 
-// noteCache tells the measurements around a call where its reply came from. Of two replies for the same part the worse counts.
-func noteCache(ctx context.Context, part string, header http.Header, reply any) {
+// noteCache tells the measurements around a call, which has taken so long, where its reply came from. Of two replies for the same part the worse
+// counts.
+func noteCache(ctx context.Context, part string, header http.Header, reply any, took time.Duration) {
 	innermost, _ := ctx.Value(measurementKey{}).(*measurement)
 	if innermost == nil {
 		return
 	}
-	verdicts := map[string]string{part: verdictOf(header)}
+	verdicts := map[string]string{part: verdictOf(header, took)}
 	p, hasParts := reply.(*Preprocess)
 	if hasParts {
 		verdicts = p.Cache
@@ -224,16 +226,18 @@ func noteCache(ctx context.Context, part string, header http.Header, reply any) 
 
 func badness(verdict string) int { return slices.Index([]string{"", "hit", "stale", "miss"}, verdict) }
 
-// verdictOf reads Cache-Status (RFC 9211). It is empty if that says nothing.
-func verdictOf(header http.Header) string {
+// verdictOf reads Cache-Status (RFC 9211). It is empty if that says nothing. With fwd=stale, a reply that is older than the call was held before it:
+// the upstream gave no answer.
+func verdictOf(header http.Header, took time.Duration) string {
 	status := header.Get("Cache-Status")
+	age, _ := strconv.Atoi(header.Get("Age"))
 	switch {
 	case strings.Contains(status, "; hit") && strings.Contains(status, "ttl=-"):
 		return "stale"
 	case strings.Contains(status, "; hit"):
 		return "hit"
-	case strings.Contains(status, "fwd=stale") && header.Get("Age") != "0":
-		return "stale" // the upstream gave no answer, so what was held was served
+	case strings.Contains(status, "fwd=stale") && float64(age) > took.Seconds():
+		return "stale"
 	case strings.Contains(status, "fwd="):
 		return "miss"
 	}

@@ -138,11 +138,13 @@ func TestALineTellsTheChatAndTheCache(t *testing.T) {
 		{"hearth; hit; ttl=-3", "5", "stale"},
 		{"hearth; fwd=miss", "0", "miss"},
 		{"hearth; fwd=stale", "0", "miss"},
+		{"hearth; fwd=stale", "1", "miss"}, // the load took a second
 		{"hearth; fwd=stale", "9", "stale"},
 		{"hearth; fwd=request; collapsed", "0", "miss"},
 		{"", "0", nil},
 	} {
 		s := &sidecar{answer: func(w http.ResponseWriter, _ *http.Request) {
+			time.Sleep(1200 * time.Millisecond)
 			w.Header().Set("Cache-Status", tc.status)
 			w.Header().Set("Age", tc.age)
 			_, _ = io.WriteString(w, "{}")

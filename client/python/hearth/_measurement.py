@@ -105,10 +105,10 @@ def note_chat(chat: str) -> None:
         around.chat = chat if around.chat in (None, chat) else ""
 
 
-def note_cache(part: str, reply_fields: Mapping[str, str], reply: Mapping[str, Any]) -> None:
-    """Tells the measurements that run in this context where a reply came from, or each of its parts."""
+def note_cache(part: str, reply_fields: Mapping[str, str], reply: Mapping[str, Any], took: float) -> None:
+    """Tells the measurements that run in this context where the reply to a call of so many seconds came from, or each of its parts."""
     parts = as_object(reply.get("cache"))
-    verdicts = {part: _verdict_of(reply_fields)} if parts is None else parts
+    verdicts = {part: _verdict_of(reply_fields, took)} if parts is None else parts
     for around in _around(_innermost.get()):
         around.note(verdicts, has_parts=parts is not None)
 
@@ -119,13 +119,17 @@ def _around(measurement: Optional[Measurement]) -> Iterator[Measurement]:
         measurement = measurement.outer
 
 
-def _verdict_of(reply_fields: Mapping[str, str]) -> str:
-    """hit, stale or miss, as Cache-Status (RFC 9211) says; "" if it says nothing."""
+def _verdict_of(reply_fields: Mapping[str, str], took: float) -> str:
+    """hit, stale or miss, as Cache-Status (RFC 9211) says; "" if it says nothing.
+
+    With fwd=stale, a reply that is older than the call was held before it: the upstream gave no answer.
+    """
     status = reply_fields.get("cache-status", "")
     if "; hit" in status:
         return "stale" if "ttl=-" in status else "hit"
-    if "fwd=stale" in status and reply_fields.get("age", "0") != "0":
-        return "stale"  # the upstream gave no answer, so what was held was served
+    age = reply_fields.get("age", "")
+    if "fwd=stale" in status and age.isdecimal() and float(age) > took:
+        return "stale"
     return "miss" if "fwd=" in status else ""
 
 

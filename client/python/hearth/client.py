@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from time import perf_counter
 
 from . import _address, _arguments, _fetch
 from ._arguments import chat_path, floats, given, patience_for, quoted, seconds, texts
@@ -393,6 +394,7 @@ class Client:
             patience = min(patience, left - min(MAX_MARGIN, left / 20))
         if limits and min(limits) <= MAX_SECONDS:
             fields["X-Hearth-Timeout-Ms"] = str(max(1, int(min(limits) * 1000)))
+        start = perf_counter()
         reply = self._transport.request(method, path, fields, content, patience, repeatable)
         if not 200 <= reply.status < 300:
             error = HearthError.of_reply(reply.status, reply.reason, reply.body)
@@ -403,5 +405,5 @@ class Client:
         if answer is None:
             raise HearthError(0, "Unreadable reply", "the reply is not a JSON object")
         if part:
-            note_cache(part, reply.fields, answer)
+            note_cache(part, reply.fields, answer, perf_counter() - start)
         return answer

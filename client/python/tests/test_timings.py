@@ -17,6 +17,7 @@ from hearth import (
     ParallelExecutor,
     _invocation,
     _report,
+    client,
     default_client,
     get_message_history_parallel,
     log_performance_data,
@@ -299,6 +300,13 @@ class WhatIsKnown(TimingsTest):
             (line,) = printed(lambda: get_message_history_parallel("c", 3))
             self.assertEqual(verdict, line.get("cache"), status)
             self.assertEqual(hashlib.sha256(b"c").hexdigest()[:16], line["chat"])
+
+    def test_a_reply_that_took_long_to_load_is_not_stale(self):
+        for age, verdict in ((1, "miss"), (2, "stale")):
+            self.hearth.answers.append(self.history("hearth; fwd=stale", age))
+            with mock.patch.object(client, "perf_counter", side_effect=[5.0, 6.2]):
+                (line,) = printed(lambda: get_message_history_parallel("c", 3))
+            self.assertEqual(verdict, line["cache"])
 
     def test_parts(self):
         cache = {"mute_status": "hit", "relevant_messages": "miss", "odoo_models": "stale", "odd": ["x"]}

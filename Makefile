@@ -129,12 +129,12 @@ e2e: ## test against a real Weaviate (WEAVIATE=version, a folder of e2e/weaviate
 .PHONY: browser
 browser: $(AXE) ## drive the page at /debug/ in a headless Chromium under load (npm; without a Chromium it installs Debian's: root)
 	$(CHROMIUM)
-	cd e2e/browser && go test -count=1 -timeout 5m ./...
+	cd e2e/browser && go test -count=1 -timeout 10m ./...
 
 .PHONY: screenshots
 screenshots: ## take the pictures of the page that README.md shows, after a minute of load
 	$(CHROMIUM)
-	cd e2e/browser && go test -count=1 -timeout 5m -run Screenshots . -screenshots ../../docs
+	cd e2e/browser && go test -count=1 -timeout 10m -run Screenshots . -screenshots ../../docs
 
 $(AXE): e2e/browser/package-lock.json
 	npm ci --prefix e2e/browser --ignore-scripts --no-audit --no-fund

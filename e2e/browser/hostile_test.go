@@ -34,7 +34,7 @@ func showsNamesAsTheyAre(t *testing.T, chromium context.Context, s *sidecar) {
 	b := open(t, chromium, s.url+"/debug/", hurried)
 	b.until(dataShown)
 	b.until(fmt.Sprintf("document.getElementById('latency').textContent.includes(%q) && document.getElementById('list').textContent.includes(%q)", name, "request "+name))
-	b.isClean(s, "/debug/advice")
+	b.isClean(s)
 
 	var asked atomic.Uint64
 	err := chromedp.Listen(b.ctx, func(event any) {
@@ -72,7 +72,7 @@ func showsNamesAsTheyAre(t *testing.T, chromium context.Context, s *sidecar) {
 	if text := b.text("#list"); !strings.Contains(text, markup()[1]) {
 		t.Errorf("names are not shown as they are:\n%.2000s", text)
 	}
-	b.isClean(s, "/debug/advice")
+	b.isClean(s)
 }
 
 // hostileReply is the reply of a call in the API's own shape, with markup in the place of every name and every text.

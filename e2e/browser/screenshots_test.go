@@ -35,7 +35,7 @@ func TestScreenshots(t *testing.T) {
 	b.exec(`document.activeElement.blur()`)
 	b.exec(`const all = [...document.querySelectorAll('details')], one = all.find(d => d.textContent.includes('3 calls')); all.forEach(d => { d.open = d === one; })`)
 	for file, l := range map[string]look{
-		"page-desktop.png": {width: 1280, height: 1200}, "page-dark.png": {width: 1280, height: 1200, dark: true}, "page-phone.png": {width: 390, height: 844},
+		"page-desktop.png": {width: 1280, height: 1150}, "page-dark.png": {width: 1280, height: 1150, dark: true}, "page-phone.png": {width: 390, height: 844},
 	} {
 		b.show(l)
 		shot := call(b, page.CaptureScreenshot, page.CaptureScreenshotParams{})

@@ -74,7 +74,7 @@ class ParallelPerformance(unittest.TestCase):
 
         def batch():
             paths = [hearth.Client.chat_path(c, "history") + "?num_messages=10" for c in chats()]
-            for reply in client.batch([{"method": "GET", "path": path} for path in paths], max_parallel=WORKERS):
+            for reply in client.batch(({"method": "GET", "path": path} for path in paths), max_parallel=WORKERS):
                 self.assertEqual(reply["status"], 200, reply)
 
         def in_parallel():

@@ -185,18 +185,19 @@ func (w *way) sample(ctx context.Context) error {
 	got, held, failure := w.ask(ctx)
 	took := time.Since(began)
 	after, err := w.requests(ctx)
-	switch {
-	case ctx.Err() != nil:
+	if ctx.Err() != nil {
 		return context.Cause(ctx)
-	case err != nil:
-		return err
-	case failure == nil:
-		w.MS, w.Requests = append(w.MS, figures.MS(took)), append(w.Requests, float64(after-before))
-		w.Held, w.found = held, got
-	default:
-		w.failed, w.last = w.failed+1, failure
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	if failure != nil {
+		w.failed, w.last = w.failed+1, failure
+		return nil //nolint:nilerr // it is counted
+	}
+	w.MS, w.Requests = append(w.MS, figures.MS(took)), append(w.Requests, float64(after-before))
+	w.Held, w.found = held, got
+	return nil
 }
 
 // report prints the table, what was measured, and what failed.

@@ -23,15 +23,18 @@ import (
 	"hearth/internal/testing/weaviatetest"
 )
 
-// gated is a Weaviate that answers no search until open is closed.
-func gated(t *testing.T) (env []string, open chan struct{}) {
+// gated is a Weaviate that answers no search between shut and the closing of open.
+func gated(t *testing.T) (env []string, shut func(), open chan struct{}) {
 	t.Helper()
+	var closed atomic.Bool
 	open = make(chan struct{})
 	stand := weaviatetest.New()
 	stand.MustAddClass(`{"class":"Message","properties":[{"name":"chat_id","dataType":["text"],"tokenization":"word"},
 		{"name":"role","dataType":["text"]},{"name":"content","dataType":["text"]},{"name":"created_at","dataType":["date"]}]}`)
+	stand.MustAddClass(`{"class":"ChatStatus","properties":[{"name":"chat_id","dataType":["text"],"tokenization":"field"},
+		{"name":"muted","dataType":["boolean"]},{"name":"muted_until","dataType":["date"]}]}`)
 	stand.SetHook(func(_ http.ResponseWriter, r *http.Request) bool {
-		if r.URL.Path == "/weaviate.v1.Weaviate/Search" {
+		if closed.Load() && r.URL.Path == "/weaviate.v1.Weaviate/Search" {
 			select {
 			case <-open:
 			case <-r.Context().Done():
@@ -44,18 +47,17 @@ func gated(t *testing.T) (env []string, open chan struct{}) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = upstream.Close() })
-	return append(weaviateAt(upstream.URL), "HEARTH_WEAVIATE_CONNECTIONS=1"), open
+	return append(weaviateAt(upstream.URL), "HEARTH_WEAVIATE_CONNECTIONS=1"), func() { closed.Store(true) }, open
 }
 
 // The advice comes of what really happened: many reads wait for the only slot, of a class that mixes chats.
 func TestStatsShowWhatHappenedAndWhatToChange(t *testing.T) {
-	env, open := gated(t)
+	env, shut, open := gated(t)
 	socket := filepath.Join(shortDir(t), "s")
 	p := serving(t, append(env, "HEARTH_TOKEN=sesame", "HEARTH_SOCKET="+socket)...)
-	var invocations atomic.Int64
-	history := func(chat int) {
+	history := func(chat int, root string) {
 		path := fmt.Sprintf("/v1/chats/c%d/history", chat)
-		if status, body := call(t, "tcp", p.addr, path, wire.HeaderToken, "sesame", "X-Amzn-Trace-Id", fmt.Sprintf("Root=1-%d", invocations.Add(1))); status != http.StatusOK {
+		if status, body := call(t, "tcp", p.addr, path, wire.HeaderToken, "sesame", "X-Amzn-Trace-Id", "Root="+root); status != http.StatusOK {
 			t.Errorf("%s: %d %s", path, status, body)
 		}
 	}
@@ -70,9 +72,16 @@ func TestStatsShowWhatHappenedAndWhatToChange(t *testing.T) {
 	if get(wire.PathAdvice, &advices); advices.Advice == nil || len(advices.Advice) > 0 {
 		t.Errorf("a new Hearth advises %v", advices.Advice)
 	}
+	eventually(t, "it is ready and has nothing to do", func() bool {
+		status, _ := call(t, "tcp", p.addr, wire.PathReady, wire.HeaderToken, "sesame")
+		var pools wire.Pools
+		get(wire.PathDebugPools, &pools)
+		return status == http.StatusOK && pools["weaviate"].InUse == 0
+	})
+	shut()
 	var first sync.WaitGroup
 	for chat := range 4 {
-		first.Go(func() { history(chat) })
+		first.Go(func() { history(chat, "1-first") })
 	}
 	eventually(t, "all but one search wait", func() bool {
 		var pools wire.Pools
@@ -84,7 +93,7 @@ func TestStatsShowWhatHappenedAndWhatToChange(t *testing.T) {
 	close(open)
 	first.Wait()
 	for chat := range 30 {
-		history(chat)
+		history(chat, fmt.Sprintf("1-%d", chat))
 	}
 
 	at := []string{"HEARTH_SOCKET=" + socket, "HEARTH_TOKEN=sesame"}
@@ -94,8 +103,8 @@ func TestStatsShowWhatHappenedAndWhatToChange(t *testing.T) {
 	}
 	wantAll(t, "stats", strings.Join(strings.Fields(stdout), " "),
 		"Cache: 11.8 % of 34 reads from memory", "history 11.8 % 4 0 30 0 30", "weaviate closed 0/1",
-		"for a slot of weaviate: its ceiling is 1. HEARTH_WEAVIATE_CONNECTIONS=", "would have let all of them through at once.",
-		`class Message has the tokenization "word"`, "and 24 more invocations", "hearth.history 34")
+		"for a slot of weaviate: its ceiling is 1. HEARTH_WEAVIATE_CONNECTIONS=8 would have let all of them through at once.",
+		`class Message has the tokenization "word"`, "and 21 more invocations", "hearth.history 34")
 	for line := range strings.Lines(stdout) {
 		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 || strings.Contains(line, "\x1b") {
 			t.Errorf("%d characters: %q", n, line)
@@ -111,7 +120,7 @@ func TestStatsShowWhatHappenedAndWhatToChange(t *testing.T) {
 	for _, a := range s.Advice {
 		rules = append(rules, a.Rule)
 	}
-	if !slices.Equal(rules, []string{"weaviate-ceiling", "class-tokenization"}) || s.Cache.Misses != 30 || s.Pools["weaviate"].Size != 1 || len(s.Invocations) != 34 ||
+	if !slices.Equal(rules, []string{"weaviate-ceiling", "class-tokenization"}) || s.Cache.Misses != 30 || s.Pools["weaviate"].Size != 1 || len(s.Invocations) != 31 ||
 		s.Operations["hearth.history"].Count != 34 {
 		t.Errorf("stats --json: %s", stdout)
 	}
@@ -121,7 +130,7 @@ func TestStatsShowWhatHappenedAndWhatToChange(t *testing.T) {
 }
 
 func TestStatsSayInPlainWordsWhyTheyCannotBeShown(t *testing.T) {
-	env, _ := gated(t)
+	env, _, _ := gated(t)
 	p := serving(t, append(env, "HEARTH_TOKEN=sesame")...)
 	dir := shortDir(t)
 	for _, tc := range []struct {
@@ -150,7 +159,7 @@ func TestStatsSayInPlainWordsWhyTheyCannotBeShown(t *testing.T) {
 }
 
 func TestAWatchGoesOnUntilItIsEnded(t *testing.T) {
-	env, _ := gated(t)
+	env, _, _ := gated(t)
 	p := serving(t, env...)
 	for _, args := range [][]string{{"stats", "--watch"}, {"stats", "--json", "--watch"}} {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -177,7 +186,7 @@ func TestAWatchGoesOnUntilItIsEnded(t *testing.T) {
 
 // A Hearth that ends while it is watched may start again.
 func TestAWatchOutlivesTheHearth(t *testing.T) {
-	env, _ := gated(t)
+	env, _, _ := gated(t)
 	p := serving(t, env...)
 	var out logBuffer
 	cmd := exec.CommandContext(t.Context(), binary(t), "stats", "--watch")

@@ -11,6 +11,11 @@ WORKERS ?= 1
 MIN ?= 90
 LINT := go tool -modfile=tools/go.mod golangci-lint
 PYRIGHT := tools/node_modules/.bin/pyright
+AXE := e2e/browser/node_modules/axe-core/axe.min.js
+
+# e2e/browser/tab_test.go looks for the same names.
+CHROMIUM = @command -v chromium-headless-shell chromium google-chrome >/dev/null || \
+	{ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium-headless-shell fonts-dejavu-core; }
 
 # The race detector needs a C compiler; without one Go says CGO_ENABLED=0.
 RACE = $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
@@ -43,6 +48,7 @@ lint: ## check style, formatting, the arrows between packages and the types of t
 	$(LINT) run
 	cd examples/go && go tool -modfile=../../tools/go.mod golangci-lint run
 	cd bench && go tool -modfile=../tools/go.mod golangci-lint run
+	cd e2e/browser && go tool -modfile=../../tools/go.mod golangci-lint run
 	cd internal/testing/openapi && go tool -modfile=../../../tools/go.mod golangci-lint run
 	cd tools && go tool golangci-lint run
 	@if command -v npm >/dev/null; then \
@@ -118,7 +124,21 @@ chaos: ## break the upstreams in every way, make every call, and judge every rep
 e2e: ## test against a real Weaviate (WEAVIATE=version, a folder of e2e/weaviate) and a real Odoo (ODOO=14 or 19; E2E=optional skips what cannot run here)
 	cd e2e && HEARTH_E2E_WEAVIATE=$(WEAVIATE) HEARTH_E2E_ODOO=$(ODOO) go test -p 1 -count=1 -timeout 25m ./...
 
+.PHONY: browser
+browser: $(AXE) ## drive the page at /debug/ in a headless Chromium under load (npm; without a Chromium it installs Debian's: root)
+	$(CHROMIUM)
+	cd e2e/browser && go test -count=1 -timeout 5m ./...
+
+.PHONY: screenshots
+screenshots: ## take the pictures of the page that README.md shows, after a minute of load
+	$(CHROMIUM)
+	cd e2e/browser && go test -count=1 -timeout 5m -run Screenshots . -screenshots ../../docs
+
+$(AXE): e2e/browser/package-lock.json
+	npm ci --prefix e2e/browser --ignore-scripts --no-audit --no-fund
+	touch $@
+
 .PHONY: clean
 clean: ## remove what was built here
-	rm -rf dist hearth tools/node_modules deploy/cdk/node_modules deploy/cdk/cdk.out
+	rm -rf dist hearth tools/node_modules e2e/browser/node_modules deploy/cdk/node_modules deploy/cdk/cdk.out
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

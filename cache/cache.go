@@ -141,6 +141,7 @@ type Cache struct {
 	recentReads *recentReads
 	encoding    chan struct{} // holds one value while a history is encoded that is too large to hold: one at a time, for the memory
 	counters    map[Resource]*counters
+	short       shortReads
 }
 
 // New makes a cache. Close ends what it starts: the goroutines of ristretto.

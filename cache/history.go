@@ -45,9 +45,13 @@ type HistoryRequest struct {
 // History returns the encoded reply, cut from the chat's windows. Every message acknowledged before the call is in it.
 func (c *Cache) History(ctx context.Context, r HistoryRequest) (Reply, error) {
 	q := question{resource: History, policy: r.Policy, directives: r.Directives, need: r.View.Messages}
-	w, o, err := read(ctx, c, q, &historySource{c: c, HistoryRequest: r})
+	s := &historySource{c: c, HistoryRequest: r}
+	w, o, err := read(ctx, c, q, s)
 	if err != nil {
 		return Reply{}, err
+	}
+	if s.short && o.Served == Miss && r.View.Messages > c.cfg.Window {
+		c.short.count(r.View.Messages)
 	}
 	e, err := c.encode(ctx, w, r)
 	if err != nil {
@@ -101,14 +105,17 @@ type historySource struct {
 	c *Cache
 	HistoryRequest
 
-	chat *chat // set by pin
+	chat  *chat // set by pin
+	short bool  // set by look: less is held than is wanted
 }
 
 func (s *historySource) look() (windows, bool) {
 	cs := s.c.chats
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	return s.heldLocked(cs.byID[s.Chat])
+	ch := cs.byID[s.Chat]
+	s.short = ch != nil && ch.timeline != nil && !ch.timeline.fits(s.View.Messages)
+	return s.heldLocked(ch)
 }
 
 func (s *historySource) heldLocked(ch *chat) (windows, bool) {

@@ -50,6 +50,7 @@ func read[V aged](ctx context.Context, c *Cache, q question, s source[V]) (v V, 
 	var fl *flight
 	var flightKey, reason string
 	var joined bool
+	var lapsed time.Duration // the age of what is held and not fresh any more
 	load := c.guarded(q.resource, func(ctx context.Context) (any, error) { return s.load(ctx) })
 	for fl == nil && ctx.Err() == nil {
 		ended := c.flights.ended.Load()
@@ -59,6 +60,9 @@ func read[V aged](ctx context.Context, c *Cache, q question, s source[V]) (v V, 
 		if ok {
 			p, age = held.policy(q.policy), c.now().Since(held.began())
 			verdict, reason = p.judge(age, d)
+			if reason == "stale" && p == q.policy {
+				lapsed = age
+			}
 		}
 		if verdict == fetch && d.OnlyIfCached {
 			counts.count(Miss, d)
@@ -107,6 +111,9 @@ func read[V aged](ctx context.Context, c *Cache, q question, s source[V]) (v V, 
 		return none, Origin{}, err
 	}
 	counts.count(Miss, d)
+	if lapsed > 0 {
+		counts.lapse(lapsed, q.policy.Fresh)
+	}
 	return v, v.policy(q.policy).origin(Miss, c.now().Since(v.began())).fetched(reason, joined), nil
 }
 

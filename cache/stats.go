@@ -2,12 +2,55 @@ package cache
 
 import (
 	"sync/atomic"
+	"time"
 
 	"hearth/client/wire"
 )
 
 // counters count the reads of one resource, and its loads that failed.
-type counters struct{ hits, misses, stale, errors atomic.Int64 }
+type counters struct {
+	hits, misses, stale, errors atomic.Int64
+	lapsed                      [len(Lapsed{})]atomic.Int64
+}
+
+// Lapsed counts the reads that had to wait for a load although what they wanted was held, because that was not fresh any more: by its age, below 2, 4
+// and 8 times its freshness, and older.
+type Lapsed [4]int64
+
+// lapse counts such a read.
+func (c *counters) lapse(age, fresh time.Duration) {
+	i := 0
+	for limit := 2 * fresh; i < len(c.lapsed)-1 && age >= limit; limit *= 2 {
+		i++
+	}
+	c.lapsed[i].Add(1)
+}
+
+// Lapsed returns the counts by resource. Those of entries with a policy of their own are not among them.
+func (c *Cache) Lapsed() map[Resource]Lapsed {
+	all := map[Resource]Lapsed{}
+	for _, r := range Resources() {
+		var l Lapsed
+		for i := range l {
+			l[i] = c.counters[r].lapsed[i].Load()
+		}
+		all[r] = l
+	}
+	return all
+}
+
+// shortReads count the histories that wanted more than Config.Window, and for which less was held.
+type shortReads struct{ reads, most atomic.Int64 }
+
+func (s *shortReads) count(wanted int) {
+	s.reads.Add(1)
+	for most := s.most.Load(); int64(wanted) > most && !s.most.CompareAndSwap(most, int64(wanted)); most = s.most.Load() {
+	}
+}
+
+// ShortReads returns how many histories had to be loaded although their chat was held, because they wanted more messages of a role than were held and
+// than Config.Window, and the most that one of them wanted.
+func (c *Cache) ShortReads() (reads, most int64) { return c.short.reads.Load(), c.short.most.Load() }
 
 // count counts a read, also for its request.
 func (c *counters) count(s Served, d Directives) {

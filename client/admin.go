@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+
+	"hearth/client/wire"
 )
 
 // DropCache drops everything that is cached, and returns the number of entries dropped.
@@ -67,6 +69,32 @@ func (c *Client) PoolStats(ctx context.Context) (Pools, error) {
 // DebugPools returns the reply of GET debug/pools as it came. [Client.PoolStats] decodes it.
 func (c *Client) DebugPools(ctx context.Context) (json.RawMessage, error) {
 	return c.raw(ctx, PathDebugPools)
+}
+
+// Invocations says what happened in the last invocations.
+func (c *Client) Invocations(ctx context.Context) (*Invocations, error) {
+	v := &Invocations{}
+	if err := c.do(ctx, newCall(http.MethodGet, PathInvocations, nil), c.cfg.Timeout, v); err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+// Advice says what to change in Hearth's settings, by what was measured since it started.
+func (c *Client) Advice(ctx context.Context) ([]Advice, error) {
+	var v wire.Advices
+	err := c.do(ctx, newCall(http.MethodGet, PathAdvice, nil), c.cfg.Timeout, &v)
+	return v.Advice, err
+}
+
+// DebugInvocations returns the reply of GET debug/invocations as it came. [Client.Invocations] decodes it.
+func (c *Client) DebugInvocations(ctx context.Context) (json.RawMessage, error) {
+	return c.raw(ctx, PathInvocations)
+}
+
+// DebugAdvice returns the reply of GET debug/advice as it came. [Client.Advice] decodes it.
+func (c *Client) DebugAdvice(ctx context.Context) (json.RawMessage, error) {
+	return c.raw(ctx, PathAdvice)
 }
 
 func (c *Client) raw(ctx context.Context, path string) (raw json.RawMessage, err error) {

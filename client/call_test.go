@@ -118,6 +118,8 @@ func TestWhatEachCallSends(t *testing.T) {
 		{"GET /debug/pools ", func(c *client.Client) error { _, err := c.DebugPools(ctx); return err }},
 		{"GET /debug/cache ", func(c *client.Client) error { _, err := c.CacheStats(ctx); return err }},
 		{"GET /debug/pools ", func(c *client.Client) error { _, err := c.PoolStats(ctx); return err }},
+		{"GET /debug/invocations ", func(c *client.Client) error { _, err := c.Invocations(ctx); return err }},
+		{"GET /debug/advice ", func(c *client.Client) error { _, err := c.Advice(ctx); return err }},
 	} {
 		f := newFake(t)
 		if err := tc.call(newClient(t, client.Config{Addr: f.addr()})); err != nil {

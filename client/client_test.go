@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"hearth/client"
+	"hearth/client/wire"
 )
 
 func TestEveryCall(t *testing.T) {
@@ -111,6 +112,22 @@ func everyCall(t *testing.T, c *client.Client, chat string) {
 	must(t, err)
 	if pools["odoo"].Requests == 0 || pools["weaviate"].GRPC.Requests == 0 || pools["weaviate"].Size == 0 || pools["odoo"].RoundTrip.Count == 0 {
 		t.Errorf("the pools' statistics: %+v", pools)
+	}
+	raw, err = c.DebugInvocations(ctx)
+	must(t, err)
+	strictly(t, raw, &client.Invocations{})
+	all, err := c.Invocations(ctx)
+	must(t, err)
+	if len(all.Invocations) == 0 || all.Operations["hearth.history"].Count == 0 {
+		t.Errorf("the invocations: %+v", all)
+	}
+	raw, err = c.DebugAdvice(ctx)
+	must(t, err)
+	strictly(t, raw, &wire.Advices{})
+	advice, err := c.Advice(ctx)
+	must(t, err)
+	if advice == nil || len(advice) > 0 {
+		t.Errorf("after a few calls the advice is %+v", advice)
 	}
 	if n, err := c.DropChat(ctx, chat); err != nil || n == 0 {
 		t.Errorf("dropped of the chat: %d, %v", n, err)

@@ -7,22 +7,24 @@ const DefaultAddr = "127.0.0.1:2774"
 
 // Paths of the API. {chat_id} stands for one percent-encoded segment.
 const (
-	PathHistory    = wire.PathHistory
-	PathRelevant   = wire.PathRelevant
-	PathMute       = wire.PathMute
-	PathMessages   = wire.PathMessages
-	PathPreprocess = wire.PathPreprocess
-	PathOdooModels = wire.PathOdooModels
-	PathOdooCall   = wire.PathOdooCall
-	PathBatch      = wire.PathBatch
-	PathFetch      = wire.PathFetch
-	PathJob        = wire.PathJob
-	PathCache      = wire.PathCache
-	PathHealth     = wire.PathHealth
-	PathReady      = wire.PathReady
-	PathDebugCache = wire.PathDebugCache
-	PathDebugPools = wire.PathDebugPools
-	PathTimings    = wire.PathTimings
+	PathHistory     = wire.PathHistory
+	PathRelevant    = wire.PathRelevant
+	PathMute        = wire.PathMute
+	PathMessages    = wire.PathMessages
+	PathPreprocess  = wire.PathPreprocess
+	PathOdooModels  = wire.PathOdooModels
+	PathOdooCall    = wire.PathOdooCall
+	PathBatch       = wire.PathBatch
+	PathFetch       = wire.PathFetch
+	PathJob         = wire.PathJob
+	PathTimings     = wire.PathTimings
+	PathCache       = wire.PathCache
+	PathHealth      = wire.PathHealth
+	PathReady       = wire.PathReady
+	PathDebugCache  = wire.PathDebugCache
+	PathDebugPools  = wire.PathDebugPools
+	PathInvocations = wire.PathInvocations
+	PathAdvice      = wire.PathAdvice
 )
 
 // Headers of Hearth's own.
@@ -93,6 +95,12 @@ type (
 	PoolStats         = wire.PoolStats
 	BreakerStats      = wire.BreakerStats
 	Quantiles         = wire.Quantiles
+	Invocations       = wire.Invocations
+	Invocation        = wire.Invocation
+	InvocationCounts  = wire.InvocationCounts
+	Operation         = wire.Operation
+	OperationStats    = wire.OperationStats
+	Advice            = wire.Advice
 )
 
 // Errors of Hearth. The constants of the kinds are in the package wire.

@@ -52,6 +52,14 @@ type Limit struct {
 	late      int                      // raised by each slow answer, lowered by each other one
 	stuck     int                      // requests that have lent their slots
 	delays    delays
+	crowd     Crowd
+}
+
+// Crowd is what requests have waited for because there were as many slots as there may be.
+type Crowd struct {
+	Waits  int64         // requests that have waited
+	Waited time.Duration // in all, without waits that contain a freeze
+	Most   int           // requests at once that had a slot or waited for one
 }
 
 // waiter is a request that waits for a slot.
@@ -59,6 +67,7 @@ type waiter struct {
 	ctx    context.Context //nolint:containedctx // tells whether the request has given up
 	caller uint64
 	got    chan struct{} // closed once the request has its slot
+	crowd  bool          // there were as many slots as there may be when it came
 }
 
 // NewLimit makes a Limit.
@@ -149,7 +158,9 @@ func (l *Limit) acquire(ctx context.Context, caller uint64, open <-chan struct{}
 	start, freezes := time.Now(), l.cfg.Pulse.Freezes()
 	defer func() {
 		if l.cfg.Pulse.Freezes() == freezes { // otherwise the wait contains a freeze
-			s.waited.Add(int64(time.Since(start)))
+			took := time.Since(start)
+			s.waited.Add(int64(took))
+			l.waited(w, took)
 		}
 	}()
 	var err error
@@ -179,7 +190,21 @@ func (l *Limit) enter(w *waiter) (got, full bool) {
 		return false, true
 	}
 	l.queue = append(l.queue, w)
+	if w.crowd = l.size >= l.cfg.Most; w.crowd {
+		l.crowd.Waits++
+		l.crowd.Most = max(l.crowd.Most, l.inUse+len(l.queue))
+	}
 	return false, false
+}
+
+// waited counts how long a request has waited.
+func (l *Limit) waited(w *waiter, took time.Duration) {
+	if !w.crowd {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.crowd.Waited += took
 }
 
 // full says that a request of the caller would be refused now.
@@ -353,4 +378,11 @@ func (l *Limit) now() (size, inUse, waiting int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.size, l.inUse, len(l.queue)
+}
+
+// crowded returns what requests have waited for because there were as many slots as there may be.
+func (l *Limit) crowded() Crowd {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.crowd
 }

@@ -82,6 +82,9 @@ func TestACallerBeyondTheSizeWaitsForASlot(t *testing.T) {
 		if waited := time.Duration(l.stats.waited.Load()); waited != time.Second {
 			t.Errorf("waited %v, want 1s", waited)
 		}
+		if got, want := l.crowded(), (Crowd{Waits: 1, Waited: time.Second, Most: 3}); got != want {
+			t.Errorf("at the ceiling: %+v, want %+v", got, want)
+		}
 		l.release(0)
 		l.release(0)
 		l.wantState(0, 0, 1, 0)
@@ -148,4 +151,20 @@ func TestOnlyTimeAwakeCountsAsWaited(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAWaitBelowTheCeilingIsNoneForMoreSlots(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &limitTester{T: t, Limit: NewLimit(LimitConfig{Start: 1, Most: 2})}
+		l.wantGot("the first", l.ask(l.Context()), nil)
+		second := l.ask(l.Context())
+		time.Sleep(time.Second)
+		l.release(0)
+		l.wantGot("the second", second, nil)
+		l.release(0)
+		l.callers.Wait()
+		if got := l.crowded(); got != (Crowd{}) || l.stats.waits.Load() != 1 {
+			t.Errorf("at the ceiling: %+v", got)
+		}
+	})
 }

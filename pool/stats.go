@@ -29,6 +29,9 @@ func (p *Pool) Stats() Stats {
 	}
 }
 
+// Crowd is the same for all pools that share a [Limit].
+func (p *Pool) Crowd() Crowd { return p.cfg.Limit.crowded() }
+
 // Together returns the statistics of the pools of one upstream, which share a [Limit] and a [Breaker], as if they were one.
 func Together(pools ...*Pool) Stats {
 	var all Stats

@@ -40,7 +40,11 @@ func (s *Server) batch(r *request) error {
 			return answer, err
 		}}
 	}
-	results := executor.Run(r.waitContext(most), executor.Options{Workers: b.parallel, Pulse: s.cfg.Pulse}, tasks)
+	options := executor.Options{Workers: b.parallel, Pulse: s.cfg.Pulse}
+	if !b.own {
+		options.Waits = s.cfg.Waits
+	}
+	results := executor.Run(r.waitContext(most), options, tasks)
 	body := []byte(`{"responses":[`)
 	for i, got := range results {
 		if got.Err != nil {

@@ -17,6 +17,7 @@ type batchOf struct {
 	calls    []batchCall
 	timeout  time.Duration // 0: the batch does not say
 	parallel int
+	own      bool // the batch says itself how many run at once
 }
 
 // batchCall is one call of a batch. It shares no memory with the batch's request.
@@ -33,7 +34,7 @@ type headerLine struct{ name, value string }
 func (s *Server) decodeBatch(r *request) (b batchOf, err error) {
 	o := r.object()
 	b.timeout = o.timeout()
-	b.parallel = o.number("max_parallel", s.cfg.Workers, 1, wire.MaxBatch)
+	b.parallel, b.own = o.number("max_parallel", s.cfg.Workers, 1, wire.MaxBatch), o.has("max_parallel")
 	requests, ok := o.raw("requests")
 	if !ok {
 		o.wrong("requests", "is required")

@@ -28,10 +28,12 @@ const (
 // headerUnread marks a request whose body is not read. If a caller sends this header, its request is refused.
 const headerUnread = "X-Hearth-Unread"
 
-// headReceived looks at the headers of a request before fasthttp waits for its body. If the body is too large, or the token is wrong, the
-// body need not come: the request is refused without it, and its connection ends.
+// headReceived looks at the headers of a request before fasthttp waits for its body. If the body is too large, or the token is wrong and
+// the call needs it, the body need not come: the request is refused without it, and its connection ends.
 func (s *Server) headReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
-	if n := h.ContentLength(); n > s.cfg.MaxBody || n > 0 && !s.isToken(h.Peek(wire.HeaderToken)) {
+	const chunked = -1
+	n := h.ContentLength()
+	if n > s.cfg.MaxBody || (n > 0 || n == chunked) && !s.isToken(h.Peek(wire.HeaderToken)) && !needsNoToken(parseTarget(h.RequestURI()).path) {
 		h.SetContentLength(0)
 		h.Del("Expect") // the caller must not send the body
 		h.Set(headerUnread, "1")
@@ -45,8 +47,8 @@ func (s *Server) isToken(token []byte) bool {
 }
 
 // admit finds the request's route and reads the request, or returns why the request is refused. It checks in this order: the framing (400),
-// the origin (403), the token (401), and whether there is room for one more caller (503). Then accept checks the rest. /healthz needs
-// neither token nor room. broken is the error of a request that could not be read; nil: it could be read.
+// the origin (403), the token (401), and whether there is room for one more caller (503). Then accept checks the rest. What
+// needsNoToken needs no room either. broken is the error of a request that could not be read; nil: it could be read.
 func (s *Server) admit(r *request, broken error) (refusal *wire.Problem) {
 	if broken != nil {
 		return unreadable(broken)
@@ -67,7 +69,7 @@ func (s *Server) admit(r *request, broken error) (refusal *wire.Problem) {
 		r.SetConnectionClose()
 		return wire.NewProblem(wire.KindForbidden, why)
 	}
-	if string(asked.path) == wire.PathHealth {
+	if needsNoToken(asked.path) {
 		return s.accept(r, asked)
 	}
 	if !s.isToken(r.headers.token) {

@@ -80,54 +80,6 @@ func TestAMethodThatIsNotTakenIsToldWhichAre(t *testing.T) {
 	}
 }
 
-// What can be refused by its headers is refused before its body comes, and while it comes. The connection ends then, but not before
-// the caller has read the answer.
-func TestARequestIsRefusedWithoutItsBody(t *testing.T) {
-	l := listenerFor(t)
-	s := newServer(t, Config{MaxBody: 1000, Token: "s3cret"})
-	s.headerTimeout = time.Hour
-	end := s.running(t, l)
-	const right, wrong = "X-Hearth-Token: s3cret\r\n", "X-Hearth-Token: s3cre\r\n"
-	for _, c := range []struct {
-		request, headers string
-		length, status   int
-	}{
-		{"POST /v1/preprocess", right, 1001, 413},
-		{"POST /v1/preprocess", right, 4 << 20, 413},
-		{"POST /v1/nothing", right, 4 << 20, 404},
-		{"DELETE /v1/preprocess", right, 4 << 20, 405},
-		{"POST /v1/preprocess", wrong, 1, 401},
-		{"POST /v1/preprocess", wrong, 4 << 20, 401},
-		{"POST /v1/preprocess", wrong + "Forwarded: x\r\n", 10, 403},
-		{"POST /v1/preprocess", wrong + "Content-Length: 10\r\n", 10, 400},
-		{"POST /v1/preprocess", wrong + "Expect: 100-continue\r\n", 10, 401},
-		{"POST /v1/preprocess", right + "Expect: 100-continue\r\n", 4 << 20, 413},
-		{"POST /healthz", "", 10, 405},
-		{"POST /v1/preprocess", right + headerUnread + ": 1\r\n", 0, 413}, // only to itself
-	} {
-		for _, sends := range []bool{false, true} {
-			conn, err := net.Dial("tcp", l.Addr().String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\n\r\n", c.request, c.headers, c.length)
-			if sends {
-				if _, err := io.WriteString(conn, strings.Repeat("x", c.length)+"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
-					t.Fatalf("%+v: %v", c, err)
-				}
-			}
-			answer, err := io.ReadAll(conn)
-			if err != nil || !bytes.HasPrefix(answer, fmt.Appendf(nil, "HTTP/1.1 %d ", c.status)) || bytes.Count(answer, []byte("HTTP/1.1 ")) != 1 {
-				t.Errorf("%+v, with its body %t: %q, %v", c, sends, answer, err)
-			}
-			_ = conn.Close()
-		}
-	}
-	if err := end(); err != nil {
-		t.Error(err)
-	}
-}
-
 // A caller that is refused while it sends its body reads the answer all the same, and may use the connection again if what
 // it sent came to its end.
 func TestARefusedCallerReadsWhy(t *testing.T) {

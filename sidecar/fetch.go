@@ -80,10 +80,6 @@ func (s *Server) job(r *request) error {
 	if s.cfg.Fetch == nil {
 		return fetch.ErrNoSuchJob
 	}
-	if r.IsHead() {
-		r.Response.Header.Set("Allow", http.MethodGet)
-		return wire.NewProblem(wire.KindMethod, "a HEAD would read the result and lose it: use GET")
-	}
 	path := string(parseTarget(r.Request.Header.RequestURI()).path)
 	id := path[strings.LastIndexByte(path, '/')+1:]
 	got, read, err := s.cfg.Jobs.Wait(r.readContext(), id, time.Duration(patience)*time.Millisecond)

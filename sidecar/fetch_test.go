@@ -359,8 +359,10 @@ func TestAJobIsReadOnce(t *testing.T) {
 	if took := time.Since(began); took > 20*time.Second {
 		t.Errorf("it took %v", took)
 	}
-	if p := e.do("HEAD", "/v1/jobs/"+job, ""); p.status != http.StatusMethodNotAllowed || p.header.Get("Allow") != "GET" {
-		t.Errorf("a HEAD is answered with %d", p.status)
+	for _, method := range []string{"HEAD", "DELETE"} {
+		if p := e.do(method, "/v1/jobs/"+job, ""); p.status != http.StatusMethodNotAllowed || p.header.Get("Allow") != "GET" {
+			t.Errorf("a %s is answered with %d, Allow: %s", method, p.status, p.header.Get("Allow"))
+		}
 	}
 	close(release)
 	got := e.want(http.StatusOK, "GET", "/v1/jobs/"+job+"?wait_ms=30000", "")

@@ -52,8 +52,8 @@ func FuzzRequests(f *testing.F) {
 		s.serve(t.Context(), r, false, nil)
 
 		status, reply := r.Response.StatusCode(), r.Response.Body()
-		if status/100 == 2 {
-			if !json.Valid(reply) && len(reply) > 0 && route.path != wire.PathMetrics {
+		if status/100 == 2 || route.path == pathNearPage && status == fasthttp.StatusPermanentRedirect {
+			if !json.Valid(reply) && len(reply) > 0 && route.path != wire.PathMetrics && route.path != wire.PathPage {
 				t.Errorf("%s: the reply is no JSON: %s", route.path, reply)
 			}
 			return

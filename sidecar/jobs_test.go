@@ -136,7 +136,7 @@ func TestSeveralResultsLeaveTogether(t *testing.T) {
 	jobs := []string{start(), start(), start()}
 	got := e.want(http.StatusOK, "POST", "/v1/batch", fmt.Sprintf(
 		`{"requests":[{"id":"a","method":"GET","path":%q},{"id":"b","method":"GET","path":%q},{"id":"c","method":"GET","path":%q}]}`, jobs[0], jobs[1], jobs[2]))
-	if n := strings.Count(string(got.body), `"body":"result"`); n != 3 {
+	if n := strings.Count(got.body, `"body":"result"`); n != 3 {
 		t.Errorf("%d results in %s", n, got.body)
 	}
 	gone(jobs)
@@ -146,7 +146,9 @@ func TestSeveralResultsLeaveTogether(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	head := func(target, more string) string { return "GET " + target + " HTTP/1.1\r\nHost: localhost\r\n" + more + "\r\n" }
+	head := func(target, more string) string {
+		return "GET " + target + " HTTP/1.1\r\nHost: localhost\r\n" + more + "\r\n"
+	}
 	fmt.Fprint(c, head(jobs[0], "")+head(jobs[1], "")+head(jobs[2], "Connection: close\r\n"))
 	if answers, err := io.ReadAll(c); err != nil || bytes.Count(answers, []byte(`"body":"result"`)) != 3 {
 		t.Errorf("pipelined: %s, %v", answers, err)

@@ -41,7 +41,10 @@ func routes() []route {
 		{method: http.MethodGet, path: wire.PathDebugPools, handle: (*Server).debugPools},
 		{method: http.MethodPost, path: wire.PathTimings, handle: (*Server).timings},
 		{method: http.MethodGet, path: wire.PathInvocations, handle: (*Server).invocations},
+		{method: http.MethodGet, path: wire.PathAdvice, handle: (*Server).advice},
 		{method: http.MethodGet, path: wire.PathMetrics, handle: (*Server).metrics},
+		{method: http.MethodGet, path: wire.PathPage, handle: (*Server).page},
+		{method: http.MethodGet, path: pathNearPage, handle: (*Server).toPage},
 		{method: http.MethodGet, path: wire.PathOpenAPI, handle: (*Server).openAPI},
 	}
 }
@@ -92,15 +95,18 @@ func (t router) find(path []byte) (calls []route, chat []byte) {
 
 // takes says whether the call takes a request's method.
 func (r *route) takes(method []byte) bool {
-	return string(method) == r.method || r.method == http.MethodGet && string(method) == http.MethodHead
+	return string(method) == r.method || r.takesHead() && string(method) == http.MethodHead
 }
+
+// takesHead says whether the call takes HEAD too. A HEAD for a job would read the result and lose it.
+func (r *route) takesHead() bool { return r.method == http.MethodGet && r.path != wire.PathJob }
 
 // methods lists what the calls of a path take.
 func methods(calls []route) string {
 	var all []string
 	for _, r := range calls {
 		all = append(all, r.method)
-		if r.method == http.MethodGet {
+		if r.takesHead() {
 			all = append(all, http.MethodHead)
 		}
 	}

@@ -2,7 +2,7 @@
 //
 // Start at [Server.Run] (run.go). A request passes [Server.serve] (request.go), the door (door.go: who may ask, and for what;
 // target.go), its route (routes.go, every call on one screen) and its handler: chats.go, preprocess.go, odoo.go, fetch.go, admin.go,
-// timings.go. request.go tells internal/monitor of each answered request.
+// timings.go, page.go (the page of /debug/, whose script is in page.html). request.go tells internal/monitor of each answered request.
 // A handler reads the request by bodies.go, messages.go and decode.go, which name the field at fault, asks sidecar/chat, and replies by
 // reply.go. deadline.go says how long a request may take; listen.go makes the listeners, conn.go sets the deadlines of their connections.
 // cachecontrol.go and freshness.go translate between HTTP's caching headers and the cache. Every error becomes a problem in
@@ -25,7 +25,9 @@ import (
 
 	"hearth/cache"
 	"hearth/internal/clock"
+	"hearth/internal/executor"
 	"hearth/internal/monitor"
+	"hearth/internal/monitor/advice"
 	"hearth/pool"
 	"hearth/sidecar/chat"
 	"hearth/sidecar/fetch"
@@ -33,15 +35,18 @@ import (
 
 // Config of the API.
 type Config struct {
-	Token     string // every call but /healthz must bring it; empty: none is asked for
+	Token     string // every call that needs one must bring it (needsNoToken in page.go); empty: none is asked for
 	TokenFrom string // the variable that Token is, or is derived from
 
 	Chat      *chat.Service
-	Cache     *cache.Cache     // for its statistics
-	Fetch     *fetch.Service   // asks other hosts; nil: calls that need it fail
-	Jobs      *fetch.Jobs      // of Fetch
-	Monitor   *monitor.Monitor // remembers the requests; nil: a new one, which writes no documents
-	NoFetch   string           // why Fetch is nil
+	Cache     *cache.Cache             // for its statistics
+	Fetch     *fetch.Service           // asks other hosts; nil: calls that need it fail
+	Jobs      *fetch.Jobs              // of Fetch
+	Monitor   *monitor.Monitor         // remembers the requests; nil: a new one, which writes no documents
+	NoFetch   string                   // why Fetch is nil
+	Advice    advice.Settings          // what /debug/advice may advise to change
+	Waits     *executor.Waits          // counts the requests of batches that wait for one of Workers, as Chat does its parts; nil: nobody wants to know
+	Mixing    func() map[string]string // as [weaviate.Client.Mixing]; nil: there is no Weaviate
 	Upstreams []Upstream
 	Fault     string // what is wrong with the settings or the listeners, for /readyz; empty: nothing
 
@@ -75,6 +80,10 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Monitor == nil {
 		c.Monitor = monitor.New(monitor.Config{})
+	}
+	c.Waits = cmp.Or(c.Waits, &executor.Waits{})
+	if c.Mixing == nil {
+		c.Mixing = func() map[string]string { return nil }
 	}
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	return c

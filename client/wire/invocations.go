@@ -63,3 +63,16 @@ type OperationStats struct {
 	P99MS float64 `json:"p99_ms"`
 	MaxMS float64 `json:"max_ms"`
 }
+
+// Advices is the reply of GET debug/advice.
+type Advices struct {
+	Advice []Advice `json:"advice"`
+}
+
+// Advice says what to change, and why.
+type Advice struct {
+	Rule       string `json:"rule"` // such as odoo-ceiling
+	Text       string `json:"text"` // sentences with what was measured
+	Setting    string `json:"setting,omitempty"`
+	Suggestion string `json:"suggestion,omitempty"` // a value of Setting
+}

@@ -1,8 +1,8 @@
 // Package app is the command: it makes all parts of Hearth from the settings, runs them, and ends them in order.
 //
 // Start at [Main]. app.go makes the pools and clients, serve.go runs them beside the API, and lambda.go has what is different inside Lambda;
-// warm.go warms the upstreams, secrets.go finds the settings that name secrets, lifecycle.go joins all that runs, check.go and schema.go
-// are commands, and logqueue.go keeps a log that nobody reads from holding anything up. The package has no rules of its own: what a
+// warm.go warms the upstreams, secrets.go finds the settings that name secrets, lifecycle.go joins all that runs, check.go, schema.go
+// and stats.go are commands, and logqueue.go keeps a log that nobody reads from holding anything up. The package has no rules of its own: what a
 // setting means is in internal/settings.
 package app
 
@@ -44,6 +44,7 @@ var (
 const usage = `hearth          serve; in Lambda as an extension
 hearth check    say what is wrong with the configuration, the upstreams and the classes
 hearth schema   create the classes that are missing
+hearth stats    show what a running Hearth does: --watch each second, --json as one JSON object
 hearth version  print the version and the commit
 `
 
@@ -60,7 +61,11 @@ type Options struct {
 // Main runs the command that args name, args[0] being the program, and returns the exit code.
 func Main(args, environ []string, stdout, stderr io.Writer, options Options) (code int) {
 	var err error
-	switch command := strings.Join(args[1:], " "); command {
+	command := strings.Join(args[1:], " ")
+	if len(args) > 1 && args[1] == "stats" {
+		command = "stats"
+	}
+	switch command {
 	case "":
 		signal.Ignore(syscall.SIGPIPE) // else a log that nobody reads any more ends the process
 		err = serve(context.Background(), args[0], environ, stdout, stderr, options)
@@ -72,12 +77,16 @@ func Main(args, environ []string, stdout, stderr io.Writer, options Options) (co
 		ctx, stop := untilSignal(context.Background())
 		defer stop()
 		err = createSchema(ctx, environ, stdout, stderr, options)
+	case "stats":
+		ctx, stop := untilSignal(context.Background())
+		defer stop()
+		err = showStats(ctx, args[2:], environ, stdout)
 	case "version", "--version":
 		fmt.Fprintf(stdout, "hearth %s (commit %s)\n", version, commit)
 	case "help", "-h", "--help":
 		fmt.Fprint(stdout, usage)
 	default:
-		err = fmt.Errorf("no command %q: try check, schema or version, or none to serve", command)
+		err = fmt.Errorf("no command %q: try check, schema, stats or version, or none to serve", command)
 	}
 	if err != nil {
 		last := newLogQueue(stderr, maxPending)

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"hearth/cache"
+	"hearth/internal/executor"
 	"hearth/internal/monitor"
 	"hearth/internal/settings"
 	"hearth/sidecar"
@@ -143,16 +144,20 @@ func (a *app) addAPI(s settings.Settings, fault, listenErr error) (err error) {
 	if err := errors.Join(fault, listenErr); err != nil {
 		reasons = err.Error()
 	}
+	waits := &executor.Waits{}
 	service, err := chat.New(chat.Config{
 		Weaviate: a.weaviate, Odoo: a.odoo, NoWeaviate: noWeaviate, NoOdoo: noOdoo, Cache: a.memory, Policies: s.Policies(),
 		OutOfTime:  func(upstream string, waited time.Duration) { a.breakers[upstream].CallerLeft(waited) },
-		OdooModels: s.OdooModels, OdooRoutes: s.OdooRoutes, Preview: s.HistoryPreview, Workers: s.Workers,
+		OdooModels: s.OdooModels, OdooRoutes: s.OdooRoutes, Preview: s.HistoryPreview, Workers: s.Workers, Waits: waits,
 	})
 	if err != nil {
 		return err
 	}
 	cfg := a.apiConfig(s)
-	cfg.NoFetch, cfg.Monitor = noFetch, a.monitor
+	cfg.NoFetch, cfg.Monitor, cfg.Waits = noFetch, a.monitor, waits
+	if a.weaviate != nil {
+		cfg.Mixing = a.weaviate.Mixing
+	}
 	if a.web != nil {
 		a.jobs = fetch.NewJobs(s.AnswerSize(), a.pulse)
 		cfg.Fetch, cfg.Jobs = fetch.New(a.web, a.memory), a.jobs
@@ -176,7 +181,7 @@ func (a *app) apiConfig(s settings.Settings) sidecar.Config {
 		Token: token, TokenFrom: tokenFrom, MappedProperties: s.MessageFields,
 		Timeout: s.PreprocessTimeout, DeadlineMargin: s.DeadlineMargin, NoDeadline: a.options.NoDeadline, MaxBody: int(s.MaxBody),
 		Workers: s.Workers, MaxBatchReply: int(min(s.AnswerSize(), 32<<20)), Connections: connections, IdleTimeout: idle,
-		Pulse: a.pulse, Logger: a.log,
+		Pulse: a.pulse, Logger: a.log, Advice: s.Advice(),
 	}
 }
 

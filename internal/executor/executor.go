@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"hearth/internal/clock"
@@ -25,10 +26,45 @@ var ErrAbandoned = errors.New("executor: abandoned")
 // the task waited for, or the value is an older one.
 const Grace = 5 * time.Millisecond
 
+// graceSteps is how many timers make up Grace, one after another. A process that gets no processor for a while is late with one of
+// them only, and so the task still has the time of the others.
+const graceSteps = 5
+
 // Options of [Run].
 type Options struct {
 	Workers int          // how many tasks run at once; less than 1 counts as 1
 	Pulse   *clock.Pulse // the clock of the tasks' timeouts; nil: there are no freezes
+	Waits   *Waits       // counts; nil: nobody wants to know
+}
+
+// Waits count the calls of [Run] that no freeze has interrupted, and how long tasks waited for a worker. It is safe for concurrent use.
+type Waits struct{ runs, crowded, most, waited atomic.Int64 }
+
+// WaitCounts are the counts of a [Waits].
+type WaitCounts struct {
+	Runs    int64
+	Crowded int64         // of them, those with more tasks than workers
+	Most    int64         // tasks of one run
+	Waited  time.Duration // by the task of each crowded run that was started last, together
+}
+
+// Counts returns the counts up to now.
+func (w *Waits) Counts() WaitCounts {
+	return WaitCounts{Runs: w.runs.Load(), Crowded: w.crowded.Load(), Most: w.most.Load(), Waited: time.Duration(w.waited.Load())}
+}
+
+// count counts a run. waited is how long the task waited that was started last; 0: all were started at once.
+func (w *Waits) count(tasks int, waited time.Duration) {
+	if w == nil {
+		return
+	}
+	w.runs.Add(1)
+	if waited > 0 {
+		w.crowded.Add(1)
+		w.waited.Add(int64(waited))
+	}
+	for most := w.most.Load(); int64(tasks) > most && !w.most.CompareAndSwap(most, int64(tasks)); most = w.most.Load() {
+	}
 }
 
 // Task is one task of [Run].
@@ -63,6 +99,7 @@ func Run[T any](ctx context.Context, o Options, tasks []Task[T]) []Result[T] {
 	finished := make([]bool, len(tasks))
 	reports := make(chan report[T], 2*len(tasks)) // room for all: an abandoned task reports twice, and Run may have returned
 	next, running := 0, 0
+	began, freezes, lastStart := time.Now(), o.Pulse.Freezes(), time.Duration(0)
 	for {
 		for ; next < len(tasks) && running < max(1, o.Workers); next++ {
 			if ctx.Err() != nil {
@@ -71,8 +108,14 @@ func Run[T any](ctx context.Context, o Options, tasks []Task[T]) []Result[T] {
 			}
 			tasks[next].start(ctx, o.Pulse, next, reports)
 			running++
+			if next >= max(1, o.Workers) {
+				lastStart = time.Since(began)
+			}
 		}
 		if running == 0 {
+			if o.Pulse.Freezes() == freezes {
+				o.Waits.count(len(tasks), lastStart)
+			}
 			return results
 		}
 		if r := <-reports; !finished[r.task] {
@@ -90,7 +133,7 @@ func (t Task[T]) start(ctx context.Context, pulse *clock.Pulse, place int, repor
 	}
 	began := time.Now()
 	notLate := context.AfterFunc(ctx, func() {
-		time.AfterFunc(Grace, func() {
+		afterGrace(graceSteps, func() {
 			err := fmt.Errorf("%w: %w", ErrAbandoned, context.Cause(ctx))
 			reports <- report[T]{place, Result[T]{Err: err, Took: time.Since(began)}}
 		})
@@ -101,4 +144,13 @@ func (t Task[T]) start(ctx context.Context, pulse *clock.Pulse, place int, repor
 		notLate()
 		reports <- report[T]{place, Result[T]{v, err, time.Since(began)}}
 	}()
+}
+
+// afterGrace calls f after the rest of Grace: so many steps.
+func afterGrace(steps int, f func()) {
+	if steps == 0 {
+		f()
+		return
+	}
+	time.AfterFunc(Grace/graceSteps, func() { afterGrace(steps-1, f) })
 }

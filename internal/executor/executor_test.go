@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -172,8 +174,59 @@ func TestWhatATaskReturnsWhenItsTimeEndsIsItsResult(t *testing.T) {
 	})
 }
 
+// A task that needs a processor twice after its end is not abandoned only because another goroutine keeps the processor.
+func TestAWaitForTheProcessorIsNoGrace(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	const turn = 2 * executor.Grace
+	var other sync.WaitGroup
+	ctx, end := context.WithCancel(t.Context())
+	defer func() { end(); other.Wait() }()
+	other.Go(func() {
+		for ctx.Err() == nil {
+			for begun := time.Now(); time.Since(begun) < turn; {
+			}
+			runtime.Gosched()
+		}
+	})
+	older := executor.Task[int]{Timeout: 50 * time.Millisecond, Do: func(ctx context.Context) (int, error) {
+		<-ctx.Done()
+		runtime.Gosched()
+		return 7, nil
+	}}
+	const runs = 10
+	abandoned := 0
+	for range runs {
+		if r := executor.Run(t.Context(), executor.Options{}, []executor.Task[int]{older})[0]; r.Err != nil {
+			abandoned++
+		}
+	}
+	if abandoned > runs/2 { // other processes may keep the processors for longer
+		t.Errorf("%d of %d tasks are abandoned", abandoned, runs)
+	}
+}
+
 func TestNoTasksAreNoResults(t *testing.T) {
 	if got := executor.Run[int](t.Context(), executor.Options{}, nil); len(got) != 0 {
 		t.Errorf("got %v", got)
 	}
+}
+
+func TestWaitsForAWorkerAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w executor.Waits
+		run := func(workers, tasks int) {
+			list := make([]executor.Task[int], tasks)
+			for i := range list {
+				list[i] = waits(time.Second, i)
+			}
+			executor.Run(t.Context(), executor.Options{Workers: workers, Waits: &w}, list)
+		}
+		run(3, 3)
+		run(0, 1)
+		run(3, 7) // the seventh waits for two others
+		run(3, 4)
+		if got, want := w.Counts(), (executor.WaitCounts{Runs: 4, Crowded: 2, Most: 7, Waited: 3 * time.Second}); got != want {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+	})
 }

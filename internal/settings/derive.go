@@ -15,6 +15,7 @@ import (
 
 	"hearth/cache"
 	"hearth/client/wire"
+	"hearth/internal/monitor/advice"
 	"hearth/pool/odoo"
 	"hearth/pool/weaviate"
 )
@@ -172,6 +173,15 @@ func (s *Settings) Policies() map[cache.Resource]cache.Policy {
 	return map[cache.Resource]cache.Policy{
 		cache.History: cache.Policy(s.TTLHistory), cache.Relevant: cache.Policy(s.TTLRelevant), cache.Mute: cache.Policy(s.TTLMute),
 		cache.OdooRead: cache.Policy(s.TTLOdooRead), cache.OdooModels: cache.Policy(s.TTLOdooModels),
+	}
+}
+
+// Advice are the settings that advice is about.
+func (s *Settings) Advice() advice.Settings {
+	return advice.Settings{
+		Workers: s.Workers, TimelineWindow: s.TimelineWindow, ConnMaxIdle: s.ConnMaxIdle, PreprocessTimeout: s.PreprocessTimeout,
+		Timeouts: map[string]time.Duration{"weaviate": s.WeaviateTimeout, "odoo": s.OdooTimeout}, Policies: s.Policies(),
+		MemoryLimit: s.MemoryLimit(), FunctionMemory: s.MemoryMB << 20, ColdStarts: s.InLambda() && s.InitType == InitOnDemand,
 	}
 }
 

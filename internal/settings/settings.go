@@ -105,8 +105,9 @@ type Settings struct {
 	ca      []byte   // the file that TLSCA names
 }
 
-// Initialization types in which Hearth lives differently than on demand.
+// Initialization types. Hearth lives differently in those that are not on demand.
 const (
+	InitOnDemand    = "on-demand"
 	InitProvisioned = "provisioned-concurrency"  // INIT may take its time
 	InitSnapStart   = "snap-start"               // the sandbox after INIT is copied many times
 	InitManaged     = "lambda-managed-instances" // never frozen, many invocations at once

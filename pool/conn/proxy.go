@@ -55,6 +55,8 @@ const (
 	mostProxyHeader = 64 << 10 // bytes of the header of the answer to CONNECT
 	mostProxyPage   = 4 << 10  // bytes that are read of an answer without a tunnel
 	mostProxyText   = 256      // bytes of ProxyError.Text
+
+	mostProxyWait = 250 * time.Millisecond // for the rest of an answer without a tunnel: it may never come
 )
 
 // Address is the host and port of an http or https URL.
@@ -130,7 +132,10 @@ func connect(c net.Conn, proxy *url.URL, address string) (early []byte, err erro
 		return in.Peek(in.Buffered())
 	}
 	defer resp.Body.Close()
-	page, _ := io.ReadAll(io.LimitReader(resp.Body, mostProxyPage)) // after an error, the part that was read will do
+	var page []byte
+	if err := c.SetReadDeadline(time.Now().Add(mostProxyWait)); err == nil {
+		page, _ = io.ReadAll(io.LimitReader(resp.Body, mostProxyPage)) // after an error, the part that was read will do
+	}
 	return nil, &ProxyError{Proxy: Address(proxy), Status: resp.StatusCode, Text: proxyText(string(page), resp.Header, proxy.User, credentials)}
 }
 

@@ -2,13 +2,17 @@ package conn
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -34,6 +38,24 @@ func TestWhatComesWithTheProxysAnswerIsTheUpstreams(t *testing.T) {
 	if got, err := io.ReadAll(c); string(got) != "early and late" || err != nil {
 		t.Errorf("got %q, %v", got, err)
 	}
+}
+
+// A proxy may refuse, and neither tell the length of its page nor close the connection.
+func TestARefusalWithoutAnEndIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		defer far.Close()
+		go func() {
+			_, _ = http.ReadRequest(bufio.NewReader(far))
+			_, _ = io.WriteString(far, "HTTP/1.1 407 Proxy Authentication Required\r\n\r\nlog in first")
+		}()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := tunnel(ctx, near, &url.URL{Scheme: "http", Host: "proxy"}, "upstream.example:80", new(tls.Config))
+		if e, ok := errors.AsType[*ProxyError](err); !ok || e.Status != http.StatusProxyAuthRequired || e.Text != "log in first" || ctx.Err() != nil {
+			t.Errorf("%v; the caller's time is over: %v", err, ctx.Err())
+		}
+	})
 }
 
 func FuzzWhatAProxySays(f *testing.F) {

@@ -177,7 +177,7 @@ func valueOf(text, field string) (string, error) {
 		var fields map[string]any
 		in := json.NewDecoder(bytes.NewReader([]byte(text)))
 		in.UseNumber()
-		if in.Decode(&fields) != nil {
+		if in.Decode(&fields) != nil || !json.Valid([]byte(text)) { // Decode alone would take what begins with an object
 			return "", fmt.Errorf("is no JSON object, so it has no field %q", field)
 		}
 		switch v := fields[field].(type) {
@@ -191,12 +191,16 @@ func valueOf(text, field string) (string, error) {
 			return "", fmt.Errorf("has a field %q that is no text", field)
 		}
 	}
+	what := ""
+	if field != "" {
+		what = fmt.Sprintf("has a field %q that ", field)
+	}
 	text = strings.TrimSpace(text)
 	switch {
 	case text == "":
-		return "", errors.New("is empty")
+		return "", errors.New(what + "is empty")
 	case strings.ContainsFunc(text, unicode.IsControl):
-		return "", errors.New("holds control characters")
+		return "", errors.New(what + "holds control characters")
 	}
 	return text, nil
 }

@@ -36,6 +36,18 @@ type classInfo struct {
 	made       []string // all vectors that the server makes; empty: the unnamed one
 }
 
+// Mixing says which classes a search for one chat finds other chats' objects in, and by which tokenization of the chat's property. A class that is
+// not known yet is not among them.
+func (c *Client) Mixing() map[string]string {
+	found := map[string]string{}
+	for _, l := range []*classLoader{c.message, c.mute} {
+		if class := l.peek(); class != nil && class.mixing != "" {
+			found[l.name] = class.mixing
+		}
+	}
+	return found
+}
+
 func (c *classInfo) mayLag() bool { return c == nil || c.hidden || c.replicas > 1 }
 
 func (c *Client) consistency(class *classInfo) string {

@@ -2,6 +2,7 @@ package weaviate
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -252,5 +253,18 @@ func TestFiltersOfChats(t *testing.T) {
 	}
 	if got := c.KnownMessageChat("x"); got != "x" {
 		t.Errorf("x is %s", got)
+	}
+}
+
+func TestWhichClassesMixChats(t *testing.T) {
+	c := &Client{}
+	c.message, c.mute = newClassLoader(c, "Message", c.messageClass), newClassLoader(c, "ChatStatus", c.muteClass)
+	for class, want := range map[*classInfo]map[string]string{
+		nil: {}, {}: {}, {mixing: "word"}: {"Message": "word"},
+	} {
+		c.message.known = class
+		if got := c.Mixing(); !maps.Equal(got, want) {
+			t.Errorf("%v, want %v", got, want)
+		}
 	}
 }

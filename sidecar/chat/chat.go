@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"hearth/cache"
+	"hearth/internal/executor"
 	"hearth/pool/odoo"
 	"hearth/pool/weaviate"
 )
@@ -40,6 +41,8 @@ type Config struct {
 
 	Preview int // grapheme clusters of an older message in a prompt; default 200
 	Workers int // parts of one preprocess at the same time; default 5
+
+	Waits *executor.Waits // counts the parts that wait for a worker; nil: nobody wants to know
 }
 
 // withDefaults also replaces numbers that are not positive, so that Hearth serves with a faulty setting.

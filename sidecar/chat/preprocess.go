@@ -143,7 +143,7 @@ func (s *Service) fetchMissing(ctx context.Context, parts []Part, fetch func(ctx
 			tasks = append(tasks, executor.Task[Part]{Do: func(ctx context.Context) (Part, error) { return fetch(ctx, name) }})
 		}
 	}
-	for i, r := range executor.Run(ctx, executor.Options{Workers: s.cfg.Workers}, tasks) {
+	for i, r := range executor.Run(ctx, executor.Options{Workers: s.cfg.Workers, Waits: s.cfg.Waits}, tasks) {
 		name := missing[i].Name
 		*missing[i] = r.Value
 		upstream := "weaviate"

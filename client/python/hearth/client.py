@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Any, Optional, Union
 
     from ._arguments import ChatID
-    from .types import BatchRequest, BatchResponse, CacheStats, UpstreamStats
+    from .types import Advice, BatchRequest, BatchResponse, CacheStats, UpstreamStats
 
 DEFAULT_TIMEOUT = 30.0  # seconds
 MAX_TIMEOUT_MS = 900_000  # of a preprocess, in the API
@@ -343,6 +343,14 @@ class Client:
     def debug_pools(self) -> dict[str, UpstreamStats]:
         """What each upstream's connection pools hold, and have done since the sidecar started."""
         return cast("dict[str, UpstreamStats]", self._call("GET", "/debug/pools"))
+
+    def debug_invocations(self) -> dict[str, Any]:
+        """What happened in the last invocations: {invocations: [newest first], operations: {name: {count, p50_ms, ...}}}. docs/api.md has the fields."""
+        return self._call("GET", "/debug/invocations")
+
+    def debug_advice(self) -> list[Advice]:
+        """What to change in the sidecar's settings, by what was measured since it started."""
+        return field(self._call("GET", "/debug/advice"), "advice", list)
 
     def close(self) -> None:
         """Closes the idle connections. The client can still be used."""

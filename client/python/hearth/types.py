@@ -144,3 +144,15 @@ class UpstreamStats(PoolStats, total=False):
 
     grpc: PoolStats
     rest: PoolStats
+
+
+class _Advice(TypedDict):
+    rule: str  # such as odoo-ceiling
+    text: str  # sentences with what was measured
+
+
+class Advice(_Advice, total=False):
+    """What to change in the sidecar's settings, and why."""
+
+    setting: str
+    suggestion: str  # a value of the setting

@@ -256,10 +256,17 @@ class Calls(TestCase):
 
     def test_the_sidecar_itself(self):
         targets = {"healthz": "/healthz", "readyz": "/readyz", "debug_cache": "/debug/cache", "debug_pools": "/debug/pools"}
+        targets["debug_invocations"] = "/debug/invocations"
         for name, target in targets.items():
             seen, result = self.asked(lambda c: getattr(c, name)(), {"at": target})
             self.assertEqual(("GET", target), seen[:2])
             self.assertEqual({"at": target}, result)
+
+    def test_advice(self):
+        advice = [{"rule": "workers", "text": "Set it.", "setting": "HEARTH_WORKERS", "suggestion": "8"}]
+        seen, result = self.asked(lambda c: c.debug_advice(), {"advice": advice})
+        self.assertEqual(("GET", "/debug/advice"), seen[:2])
+        self.assertEqual(advice, result)
 
     def test_a_chat_id_is_one_segment_whatever_it_holds(self):
         client = self.client()

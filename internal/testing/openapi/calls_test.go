@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
 
 	"hearth/internal/testing/contract"
 	"hearth/internal/testing/lab"
@@ -122,6 +123,8 @@ const (
 )
 
 func TestWhatHearthTakesAndAnswersIsInTheDocument(t *testing.T) {
+	openapi3filter.RegisterBodyDecoder("text/html", openapi3filter.PlainBodyDecoder) // of the page
+	t.Cleanup(func() { openapi3filter.UnregisterBodyDecoder("text/html") })
 	doc, bin := built(t), contract.Build(t)
 	t.Run("each call with each status", func(t *testing.T) { eachStatus(t, doc, bin) })
 	t.Run("the contract suite", func(t *testing.T) { contractSuite(t, doc, bin) })

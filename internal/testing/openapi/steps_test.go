@@ -163,10 +163,12 @@ func operations(s *sidecar) {
 	s.ask(400, "bad-field", "GET", "/healthz?x=1", "")
 	s.ask(200, "", "GET", "/readyz", "")
 	s.ask(400, "bad-field", "GET", "/readyz?x=1", "")
-	for _, path := range []string{"/debug/cache", "/debug/pools", "/debug/invocations", "/metrics", "/openapi.json"} {
+	for _, path := range []string{"/debug/cache", "/debug/pools", "/debug/invocations", "/debug/", "/metrics", "/openapi.json"} {
 		s.ask(200, "", "GET", path, "")
 		s.ask(400, "bad-field", "GET", path+"?x=1", "")
 	}
+	s.ask(308, "", "GET", "/debug", "")
+	s.ask(400, "bad-field", "GET", "/debug?x=1", "")
 	for _, query := range []string{"?chat=a%2Fb%20%25", "?model=res.partner", ""} {
 		s.ask(200, "", "DELETE", "/v1/cache"+query, "")
 	}

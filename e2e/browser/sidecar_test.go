@@ -1,0 +1,183 @@
+package browser
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"hearth/internal/testing/lab"
+	"hearth/internal/testing/testnet"
+)
+
+// sidecar is a running Hearth before doubles of Weaviate and Odoo.
+type sidecar struct {
+	url, token string
+	turns      atomic.Int64 // made so far
+	stop       func()
+}
+
+// build builds Hearth and returns the binary's path.
+func build(t *testing.T) string {
+	t.Helper()
+	root, err := lab.Root(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := filepath.Join(t.TempDir(), "hearth")
+	if err := lab.Build(t.Context(), root, bin); err != nil {
+		t.Fatal(err)
+	}
+	return bin
+}
+
+// start starts a sidecar that asks for the token, or for none if it is empty. It ends with the test.
+func start(t *testing.T, bin, token string, rtt time.Duration) *sidecar {
+	t.Helper()
+	dir := t.TempDir()
+	upstreams, err := lab.StartUpstreams(dir, lab.UpstreamsConfig{RTT: rtt})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = upstreams.Close() })
+	if err := lab.MakeClasses(t.Context(), bin, upstreams.Settings()); err != nil {
+		t.Fatal(err)
+	}
+	address, err := testnet.FreeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), bin)
+	cmd.Env = append(upstreams.Settings(), "HEARTH_ADDR="+address, "HEARTH_TOKEN="+token)
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s := &sidecar{url: "http://" + address, token: token}
+	ended := false
+	s.stop = func() {
+		if ended {
+			return
+		}
+		ended = true
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("the sidecar ended: %v\n%s", err, &log)
+		}
+	}
+	t.Cleanup(s.stop)
+	eventually(t, "the sidecar answers", func() bool {
+		r, err := http.Get(s.url + "/healthz")
+		if err == nil {
+			r.Body.Close()
+		}
+		return err == nil
+	})
+	return s
+}
+
+// post makes a call of one invocation.
+func (s *sidecar) post(ctx context.Context, path, trace, body string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+path, strings.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("X-Hearth-Token", s.token)
+	req.Header.Set("X-Amzn-Trace-Id", "Root="+trace)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= 300 {
+		return fmt.Errorf("%s is answered %s", path, resp.Status)
+	}
+	return nil
+}
+
+// turn is an invocation of a chatbot: what it does before it can answer, what it saves after that, and what it has measured.
+func (s *sidecar) turn(ctx context.Context, chat, text string) error {
+	n := s.turns.Add(1)
+	trace := fmt.Sprintf("1-67891233-%024x", n)
+	began := time.Now()
+	ask := fmt.Sprintf(`{"chat_id":%q,"text":%q,"route_name":"odoo_erp","enable_odoo":true,"num_messages":10}`, chat, text)
+	if err := s.post(ctx, "/v1/preprocess", trace, ask); err != nil {
+		return err
+	}
+	asked := time.Since(began)
+	if n%3 == 0 { // as a handler with a second branch
+		if err := s.post(ctx, "/v1/preprocess", trace, ask); err != nil {
+			return err
+		}
+	}
+	said := fmt.Sprintf(`[{"role":"user","content":%q},{"role":"assistant","content":"An answer to it."}]`, text)
+	if err := s.post(ctx, "/v1/chats/"+chat+"/messages", trace, said); err != nil {
+		return err
+	}
+	took := float64(time.Since(began).Microseconds()) / 1000
+	return s.post(ctx, "/v1/timings", trace, fmt.Sprintf(`{"request_id":"r-%d","function_ms":%f,"timings":[`+
+		`{"operation":"parallel_preprocessing","duration_ms":%f},{"operation":"lambda_handler_total","duration_ms":%f}]}`,
+		n, took, float64(asked.Microseconds())/1000, took))
+}
+
+// underLoad makes turns of a few chats, one after another, until the returned function is called. Every other turn is one that was made
+// before.
+func (s *sidecar) underLoad(t *testing.T) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	failed := make(chan error, 1)
+	go func() {
+		for n := 0; ; n++ {
+			if err := s.turn(ctx, fmt.Sprint("chat-", n%5), fmt.Sprint("Question ", n/10)); err != nil {
+				if ctx.Err() != nil {
+					err = nil
+				}
+				failed <- err
+				return
+			}
+		}
+	}()
+	return func() {
+		t.Helper()
+		cancel()
+		if err := <-failed; err != nil {
+			t.Errorf("the load: %v", err)
+		}
+	}
+}
+
+// eventually asks until the answer is yes, and fails the test if that takes too long.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	const most = 30 * time.Second
+	deadline := time.NewTimer(most)
+	defer deadline.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("waited for %v, but not: %s", most, what)
+		}
+	}
+}
+
+func axeRules(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("node_modules", "axe-core", "axe.min.js"))
+	if err != nil {
+		t.Fatalf("%v: make browser installs it", err)
+	}
+	return string(text)
+}

@@ -38,7 +38,9 @@ test: ## run the unit tests: Go with the race detector, and Python if there is o
 	cd tools && go test ./...
 	@if command -v python3 >/dev/null; then \
 		echo "cd client/python && python3 -m unittest discover -s tests -t ."; \
-		cd client/python && PYTHONDONTWRITEBYTECODE=1 python3 -m unittest discover -s tests -t .; \
+		(cd client/python && PYTHONDONTWRITEBYTECODE=1 python3 -m unittest discover -s tests -t .); \
+		echo "python3 examples/python/test_parallel_performance.py"; \
+		PYTHONDONTWRITEBYTECODE=1 python3 examples/python/test_parallel_performance.py; \
 	else \
 		echo "no python3: the Python client is not tested"; \
 	fi

@@ -1,17 +1,19 @@
 // Package app is the command: it makes all parts of Hearth from the settings, runs them, and ends them in order.
 //
 // Start at [Main]. app.go makes the pools and clients, serve.go runs them beside the API, and lambda.go has what is different inside Lambda;
-// warm.go warms the upstreams, secrets.go finds the settings that name secrets, lifecycle.go joins all that runs, check.go, schema.go
-// and stats.go are commands, and logqueue.go keeps a log that nobody reads from holding anything up. The package has no rules of its own: what a
+// warm.go warms the upstreams, secrets.go finds the settings that name secrets, lifecycle.go joins all that runs, check.go, schema.go,
+// compare.go and stats.go are commands, and logqueue.go keeps a log that nobody reads from holding anything up. The package has no rules of its own: what a
 // setting means is in internal/settings.
 package app
 
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -44,6 +46,7 @@ var (
 const usage = `hearth          serve; in Lambda as an extension
 hearth check    say what is wrong with the configuration, the upstreams and the classes
 hearth schema   create the classes that are missing
+hearth compare  time your upstreams without Hearth and with it: --chat <id> --text <text> [--rounds <n>]
 hearth stats    show what a running Hearth does: --watch each second, --json as one JSON object
 hearth version  print the version and the commit
 `
@@ -56,14 +59,16 @@ type Options struct {
 	NoDeadline  bool                 // ignore what a caller's invocation has left, and HEARTH_DEADLINE_MARGIN
 	Queue       int                  // calls to an upstream that may wait; 0: as many as [pool.LimitConfig] has
 	NoIdleLimit bool                 // keep idle connections for a day, whatever HEARTH_CONN_MAX_IDLE says
+
+	freshConnections bool // each call to an upstream has a connection of its own, and as many go out at once as the settings allow
 }
 
 // Main runs the command that args name, args[0] being the program, and returns the exit code.
 func Main(args, environ []string, stdout, stderr io.Writer, options Options) (code int) {
 	var err error
 	command := strings.Join(args[1:], " ")
-	if len(args) > 1 && args[1] == "stats" {
-		command = "stats"
+	if len(args) > 1 && (args[1] == "compare" || args[1] == "stats") {
+		command = args[1] // they have options
 	}
 	switch command {
 	case "":
@@ -77,6 +82,10 @@ func Main(args, environ []string, stdout, stderr io.Writer, options Options) (co
 		ctx, stop := untilSignal(context.Background())
 		defer stop()
 		err = createSchema(ctx, environ, stdout, stderr, options)
+	case "compare":
+		ctx, stop := untilSignal(context.Background())
+		defer stop()
+		err = compare(ctx, args[2:], environ, stdout, stderr, options)
 	case "stats":
 		ctx, stop := untilSignal(context.Background())
 		defer stop()
@@ -86,9 +95,9 @@ func Main(args, environ []string, stdout, stderr io.Writer, options Options) (co
 	case "help", "-h", "--help":
 		fmt.Fprint(stdout, usage)
 	default:
-		err = fmt.Errorf("no command %q: try check, schema, stats or version, or none to serve", command)
+		err = fmt.Errorf("no command %q: try check, schema, compare, stats or version, or none to serve", command)
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		last := newLogQueue(stderr, maxPending)
 		fmt.Fprintln(last, "hearth:", err)
 		last.close()
@@ -230,6 +239,9 @@ func (a *app) addOdoo(s settings.Settings) error {
 // guard sets the limit, budget and breaker that the pools of an upstream share. probe is a question like those of requests. It is called
 // after the client was made, because only a request starts a probe.
 func (a *app) guard(cfg *pool.Config, probe func(context.Context) error) {
+	if a.options.freshConnections {
+		cfg.Start = cfg.Size
+	}
 	cfg.Limit = pool.NewLimit(pool.LimitConfig{Start: cfg.Start, Most: cfg.Size, Queue: a.options.Queue, Pulse: a.pulse})
 	cfg.Budget = pool.NewBudget(a.pulse)
 	cfg.Breaker = pool.NewBreaker(pool.BreakerConfig{Name: cfg.Name, Probe: probe, Limit: cfg.Limit, Pulse: a.pulse, Logger: a.log})
@@ -247,6 +259,9 @@ func (a *app) poolConfig(s settings.Settings) pool.Config {
 	cfg := pool.Config{
 		MaxIdle: s.ConnMaxIdle, RootCAs: s.Roots(), Pulse: a.pulse, Logger: a.log, Answers: pool.NewAnswers(s.AnswerSize(), s.AnswerSize()),
 		KeepFrom: s.KeepFrom(), Policy: a.options.Policy, UserAgent: "hearth/" + version,
+	}
+	if a.options.freshConnections {
+		cfg.KeepFrom = math.MaxUint64
 	}
 	if a.options.NoIdleLimit {
 		cfg.MaxIdle = 24 * time.Hour

@@ -20,19 +20,28 @@ import (
 
 // loadForCommand makes what a command needs. The command itself prints faults and warnings, so the log has only errors.
 func loadForCommand(environ []string, stderr io.Writer, options Options) (settings.Settings, *app, error) {
-	s, err := readSettings(environ)
+	s, err := commandSettings(environ)
 	if err != nil {
-		return s, nil, fmt.Errorf("the configuration is wrong:\n%w", err)
+		return s, nil, err
 	}
-	if s.LogLevel == slog.LevelInfo {
-		s.LogLevel = slog.LevelError
-	}
-	s.InitType = "" // a command is in no snapshot
 	a := newApp(s, clock.Awake(), stderr, options)
 	if err = a.addUpstreams(s); err != nil {
 		a.close()
 	}
 	return s, a, err
+}
+
+// commandSettings reads the settings for a command.
+func commandSettings(environ []string) (settings.Settings, error) {
+	s, err := readSettings(environ)
+	if err != nil {
+		return s, fmt.Errorf("the configuration is wrong:\n%w", err)
+	}
+	if s.LogLevel == slog.LevelInfo {
+		s.LogLevel = slog.LevelError
+	}
+	s.InitType = "" // a command is in no snapshot
+	return s, nil
 }
 
 // check asks every question that requests will ask and prints a line for each, with what to set where one fails.

@@ -65,8 +65,8 @@ func TestCommands(t *testing.T) {
 	}{
 		{"the version", nil, []string{"version"}, 0, []string{"hearth dev (commit unknown)\n"}, nil},
 		{"a command and a word too many", nil, []string{"check", "weaviate"}, 1, nil, []string{`no command "check weaviate"`}},
-		{"how to use it", nil, []string{"--help"}, 0, []string{"hearth check ", "hearth schema ", "hearth stats "}, nil},
-		{"a command that is none", nil, []string{"serve"}, 1, nil, []string{`no command "serve"`, "check, schema, stats or version"}},
+		{"how to use it", nil, []string{"--help"}, 0, []string{"hearth check ", "hearth schema ", "hearth compare ", "hearth stats "}, nil},
+		{"a command that is none", nil, []string{"serve"}, 1, nil, []string{`no command "serve"`, "check, schema, compare, stats or version"}},
 		{"a check of nothing", []string{"HEARTH_TYPO=1"}, []string{"check"}, 1, []string{
 			"warning: unknown variable HEARTH_TYPO\n", "weaviate: not configured (HEARTH_WEAVIATE_URL)\n", "odoo: not configured (HEARTH_ODOO_URL)\n",
 		}, []string{"nothing to check"}},

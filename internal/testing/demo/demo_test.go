@@ -35,7 +35,7 @@ func TestVerdict(t *testing.T) {
 	} {
 		d := &demo{trips: lab.Samples{60}}
 		d.a, d.b, d.c, d.d, d.e, d.f = variants()
-		d.a.ms, d.b.ms, d.d.ms, d.f.ms = lab.Samples{tc.a}, lab.Samples{tc.b}, lab.Samples{tc.d}, lab.Samples{tc.f}
+		d.a.MS, d.b.MS, d.d.MS, d.f.MS = lab.Samples{tc.a}, lab.Samples{tc.b}, lab.Samples{tc.d}, lab.Samples{tc.f}
 		d.d.beyond = lab.Samples{tc.beyond}
 		var out strings.Builder
 		err := d.verdict(&out)

@@ -15,6 +15,7 @@ import (
 	"os"
 	"time"
 
+	"hearth/internal/figures"
 	"hearth/internal/testing/lab"
 )
 
@@ -66,7 +67,7 @@ func run(ctx context.Context, out, progress io.Writer, dir string, rounds int, r
 	if err := d.run(ctx); err != nil {
 		return err
 	}
-	if err := d.table(out); err != nil {
+	if err := figures.WriteWays(out, &d.a.Way, &d.b.Way, &d.c.Way, &d.d.Way, &d.e.Way, &d.f.Way); err != nil {
 		return err
 	}
 	fmt.Fprint(out, `

@@ -9,31 +9,29 @@ import (
 	"slices"
 
 	"hearth/client"
+	"hearth/internal/figures"
 	"hearth/internal/testing/lab"
 	"hearth/internal/testing/lab/direct"
 )
 
 // variant is one way to do a preprocess, and what it took.
 type variant struct {
-	name     string
-	held     string                              // what Hearth had; "" without Hearth
-	ms       lab.Samples                         // of each sample
-	beyond   lab.Samples                         // ms beyond the stand-ins' own time, of each sample
-	requests lab.Samples                         // to the upstreams, in each sample
-	cache    map[string]string                   // what every reply through Hearth must say of its parts
-	stages   func([]direct.Call) [][]direct.Call // without Hearth
+	figures.Way
+	beyond lab.Samples                         // ms beyond the stand-ins' own time, of each sample
+	cache  map[string]string                   // what every reply through Hearth must say of its parts
+	stages func([]direct.Call) [][]direct.Call // without Hearth
 }
 
 func variants() (a, b, c, d, e, f *variant) {
 	parts := func(history, mute, relevant, odoo string) map[string]string {
 		return map[string]string{client.PartHistory: history, client.PartMute: mute, client.PartRelevant: relevant, client.PartOdoo: odoo}
 	}
-	return &variant{name: "(a) one call after another, fresh connections", stages: direct.OneByOne},
-		&variant{name: "(b) in two parallel stages, fresh connections", stages: direct.InTwoStages},
-		&variant{name: "(c) all in parallel, fresh connections", stages: direct.AllAtOnce},
-		&variant{name: "(d) Hearth, cold", held: "nothing", cache: parts("miss", "miss", "miss", "miss")},
-		&variant{name: "(e) Hearth, next turn, new text", held: "models", cache: parts("miss", "miss", "miss", "hit")},
-		&variant{name: "(f) Hearth, asked again", held: "everything", cache: parts("hit", "hit", "hit", "hit")}
+	return &variant{Way: figures.Way{Name: "(a) one call after another, fresh connections"}, stages: direct.OneByOne},
+		&variant{Way: figures.Way{Name: "(b) in two parallel stages, fresh connections"}, stages: direct.InTwoStages},
+		&variant{Way: figures.Way{Name: "(c) all in parallel, fresh connections"}, stages: direct.AllAtOnce},
+		&variant{Way: figures.Way{Name: "(d) Hearth, cold", Held: "nothing"}, cache: parts("miss", "miss", "miss", "miss")},
+		&variant{Way: figures.Way{Name: "(e) Hearth, next turn, new text", Held: "models"}, cache: parts("miss", "miss", "miss", "hit")},
+		&variant{Way: figures.Way{Name: "(f) Hearth, asked again", Held: "everything"}, cache: parts("hit", "hit", "hit", "hit")}
 }
 
 // demo runs the rounds. In each, every variant asks the same questions about the same chats, so that the noise hits all alike.
@@ -124,14 +122,14 @@ func (d *demo) same(ctx context.Context, ways []*variant, chat, text string) err
 	for _, v := range ways {
 		found, err := d.sample(ctx, v, chat, text)
 		if err != nil {
-			return fmt.Errorf("%s: %w", v.name, err)
+			return fmt.Errorf("%s: %w", v.Name, err)
 		}
 		if first == nil {
 			if first = &found; len(found.History) != 20 || len(found.Relevant) != 5 || len(found.Fields) == 0 {
-				return fmt.Errorf("%s: the answer is not whole: %+v", v.name, found)
+				return fmt.Errorf("%s: the answer is not whole: %+v", v.Name, found)
 			}
 		} else if !reflect.DeepEqual(found, *first) {
-			return fmt.Errorf("%s and %s differ:\n%+v\n%+v", ways[0].name, v.name, *first, found)
+			return fmt.Errorf("%s and %s differ:\n%+v\n%+v", ways[0].Name, v.Name, *first, found)
 		}
 	}
 	return nil
@@ -149,7 +147,7 @@ func (d *demo) sample(ctx context.Context, v *variant, chat, text string) (answe
 	if err != nil {
 		return answer{}, err
 	}
-	v.ms, v.requests = append(v.ms, s.MS), append(v.requests, float64(d.upstreams.Requests()-before))
+	v.MS, v.Requests = append(v.MS, s.MS), append(v.Requests, float64(d.upstreams.Requests()-before))
 	v.beyond = append(v.beyond, s.MS-lab.MS(d.server.take()))
 	found, cache, err := s.read()
 	if err == nil && !maps.Equal(cache, v.cache) {

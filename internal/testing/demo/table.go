@@ -9,29 +9,6 @@ import (
 	"hearth/internal/testing/lab"
 )
 
-// less is by how much v is below base, in percent of base, by their medians.
-func less(v, base *variant) float64 { return 100 * (1 - v.ms.Median()/base.ms.Median()) }
-
-// table prints what each variant took.
-func (d *demo) table(out io.Writer) error {
-	w := lab.NewTable(out, "\theld\tsamples\tp50 ms\tp95 ms\tless than (a)\tless than (b)\tupstream requests\t")
-	for _, v := range []*variant{d.a, d.b, d.c, d.d, d.e, d.f} {
-		below := [2]string{"", ""}
-		for i, base := range []*variant{d.a, d.b} {
-			if v != d.a && v != base {
-				below[i] = fmt.Sprintf("%.2f %%", less(v, base))
-			}
-		}
-		name := v.name // padded, so that the first column is aligned left
-		for len(name) < len(d.a.name) {
-			name += " "
-		}
-		w.Row("%s\t%s\t%d\t%.2f\t%.2f\t%s\t%s\t%.0f\t",
-			name, v.held, len(v.ms), v.ms.Median(), v.ms.Percentile(0.95), below[0], below[1], v.requests.Median())
-	}
-	return w.Flush()
-}
-
 // hitRates prints what /debug/cache says.
 func hitRates(out io.Writer, s *client.CacheStats) error {
 	w := lab.NewTable(out, "hits\tmisses\thit rate\t")
@@ -78,12 +55,12 @@ func (d *demo) verdict(out io.Writer) (err error) {
 		v, base *variant
 		least   float64
 	}{{d.f, d.a, 99.9}, {d.d, d.a, 93}, {d.d, d.b, 70}} {
-		got := less(want.v, want.base)
-		hold(got >= want.least, "%.3s takes %.2f %% less than %.3s: at least %v %% is wanted", want.v.name, got, want.base.name, want.least)
+		got := want.v.Less(&want.base.Way)
+		hold(got >= want.least, "%.3s takes %.2f %% less than %.3s: at least %v %% is wanted", want.v.Name, got, want.base.Name, want.least)
 	}
 	trip := d.trips.Median()
 	trips := d.d.beyond.Median() / trip
 	hold(trips <= mostRoundTrips, "%.3s takes %.2f round trips of %.1f ms beside the servers' time: at most %v are wanted",
-		d.d.name, trips, trip, mostRoundTrips)
+		d.d.Name, trips, trip, mostRoundTrips)
 	return err
 }

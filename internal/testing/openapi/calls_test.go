@@ -125,7 +125,7 @@ const (
 func TestWhatHearthTakesAndAnswersIsInTheDocument(t *testing.T) {
 	openapi3filter.RegisterBodyDecoder("text/html", openapi3filter.PlainBodyDecoder) // of the page
 	t.Cleanup(func() { openapi3filter.UnregisterBodyDecoder("text/html") })
-	doc, bin := built(t), contract.Build(t)
+	doc, bin := load(t), contract.Build(t)
 	t.Run("each call with each status", func(t *testing.T) { eachStatus(t, doc, bin) })
 	t.Run("the contract suite", func(t *testing.T) { contractSuite(t, doc, bin) })
 }

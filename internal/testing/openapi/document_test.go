@@ -29,18 +29,6 @@ func load(t testing.TB) *openapi3.T {
 	return doc
 }
 
-// built is the document without the calls that are planned.
-func built(t testing.TB) *openapi3.T {
-	t.Helper()
-	doc := load(t)
-	for path, item := range doc.Paths.Map() {
-		if item.Extensions["x-planned"] != nil {
-			doc.Paths.Delete(path)
-		}
-	}
-	return doc
-}
-
 func TestTheDocumentIsValid(t *testing.T) {
 	doc := load(t)
 	if !doc.IsOpenAPI31OrLater() {

@@ -163,7 +163,7 @@ func operations(s *sidecar) {
 	s.ask(400, "bad-field", "GET", "/healthz?x=1", "")
 	s.ask(200, "", "GET", "/readyz", "")
 	s.ask(400, "bad-field", "GET", "/readyz?x=1", "")
-	for _, path := range []string{"/debug/cache", "/debug/pools", "/debug/invocations", "/debug/", "/metrics", "/openapi.json"} {
+	for _, path := range []string{"/debug/cache", "/debug/pools", "/debug/invocations", "/debug/advice", "/debug/", "/metrics", "/openapi.json"} {
 		s.ask(200, "", "GET", path, "")
 		s.ask(400, "bad-field", "GET", path+"?x=1", "")
 	}
@@ -181,7 +181,7 @@ func operations(s *sidecar) {
 // door sends to each call what is refused before the call is looked at.
 func door(s *sidecar) {
 	s.ask(404, "no-such-call", "GET", "/v1/none", "")
-	for path, item := range built(s).Paths.Map() {
+	for path, item := range load(s).Paths.Map() {
 		target := strings.NewReplacer("{chat_id}", "x", "{job}", "x").Replace(path)
 		for method, op := range item.Operations() {
 			s.ask(403, "forbidden", method, target, "", "X-Forwarded-For", "1.2.3.4")

@@ -10,7 +10,7 @@ type Policy struct {
 	NeverStale bool // it is not served stale, whatever a request says
 }
 
-// Directives are what a request says of freshness: Cache-Control as in RFC 9111. They have its tally too.
+// Directives are what a request says of freshness: Cache-Control as in RFC 9111. Its tally goes with them to every read.
 type Directives struct {
 	NoCache      bool           // only a load that starts after the request will do
 	NoStore      bool           // keep nothing of it

@@ -67,6 +67,7 @@ type Breaker struct {
 	last     window
 	underWay map[*pending]struct{} // requests
 	freezes  uint64                // that were noticed
+	answered time.Duration         // time awake when the latest request began that was answered
 	cuts     uint64                // failures of connections and dials that were counted
 	opening  chan struct{}         // closed when the breaker opens; a new one is made when it closes
 	why      error                 // of the last failure
@@ -228,14 +229,20 @@ func (b *Breaker) countLocked(t *pending, o outcome, why error) {
 		return
 	}
 	t.counted = true
-	// Many requests share a connection, or wait for the same dial. They all fail with it, and that counts once.
+	// Many requests share a connection, or wait for the same dial. They all fail with it, and that counts once. What was sent before the
+	// breaker opened says nothing of the upstream after that.
 	sameCut := o == cut && t.cuts != b.cuts && !t.overdue
-	if o == noSign || sameCut || t.retry && o != well || !b.closedLocked() {
+	if o == noSign || sameCut || t.retry && o != well || t.opened != b.opened || !b.closedLocked() {
 		t.done(errNoSign)
 		return
 	}
-	if o == cut {
+	switch {
+	case o == cut:
 		b.cuts++
+	case o == well:
+		b.answered = max(b.answered, t.began)
+	case o == silent && t.began < b.answered: // the upstream is not silent: it has answered a later request
+		o = tooLate
 	}
 	b.last.add(b.cfg.Pulse.TimeAwake(), o)
 	if o == well {

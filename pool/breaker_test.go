@@ -127,6 +127,14 @@ func (g *guarded) call(timeout time.Duration) error {
 	return err
 }
 
+// write makes a call that must not be repeated.
+func (g *guarded) write(timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(g.Context(), timeout)
+	defer cancel()
+	_, err := g.pool.Do(ctx, Request{Method: http.MethodPost, Path: "/"})
+	return err
+}
+
 // together makes n calls at the same time.
 func (g *guarded) together(n int, timeout time.Duration) {
 	var calls sync.WaitGroup
@@ -268,6 +276,53 @@ func TestSilenceOpensTheBreakerAcrossFreezes(t *testing.T) {
 		}
 		g.wantRefused()
 		left.Wait()
+	})
+}
+
+// Requests that were sent while the upstream was silent may end long after it answers again. They do not speak of the upstream as it is now.
+func TestSilenceOfTheRequestsBeforeAnAnswerOpensNothing(t *testing.T) {
+	guardBubble(t, func(c *Config) { c.Timeout = time.Minute }, func(g *guarded) {
+		g.upstream(never)
+		var before sync.WaitGroup
+		for range 2 * tooManySilent {
+			before.Go(func() { _ = g.call(10 * time.Second) })
+		}
+		time.Sleep(time.Second)
+		g.upstream(ok)
+		if err := g.call(time.Second); err != nil {
+			g.Fatal(err)
+		}
+		before.Wait()
+		g.wantState(wire.BreakerClosed)
+		g.upstream(never)
+		for range tooManySilent {
+			_ = g.call(10 * time.Second)
+		}
+		g.wantState(wire.BreakerOpen)
+	})
+}
+
+// What was sent before the breaker opened says nothing once it has closed again.
+func TestWhatWasSentBeforeTheBreakerOpenedDoesNotOpenItAgain(t *testing.T) {
+	guardBubble(t, func(c *Config) { c.Timeout = time.Minute }, func(g *guarded) {
+		g.upstream(never)
+		var before sync.WaitGroup
+		before.Go(func() { _ = g.write(10 * time.Second) }) // it goes on when the breaker opens
+		time.Sleep(time.Millisecond)
+		g.upstream(down)
+		for range tooManyFailed {
+			_ = g.call(time.Second)
+		}
+		g.wantState(wire.BreakerOpen)
+		g.upstream(ok)
+		for g.call(time.Second) != nil {
+			time.Sleep(leastWait)
+		}
+		before.Wait()
+		g.wantState(wire.BreakerClosed)
+		if g.pool.cfg.Breaker.last.count != 1 {
+			g.Errorf("%d outcomes count, want that of the call after the outage", g.pool.cfg.Breaker.last.count)
+		}
 	})
 }
 

@@ -32,9 +32,11 @@ func tooSlow(usual time.Duration) time.Duration {
 // pending is a request under way whose outcome the breaker counts. Its fields are guarded by Breaker.mu.
 type pending struct {
 	breaker  *Breaker
-	done     func(error) // gobreaker's
-	freezes  uint64      // so far, when it began
-	cuts     uint64      // counted so far, when it began
+	done     func(error)   // gobreaker's
+	began    time.Duration // time awake
+	opened   int64         // how often the breaker had opened when it began
+	freezes  uint64        // so far, when it began
+	cuts     uint64        // counted so far, when it began
 	patience time.Duration
 	overdue  bool // it has waited for longer than patience
 	counted  bool
@@ -68,7 +70,10 @@ func (b *Breaker) begin(usual time.Duration, o Options, giveUp func(error)) (*pe
 	if err != nil { // never: the breaker is closed
 		return nil, b.refusalLocked()
 	}
-	t := &pending{breaker: b, done: done, freezes: b.freezes, cuts: b.cuts, retry: o.retry, giveUp: giveUp, patience: patience(usual)}
+	t := &pending{
+		breaker: b, done: done, began: b.cfg.Pulse.TimeAwake(), opened: b.opened, freezes: b.freezes, cuts: b.cuts,
+		retry: o.retry, giveUp: giveUp, patience: patience(usual),
+	}
 	t.timer = time.AfterFunc(t.patience, func() { t.late(tooSlow(usual) - t.patience) })
 	b.underWay[t] = struct{}{}
 	return t, nil
@@ -105,22 +110,22 @@ func (b *Breaker) CallerLeft(waited time.Duration) {
 	b.mu.Lock()
 	defer b.unlock()
 	b.noticeFreezeLocked()
-	again := false
+	var again *pending
 	for t := range b.underWay {
 		switch {
 		case !t.overdue, waited < t.patience:
 		case t.counted:
-			again = true
+			again = t
 		case t.freezes == b.freezes:
 			b.countLocked(t, silent, context.DeadlineExceeded)
 			return
 		}
 	}
-	if !again || !b.closedLocked() {
+	if again == nil || !b.closedLocked() {
 		return
 	}
 	if done, err := b.state.Allow(); err == nil { // always: the breaker is closed
-		b.countLocked(&pending{breaker: b, done: done}, silent, context.DeadlineExceeded)
+		b.countLocked(&pending{breaker: b, done: done, began: again.began, opened: again.opened}, silent, context.DeadlineExceeded)
 	}
 }
 

@@ -17,7 +17,7 @@ const (
 	mostIdle   = 25.0 // MiB
 	mostLoaded = 40.0 // MiB after the invocations
 	mostEnd    = 300  // ms from SHUTDOWN to the end
-	mostZip    = 6_000_000
+	mostZip    = 7_000_000
 )
 
 var errGate = errors.New("costs more than it may")

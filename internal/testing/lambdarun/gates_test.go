@@ -18,14 +18,14 @@ func TestVerdict(t *testing.T) {
 		zip                      int64
 		missed                   int
 	}{
-		{"kept", lambdatest.OnDemand, 1769, lab.Samples{30}, lab.Samples{1}, lab.Samples{25}, lab.Samples{300}, 6_000_000, 0},
-		{"late", lambdatest.OnDemand, 1769, lab.Samples{31}, lab.Samples{1}, lab.Samples{25}, lab.Samples{300}, 6_000_000, 2},
-		{"late on purpose", lambdatest.ProvisionedConcurrency, 1769, lab.Samples{31}, lab.Samples{1}, lab.Samples{25}, lab.Samples{300}, 6_000_000, 0},
-		{"all of it", lambdatest.OnDemand, 1769, lab.Samples{31}, lab.Samples{1.1}, lab.Samples{26}, lab.Samples{301}, 6_000_001, 6},
-		{"nobody waits", lambdatest.ManagedInstances, 1769, lab.Samples{30}, lab.Samples{1.1}, lab.Samples{25}, lab.Samples{300}, 6_000_000, 0},
-		{"one end was late", lambdatest.OnDemand, 1769, lab.Samples{30}, lab.Samples{1}, lab.Samples{25}, lab.Samples{2, 301, 2}, 6_000_000, 1},
-		{"small", lambdatest.OnDemand, 512, lab.Samples{31}, lab.Samples{1.1}, lab.Samples{26}, lab.Samples{301}, 6_000_000, 0},
-		{"nothing measured", lambdatest.OnDemand, 1769, nil, nil, nil, nil, 6_000_000, 4},
+		{"kept", lambdatest.OnDemand, 1769, lab.Samples{30}, lab.Samples{1}, lab.Samples{25}, lab.Samples{300}, 7_000_000, 0},
+		{"late", lambdatest.OnDemand, 1769, lab.Samples{31}, lab.Samples{1}, lab.Samples{25}, lab.Samples{300}, 7_000_000, 2},
+		{"late on purpose", lambdatest.ProvisionedConcurrency, 1769, lab.Samples{31}, lab.Samples{1}, lab.Samples{25}, lab.Samples{300}, 7_000_000, 0},
+		{"all of it", lambdatest.OnDemand, 1769, lab.Samples{31}, lab.Samples{1.1}, lab.Samples{26}, lab.Samples{301}, 7_000_001, 6},
+		{"nobody waits", lambdatest.ManagedInstances, 1769, lab.Samples{30}, lab.Samples{1.1}, lab.Samples{25}, lab.Samples{300}, 7_000_000, 0},
+		{"one end was late", lambdatest.OnDemand, 1769, lab.Samples{30}, lab.Samples{1}, lab.Samples{25}, lab.Samples{2, 301, 2}, 7_000_000, 1},
+		{"small", lambdatest.OnDemand, 512, lab.Samples{31}, lab.Samples{1.1}, lab.Samples{26}, lab.Samples{301}, 7_000_000, 0},
+		{"nothing measured", lambdatest.OnDemand, 1769, nil, nil, nil, nil, 7_000_000, 4},
 	} {
 		r := row{
 			cell: cell{tc.init, tc.mb, lab.Go}, beside: cost{next: lab.Samples{10}},

@@ -17,11 +17,14 @@ import (
 // Route is a call of the API, with its counters.
 type Route struct {
 	monitor   *Monitor
-	name      string // the method and the path's pattern
-	operation string // such as hearth.history; empty: the call is none of an invocation's
-	statuses  [600]atomic.Pointer[metrics.Counter]
+	name      string                   // the method and the path's pattern
+	operation string                   // such as hearth.history; empty: the call is none of an invocation's
+	statuses  atomic.Pointer[counters] // nil: no answer yet
 	durations atomic.Pointer[metrics.PrometheusHistogram]
 }
+
+// counters are those of each status.
+type counters [600]atomic.Pointer[metrics.Counter]
 
 // NewRoute makes a route. Each has a name of its own.
 func (m *Monitor) NewRoute(name, operation string) *Route {
@@ -30,11 +33,16 @@ func (m *Monitor) NewRoute(name, operation string) *Route {
 
 // count counts an answer. A series begins with its first answer.
 func (r *Route) count(status int, took time.Duration) {
-	status = min(max(0, status), len(r.statuses)-1)
-	n := r.statuses[status].Load()
+	all := r.statuses.Load()
+	if all == nil {
+		r.statuses.CompareAndSwap(nil, &counters{})
+		all = r.statuses.Load()
+	}
+	status = min(max(0, status), len(all)-1)
+	n := all[status].Load()
 	if n == nil {
 		n = r.monitor.requests.GetOrCreateCounter(series("hearth_requests_total", "route", r.name, "status", strconv.Itoa(status)))
-		r.statuses[status].Store(n)
+		all[status].Store(n)
 	}
 	n.Inc()
 	d := r.durations.Load()

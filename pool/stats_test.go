@@ -80,14 +80,13 @@ func TestQuantilesAreOfTheLastObservations(t *testing.T) {
 	}
 }
 
-// nearest is the observation nearest to the place that the percentage has between the first and the last.
+// nearest is the first observation that so many percent of all do not exceed.
 func nearest(sorted []time.Duration, percent int) float64 {
-	place := percent * (len(sorted) - 1)
-	i := place / 100
-	if place%100 >= 50 {
-		i++
+	rank := 1
+	for rank*100 < percent*len(sorted) {
+		rank++
 	}
-	return ms(sorted[i])
+	return ms(sorted[rank-1])
 }
 
 // The sums of an upstream must not leave out what one of its pools has done.
@@ -118,7 +117,7 @@ func TestTheStatisticsOfPoolsTogether(t *testing.T) {
 		Requests: 101, Failures: 202, Retries: 303, Reused: 404, Races: 505, Replays: 606, DialErrors: 707, Handshakes: 808, Resumed: 909,
 		Waits: 1010, Rejected: 1111, Looks: 1212, Hedges: 1313, RetriesRefused: 1414, WaitMS: 3,
 		Breaker:   wire.BreakerStats{State: wire.BreakerClosed, Opened: 1, Refused: 2, Probes: 3},
-		RoundTrip: wire.Quantiles{Count: 4, P50: 3000, P90: 4000, P99: 4000, Max: 4000},
+		RoundTrip: wire.Quantiles{Count: 4, P50: 2000, P90: 4000, P99: 4000, Max: 4000},
 	}
 	if got := Together(pools...); got != want {
 		t.Errorf("together\n got %+v\nwant %+v", got, want)

@@ -283,6 +283,28 @@ func TestAnInvocationIsShownAsItWas(t *testing.T) {
 	})
 }
 
+// A percentile is the least duration that so many percent of all do not exceed.
+func TestPercentilesAreByTheNearestRank(t *testing.T) {
+	e := newTester(t, false)
+	for n, want := range map[int]wire.OperationStats{
+		1:   {Count: 1, P50MS: 1, P90MS: 1, P99MS: 1, MaxMS: 1},
+		2:   {Count: 2, P50MS: 1, P90MS: 2, P99MS: 2, MaxMS: 2},
+		100: {Count: 100, P50MS: 50, P90MS: 90, P99MS: 99, MaxMS: 100},
+	} {
+		name := fmt.Sprint("of ", n)
+		var sent wire.Timings
+		for i := range n {
+			sent.Timings = append(sent.Timings, wire.Timing{Operation: name, DurationMS: float64(n - i)})
+		}
+		c := e.call("", "")
+		c.Ended = c.Began
+		e.Timings(c, sent)
+		if got := e.Invocations().Operations[name]; got != want {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+	}
+}
+
 func TestWhatIsRememberedIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newTester(t, false)

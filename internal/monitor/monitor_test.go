@@ -380,6 +380,34 @@ func TestADocumentKeepsTheLimits(t *testing.T) {
 	})
 }
 
+// Dashboards know some metrics by name. A handler with many operations of its own must not push them out.
+func TestTheNamesOfDashboardsAreInEachDocument(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newTester(t, false)
+		e.history("1-a")
+		known := []string{"lambda_handler_total", "parallel_message_history", "parallel_relevance_search", "parallel_preprocessing"}
+		var names []string
+		for i := range wire.MaxTimings - len(known) {
+			names = append(names, fmt.Sprintf("hearth.%02d", i))
+		}
+		e.timings("1-a", "r", append(names, known...)...)
+		d := e.documents[0]
+		for _, name := range known {
+			if d.Metrics[name+"_duration"].Values == nil {
+				t.Errorf("there is no %s", name)
+			}
+		}
+		for _, name := range []string{"hits", "misses", "stale", "dials", "reused", "retries", "breaker_open", "queue_wait", "cold_start", "thaws"} {
+			if d.Metrics[name].Values == nil {
+				t.Errorf("there is no %s", name)
+			}
+		}
+		if len(d.Metrics) != maxMetrics || d.Properties["dropped_metrics"] != 11. {
+			t.Errorf("%d metrics, dropped %v", len(d.Metrics), d.Properties)
+		}
+	})
+}
+
 func TestWithoutAFunctionNothingIsWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newTester(t, false)

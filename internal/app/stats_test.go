@@ -188,20 +188,31 @@ func TestAWatchGoesOnUntilItIsEnded(t *testing.T) {
 func TestAWatchOutlivesTheHearth(t *testing.T) {
 	env, _, _ := gated(t)
 	p := serving(t, env...)
-	var out logBuffer
-	cmd := exec.CommandContext(t.Context(), binary(t), "stats", "--watch")
-	cmd.Env, cmd.Stdout, cmd.Stderr = asTested("HEARTH_ADDR="+p.addr), &out, &out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+	var outs [2]logBuffer
+	var watches [2]*exec.Cmd
+	for i, args := range [][]string{{"stats", "--watch"}, {"stats", "--watch", "--json"}} {
+		watches[i] = exec.CommandContext(t.Context(), binary(t), args...)
+		watches[i].Env, watches[i].Stdout, watches[i].Stderr = asTested("HEARTH_ADDR="+p.addr), &outs[i], &outs[i]
+		if err := watches[i].Start(); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "it is shown", func() bool { return strings.Contains(outs[i].String(), []string{"Cache: ", `{"cache":`}[i]) })
 	}
-	eventually(t, "it is shown", func() bool { return strings.Contains(out.String(), "Cache: ") })
 	p.end(t, syscall.SIGTERM)
-	eventually(t, "it says that nobody answers", func() bool { return strings.Contains(out.String(), "no Hearth answers at "+p.addr) })
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Error(err)
+	for i, cmd := range watches {
+		eventually(t, "it says that nobody answers", func() bool { return strings.Contains(outs[i].String(), "no Hearth answers at "+p.addr) })
+		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Error(err)
+		}
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%v\n%s", err, outs[i].String())
+		}
 	}
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("%v\n%s", err, out.String())
+	for line := range strings.Lines(outs[1].String()) {
+		var object map[string]any
+		if err := json.Unmarshal([]byte(line), &object); err != nil || len(object) != 5 && object["error"] == nil {
+			t.Errorf("a program cannot read %s", line)
+		}
 	}
 }
 

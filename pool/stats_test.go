@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"hearth/client/wire"
+	"hearth/internal/testing/await"
 	"hearth/internal/testing/testnet"
 )
 
@@ -25,7 +26,7 @@ func TestTheStatisticsAddUp(t *testing.T) {
 	p.wantStats(Stats{Size: 5, Limit: 5, Open: 1, Idle: 1, Requests: 4, Dials: 1, Reused: 3, Handshakes: 1, RoundTrip: wire.Quantiles{Count: 4}}, counts)
 
 	closeAll()
-	eventually(t, "none is open", func() bool { return p.pool.Stats().Open == 0 })
+	await.That(t, "none is open", func() bool { return p.pool.Stats().Open == 0 })
 	p.get("/")
 	p.get("/")
 	p.wantStats(Stats{Size: 5, Limit: 5, Open: 1, Idle: 1, Requests: 6, Dials: 2, Reused: 4, Handshakes: 2, Resumed: 1, RoundTrip: wire.Quantiles{Count: 6}}, counts)
@@ -46,7 +47,7 @@ func TestWaitingIsCountedInTimeToo(t *testing.T) {
 	for range 3 {
 		go func() { p.get("/"); done <- struct{}{} }()
 	}
-	eventually(t, "two calls wait for the one on its way", func() bool { s := p.pool.Stats(); return s.Queue == 2 && s.Requests == 1 })
+	await.That(t, "two calls wait for the one on its way", func() bool { s := p.pool.Stats(); return s.Queue == 2 && s.Requests == 1 })
 	p.wantStats(Stats{Size: 1, Open: 1, InUse: 1, Queue: 2}, func(s Stats) Stats {
 		return Stats{Size: s.Size, Open: s.Open, Idle: s.Idle, InUse: s.InUse, Queue: s.Queue}
 	})

@@ -19,6 +19,7 @@ import (
 	"hearth/client"
 	"hearth/client/wire"
 	"hearth/internal/app/stats"
+	"hearth/internal/testing/await"
 	"hearth/internal/testing/testnet"
 	"hearth/internal/testing/weaviatetest"
 )
@@ -72,7 +73,7 @@ func TestStatsShowWhatHappenedAndWhatToChange(t *testing.T) {
 	if get(wire.PathAdvice, &advices); advices.Advice == nil || len(advices.Advice) > 0 {
 		t.Errorf("a new Hearth advises %v", advices.Advice)
 	}
-	eventually(t, "it is ready and has nothing to do", func() bool {
+	await.That(t, "it is ready and has nothing to do", func() bool {
 		status, _ := call(t, "tcp", p.addr, wire.PathReady, wire.HeaderToken, "sesame")
 		var pools wire.Pools
 		get(wire.PathDebugPools, &pools)
@@ -83,13 +84,13 @@ func TestStatsShowWhatHappenedAndWhatToChange(t *testing.T) {
 	for chat := range 4 {
 		first.Go(func() { history(chat, "1-first") })
 	}
-	eventually(t, "all but one search wait", func() bool {
+	await.That(t, "all but one search wait", func() bool {
 		var pools wire.Pools
 		get(wire.PathDebugPools, &pools)
 		return pools["weaviate"].Queue == 7
 	})
 	began := time.Now()
-	eventually(t, "they have waited long enough to tell", func() bool { return time.Since(began) > 20*time.Millisecond })
+	await.That(t, "they have waited long enough to tell", func() bool { return time.Since(began) > 20*time.Millisecond })
 	close(open)
 	first.Wait()
 	for chat := range 30 {
@@ -174,7 +175,7 @@ func TestAWatchGoesOnUntilItIsEnded(t *testing.T) {
 		if slices.Contains(args, "--json") {
 			word = `{"cache":`
 		}
-		eventually(t, "it was shown twice", func() bool { return strings.Count(out.String(), word) >= 2 })
+		await.That(t, "it was shown twice", func() bool { return strings.Count(out.String(), word) >= 2 })
 		if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 			t.Error(err)
 		}
@@ -196,11 +197,11 @@ func TestAWatchOutlivesTheHearth(t *testing.T) {
 		if err := watches[i].Start(); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "it is shown", func() bool { return strings.Contains(outs[i].String(), []string{"Cache: ", `{"cache":`}[i]) })
+		await.That(t, "it is shown", func() bool { return strings.Contains(outs[i].String(), []string{"Cache: ", `{"cache":`}[i]) })
 	}
 	p.end(t, syscall.SIGTERM)
 	for i, cmd := range watches {
-		eventually(t, "it says that nobody answers", func() bool { return strings.Contains(outs[i].String(), "no Hearth answers at "+p.addr) })
+		await.That(t, "it says that nobody answers", func() bool { return strings.Contains(outs[i].String(), "no Hearth answers at "+p.addr) })
 		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Error(err)
 		}

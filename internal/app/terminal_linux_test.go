@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
+
+	"hearth/internal/testing/await"
 )
 
 // pty is a terminal of so many columns and rows. What is written to user comes out of screen.
@@ -56,7 +58,7 @@ func watched(t *testing.T, columns, rows uint16, shown string, env ...string) st
 			}
 		}
 	}()
-	eventually(t, "it was shown twice", func() bool { return strings.Count(out.String(), shown) >= 2 })
+	await.That(t, "it was shown twice", func() bool { return strings.Count(out.String(), shown) >= 2 })
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Error(err)
 	}

@@ -444,3 +444,22 @@ func BenchmarkDone(b *testing.B) {
 		e.Done(c)
 	}
 }
+
+// BenchmarkTimings is what the end of an invocation costs, with five operations of Hearth and five of the handler.
+func BenchmarkTimings(b *testing.B) {
+	e := newTester(b, false)
+	e.cfg.Out = discard{}
+	c := e.call("1-5759e988-bd862e3fe1be46a994272793", "history")
+	c.Ended = c.Began
+	sent := wire.Timings{FunctionMS: new(523.1)}
+	for i := range 5 {
+		sent.Timings = append(sent.Timings, wire.Timing{Operation: fmt.Sprint("step", i), DurationMS: 12.345})
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		for range 5 {
+			e.Done(c)
+		}
+		e.Timings(c, sent)
+	}
+}

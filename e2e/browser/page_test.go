@@ -14,6 +14,8 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"hearth/internal/testing/await"
 )
 
 func TestPage(t *testing.T) {
@@ -140,7 +142,7 @@ func rests(t *testing.T, chromium context.Context, s *sidecar) {
 	asksAgain := func() {
 		t.Helper()
 		asked := len(b.sent())
-		eventually(t, "the page asks again", func() bool { return len(b.sent()) > asked+10 })
+		await.That(t, "the page asks again", func() bool { return len(b.sent()) > asked+10 })
 	}
 	asksAgain()
 	hide(true)

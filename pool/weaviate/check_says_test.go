@@ -142,8 +142,11 @@ remark vector: not proven: the class has no vectorizer, and the message looked a
 ` + noMute + noRights,
 		},
 		"a chat that mixes ways to write a time": {
-			withProperty("created_at", `{"name":"created_at","dataType":["text"]}`), weaviatetest.Config{}, nil,
-			[]string{user("a", "x"), assistant("a", "y"), strings.Replace(user("b", "x"), "Z", ".5+01:00", 1), assistant("b", "y")}, server + `ok class Message: 
+			withProperty("created_at", `{"name":"created_at","dataType":["text"]}`),
+			weaviatetest.Config{},
+			nil,
+			[]string{user("a", "x"), assistant("a", "y"), strings.Replace(user("b", "x"), "Z", ".5+01:00", 1), assistant("b", "y")},
+			server + `ok class Message: 
 ok roles: of 4 messages: assistant 2, user 2
 remark times: the histories of 1 of 2 chats may be errors: class Message: property "created_at" mixes ways to write a time (2026-01-01T00:00:00Z and others): their order is not that of time (_creationTimeUnix in place of the property goes by the time of storing)
 ok history: chat "a": 1 of the user's messages, 1 of the assistant's

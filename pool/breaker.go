@@ -26,7 +26,7 @@ const (
 	mostProbe  = 8 * time.Second
 )
 
-// mostAwaited is how long requests wait for an answer to a probe (rule 5 of [Breaker]).
+// mostAwaited is how long requests wait for the next answer to a probe (rule 5 of [Breaker]).
 const mostAwaited = 250 * time.Millisecond
 
 // BreakerConfig of a [Breaker].
@@ -49,10 +49,9 @@ type BreakerConfig struct {
 //  3. Half-open: after a while, or after a freeze, a probe (probe.go) is due. The next request starts the probe and is refused itself. A
 //     probe is a question of Hearth's own. It goes past the breaker and the limit, and is not retried.
 //  4. If a probe is answered, the breaker closes. If it fails, the next probe is due later.
-//  5. Requests wait for a probe in two cases. The first: the probe consists of several requests, and has an answer to one of them. The
-//     second: a freeze has interrupted the probe before soon after it began, because the invocation was too short. If no invocation were
-//     longer, the breaker would stay open. The requests wait until the probe has ended, but no longer than mostAwaited from its
-//     beginning or its last answer.
+//  5. Requests wait for the end of a probe in two cases. In the first, one of the probe's requests has an answer: the upstream may be back.
+//     In the second, a freeze has interrupted the probe soon after it began, and the next one has begun: if no invocation were longer, the
+//     breaker would never close. Requests wait no longer than mostAwaited after the answer or the freeze. They are not sent meanwhile.
 //
 // gobreaker keeps the state, so that a request which began in an earlier state does not count in a later one. Its own clock does not
 // know freezes: the Breaker decides when a probe is due and what the last requests are.
@@ -139,7 +138,7 @@ func (l *breaking) RoundTrip(req *http.Request) (*http.Response, error) {
 	return l.next.RoundTrip(req)
 }
 
-// pass refuses a request while the breaker is open. If requests wait for a probe, it waits first.
+// pass refuses a request while the breaker is open. The request may wait for a probe first.
 func (b *Breaker) pass(ctx context.Context, ping func(context.Context) error) error {
 	b.mu.Lock()
 	defer b.unlock()
@@ -177,15 +176,14 @@ func (b *Breaker) wakeLocked(ping func(context.Context) error) error {
 	if b.closedLocked() {
 		return nil
 	}
-	if !b.dueLocked() {
-		return b.refusalLocked()
-	}
-	if p := b.startProbeLocked(b.ctx); p != nil {
-		ask := b.cfg.Probe
-		if ask == nil {
-			ask = ping
+	if b.dueLocked() {
+		if p := b.startProbeLocked(b.ctx); p != nil {
+			ask := b.cfg.Probe
+			if ask == nil {
+				ask = ping
+			}
+			b.asking.Go(func() { b.probeUntilNoFreeze(p, ask) })
 		}
-		b.asking.Go(func() { b.probeUntilNoFreeze(p, ask) })
 	}
 	return b.refusalLocked()
 }

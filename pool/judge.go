@@ -77,7 +77,7 @@ func (j *judged) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	switch {
 	case o.probe != nil:
-		o.probe.learn(v.outcome)
+		j.breaker.learn(o.probe, v.outcome)
 	case v.outcome == silent && took < patience(usual), stuck.Load(): // the caller had too little time, or the connection was dead
 		v = verdict{}
 	case j.varied && v.outcome == silent:

@@ -180,7 +180,7 @@ func (f *function) wantWarm(t *testing.T) {
 
 // line is one of the log.
 type line struct {
-	Time       time.Time
+	Timestamp  time.Time
 	Level, Msg string
 }
 
@@ -196,7 +196,7 @@ func (f *function) lines(t *testing.T) (lines []line) {
 			continue
 		}
 		var l line
-		if err := json.Unmarshal([]byte(text), &l); err != nil || l.Time.IsZero() || l.Level == "" || l.Msg == "" {
+		if err := json.Unmarshal([]byte(text), &l); err != nil || l.Timestamp.IsZero() || l.Level == "" || l.Msg == "" {
 			t.Errorf("a line of the log is %q, %v", text, err)
 		}
 		lines = append(lines, l)

@@ -17,6 +17,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"hearth/cache"
 	"hearth/internal/clock"
 	"hearth/internal/settings"
 	"hearth/internal/testing/await"
@@ -309,6 +310,37 @@ func TestWeaviatesConnectionsAreThoseOfBothProtocols(t *testing.T) {
 	await.That(t, "the write waits for both", func() bool { s := stats(); return s.Queue == 2 && s.InUse == 1 })
 	cancel()
 	write.Wait()
+}
+
+// A read that would find the queue full is refused before its load begins.
+func TestAFullQueueRefusesTheReadsOfItsUpstream(t *testing.T) {
+	url, _ := hanging(t)
+	s, err := settings.Read(append(weaviateAt(url), "HEARTH_WEAVIATE_CONNECTIONS=1", "HEARTH_ODOO_URL="+url, "HEARTH_ODOO_DB=demo", "HEARTH_ODOO_KEY=key", "HEARTH_ODOO_CONNECTIONS=1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := newApp(s, nil, io.Discard, Options{Queue: 1})
+	if err := a.addUpstreams(s); err != nil {
+		t.Fatal(err)
+	}
+	defer a.close()
+	ctx, cancel := context.WithCancel(t.Context())
+	var calls sync.WaitGroup
+	defer calls.Wait()
+	defer cancel()
+	for _, u := range a.upstreams {
+		for _, p := range u.Pools {
+			for range 2 { // one gets the slot, the other waits
+				calls.Go(func() { _, _ = p.Do(ctx, pool.Request{Method: http.MethodPost, Path: searchPath}) })
+			}
+		}
+	}
+	for _, r := range cache.Resources() {
+		await.That(t, string(r)+" is refused", func() bool { return errors.Is(a.refuse(ctx, r), pool.ErrQueueFull) })
+	}
+	if err := a.refuse(ctx, cache.Fetched); err != nil {
+		t.Errorf("other hosts are refused: %v", err)
+	}
 }
 
 // A managed instance's handlers are many processes.

@@ -49,7 +49,7 @@ type pending struct {
 
 // begin begins a request. The request is refused if the breaker has opened since [Breaker.pass]. giveUp ends a request that is overdue
 // when the breaker opens. It is nil for a request that must go on.
-func (b *Breaker) begin(usual time.Duration, o Options, giveUp func(error)) (*pending, error) {
+func (b *Breaker) begin(usual, patience time.Duration, o Options, giveUp func(error)) (*pending, error) {
 	b.mu.Lock()
 	defer b.unlock()
 	b.noticeFreezeLocked()
@@ -63,7 +63,7 @@ func (b *Breaker) begin(usual time.Duration, o Options, giveUp func(error)) (*pe
 	}
 	t := &pending{
 		breaker: b, done: done, began: b.cfg.Pulse.TimeAwake(), opened: b.opened, freezes: b.freezes, cuts: b.cuts,
-		retry: o.retry, giveUp: giveUp, patience: patience(usual),
+		retry: o.retry, giveUp: giveUp, patience: patience,
 	}
 	t.timer = time.AfterFunc(t.patience, func() { t.late(tooSlow(usual) - t.patience) })
 	b.underWay[t] = struct{}{}

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 )
 
@@ -29,7 +30,7 @@ func tooSlow(usual time.Duration) time.Duration {
 	return max(10*usual, mostPatience)
 }
 
-// pending is a request under way whose outcome the breaker counts. Its fields are guarded by Breaker.mu.
+// pending is a request under way whose outcome the breaker counts. Its fields but heard are guarded by Breaker.mu.
 type pending struct {
 	breaker  *Breaker
 	done     func(error)   // gobreaker's
@@ -40,7 +41,7 @@ type pending struct {
 	patience time.Duration
 	overdue  bool // it has waited for longer than patience
 	counted  bool
-	heard    bool        // its answer has begun to come: that may be large, so it is not too late
+	heard    atomic.Bool // its answer has begun to come: that may be large, so it is not too late
 	retry    bool        // an earlier try of the call has failed and was counted
 	giveUp   func(error) // ends it; nil: it must go on
 	timer    *time.Timer // calls late
@@ -90,7 +91,7 @@ func (t *pending) late(more time.Duration) {
 		return
 	}
 	if t.overdue {
-		if t.freezes == b.freezes && !t.heard {
+		if t.freezes == b.freezes && !t.heard.Load() {
 			b.countLocked(t, tooLate, errTooSlow)
 		}
 		return
@@ -142,11 +143,7 @@ func (t *pending) excuse() {
 }
 
 // hear notes that the answer has begun to come.
-func (t *pending) hear() {
-	t.breaker.mu.Lock()
-	defer t.breaker.mu.Unlock()
-	t.heard = true
-}
+func (t *pending) hear() { t.heard.Store(true) }
 
 // giveUpLocked ends a request that is overdue.
 func (b *Breaker) giveUpLocked(t *pending) {

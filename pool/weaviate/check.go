@@ -91,11 +91,11 @@ func (k *check) server(ctx context.Context) bool {
 }
 
 // class loads what is known of a class, and reports what is wrong with it.
-func (k *check) class(ctx context.Context, l *classLoader, variable string, propose func() string) (*classInfo, bool) {
+func (k *check) class(ctx context.Context, l *classLoader, propose func() string) (*classInfo, bool) {
 	question := "class " + l.name
 	class, err := l.load(ctx)
 	if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusNotFound {
-		k.say(question, Failed, "%s; there are: %s (%s says which)", e.Message, listed(k.classNames(ctx)), variable)
+		k.say(question, Failed, "%s; there are: %s", e.Message, listed(k.classNames(ctx)))
 		return nil, false
 	}
 	if k.failed(question, err) {
@@ -123,7 +123,7 @@ func (k *check) class(ctx context.Context, l *classLoader, variable string, prop
 }
 
 func (k *check) messages(ctx context.Context) {
-	class, ok := k.class(ctx, k.message, "HEARTH_MESSAGE_CLASS", func() string { return k.proposeMessageFields(ctx) })
+	class, ok := k.class(ctx, k.message, func() string { return k.proposeMessageFields(ctx) })
 	if !ok {
 		return
 	}
@@ -152,6 +152,7 @@ func (k *check) classNames(ctx context.Context) (names []string) {
 	for _, class := range got.Classes {
 		names = append(names, class.Class)
 	}
+	slices.Sort(names) // the server's order changes
 	return names
 }
 
@@ -338,7 +339,7 @@ func shownValue(value string) string {
 }
 
 func (k *check) mutes(ctx context.Context) {
-	class, ok := k.class(ctx, k.mute, "HEARTH_MUTE_CLASS", func() string { return k.proposeMuteFields(ctx) })
+	class, ok := k.class(ctx, k.mute, func() string { return k.proposeMuteFields(ctx) })
 	if !ok {
 		return
 	}

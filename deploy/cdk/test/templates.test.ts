@@ -73,6 +73,19 @@ test('Hearth reads each variable that the SAM template sets', () => {
   }
 });
 
+test('the SAM template has a parameter for each setting of existing classes', () => {
+  const [, part] = read('docs/weaviate.md').split('## Classes that others made');
+  const settings = [...part.matchAll(/^\| `(HEARTH_\w+)` \| `([^`]+)` \|/gm)];
+  assert.ok(settings.length >= 5, 'docs/weaviate.md has no table of settings');
+
+  const { Parameters = {}, Resources } = parse(sam);
+  const variables = Resources.Function.Properties.Environment.Variables;
+  for (const [, name, byDefault] of settings) {
+    assert.ok(name in variables, `the function has no ${name}`);
+    assert.equal(Parameters[variables[name].Ref].Default, byDefault, name);
+  }
+});
+
 test('a secret is given by its whole ARN', () => {
   const { Parameters = {} } = parse(sam);
   for (const name of ['WeaviateApiKeyArn', 'OdooKeyArn']) {

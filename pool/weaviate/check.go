@@ -1,6 +1,7 @@
 package weaviate
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -129,7 +130,7 @@ func (k *check) messages(ctx context.Context) {
 	}
 	if rows, err := k.some(ctx, class); !k.failed("roles", err) {
 		k.roles(rows)
-		k.timeless(class, rows)
+		k.times(class, rows)
 	}
 	sample, err := k.sample(ctx, class)
 	if k.failed("history", err) {
@@ -283,25 +284,39 @@ func (k *check) roles(rows []row) {
 	}
 }
 
-// timeless looks for messages without a time, which the server may leave out of what it sorts by time.
-func (k *check) timeless(class *classInfo, rows []row) {
+// times looks for messages without a time, which the server may leave out of what it sorts by time, and for chats whose times cannot be
+// read together.
+func (k *check) times(class *classInfo, rows []row) {
 	if class.time == creationTime {
 		return
 	}
-	property, without := k.cfg.Message.CreatedAt, 0
+	m, without := k.cfg.Message, 0
+	chats, faults := map[string]*times{}, map[string]bool{}
+	var fault error
 	for _, r := range rows {
-		if kind := r.value(property).kind; kind == noKind || kind == nullKind {
+		if kind := r.value(m.CreatedAt).kind; kind == noKind || kind == nullKind {
 			without++
+			continue
+		}
+		chat := r.chat(m.ChatID)
+		if chats[chat] == nil {
+			chats[chat] = &times{class: class, property: m.CreatedAt}
+		}
+		if _, err := chats[chat].read(r); err != nil {
+			faults[chat], fault = true, cmp.Or(fault, err)
 		}
 	}
 	if without > 0 {
-		k.say("times", Remark, "%d of %d messages have no %s: Weaviate may leave them out of a history, where they count as the oldest", without, len(rows), property)
+		k.say("times", Remark, "%d of %d messages have no %s: Weaviate may leave them out of a history, where they count as the oldest", without, len(rows), m.CreatedAt)
+	}
+	if fault != nil {
+		k.say("times", Remark, "the histories of %d of %d chats may be errors: %s", len(faults), len(chats), strings.TrimPrefix(fault.Error(), "weaviate: "))
 	}
 }
 
-// some reads role and time of as many messages as one answer has room for.
+// some reads chat, role and time of as many messages as one answer has room for.
 func (k *check) some(ctx context.Context, class *classInfo) ([]row, error) {
-	properties := []string{k.cfg.Message.Role}
+	properties := []string{k.cfg.Message.ChatID, k.cfg.Message.Role}
 	if class.time != creationTime {
 		properties = append(properties, k.cfg.Message.CreatedAt)
 	}

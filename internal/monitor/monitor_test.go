@@ -315,6 +315,9 @@ func TestWhatIsRememberedIsBounded(t *testing.T) {
 		if got := e.Invocations().Invocations[0]; len(got.Operations) != maxOperations || got.DroppedOperations != 7 || got.Hits != maxOperations+7 {
 			t.Errorf("%d operations and %d dropped, %d hits", len(got.Operations), got.DroppedOperations, got.Hits)
 		}
+		if got := e.documents[0].Properties["dropped_operations"]; got != 7. {
+			t.Errorf("the document says %v dropped", got)
+		}
 		for i := range maxIDs {
 			e.timings("", fmt.Sprint("r", i))
 		}

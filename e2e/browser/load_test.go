@@ -29,6 +29,46 @@ func showsNothing(t *testing.T, chromium context.Context, s *sidecar) {
 	b.isClean(idle)
 }
 
+// counted lets the cache have the counts, and the page the time, that the test says.
+const counted = `{
+	const ask = fetch, began = Date.now();
+	Object.assign(window, { asked: 0, hits: 100, misses: 100, seconds: 0 });
+	Date.now = () => began + 1000 * window.seconds;
+	window.fetch = async (path, options) => {
+		const reply = await (await ask(path, options)).json();
+		if (path === '/debug/cache') { window.asked++; Object.assign(reply, { hits: window.hits, stale: 0, misses: window.misses }); }
+		return new Response(JSON.stringify(reply));
+	};
+}`
+
+func tellsTheHitRate(t *testing.T, chromium context.Context, s *sidecar) {
+	b := open(t, chromium, s.url+"/debug/", hurried, counted)
+	for _, c := range []struct {
+		what                  string
+		hits, misses, seconds int
+		want                  string
+	}{
+		{"before the second poll", 100, 100, 0, "no reads"},
+		{"30 hits and 10 misses", 130, 110, 2, "75.0 %"},
+		{"nothing", 130, 110, 4, "75.0 %"},
+		{"a new process, which counts from 0", 5, 200, 6, "75.0 %"},
+		{"a miss", 5, 201, 8, "73.2 %"},
+		{"a minute without a read", 5, 201, 90, "no reads"},
+		{"a pause of 10 minutes with reads", 105, 301, 690, "no reads"},
+		{"a hit", 106, 301, 692, "100.0 %"},
+	} {
+		b.exec(fmt.Sprintf("void Object.assign(window, { hits: %d, misses: %d, seconds: %d, asked: 0 })", c.hits, c.misses, c.seconds))
+		b.until("window.asked > 1")
+		if got := b.text("#recent"); got != c.want {
+			t.Errorf("after %s the hit rate of the last minute is %q, not %q", c.what, got, c.want)
+		}
+	}
+	if got := eval[string](b, "document.querySelector('#curve').getAttribute('aria-label')"); !strings.HasSuffix(got, ": lowest 100.0 %, highest 100.0 %, at last 100.0 %") {
+		t.Errorf("the curve is said to be: %s", got)
+	}
+	b.isClean(s)
+}
+
 // much makes the API's replies as large as they can be, with long names and large numbers.
 const much = `{
 	const ask = fetch, times = (n, of) => Array.from({ length: n }, (_, i) => of(i)), big = Number.MAX_SAFE_INTEGER;

@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -28,6 +29,7 @@ func TestPage(t *testing.T) {
 		{"shows names as they are", showsNamesAsTheyAre, free},
 		{"asks for the token", asksForToken, locked},
 		{"shows nothing as nothing", showsNothing, free},
+		{"tells the hit rate", tellsTheHitRate, free},
 		{"shows much at once", showsMuch, free},
 		{"polls once at a time", pollsOnceAtATime, free},
 		{"keeps its size", keepsItsSize, free},
@@ -48,6 +50,8 @@ func TestPage(t *testing.T) {
 const (
 	dataShown = `!document.getElementById('data').hidden && document.querySelector('#list details') !== null`
 	formShown = `!document.getElementById('door').hidden`
+	silent    = `document.getElementById('status').textContent.startsWith('The sidecar has not answered since ')`
+	well      = `document.getElementById('status').textContent === 'Updated every 2 s'`
 	curve     = `document.querySelector('#curve .curve').getAttribute('d') ?? ''`
 )
 
@@ -155,19 +159,23 @@ func rests(t *testing.T, chromium context.Context, s *sidecar) {
 	b.isClean(s)
 }
 
-// saysGone: the sidecar ends while the page is open, comes back, and comes back with another token.
+// saysGone: while the page is open the sidecar is frozen, thaws, ends, comes back, and comes back with another token.
 func saysGone(t *testing.T, chromium context.Context, s *sidecar) {
 	b := open(t, chromium, s.url+"/debug/", hurried)
 	b.until(formShown)
 	b.enter(s.token)
 	b.until(dataShown)
+	s.signal(syscall.SIGSTOP)
+	b.until(silent)
+	s.signal(syscall.SIGCONT)
+	b.until(well)
 	s.stop()
-	b.until(`document.getElementById('status').textContent.startsWith('The sidecar has not answered since ')`)
+	b.until(silent)
 	if !eval[bool](b, dataShown) {
 		t.Error("the data is gone too")
 	}
 	s.run(t)
-	b.until(`document.getElementById('status').textContent === 'Updated every 2 s'`)
+	b.until(well)
 	s.stop()
 	s.token = "the token of the third"
 	s.run(t)

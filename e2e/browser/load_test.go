@@ -32,11 +32,12 @@ func showsNothing(t *testing.T, chromium context.Context, s *sidecar) {
 // counted lets the cache have the counts, and the page the time, that the test says.
 const counted = `{
 	const ask = fetch, began = Date.now();
+	let now = 0;
 	Object.assign(window, { asked: 0, hits: 100, misses: 100, seconds: 0 });
-	Date.now = () => began + 1000 * window.seconds;
+	Date.now = () => began + 1000 * now;
 	window.fetch = async (path, options) => {
 		const reply = await (await ask(path, options)).json();
-		if (path === '/debug/cache') { window.asked++; Object.assign(reply, { hits: window.hits, stale: 0, misses: window.misses }); }
+		if (path === '/debug/cache') { window.asked++; now = window.seconds; Object.assign(reply, { hits: window.hits, stale: 0, misses: window.misses }); }
 		return new Response(JSON.stringify(reply));
 	};
 }`

@@ -88,8 +88,17 @@ func showsTheLoad(t *testing.T, chromium context.Context, s *sidecar) {
 	if n := eval[int](b, "document.querySelectorAll('#list details').length"); n != 31 {
 		t.Errorf("%d invocations are shown, not the newest 30 and the open one", n)
 	}
-	if n := eval[int](b, "document.querySelectorAll('#list details[open] .track').length"); n < 2 {
+	calls := `[...document.querySelectorAll('#list details[open] tbody tr')].filter(r => r.querySelector('svg'))`
+	if n := eval[int](b, calls+".length"); n < 2 {
 		t.Errorf("the waterfall has %d calls", n)
+	}
+	misplaced := `.filter(row => {
+		const whole = parseFloat(document.querySelector('#list details[open] .axis').lastChild.textContent), { x, width } = row.querySelector('rect:last-child');
+		const [start, took] = [2, 3].map(i => parseFloat(row.cells[i].textContent)), differ = (bar, number) => Math.abs(bar.baseVal.value / 1000 - number / whole) > 0.01;
+		return differ(x, start) || differ(width, took);
+	}).map(row => row.outerHTML).join()`
+	if got := eval[string](b, calls+misplaced); got != "" {
+		t.Errorf("bars that are not at their calls' times: %s", got)
 	}
 	b.isClean(s)
 }

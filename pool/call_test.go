@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"hearth/internal/testing/await"
 	"hearth/internal/testing/testnet"
 )
 
@@ -50,7 +51,7 @@ func TestAnErrorSaysWhetherTheRequestMayHaveArrived(t *testing.T) {
 				if text := err.Error(); !strings.HasPrefix(text, "upstream: ") || strings.Contains(text, p.server.Addr+"/") {
 					t.Errorf("the error reads %q", text)
 				}
-				eventually(t, "its slot is free", func() bool { return p.pool.Stats().InUse == 0 })
+				await.That(t, "its slot is free", func() bool { return p.pool.Stats().InUse == 0 })
 			})
 		}
 	}
@@ -83,11 +84,11 @@ func TestCallsThatGetNoSlotWereNotSent(t *testing.T) {
 	ended := make(chan error, 2)
 	go func() { _, err := p.pool.Do(first, get); ended <- err }()
 	<-arrived
-	go func() { _, err := p.pool.Do(second, get); ended <- err }()
 	if err := p.pool.Refuse(t.Context()); err != nil {
 		t.Errorf("before the queue is full: %v", err)
 	}
-	eventually(t, "the second call waits", func() bool { return p.pool.Stats().Queue == 1 })
+	go func() { _, err := p.pool.Do(second, get); ended <- err }()
+	await.That(t, "the second call waits", func() bool { return p.pool.Stats().Queue == 1 })
 
 	if err := p.fails(t.Context(), get); err.Sent || !errors.Is(err, ErrQueueFull) {
 		t.Errorf("with a full queue: %v, sent %v", err, err.Sent)

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
+	"hearth/internal/testing/await"
 )
 
 func TestPage(t *testing.T) {
@@ -148,7 +150,7 @@ func rests(t *testing.T, chromium context.Context, s *sidecar) {
 	asksAgain := func() {
 		t.Helper()
 		asked := len(b.sent())
-		eventually(t, "the page asks again", func() bool { return len(b.sent()) > asked+10 })
+		await.That(t, "the page asks again", func() bool { return len(b.sent()) > asked+10 })
 	}
 	asksAgain()
 	b.hide(true)

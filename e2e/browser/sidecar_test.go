@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"hearth/internal/testing/await"
 	"hearth/internal/testing/lab"
 	"hearth/internal/testing/testnet"
 )
@@ -92,7 +93,7 @@ func (s *sidecar) run(t *testing.T) {
 		}
 	}
 	t.Cleanup(s.stop)
-	eventually(t, "the sidecar answers", func() bool {
+	await.That(t, "the sidecar answers", func() bool {
 		r, err := http.Get(s.url + "/healthz")
 		if err == nil {
 			r.Body.Close()
@@ -168,23 +169,6 @@ func (s *sidecar) underLoad(t *testing.T) (stop func()) {
 		cancel()
 		if err := <-failed; err != nil {
 			t.Errorf("the load: %v", err)
-		}
-	}
-}
-
-// eventually asks until the answer is yes, and fails the test if that takes too long.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	const most = 30 * time.Second
-	deadline := time.NewTimer(most)
-	defer deadline.Stop()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("waited for %v, but not: %s", most, what)
 		}
 	}
 }

@@ -17,6 +17,8 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"hearth/internal/testing/await"
 )
 
 // startChromium starts a headless Chromium, which ends with the test.
@@ -193,7 +195,7 @@ func (b *tab) fits(l look) {
 // until waits until an expression is true in the page.
 func (b *tab) until(expression string) {
 	b.Helper()
-	eventually(b.T, expression, func() bool { return eval[bool](b, expression) })
+	await.That(b.T, expression, func() bool { return eval[bool](b, expression) })
 }
 
 // text is the text of the first element that a selector finds, as it is shown.

@@ -47,22 +47,12 @@ type pending struct {
 	timer    *time.Timer // calls late
 }
 
-// trialTime is how long a trial may wait for its answer.
-const trialTime = 250 * time.Millisecond
-
-// begin begins a request. The request is refused if the breaker has opened since [Breaker.pass], or if another trial has begun. giveUp
-// ends a request that is overdue when the breaker opens. It is nil for a request that must go on.
-func (b *Breaker) begin(usual time.Duration, o Options, giveUp func(error)) (*pending, error) {
+// begin begins a request. The request is refused if the breaker has opened since [Breaker.pass]. giveUp ends a request that is overdue
+// when the breaker opens. It is nil for a request that must go on.
+func (b *Breaker) begin(usual, patience time.Duration, o Options, giveUp func(error)) (*pending, error) {
 	b.mu.Lock()
 	defer b.unlock()
 	b.noticeFreezeLocked()
-	if !b.closedLocked() && b.mayBeTrialLocked(o) {
-		b.trial = &pending{breaker: b, freezes: b.freezes, counted: true, giveUp: giveUp, patience: trialTime}
-		t := b.trial
-		t.timer = time.AfterFunc(trialTime, func() { t.late(0) })
-		b.underWay[t] = struct{}{}
-		return t, nil
-	}
 	if !b.closedLocked() {
 		b.refused++
 		return nil, b.refusalLocked()
@@ -73,7 +63,7 @@ func (b *Breaker) begin(usual time.Duration, o Options, giveUp func(error)) (*pe
 	}
 	t := &pending{
 		breaker: b, done: done, began: b.cfg.Pulse.TimeAwake(), opened: b.opened, freezes: b.freezes, cuts: b.cuts,
-		retry: o.retry, giveUp: giveUp, patience: patience(usual),
+		retry: o.retry, giveUp: giveUp, patience: patience,
 	}
 	t.timer = time.AfterFunc(t.patience, func() { t.late(tooSlow(usual) - t.patience) })
 	b.underWay[t] = struct{}{}
@@ -160,9 +150,5 @@ func (t *pending) end(v verdict) {
 	b.mu.Lock()
 	defer b.unlock()
 	delete(b.underWay, t)
-	if t == b.trial {
-		b.endTrialLocked(t, v.outcome)
-		return
-	}
 	b.countLocked(t, v.outcome, v.why)
 }

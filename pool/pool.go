@@ -110,7 +110,7 @@ func (p *Pool) guarded(next http.RoundTripper) http.RoundTripper {
 	cfg := p.cfg
 	slots := &limited{limit: cfg.Limit, stats: &p.stats, next: &judged{
 		next: next, breaker: cfg.Breaker, limit: cfg.Limit, pulse: cfg.Pulse, stats: &p.stats, address: p.Address(),
-		ownError: cfg.OwnError, varied: cfg.Varied, noBreaker: cfg.Policy.NoBreaker,
+		ownError: cfg.OwnError, varied: cfg.Varied, timeout: cfg.Timeout, noBreaker: cfg.Policy.NoBreaker,
 	}}
 	if cfg.Policy.NoBreaker {
 		return &redirects{next: slots, variable: cfg.Variable}

@@ -111,6 +111,10 @@ func asksForToken(t *testing.T, chromium context.Context, s *sidecar) {
 	if n := len(b.sent()); n != 1 {
 		t.Errorf("the page asks %d times before it has the token", n-1)
 	}
+	told := `document.querySelector('#token[aria-describedby="refused token-help"]') && document.querySelector('#refused[role=alert]') && document.querySelector('#status[role=status]')`
+	if !eval[bool](b, "!!("+told+")") {
+		t.Error("a screen reader is not told of what the form and the page have to say")
+	}
 	b.enter("wrong")
 	b.until(`document.getElementById('refused').textContent.includes('refuses this token')`)
 	b.enter("wrong ü")

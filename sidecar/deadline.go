@@ -72,7 +72,7 @@ func (r *request) writeContext() context.Context { return r.waitContext(r.writeT
 // waitContext returns the context in which a handler waits for something. It has the request's trace, and ends d after the request came.
 // A handler calls it once at most, because release ends only the last one.
 func (r *request) waitContext(d time.Duration) context.Context {
-	traced := pool.With(r.serverCtx, pool.Options{Header: traceHeaders(r), Caller: r.server.callers.Add(1)})
+	traced := pool.With(r.serverCtx, pool.Options{Header: traceHeaders(r), Caller: r.server.callers.Add(1), Until: r.started.Add(d)})
 	passed := time.Since(r.started)
 	var ctx context.Context
 	ctx, r.cancel = r.server.cfg.Pulse.WithTimeoutIn(traced, d-passed, r.left-passed)

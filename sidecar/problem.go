@@ -22,10 +22,15 @@ import (
 
 // fail answers a request with the problem of an error.
 func (s *Server) fail(r *request, err error) {
-	if wait := retryAfter(err); wait > 0 {
+	r.setRetryAfter(retryAfter(err))
+	r.refuse(s.problemOf(err))
+}
+
+// setRetryAfter tells the caller how long to wait; 0: that is not known.
+func (r *request) setRetryAfter(wait time.Duration) {
+	if wait > 0 {
 		r.Response.Header.Set("Retry-After", strconv.Itoa(wholeSeconds(wait)))
 	}
-	r.refuse(s.problemOf(err))
 }
 
 // problemOf returns the problem of an error. It logs an error that it does not know, and does not show its text to the caller.
@@ -170,7 +175,7 @@ func upstreamProblem(err error) *wire.Problem {
 		return p
 	}
 	if e, ok := errors.AsType[*weaviate.Error](err); ok {
-		p := problemAt("weaviate", cmp.Or(wire.Kind(e.Kind), wire.KindWeaviate), e.Message)
+		p := problemAt("weaviate", cmp.Or(wire.Kind(e.Kind), wire.KindWeaviate), cmp.Or(e.Message, "the answer gives no reason: "+http.StatusText(e.Status)))
 		p.Retryable = e.Retryable()
 		if e.Status == http.StatusTooManyRequests {
 			p.Status = http.StatusServiceUnavailable

@@ -58,7 +58,9 @@ func With(ctx context.Context, o Options) context.Context {
 	o.fresh = o.fresh || had.fresh
 	o.retry = o.retry || had.retry
 	o.Caller = cmp.Or(had.Caller, o.Caller)
-	o.Until = cmp.Or(o.Until, had.Until)
+	if o.Until.IsZero() {
+		o.Until = had.Until
+	}
 	o.Kind = cmp.Or(o.Kind, had.Kind)
 	if o.taken == nil {
 		o.taken = had.taken

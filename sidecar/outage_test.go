@@ -88,7 +88,9 @@ func TestInAnOutageWhatWasHeldIsServedAndMarked(t *testing.T) {
 
 // The load behind a read may take longer than the caller has. The caller does not wait in vain for what an upstream asks to wait.
 func TestAnUpstreamThatAsksForMoreTimeThanTheCallerHasIsToldAtOnce(t *testing.T) {
-	a := newAPI(t, newUpstreams().withClasses("text", "text"), nil)
+	u := newUpstreams().withClasses("text", "text")
+	u.retries = 2
+	a := newAPI(t, u, nil)
 	later := func(w http.ResponseWriter, _ *http.Request) bool {
 		w.Header().Set("Retry-After", "3") // less than a load may take
 		w.WriteHeader(http.StatusTooManyRequests)

@@ -221,6 +221,8 @@ func (s *Server) poolProblem(err error) *wire.Problem {
 		return problemAt(upstream, wire.KindUnavailable, missing.Explain())
 	case errors.Is(err, pool.ErrQueueFull):
 		return problemAt(upstream, wire.KindOverloaded, "every connection is in use and the queue is full")
+	case errors.Is(err, errCallerLeft):
+		return problemAt(upstream, wire.KindTimeout, "the caller closed its connection before there was an answer")
 	case errors.Is(err, pool.ErrClosed), errors.Is(err, cache.ErrClosed), errors.Is(err, context.Canceled):
 		return problemAt(upstream, wire.KindShuttingDown, "the sidecar is shutting down")
 	case errors.Is(err, context.DeadlineExceeded):

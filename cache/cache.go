@@ -102,6 +102,10 @@ type Config struct {
 	Pulse       *clock.Pulse  // tells the time and notices freezes; nil: the process is never frozen
 
 	Failure func(error) Failure // what the error of a load means; nil: the upstream is down
+
+	// Refuse returns the error with which the upstream's pool would refuse a load now; nil: it would not. So a load that must fail at once
+	// does not begin. nil: every load begins.
+	Refuse func(context.Context, Resource) error
 }
 
 func (c Config) withDefaults() Config {

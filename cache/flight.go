@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"hearth/internal/clock"
+	"hearth/internal/growstack"
 )
 
 // flights runs loads and lets requests share them. A load must not panic. Its context has the values of the request that
@@ -74,6 +75,7 @@ type flightTerms struct {
 	maxAge   time.Duration // the load must have begun less than this ago
 	need     int           // and must bring at least this much
 	ended    uint64        // flights.ended before the caller looked at what is held
+	refusal  error         // why no load may begin; nil: one may
 }
 
 // start joins the latest flight of the key if that meets the terms, or else starts one. It returns nil if a load has ended
@@ -135,15 +137,18 @@ func (f *flights) joinableLocked(key string) *flight {
 
 func (f *flights) beginLocked(ctx context.Context, terms flightTerms, now clock.Instant, load func(context.Context) (any, error)) *flight {
 	fl := &flight{flightTerms: terms, done: make(chan struct{})}
-	f.runLocked(ctx, fl, now, load)
+	if terms.refusal != nil {
+		fl.end(terms.refusal)
+	} else {
+		f.runLocked(ctx, fl, now, load)
+	}
 	return fl
 }
 
 func (f *flights) runLocked(ctx context.Context, fl *flight, now clock.Instant, load func(context.Context) (any, error)) {
 	fl.began, fl.freezes = now, f.pulse.Freezes()
 	if f.closed {
-		fl.err, fl.cancel = ErrClosed, func() {}
-		close(fl.done)
+		fl.end(ErrClosed)
 		return
 	}
 	timeout := f.timeout
@@ -153,12 +158,19 @@ func (f *flights) runLocked(ctx context.Context, fl *flight, now clock.Instant, 
 	ctx, fl.cancel = f.pulse.WithTimeout(context.WithoutCancel(ctx), timeout)
 	f.latest[fl.key] = fl
 	f.loads.Go(func() {
+		growstack.Grow()
 		defer fl.cancel()
 		defer context.AfterFunc(f.ctx, fl.cancel)() //nolint:contextcheck // the load ends with its owner too
 		fl.v, fl.err = load(ctx)
 		f.finish(fl, errors.Is(context.Cause(ctx), context.Canceled))
 		close(fl.done)
 	})
+}
+
+// end ends a flight that has not begun.
+func (fl *flight) end(err error) {
+	fl.err, fl.cancel = err, func() {}
+	close(fl.done)
 }
 
 func (f *flights) finish(fl *flight, cancelled bool) {

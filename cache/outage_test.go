@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -112,6 +113,38 @@ func TestOnlyAnOutageIsCoveredByWhatIsStale(t *testing.T) {
 		time.Sleep(time.Minute)
 		x.wantErr(x.failWith(errLoad, noRefresh, Directives{}), errLoad)
 	})
+}
+
+func TestALoadThatTheUpstreamsPoolWouldRefuseDoesNotBegin(t *testing.T) {
+	for _, kind := range []Resource{OdooModels, History, Mute} {
+		synctest.Test(t, func(t *testing.T) {
+			var full atomic.Bool
+			x := newTester(t, Config{Failure: failureOfTest, Refuse: func(_ context.Context, r Resource) error {
+				if r == kind && full.Load() {
+					return errUnasked
+				}
+				return nil
+			}})
+			x.kind = kind
+			under := x.ask(noRefresh, Directives{})
+			full.Store(true)
+			joined := x.ask(noRefresh, Directives{})
+			x.wantLoads(1)
+			x.finish("first")
+			x.want(under, "first", Miss)
+			x.want(joined, "first", Miss)
+			time.Sleep(3 * time.Second)
+			if g := x.ask(noRefresh, Directives{}); g.err != nil || g.Served != Stale || g.Fwd != "" {
+				x.Errorf("%s: %+v %v", kind, g.Origin, g.err)
+			}
+			x.wantErr(x.ask(noRefresh, Directives{NoCache: true}), errUnasked)
+			x.wantLoads(0)
+			full.Store(false)
+			again := x.ask(noRefresh, Directives{NoCache: true})
+			x.finish("second")
+			x.want(again, "second", Miss)
+		})
+	}
 }
 
 func TestALoadThatIsNotKeptEndsWithItsLastRequest(t *testing.T) {

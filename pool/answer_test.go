@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"hearth/internal/testing/await"
 	"hearth/internal/testing/testnet"
 )
 
@@ -39,7 +40,7 @@ func TestAnAnswerThatCameTooLateGivesItsMemoryBack(t *testing.T) {
 	}
 	s := &tries{race: p.race, req: req, lines: make(chan taken, 1), results: make(chan result)}
 	s.start(ctx, Options{})
-	eventually(t, "the answer is read", func() bool { return !answers.free(all) })
+	await.That(t, "the answer is read", func() bool { return !answers.free(all) })
 	cancel(errSlower) // another connection has brought the answer
 	p.race.tries.Wait()
 	if !answers.free(all) {

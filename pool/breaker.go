@@ -26,6 +26,9 @@ const (
 	mostProbe  = 8 * time.Second
 )
 
+// mostAwaited is how long requests wait for the next answer to a probe (rule 5 of [Breaker]).
+const mostAwaited = 250 * time.Millisecond
+
 // BreakerConfig of a [Breaker].
 type BreakerConfig struct {
 	Name string // of the upstream, in logs
@@ -44,11 +47,11 @@ type BreakerConfig struct {
 //  2. Open: every request is refused with [ErrOpen], also one that waits for a slot. A read that has waited too long for its answer
 //     ends with that error too.
 //  3. Half-open: after a while, or after a freeze, a probe (probe.go) is due. The next request starts the probe and is refused itself. A
-//     probe is a question of Hearth's own, so no request waits for it. It goes past the breaker and the limit, and is not retried.
+//     probe is a question of Hearth's own. It goes past the breaker and the limit, and is not retried.
 //  4. If a probe is answered, the breaker closes. If it fails, the next probe is due later.
-//  5. An invocation may be too short for a probe: a freeze interrupts the probe soon after it began. Then the next read is a trial: it is
-//     sent, has trialTime for its answer, and closes the breaker if the answer comes. Otherwise the breaker would stay open for as long as
-//     invocations are short.
+//  5. Requests wait for the end of a probe in two cases. In the first, one of the probe's requests has an answer: the upstream may be back.
+//     In the second, a freeze has interrupted the probe soon after it began, and the next one has begun: if no invocation were longer, the
+//     breaker would never close. Requests wait no longer than mostAwaited after the answer or the freeze. They are not sent meanwhile.
 //
 // gobreaker keeps the state, so that a request which began in an earlier state does not count in a later one. Its own clock does not
 // know freezes: the Breaker decides when a probe is due and what the last requests are.
@@ -74,10 +77,8 @@ type Breaker struct {
 	since    clock.Instant         // when the breaker opened
 	due      time.Duration         // when a probe is due, by [clock.Pulse.Now]: time frozen counts
 	failed   int                   // probes that have failed since the breaker opened
-	probing  bool                  // a probe is under way
-	endProbe context.CancelFunc    // of the last probe
-	trialDue bool                  // the next read is a trial: a freeze came soon after the last probe began
-	trial    *pending              // under way; nil: none is
+	probe    *probe                // under way; nil: none is
+	awaited  time.Duration         // time awake until which requests wait for a probe
 	shut     bool                  // Close was called
 	unlocked []func()              // to be called once mu is unlocked
 
@@ -92,18 +93,13 @@ func NewBreaker(cfg BreakerConfig) *Breaker {
 	}
 	b := &Breaker{cfg: cfg, failures: sparse.New(cfg.Logger), underWay: map[*pending]struct{}{}, opening: make(chan struct{}), freezes: cfg.Pulse.Freezes()}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
-	b.state = b.newState()
-	return b
-}
-
-// newState makes a state that is closed.
-func (b *Breaker) newState() *gobreaker.TwoStepCircuitBreaker[struct{}] {
-	return gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+	b.state = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		Timeout:      time.Nanosecond, // gobreaker is half-open at once; the Breaker decides when a probe goes out
 		ReadyToTrip:  func(gobreaker.Counts) bool { return b.last.tooMany(b.cfg.Pulse.TimeAwake()) },
 		IsExcluded:   func(err error) bool { return errors.Is(err, errNoSign) },
 		IsSuccessful: func(err error) bool { return err == nil },
 	})
+	return b
 }
 
 // What the breaker tells gobreaker of a request or a probe without success.
@@ -134,24 +130,37 @@ type breaking struct {
 
 // RoundTrip sends req to the next link unless the breaker is open. A request that ends with [ErrOpen] was not sent.
 func (l *breaking) RoundTrip(req *http.Request) (*http.Response, error) {
-	if o := optionsOf(req.Context()); o.probe == nil {
-		if err := l.breaker.pass(o, l.ping); err != nil {
+	if optionsOf(req.Context()).probe == nil {
+		if err := l.breaker.pass(req.Context(), l.ping); err != nil {
 			return nil, err
 		}
 	}
 	return l.next.RoundTrip(req)
 }
 
-// pass refuses a request while the breaker is open, unless it can be a trial.
-func (b *Breaker) pass(o Options, ping func(context.Context) error) error {
+// pass refuses a request while the breaker is open. The request may wait for a probe first.
+func (b *Breaker) pass(ctx context.Context, ping func(context.Context) error) error {
 	b.mu.Lock()
 	defer b.unlock()
-	err := b.wakeLocked(ping)
-	if err == nil || b.mayBeTrialLocked(o) {
-		return nil
+	for {
+		err := b.wakeLocked(ping)
+		left := b.awaited - b.cfg.Pulse.TimeAwake()
+		switch {
+		case err == nil:
+			return nil
+		case b.probe == nil, left <= 0, ctx.Err() != nil:
+			b.refused++
+			return err
+		}
+		ended := b.probe.ended
+		b.unlock()
+		select {
+		case <-ended:
+		case <-time.After(left):
+		case <-ctx.Done():
+		}
+		b.mu.Lock()
 	}
-	b.refused++
-	return err
 }
 
 // wake returns the error of requests that are refused because the breaker is open, nil if it is closed. If a probe is due, wake starts
@@ -167,12 +176,14 @@ func (b *Breaker) wakeLocked(ping func(context.Context) error) error {
 	if b.closedLocked() {
 		return nil
 	}
-	if b.dueLocked() && b.startProbeLocked() {
-		ask := b.cfg.Probe
-		if ask == nil {
-			ask = ping
+	if b.dueLocked() {
+		if p := b.startProbeLocked(b.ctx); p != nil {
+			ask := b.cfg.Probe
+			if ask == nil {
+				ask = ping
+			}
+			b.asking.Go(func() { b.probeUntilNoFreeze(p, ask) })
 		}
-		b.asking.Go(func() { b.probeUntilNoFreeze(ask) })
 	}
 	return b.refusalLocked()
 }
@@ -203,8 +214,11 @@ func (b *Breaker) noticeFreezeLocked() {
 	}
 	b.freezes = now
 	b.due = 0
-	if b.probing && b.endProbe != nil {
-		b.unlocked = append(b.unlocked, b.endProbe)
+	if b.probe != nil {
+		b.unlocked = append(b.unlocked, b.probe.cancel)
+		if now := b.cfg.Pulse.TimeAwake(); now-b.probe.began < mostAwaited {
+			b.awaited = now + mostAwaited
+		}
 	}
 	for t := range b.underWay {
 		if t.overdue && t.freezes == before {
@@ -259,7 +273,7 @@ func (b *Breaker) countLocked(t *pending, o outcome, why error) {
 func (b *Breaker) openLocked() {
 	b.since = b.cfg.Pulse.Now()
 	b.due = b.since.Mono + leastWait
-	b.failed, b.trialDue = 0, false
+	b.failed = 0
 	b.opened++
 	close(b.opening)
 	for t := range b.underWay {
@@ -273,7 +287,7 @@ func (b *Breaker) openLocked() {
 
 // closeLocked is called when the breaker has closed.
 func (b *Breaker) closeLocked() {
-	b.last, b.trialDue = window{}, false
+	b.last = window{}
 	b.opening = make(chan struct{})
 	took := b.cfg.Pulse.Now().Since(b.since)
 	b.unlocked = append(b.unlocked, func() {
@@ -313,7 +327,7 @@ func (b *Breaker) stats() wire.BreakerStats {
 	switch {
 	case b.closedLocked():
 		s.State = wire.BreakerClosed
-	case b.probing || b.dueLocked():
+	case b.probe != nil || b.dueLocked():
 		s.State = wire.BreakerHalfOpen
 	}
 	return s

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"hearth/internal/testing/await"
 	"hearth/internal/testing/testnet"
 )
 
@@ -50,7 +51,7 @@ func TestAnErrorSaysWhetherTheRequestMayHaveArrived(t *testing.T) {
 				if text := err.Error(); !strings.HasPrefix(text, "upstream: ") || strings.Contains(text, p.server.Addr+"/") {
 					t.Errorf("the error reads %q", text)
 				}
-				eventually(t, "its slot is free", func() bool { return p.pool.Stats().InUse == 0 })
+				await.That(t, "its slot is free", func() bool { return p.pool.Stats().InUse == 0 })
 			})
 		}
 	}
@@ -83,11 +84,17 @@ func TestCallsThatGetNoSlotWereNotSent(t *testing.T) {
 	ended := make(chan error, 2)
 	go func() { _, err := p.pool.Do(first, get); ended <- err }()
 	<-arrived
+	if err := p.pool.Refuse(t.Context()); err != nil {
+		t.Errorf("before the queue is full: %v", err)
+	}
 	go func() { _, err := p.pool.Do(second, get); ended <- err }()
-	eventually(t, "the second call waits", func() bool { return p.pool.Stats().Queue == 1 })
+	await.That(t, "the second call waits", func() bool { return p.pool.Stats().Queue == 1 })
 
 	if err := p.fails(t.Context(), get); err.Sent || !errors.Is(err, ErrQueueFull) {
 		t.Errorf("with a full queue: %v, sent %v", err, err.Sent)
+	}
+	if err, ok := errors.AsType[*Error](p.pool.Refuse(t.Context())); !ok || err.Sent || !errors.Is(err, ErrQueueFull) || err.Upstream != p.pool.Name() {
+		t.Errorf("a call would be refused with %v", err)
 	}
 	for _, c := range []struct {
 		cancel context.CancelFunc
@@ -99,7 +106,7 @@ func TestCallsThatGetNoSlotWereNotSent(t *testing.T) {
 			t.Errorf("a cancelled call ended with %+v, want sent %v", err, c.sent)
 		}
 	}
-	p.wantStats(Stats{Requests: 1, Waits: 1, Rejected: 1}, func(s Stats) Stats {
+	p.wantStats(Stats{Requests: 1, Waits: 1, Rejected: 2}, func(s Stats) Stats {
 		return Stats{Requests: s.Requests, Waits: s.Waits, Rejected: s.Rejected, InUse: s.InUse, Queue: s.Queue}
 	})
 	p.pool.Close()

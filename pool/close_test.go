@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"hearth/internal/testing/await"
 	"hearth/internal/testing/testnet"
 	"hearth/pool/conn"
 )
@@ -36,7 +37,7 @@ func TestClosingCancelsWhatIsInFlight(t *testing.T) {
 			for range 2 {
 				go do()
 			}
-			eventually(t, "two more wait", func() bool { return p.pool.Stats().Queue == 2 })
+			await.That(t, "two more wait", func() bool { return p.pool.Stats().Queue == 2 })
 			p.pool.Close()
 			sent := 0
 			for range n + 2 {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"hearth/internal/testing/await"
 	"hearth/internal/testing/testnet"
 	"hearth/pool/conn"
 )
@@ -364,9 +365,9 @@ func TestACallerThatLeavesAsItsConnectionComesLeavesItIdle(t *testing.T) {
 		if l, err := p.pool.conns.Take(ctx, conn.Need{}); err == nil {
 			l.Drop()
 		}
-		eventually(t, "the connection is idle", func() bool { s := p.pool.Stats(); return s.Open == 1 && s.Idle == 1 })
+		await.That(t, "the connection is idle", func() bool { s := p.pool.Stats(); return s.Open == 1 && s.Idle == 1 })
 		_ = (<-opened).Close()
-		eventually(t, "it is closed", func() bool { return p.pool.Stats().Open == 0 })
+		await.That(t, "it is closed", func() bool { return p.pool.Stats().Open == 0 })
 	}
 }
 
@@ -388,7 +389,7 @@ func TestTheDialOfACallerThatLeftServesTheNext(t *testing.T) {
 	}
 	next := make(chan struct{})
 	go func() { p.get("/"); close(next) }()
-	eventually(t, "the next call waits", func() bool { return p.pool.Stats().InUse == 1 })
+	await.That(t, "the next call waits", func() bool { return p.pool.Stats().InUse == 1 })
 	close(may)
 	<-next
 	p.wantStats(Stats{Dials: 1, Open: 1, Idle: 1}, connections)

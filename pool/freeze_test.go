@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"hearth/internal/clock"
+	"hearth/internal/testing/await"
 	"hearth/internal/testing/testnet"
 	"hearth/pool/conn"
 )
@@ -103,7 +104,7 @@ func (s *sandbox) wantConns(conns, requests int) {
 func (s *sandbox) wantDefences(want Stats) {
 	s.Helper()
 	var got Stats
-	eventually(s, fmt.Sprintf("the statistics are %+v", want), func() bool {
+	await.That(s, fmt.Sprintf("the statistics are %+v", want), func() bool {
 		now := s.pool.Stats()
 		got = Stats{Races: now.Races, Replays: now.Replays, Dials: now.Dials, Open: now.Open}
 		return got.Open <= want.Open
@@ -291,7 +292,7 @@ func TestRequestsThatShareADeadConnectionShareTheNext(t *testing.T) {
 	for range callers {
 		all.Go(func() { s.get("/") })
 	}
-	eventually(t, "all have waited in vain", func() bool { return s.pool.Stats().Races == callers })
+	await.That(t, "all have waited in vain", func() bool { return s.pool.Stats().Races == callers })
 	close(may)
 	all.Wait()
 	s.wantConns(2, 1+2*callers)
@@ -307,7 +308,7 @@ func TestASharedConnectionThatIsSilentFailsNoSecondRequest(t *testing.T) {
 	if err := s.fails(t.Context(), write()); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("the first one fails with %v", err)
 	}
-	eventually(t, "the connection is given up", func() bool { return s.pool.Stats().Open == 0 })
+	await.That(t, "the connection is given up", func() bool { return s.pool.Stats().Open == 0 })
 	s.get("/")
 	s.wantDefences(Stats{Dials: 2, Open: 1})
 }

@@ -30,6 +30,7 @@ type judged struct {
 
 	ownError  func(body []byte) bool // Config.OwnError
 	varied    bool                   // Config.Varied
+	timeout   time.Duration          // Config.Timeout
 	noBreaker bool                   // Policy.NoBreaker
 }
 
@@ -58,7 +59,7 @@ func (j *judged) RoundTrip(req *http.Request) (*http.Response, error) {
 			giveUp = nil
 		}
 		var err error
-		if t, err = j.breaker.begin(usual, o, giveUp); err != nil {
+		if t, err = j.breaker.begin(usual, j.patience(usual), o, giveUp); err != nil {
 			return nil, err
 		}
 		ctx = With(ctx, Options{heard: t.hear})
@@ -77,8 +78,8 @@ func (j *judged) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	switch {
 	case o.probe != nil:
-		o.probe.learn(v.outcome)
-	case v.outcome == silent && took < patience(usual), stuck.Load(): // the caller had too little time, or the connection was dead
+		j.breaker.learn(o.probe, v.outcome)
+	case v.outcome == silent && took < j.patience(usual), stuck.Load(): // the caller had too little time, or the connection was dead
 		v = verdict{}
 	case j.varied && v.outcome == silent:
 	default:
@@ -88,6 +89,11 @@ func (j *judged) RoundTrip(req *http.Request) (*http.Response, error) {
 		j.breaker.failures.Warn(v.what, "call failed", "upstream", j.breaker.cfg.Name, "address", j.address, "what", v.what, "error", v.why)
 	}
 	return resp, err
+}
+
+// patience is the function patience, but a request that the pool itself ends has waited for long enough to count.
+func (j *judged) patience(usual time.Duration) time.Duration {
+	return min(patience(usual), j.timeout*9/10)
 }
 
 // judge judges a request as the function judge does, but a 500 that Config.OwnError recognizes is no failure.

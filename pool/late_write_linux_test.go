@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"hearth/internal/testing/await"
 )
 
 // holed is a listener whose connections may lose every packet that comes, without an acknowledgement.
@@ -88,7 +90,7 @@ func TestAWriteDoesNotArriveAfterItsTime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "both connections are accepted", func() bool { return flow.accepted() == 2 })
+	await.That(t, "both connections are accepted", func() bool { return flow.accepted() == 2 })
 	flow.lose(t, true)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"hearth/internal/testing/await"
 	"hearth/internal/testing/testnet"
 )
 
@@ -131,7 +132,7 @@ func TestAnUpstreamThatIsSilentWhileItIsBusyIsNotPinged(t *testing.T) {
 	d.use(1)
 	before := d.requests.Load()
 	go func() {
-		eventually(t, "the connection was looked at twice", func() bool { return d.pool.Stats().Looks >= 2 })
+		await.That(t, "the connection was looked at twice", func() bool { return d.pool.Stats().Looks >= 2 })
 		close(release)
 	}()
 	d.get("/slow")
@@ -312,7 +313,7 @@ func TestAWriteOnADeadConnectionKeepsNobodyWaiting(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "both writes are under way", func() bool { return d.pool.Stats().InUse == 2 })
+	await.That(t, "both writes are under way", func() bool { return d.pool.Stats().InUse == 2 })
 	d.get("/")
 	if ctx.Err() != nil {
 		t.Error("a read has waited for the writes")

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
@@ -163,22 +162,6 @@ func (t *tester) wantStats(want Stats, pick func(Stats) Stats) {
 	t.Helper()
 	if got := pick(t.pool.Stats()); got != want {
 		t.Errorf("statistics\n got %+v\nwant %+v", got, want)
-	}
-}
-
-// eventually waits for what is about to happen in another goroutine.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(5 * time.Second)
-	defer deadline.Stop()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("after 5s it is not so that %s", what)
-		}
 	}
 }
 

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 )
 
@@ -29,7 +30,7 @@ func tooSlow(usual time.Duration) time.Duration {
 	return max(10*usual, mostPatience)
 }
 
-// pending is a request under way whose outcome the breaker counts. Its fields are guarded by Breaker.mu.
+// pending is a request under way whose outcome the breaker counts. Its fields but heard are guarded by Breaker.mu.
 type pending struct {
 	breaker  *Breaker
 	done     func(error)   // gobreaker's
@@ -40,28 +41,18 @@ type pending struct {
 	patience time.Duration
 	overdue  bool // it has waited for longer than patience
 	counted  bool
-	heard    bool        // its answer has begun to come: that may be large, so it is not too late
+	heard    atomic.Bool // its answer has begun to come: that may be large, so it is not too late
 	retry    bool        // an earlier try of the call has failed and was counted
 	giveUp   func(error) // ends it; nil: it must go on
 	timer    *time.Timer // calls late
 }
 
-// trialTime is how long a trial may wait for its answer.
-const trialTime = 250 * time.Millisecond
-
-// begin begins a request. The request is refused if the breaker has opened since [Breaker.pass], or if another trial has begun. giveUp
-// ends a request that is overdue when the breaker opens. It is nil for a request that must go on.
-func (b *Breaker) begin(usual time.Duration, o Options, giveUp func(error)) (*pending, error) {
+// begin begins a request. The request is refused if the breaker has opened since [Breaker.pass]. giveUp ends a request that is overdue
+// when the breaker opens. It is nil for a request that must go on.
+func (b *Breaker) begin(usual, patience time.Duration, o Options, giveUp func(error)) (*pending, error) {
 	b.mu.Lock()
 	defer b.unlock()
 	b.noticeFreezeLocked()
-	if !b.closedLocked() && b.mayBeTrialLocked(o) {
-		b.trial = &pending{breaker: b, freezes: b.freezes, counted: true, giveUp: giveUp, patience: trialTime}
-		t := b.trial
-		t.timer = time.AfterFunc(trialTime, func() { t.late(0) })
-		b.underWay[t] = struct{}{}
-		return t, nil
-	}
 	if !b.closedLocked() {
 		b.refused++
 		return nil, b.refusalLocked()
@@ -72,7 +63,7 @@ func (b *Breaker) begin(usual time.Duration, o Options, giveUp func(error)) (*pe
 	}
 	t := &pending{
 		breaker: b, done: done, began: b.cfg.Pulse.TimeAwake(), opened: b.opened, freezes: b.freezes, cuts: b.cuts,
-		retry: o.retry, giveUp: giveUp, patience: patience(usual),
+		retry: o.retry, giveUp: giveUp, patience: patience,
 	}
 	t.timer = time.AfterFunc(t.patience, func() { t.late(tooSlow(usual) - t.patience) })
 	b.underWay[t] = struct{}{}
@@ -90,7 +81,7 @@ func (t *pending) late(more time.Duration) {
 		return
 	}
 	if t.overdue {
-		if t.freezes == b.freezes && !t.heard {
+		if t.freezes == b.freezes && !t.heard.Load() {
 			b.countLocked(t, tooLate, errTooSlow)
 		}
 		return
@@ -142,11 +133,7 @@ func (t *pending) excuse() {
 }
 
 // hear notes that the answer has begun to come.
-func (t *pending) hear() {
-	t.breaker.mu.Lock()
-	defer t.breaker.mu.Unlock()
-	t.heard = true
-}
+func (t *pending) hear() { t.heard.Store(true) }
 
 // giveUpLocked ends a request that is overdue.
 func (b *Breaker) giveUpLocked(t *pending) {
@@ -163,9 +150,5 @@ func (t *pending) end(v verdict) {
 	b.mu.Lock()
 	defer b.unlock()
 	delete(b.underWay, t)
-	if t == b.trial {
-		b.endTrialLocked(t, v.outcome)
-		return
-	}
 	b.countLocked(t, v.outcome, v.why)
 }

@@ -30,6 +30,22 @@ func TestACallerWithLittleTimeTellsNothing(t *testing.T) {
 	})
 }
 
+// A call that the pool's own timeout ends has waited for long enough, however short that is.
+func TestAnUpstreamThatIsSilentForAShortTimeoutOpensTheBreaker(t *testing.T) {
+	for _, usual := range []time.Duration{0, 20 * time.Millisecond} {
+		guardBubble(t, func(c *Config) { c.Timeout = mostPatience / 5 }, func(g *guarded) {
+			if usual > 0 {
+				g.pool.stats.usuals.add("", usual)
+			}
+			g.upstream(never)
+			for range windowSize {
+				_ = g.call(time.Minute)
+			}
+			g.wantState(wire.BreakerOpen)
+		})
+	}
+}
+
 // Two answers that are far too late may be one pause of the upstream.
 func TestAPauseOfTheUpstreamDoesNotOpenTheBreaker(t *testing.T) {
 	guardBubble(t, nil, func(g *guarded) {

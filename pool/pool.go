@@ -110,7 +110,7 @@ func (p *Pool) guarded(next http.RoundTripper) http.RoundTripper {
 	cfg := p.cfg
 	slots := &limited{limit: cfg.Limit, stats: &p.stats, next: &judged{
 		next: next, breaker: cfg.Breaker, limit: cfg.Limit, pulse: cfg.Pulse, stats: &p.stats, address: p.Address(),
-		ownError: cfg.OwnError, varied: cfg.Varied, noBreaker: cfg.Policy.NoBreaker,
+		ownError: cfg.OwnError, varied: cfg.Varied, timeout: cfg.Timeout, noBreaker: cfg.Policy.NoBreaker,
 	}}
 	if cfg.Policy.NoBreaker {
 		return &redirects{next: slots, variable: cfg.Variable}
@@ -156,8 +156,7 @@ func (p *Pool) send(req *http.Request) (*http.Response, error) {
 	}
 	defer p.calls.Done()
 	ctx := req.Context()
-	if o := optionsOf(ctx); o.probe == nil && p.cfg.Limit.full(o.Caller) { // the limit would find that out too, after more work
-		p.stats.rejected.Add(1)
+	if optionsOf(ctx).probe == nil && p.full(ctx) { // the limit would find that out too, after more work
 		return nil, ErrQueueFull
 	}
 	if req.Method == http.MethodGet || req.Method == http.MethodHead || p.cfg.Policy.NoWriteRule {
@@ -179,6 +178,23 @@ func (p *Pool) send(req *http.Request) (*http.Response, error) {
 	}
 	optionsOf(ctx).noteRetryAfter(resp)
 	return resp, nil
+}
+
+// Refuse returns the error of a call that would find the queue full now; nil: it would not. A refused call costs little in this way.
+func (p *Pool) Refuse(ctx context.Context) error {
+	if p.full(ctx) {
+		return p.Failed(false, ErrQueueFull)
+	}
+	return nil
+}
+
+// full says whether a call would find the queue full now, and if so, counts it.
+func (p *Pool) full(ctx context.Context) bool {
+	full := p.cfg.Limit.full(optionsOf(ctx).Caller)
+	if full {
+		p.stats.rejected.Add(1)
+	}
+	return full
 }
 
 // enter begins a call, unless the pool is closed. It ends with calls.Done.

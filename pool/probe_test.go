@@ -12,9 +12,7 @@ import (
 )
 
 func TestProbesCloseTheBreaker(t *testing.T) {
-	guardBubble(t, nil, func(g *guarded) {
-		g.upstream(down)
-		g.together(tooManyFailed, time.Second)
+	openBubble(t, func(g *guarded) {
 		for wait := leastWait; wait <= 4*leastWait; wait *= 2 { // doubled by each probe that fails
 			time.Sleep(wait - time.Millisecond)
 			g.wantRefused()
@@ -45,9 +43,7 @@ func TestProbesCloseTheBreaker(t *testing.T) {
 }
 
 func TestNoRequestWaitsForAProbe(t *testing.T) {
-	guardBubble(t, nil, func(g *guarded) {
-		g.upstream(down)
-		g.together(tooManyFailed, time.Second)
+	openBubble(t, func(g *guarded) {
 		g.upstream(never)
 		time.Sleep(leastWait)
 		for range 50 {
@@ -64,9 +60,7 @@ func TestNoRequestWaitsForAProbe(t *testing.T) {
 }
 
 func TestATimeFrozenMakesAProbeDue(t *testing.T) {
-	guardBubble(t, nil, func(g *guarded) {
-		g.upstream(down)
-		g.together(tooManyFailed, time.Second)
+	openBubble(t, func(g *guarded) {
 		for range 6 { // probes that fail, so that the next one is due late
 			time.Sleep(mostWait)
 			g.wantRefused()
@@ -89,24 +83,20 @@ func TestATimeFrozenMakesAProbeDue(t *testing.T) {
 
 // The probe that a freeze has interrupted begins again: no further request has to come for that.
 func TestAProbeThatAFreezeInterruptsBeginsAgain(t *testing.T) {
-	guardBubble(t, nil, func(g *guarded) {
-		g.upstream(down)
-		g.together(tooManyFailed, time.Second)
+	openBubble(t, func(g *guarded) {
 		g.upstream(never)
 		time.Sleep(leastWait)
 		g.wantRefused()
 		synctest.Wait()
 		g.freeze(time.Hour)
 		g.upstream(ok)
-		g.wantRefused() // ends the old probe
+		g.pool.Stats() // notices the freeze
 		g.wantState(wire.BreakerClosed)
 	})
 }
 
 func TestAskClosesTheBreaker(t *testing.T) {
-	guardBubble(t, nil, func(g *guarded) {
-		g.upstream(down)
-		g.together(tooManyFailed, time.Second)
+	openBubble(t, func(g *guarded) {
 		b := g.pool.cfg.Breaker
 		time.Sleep(time.Millisecond)
 		if err := b.Ask(g.Context(), g.pool.ping); err != nil {
@@ -135,9 +125,7 @@ func TestForMeasurementsThereIsNoBreaker(t *testing.T) {
 }
 
 func TestClosingEndsAProbe(t *testing.T) {
-	guardBubble(t, nil, func(g *guarded) {
-		g.upstream(down)
-		g.together(tooManyFailed, time.Second)
+	openBubble(t, func(g *guarded) {
 		g.upstream(never)
 		time.Sleep(leastWait)
 		g.wantRefused()

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"hearth/internal/testing/await"
 	"hearth/internal/testing/testnet"
 )
 
@@ -108,7 +109,7 @@ func TestATunnelThatTheProxyClosedIsNotUsed(t *testing.T) {
 			t.Fatal(err)
 		}
 		proxy.Cut()
-		eventually(t, "the connection is gone", func() bool { return p.Stats().Open == 0 })
+		await.That(t, "the connection is gone", func() bool { return p.Stats().Open == 0 })
 	}
 	if got := proxy.Tunnels()[behind.Addr]; got != 3 {
 		t.Errorf("%d tunnels", got)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"hearth/internal/clock"
+	"hearth/internal/growstack"
 	"hearth/internal/guard"
 )
 
@@ -222,6 +223,7 @@ func (t *tries) start(ctx context.Context, o Options) {
 		}
 	}
 	t.race.tries.Go(func() {
+		growstack.Grow()
 		r.err = guard.Do(func() (err error) {
 			r.resp, err = t.race.next.RoundTrip(t.req.WithContext(With(ctx, o))) //nolint:bodyclose // the next link has read it; below it is closed if the try has lost
 			return err

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"hearth/client/wire"
+	"hearth/internal/testing/await"
 	"hearth/internal/testing/testnet"
 )
 
@@ -25,7 +26,7 @@ func TestTheStatisticsAddUp(t *testing.T) {
 	p.wantStats(Stats{Size: 5, Limit: 5, Open: 1, Idle: 1, Requests: 4, Dials: 1, Reused: 3, Handshakes: 1, RoundTrip: wire.Quantiles{Count: 4}}, counts)
 
 	closeAll()
-	eventually(t, "none is open", func() bool { return p.pool.Stats().Open == 0 })
+	await.That(t, "none is open", func() bool { return p.pool.Stats().Open == 0 })
 	p.get("/")
 	p.get("/")
 	p.wantStats(Stats{Size: 5, Limit: 5, Open: 1, Idle: 1, Requests: 6, Dials: 2, Reused: 4, Handshakes: 2, Resumed: 1, RoundTrip: wire.Quantiles{Count: 6}}, counts)
@@ -46,7 +47,7 @@ func TestWaitingIsCountedInTimeToo(t *testing.T) {
 	for range 3 {
 		go func() { p.get("/"); done <- struct{}{} }()
 	}
-	eventually(t, "two calls wait for the one on its way", func() bool { s := p.pool.Stats(); return s.Queue == 2 && s.Requests == 1 })
+	await.That(t, "two calls wait for the one on its way", func() bool { s := p.pool.Stats(); return s.Queue == 2 && s.Requests == 1 })
 	p.wantStats(Stats{Size: 1, Open: 1, InUse: 1, Queue: 2}, func(s Stats) Stats {
 		return Stats{Size: s.Size, Open: s.Open, Idle: s.Idle, InUse: s.InUse, Queue: s.Queue}
 	})
@@ -80,14 +81,13 @@ func TestQuantilesAreOfTheLastObservations(t *testing.T) {
 	}
 }
 
-// nearest is the observation nearest to the place that the percentage has between the first and the last.
+// nearest is the first observation that so many percent of all do not exceed.
 func nearest(sorted []time.Duration, percent int) float64 {
-	place := percent * (len(sorted) - 1)
-	i := place / 100
-	if place%100 >= 50 {
-		i++
+	rank := 1
+	for rank*100 < percent*len(sorted) {
+		rank++
 	}
-	return ms(sorted[i])
+	return ms(sorted[rank-1])
 }
 
 // The sums of an upstream must not leave out what one of its pools has done.
@@ -118,7 +118,7 @@ func TestTheStatisticsOfPoolsTogether(t *testing.T) {
 		Requests: 101, Failures: 202, Retries: 303, Reused: 404, Races: 505, Replays: 606, DialErrors: 707, Handshakes: 808, Resumed: 909,
 		Waits: 1010, Rejected: 1111, Looks: 1212, Hedges: 1313, RetriesRefused: 1414, WaitMS: 3,
 		Breaker:   wire.BreakerStats{State: wire.BreakerClosed, Opened: 1, Refused: 2, Probes: 3},
-		RoundTrip: wire.Quantiles{Count: 4, P50: 3000, P90: 4000, P99: 4000, Max: 4000},
+		RoundTrip: wire.Quantiles{Count: 4, P50: 2000, P90: 4000, P99: 4000, Max: 4000},
 	}
 	if got := Together(pools...); got != want {
 		t.Errorf("together\n got %+v\nwant %+v", got, want)

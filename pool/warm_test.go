@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"hearth/internal/testing/await"
 	"hearth/internal/testing/testnet"
 	"hearth/pool/conn"
 )
@@ -60,7 +61,7 @@ func TestOverHTTP2OneConnectionIsWarmth(t *testing.T) {
 		}
 	}, nil)
 	p.warm(5)
-	eventually(t, "one connection is left", func() bool { return p.pool.Stats().Open == 1 })
+	await.That(t, "one connection is left", func() bool { return p.pool.Stats().Open == 1 })
 	dials := p.pool.Stats().Dials
 	p.warm(5)
 	p.get("/")
@@ -128,7 +129,7 @@ func TestWarmingEndsWithItsContextAndItsDialsGoOn(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	close(goOn)
-	eventually(t, "all are open", func() bool { return p.pool.Stats().Idle == n })
+	await.That(t, "all are open", func() bool { return p.pool.Stats().Idle == n })
 }
 
 // One cancelled request must not cost more than its own connection.
@@ -149,7 +150,7 @@ func TestACancelledRequestLeavesTheOthersWarm(t *testing.T) {
 	if err := p.fails(ctx, Request{Method: http.MethodGet, Path: "/hang"}); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
-	eventually(t, "its connection is closed", func() bool { return p.pool.Stats().Open <= 2 })
+	await.That(t, "its connection is closed", func() bool { return p.pool.Stats().Open <= 2 })
 	var both sync.WaitGroup
 	for range 2 {
 		both.Go(func() { p.get("/pair") })

@@ -38,7 +38,7 @@ func TestThePageRunsItsOwnScriptAndLoadsNothing(t *testing.T) {
 			t.Errorf("with the token %q the page does not say %q, or tells the token", token, mark)
 		}
 		policy := strings.Split(got.header.Get("Content-Security-Policy"), "; ")
-		wants := []string{"default-src 'none'", "connect-src 'self'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"}
+		wants := []string{"default-src 'none'", "connect-src 'self'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'", "require-trusted-types-for 'script'", "trusted-types 'none'"}
 		for _, tag := range []string{"script", "style"} {
 			all := regexp.MustCompile(`(?s)<`+tag+`\b[^>]*>(.*?)</`+tag+`>`).FindAllStringSubmatch(got.body, -1)
 			if len(all) != 1 {

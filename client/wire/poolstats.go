@@ -57,7 +57,7 @@ type BreakerState = string
 // The states.
 const (
 	BreakerClosed   BreakerState = "closed"    // every request is sent
-	BreakerOpen     BreakerState = "open"      // none is, except that a single read may try whether the upstream answers again
+	BreakerOpen     BreakerState = "open"      // none is
 	BreakerHalfOpen BreakerState = "half-open" // as open, and a probe is under way or due
 )
 

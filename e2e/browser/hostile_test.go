@@ -13,6 +13,8 @@ import (
 
 	"github.com/chromedp/cdproto/fetch"
 	"github.com/chromedp/chromedp"
+
+	"hearth/internal/testing/await"
 )
 
 // markup are texts that do something if a page takes them as markup, as a script or as a URL.
@@ -50,9 +52,9 @@ func showsNamesAsTheyAre(t *testing.T, chromium context.Context, s *sidecar) {
 		t.Fatal(err)
 	}
 	call(b, fetch.Enable, fetch.EnableParams{Patterns: []*fetch.RequestPattern{{URLPattern: "*/debug/*"}}})
-	eventually(t, "the page has asked 20 times", func() bool { return asked.Load() > 20 })
+	await.That(t, "the page has asked 20 times", func() bool { return asked.Load() > 20 })
 	b.exec(`document.querySelectorAll('details').forEach(d => { d.open = true; })`)
-	eventually(t, "the page has asked 60 times", func() bool { return asked.Load() > 60 })
+	await.That(t, "the page has asked 60 times", func() bool { return asked.Load() > 60 })
 	if status := b.text("#status"); status != "Updated every 2 s" {
 		t.Errorf("the page says %q", status)
 	}

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/page"
-	"github.com/chromedp/chromedp"
 )
 
 var screenshots = flag.String("screenshots", "", "the folder to write pictures of the page to, after a minute of load; empty: none")
@@ -31,11 +30,10 @@ func TestScreenshots(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	b.do(chromedp.Click(chromedp.CSS("#pause")))
-	b.exec(`document.activeElement.blur()`)
+	b.exec(`new Promise(done => setTimeout(done, 2500))`) // until it shows the last turns too
 	b.exec(`const all = [...document.querySelectorAll('details')], one = all.find(d => d.textContent.includes('3 calls')); all.forEach(d => { d.open = d === one; })`)
 	for file, l := range map[string]look{
-		"page-desktop.png": {width: 1280, height: 1150}, "page-dark.png": {width: 1280, height: 1150, dark: true}, "page-phone.png": {width: 390, height: 844},
+		"page-desktop.png": {width: 1280, height: 1080}, "page-dark.png": {width: 1280, height: 1080, dark: true}, "page-phone.png": {width: 390, height: 844},
 	} {
 		b.show(l)
 		shot := call(b, page.CaptureScreenshot, page.CaptureScreenshotParams{})

@@ -8,21 +8,25 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"hearth/internal/testing/await"
 	"hearth/internal/testing/lab"
 	"hearth/internal/testing/testnet"
 )
 
-// sidecar is a running Hearth before doubles of Weaviate and Odoo.
+// sidecar is a running Hearth.
 type sidecar struct {
-	url, token string
-	turns      atomic.Int64 // made so far
-	stop       func()
+	bin, address string
+	settings     []string
+	url, token   string
+	turns        atomic.Int64 // made so far
+	stop         func()
 }
 
 // build builds Hearth and returns the binary's path.
@@ -39,11 +43,10 @@ func build(t *testing.T) string {
 	return bin
 }
 
-// start starts a sidecar that asks for the token, or for none if it is empty. It ends with the test.
+// start starts a sidecar before doubles of Weaviate and Odoo. It asks for the token, or for none if that is empty. It ends with the test.
 func start(t *testing.T, bin, token string, rtt time.Duration) *sidecar {
 	t.Helper()
-	dir := t.TempDir()
-	upstreams, err := lab.StartUpstreams(dir, lab.UpstreamsConfig{RTT: rtt})
+	upstreams, err := lab.StartUpstreams(t.TempDir(), lab.UpstreamsConfig{RTT: rtt})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,18 +54,30 @@ func start(t *testing.T, bin, token string, rtt time.Duration) *sidecar {
 	if err := lab.MakeClasses(t.Context(), bin, upstreams.Settings()); err != nil {
 		t.Fatal(err)
 	}
+	return startWith(t, bin, token, upstreams.Settings())
+}
+
+func startWith(t *testing.T, bin, token string, settings []string) *sidecar {
+	t.Helper()
 	address, err := testnet.FreeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
+	s := &sidecar{bin: bin, address: address, settings: settings, url: "http://" + address, token: token}
+	s.run(t)
+	return s
+}
+
+// run starts the process, and again after stop.
+func (s *sidecar) run(t *testing.T) {
+	t.Helper()
 	var log bytes.Buffer
-	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), bin)
-	cmd.Env = append(upstreams.Settings(), "HEARTH_ADDR="+address, "HEARTH_TOKEN="+token)
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), s.bin)
+	cmd.Env = append(slices.Clone(s.settings), "HEARTH_ADDR="+s.address, "HEARTH_TOKEN="+s.token)
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	s := &sidecar{url: "http://" + address, token: token}
 	ended := false
 	s.stop = func() {
 		if ended {
@@ -75,14 +90,13 @@ func start(t *testing.T, bin, token string, rtt time.Duration) *sidecar {
 		}
 	}
 	t.Cleanup(s.stop)
-	eventually(t, "the sidecar answers", func() bool {
+	await.That(t, "the sidecar answers", func() bool {
 		r, err := http.Get(s.url + "/healthz")
 		if err == nil {
 			r.Body.Close()
 		}
 		return err == nil
 	})
-	return s
 }
 
 // post makes a call of one invocation.
@@ -152,23 +166,6 @@ func (s *sidecar) underLoad(t *testing.T) (stop func()) {
 		cancel()
 		if err := <-failed; err != nil {
 			t.Errorf("the load: %v", err)
-		}
-	}
-}
-
-// eventually asks until the answer is yes, and fails the test if that takes too long.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	const most = 30 * time.Second
-	deadline := time.NewTimer(most)
-	defer deadline.Stop()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("waited for %v, but not: %s", most, what)
 		}
 	}
 }

@@ -16,6 +16,9 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"hearth/internal/testing/await"
 )
 
 // startChromium starts a headless Chromium, which ends with the test.
@@ -62,6 +65,7 @@ func looks() []look {
 	return []look{
 		{name: "light", width: 1280, height: 900},
 		{name: "dark", width: 1280, height: 900, dark: true},
+		{name: "zoomed", width: 640, height: 450}, // a window of 1280 pixels at 200 %
 		{name: "phone", width: 320, height: 640},
 		{name: "dark phone", width: 320, height: 640, dark: true},
 	}
@@ -161,10 +165,37 @@ func (b *tab) keys(keys string) {
 	b.do(chromedp.KeyEvent(keys))
 }
 
+// enter types a token into the form, and sends it.
+func (b *tab) enter(token string) {
+	b.Helper()
+	b.exec(`document.getElementById('token').select()`)
+	b.keys(token + kb.Enter)
+}
+
+// hide lets the page believe that its tab is hidden, or shown again.
+func (b *tab) hide(hidden bool) {
+	b.Helper()
+	b.exec(fmt.Sprintf(`Object.defineProperty(document, 'hidden', { value: %t, configurable: true }); document.dispatchEvent(new Event('visibilitychange'))`, hidden))
+}
+
+// fits fails the test if the page is wider than its window, or if a text is cut off.
+func (b *tab) fits(l look) {
+	b.Helper()
+	b.until(fmt.Sprintf("document.documentElement.clientWidth === %d && matchMedia('(prefers-color-scheme: dark)').matches === %t", l.width, l.dark))
+	if excess := eval[int](b, "document.documentElement.scrollWidth - document.documentElement.clientWidth"); excess > 0 {
+		b.Errorf("%s: the page is %d pixels wider than the window: %s", l.name, excess,
+			eval[string](b, "[...document.body.querySelectorAll('*')].filter(e => e.getBoundingClientRect().right > document.documentElement.clientWidth && !e.closest('.wide')).map(e => e.outerHTML.slice(0, 80)).join('\\n')"))
+	}
+	cut := `[...document.body.querySelectorAll('*')].filter(e => e instanceof HTMLElement && !e.matches('.wide') && e.checkVisibility() && getComputedStyle(e).display !== 'inline' && e.scrollWidth > e.clientWidth + 1)`
+	if got := eval[string](b, cut+".map(e => `${e.scrollWidth} in ${e.clientWidth}: ${e.outerHTML.slice(0, 120)}`).join('\\n')"); got != "" {
+		b.Errorf("%s: this is wider than its place: %.1000s", l.name, got)
+	}
+}
+
 // until waits until an expression is true in the page.
 func (b *tab) until(expression string) {
 	b.Helper()
-	eventually(b.T, expression, func() bool { return eval[bool](b, expression) })
+	await.That(b.T, expression, func() bool { return eval[bool](b, expression) })
 }
 
 // text is the text of the first element that a selector finds, as it is shown.
@@ -180,9 +211,13 @@ func (b *tab) sent() []*network.Request {
 	return slices.Clone(b.requests)
 }
 
-// isClean fails the test if the page asked anything but the sidecar, or if something went wrong in it that has none of the texts.
+// isClean fails the test if the page asked anything but the sidecar, if it shows no number but what a script makes of none, or if something
+// went wrong in it that has none of the texts.
 func (b *tab) isClean(s *sidecar, but ...string) {
 	b.Helper()
+	if odd := eval[string](b, `(document.body.innerText.match(/.*(\bNaN\b|undefined|Infinity|\bnull\b|\[object).*/g) ?? []).join()`); odd != "" {
+		b.Errorf("the page shows %.500s", odd)
+	}
 	for _, r := range b.sent() {
 		if !strings.HasPrefix(r.URL, s.url+"/debug") {
 			b.Errorf("the page asks for %s", r.URL)

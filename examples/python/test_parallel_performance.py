@@ -1,15 +1,18 @@
 """Shows what running calls side by side saves: python3 test_parallel_performance.py
 
-The first test needs nothing: its calls only wait. The second one needs a Hearth that serves on this machine, and Weaviate behind it. It
-reads the histories of chats that do not exist, and writes nothing.
+The first test needs nothing: its calls only wait. The others need a Hearth that serves on this machine, and Weaviate behind it. They
+read what there is of chats that do not exist, and write nothing.
 """
 
+import contextlib
+import io
 import os
 import random
 import statistics
 import sys
 import time
 import unittest
+import uuid
 
 try:
     import hearth
@@ -21,13 +24,14 @@ CALLS = 10
 WORKERS = 5
 WAIT = 0.05  # seconds: about what a call to a server in another region waits
 ROUNDS = 3
+TURNS = 9
 LEAST = 2.0  # times as fast; with 10 calls and 5 workers it can be 5 at most, and a busy machine takes some of that
 
 
-def measured(run):
-    """The median of what ROUNDS runs take, in milliseconds."""
+def measured(run, rounds=ROUNDS):
+    """The median of what the runs take, in milliseconds."""
     took = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         began = time.perf_counter()
         run()
         took.append((time.perf_counter() - began) * 1000)
@@ -36,6 +40,28 @@ def measured(run):
 
 def show(what, ms, base):
     print(f"{what:<52}{ms:9.1f} ms{base / ms:7.1f} times as fast")
+
+
+def new_chat(as_number):
+    """The id of a chat that does not exist, so that nothing of it is in the cache. A class whose chats have whole numbers takes no UUID."""
+    return str(random.randrange(10**12, 10**15)) if as_number else str(uuid.uuid4())
+
+
+def serving():
+    """A client, or None if no Hearth serves here; and whether chats have whole numbers."""
+    client = hearth.default_client()
+    try:
+        client.healthz()
+    except hearth.HearthError:
+        print("\nNo Hearth serves here, so its calls are not measured. README.md says how to start one.")
+        return None, False
+    try:
+        client.mute(new_chat(False))
+    except hearth.HearthError as problem:
+        if problem.field != "chat_id":
+            raise
+        return client, True
+    return client, False
 
 
 class ParallelPerformance(unittest.TestCase):
@@ -59,15 +85,12 @@ class ParallelPerformance(unittest.TestCase):
         self.assertGreater(one_by_one / parallel, LEAST)
 
     def test_a_batch_is_one_request(self):
-        client = hearth.default_client()
-        try:
-            client.healthz()
-        except hearth.HearthError:
-            print("\nNo Hearth serves here, so histories and batch() are not measured. README.md says how to start one.")
+        client, as_number = serving()
+        if client is None:
             return
 
-        def chats():  # new ones each time: none is in the cache
-            return [str(random.randrange(10**12, 10**15)) for _ in range(CALLS)]
+        def chats():
+            return [new_chat(as_number) for _ in range(CALLS)]
 
         def history(chat):
             return client.history(chat, 10)
@@ -87,6 +110,44 @@ class ParallelPerformance(unittest.TestCase):
         show("one after another", one_by_one, one_by_one)
         show(f"ParallelExecutor(max_workers={WORKERS})", measured(in_parallel), one_by_one)
         show(f"batch(max_parallel={WORKERS}), one request", measured(batch), one_by_one)
+
+    def test_a_turn_in_one_call(self):
+        client, as_number = serving()
+        if client is None:
+            return
+
+        def preprocess(chat):
+            self.assertNotIn("errors", hearth.parallel_preprocessing(chat, "Hi", "chat"))
+
+        def relevant(chat):
+            hearth.get_relevant_messages_parallel(chat, "Hi")
+
+        def together(chat):
+            executor = hearth.ParallelExecutor()
+            executor.execute([(hearth.get_message_history_parallel, chat), (preprocess, chat)])
+            self.assertEqual(executor.errors, {})
+
+        def one_call(chat):
+            self.assertNotIn("errors", client.preprocess(chat, "Hi", "chat", num_messages=10))
+
+        def one_after_another(*calls):
+            return lambda chat: [call(chat) for call in calls]
+
+        ways = {
+            "history, relevant, preprocess": one_after_another(hearth.get_message_history_parallel, relevant, preprocess),
+            "history, preprocess": one_after_another(hearth.get_message_history_parallel, preprocess),
+            "relevant, preprocess": one_after_another(relevant, preprocess),
+            "preprocess, relevant": one_after_another(preprocess, relevant),
+            "history and preprocess in one execute": together,
+            "client.preprocess(num_messages=10)": one_call,
+        }
+        took = {}
+        for way, run in ways.items():
+            with contextlib.redirect_stdout(io.StringIO()):  # without the lines with timings
+                took[way] = measured(lambda run=run: run(new_chat(as_number)), TURNS)
+        print(f"\nOne turn of a chat of which nothing is held, median of {TURNS} rounds:")
+        for way, ms in took.items():
+            show(way, ms, took["history, relevant, preprocess"])
 
 
 if __name__ == "__main__":

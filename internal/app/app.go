@@ -134,6 +134,7 @@ type app struct {
 	odoo      *odoo.Client     // nil: not configured
 	upstreams []sidecar.Upstream
 	breakers  map[string]*pool.Breaker // by upstream
+	readPools map[string]*pool.Pool    // by upstream: where its reads go
 	secrets   *secrets.Store           // nil: no setting names a secret
 	named     []namedSecret
 	web       *web.Client // nil: no host may be fetched from
@@ -153,7 +154,7 @@ func newApp(s settings.Settings, pulse *clock.Pulse, out io.Writer, options Opti
 		pulse = clock.NewPulse(options.Clock)
 	}
 	log := newLogger(out, s.LogLevel)
-	return &app{breakers: map[string]*pool.Breaker{}, log: log, options: options, pulse: pulse, failures: sparse.New(log)}
+	return &app{breakers: map[string]*pool.Breaker{}, readPools: map[string]*pool.Pool{}, log: log, options: options, pulse: pulse, failures: sparse.New(log)}
 }
 
 // addUpstreams makes the pools and clients that the settings name. After an error the app has what could be made, and must be closed all
@@ -199,6 +200,7 @@ func (a *app) addWeaviate(s settings.Settings) error {
 	}
 	client := s.Weaviate(a.log)
 	client.REST, client.GRPC = pools[0], pools[1]
+	a.readPools[shared.Name] = client.GRPC
 	if err := a.weaviateSecrets(s, &client); err != nil {
 		return err
 	}
@@ -226,6 +228,7 @@ func (a *app) addOdoo(s settings.Settings) error {
 	}
 	client := s.Odoo(a.log)
 	client.Pool = pools[0]
+	a.readPools[cfg.Name] = pools[0]
 	if err := a.odooSecret(s, &client); err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"hearth/internal/testing/await"
 	"hearth/internal/testing/lambdatest"
 	"hearth/internal/testing/odootest"
 	"hearth/internal/testing/testnet"
@@ -170,7 +171,7 @@ func TestGarbageIsCollectedAsUsualOnceItServes(t *testing.T) {
 		ended <- serve(ctx, "hearth", []string{"HEARTH_ADDR=127.0.0.1:0", "HEARTH_LOG_LEVEL=error", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1024"}, io.Discard, io.Discard, Options{})
 	}()
 	at := []metrics.Sample{{Name: "/gc/gogc:percent"}, {Name: "/gc/gomemlimit:bytes"}}
-	eventually(t, "both are ours", func() bool {
+	await.That(t, "both are ours", func() bool {
 		metrics.Read(at)
 		return at[0].Value.Uint64() == gcPercent && at[1].Value.Uint64() == 256<<20
 	})

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"hearth/client"
+	"hearth/internal/testing/await"
 	"hearth/internal/testing/emf"
 	"hearth/internal/testing/lambdatest"
 	"hearth/internal/testing/odootest"
@@ -167,7 +168,7 @@ func warm(upstream string) int {
 // wantWarm waits until every connection is open.
 func (f *function) wantWarm(t *testing.T) {
 	t.Helper()
-	eventually(t, "the pools are warm", func() bool {
+	await.That(t, "the pools are warm", func() bool {
 		for name, s := range f.pools(t) {
 			if s.Open != warm(name) {
 				return false
@@ -179,7 +180,7 @@ func (f *function) wantWarm(t *testing.T) {
 
 // line is one of the log.
 type line struct {
-	Time       time.Time
+	Timestamp  time.Time
 	Level, Msg string
 }
 
@@ -195,7 +196,7 @@ func (f *function) lines(t *testing.T) (lines []line) {
 			continue
 		}
 		var l line
-		if err := json.Unmarshal([]byte(text), &l); err != nil || l.Time.IsZero() || l.Level == "" || l.Msg == "" {
+		if err := json.Unmarshal([]byte(text), &l); err != nil || l.Timestamp.IsZero() || l.Level == "" || l.Msg == "" {
 			t.Errorf("a line of the log is %q, %v", text, err)
 		}
 		lines = append(lines, l)
@@ -286,7 +287,7 @@ func TestUnderSnapStartARequestBeforeTheSnapshotLeavesNoConnection(t *testing.T)
 	if w, o := u.toWeaviate.Accepted(), u.toOdoo.Accepted(); w == 0 || o == 0 {
 		t.Errorf("it used %d connections to Weaviate, %d to Odoo", w, o)
 	}
-	eventually(t, "no connection is open", func() bool {
+	await.That(t, "no connection is open", func() bool {
 		pools := f.pools(t)
 		return pools["weaviate"].Open == 0 && pools["odoo"].Open == 0
 	})
@@ -378,7 +379,7 @@ func TestInLambdaATakenPortLeavesTheSocket(t *testing.T) {
 	defer taken.Close()
 	f := newFunction(t, lambdatest.Config{}, append(u.env, "HEARTH_ADDR="+taken.Addr().String())...)
 	f.invoke(t, "one")
-	eventually(t, "it is ready", func() bool {
+	await.That(t, "it is ready", func() bool {
 		ready, err := f.client.Ready(t.Context())
 		return err == nil && ready.Ready
 	})
@@ -410,7 +411,7 @@ func TestInLambdaRefusedTelemetryCostsNothingButALine(t *testing.T) {
 // added is what was billed on top of each invocation, once that is known of n.
 func (f *function) added(t *testing.T, n int) (added []time.Duration) {
 	t.Helper()
-	eventually(t, "the invocations have ended", func() bool { return len(f.Invocations()) == n })
+	await.That(t, "the invocations have ended", func() bool { return len(f.Invocations()) == n })
 	for _, i := range f.Invocations() {
 		added = append(added, i.Added)
 	}

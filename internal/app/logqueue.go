@@ -137,6 +137,14 @@ func (q *logQueue) close() {
 	}
 }
 
+// newLogger makes a logger whose lines Lambda takes as they are, and filters by their level: each is a JSON object with level and timestamp.
+// Without a timestamp Lambda takes any level for INFO.
 func newLogger(to io.Writer, level slog.Level) *slog.Logger {
-	return slog.New(slog.NewJSONHandler(to, &slog.HandlerOptions{Level: level})).With("extension", "hearth")
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+		if len(groups) == 0 && a.Key == slog.TimeKey && a.Value.Kind() == slog.KindTime {
+			return slog.String("timestamp", a.Value.Time().UTC().Format("2006-01-02T15:04:05.000Z07:00"))
+		}
+		return a
+	}}
+	return slog.New(slog.NewJSONHandler(to, options)).With("extension", "hearth")
 }

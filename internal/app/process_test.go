@@ -22,6 +22,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"hearth/internal/testing/await"
 	"hearth/internal/testing/testnet"
 	"hearth/internal/testing/weaviatetest"
 )
@@ -101,7 +102,7 @@ func serving(t *testing.T, env ...string) *process {
 // tcp waits for the line that says where hearth serves and returns the address that is TCP's, if any.
 func tcp(t *testing.T, exited <-chan struct{}, log interface{ String() string }) (addr string) {
 	t.Helper()
-	eventually(t, "hearth serves", func() bool {
+	await.That(t, "hearth serves", func() bool {
 		select {
 		case <-exited:
 			t.Fatalf("hearth has ended:\n%s", log)
@@ -197,21 +198,6 @@ func shortDir(t *testing.T) string {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return dir
-}
-
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(20 * time.Second)
-	defer deadline.Stop()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("after 20s it is not so that %s", what)
-		}
-	}
 }
 
 // logBuffer is a bytes.Buffer that may be read while it is written.

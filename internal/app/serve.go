@@ -132,7 +132,7 @@ func (a *app) logStart(s settings.Settings) {
 func (a *app) addAPI(s settings.Settings, fault, listenErr error) (err error) {
 	a.memory, err = cache.New(cache.Config{
 		Bytes: s.CacheSize(), Window: s.TimelineWindow, LoadTimeout: s.PreprocessTimeout, Refresh: s.AfterInvokeBudget > 0, Pulse: a.pulse,
-		Failure: chat.FailureOf,
+		Failure: chat.FailureOf, Refuse: a.refuse,
 	})
 	if err != nil {
 		return err
@@ -171,6 +171,21 @@ func (a *app) addAPI(s settings.Settings, fault, listenErr error) (err error) {
 	}
 	a.api, err = sidecar.New(cfg)
 	return err
+}
+
+// refuse returns the error with which the pool of a resource would refuse a load now.
+func (a *app) refuse(ctx context.Context, r cache.Resource) error {
+	upstream := "weaviate"
+	switch r {
+	case cache.OdooRead, cache.OdooModels:
+		upstream = "odoo"
+	case cache.Fetched: // each host has a pool
+		return nil
+	}
+	if p := a.readPools[upstream]; p != nil {
+		return p.Refuse(ctx)
+	}
+	return nil
 }
 
 // apiConfig is what the settings alone say about the API.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"hearth/client"
+	"hearth/internal/testing/await"
 	"hearth/internal/testing/lambdatest"
 	"hearth/internal/testing/testnet"
 )
@@ -66,7 +67,7 @@ func TestTheEndWaitsForNothingThatHangs(t *testing.T) {
 					p, ok := errors.AsType[*client.Problem](err)
 					return ok && p.Status == http.StatusServiceUnavailable
 				}
-				eventually(t, "the breaker is open", unavailable)
+				await.That(t, "the breaker is open", unavailable)
 			}
 			weaviate.silent.Store(true)
 			odoo.silent.Store(true)
@@ -90,7 +91,7 @@ func TestTheEndWaitsForNothingThatHangs(t *testing.T) {
 			} {
 				go call()
 			}
-			eventually(t, "everything waits", func() bool {
+			await.That(t, "everything waits", func() bool {
 				for _, s := range append(kept, weaviate) {
 					if s.kept.Load() == 0 {
 						if name == "a probe" {

@@ -63,10 +63,10 @@ func showStats(ctx context.Context, args, environ []string, out io.Writer) error
 		case err != nil && first:
 			return explained(err, cfg)
 		case err != nil: // it may start again
-			text = explained(err, cfg).Error() + "\n"
+			text = faultText(explained(err, cfg), o)
 		}
-		if o.watch && !o.json && terminal.is {
-			text = "\x1b[H" + strings.ReplaceAll(text, "\n", "\x1b[K\n") + "\x1b[J" // from the top, over what was there
+		if o.watch && !o.json && terminal.moves {
+			text = terminal.inPlace(text)
 		} else if !o.json && !first {
 			text = "\n" + text
 		}
@@ -87,10 +87,20 @@ func statsText(ctx context.Context, c *client.Client, o statsOptions, t terminal
 		return "", err
 	}
 	if !o.json {
-		return s.Text(stats.Look{Width: t.width(), Styled: t.styled}), nil
+		width, _ := t.size()
+		return s.Text(stats.Look{Width: width, Styled: t.styled}), nil
 	}
 	line, err := json.Marshal(s)
 	return string(line) + "\n", err
+}
+
+// faultText is an error in the place of the statistics.
+func faultText(err error, o statsOptions) string {
+	if !o.json {
+		return err.Error() + "\n"
+	}
+	line, _ := json.Marshal(map[string]string{"error": err.Error()}) // strings always encode
+	return string(line) + "\n"
 }
 
 // explained says what to do about an error.
@@ -124,31 +134,37 @@ func getter(environ []string) func(string) string {
 
 // terminal is where the output goes.
 type terminal struct {
-	is     bool
+	moves  bool // the cursor can be moved
 	styled bool
-	fd     int
+	fd     int // -1: it is no file
 }
 
-func terminalOf(out io.Writer, get func(string) string) (t terminal) {
-	f, ok := out.(*os.File)
-	if !ok {
-		return t
+func terminalOf(out io.Writer, get func(string) string) terminal {
+	t := terminal{fd: -1}
+	if f, ok := out.(*os.File); ok {
+		t.fd = int(f.Fd()) //nolint:gosec // a descriptor fits
 	}
-	t.fd = int(f.Fd()) //nolint:gosec // a descriptor fits
 	_, err := unix.IoctlGetWinsize(t.fd, unix.TIOCGWINSZ)
-	t.is = err == nil
-	t.styled = t.is && get("NO_COLOR") == "" && get("TERM") != "dumb"
+	t.moves = err == nil && get("TERM") != "dumb"
+	t.styled = t.moves && get("NO_COLOR") == ""
 	return t
 }
 
-// width is how many characters a line may have now; 0: that is not known.
-func (t terminal) width() int {
-	if !t.is {
-		return 0
-	}
+// size is how many characters a line may have now, and how many lines there are; 0: that is not known.
+func (t terminal) size() (width, height int) {
 	size, err := unix.IoctlGetWinsize(t.fd, unix.TIOCGWINSZ)
 	if err != nil {
-		return 0
+		return 0, 0
 	}
-	return int(size.Col)
+	return int(size.Col), int(size.Row)
+}
+
+// inPlace writes a text from the top of the terminal, over what was there. Lines for which there is no room are left out, because they would scroll
+// the first ones away. A line is cleared before it is written: afterwards the cursor may stand on its last character.
+func (t terminal) inPlace(text string) string {
+	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	if _, height := t.size(); height > 2 && len(lines) >= height {
+		lines = append(lines[:height-2], fmt.Sprintf("… %d more lines", len(lines)-height+2))
+	}
+	return "\x1b[H\x1b[K" + strings.Join(lines, "\n\x1b[K") + "\n\x1b[J"
 }

@@ -19,6 +19,7 @@ import (
 	"hearth/client"
 	"hearth/client/wire"
 	"hearth/internal/app/stats"
+	"hearth/internal/testing/await"
 	"hearth/internal/testing/testnet"
 	"hearth/internal/testing/weaviatetest"
 )
@@ -72,7 +73,7 @@ func TestStatsShowWhatHappenedAndWhatToChange(t *testing.T) {
 	if get(wire.PathAdvice, &advices); advices.Advice == nil || len(advices.Advice) > 0 {
 		t.Errorf("a new Hearth advises %v", advices.Advice)
 	}
-	eventually(t, "it is ready and has nothing to do", func() bool {
+	await.That(t, "it is ready and has nothing to do", func() bool {
 		status, _ := call(t, "tcp", p.addr, wire.PathReady, wire.HeaderToken, "sesame")
 		var pools wire.Pools
 		get(wire.PathDebugPools, &pools)
@@ -83,13 +84,13 @@ func TestStatsShowWhatHappenedAndWhatToChange(t *testing.T) {
 	for chat := range 4 {
 		first.Go(func() { history(chat, "1-first") })
 	}
-	eventually(t, "all but one search wait", func() bool {
+	await.That(t, "all but one search wait", func() bool {
 		var pools wire.Pools
 		get(wire.PathDebugPools, &pools)
 		return pools["weaviate"].Queue == 7
 	})
 	began := time.Now()
-	eventually(t, "they have waited long enough to tell", func() bool { return time.Since(began) > 20*time.Millisecond })
+	await.That(t, "they have waited long enough to tell", func() bool { return time.Since(began) > 20*time.Millisecond })
 	close(open)
 	first.Wait()
 	for chat := range 30 {
@@ -174,7 +175,7 @@ func TestAWatchGoesOnUntilItIsEnded(t *testing.T) {
 		if slices.Contains(args, "--json") {
 			word = `{"cache":`
 		}
-		eventually(t, "it was shown twice", func() bool { return strings.Count(out.String(), word) >= 2 })
+		await.That(t, "it was shown twice", func() bool { return strings.Count(out.String(), word) >= 2 })
 		if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 			t.Error(err)
 		}
@@ -188,20 +189,31 @@ func TestAWatchGoesOnUntilItIsEnded(t *testing.T) {
 func TestAWatchOutlivesTheHearth(t *testing.T) {
 	env, _, _ := gated(t)
 	p := serving(t, env...)
-	var out logBuffer
-	cmd := exec.CommandContext(t.Context(), binary(t), "stats", "--watch")
-	cmd.Env, cmd.Stdout, cmd.Stderr = asTested("HEARTH_ADDR="+p.addr), &out, &out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+	var outs [2]logBuffer
+	var watches [2]*exec.Cmd
+	for i, args := range [][]string{{"stats", "--watch"}, {"stats", "--watch", "--json"}} {
+		watches[i] = exec.CommandContext(t.Context(), binary(t), args...)
+		watches[i].Env, watches[i].Stdout, watches[i].Stderr = asTested("HEARTH_ADDR="+p.addr), &outs[i], &outs[i]
+		if err := watches[i].Start(); err != nil {
+			t.Fatal(err)
+		}
+		await.That(t, "it is shown", func() bool { return strings.Contains(outs[i].String(), []string{"Cache: ", `{"cache":`}[i]) })
 	}
-	eventually(t, "it is shown", func() bool { return strings.Contains(out.String(), "Cache: ") })
 	p.end(t, syscall.SIGTERM)
-	eventually(t, "it says that nobody answers", func() bool { return strings.Contains(out.String(), "no Hearth answers at "+p.addr) })
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Error(err)
+	for i, cmd := range watches {
+		await.That(t, "it says that nobody answers", func() bool { return strings.Contains(outs[i].String(), "no Hearth answers at "+p.addr) })
+		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Error(err)
+		}
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%v\n%s", err, outs[i].String())
+		}
 	}
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("%v\n%s", err, out.String())
+	for line := range strings.Lines(outs[1].String()) {
+		var object map[string]any
+		if err := json.Unmarshal([]byte(line), &object); err != nil || len(object) != 5 && object["error"] == nil {
+			t.Errorf("a program cannot read %s", line)
+		}
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"hearth/client"
+	"hearth/internal/testing/await"
 	"hearth/internal/testing/odootest"
 	"hearth/internal/testing/testnet"
 	"hearth/internal/testing/weaviatetest"
@@ -181,7 +182,7 @@ func started(t *testing.T, socket string, outputs *os.File, name string, args ..
 	}
 	go func() { _ = p.cmd.Wait(); close(p.exited) }()
 	t.Cleanup(func() { _ = p.cmd.Process.Kill(); <-p.exited })
-	eventually(t, "hearth serves", func() bool {
+	await.That(t, "hearth serves", func() bool {
 		select {
 		case <-p.exited:
 			t.Fatalf("hearth has ended: %v", p.cmd.ProcessState)

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -45,20 +44,6 @@ func TestAWarmUpThatFailsIsLoggedUnlessTheProcessEnds(t *testing.T) {
 		a.close()
 		if n := strings.Count(log.String(), `"msg":"warm-up failed"`); n != want {
 			t.Errorf("%d lines, want %d:\n%s", n, want, log.String())
-		}
-	}
-}
-
-func TestTheLogHasTheLinesOfItsLevel(t *testing.T) {
-	for level, want := range map[slog.Level]int{slog.LevelDebug: 4, slog.LevelInfo: 3, slog.LevelWarn: 2, slog.LevelError: 1} {
-		var out logBuffer
-		log := newLogger(&out, level)
-		log.Debug("x")
-		log.Info("x")
-		log.Warn("x")
-		log.Error("x")
-		if n := strings.Count(out.String(), "\n"); n != want {
-			t.Errorf("%v: %d lines, want %d", level, n, want)
 		}
 	}
 }

@@ -17,8 +17,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"hearth/cache"
 	"hearth/internal/clock"
 	"hearth/internal/settings"
+	"hearth/internal/testing/await"
 	"hearth/internal/testing/odootest"
 	"hearth/internal/testing/testnet"
 	"hearth/internal/testing/weaviatetest"
@@ -158,7 +160,7 @@ func TestEverySettingOfTheAPIHolds(t *testing.T) {
 		if w, o := pools["weaviate"].Size, pools["odoo"].Size; w != 7 || o != 3 {
 			t.Errorf("the pools have %d and %d connections", w, o)
 		}
-		eventually(t, "no idle connection is left", func() bool {
+		await.That(t, "no idle connection is left", func() bool {
 			get("/debug/pools", &pools)
 			return pools["weaviate"].Open == 0 && pools["odoo"].Open == 0
 		})
@@ -274,7 +276,7 @@ func TestEveryTimeoutHolds(t *testing.T) {
 			if took := time.Since(begun); took > 10*time.Second || status != http.StatusGatewayTimeout {
 				t.Errorf("it took %v: %d %s", took, status, body)
 			}
-			eventually(t, "the load has ended too", func() bool { return left.Load() > 0 })
+			await.That(t, "the load has ended too", func() bool { return left.Load() > 0 })
 		})
 	}
 }
@@ -293,7 +295,7 @@ func TestWeaviatesConnectionsAreThoseOfBothProtocols(t *testing.T) {
 		return pools["weaviate"]
 	}
 	hang(t, "tcp", p.addr, asked) // a history asks for either role by itself
-	eventually(t, "one role waits for the other", func() bool { s := stats(); return s.Queue == 1 && s.InUse == 1 })
+	await.That(t, "one role waits for the other", func() bool { s := stats(); return s.Queue == 1 && s.InUse == 1 })
 	ctx, cancel := context.WithCancel(t.Context())
 	var write sync.WaitGroup
 	write.Go(func() {
@@ -305,9 +307,40 @@ func TestWeaviatesConnectionsAreThoseOfBothProtocols(t *testing.T) {
 			t.Errorf("the write was answered with %d", resp.StatusCode)
 		}
 	})
-	eventually(t, "the write waits for both", func() bool { s := stats(); return s.Queue == 2 && s.InUse == 1 })
+	await.That(t, "the write waits for both", func() bool { s := stats(); return s.Queue == 2 && s.InUse == 1 })
 	cancel()
 	write.Wait()
+}
+
+// A read that would find the queue full is refused before its load begins.
+func TestAFullQueueRefusesTheReadsOfItsUpstream(t *testing.T) {
+	url, _ := hanging(t)
+	s, err := settings.Read(append(weaviateAt(url), "HEARTH_WEAVIATE_CONNECTIONS=1", "HEARTH_ODOO_URL="+url, "HEARTH_ODOO_DB=demo", "HEARTH_ODOO_KEY=key", "HEARTH_ODOO_CONNECTIONS=1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := newApp(s, nil, io.Discard, Options{Queue: 1})
+	if err := a.addUpstreams(s); err != nil {
+		t.Fatal(err)
+	}
+	defer a.close()
+	ctx, cancel := context.WithCancel(t.Context())
+	var calls sync.WaitGroup
+	defer calls.Wait()
+	defer cancel()
+	for _, u := range a.upstreams {
+		for _, p := range u.Pools {
+			for range 2 { // one gets the slot, the other waits
+				calls.Go(func() { _, _ = p.Do(ctx, pool.Request{Method: http.MethodPost, Path: searchPath}) })
+			}
+		}
+	}
+	for _, r := range cache.Resources() {
+		await.That(t, string(r)+" is refused", func() bool { return errors.Is(a.refuse(ctx, r), pool.ErrQueueFull) })
+	}
+	if err := a.refuse(ctx, cache.Fetched); err != nil {
+		t.Errorf("other hosts are refused: %v", err)
+	}
 }
 
 // A managed instance's handlers are many processes.

@@ -19,7 +19,11 @@ func (s Samples) Percentile(p float64) float64 {
 	if len(s) == 0 {
 		return math.NaN()
 	}
-	sorted := slices.Sorted(slices.Values(s))
+	return Nearest(slices.Sorted(slices.Values(s)), p)
+}
+
+// Nearest is a percentile by the nearest rank: the least value that is not below a share p of all. There must be a value, and the least comes first.
+func Nearest[T any](sorted []T, p float64) T {
 	return sorted[max(0, int(math.Ceil(p*float64(len(sorted))))-1)]
 }
 

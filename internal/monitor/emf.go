@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"cmp"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -24,7 +25,7 @@ type metric struct {
 }
 
 // document is the invocation's metrics in CloudWatch's Embedded Metric Format: a line. What is beyond a limit is cut: values after the first
-// maxValues, and metrics after the first maxMetrics, of which the counts come first, then Hearth's operations and then the handler's, by name.
+// maxValues, and metrics after the first maxMetrics, by order.
 func (inv *invocation) document(function string) []byte {
 	doc := map[string]any{"FunctionName": function}
 	var list []metric
@@ -53,7 +54,7 @@ func (inv *invocation) document(function string) []byte {
 		name := metricName(operation)
 		durations[name] = append(durations[name], values...)
 	}
-	names := slices.SortedFunc(maps.Keys(durations), hearthFirst)
+	names := slices.SortedFunc(maps.Keys(durations), func(a, b string) int { return cmp.Or(order(a)-order(b), strings.Compare(a, b)) })
 	dropped := max(0, len(list)+len(names)-maxMetrics)
 	for _, name := range names[:len(names)-dropped] {
 		values := durations[name]
@@ -107,14 +108,15 @@ func metricName(operation string) string {
 	}, operation) + "_duration"
 }
 
-func hearthFirst(a, b string) int {
-	aOurs, bOurs := strings.HasPrefix(a, "hearth."), strings.HasPrefix(b, "hearth.")
-	switch {
-	case aOurs == bOurs:
-		return strings.Compare(a, b)
-	case aOurs:
-		return -1
-	default:
+// order is where a duration stands among the metrics, after the counts: first those that dashboards know by name, then Hearth's other operations, then the
+// handler's, each by name.
+func order(name string) int {
+	switch name {
+	case "lambda_handler_total_duration", "parallel_message_history_duration", "parallel_relevance_search_duration", "parallel_preprocessing_duration":
+		return 0
+	}
+	if strings.HasPrefix(name, "hearth.") {
 		return 1
 	}
+	return 2
 }

@@ -283,6 +283,28 @@ func TestAnInvocationIsShownAsItWas(t *testing.T) {
 	})
 }
 
+// A percentile is the least duration that so many percent of all do not exceed.
+func TestPercentilesAreByTheNearestRank(t *testing.T) {
+	e := newTester(t, false)
+	for n, want := range map[int]wire.OperationStats{
+		1:   {Count: 1, P50MS: 1, P90MS: 1, P99MS: 1, MaxMS: 1},
+		2:   {Count: 2, P50MS: 1, P90MS: 2, P99MS: 2, MaxMS: 2},
+		100: {Count: 100, P50MS: 50, P90MS: 90, P99MS: 99, MaxMS: 100},
+	} {
+		name := fmt.Sprint("of ", n)
+		var sent wire.Timings
+		for i := range n {
+			sent.Timings = append(sent.Timings, wire.Timing{Operation: name, DurationMS: float64(n - i)})
+		}
+		c := e.call("", "")
+		c.Ended = c.Began
+		e.Timings(c, sent)
+		if got := e.Invocations().Operations[name]; got != want {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+	}
+}
+
 func TestWhatIsRememberedIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newTester(t, false)
@@ -355,6 +377,34 @@ func TestADocumentKeepsTheLimits(t *testing.T) {
 		ahead.Ended = ahead.Began
 		e.Done(ahead)
 		e.Close()
+	})
+}
+
+// Dashboards know some metrics by name. A handler with many operations of its own must not push them out.
+func TestTheNamesOfDashboardsAreInEachDocument(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newTester(t, false)
+		e.history("1-a")
+		known := []string{"lambda_handler_total", "parallel_message_history", "parallel_relevance_search", "parallel_preprocessing"}
+		var names []string
+		for i := range wire.MaxTimings - len(known) {
+			names = append(names, fmt.Sprintf("hearth.%02d", i))
+		}
+		e.timings("1-a", "r", append(names, known...)...)
+		d := e.documents[0]
+		for _, name := range known {
+			if d.Metrics[name+"_duration"].Values == nil {
+				t.Errorf("there is no %s", name)
+			}
+		}
+		for _, name := range []string{"hits", "misses", "stale", "dials", "reused", "retries", "breaker_open", "queue_wait", "cold_start", "thaws"} {
+			if d.Metrics[name].Values == nil {
+				t.Errorf("there is no %s", name)
+			}
+		}
+		if len(d.Metrics) != maxMetrics || d.Properties["dropped_metrics"] != 11. {
+			t.Errorf("%d metrics, dropped %v", len(d.Metrics), d.Properties)
+		}
 	})
 }
 

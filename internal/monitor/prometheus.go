@@ -72,13 +72,14 @@ func (m *Monitor) WritePrometheus(w io.Writer, cache wire.CacheStats, pools wire
 	write(w, "hearth_cache_bytes", cache.Bytes)
 
 	upstreams := slices.Sorted(maps.Keys(pools))
-	family(w, "hearth_upstream_requests_total", "counter", "Tries: answered, failed, refused by the breaker, rejected by a full queue.")
+	family(w, "hearth_upstream_requests_total", "counter", "Tries that were answered, failed, were refused by the breaker or rejected by a full queue, and connections that could not be opened.")
 	for _, name := range upstreams {
 		n := pools[name]
-		write(w, "hearth_upstream_requests_total", n.Requests-n.Failures, "upstream", name, "outcome", "answered")
+		write(w, "hearth_upstream_requests_total", n.RoundTrip.Count, "upstream", name, "outcome", "answered") // Requests-Failures falls when a try fails
 		write(w, "hearth_upstream_requests_total", n.Failures, "upstream", name, "outcome", "failed")
 		write(w, "hearth_upstream_requests_total", n.Breaker.Refused, "upstream", name, "outcome", "refused")
 		write(w, "hearth_upstream_requests_total", n.Rejected, "upstream", name, "outcome", "rejected")
+		write(w, "hearth_upstream_requests_total", n.DialErrors, "upstream", name, "outcome", "unconnected")
 	}
 	family(w, "hearth_upstream_connections", "gauge", "Open connections.")
 	for _, name := range upstreams {

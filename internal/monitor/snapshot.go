@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"hearth/client/wire"
+	"hearth/internal/figures"
 )
 
 // Invocations are the last invocations, those too that are not over.
@@ -67,7 +68,7 @@ func (inv *invocation) durations() map[string][]float64 {
 
 func statsOf(values []float64) wire.OperationStats {
 	slices.Sort(values)
-	at := func(share float64) float64 { return values[int(share*float64(len(values)-1)+0.5)] }
+	at := func(p float64) float64 { return figures.Nearest(values, p) }
 	return wire.OperationStats{Count: len(values), P50MS: at(0.5), P90MS: at(0.9), P99MS: at(0.99), MaxMS: at(1)}
 }
 

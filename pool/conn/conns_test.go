@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"hearth/internal/clock"
+	"hearth/internal/testing/await"
 )
 
 // fakeLink is a connection without a wire.
@@ -203,7 +204,7 @@ func TestACallerThatLeavesGivesBackWhatCameForIt(t *testing.T) {
 			l.answer()
 		}
 		leave()
-		eventually(t, "the connection is idle", func() bool { open, idle := c.Counts(); return open == 1 && idle == 1 })
+		await.That(t, "the connection is idle", func() bool { open, idle := c.Counts(); return open == 1 && idle == 1 })
 		c.mu.Lock()
 		for _, conn := range c.conns {
 			_ = conn.Close()
@@ -434,7 +435,7 @@ func TestWhatIsTooManyAfterAFailedReservationIsClosed(t *testing.T) {
 	if _, err := c.Take(t.Context(), Need{After: 1}); !errors.Is(err, ErrClosedAtOnce) {
 		t.Errorf("got %v", err)
 	}
-	eventually(t, "the older one is closed", func() bool { return d.closed() == 1 })
+	await.That(t, "the older one is closed", func() bool { return d.closed() == 1 })
 }
 
 func TestWhereAReservationFailsAnotherConnectionIsTaken(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net"
 	"testing"
+
+	"hearth/internal/testing/await"
 )
 
 func TestTheKernelKnowsWhetherTheOtherEndIsGone(t *testing.T) {
@@ -30,7 +32,7 @@ func TestTheKernelKnowsWhetherTheOtherEndIsGone(t *testing.T) {
 		if err := hangUp(far.(*net.TCPConn)); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "it is known after a "+name, func() bool { return peerGone(near) })
+		await.That(t, "it is known after a "+name, func() bool { return peerGone(near) })
 		far.Close()
 		near.Close()
 		if !peerGone(near) {

@@ -67,11 +67,11 @@ func (e *Error) redact(secret string) *Error {
 }
 
 func credentialsRefused() *Error {
-	return &Error{Kind: Failed, Name: "AccessDenied", refused: true, Message: "Odoo refused the credentials"}
+	return &Error{Kind: Failed, Name: "AccessDenied", refused: true, Message: "Odoo refused the credentials: is HEARTH_ODOO_KEY right? A password needs HEARTH_ODOO_USER too"}
 }
 
 func unknownDatabase(db string) *Error {
-	return &Error{Kind: Failed, Name: "UnknownDatabase", Message: fmt.Sprintf("nothing at Odoo's address serves the database %q", db)}
+	return &Error{Kind: Failed, Name: "UnknownDatabase", Message: fmt.Sprintf("nothing at Odoo's address serves the database %q: is HEARTH_ODOO_DB right?", db)}
 }
 
 func unknownLanguage(lang string) *Error {

@@ -45,13 +45,13 @@ func TestBothProtocolsFailTheSame(t *testing.T) {
 		{
 			"a wrong key", read, 401, exception("werkzeug.exceptions.Unauthorized", "Invalid apikey", "Invalid apikey", 401),
 			exception("odoo.exceptions.AccessDenied", "Access Denied"),
-			Error{Kind: Failed, Name: "AccessDenied", Message: "Odoo refused the credentials"},
+			Error{Kind: Failed, Name: "AccessDenied", Message: "Odoo refused the credentials: is HEARTH_ODOO_KEY right? A password needs HEARTH_ODOO_USER too"},
 			"",
 		},
 		{
 			"a user who is none", read, 403, exception("odoo.http.SessionExpiredException", "Session expired"),
 			exception("odoo.exceptions.MissingError", noUser),
-			Error{Kind: Failed, Name: "AccessDenied", Message: "Odoo refused the credentials"},
+			Error{Kind: Failed, Name: "AccessDenied", Message: "Odoo refused the credentials: is HEARTH_ODOO_KEY right? A password needs HEARTH_ODOO_USER too"},
 			"",
 		},
 		{
@@ -91,7 +91,7 @@ func TestBothProtocolsFailTheSame(t *testing.T) {
 		{
 			"an unknown database", read, 404, noDB,
 			exception("psycopg2.OperationalError", "connection to server at \"10.0.0.5\" failed: FATAL:  database \"demo\" does not exist\n"),
-			Error{Kind: Failed, Name: "UnknownDatabase", Message: `nothing at Odoo's address serves the database "demo"`},
+			Error{Kind: Failed, Name: "UnknownDatabase", Message: `nothing at Odoo's address serves the database "demo": is HEARTH_ODOO_DB right?`},
 			"",
 		},
 		{

@@ -1,6 +1,7 @@
 package weaviate
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -91,11 +92,11 @@ func (k *check) server(ctx context.Context) bool {
 }
 
 // class loads what is known of a class, and reports what is wrong with it.
-func (k *check) class(ctx context.Context, l *classLoader, variable string, propose func() string) (*classInfo, bool) {
+func (k *check) class(ctx context.Context, l *classLoader, propose func() string) (*classInfo, bool) {
 	question := "class " + l.name
 	class, err := l.load(ctx)
 	if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusNotFound {
-		k.say(question, Failed, "%s; there are: %s (%s says which)", e.Message, listed(k.classNames(ctx)), variable)
+		k.say(question, Failed, "%s; there are: %s", e.Message, listed(k.classNames(ctx)))
 		return nil, false
 	}
 	if k.failed(question, err) {
@@ -123,13 +124,13 @@ func (k *check) class(ctx context.Context, l *classLoader, variable string, prop
 }
 
 func (k *check) messages(ctx context.Context) {
-	class, ok := k.class(ctx, k.message, "HEARTH_MESSAGE_CLASS", func() string { return k.proposeMessageFields(ctx) })
+	class, ok := k.class(ctx, k.message, func() string { return k.proposeMessageFields(ctx) })
 	if !ok {
 		return
 	}
 	if rows, err := k.some(ctx, class); !k.failed("roles", err) {
 		k.roles(rows)
-		k.timeless(class, rows)
+		k.times(class, rows)
 	}
 	sample, err := k.sample(ctx, class)
 	if k.failed("history", err) {
@@ -152,6 +153,7 @@ func (k *check) classNames(ctx context.Context) (names []string) {
 	for _, class := range got.Classes {
 		names = append(names, class.Class)
 	}
+	slices.Sort(names) // the server's order changes
 	return names
 }
 
@@ -282,25 +284,39 @@ func (k *check) roles(rows []row) {
 	}
 }
 
-// timeless looks for messages without a time, which the server may leave out of what it sorts by time.
-func (k *check) timeless(class *classInfo, rows []row) {
+// times looks for messages without a time, which the server may leave out of what it sorts by time, and for chats whose times cannot be
+// read together.
+func (k *check) times(class *classInfo, rows []row) {
 	if class.time == creationTime {
 		return
 	}
-	property, without := k.cfg.Message.CreatedAt, 0
+	m, without := k.cfg.Message, 0
+	chats, faults := map[string]*times{}, map[string]bool{}
+	var fault error
 	for _, r := range rows {
-		if kind := r.value(property).kind; kind == noKind || kind == nullKind {
+		if kind := r.value(m.CreatedAt).kind; kind == noKind || kind == nullKind {
 			without++
+			continue
+		}
+		chat := r.chat(m.ChatID)
+		if chats[chat] == nil {
+			chats[chat] = &times{class: class, property: m.CreatedAt}
+		}
+		if _, err := chats[chat].read(r); err != nil {
+			faults[chat], fault = true, cmp.Or(fault, err)
 		}
 	}
 	if without > 0 {
-		k.say("times", Remark, "%d of %d messages have no %s: Weaviate may leave them out of a history, where they count as the oldest", without, len(rows), property)
+		k.say("times", Remark, "%d of %d messages have no %s: Weaviate may leave them out of a history, where they count as the oldest", without, len(rows), m.CreatedAt)
+	}
+	if fault != nil {
+		k.say("times", Remark, "the histories of %d of %d chats may be errors: %s", len(faults), len(chats), strings.TrimPrefix(fault.Error(), "weaviate: "))
 	}
 }
 
-// some reads role and time of as many messages as one answer has room for.
+// some reads chat, role and time of as many messages as one answer has room for.
 func (k *check) some(ctx context.Context, class *classInfo) ([]row, error) {
-	properties := []string{k.cfg.Message.Role}
+	properties := []string{k.cfg.Message.ChatID, k.cfg.Message.Role}
 	if class.time != creationTime {
 		properties = append(properties, k.cfg.Message.CreatedAt)
 	}
@@ -338,7 +354,7 @@ func shownValue(value string) string {
 }
 
 func (k *check) mutes(ctx context.Context) {
-	class, ok := k.class(ctx, k.mute, "HEARTH_MUTE_CLASS", func() string { return k.proposeMuteFields(ctx) })
+	class, ok := k.class(ctx, k.mute, func() string { return k.proposeMuteFields(ctx) })
 	if !ok {
 		return
 	}

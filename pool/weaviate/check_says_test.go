@@ -141,9 +141,29 @@ remark vector: not proven: the class has no vectorizer, and the message looked a
 				`failed class Message: class Message has no property "chat_id": set HEARTH_MESSAGE_FIELDS (chat, role, content, time) to properties that it has: session_id, role, content, created_at; try HEARTH_MESSAGE_FIELDS=session_id,role,content,created_at
 ` + noMute + noRights,
 		},
+		"a chat that mixes ways to write a time": {
+			withProperty("created_at", `{"name":"created_at","dataType":["text"]}`),
+			weaviatetest.Config{},
+			nil,
+			[]string{user("a", "x"), assistant("a", "y"), strings.Replace(user("b", "x"), "Z", ".5+01:00", 1), assistant("b", "y")},
+			server + `ok class Message: 
+ok roles: of 4 messages: assistant 2, user 2
+remark times: the histories of 1 of 2 chats may be errors: class Message: property "created_at" mixes ways to write a time (2026-01-01T00:00:00Z and others): their order is not that of time (_creationTimeUnix in place of the property goes by the time of storing)
+ok history: chat "a": 1 of the user's messages, 1 of the assistant's
+ok bm25: 
+remark vector: not proven: the class has no vectorizer, and the message looked at has no vector
+` + noMute + noRights,
+		},
+		"a time of a name that says nothing": {
+			`{"class":"Message","properties":[{"name":"chat_id","dataType":["uuid"]},{"name":"role","dataType":["text"]},{"name":"body","dataType":["text"]},{"name":"when","dataType":["text"]},{"name":"seen","dataType":["boolean"]},{"name":"no","dataType":["int"]}]}`,
+			weaviatetest.Config{},
+			nil, nil, server +
+				`failed class Message: class Message has no property "content": set HEARTH_MESSAGE_FIELDS (chat, role, content, time) to properties that it has: chat_id, role, body, when, seen, no; try HEARTH_MESSAGE_FIELDS=chat_id,role,body,_creationTimeUnix, or if one of these has the message's time, that in place of _creationTimeUnix: when, no
+` + noMute + noRights,
+		},
 		"another class": {
 			strings.Replace(own, `"Message"`, `"Messages"`, 1), weaviatetest.Config{}, nil, nil, server +
-				"failed class Message: class Message does not exist: `hearth schema` creates it; there are: ChatStatus, Messages (HEARTH_MESSAGE_CLASS says which)\n" + noMute + noRights,
+				"failed class Message: class Message does not exist: set HEARTH_MESSAGE_CLASS to one that does, or create it with `hearth schema`; there are: ChatStatus, Messages\n" + noMute + noRights,
 		},
 		"several vectors": {
 			strings.TrimSuffix(own, "}") + `,"vectorConfig":{"a":{"vectorizer":{"none":{}},"vectorIndexType":"hnsw"},"b":{"vectorizer":{"none":{}},"vectorIndexType":"hnsw"}}}`, weaviatetest.Config{}, nil, nil, server + `ok class Message: 

@@ -231,7 +231,11 @@ func (c *Client) classNamed(ctx context.Context, name string) (*models.Class, er
 	}
 	err = withRetryAfter(ctx, c.unwrapClientError(err, sent))
 	if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusNotFound && e.Message == "" {
-		e.Message = fmt.Sprintf("class %s does not exist: `hearth schema` creates it", name)
+		variable := "HEARTH_MESSAGE_CLASS"
+		if name == c.cfg.Mute.Class {
+			variable = "HEARTH_MUTE_CLASS"
+		}
+		e.Message = fmt.Sprintf("class %s does not exist: set %s to one that does, or create it with `hearth schema`", name, variable)
 	}
 	return nil, err
 }

@@ -269,7 +269,7 @@ func TestTheClassOfAnAliasIsAskedForWhereTheAliasIsNotShown(t *testing.T) {
 		}), cfg)
 		class, err := client.message.load(t.Context())
 		if c.class == "" {
-			if e, ok := errors.AsType[*Error](err); !ok || e.Status != 404 || e.Message != "class Messages does not exist: `hearth schema` creates it" || e.Retryable() {
+			if e, ok := errors.AsType[*Error](err); !ok || e.Status != 404 || e.Message != "class Messages does not exist: set HEARTH_MESSAGE_CLASS to one that does, or create it with `hearth schema`" || e.Retryable() {
 				t.Errorf("%s: %+v, %v", name, class, err)
 			}
 			continue

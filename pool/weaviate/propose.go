@@ -1,6 +1,7 @@
 package weaviate
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -16,26 +17,29 @@ type proposal struct {
 
 // choose takes the configured property if it fits, else the first that is called one of the names; "" if none fits.
 func (p *proposal) choose(configured string, types []string, names ...string) string {
-	fits := func(o *models.Property) bool {
-		return slices.Contains(types, strings.Join(o.DataType, ",")) && !slices.Contains(p.taken, o.Name)
-	}
-	take := func(o *models.Property) string {
-		p.taken = append(p.taken, o.Name)
-		return o.Name
-	}
-	for _, o := range p.class.Properties {
-		if o.Name == configured && fits(o) {
-			return take(o)
-		}
-	}
+	left := p.left(types)
+	i := slices.Index(left, configured)
 	for _, name := range names {
-		for _, o := range p.class.Properties {
-			if strings.ToLower(strings.ReplaceAll(o.Name, "_", "")) == name && fits(o) {
-				return take(o)
-			}
+		if i >= 0 {
+			break
+		}
+		i = slices.IndexFunc(left, func(p string) bool { return strings.ToLower(strings.ReplaceAll(p, "_", "")) == name })
+	}
+	if i < 0 {
+		return ""
+	}
+	p.taken = append(p.taken, left[i])
+	return left[i]
+}
+
+// left are the properties of one of the types that were not chosen.
+func (p *proposal) left(types []string) (names []string) {
+	for _, o := range p.class.Properties {
+		if slices.Contains(types, strings.Join(o.DataType, ",")) && !slices.Contains(p.taken, o.Name) {
+			names = append(names, o.Name)
 		}
 	}
-	return ""
+	return names
 }
 
 // chatNames are what people call the chat of a message, the most telling first.
@@ -56,15 +60,17 @@ func (c *Client) proposeMessageFields(ctx context.Context) string {
 	chat := p.choose(m.ChatID, []string{"text", "uuid", "int"}, chatNames()...)
 	role := p.choose(m.Role, []string{"text"}, "role", "sender", "speaker", "author", "sendertype", "senderrole", "from", "direction", "messagetype", "type")
 	content := p.choose(m.Content, []string{"text"}, "content", "message", "text", "body", "messagetext", "messagecontent", "msg")
-	at := p.choose(m.CreatedAt, []string{"date", "int", "number", "text"},
-		"createdat", "timestamp", "time", "datetime", "sentat", "date", "ts", "created", "createdtime", "creationtime", "messagetime")
+	times := []string{"date", "int", "number", "text"}
+	at := p.choose(m.CreatedAt, times,
+		"createdat", "timestamp", "time", "datetime", "sentat", "date", "ts", "created", "sent", "createdtime", "creationtime", "messagetime")
 	if chat == "" || role == "" || content == "" {
 		return ""
 	}
-	if at == "" {
-		at = CreationTime
+	setting := "HEARTH_MESSAGE_FIELDS=" + strings.Join([]string{chat, role, content, cmp.Or(at, CreationTime)}, ",")
+	if others := p.left(times); at == "" && len(others) > 0 {
+		setting += ", or if one of these has the message's time, that in place of " + CreationTime + ": " + strings.Join(others, ", ")
 	}
-	return "HEARTH_MESSAGE_FIELDS=" + strings.Join([]string{chat, role, content, at}, ",")
+	return setting
 }
 
 // proposeMuteFields is a setting that fits the class of mutes; "" if none was found.

@@ -33,6 +33,7 @@ class Measurement:
         self.chat: Optional[str] = None  # "" if there are several
         self.cache: dict[str, str] = {}
         self.has_parts = False
+        self.error: Optional[type] = None  # of an exception that the operation caught because it got nothing
         self._pauses = pauses  # a generator's caller runs while the generator pauses, so its context must not be marked
         self._mark: Optional[contextvars.Token[Optional[Measurement]]] = None
 
@@ -59,7 +60,9 @@ class Measurement:
                 fields["cache"] = cache if self.has_parts or len(cache) > 1 else next(iter(cache.values()))
             if self.chat:
                 fields["chat"] = _hashed(self.chat)
-            if kind is not None and kind is not GeneratorExit:  # GeneratorExit: the caller wants no more items
+            if kind is None or kind is GeneratorExit:  # GeneratorExit: the caller wants no more items
+                kind = self.error
+            if kind is not None:
                 fields["error"] = name_of(kind)
             record(self.operation, duration_ms, fields)
 
@@ -103,6 +106,13 @@ def note_chat(chat: str) -> None:
     """Tells the measurements that run in this context that a call is about this chat."""
     for around in _around(_innermost.get()):
         around.chat = chat if around.chat in (None, chat) else ""
+
+
+def note_error(problem: BaseException) -> None:
+    """Tells the innermost measurement of this context that its operation got nothing, though it does not raise."""
+    measurement = _innermost.get()
+    if measurement is not None:
+        measurement.error = type(problem)
 
 
 def note_cache(part: str, reply_fields: Mapping[str, str], reply: Mapping[str, Any], took: float) -> None:

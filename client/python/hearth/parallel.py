@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 
+from ._measurement import note_error
 from ._replies import field, reasons
 from ._typing import TYPE_CHECKING
 from .client import Client
@@ -66,6 +67,7 @@ def parallel_preprocessing(
         parts = ["mute_status", "relevant_messages", *(["odoo_models"] if enable_odoo else [])]
         errors = reasons(problem.problem) or dict.fromkeys(parts, str(problem))
         log_quietly("warning", "parallel_preprocessing got nothing: %s", problem)
+        note_error(problem)
         return {"errors": errors}
 
     errors = reasons(reply)

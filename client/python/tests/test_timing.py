@@ -406,3 +406,18 @@ class Names(TestCase):
         self.hearth.default = Answer({"mute_status": {"muted": False}, "relevant_messages": []})
         (line,) = printed(lambda: parallel_preprocessing("c", "t", "r"))
         self.assertEqual("parallel_preprocessing", line["operation"])
+        self.assertNotIn("error", line)
+
+    def test_a_preprocessing_that_got_nothing_is_marked_though_it_does_not_raise(self):
+        self.hearth.default = Answer({"title": "Token missing or wrong", "status": 401}, 401)
+
+        @time_operation_with_metrics("lambda_handler_total")
+        def handler():
+            return parallel_preprocessing("c", "t", "r")
+
+        with self.assertLogs("hearth", "WARNING"):
+            lines = printed(handler)
+        self.assertEqual(
+            [("parallel_preprocessing", "HearthError"), ("lambda_handler_total", None)],
+            [(line["operation"], line.get("error")) for line in lines],
+        )

@@ -1,3 +1,4 @@
+import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { CfnInclude } from 'aws-cdk-lib/cloudformation-include';
 import { CfnAlarm } from 'aws-cdk-lib/aws-cloudwatch';
@@ -21,6 +22,9 @@ export interface HearthLayerProps {
 export class HearthLayer extends lambda.LayerVersion {
   constructor(scope: Construct, id: string, props: HearthLayerProps) {
     const zip = props.zip ?? path.join(root, 'dist', `hearth-layer-${props.architecture.name}.zip`);
+    if (!fs.existsSync(zip)) {
+      throw new Error(`there is no ${zip}: run ./layer.zip.sh first`);
+    }
     super(scope, id, {
       description: "Hearth's extension and Python client",
       code: lambda.Code.fromAsset(zip),
@@ -67,6 +71,9 @@ export class Hearth extends Construct {
       fn.addEnvironment(name, value);
     }
     for (const [name, secret] of Object.entries(props.secrets ?? {})) {
+      if (name in props.settings) {
+        throw new Error(`${name} is in settings and in secrets`);
+      }
       addSecret(fn, name, secret);
     }
     this.observability = new CfnInclude(this, 'Observability', {

@@ -1,50 +1,42 @@
 // What the code emits.
 import { execFileSync } from 'node:child_process';
-import * as fs from 'node:fs';
-import * as path from 'node:path';
+import { type Row } from './logs';
 import { type Value, read, root } from './template';
 
 export interface Emitted {
   metrics: Set<string>; // of the namespace Hearth, with the dimension FunctionName
-  fields: Set<string>; // of log lines
-  texts: Set<string>; // in such fields
+  lines: Row[]; // of the log
 }
 
 let known: Emitted | undefined;
 
-/** The names in the log of the real extension and the Python client, and those in Hearth's own log lines. */
+/** What the real extension and the Python client write, and Lambda's own lines about a cold start in both log formats. */
 export function emitted(): Emitted {
   return (known ??= namesIn(execFileSync('go', ['run', './internal/testing/samplelog'], { cwd: root, encoding: 'utf8' })));
 }
 
+// Logs Insights makes the first row of the line "REPORT RequestId: … Init Duration: 180.5 ms …".
+const reports: Row[] = [
+  { '@type': 'REPORT', '@initDuration': 180.5, '@maxMemoryUsed': 93e6 },
+  flat({ type: 'platform.report', record: { metrics: { initDurationMs: 190.5, maxMemoryUsedMB: 94 } } }),
+];
+
+// The last one cannot be made to happen from outside.
+const apiEnded = 'the API has ended; the extension goes on without it';
+
 function namesIn(log: string): Emitted {
-  const metrics: Value[] = [];
-  const written = logCalls();
-  const fields = [...written];
-  const texts = ['WARN', 'ERROR', ...written]; // the levels of slog
-  for (const line of log.split('\n').filter((one) => one.startsWith('{')).map((one) => JSON.parse(one))) {
-    if (line._aws) {
-      metrics.push(...line._aws.CloudWatchMetrics.filter((set: Value) => set.Namespace === 'Hearth' && `${set.Dimensions}` === 'FunctionName'));
-    } else {
-      fields.push(...fieldsOf(line));
-      texts.push(line.operation ?? line.extension);
-    }
+  const objects: Value[] = log.split('\n').filter((one) => one.startsWith('{')).map((one) => JSON.parse(one));
+  const sets: Value[] = objects.flatMap(({ _aws }) => _aws?.CloudWatchMetrics ?? []);
+  const metrics = sets.filter(({ Namespace, Dimensions }) => Namespace === 'Hearth' && `${Dimensions}` === 'FunctionName').flatMap(({ Metrics }) => Metrics);
+  const lines = [...objects.map(flat), ...reports];
+  if (read('internal/app/lambda.go').includes(`log.Error("${apiEnded}"`)) {
+    lines.push({ ...lines.find(({ level }) => level === 'ERROR'), msg: apiEnded });
   }
-  return { metrics: new Set(metrics.flatMap(({ Metrics }) => Metrics.map(({ Name }: Value) => Name))), fields: new Set(fields), texts: new Set(texts) };
+  return { metrics: new Set(metrics.map(({ Name }: Value) => Name)), lines };
 }
 
 /** The fields as Logs Insights names them: a.b for those of an object. */
-function fieldsOf(line: Value): string[] {
-  return Object.entries(line).flatMap(([name, value]: [string, Value]) =>
-    value?.constructor === Object ? fieldsOf(value).map((inner) => `${name}.${inner}`) : [name]);
-}
-
-/** The messages and fields of Hearth's own log lines, from its source: a run does not make all of them. */
-function logCalls(): string[] {
-  return ['cache', 'extension', 'internal/app', 'internal/sparse', 'pool', 'sidecar'].flatMap((folder) => {
-    const files = fs.readdirSync(path.join(root, folder), { recursive: true, encoding: 'utf8' });
-    const code = files.filter((name) => name.endsWith('.go') && !name.endsWith('_test.go')).map((name) => read(folder, name));
-    const calls = code.join('\n').match(/\.(Info|Warn|Error)(Context)?\(.*/g) ?? [];
-    return calls.flatMap((call) => [...call.matchAll(/"((?:[^"\\]|\\.)*)"/g)].map(([, text]) => text));
-  });
+function flat(line: Value): Row {
+  return Object.fromEntries(Object.entries(line).flatMap(([name, value]: [string, Value]) =>
+    value?.constructor === Object ? Object.entries(flat(value)).map(([inner, of]) => [`${name}.${inner}`, of]) : [[name, value]]));
 }

@@ -109,6 +109,13 @@ test('a stack may hold two functions, and keeps its own description', () => {
   assert.deepEqual(faultsOf(JSON.stringify(template.toJSON())), []);
 });
 
+test('wrong properties are refused by their name', () => {
+  const secrets = { HEARTH_WEAVIATE_URL: { source: Secret.fromSecretCompleteArn(newStack(), 'Weaviate', secretArn) } };
+  assert.throws(() => synthesize(() => ({ secrets })), /HEARTH_WEAVIATE_URL is in settings and in secrets/);
+  const missing = path.join(folder, 'missing.zip');
+  assert.throws(() => new HearthLayer(newStack(), 'Layer', { architecture: lambda.Architecture.ARM_64, zip: missing }), /no .*missing.zip: run .\/layer.zip.sh first/);
+});
+
 test('the example app synthesizes with the layer of layer.zip.sh', () => {
   const run = (context: Record<string, string>) => spawnSync(process.execPath, ['--import', 'tsx', 'bin/example.ts'], {
     cwd: path.join(root, 'deploy', 'cdk'), encoding: 'utf8', env: { ...process.env, CDK_OUTDIR: path.join(folder, 'out'), CDK_CONTEXT_JSON: JSON.stringify(context) },

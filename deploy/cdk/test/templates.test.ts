@@ -15,10 +15,19 @@ test('CloudFormation and SAM know everything in the templates', () => {
 test('each fault of a template is found', () => {
   const faults: [template: string, right: string, wrong: string, found: RegExp][] = [
     [sam, 'MemorySize:', 'Memory:', /Function: there is no property Memory$/],
+    [sam, 'MemorySize: 512', 'MemorySize: 5', /MemorySize: 5 is less than/],
+    [sam, 'Timeout: 30', 'Timeout: soon', /Timeout: 'soon' is not of type 'integer'/],
+    [sam, 'Runtime: python3.13', 'Runtime: python9.9', /Runtime/],
+    [sam, 'LogFormat: !Ref LogFormat', 'LogFormat: XML', /'XML' is not one of/],
+    [sam, 'CodeUri:', 'CodeURI:', /Function: there is no property CodeURI$/],
+    [sam, 'ContentUri:', 'ContentURI:', /HearthLayer: there is no property ContentURI$/],
+    [sam, 'AutoPublishAliasAllProperties:', 'AutoPublishAliasAll:', /Function: there is no property AutoPublishAliasAll$/],
+    [sam, 'Effect: Allow', 'Effect: Permit', /Effect: 'Permit' is not one of/],
+    [sam, 'Action: kms:Decrypt', 'Actions: kms:Decrypt', /Statement.*Action/],
     [sam, 'LogFormat: !Ref', 'LogFormatt: !Ref', /Function.LoggingConfig: there is no property LogFormatt$/],
     [sam, 'CompatibleArchitectures:', 'Architectures:', /HearthLayer: there is no property Architectures$/],
     [sam, 'AWS::Serverless::LayerVersion', 'AWS::Serverless::Layer', /there is no type AWS::Serverless::Layer$/],
-    [sam, '            Statement:', '            Statements:', /Function.Policies.*there is no property Statements$/],
+    [sam, '            Statement:', '            Statements:', /'Statement' is a required property/],
     [sam, ' RetentionInDays:', ' RetentionDays:', /LogGroup: there is no property RetentionDays$/],
     [sam, '!Ref WeaviateUrl', '!Ref WeaviateURL', /'WeaviateURL' is not one of/],
     [sam, '- HasOdooKey', '- HasOdoo', /condition 'HasOdoo' does not exist/],
@@ -54,13 +63,26 @@ test('the SAM template names what this repository has', () => {
     assert.ok(parameter in Parameters, `observability.yaml has no parameter ${parameter}`);
   }
   const [, output] = parse(sam).Outputs!.DashboardUrl.Value['Fn::GetAtt'];
-  assert.ok(output.replace('Outputs.', '') in Outputs, `observability.yaml has no ${output}`);
+  assert.ok(Object.keys(Outputs).some((name) => output === `Outputs.${name}`), `observability.yaml has no ${output}`);
 });
 
 test('Hearth reads each variable that the SAM template sets', () => {
   const settings = read('internal/settings/settings.go');
   for (const name of Object.keys(parse(sam).Resources.Function.Properties.Environment.Variables)) {
     assert.ok(settings.includes(`env:"${name}"`), `Hearth does not read ${name}`);
+  }
+});
+
+test('the SAM template has a parameter for each setting of existing classes', () => {
+  const [, part] = read('docs/weaviate.md').split('## Classes that others made');
+  const settings = [...part.matchAll(/^\| `(HEARTH_\w+)` \| `([^`]+)` \|/gm)];
+  assert.ok(settings.length >= 5, 'docs/weaviate.md has no table of settings');
+
+  const { Parameters = {}, Resources } = parse(sam);
+  const variables = Resources.Function.Properties.Environment.Variables;
+  for (const [, name, byDefault] of settings) {
+    assert.ok(name in variables, `the function has no ${name}`);
+    assert.equal(Parameters[variables[name].Ref].Default, byDefault, name);
   }
 });
 

@@ -148,6 +148,8 @@ func share(c client.CacheCounts) string {
 // number shortens a count that would need more than six digits.
 func number(n int64) string {
 	switch {
+	case n >= 1e12:
+		return strconv.FormatFloat(float64(n), 'g', 3, 64)
 	case n >= 10_000_000:
 		return strconv.FormatInt(n/1_000_000, 10) + "M"
 	case n >= 1_000_000:
@@ -169,6 +171,8 @@ func bytes(n int64) string {
 // millis is a number of milliseconds, in another unit if that is shorter.
 func millis(ms float64) string {
 	switch {
+	case ms >= 1e12:
+		return strconv.FormatFloat(ms/3_600_000, 'g', 2, 64) + "h"
 	case ms >= 3_600_000:
 		return strconv.FormatFloat(ms/3_600_000, 'f', 1, 64) + "h"
 	case ms >= 10_000:

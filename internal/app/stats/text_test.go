@@ -1,6 +1,7 @@
 package stats
 
 import (
+	"math"
 	"regexp"
 	"strings"
 	"testing"
@@ -106,6 +107,7 @@ func TestNumbersStayShort(t *testing.T) {
 	for want, got := range map[string]string{
 		"999999": number(999_999), "1000k": number(1_000_000), "10M": number(10_000_000), "1023B": bytes(1023), "1KiB": bytes(1024), "1.0MiB": bytes(1 << 20),
 		"0": millis(0), "0.3ms": millis(0.26), "99.9ms": millis(99.9), "100ms": millis(100), "9999ms": millis(9999), "10s": millis(10_000), "1.0h": millis(3_600_000),
+		"168.0h": millis(7 * 24 * 3_600_000), "2.8e+05h": millis(1e12), "2.8e+301h": millis(1e308), "999999M": number(999_999_999_999), "9.22e+18": number(math.MaxInt64),
 	} {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)

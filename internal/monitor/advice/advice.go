@@ -18,6 +18,7 @@ import (
 	"hearth/cache"
 	"hearth/client/wire"
 	"hearth/internal/executor"
+	"hearth/internal/figures"
 	"hearth/pool"
 )
 
@@ -79,6 +80,14 @@ func times(n int64) string {
 	return strconv.FormatInt(n, 10) + " times"
 }
 
+// count is a number of something, of which one has a name of its own.
+func count[N int | int64](n N, one, many string) string {
+	if n == 1 {
+		many = one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
 // percent is a share as people read it.
 func percent(part, all int64) string {
 	return strconv.FormatFloat(100*float64(part)/float64(max(all, 1)), 'f', 0, 64) + " %"
@@ -87,6 +96,8 @@ func percent(part, all int64) string {
 // shown is a duration in milliseconds for people: three digits are enough.
 func shown(ms float64) string {
 	switch {
+	case ms >= 1e7:
+		return strconv.FormatFloat(ms/1000, 'g', 3, 64) + " s"
 	case ms >= 10_000:
 		return strconv.FormatFloat(ms/1000, 'f', 0, 64) + " s"
 	case ms >= 10:
@@ -132,5 +143,5 @@ func median(values []float64) float64 {
 		return 0
 	}
 	slices.Sort(values)
-	return values[len(values)/2]
+	return figures.Nearest(values, 0.5)
 }

@@ -93,16 +93,19 @@ func memory(m *Measured) []wire.Advice {
 		mib(m.Memory), mib(m.MemoryLimit), mib(m.FunctionMemory), mib(m.Cache.Bytes), mib(m.Cache.MaxBytes))
 }
 
+// maxCacheBytes is the highest value of HEARTH_CACHE_BYTES.
+const maxCacheBytes = 8 << 30
+
 // cacheBytes speaks if, of 100 reads or more, 20 entries were evicted or not let in, and a tenth as many as there were misses.
 func cacheBytes(m *Measured) []wire.Advice {
 	c := m.Cache
 	lost := c.Evictions + c.Rejected
-	if c.Hits+c.Stale+c.Misses < leastReads || lost < 20 || lost*10 < c.Misses || m.tight() {
+	double := 2 * c.MaxBytes
+	if c.Hits+c.Stale+c.Misses < leastReads || lost < 20 || lost*10 < c.Misses || double > maxCacheBytes || m.tight() {
 		return nil
 	}
-	text := fmt.Sprintf("The cache holds %s of %s, half of it for chats and half for the rest. For lack of room it has evicted %d entries and kept %d out, beside %d misses.",
-		mib(c.Bytes), mib(c.MaxBytes), c.Evictions, c.Rejected, c.Misses)
-	double := 2 * c.MaxBytes
+	text := fmt.Sprintf("The cache holds %s of %s, half of it for chats and half for the rest. For lack of room it has evicted %s and kept %d out, beside %s.",
+		mib(c.Bytes), mib(c.MaxBytes), count(c.Evictions, "entry", "entries"), c.Rejected, count(c.Misses, "miss", "misses"))
 	if m.FunctionMemory > 0 && double > m.FunctionMemory/4 {
 		return one("cache-bytes", "", "", "%s Twice as much would be more than a quarter of the function's %s: give the function more memory.", text, mib(m.FunctionMemory))
 	}

@@ -3,6 +3,7 @@ package advice
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,49 +13,80 @@ import (
 // leastInvocations is how many invocations must be known before their shares say anything.
 const leastInvocations = 20
 
-// deadlines speaks if 2 of 20 invocations or more made calls that were not answered in time.
-func deadlines(m *Measured) []wire.Advice {
+// deadlines speaks of each setting by which 2 of 20 invocations or more had a call that was not answered in time, and if no setting has ended the calls,
+// of that.
+func deadlines(m *Measured) (found []wire.Advice) {
 	all := m.Invocations.Invocations
-	late := 0
-	var took []float64
-	for _, inv := range all {
-		before := len(took)
-		for _, op := range inv.Operations {
-			if op.Status == http.StatusGatewayTimeout {
-				took = append(took, op.DurationMS)
-			}
-		}
-		if len(took) > before {
-			late++
-		}
-	}
-	if len(all) < leastInvocations || late < 2 {
+	if len(all) < leastInvocations {
 		return nil
 	}
-	after := median(took)
-	text := fmt.Sprintf("%d of the last %d invocations made %d calls that ran out of time (504), after %s at the median.", late, len(all), len(took), shown(after))
-	if setting, limit := m.limitAt(after); setting != "" {
-		return one("deadlines", setting, durationText(2*limit), "%s That is %s=%s: if the upstream is that slow and the function's timeout leaves the time, set %s=%s.",
-			text, setting, durationText(limit), setting, durationText(2*limit))
+	for _, end := range append(m.limits(), limit{}) {
+		late := 0
+		var took []float64
+		for _, inv := range all {
+			before := len(took)
+			for _, op := range inv.Operations {
+				if op.Status == http.StatusGatewayTimeout && m.endOf(op) == end {
+					took = append(took, op.DurationMS)
+				}
+			}
+			if len(took) > before {
+				late++
+			}
+		}
+		if late < 2 {
+			continue
+		}
+		text := fmt.Sprintf("%d of the last %d invocations made %d calls that ran out of time (504), after %s at the median.", late, len(all), len(took), shown(median(took)))
+		if end.setting == "" {
+			found = append(found, one("deadlines", "", "", "%s No setting ends a call then, so its time came from the function's timeout or from the caller: raise that, or ask for less.", text)...)
+			continue
+		}
+		longer := durationText(min(2*end.after, maxTimeout))
+		found = append(found, one("deadlines", end.setting, longer, "%s That is %s=%s: if the upstream is that slow and the function's timeout leaves the time, set %s=%s.",
+			text, end.setting, durationText(end.after), end.setting, longer)...)
 	}
-	return one("deadlines", "", "", "%s No setting bounds a call to that, so it is what the function's timeout or the caller had left: raise that, or ask for less.", text)
+	return found
 }
 
-// limitAt is the setting that ends a call after so many milliseconds; empty: none does. A longer time than the settings take is none to suggest.
-func (m *Measured) limitAt(ms float64) (setting string, limit time.Duration) {
-	near := func(d time.Duration) bool {
-		at := float64(d.Milliseconds())
-		return at > 0 && ms >= at*0.95 && ms <= at*1.05 && 2*d <= 15*time.Minute
-	}
+// maxTimeout is the longest timeout that the settings take.
+const maxTimeout = 15 * time.Minute
+
+// limit is a setting that ends calls after a time.
+type limit struct {
+	setting string // empty: none does
+	after   time.Duration
+}
+
+// limits are the settings that end calls and may be longer.
+func (m *Measured) limits() (all []limit) {
 	for _, upstream := range names(m.Timeouts) {
-		if near(m.Timeouts[upstream]) {
-			return variable(upstream, "TIMEOUT"), m.Timeouts[upstream]
+		all = append(all, limit{variable(upstream, "TIMEOUT"), m.Timeouts[upstream]})
+	}
+	all = append(all, limit{"HEARTH_PREPROCESS_TIMEOUT", m.PreprocessTimeout})
+	return slices.DeleteFunc(all, func(l limit) bool { return l.after >= maxTimeout })
+}
+
+// endOf is the setting that has ended a call: one that holds for the operation, and after whose time the call ended.
+func (m *Measured) endOf(op wire.Operation) limit {
+	for _, l := range m.limits() {
+		at := float64(l.after.Milliseconds())
+		if at > 0 && op.DurationMS >= at*0.95 && op.DurationMS <= at*1.05 && l.holdsFor(op.Operation) {
+			return l
 		}
 	}
-	if near(m.PreprocessTimeout) {
-		return "HEARTH_PREPROCESS_TIMEOUT", m.PreprocessTimeout
+	return limit{}
+}
+
+func (l limit) holdsFor(operation string) bool {
+	asksOdoo := strings.HasPrefix(operation, "hearth.odoo_")
+	switch l.setting {
+	case "HEARTH_ODOO_TIMEOUT":
+		return asksOdoo || operation == "hearth.preprocess"
+	case "HEARTH_WEAVIATE_TIMEOUT":
+		return !asksOdoo && operation != "hearth.fetch" && operation != "hearth.job" && operation != "hearth.batch"
 	}
-	return "", 0
+	return true
 }
 
 // longestIdle is how long an unused connection is worth keeping: AWS's NAT forgets a flow after 350 s.
@@ -92,11 +124,12 @@ func coldStarts(m *Measured) []wire.Advice {
 	if !m.ColdStarts || len(all) < 10 || len(all) > 20 {
 		return nil
 	}
+	functions := !slices.ContainsFunc(all, func(inv wire.Invocation) bool { return inv.FunctionMS == nil }) // else Hearth's part of each is compared
 	cold := -1.0
 	var warm []float64
 	for _, inv := range all {
 		took := inv.DurationMS
-		if inv.FunctionMS != nil {
+		if functions {
 			took = *inv.FunctionMS
 		}
 		if inv.Cold {

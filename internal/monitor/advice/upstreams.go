@@ -42,9 +42,9 @@ func breakers(m *Measured) (found []wire.Advice) {
 			slow = fmt.Sprintf(" The p99 of its answers is %s.", shown(p.RoundTrip.P99))
 		}
 		found = append(found, one(rule(upstream, "breaker"), "", "",
-			"The breaker of %s has opened %s and is %s: %d tries were not sent, %d of %d that were sent had no answer, and %d of %d dials failed.%s "+
+			"The breaker of %s has opened %s and is %s: %s not sent, %d of %d that were sent had no answer, and %d of %d dials failed.%s "+
 				"Look for an outage or an overload of it.",
-			upstream, times(b.Opened), b.State, b.Refused, p.Failures, p.Requests, p.DialErrors, p.Dials, slow)...)
+			upstream, times(b.Opened), b.State, count(b.Refused, "try was", "tries were"), p.Failures, p.Requests, p.DialErrors, p.Dials, slow)...)
 	}
 	return found
 }
@@ -54,9 +54,13 @@ func retries(m *Measured) (found []wire.Advice) {
 	for _, upstream := range names(m.Pools) {
 		p := m.Pools[upstream]
 		if p.Breaker.Opened == 0 && p.Requests >= leastRequests && p.Retries >= 5 && p.Retries*20 >= p.Requests {
+			more := ""
+			if p.RetriesRefused > 0 {
+				more = fmt.Sprintf(", and %s not sent because their budget was used up", count(p.RetriesRefused, "retry more was", "retries more were"))
+			}
 			found = append(found, one(rule(upstream, "retries"), "", "",
-				"%d of %d requests to %s (%s) were retries, and %d retries more were not sent because their budget was used up. The log says why the tries before them failed.",
-				p.Retries, p.Requests, upstream, percent(p.Retries, p.Requests), p.RetriesRefused)...)
+				"%d of %d requests to %s (%s) were retries%s. The log says why the tries before them failed.",
+				p.Retries, p.Requests, upstream, percent(p.Retries, p.Requests), more)...)
 		}
 	}
 	return found
@@ -99,8 +103,8 @@ func workers(m *Measured) []wire.Advice {
 		return nil
 	}
 	return one("workers", "HEARTH_WORKERS", strconv.FormatInt(most, 10),
-		"%d of %d batches and preprocesses had more parts than the %d workers, at most %d, and their last part waited %s on average. HEARTH_WORKERS=%d would start %s.",
-		w.Crowded, w.Runs, m.Settings.Workers, w.Most, shown(mean(w.Waited, w.Crowded)), most, allOr(most, w.Most))
+		"%d of %d batches and preprocesses had more parts than the %s, at most %d, and their last part waited %s on average. HEARTH_WORKERS=%d would start %s.",
+		w.Crowded, w.Runs, count(m.Settings.Workers, "worker", "workers"), w.Most, shown(mean(w.Waited, w.Crowded)), most, allOr(most, w.Most))
 }
 
 func allOr(most, wanted int64) string {

@@ -10,6 +10,7 @@ import (
 
 	"hearth/client"
 	"hearth/client/wire"
+	"hearth/internal/testing/await"
 )
 
 func (s *suite) administration(t *testing.T) {
@@ -187,7 +188,7 @@ func (s *suite) pools(t *testing.T) {
 func (s *suite) readiness(t *testing.T) {
 	type state = client.UpstreamState
 	h := s.start(t)
-	eventually(t, patience, "both upstreams are reached", func() bool { return h.get(t, "/readyz").status == http.StatusOK })
+	await.ThatWithin(t, patience, "both upstreams are reached", func() bool { return h.get(t, "/readyz").status == http.StatusOK })
 	got := want[client.Readiness](t, h.get(t, "/readyz"), http.StatusOK)
 	if !got.Ready || got.Upstreams["weaviate"] != (state{State: "reached"}) || got.Upstreams["odoo"] != (state{State: "reached"}) || len(got.Upstreams) != 2 {
 		t.Errorf("/readyz is %+v", got)
@@ -197,7 +198,7 @@ func (s *suite) readiness(t *testing.T) {
 		t.Errorf("without Weaviate, /readyz is %+v", got)
 	}
 	alone := s.start(t, noOdoo()...)
-	eventually(t, patience, "Weaviate alone is enough where Odoo is not configured", func() bool { return alone.get(t, "/readyz").status == http.StatusOK })
+	await.ThatWithin(t, patience, "Weaviate alone is enough where Odoo is not configured", func() bool { return alone.get(t, "/readyz").status == http.StatusOK })
 	got = want[client.Readiness](t, alone.get(t, "/readyz"), http.StatusOK)
 	if got.Upstreams["odoo"].State != "not configured" || !strings.Contains(got.Upstreams["odoo"].Detail, "HEARTH_ODOO_URL") {
 		t.Errorf("without Odoo, /readyz is %+v", got)

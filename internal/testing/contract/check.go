@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"hearth/client"
+	"hearth/internal/testing/await"
 )
 
 // checks runs hearth check on setups good and bad: it exits 1 if a call that handlers make by default fails, and says what
@@ -139,7 +140,7 @@ func (s *suite) checkVectorizer(t *testing.T) {
 		}
 		h.relevant(t, "a", map[string]any{"text": "another ferry"})
 		fallsBack := func() bool { return strings.Count(h.log.String(), "falls back") == 1 }
-		eventually(t, patience, "one line of the log says that relevance falls back", fallsBack)
+		await.ThatWithin(t, patience, "one line of the log says that relevance falls back", fallsBack)
 		p := wantProblem(t, h.post(t, chatPath("a", "messages"), map[string]any{"role": "user", "content": "x"}), http.StatusBadGateway)
 		if p.Upstream != "weaviate" || len(p.Items) != 1 || p.Items[0].Outcome != "failed" || !strings.Contains(p.Items[0].Detail, "HEARTH_WEAVIATE_HEADERS") {
 			t.Errorf("a message without a key: %+v", p)

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"hearth/internal/testing/await"
 	"hearth/internal/testing/lambdatest"
 )
 
@@ -94,13 +95,13 @@ func (f *function) turn() (saved bool) {
 // logs waits until the log has the text.
 func (f *function) logs(why string) {
 	f.t.Helper()
-	eventually(f.t, time.Minute, "the log says: "+why, func() bool { return strings.Contains(f.extension.Log(), why) })
+	await.ThatWithin(f.t, time.Minute, "the log says: "+why, func() bool { return strings.Contains(f.extension.Log(), why) })
 }
 
 // until invokes until so says yes.
 func (f *function) until(what string, so func(saved bool) bool) {
 	f.t.Helper()
-	eventually(f.t, time.Minute, what, func() bool { return so(f.turn()) })
+	await.ThatWithin(f.t, time.Minute, what, func() bool { return so(f.turn()) })
 }
 
 // during invokes without a break while do runs.

@@ -10,6 +10,7 @@ import (
 
 	"hearth/client"
 	"hearth/client/wire"
+	"hearth/internal/testing/await"
 )
 
 // faults makes the stand-ins slow, break connections and refuse requests. The subtests share their knobs, so they run one
@@ -136,7 +137,7 @@ func (s *suite) slowParts(t *testing.T) {
 	}
 
 	h = s.start(t)
-	eventually(t, patience, "the sidecar is warm", func() bool { return h.get(t, "/readyz").status == http.StatusOK })
+	await.ThatWithin(t, patience, "the sidecar is warm", func() bool { return h.get(t, "/readyz").status == http.StatusOK })
 	s.Weaviate.SetHook(slow(s.anyHistory()))
 	r, took = ask(h)
 	s.Weaviate.SetHook(nil)
@@ -158,7 +159,7 @@ func (s *suite) slowParts(t *testing.T) {
 	if len(p.Errors) != 4 || !p.Retryable || took > limit+late {
 		t.Errorf("when all are slow, after %v: %v", took, r)
 	}
-	eventually(t, 15*time.Second, "all is well again, once what hung has timed out", func() bool {
+	await.ThatWithin(t, 15*time.Second, "all is well again, once what hung has timed out", func() bool {
 		r, _ := ask(h)
 		return r.status == http.StatusOK && want[client.Preprocess](t, r, http.StatusOK).Errors == nil
 	})
@@ -214,7 +215,7 @@ func (s *suite) failedLoads(t *testing.T) {
 	}
 	s.Weaviate.SetHook(nil)
 	s.Odoo.SetHook(nil)
-	eventually(t, patience, "Hearth asks the servers again", func() bool {
+	await.ThatWithin(t, patience, "Hearth asks the servers again", func() bool {
 		pools := want[client.Pools](t, h.get(t, "/debug/pools"), http.StatusOK)
 		return h.get(t, chatPath("another", "mute")).status == http.StatusOK && h.get(t, "/v1/odoo/models?names=res.lang").status == http.StatusOK &&
 			pools["weaviate"].Breaker.State == wire.BreakerClosed && pools["odoo"].Breaker.State == wire.BreakerClosed
@@ -295,14 +296,14 @@ func (s *suite) staleIfError(t *testing.T) {
 	}
 	for upstream, names := range map[string][]string{"weaviate": {"history", "mute", "relevant"}, "odoo": {"models"}} {
 		first := names[0]
-		eventually(t, patience, "a stale reply is served after a forward", func() bool { return isStale(first, asks[first](), true) })
+		await.ThatWithin(t, patience, "a stale reply is served after a forward", func() bool { return isStale(first, asks[first](), true) })
 		if opened(upstream) {
 			t.Errorf("one failed call opens the breaker of %s", upstream)
 		}
 		if p := wantProblem(t, asks[first]("Cache-Control", "no-cache"), http.StatusBadGateway); p.Kind() != wire.KindUnreachable {
 			t.Errorf("%s with no-cache: %+v", first, p)
 		}
-		eventually(t, patience, "the breaker opens", func() bool { asks[first]("Cache-Control", "no-cache"); return opened(upstream) })
+		await.ThatWithin(t, patience, "the breaker opens", func() bool { asks[first]("Cache-Control", "no-cache"); return opened(upstream) })
 		for _, name := range names {
 			if r := asks[name](); !isStale(name, r, false) {
 				t.Errorf("where nothing is asked, %s is %v %v", name, r.header, r)

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"hearth/internal/testing/await"
 )
 
 // lines are a header's lines.
@@ -85,7 +87,7 @@ func (s *suite) cachingHeaders(t *testing.T) {
 			loading := time.Now()
 			ask(t, h, "Cache-Control", "no-cache")
 			loaded := time.Now()
-			eventually(t, 5*time.Second, "what is held turns stale", func() bool { return time.Since(loaded) > ttl+50*time.Millisecond })
+			await.ThatWithin(t, 5*time.Second, "what is held turns stale", func() bool { return time.Since(loaded) > ttl+50*time.Millisecond })
 			for _, control := range []string{"max-stale", "max-stale=60", "only-if-cached, max-stale=60"} {
 				r := ask(t, h, "Cache-Control", control)
 				status(r, cacheStatus{hit: true, stale: true})
@@ -116,8 +118,8 @@ func (s *suite) cachingHeaders(t *testing.T) {
 		h := s.start(t, "HEARTH_TTL_HISTORY="+policy, "HEARTH_TTL_MUTE="+policy, "HEARTH_TTL_RELEVANT="+policy, "HEARTH_TTL_ODOO_READ="+policy, "HEARTH_TTL_ODOO_MODELS="+policy)
 		for name, ask := range calls {
 			ask(t, h)
-			eventually(t, 5*time.Second, name+" is served stale", func() bool { return cached(t, ask(t, h)).stale })
-			eventually(t, 5*time.Second, name+" is fresh again without a miss", func() bool {
+			await.ThatWithin(t, 5*time.Second, name+" is served stale", func() bool { return cached(t, ask(t, h)).stale })
+			await.ThatWithin(t, 5*time.Second, name+" is fresh again without a miss", func() bool {
 				c := cached(t, ask(t, h))
 				if !c.hit {
 					t.Fatalf("%s: %+v", name, c)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"hearth/internal/buildtags"
+	"hearth/internal/testing/await"
 	"hearth/internal/testing/lambdatest"
 	"hearth/internal/testing/testnet"
 )
@@ -149,7 +150,7 @@ func (s *suite) start(t testing.TB, env ...string) *hearth {
 	exited := make(chan error, 1)
 	go func() { exited <- cmd.Wait() }()
 	t.Cleanup(func() { h.end(t, cmd, exited) })
-	eventually(t, 20*time.Second, "the sidecar answers", func() bool {
+	await.ThatWithin(t, 20*time.Second, "the sidecar answers", func() bool {
 		select {
 		case err := <-exited:
 			exited <- err
@@ -219,20 +220,4 @@ func freeAddress(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return addr
-}
-
-// eventually asks until the answer is yes, and fails the test if that takes too long.
-func eventually(t testing.TB, most time.Duration, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(most)
-	defer deadline.Stop()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("waited for %v, but not: %s", most, what)
-		}
-	}
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"hearth/client"
+	"hearth/internal/testing/await"
 )
 
 // memory reads a chat of 27 MB five times at once, in a function of 128 MB.
@@ -117,7 +118,7 @@ func (s *suite) hangingSchema(t *testing.T) {
 		t.Errorf("8000 calls have taken %d MB", (after-before)>>20)
 	}
 	release()
-	eventually(t, patience, "a call is answered once Weaviate tells", func() bool {
+	await.ThatWithin(t, patience, "a call is answered once Weaviate tells", func() bool {
 		r, err := ask(5000)
 		return err == nil && r.status == http.StatusOK
 	})

@@ -22,7 +22,7 @@ type Format string
 // The log formats.
 const (
 	Text Format = "Text"
-	JSON Format = "JSON" // lines of JSON with a level below INFO do not arrive
+	JSON Format = "JSON" // with the application log level INFO
 )
 
 // Row is what Insights knows of a log event: the fields of the first JSON object in it, and @message. A field within a field has the names
@@ -33,12 +33,21 @@ type Row map[string]any
 type Rows []Row
 
 // Read splits a log into events, one for each line, as Lambda does with what a process prints.
-func Read(log string, format Format) (rows Rows) {
+func Read(log string, format Format) Rows {
+	if format == JSON {
+		return ReadFrom(log, "INFO")
+	}
+	return ReadFrom(log, levels[0])
+}
+
+// levels are Lambda's application log levels.
+var levels = []string{"TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"} //nolint:gochecknoglobals // it does not change
+
+// ReadFrom is Read under the JSON format with this application log level: lines below it do not arrive.
+func ReadFrom(log, level string) (rows Rows) {
+	least := slices.Index(levels, level)
 	for line := range strings.Lines(log) {
-		if line = strings.TrimRight(line, "\r\n"); line == "" {
-			continue
-		}
-		if format == JSON && belowInfo(line) {
+		if line = strings.TrimRight(line, "\r\n"); line == "" || levelOf(line) < least {
 			continue
 		}
 		row := Row{}
@@ -51,14 +60,17 @@ func Read(log string, format Format) (rows Rows) {
 	return rows
 }
 
-// belowInfo says that Lambda filters the line out. It looks only at lines that are JSON as a whole and have a level and a timestamp.
-func belowInfo(line string) bool {
+// levelOf is the level that Lambda takes a line for, as an index of levels. A line that is no JSON object always arrives.
+func levelOf(line string) int {
 	var event struct{ Level, Timestamp string }
 	if json.Unmarshal([]byte(line), &event) != nil {
-		return false
+		return len(levels)
 	}
 	_, err := time.Parse(time.RFC3339, event.Timestamp)
-	return err == nil && (event.Level == "TRACE" || event.Level == "DEBUG")
+	if i := slices.Index(levels, strings.ToUpper(event.Level)); i >= 0 && err == nil {
+		return i
+	}
+	return slices.Index(levels, "INFO")
 }
 
 // firstObject is the first part of a line that is a JSON object.

@@ -47,6 +47,24 @@ func TestLambdaFiltersByLevelInJSON(t *testing.T) {
 	if rows := Read(log, JSON); len(rows) != 8 || len(rows.Where("level", "DEBUG")) != 0 {
 		t.Errorf("%v", rows)
 	}
+	const lines = `{"level":"WARN","timestamp":"2026-01-31T12:00:00.000Z","n":1}
+{"level":"error","timestamp":"2026-01-31T12:00:00+01:00","n":2}
+{"level":"WARN","time":"2026-01-31T12:00:00.000Z","n":3}
+{"level":"SEVERE","timestamp":"2026-01-31T12:00:00.000Z","n":4}
+{"n":5}
+no object
+`
+	for level, want := range map[string]string{"DEBUG": "1 2 3 4 5 ", "WARN": "1 2 ", "ERROR": "2 ", "FATAL": ""} {
+		got := ""
+		for _, row := range ReadFrom(lines, level) {
+			if row["n"] != nil {
+				got += row.Text("n") + " "
+			}
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", level, got, want)
+		}
+	}
 }
 
 func TestQueries(t *testing.T) {

@@ -1,6 +1,6 @@
-"""Makes each call that the client has, at least once, and measures an operation that fails."""
+"""Makes each call that the client has, at least once, and measures an operation that fails and a slow one."""
 
-from hearth import HearthError, default_client, time_operation, time_operation_with_metrics
+from hearth import HearthError, default_client, log_performance_data, time_operation, time_operation_with_metrics
 from parallel_utils import get_message_history_parallel, get_relevant_messages_parallel, parallel_preprocessing
 
 
@@ -32,4 +32,5 @@ def handler(event, context):
             call()
         except (HearthError, ValueError) as problem:
             print(f"{problem}")
+    log_performance_data("slow_operation", 1500)
     return "done"

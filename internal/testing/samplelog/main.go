@@ -1,5 +1,6 @@
 // Command samplelog prints what the real extension and a handler in Python write to a function's log, in a Lambda sandbox's double. The handler
-// makes each call that the client has. The tests in deploy/ read from it which metrics and fields there are.
+// makes each call that the client has. After that comes the log of an extension that is not ready. The tests in deploy/ read from it which
+// metrics, fields and messages there are.
 package main
 
 import (
@@ -7,6 +8,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -38,11 +40,16 @@ func run(ctx context.Context, dir string) (err error) {
 	if err := lab.MakeClasses(ctx, hearth, upstreams.Settings()); err != nil {
 		return err
 	}
-	sandbox, err := lab.Start(ctx, lab.SandboxConfig{
+	return errors.Join(answers(ctx, lab.SandboxConfig{
 		Host:      lambdatest.Config{Handler: "handler.handler", Timeout: time.Minute},
 		Extension: hearth, Settings: upstreams.Settings(), Socket: filepath.Join(dir, "s"),
 		Runtime: lab.PythonRuntime(task, filepath.Join(root, "client", "python")),
-	})
+	}), notReady(ctx, lab.SandboxConfig{Extension: hearth, Socket: filepath.Join(dir, "t")}))
+}
+
+// answers prints the log of a sandbox in which all is well.
+func answers(ctx context.Context, cfg lab.SandboxConfig) error {
+	sandbox, err := lab.Start(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -54,4 +61,27 @@ func run(ctx context.Context, dir string) (err error) {
 	}
 	fmt.Print(sandbox.Extension.Log(), sandbox.Runtime.Log())
 	return nil
+}
+
+// notReady prints the log of an extension whose port is taken, with a setting that is wrong and an upstream that is down. It is called until
+// the upstream's breaker has opened.
+func notReady(ctx context.Context, cfg lab.SandboxConfig) error {
+	taken, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer taken.Close()
+	cfg.Settings = []string{"HEARTH_ADDR=" + taken.Addr().String(), "HEARTH_WEAVIATE_URL=no-url", "HEARTH_ODOO_URL=http://127.0.0.1:1", "HEARTH_ODOO_KEY=x"}
+	sandbox, err := lab.Start(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	for range 10 {
+		if _, err := sandbox.Hearth.OdooModels(ctx, nil); err == nil {
+			return errors.New("an upstream that is down has answered")
+		}
+	}
+	_, err = sandbox.Close(ctx)
+	fmt.Print(sandbox.Extension.Log())
+	return err
 }

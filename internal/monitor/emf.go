@@ -63,7 +63,7 @@ func (d *document) property(name string, value any) {
 // document is the invocation's metrics in CloudWatch's Embedded Metric Format: a line. What is beyond a limit is cut: values after the first
 // maxValues, and metrics after the first maxMetrics, by order.
 func (inv *invocation) document(function string) []byte {
-	d := document{values: append(make([]byte, 0, 2<<10), '{'), list: make([]byte, 0, 2<<10), room: maxMetrics}
+	d := document{values: append(make([]byte, 0, 2<<10), '{'), list: make([]byte, 0, 1<<10), room: maxMetrics}
 	n := inv.total()
 	cold := 0.0
 	if inv.cold {

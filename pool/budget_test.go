@@ -53,6 +53,25 @@ func TestACallIsNotTriedAgainAfterItsDeadline(t *testing.T) {
 	}
 }
 
+// A load that requests share may have more time than its caller.
+func TestACallDoesNotWaitLongerThanItsCaller(t *testing.T) {
+	for after, tries := range map[string]int64{"1": 2, "2": 1} {
+		synctest.Test(t, func(t *testing.T) {
+			p := newPool(t, Config{Name: "upstream", URL: "http://127.0.0.1:1", Timeout: time.Minute})
+			p.chain = newRetry(&script{answers: []func() (*http.Response, error){answer(http.StatusTooManyRequests, after, "")}}, p.cfg, &p.stats)
+			ctx := With(t.Context(), Options{Until: time.Now().Add(1900 * time.Millisecond)})
+			begun := time.Now()
+			resp, err := p.Do(ctx, Request{Method: http.MethodGet, Path: "/"})
+			if err != nil || resp.Status != http.StatusTooManyRequests || resp.RetryAfter == 0 {
+				t.Errorf("Retry-After %s: %+v, %v", after, resp, err)
+			}
+			if took := time.Since(begun); took != time.Duration(tries-1)*time.Second || p.Stats().Retries != tries-1 {
+				t.Errorf("Retry-After %s: ended after %v and %d retries", after, took, p.Stats().Retries)
+			}
+		})
+	}
+}
+
 func TestAnOutageIsNotMultiplied(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, unbounded := range []bool{false, true} {

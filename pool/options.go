@@ -22,6 +22,9 @@ type Options struct {
 	// Caller is the number of the API request for which a request is made; 0: none. One caller never takes all slots of a [Limit]. Where
 	// contexts with different callers are nested, the outer one counts: a batch is one caller.
 	Caller uint64
+	// Until is when the caller stops waiting; zero: that is not known. A load that requests share may have more time than the caller that
+	// began it.
+	Until time.Time
 	// Kind is what kind of call it is: one of a few names that the upstream's client chooses. Calls of one kind should take about the
 	// same time.
 	Kind string
@@ -55,6 +58,9 @@ func With(ctx context.Context, o Options) context.Context {
 	o.fresh = o.fresh || had.fresh
 	o.retry = o.retry || had.retry
 	o.Caller = cmp.Or(had.Caller, o.Caller)
+	if o.Until.IsZero() {
+		o.Until = had.Until
+	}
 	o.Kind = cmp.Or(o.Kind, had.Kind)
 	if o.taken == nil {
 		o.taken = had.taken

@@ -86,6 +86,9 @@ func (r *retries) check(ctx context.Context, resp *http.Response, err error) (bo
 	if end, ok := ctx.Deadline(); ok && time.Until(end) <= r.wait {
 		return false, nil
 	}
+	if end := optionsOf(ctx).Until; !end.IsZero() && r.wait > retryWaitMax && time.Until(end) <= r.wait {
+		return false, nil // the answer asks for more time than its caller has: the caller learns that now
+	}
 	_, unsent := errors.AsType[*conn.UnsentError](err)
 	free := unsent && r.tries == 1 // the upstream had no work with the first try; from then on each dial is work
 	if !free && !r.cfg.Policy.NoRetryBudget && !r.cfg.Budget.take() {

@@ -2,6 +2,7 @@ package sidecar
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -20,7 +21,7 @@ import (
 	"hearth/sidecar/chat"
 )
 
-// api is a running server before stand-ins of Weaviate and Odoo, each of which is asked once for each answer. What it
+// api is a running server before stand-ins of Weaviate and Odoo, each of which is asked once for each answer if there are no retries. What it
 // has fetched stays fresh for an hour.
 type api struct {
 	testing.TB
@@ -38,6 +39,7 @@ type upstreams struct {
 	noUntil  bool          // the class of mutes has no property for a mute's end
 	policy   pool.Policy   // of the pools
 	timeout  time.Duration // of their calls; 0: the default
+	retries  int           // of a call; 0: none
 }
 
 func newUpstreams() upstreams {
@@ -89,7 +91,7 @@ func newAPI(t testing.TB, u upstreams, change func(*Config, *chat.Config)) *api 
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = s.Close() })
-		p, err := pool.New(pool.Config{Name: name, URL: s.URL, GRPC: grpc, Retries: -1, Policy: u.policy, Timeout: u.timeout})
+		p, err := pool.New(pool.Config{Name: name, URL: s.URL, GRPC: grpc, Retries: cmp.Or(u.retries, -1), Policy: u.policy, Timeout: u.timeout})
 		if err != nil {
 			t.Fatal(err)
 		}

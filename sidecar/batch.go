@@ -28,7 +28,11 @@ func (s *Server) batch(r *request) error {
 	r.timeout = b.timeout
 	most := r.writeTime()
 	most -= min(executor.Grace, most/10) // executor.Run may return that much later
-	how := batchTerms{socket: r.socket, readBy: r.started.Add(min(r.readTime(), most)), writeBy: r.started.Add(most), trace: bytes.Clone(r.headers.trace)}
+	ctx := r.waitContext(most)
+	how := batchTerms{
+		socket: r.socket, readBy: r.started.Add(min(r.readTime(), most)), writeBy: r.started.Add(most), left: r.untilCallerLeaves(context.WithoutCancel(ctx)),
+		trace: bytes.Clone(r.headers.trace),
+	}
 	tasks := make([]executor.Task[batchAnswer], len(b.calls))
 	for i, c := range b.calls {
 		tasks[i] = executor.Task[batchAnswer]{Timeout: c.timeout, Do: func(ctx context.Context) (batchAnswer, error) {
@@ -44,7 +48,7 @@ func (s *Server) batch(r *request) error {
 	if !b.own {
 		options.Waits = s.cfg.Waits
 	}
-	results := executor.Run(r.waitContext(most), options, tasks)
+	results := executor.Run(ctx, options, tasks)
 	body := []byte(`{"responses":[`)
 	for i, got := range results {
 		if got.Err != nil {
@@ -66,9 +70,10 @@ func (s *Server) batch(r *request) error {
 
 // batchTerms are what the calls of a batch have in common.
 type batchTerms struct {
-	socket          bool      // the batch came over the Unix socket
-	readBy, writeBy time.Time // when reads and writes must have ended
-	trace           []byte    // of the calls that have none of their own
+	socket          bool            // the batch came over the Unix socket
+	readBy, writeBy time.Time       // when reads and writes must have ended
+	left            context.Context //nolint:containedctx // ends when the caller of the batch leaves
+	trace           []byte          // of the calls that have none of their own
 }
 
 // serveCall runs one call of a batch. The call and its answer share no memory with the batch's request, because an abandoned call outlives
@@ -95,7 +100,7 @@ func (s *Server) handleCall(ctx context.Context, f *fasthttp.RequestCtx, c batch
 		r.headers.trace = how.trace
 	}
 	r.body.WriteString(c.body)
-	r.timeout = c.timeout
+	r.timeout, r.batchLeft = c.timeout, how.left
 	r.batchRead, r.batchWrite = within(how.readBy.Sub(r.started), c.timeout), within(how.writeBy.Sub(r.started), c.timeout)
 	s.answer(r, s.accept(r, parseTarget([]byte(c.path))))
 	return r.onLeft, r.afterwards

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -127,10 +128,44 @@ func (c *timedConn) peek() (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	failed := raw.Control(func(fd uintptr) {
-		n, _, err = syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT) //nolint:gosec // a descriptor is an int
-	})
+	failed := raw.Control(func(fd uintptr) { n, err = peekAt(fd) })
 	return n, cmp.Or(err, failed)
+}
+
+func peekAt(fd uintptr) (n int, err error) {
+	n, _, err = syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT) //nolint:gosec // a descriptor is an int
+	return n, err
+}
+
+// watch calls left once the caller closes its end, or the connection breaks. It watches until the caller sends more or stop is called. stop must
+// be called before the next Read.
+func (c *timedConn) watch(left func()) (stop func()) {
+	sc, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return func() {}
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil || c.Conn.SetReadDeadline(time.Time{}) != nil {
+		return func() {}
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		gone := false
+		err := raw.Read(func(fd uintptr) bool {
+			n, err := peekAt(fd)
+			gone = n <= 0
+			return !errors.Is(err, syscall.EAGAIN)
+		})
+		if gone && !errors.Is(err, os.ErrDeadlineExceeded) { // else stop was called
+			left()
+		}
+	}()
+	return func() {
+		_ = c.Conn.SetReadDeadline(time.Unix(1, 0)) // it ends raw.Read
+		<-done
+		_ = c.Conn.SetReadDeadline(c.readBy)
+	}
 }
 
 // whenLeft calls f once the next answer has left whole, or cannot leave whole: because the caller has gone before the answer is sent, or

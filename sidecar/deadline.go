@@ -2,6 +2,7 @@ package sidecar
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -63,16 +64,41 @@ func (r *request) timeWithin(invocation, batch time.Duration) time.Duration {
 	return d
 }
 
-// readContext returns the context of a read.
-func (r *request) readContext() context.Context { return r.waitContext(r.readTime()) }
+// errCallerLeft ends a read whose caller has closed its connection.
+var errCallerLeft = fmt.Errorf("%w: the caller has left", context.Canceled)
 
-// writeContext returns the context of a write.
+// readContext returns the context of a read. It also ends when the caller leaves, because nobody waits for the answer any more.
+func (r *request) readContext() context.Context {
+	return r.untilCallerLeaves(r.waitContext(r.readTime()))
+}
+
+// untilCallerLeaves returns ctx, the request's last context, until the caller leaves.
+func (r *request) untilCallerLeaves(ctx context.Context) context.Context {
+	ctx, leave := context.WithCancelCause(ctx)
+	left, end := func() { leave(errCallerLeft) }, r.cancel
+	stop := func() {}
+	switch {
+	case r.conn != nil:
+		stop = r.conn.watch(left)
+	case r.batchLeft != nil:
+		unregister := context.AfterFunc(r.batchLeft, left)
+		stop = func() { unregister() }
+	}
+	r.cancel = func() {
+		stop()
+		leave(nil)
+		end()
+	}
+	return ctx
+}
+
+// writeContext returns the context of a write. A write goes on without its caller, because its outcome would be unknown.
 func (r *request) writeContext() context.Context { return r.waitContext(r.writeTime()) }
 
 // waitContext returns the context in which a handler waits for something. It has the request's trace, and ends d after the request came.
 // A handler calls it once at most, because release ends only the last one.
 func (r *request) waitContext(d time.Duration) context.Context {
-	traced := pool.With(r.serverCtx, pool.Options{Header: traceHeaders(r), Caller: r.server.callers.Add(1)})
+	traced := pool.With(r.serverCtx, pool.Options{Header: traceHeaders(r), Caller: r.server.callers.Add(1), Until: r.started.Add(d)})
 	passed := time.Since(r.started)
 	var ctx context.Context
 	ctx, r.cancel = r.server.cfg.Pulse.WithTimeoutIn(traced, d-passed, r.left-passed)

@@ -47,11 +47,11 @@ func (s *Server) fetch(r *request) error {
 		return r.sendCached("fetch", got)
 	}
 	r.timeout = q.timeout
-	d := r.writeTime()
+	wait := r.writeContext
 	if web.IsSafe(q.Method) {
-		d = r.readTime()
+		wait = r.readContext
 	}
-	got, err := s.ask(r.waitContext(d), q.Request, r.directives)
+	got, err := s.ask(wait(), q.Request, r.directives)
 	if err != nil {
 		return err
 	}

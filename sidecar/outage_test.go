@@ -86,6 +86,37 @@ func TestInAnOutageWhatWasHeldIsServedAndMarked(t *testing.T) {
 	}
 }
 
+// The load behind a read may take longer than the caller has. The caller does not wait in vain for what an upstream asks to wait.
+func TestAnUpstreamThatAsksForMoreTimeThanTheCallerHasIsToldAtOnce(t *testing.T) {
+	u := newUpstreams().withClasses("text", "text")
+	u.retries = 2
+	a := newAPI(t, u, nil)
+	later := func(w http.ResponseWriter, _ *http.Request) bool {
+		w.Header().Set("Retry-After", "3") // less than a load may take
+		w.WriteHeader(http.StatusTooManyRequests)
+		return true
+	}
+	a.weaviate.SetHook(later)
+	a.odoo.SetHook(later)
+	for _, call := range []struct{ method, path, body string }{
+		{http.MethodGet, "/v1/odoo/models", ""},
+		{http.MethodPost, "/v1/odoo/call", `{"model":"res.partner","method":"search_read","kwargs":{"domain":[]}}`},
+		{http.MethodPost, "/v1/chats/a/relevant", `{"text":"x"}`},
+		{http.MethodPost, "/v1/preprocess", holdsAll},
+	} {
+		got := a.do(call.method, call.path, call.body, wire.HeaderTimeout, "3000")
+		p := got.problem(t)
+		if got.status < 500 || got.status == http.StatusGatewayTimeout || !p.Retryable || p.Detail == "" || got.header.Get("Retry-After") != "3" {
+			t.Errorf("%s: %d %v %s", call.path, got.status, got.header, got.body)
+		}
+		for part, p := range p.Errors {
+			if p.Detail == "" {
+				t.Errorf("%s: %s has no detail", call.path, part)
+			}
+		}
+	}
+}
+
 func TestARightAnswerThatSaysNoIsNotCovered(t *testing.T) {
 	for name, refuse := range map[string]func(http.ResponseWriter, *http.Request) bool{
 		"the key":  func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(http.StatusUnauthorized); return true },

@@ -2,6 +2,7 @@ package sidecar
 
 import (
 	"net/http"
+	"time"
 
 	"hearth/client/wire"
 	"hearth/sidecar/chat"
@@ -27,11 +28,13 @@ func (s *Server) preprocess(r *request) error {
 // replyParts collects the parts that are done, and the reasons of those that failed.
 func (s *Server) replyParts(r *request, got chat.Answer) error {
 	var problems map[string]*wire.Problem
+	var wait time.Duration // until every part may be asked for again
 	failed := func(name string, err error) {
 		if problems == nil {
 			problems = map[string]*wire.Problem{}
 		}
 		problems[name] = s.problemOf(err)
+		wait = max(wait, retryAfter(err))
 	}
 	anyDone := false
 	timings := make([]timing, 0, 4)
@@ -51,6 +54,7 @@ func (s *Server) replyParts(r *request, got chat.Answer) error {
 	}
 	r.setServerTiming(r.took(), timings...)
 	if !anyDone {
+		r.setRetryAfter(wait)
 		return preprocessProblem(problems)
 	}
 	return r.sendAnswer(got, problems)

@@ -22,10 +22,15 @@ import (
 
 // fail answers a request with the problem of an error.
 func (s *Server) fail(r *request, err error) {
-	if wait := retryAfter(err); wait > 0 {
+	r.setRetryAfter(retryAfter(err))
+	r.refuse(s.problemOf(err))
+}
+
+// setRetryAfter tells the caller how long to wait; 0: that is not known.
+func (r *request) setRetryAfter(wait time.Duration) {
+	if wait > 0 {
 		r.Response.Header.Set("Retry-After", strconv.Itoa(wholeSeconds(wait)))
 	}
-	r.refuse(s.problemOf(err))
 }
 
 // problemOf returns the problem of an error. It logs an error that it does not know, and does not show its text to the caller.
@@ -170,7 +175,7 @@ func upstreamProblem(err error) *wire.Problem {
 		return p
 	}
 	if e, ok := errors.AsType[*weaviate.Error](err); ok {
-		p := problemAt("weaviate", cmp.Or(wire.Kind(e.Kind), wire.KindWeaviate), e.Message)
+		p := problemAt("weaviate", cmp.Or(wire.Kind(e.Kind), wire.KindWeaviate), cmp.Or(e.Message, "the answer gives no reason: "+http.StatusText(e.Status)))
 		p.Retryable = e.Retryable()
 		if e.Status == http.StatusTooManyRequests {
 			p.Status = http.StatusServiceUnavailable
@@ -216,6 +221,8 @@ func (s *Server) poolProblem(err error) *wire.Problem {
 		return problemAt(upstream, wire.KindUnavailable, missing.Explain())
 	case errors.Is(err, pool.ErrQueueFull):
 		return problemAt(upstream, wire.KindOverloaded, "every connection is in use and the queue is full")
+	case errors.Is(err, errCallerLeft):
+		return problemAt(upstream, wire.KindTimeout, "the caller closed its connection before there was an answer")
 	case errors.Is(err, pool.ErrClosed), errors.Is(err, cache.ErrClosed), errors.Is(err, context.Canceled):
 		return problemAt(upstream, wire.KindShuttingDown, "the sidecar is shutting down")
 	case errors.Is(err, context.DeadlineExceeded):

@@ -35,12 +35,13 @@ type request struct {
 	limited     io.LimitedReader // of the body's stream
 	directives  cache.Directives
 	started     time.Time
-	left        time.Duration // what the caller's invocation has left when the request comes; 0: not told
-	timeout     time.Duration // that the caller gives this request, from when it comes; 0: none
-	batchRead   time.Duration // what its batch leaves for a read, from when it comes; 0: it is in no batch
-	batchWrite  time.Duration // what its batch leaves for a write
-	ended       time.Time     // when its reply was ready; zero: not yet
-	now         clock.Instant // when the whole request had come, by the clocks that tell how old something is
+	left        time.Duration   // what the caller's invocation has left when the request comes; 0: not told
+	timeout     time.Duration   // that the caller gives this request, from when it comes; 0: none
+	batchRead   time.Duration   // what its batch leaves for a read, from when it comes; 0: it is in no batch
+	batchWrite  time.Duration   // what its batch leaves for a write
+	batchLeft   context.Context //nolint:containedctx // ends when the caller of its batch leaves; nil: it is in no batch
+	ended       time.Time       // when its reply was ready; zero: not yet
+	now         clock.Instant   // when the whole request had come, by the clocks that tell how old something is
 	partsMemory []chat.Part
 	scratch     []byte           // for the value of a header of the reply
 	onLeft      func(whole bool) // for the call of a batch: to be called once its answer has left, or cannot leave; nil: nothing is

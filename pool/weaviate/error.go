@@ -1,6 +1,7 @@
 package weaviate
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"strings"
@@ -101,7 +102,7 @@ func vectorizerFailed(e *Error) {
 
 // statusError is an answer of gRPC other than OK.
 func statusError(code connect.Code, message string) *Error {
-	e := &Error{Status: http.StatusUnprocessableEntity, Message: shorten(message)}
+	e := &Error{Status: http.StatusUnprocessableEntity, Message: shorten(cmp.Or(message, "gRPC status "+code.String()))}
 	switch code {
 	case connect.CodeUnauthenticated:
 		e.Status = http.StatusUnauthorized

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 
 	"connectrpc.com/connect"
@@ -42,7 +43,8 @@ func (d httpDoer) Do(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, &Error{Status: resp.StatusCode, Message: shorten(fmt.Sprintf("%s answers %s: %s", d.pool.Address(), resp.Status, text))}
+	message := shorten(fmt.Sprintf("%s answers %s: %s", d.pool.Address(), resp.Status, text))
+	return nil, &Error{Status: resp.StatusCode, Message: strings.TrimSuffix(message, ":")}
 }
 
 // transportError is the failure of a request that has no answer. Package connect would hide it behind a code.

@@ -26,8 +26,9 @@ const (
 	mostProbe  = 8 * time.Second
 )
 
-// mostAwaited is how long requests wait for the next answer to a probe (rule 5 of [Breaker]).
-const mostAwaited = 250 * time.Millisecond
+// mostAwaited is how long requests wait for the next answer to a probe (rule 5 of [Breaker]). Its first answer takes about three round trips:
+// the connection is new.
+const mostAwaited = 200 * time.Millisecond
 
 // BreakerConfig of a [Breaker].
 type BreakerConfig struct {

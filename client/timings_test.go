@@ -112,7 +112,7 @@ func TestTimingsThatCouldNotBeSentAreTold(t *testing.T) {
 				invoke()
 				invoke()
 				_, told := out.lines(t)
-				if len(told) != 1 || told[0]["timings"] != 2.0 || told[0]["level"] != "WARN" || told[0]["error"] == "" {
+				if len(told) != 1 || told[0]["timings"] != 2.0 || told[0]["level"] != "WARN" || told[0]["message"] == nil || told[0]["error"] == "" {
 					t.Errorf("%v", told)
 				}
 				time.Sleep(time.Minute)

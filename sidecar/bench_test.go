@@ -11,6 +11,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"hearth/internal/monitor"
 	"hearth/sidecar/chat"
 )
 
@@ -89,7 +90,9 @@ func exchange(b *testing.B, addr, request string) {
 			if len(line) == 2 {
 				break
 			}
-			if strings.HasPrefix(string(line), "Content-Length: ") {
+			if strings.HasPrefix(string(line), "HTTP/1.1 204 ") {
+				length = 0
+			} else if strings.HasPrefix(string(line), "Content-Length: ") {
 				length = 0
 				for _, digit := range line[len("Content-Length: ") : len(line)-2] {
 					length = 10*length + int(digit-'0')
@@ -100,4 +103,13 @@ func exchange(b *testing.B, addr, request string) {
 			b.Fatal(n, err)
 		}
 	}
+}
+
+// BenchmarkTimings is the end of an invocation with five operations of the handler.
+func BenchmarkTimings(b *testing.B) {
+	a := newAPI(b, newUpstreams(), func(c *Config, _ *chat.Config) { c.Monitor = monitor.New(monitor.Config{FunctionName: "f"}) })
+	timing := `{"operation":"parallel_message_history","duration_ms":52.34}`
+	body := `{"function_ms":812.5,"timings":[` + strings.Repeat(timing+",", 4) + timing + `]}`
+	request := fmt.Sprintf("POST /v1/timings HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	exchange(b, strings.TrimPrefix(a.url, "http://"), request)
 }

@@ -28,7 +28,7 @@ func markup() []string {
 
 // showsNamesAsTheyAre lets the sidecar's real replies come with markup in the place of every text and every name.
 func showsNamesAsTheyAre(t *testing.T, chromium context.Context, s *sidecar) {
-	name := markup()[0]
+	name := string([]rune(markup()[1] + strings.Repeat("\u202e'\"&\u0301\U0001F600", 30))[:128]) // as long as it may be
 	body, _ := json.Marshal(map[string]any{"request_id": name, "timings": []any{map[string]any{"operation": name, "duration_ms": 1, "error": name}}})
 	if err := s.post(t.Context(), "/v1/timings", "1-67891233-<b>", string(body)); err != nil {
 		t.Fatal(err)

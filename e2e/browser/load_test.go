@@ -29,6 +29,47 @@ func showsNothing(t *testing.T, chromium context.Context, s *sidecar) {
 	b.isClean(idle)
 }
 
+// counted lets the cache have the counts, and the page the time, that the test says.
+const counted = `{
+	const ask = fetch, began = Date.now();
+	let now = 0;
+	Object.assign(window, { asked: 0, hits: 100, misses: 100, seconds: 0 });
+	Date.now = () => began + 1000 * now;
+	window.fetch = async (path, options) => {
+		const reply = await (await ask(path, options)).json();
+		if (path === '/debug/cache') { window.asked++; now = window.seconds; Object.assign(reply, { hits: window.hits, stale: 0, misses: window.misses }); }
+		return new Response(JSON.stringify(reply));
+	};
+}`
+
+func tellsTheHitRate(t *testing.T, chromium context.Context, s *sidecar) {
+	b := open(t, chromium, s.url+"/debug/", hurried, counted)
+	for _, c := range []struct {
+		what                  string
+		hits, misses, seconds int
+		want                  string
+	}{
+		{"before the second poll", 100, 100, 0, "no reads"},
+		{"30 hits and 10 misses", 130, 110, 2, "75.0 %"},
+		{"nothing", 130, 110, 4, "75.0 %"},
+		{"a new process, which counts from 0", 5, 300, 6, "75.0 %"},
+		{"a miss", 5, 301, 8, "73.2 %"},
+		{"a minute without a read", 5, 301, 90, "no reads"},
+		{"a pause of 10 minutes with reads", 105, 401, 690, "no reads"},
+		{"a hit", 106, 401, 692, "100.0 %"},
+	} {
+		b.exec(fmt.Sprintf("void Object.assign(window, { hits: %d, misses: %d, seconds: %d, asked: 0 })", c.hits, c.misses, c.seconds))
+		b.until("window.asked > 1")
+		if got := b.text("#recent"); got != c.want {
+			t.Errorf("after %s the hit rate of the last minute is %q, not %q", c.what, got, c.want)
+		}
+	}
+	if got := eval[string](b, "document.querySelector('#curve').getAttribute('aria-label')"); !strings.HasSuffix(got, ": lowest 100.0 %, highest 100.0 %, at last 100.0 %") {
+		t.Errorf("the curve is said to be: %s", got)
+	}
+	b.isClean(s)
+}
+
 // much makes the API's replies as large as they can be, with long names and large numbers.
 const much = `{
 	const ask = fetch, times = (n, of) => Array.from({ length: n }, (_, i) => of(i)), big = Number.MAX_SAFE_INTEGER;
@@ -125,7 +166,7 @@ const hours = `{
 		const reply = structuredClone(replies.get(path));
 		if (path === '/debug/cache') { window.polls++; reply.hits += window.polls * 10; reply.misses += window.polls * 5 + window.polls % 5; }
 		const newest = 10 * Math.floor(window.polls / 10);
-		if (reply.invocations) reply.invocations = Array.from({ length: 200 }, (_, i) => ({ ...reply.invocations[0], began: new Date(began + 2000 * (newest - i)).toISOString() }));
+		if (reply.invocations) reply.invocations = Array.from({ length: 40 }, (_, i) => ({ ...reply.invocations[0], began: new Date(began + 2000 * (newest - i)).toISOString() }));
 		return new Response(JSON.stringify(reply));
 	};
 	addEventListener('load', () => { setTimeout(() => {
@@ -139,14 +180,18 @@ func keepsItsSize(t *testing.T, chromium context.Context, s *sidecar) {
 	b.until(dataShown)
 	b.exec(`document.querySelectorAll('#list details').forEach(d => { d.open = true; })`)
 	size := func(polls int) (nodes, listeners int64, heap float64, said int) {
-		b.until(fmt.Sprintf("window.polls > %d", polls))
+		for n := 80; n <= polls; n += 80 {
+			b.until(fmt.Sprintf("window.polls > %d", n))
+		}
+		b.hide(true) // so that it makes no garbage meanwhile
+		defer b.hide(false)
 		call(b, heapprofiler.CollectGarbage, cdp.Empty{})
 		dom, js := call(b, memory.GetDOMCounters, cdp.Empty{}), call(b, runtime.GetHeapUsage, cdp.Empty{})
 		return dom.Nodes, dom.JsEventListeners, js.UsedSize, eval[int](b, "window.said")
 	}
-	nodes, listeners, heap, said := size(400) // the curve is full after 300
-	nodes2, listeners2, heap2, said2 := size(700)
-	t.Logf("after 400 polls %d nodes, %d listeners, %.0f bytes; after 700 polls %d, %d, %.0f", nodes, listeners, heap, nodes2, listeners2, heap2)
+	nodes, listeners, heap, said := size(320) // the curve is full after 300
+	nodes2, listeners2, heap2, said2 := size(640)
+	t.Logf("after 320 polls %d nodes, %d listeners, %.0f bytes; after 640 polls %d, %d, %.0f", nodes, listeners, heap, nodes2, listeners2, heap2)
 	if nodes2 > nodes+100 || listeners2 > listeners+50 || heap2 > heap+5e5 {
 		t.Error("the page grows")
 	}

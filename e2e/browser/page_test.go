@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -30,6 +31,7 @@ func TestPage(t *testing.T) {
 		{"shows names as they are", showsNamesAsTheyAre, free},
 		{"asks for the token", asksForToken, locked},
 		{"shows nothing as nothing", showsNothing, free},
+		{"tells the hit rate", tellsTheHitRate, free},
 		{"shows much at once", showsMuch, free},
 		{"polls once at a time", pollsOnceAtATime, free},
 		{"keeps its size", keepsItsSize, free},
@@ -50,6 +52,8 @@ func TestPage(t *testing.T) {
 const (
 	dataShown = `!document.getElementById('data').hidden && document.querySelector('#list details') !== null`
 	formShown = `!document.getElementById('door').hidden`
+	silent    = `document.getElementById('status').textContent.startsWith('The sidecar has not answered since ')`
+	well      = `document.getElementById('status').textContent === 'Updated every 2 s'`
 	curve     = `document.querySelector('#curve .curve').getAttribute('d') ?? ''`
 )
 
@@ -86,8 +90,17 @@ func showsTheLoad(t *testing.T, chromium context.Context, s *sidecar) {
 	if n := eval[int](b, "document.querySelectorAll('#list details').length"); n != 31 {
 		t.Errorf("%d invocations are shown, not the newest 30 and the open one", n)
 	}
-	if n := eval[int](b, "document.querySelectorAll('#list details[open] .track').length"); n < 2 {
+	calls := `[...document.querySelectorAll('#list details[open] tbody tr')].filter(r => r.querySelector('svg'))`
+	if n := eval[int](b, calls+".length"); n < 2 {
 		t.Errorf("the waterfall has %d calls", n)
+	}
+	misplaced := `.filter(row => {
+		const whole = parseFloat(document.querySelector('#list details[open] .axis').lastChild.textContent), { x, width } = row.querySelector('rect:last-child');
+		const [start, took] = [2, 3].map(i => parseFloat(row.cells[i].textContent)), differ = (bar, number) => Math.abs(bar.baseVal.value / 1000 - number / whole) > 0.01;
+		return differ(x, start) || differ(width, took);
+	}).map(row => row.outerHTML).join()`
+	if got := eval[string](b, calls+misplaced); got != "" {
+		t.Errorf("bars that are not at their calls' times: %s", got)
 	}
 	b.isClean(s)
 }
@@ -97,6 +110,10 @@ func asksForToken(t *testing.T, chromium context.Context, s *sidecar) {
 	b.until(formShown)
 	if n := len(b.sent()); n != 1 {
 		t.Errorf("the page asks %d times before it has the token", n-1)
+	}
+	told := `document.querySelector('#token[aria-describedby="refused token-help"]') && document.querySelector('#refused[role=alert]') && document.querySelector('#status[role=status]')`
+	if !eval[bool](b, "!!("+told+")") {
+		t.Error("a screen reader is not told of what the form and the page have to say")
 	}
 	b.enter("wrong")
 	b.until(`document.getElementById('refused').textContent.includes('refuses this token')`)
@@ -157,19 +174,23 @@ func rests(t *testing.T, chromium context.Context, s *sidecar) {
 	b.isClean(s)
 }
 
-// saysGone: the sidecar ends while the page is open, comes back, and comes back with another token.
+// saysGone: while the page is open the sidecar is frozen, thaws, ends, comes back, and comes back with another token.
 func saysGone(t *testing.T, chromium context.Context, s *sidecar) {
 	b := open(t, chromium, s.url+"/debug/", hurried)
 	b.until(formShown)
 	b.enter(s.token)
 	b.until(dataShown)
+	s.signal(syscall.SIGSTOP)
+	b.until(silent)
+	s.signal(syscall.SIGCONT)
+	b.until(well)
 	s.stop()
-	b.until(`document.getElementById('status').textContent.startsWith('The sidecar has not answered since ')`)
+	b.until(silent)
 	if !eval[bool](b, dataShown) {
 		t.Error("the data is gone too")
 	}
 	s.run(t)
-	b.until(`document.getElementById('status').textContent === 'Updated every 2 s'`)
+	b.until(well)
 	s.stop()
 	s.token = "the token of the third"
 	s.run(t)

@@ -27,6 +27,7 @@ type sidecar struct {
 	url, token   string
 	turns        atomic.Int64 // made so far
 	stop         func()
+	signal       func(os.Signal)
 }
 
 // build builds Hearth and returns the binary's path.
@@ -78,13 +79,15 @@ func (s *sidecar) run(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	s.signal = func(signal os.Signal) { _ = cmd.Process.Signal(signal) }
 	ended := false
 	s.stop = func() {
 		if ended {
 			return
 		}
 		ended = true
-		_ = cmd.Process.Signal(syscall.SIGTERM)
+		s.signal(syscall.SIGTERM)
+		s.signal(syscall.SIGCONT) // it may be frozen
 		if err := cmd.Wait(); err != nil {
 			t.Errorf("the sidecar ended: %v\n%s", err, &log)
 		}

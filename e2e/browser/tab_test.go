@@ -190,6 +190,13 @@ func (b *tab) fits(l look) {
 	if got := eval[string](b, cut+".map(e => `${e.scrollWidth} in ${e.clientWidth}: ${e.outerHTML.slice(0, 120)}`).join('\\n')"); got != "" {
 		b.Errorf("%s: this is wider than its place: %.1000s", l.name, got)
 	}
+	overlap := `[...document.querySelectorAll('th, td')].filter(e => e.checkVisibility()).filter(e => [...e.parentElement.cells].some(other => {
+		const a = e.getBoundingClientRect(), b = other.getBoundingClientRect();
+		return other !== e && b.width > 0 && a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1;
+	}))`
+	if got := eval[string](b, overlap+".map(e => e.outerHTML.slice(0, 120)).join('\\n')"); got != "" {
+		b.Errorf("%s: cells that overlap: %.1000s", l.name, got)
+	}
 }
 
 // until waits until an expression is true in the page.

@@ -144,16 +144,20 @@ func (c *comparison) addWays(serial, parallel *straight, t *through) {
 	hearth("(f) Hearth, asked again", askedAgain, nil)
 }
 
-// run measures the rounds. The first one opens Hearth's connections and does not count.
+// run measures the rounds. The first one opens Hearth's connections and does not count. After a round in which every way failed there is no other:
+// an upstream that never answers would be waited for again and again.
 func (c *comparison) run(ctx context.Context, progress io.Writer) error {
+	defer fmt.Fprint(progress, "\r                    \r")
 	for round := -1; round < c.rounds; round++ {
 		if round >= 0 {
 			fmt.Fprintf(progress, "\rround %d of %d ", round+1, c.rounds)
 		}
 		direct, through := slices.Clone(c.ways[:3]), c.ways[3:]
 		turn := (round + 1) % len(direct) // so that none is always first
+		failed := 0
 		for _, w := range slices.Concat(direct[turn:], direct[:turn], through) {
-			for range w.times {
+			before := w.failed
+			for i := 0; i < w.times && w.failed == before; i++ {
 				if err := w.sample(ctx); err != nil {
 					return err
 				}
@@ -164,9 +168,12 @@ func (c *comparison) run(ctx context.Context, progress io.Writer) error {
 			if round < 0 {
 				w.MS, w.Requests = nil, nil
 			}
+			failed += w.failed - before
+		}
+		if failed == len(c.ways) {
+			break
 		}
 	}
-	fmt.Fprint(progress, "\r                    \r")
 	return nil
 }
 
@@ -217,7 +224,8 @@ func (c *comparison) report(out io.Writer) error {
 		return err
 	}
 	fmt.Fprint(out, `
-All calls come from this program: run it where your function runs, or as near as you can.
+All calls come from this program: run it where your function runs, or as near as you can. One more round came first, which opened Hearth's
+connections and does not count.
 (a) to (c) open a connection for each call, which is what handlers do that make a client for each question. What they would learn
     once (the classes, Odoo's protocol and user) was learned before.
 (d) Hearth holds nothing; its connections are open.

@@ -3,10 +3,13 @@ package app
 import (
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"hearth/internal/testing/lab"
@@ -73,6 +76,7 @@ func TestAComparisonAsksWhatHandlersAskAndWritesNothing(t *testing.T) {
 		`\(e\) Hearth, next turn +odoo_models +1 .* 4 *\n`,
 		`\(f\) Hearth, asked again +everything +10 .* 0 *\n`,
 		`\(a\) found 20 messages of the history, 5 relevant ones, not muted, Odoo models: 1\.\n`,
+		`One more round came first, which opened Hearth's\nconnections and does not count\.\n`,
 		`No call failed\.\n`,
 	} {
 		if !regexp.MustCompile(want).MatchString(stdout) {
@@ -135,6 +139,21 @@ func TestAComparisonCountsWhatFailed(t *testing.T) {
 	}
 }
 
+func TestAComparisonEndsWhenNothingAnswersAnyMore(t *testing.T) {
+	var down atomic.Bool
+	u, _ := comparing(t, func(question string, number int) bool {
+		down.CompareAndSwap(false, number > 5 && strings.HasSuffix(question, "fields_get")) // the second round has begun
+		return down.Load()
+	})
+	stdout, stderr, code := command(t, u.Settings(), "compare", "--chat", lab.ChatID(1), "--text", "Where?", "--rounds", "100")
+	if code != 1 || !strings.HasSuffix(stderr, "\r                    \rhearth: 11 of the calls failed: see above\n") {
+		t.Errorf("exited with %d: %q", code, stderr)
+	}
+	for _, way := range []string{"(a) failed 2 of 2 times", "(b) failed 1 of 2 times", "(f) failed 2 of 2 times"} {
+		wantAll(t, "stdout", stdout, way)
+	}
+}
+
 func TestAComparisonSaysWhatIsMissing(t *testing.T) {
 	u, _ := comparing(t, nil)
 	asks := []string{"compare", "--chat", "a", "--text", "b"}
@@ -160,6 +179,13 @@ func TestAComparisonSaysWhatIsMissing(t *testing.T) {
 			}
 			wantAll(t, "stderr", stderr, tc.want...)
 		})
+	}
+	long := filepath.Join(t.TempDir(), strings.Repeat("x", 100))
+	if err := os.Mkdir(long, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, stderr, code := command(t, append(u.Settings(), "TMPDIR="+long), asks...); code != 1 || !strings.Contains(stderr, "TMPDIR is too long") {
+		t.Errorf("a long TMPDIR: exited with %d, %q", code, stderr)
 	}
 	if stdout, stderr, code := command(t, nil, "compare", "-h"); code != 0 || stdout != "" || !strings.Contains(stderr, "-chat") {
 		t.Errorf("-h: exited with %d, %q, %q", code, stdout, stderr)

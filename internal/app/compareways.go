@@ -182,6 +182,9 @@ func startThrough(ctx context.Context, s settings.Settings, stderr io.Writer, op
 		return nil, err
 	}
 	s.Addr, s.Socket, s.Token, s.RuntimeAPI = "127.0.0.1:0", filepath.Join(dir, "s"), rand.Text(), ""
+	if len(s.Socket) > 107 {
+		return nil, errors.Join(fmt.Errorf("TMPDIR is too long for a socket in it: %s has more than 107 bytes", s.Socket), os.RemoveAll(dir))
+	}
 	a := newApp(s, nil, stderr, options)
 	a.monitor = monitor.New(monitor.Config{})
 	if err := a.prepare(ctx, "", s, nil, func() {}); err != nil {

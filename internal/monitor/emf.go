@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -18,36 +19,66 @@ const (
 	maxAhead   = time.Hour           // CloudWatch takes 2 hours
 )
 
-// metric is what a document says of one of its metrics.
-type metric struct {
-	Name string
-	Unit string
+// document is what is written of a document so far.
+type document struct {
+	values []byte // the members of the object: metrics and properties
+	list   []byte // what the format says of the metrics
+	room   int    // for so many metrics more
+}
+
+func (d *document) add(name, unit string, values ...float64) {
+	d.member(name)
+	if len(values) > 1 {
+		d.values = append(d.values, '[')
+	}
+	for _, v := range values {
+		format := byte('f')
+		if v > 0 && v < 1e-6 { // else there would be up to 300 zeros
+			format = 'e'
+		}
+		d.values = append(strconv.AppendFloat(d.values, min(v, maxValue), format, -1, 64), ',')
+	}
+	if len(values) > 1 {
+		d.values = append(d.values[:len(d.values)-1], "],"...)
+	}
+	d.list = strconv.AppendQuote(append(d.list, `{"Name":`...), name) // printable ASCII: JSON quotes it likewise
+	d.list = append(append(append(d.list, `,"Unit":"`...), unit...), `"},`...)
+	d.room--
+}
+
+func (d *document) member(name string) {
+	d.values = append(strconv.AppendQuote(d.values, name), ':')
+}
+
+// property adds what is no metric.
+func (d *document) property(name string, value any) {
+	d.member(name)
+	text, err := json.Marshal(value)
+	if err != nil { // numbers and strings always encode
+		panic(err)
+	}
+	d.values = append(append(d.values, text...), ',')
 }
 
 // document is the invocation's metrics in CloudWatch's Embedded Metric Format: a line. What is beyond a limit is cut: values after the first
 // maxValues, and metrics after the first maxMetrics, by order.
 func (inv *invocation) document(function string) []byte {
-	doc := map[string]any{"FunctionName": function}
-	var list []metric
-	add := func(name, unit string, value any) {
-		list = append(list, metric{name, unit})
-		doc[name] = value
-	}
+	d := document{values: append(make([]byte, 0, 2<<10), '{'), list: make([]byte, 0, 1<<10), room: maxMetrics}
 	n := inv.total()
-	cold := 0
+	cold := 0.0
 	if inv.cold {
 		cold = 1
 	}
-	add("hits", "Count", n.Hits)
-	add("misses", "Count", n.Misses)
-	add("stale", "Count", n.Stale)
-	add("dials", "Count", n.Dials)
-	add("reused", "Count", n.Reused)
-	add("retries", "Count", n.Retries)
-	add("breaker_open", "Count", n.BreakerOpen)
-	add("queue_wait", "Milliseconds", n.QueueWaitMS)
-	add("cold_start", "Count", cold)
-	add("thaws", "Count", n.Thaws)
+	d.add("hits", "Count", float64(n.Hits))
+	d.add("misses", "Count", float64(n.Misses))
+	d.add("stale", "Count", float64(n.Stale))
+	d.add("dials", "Count", float64(n.Dials))
+	d.add("reused", "Count", float64(n.Reused))
+	d.add("retries", "Count", float64(n.Retries))
+	d.add("breaker_open", "Count", float64(n.BreakerOpen))
+	d.add("queue_wait", "Milliseconds", n.QueueWaitMS)
+	d.add("cold_start", "Count", cold)
+	d.add("thaws", "Count", float64(n.Thaws))
 
 	durations := map[string][]float64{}
 	for operation, values := range inv.durations() {
@@ -55,47 +86,35 @@ func (inv *invocation) document(function string) []byte {
 		durations[name] = append(durations[name], values...)
 	}
 	names := slices.SortedFunc(maps.Keys(durations), func(a, b string) int { return cmp.Or(order(a)-order(b), strings.Compare(a, b)) })
-	dropped := max(0, len(list)+len(names)-maxMetrics)
+	dropped := max(0, len(names)-d.room)
 	for _, name := range names[:len(names)-dropped] {
 		values := durations[name]
-		for i := range values {
-			values[i] = min(values[i], maxValue)
-		}
-		if len(values) == 1 {
-			add(name, "Milliseconds", values[0])
-		} else {
-			add(name, "Milliseconds", values[:min(len(values), maxValues)])
-		}
+		d.add(name, "Milliseconds", values[:min(len(values), maxValues)]...)
 	}
 
+	d.property("FunctionName", function)
 	if inv.late {
-		doc["late"] = true
+		d.property("late", true)
 	}
 	if inv.requestID != "" {
-		doc["request_id"] = inv.requestID
+		d.property("request_id", inv.requestID)
 	}
 	if inv.id != "" {
-		doc["trace_root"] = inv.id
+		d.property("trace_root", inv.id)
 	}
 	if inv.dropped > 0 {
-		doc["dropped_operations"] = inv.dropped
+		d.property("dropped_operations", inv.dropped)
 	}
 	if dropped > 0 {
-		doc["dropped_metrics"] = dropped
+		d.property("dropped_metrics", dropped)
 	}
 	at := inv.wallOfEnd()
 	if age := time.Since(at.Round(0)); age > maxAge || age < -maxAhead { // the clock may have been set
 		at = time.Now()
 	}
-	doc["_aws"] = map[string]any{
-		"Timestamp":         at.UnixMilli(),
-		"CloudWatchMetrics": []any{map[string]any{"Namespace": "Hearth", "Dimensions": [][]string{{"FunctionName"}}, "Metrics": list}},
-	}
-	line, err := json.Marshal(doc)
-	if err != nil { // numbers and strings always encode
-		panic(err)
-	}
-	return append(line, '\n')
+	line := strconv.AppendInt(append(d.values, `"_aws":{"Timestamp":`...), at.UnixMilli(), 10)
+	line = append(line, `,"CloudWatchMetrics":[{"Namespace":"Hearth","Dimensions":[["FunctionName"]],"Metrics":[`...)
+	return append(append(line, d.list[:len(d.list)-1]...), "]}]}}\n"...)
 }
 
 // metricName is the name of an operation's metric. CloudWatch takes printable ASCII.

@@ -315,6 +315,9 @@ func TestWhatIsRememberedIsBounded(t *testing.T) {
 		if got := e.Invocations().Invocations[0]; len(got.Operations) != maxOperations || got.DroppedOperations != 7 || got.Hits != maxOperations+7 {
 			t.Errorf("%d operations and %d dropped, %d hits", len(got.Operations), got.DroppedOperations, got.Hits)
 		}
+		if got := e.documents[0].Properties["dropped_operations"]; got != 7. {
+			t.Errorf("the document says %v dropped", got)
+		}
 		for i := range maxIDs {
 			e.timings("", fmt.Sprint("r", i))
 		}
@@ -341,84 +344,6 @@ func TestWhatIsRememberedIsBounded(t *testing.T) {
 	})
 }
 
-func TestADocumentKeepsTheLimits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		e := newTester(t, false)
-		for range maxOperations {
-			e.history("1-a")
-		}
-		names := []string{"hearth.history", "größe", "gr\u00d6\u00dfe", "a b\n"}
-		for i := range wire.MaxTimings - len(names) {
-			names = append(names, fmt.Sprintf("n%02d", i))
-		}
-		e.timings("1-a", "r", names...)
-		d := e.documents[0]
-		if len(d.Metrics) != maxMetrics || d.Properties["dropped_metrics"] != 9. {
-			t.Errorf("%d metrics, dropped %v", len(d.Metrics), d.Properties)
-		}
-		if n := len(d.Metrics["hearth.history_duration"].Values); n != maxValues {
-			t.Errorf("%d values", n)
-		}
-		if got := d.Metrics["gr__e_duration"].Values; !slices.Equal(got, []float64{1, 2}) && !slices.Equal(got, []float64{2, 1}) || d.Metrics["a b__duration"].Values == nil {
-			t.Errorf("%v", d.Metrics)
-		}
-		e.documents = nil
-		c := e.call("1-b", "")
-		c.Ended = time.Now()
-		e.Timings(c, wire.Timings{Timings: []wire.Timing{{Operation: "a", DurationMS: 1e308}}})
-		if len(e.documents) != 1 {
-			t.Error("no document")
-		}
-
-		e.history("1-c") // and Lambda freezes the sandbox for longer than CloudWatch takes documents
-		e.frozen(20 * 24 * time.Hour)
-		ahead := e.call("1-d", "history") // and then the clock is set back
-		ahead.Began = ahead.Began.Add(3 * time.Hour)
-		ahead.Ended = ahead.Began
-		e.Done(ahead)
-		e.Close()
-	})
-}
-
-// Dashboards know some metrics by name. A handler with many operations of its own must not push them out.
-func TestTheNamesOfDashboardsAreInEachDocument(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		e := newTester(t, false)
-		e.history("1-a")
-		known := []string{"lambda_handler_total", "parallel_message_history", "parallel_relevance_search", "parallel_preprocessing"}
-		var names []string
-		for i := range wire.MaxTimings - len(known) {
-			names = append(names, fmt.Sprintf("hearth.%02d", i))
-		}
-		e.timings("1-a", "r", append(names, known...)...)
-		d := e.documents[0]
-		for _, name := range known {
-			if d.Metrics[name+"_duration"].Values == nil {
-				t.Errorf("there is no %s", name)
-			}
-		}
-		for _, name := range []string{"hits", "misses", "stale", "dials", "reused", "retries", "breaker_open", "queue_wait", "cold_start", "thaws"} {
-			if d.Metrics[name].Values == nil {
-				t.Errorf("there is no %s", name)
-			}
-		}
-		if len(d.Metrics) != maxMetrics || d.Properties["dropped_metrics"] != 11. {
-			t.Errorf("%d metrics, dropped %v", len(d.Metrics), d.Properties)
-		}
-	})
-}
-
-func TestWithoutAFunctionNothingIsWritten(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		e := newTester(t, false)
-		e.cfg.FunctionName = ""
-		e.history("1-a")
-		e.timings("1-a", "r")
-		e.Close()
-		e.want("")
-	})
-}
-
 func TestAHitAllocatesNothing(t *testing.T) {
 	e := newTester(t, false)
 	e.history("1-5759e988-bd862e3fe1be46a994272793")
@@ -442,5 +367,24 @@ func BenchmarkDone(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		e.Done(c)
+	}
+}
+
+// BenchmarkTimings is what the end of an invocation costs, with five operations of Hearth and five of the handler.
+func BenchmarkTimings(b *testing.B) {
+	e := newTester(b, false)
+	e.cfg.Out = discard{}
+	c := e.call("1-5759e988-bd862e3fe1be46a994272793", "history")
+	c.Ended = c.Began
+	sent := wire.Timings{FunctionMS: new(523.1)}
+	for i := range 5 {
+		sent.Timings = append(sent.Timings, wire.Timing{Operation: fmt.Sprint("step", i), DurationMS: 12.345})
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		for range 5 {
+			e.Done(c)
+		}
+		e.Timings(c, sent)
 	}
 }

@@ -79,20 +79,21 @@ test('the function may read each secret, and nothing else', () => {
 });
 
 test('the dashboard, the alarms and the queries are those of observability.yaml, for this function', () => {
-  const template = synthesize((stack) => ({ alarmTopic: new Topic(stack, 'Alarms'), thresholds: { MinHitRate: 60 } }));
+  const template = synthesize((stack) => ({ alarmTopic: new Topic(stack, 'Alarms'), thresholds: { MinHitRate: 60, MaxP95Milliseconds: 900 } }));
   const types = Object.values(parse(read('deploy/observability.yaml')).Resources).map(({ Type }) => Type);
   for (const type of new Set(types)) {
     template.resourceCountIs(type, types.filter((one) => one === type).length);
   }
   const fn = { Ref: Match.stringLikeRegexp('^Function') };
   template.hasResourceProperties('AWS::CloudWatch::Dashboard', {
-    DashboardBody: { 'Fn::Sub': [Match.anyValue(), { Function: fn, LogGroup: { Ref: Match.stringLikeRegexp('^FunctionLog') }, MinHitRate: 60 }] },
+    DashboardBody: { 'Fn::Sub': [Match.anyValue(), { Function: fn, LogGroup: { Ref: Match.stringLikeRegexp('^FunctionLog') } }] },
   });
   template.allResourcesProperties('AWS::CloudWatch::Alarm', {
     AlarmActions: [{ Ref: Match.stringLikeRegexp('^Alarms') }], OKActions: [{ Ref: Match.stringLikeRegexp('^Alarms') }],
   });
   template.hasResourceProperties('AWS::CloudWatch::Alarm', { MetricName: 'breaker_open', Dimensions: [{ Name: 'FunctionName', Value: fn }] });
   template.hasResourceProperties('AWS::CloudWatch::Alarm', { Threshold: 60, Metrics: Match.anyValue() });
+  template.hasResourceProperties('AWS::CloudWatch::Alarm', { Threshold: 900, ExtendedStatistic: 'p95' });
   assert.deepEqual(faultsOf(JSON.stringify(template.toJSON())), []);
 });
 

@@ -17,7 +17,7 @@ const expressionText = (expression: Value) => (expression?.['Fn::Join'] ? expres
 function widgetsOf(text: string): Value[] {
   return of(text, 'AWS::CloudWatch::Dashboard').flatMap(([, { DashboardBody }]) => {
     const [body, values] = DashboardBody['Fn::Sub'];
-    return JSON.parse(body.replace(/\$\{(\w+)\}/g, (_: string, name: string) => (name === 'MinHitRate' ? '1' : values[name].Ref))).widgets;
+    return JSON.parse(body.replace(/\$\{(\w+)\}/g, (_: string, name: string) => values[name].Ref)).widgets;
   });
 }
 

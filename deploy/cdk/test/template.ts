@@ -100,6 +100,7 @@ function validate(text: string): string[] {
 
 const expected = [
   /^W1030 warning: .*Actions\.0: \{'Ref': 'AlarmTopicArn'\} default '' /, // a condition guards it
+  /^W8003 warning: .*Learns(P95|HitRate)\w+' will always return False/, // a threshold is given, so there is nothing to learn
   /^W3002 warning: TemplateURL: /, // "sam deploy" uploads the file
   /^W2001 warning: Parameter 'BootstrapVersion' is not referenced/, // the CDK's own
   / informational: /,

@@ -32,7 +32,7 @@ test('each fault of a template is found', () => {
     [sam, '!Ref WeaviateUrl', '!Ref WeaviateURL', /'WeaviateURL' is not one of/],
     [sam, '- HasOdooKey', '- HasOdoo', /condition 'HasOdoo' does not exist/],
     [sam, '!GetAtt Observability.', '!GetAtt Observabilities.', /Observabilities.*does not exist/],
-    [observability, 'MetricStat:', 'MetricStatistic:', /HitRateAlarm.Metrics\[1\]: there is no property MetricStatistic$/],
+    [observability, 'MetricStat:', 'MetricStatistic:', /HitRateLimitAlarm.Metrics\[1\]: there is no property MetricStatistic$/],
     [observability, 'QueryString:', 'Query:', /AverageQuery: there is no property Query$/],
     [observability, 'QueryString:', 'Query:', /'QueryString' is a required property/],
     [observability, 'GreaterThanThreshold', 'MoreThanThreshold', /'MoreThanThreshold' is not one of/],

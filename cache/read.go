@@ -118,7 +118,7 @@ func read[V aged](ctx context.Context, c *Cache, q question, s source[V]) (v V, 
 	return v, v.policy(q.policy).origin(Miss, c.now().Since(v.began())).fetched(reason, joined), nil
 }
 
-// refusal says why no load may begin now; nil: one may.
+// refusal returns the error of a load that the pool would refuse now; nil: the load may begin.
 func (c *Cache) refusal(ctx context.Context, r Resource) error {
 	if c.cfg.Refuse == nil {
 		return nil

@@ -137,8 +137,8 @@ func peekAt(fd uintptr) (n int, err error) {
 	return n, err
 }
 
-// watch calls left once the caller closes its end, or the connection breaks. It watches until the caller sends more or stop is called. stop must
-// be called before the next Read.
+// watch calls left once the caller closes its end, or the connection breaks. It watches until the caller sends more or stop is called. stop
+// must be called before the next Read.
 func (c *timedConn) watch(left func()) (stop func()) {
 	sc, ok := c.Conn.(syscall.Conn)
 	if !ok {

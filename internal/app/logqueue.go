@@ -137,8 +137,8 @@ func (q *logQueue) close() {
 	}
 }
 
-// newLogger makes a logger whose lines Lambda takes as they are, and filters by their level: each is a JSON object with level and timestamp.
-// Without a timestamp Lambda takes any level for INFO.
+// newLogger makes a logger whose lines Lambda can filter by level. Each line is a JSON object with level and timestamp: Lambda takes a line
+// without a timestamp for INFO, whatever its level is.
 func newLogger(to io.Writer, level slog.Level) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
 		if len(groups) == 0 && a.Key == slog.TimeKey && a.Value.Kind() == slog.KindTime {

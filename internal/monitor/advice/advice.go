@@ -80,7 +80,7 @@ func times(n int64) string {
 	return strconv.FormatInt(n, 10) + " times"
 }
 
-// count is a number of something, of which one has a name of its own.
+// count is a number with its noun, in the singular or the plural.
 func count[N int | int64](n N, one, many string) string {
 	if n == 1 {
 		many = one
@@ -143,5 +143,5 @@ func median(values []float64) float64 {
 		return 0
 	}
 	slices.Sort(values)
-	return figures.Nearest(values, 0.5)
+	return figures.NearestRank(values, 0.5)
 }

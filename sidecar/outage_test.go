@@ -86,7 +86,8 @@ func TestInAnOutageWhatWasHeldIsServedAndMarked(t *testing.T) {
 	}
 }
 
-// The load behind a read may take longer than its caller has time. If an upstream asks for a longer wait than that, the caller learns it at once.
+// The load behind a read may take longer than its caller has time. If an upstream asks for a longer wait than that, the caller learns it at
+// once.
 func TestACallerIsToldAtOnceOfARetryAfterThatIsTooLongForIt(t *testing.T) {
 	u := newUpstreams().withClasses("text", "text")
 	u.retries = 2

@@ -154,8 +154,8 @@ func pollsOnceAtATime(t *testing.T, chromium context.Context, s *sidecar) {
 	b.isClean(s)
 }
 
-// hours lets the page poll without a pause, and sets its clock forward by 2 s with each poll. Each poll shows more reads, and every tenth poll
-// shows ten more invocations.
+// hours lets the page poll without a pause, and sets its clock forward by 2 s with each poll. Each poll shows more reads, and every tenth
+// poll shows ten more invocations.
 const hours = `{
 	const wait = setTimeout, ask = fetch, replies = new Map(), began = Date.now();
 	window.polls = window.said = 0;

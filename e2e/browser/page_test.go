@@ -1,8 +1,8 @@
 // Package browser drives the page at /debug/ in a headless Chromium, before a sidecar under load.
 //
 // Start at TestPage. sidecar_test.go starts the sidecar and makes its load, and tab_test.go drives the browser. access_test.go checks that
-// everybody can use the page. hostile_test.go lets the API answer with names that are markup. load_test.go lets it answer with very much data,
-// with none, slowly, and for hours. screenshots_test.go writes the pictures of the README.
+// everybody can use the page. hostile_test.go lets the API answer with names that are markup. load_test.go lets it answer with very much
+// data, with none, slowly, and for hours. screenshots_test.go writes the pictures of the README.
 package browser
 
 import (

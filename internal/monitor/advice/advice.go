@@ -1,8 +1,8 @@
 // Package advice says what to change in the settings, by what was measured.
 //
-// Start at [Of], which lists the rules. caching.go has those about the cache, upstreams.go those about the pools and what is asked there, and
-// invocations.go those about the invocations of the function. Each rule's comment says from which numbers on it speaks; with less it is silent, because
-// a few requests tell nothing.
+// Start at [Of], which lists the rules. caching.go has those about the cache, upstreams.go those about the pools and what is asked there,
+// and invocations.go those about the invocations of the function. Each rule's comment says from which numbers on it speaks; with less it is
+// silent, because a few requests tell nothing.
 //
 // The package only computes: it measures nothing and changes nothing.
 package advice
@@ -55,9 +55,9 @@ type Settings struct {
 
 // Of returns the advice of every rule that has some.
 //
-// No advice contradicts another. If the process has little memory left, no rule asks for a larger cache. If a breaker has opened, the rules about
-// ceilings, retries and lost connections of that upstream are silent: what they measured is what the outage did. If connections break while they
-// are unused, no rule asks for keeping them longer.
+// No advice contradicts another. If the process has little memory left, no rule asks for a larger cache. If a breaker has opened, the rules
+// about ceilings, retries and lost connections of that upstream are silent: what they measured is what the outage did. If connections break
+// while they are unused, no rule asks for keeping them longer.
 func Of(m Measured) []wire.Advice {
 	found := []wire.Advice{}
 	for _, rule := range []func(*Measured) []wire.Advice{

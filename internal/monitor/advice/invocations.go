@@ -92,8 +92,8 @@ func (l limit) appliesTo(operation string) bool {
 // longestIdle is how long an unused connection is worth keeping: AWS's NAT forgets a flow after 350 s.
 const longestIdle = 5 * time.Minute
 
-// idle speaks if 5 of 20 warm invocations or more, and a fifth of them, came after a freeze that was longer than connections are kept and shorter than
-// they could be, and dialed.
+// idle speaks if 5 of 20 warm invocations or more, and a fifth of them, came after a freeze that was longer than connections are kept and
+// shorter than they could be, and dialed.
 func idle(m *Measured) []wire.Advice {
 	var frozen []float64
 	warm, dials, most := 0, int64(0), 0.0

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// That calls ok until it returns true. The test fails if that takes longer than half a minute. The failure says "after 30s it is not so that",
-// followed by what.
+// That calls ok until it returns true. The test fails if that takes longer than half a minute. The failure says "after 30s it is not so
+// that", followed by what.
 func That(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	ThatWithin(t, 30*time.Second, what, ok)

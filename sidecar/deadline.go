@@ -79,7 +79,7 @@ func (r *request) untilCallerLeaves(ctx context.Context) context.Context {
 	stop := func() {}
 	switch {
 	case r.conn != nil:
-		stop = r.conn.watch(left)
+		stop = r.conn.watchLater(left)
 	case r.batchLeft != nil:
 		unregister := context.AfterFunc(r.batchLeft, left)
 		stop = func() { unregister() }

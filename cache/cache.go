@@ -103,8 +103,8 @@ type Config struct {
 
 	Failure func(error) Failure // what the error of a load means; nil: the upstream is down
 
-	// Refuse returns the error with which the upstream's pool would refuse a load now; nil: it would not. So a load that must fail at once
-	// does not begin. nil: every load begins.
+	// Refuse returns an error if the upstream's pool would refuse a load now. Such a load does not begin: the error is its result. If Refuse is
+	// nil, every load begins.
 	Refuse func(context.Context, Resource) error
 }
 

@@ -182,7 +182,7 @@ func (f *flights) runLocked(ctx context.Context, fl *flight, now clock.Instant, 
 	})
 }
 
-// end ends a flight that has not begun.
+// end ends a flight whose load does not begin.
 func (fl *flight) end(err error) {
 	fl.err, fl.cancel = err, func() {}
 	close(fl.done)

@@ -118,7 +118,7 @@ func read[V aged](ctx context.Context, c *Cache, q question, s source[V]) (v V, 
 	return v, v.policy(q.policy).origin(Miss, c.now().Since(v.began())).fetched(reason, joined), nil
 }
 
-// refusal says why no load may begin now; nil: one may, or none has to.
+// refusal returns the error of a load that the pool would refuse now; nil: a load may begin, or there is one to join.
 func (c *Cache) refusal(ctx context.Context, terms flightTerms) error {
 	if c.cfg.Refuse == nil || c.flights.canJoin(terms) {
 		return nil

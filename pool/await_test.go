@@ -12,7 +12,7 @@ import (
 	"hearth/client/wire"
 )
 
-// away is an upstream whose answers take so long.
+// away is an upstream whose answers take d.
 func away(d time.Duration) func(*http.Request) (*http.Response, error) {
 	return func(req *http.Request) (*http.Response, error) {
 		select {

@@ -26,8 +26,8 @@ const (
 	mostProbe  = 8 * time.Second
 )
 
-// mostAwaited is how long requests wait for the next answer to a probe (rule 5 of [Breaker]). Its first answer takes about three round trips:
-// the connection is new.
+// mostAwaited is how long requests wait for the next answer to a probe (rule 5 of [Breaker]). A probe's first answer takes about three round
+// trips, because the connection is new.
 const mostAwaited = 200 * time.Millisecond
 
 // BreakerConfig of a [Breaker].
@@ -51,8 +51,9 @@ type BreakerConfig struct {
 //     probe is a question of Hearth's own. It goes past the breaker and the limit, and is not retried.
 //  4. If a probe is answered, the breaker closes. If it fails, the next probe is due later.
 //  5. Requests wait for the end of a probe in two cases. In the first, one of the probe's requests has an answer: the upstream may be back.
-//     In the second, a freeze has interrupted the probe soon after it began, and the next one has begun: if no invocation were longer, the
-//     breaker would never close. Requests wait no longer than mostAwaited after the answer or the freeze. They are not sent meanwhile.
+//     In the second, a freeze has interrupted the probe soon after it began, and the next probe has begun. Without this wait, the breaker
+//     would never close if all invocations were that short. Requests wait no longer than mostAwaited after the answer or the freeze. They
+//     are not sent meanwhile.
 //
 // gobreaker keeps the state, so that a request which began in an earlier state does not count in a later one. Its own clock does not
 // know freezes: the Breaker decides when a probe is due and what the last requests are.

@@ -91,7 +91,8 @@ func (j *judged) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// patience is the function patience, but a request that the pool itself ends has waited for long enough to count.
+// patience is at most what the function patience returns. It is shorter than the pool's own timeout, so that a request which that timeout
+// ends counts as silent.
 func (j *judged) patience(usual time.Duration) time.Duration {
 	return min(patience(usual), j.timeout*9/10)
 }

@@ -156,7 +156,7 @@ func (p *Pool) send(req *http.Request) (*http.Response, error) {
 	}
 	defer p.calls.Done()
 	ctx := req.Context()
-	if optionsOf(ctx).probe == nil && p.full(ctx) { // the limit would find that out too, after more work
+	if optionsOf(ctx).probe == nil && p.rejects(ctx) { // the limit would find that out too, after more work
 		return nil, ErrQueueFull
 	}
 	if req.Method == http.MethodGet || req.Method == http.MethodHead || p.cfg.Policy.NoWriteRule {
@@ -180,16 +180,16 @@ func (p *Pool) send(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// Refuse returns the error of a call that would find the queue full now; nil: it would not. A refused call costs little in this way.
+// Refuse returns the error of a call that would find the queue full now; nil: the queue has room. It costs less than to begin the call.
 func (p *Pool) Refuse(ctx context.Context) error {
-	if p.full(ctx) {
+	if p.rejects(ctx) {
 		return p.Failed(false, ErrQueueFull)
 	}
 	return nil
 }
 
-// full says whether a call would find the queue full now, and if so, counts it.
-func (p *Pool) full(ctx context.Context) bool {
+// rejects says whether a call would find the queue full now, and if so, counts the call as rejected.
+func (p *Pool) rejects(ctx context.Context) bool {
 	full := p.cfg.Limit.full(optionsOf(ctx).Caller)
 	if full {
 		p.stats.rejected.Add(1)

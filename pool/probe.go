@@ -14,10 +14,10 @@ type probe struct {
 	cancel  context.CancelFunc
 	done    func(error)   // gobreaker's
 	began   time.Duration // time awake
-	freezes uint64        // so far, when it began
+	freezes uint64        // how many freezes there had been when it began
 	ended   chan struct{} // closed at its end
 
-	answered, failed bool // some of its requests
+	answered, failed bool // at least one of its requests was answered, has failed
 }
 
 // Ask calls ask, which asks the upstream about its health. If the breaker is not closed and no probe is under way, the call is a probe:

@@ -136,7 +136,7 @@ func quantiles(last []time.Duration, count int64) wire.Quantiles {
 	if len(last) == 0 {
 		return q
 	}
-	at := func(p float64) float64 { return ms(figures.Nearest(last, p)) }
+	at := func(p float64) float64 { return ms(figures.NearestRank(last, p)) }
 	q.P50, q.P90, q.P99, q.Max = at(0.5), at(0.9), at(0.99), at(1)
 	return q
 }

@@ -21,8 +21,8 @@ import (
 	"hearth/sidecar/chat"
 )
 
-// api is a running server before stand-ins of Weaviate and Odoo, each of which is asked once for each answer if there are no retries. What it
-// has fetched stays fresh for an hour.
+// api is a running server before stand-ins of Weaviate and Odoo, each of which is asked once for each answer if there are no retries. What
+// it has fetched stays fresh for an hour.
 type api struct {
 	testing.TB
 	server   *Server

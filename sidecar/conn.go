@@ -137,10 +137,10 @@ func peekAt(fd uintptr) (n int, err error) {
 	return n, err
 }
 
-// watchFrom is how long a read waits before its caller is watched: most reads are answered sooner, and need no goroutine that watches.
+// watchFrom is how long a read waits before its caller is watched. Most reads are answered sooner and so need no goroutine that watches.
 const watchFrom = 100 * time.Millisecond
 
-// watchLater is watch after watchFrom.
+// watchLater begins to watch after watchFrom. stop must be called before the next Read.
 func (c *timedConn) watchLater(left func()) (stop func()) {
 	watched := make(chan func(), 1)
 	timer := time.AfterFunc(watchFrom, func() { watched <- c.watch(left) })
@@ -151,8 +151,8 @@ func (c *timedConn) watchLater(left func()) (stop func()) {
 	}
 }
 
-// watch calls left once the caller closes its end, or the connection breaks. It watches until the caller sends more or stop is called. stop must
-// be called before the next Read.
+// watch calls left once the caller closes its end, or the connection breaks. It watches until the caller sends more or stop is called. stop
+// must be called before the next Read.
 func (c *timedConn) watch(left func()) (stop func()) {
 	sc, ok := c.Conn.(syscall.Conn)
 	if !ok {

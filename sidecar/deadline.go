@@ -72,7 +72,7 @@ func (r *request) readContext() context.Context {
 	return r.untilCallerLeaves(r.waitContext(r.readTime()))
 }
 
-// untilCallerLeaves returns ctx, the request's last context, until the caller leaves.
+// untilCallerLeaves returns a context that ends with ctx, or when the caller leaves. ctx is the request's last context.
 func (r *request) untilCallerLeaves(ctx context.Context) context.Context {
 	ctx, leave := context.WithCancelCause(ctx)
 	left, end := func() { leave(errCallerLeft) }, r.cancel
@@ -92,7 +92,7 @@ func (r *request) untilCallerLeaves(ctx context.Context) context.Context {
 	return ctx
 }
 
-// writeContext returns the context of a write. A write goes on without its caller, because its outcome would be unknown.
+// writeContext returns the context of a write. A write goes on when its caller leaves: if it were ended, its outcome would be unknown.
 func (r *request) writeContext() context.Context { return r.waitContext(r.writeTime()) }
 
 // waitContext returns the context in which a handler waits for something. It has the request's trace, and ends d after the request came.

@@ -96,7 +96,7 @@ func TestACallerThatSendsMoreHasNotLeft(t *testing.T) {
 	}
 }
 
-func TestWhenAllCallersLeaveTheUpstreamIsLeftTo(t *testing.T) {
+func TestWhenAllCallersLeaveTheRequestToTheUpstreamEnds(t *testing.T) {
 	u := newUpstreams().withClasses("text", "text")
 	u.policy.NoBreaker = true // it would end the calls too
 	u.timeout = time.Hour

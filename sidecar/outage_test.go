@@ -86,8 +86,9 @@ func TestInAnOutageWhatWasHeldIsServedAndMarked(t *testing.T) {
 	}
 }
 
-// The load behind a read may take longer than the caller has. The caller does not wait in vain for what an upstream asks to wait.
-func TestAnUpstreamThatAsksForMoreTimeThanTheCallerHasIsToldAtOnce(t *testing.T) {
+// The load behind a read may take longer than its caller has time. If an upstream asks for a longer wait than that, the caller learns it at
+// once.
+func TestACallerIsToldAtOnceOfARetryAfterThatIsTooLongForIt(t *testing.T) {
 	u := newUpstreams().withClasses("text", "text")
 	u.retries = 2
 	a := newAPI(t, u, nil)

@@ -13,7 +13,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// showsNothing: a sidecar that was asked nothing and has no upstream.
+// showsNothing opens the page of a sidecar that was asked nothing and has no upstream.
 func showsNothing(t *testing.T, chromium context.Context, s *sidecar) {
 	idle := startWith(t, s.bin, "", nil)
 	b := open(t, chromium, idle.url+"/debug/", hurried)
@@ -29,7 +29,7 @@ func showsNothing(t *testing.T, chromium context.Context, s *sidecar) {
 	b.isClean(idle)
 }
 
-// counted lets the cache have the counts, and the page the time, that the test says.
+// counted replaces the cache's counts and the page's clock with those of the test.
 const counted = `{
 	const ask = fetch, began = Date.now();
 	let now = 0;
@@ -64,7 +64,7 @@ func tellsTheHitRate(t *testing.T, chromium context.Context, s *sidecar) {
 			t.Errorf("after %s the hit rate of the last minute is %q, not %q", c.what, got, c.want)
 		}
 	}
-	if got := eval[string](b, "document.querySelector('#curve').getAttribute('aria-label')"); !strings.HasSuffix(got, ": lowest 100.0 %, highest 100.0 %, at last 100.0 %") {
+	if got := eval[string](b, "document.querySelector('#curve').getAttribute('aria-label')"); !strings.HasSuffix(got, ": lowest 100.0 %, highest 100.0 %, now 100.0 %") {
 		t.Errorf("the curve is said to be: %s", got)
 	}
 	b.isClean(s)
@@ -122,8 +122,8 @@ func showsMuch(t *testing.T, chromium context.Context, s *sidecar) {
 	b.isClean(s)
 }
 
-// slow lets every third request fail at once and the others take longer than the page waits between polls. It counts how many requests for one path
-// are under way together.
+// slow lets every third request fail at once and the others take longer than the page waits between polls. It counts how many requests for
+// one path are under way together.
 const slow = `{
 	const ask = fetch, wait = setTimeout, flying = {};
 	window.asked = window.together = 0;
@@ -154,8 +154,8 @@ func pollsOnceAtATime(t *testing.T, chromium context.Context, s *sidecar) {
 	b.isClean(s)
 }
 
-// hours lets the page poll without a pause while its clock goes on by 2 s with each poll. With each poll there are more reads, and with every tenth ten more
-// invocations.
+// hours lets the page poll without a pause, and sets its clock forward by 2 s with each poll. Each poll shows more reads, and every tenth
+// poll shows ten more invocations.
 const hours = `{
 	const wait = setTimeout, ask = fetch, replies = new Map(), began = Date.now();
 	window.polls = window.said = 0;

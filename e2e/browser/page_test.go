@@ -1,8 +1,8 @@
 // Package browser drives the page at /debug/ in a headless Chromium, before a sidecar under load.
 //
-// Start at TestPage. sidecar_test.go starts the sidecar and makes its load, tab_test.go drives the browser, access_test.go asks whether everybody
-// can use the page, hostile_test.go lets the API answer with names that are markup, load_test.go with much, with nothing, slowly and for long,
-// and screenshots_test.go writes the pictures of the README.
+// Start at TestPage. sidecar_test.go starts the sidecar and makes its load, and tab_test.go drives the browser. access_test.go checks that
+// everybody can use the page. hostile_test.go lets the API answer with names that are markup. load_test.go lets it answer with very much
+// data, with none, slowly, and for hours. screenshots_test.go writes the pictures of the README.
 package browser
 
 import (
@@ -174,7 +174,7 @@ func rests(t *testing.T, chromium context.Context, s *sidecar) {
 	b.isClean(s)
 }
 
-// saysGone: while the page is open the sidecar is frozen, thaws, ends, comes back, and comes back with another token.
+// saysGone freezes, thaws and ends the sidecar while the page is open, and starts it again, the second time with another token.
 func saysGone(t *testing.T, chromium context.Context, s *sidecar) {
 	b := open(t, chromium, s.url+"/debug/", hurried)
 	b.until(formShown)

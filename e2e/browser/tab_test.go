@@ -218,8 +218,8 @@ func (b *tab) sent() []*network.Request {
 	return slices.Clone(b.requests)
 }
 
-// isClean fails the test if the page asked anything but the sidecar, if it shows no number but what a script makes of none, or if something
-// went wrong in it that has none of the texts.
+// isClean fails the test if the page asked another server than the sidecar, if it shows a text such as undefined or NaN, or if it reported
+// an error that contains none of the given texts.
 func (b *tab) isClean(s *sidecar, but ...string) {
 	b.Helper()
 	if odd := eval[string](b, `(document.body.innerText.match(/.*(\bNaN\b|undefined|Infinity|\bnull\b|\[object).*/g) ?? []).join()`); odd != "" {

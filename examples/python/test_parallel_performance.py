@@ -1,7 +1,7 @@
 """Shows what running calls side by side saves: python3 test_parallel_performance.py
 
 The first test needs nothing: its calls only wait. The others need a Hearth that serves on this machine, and Weaviate behind it. They
-read what there is of chats that do not exist, and write nothing.
+ask about chats that do not exist, and write nothing.
 """
 
 import contextlib
@@ -43,12 +43,12 @@ def show(what, ms, base):
 
 
 def new_chat(as_number):
-    """The id of a chat that does not exist, so that nothing of it is in the cache. A class whose chats have whole numbers takes no UUID."""
+    """The id of a chat that does not exist, so that nothing of it is in the cache. Some classes take only whole numbers."""
     return str(random.randrange(10**12, 10**15)) if as_number else str(uuid.uuid4())
 
 
 def serving():
-    """A client, or None if no Hearth serves here; and whether chats have whole numbers."""
+    """A client, or None if no Hearth serves here; and whether the ids of chats are whole numbers."""
     client = hearth.default_client()
     try:
         client.healthz()

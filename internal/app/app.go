@@ -1,9 +1,9 @@
 // Package app is the command: it makes all parts of Hearth from the settings, runs them, and ends them in order.
 //
-// Start at [Main]. app.go makes the pools and clients, serve.go runs them beside the API, and lambda.go has what is different inside Lambda;
-// warm.go warms the upstreams, secrets.go finds the settings that name secrets, lifecycle.go joins all that runs, check.go, schema.go,
-// compare.go and stats.go are commands, and logqueue.go keeps a log that nobody reads from holding anything up. The package has no rules of its own: what a
-// setting means is in internal/settings.
+// Start at [Main]. app.go makes the pools and clients, serve.go runs them beside the API, and lambda.go has what is different inside
+// Lambda; warm.go warms the upstreams, secrets.go finds the settings that name secrets, lifecycle.go joins all that runs, check.go,
+// schema.go, compare.go and stats.go are commands, and logqueue.go keeps a log that nobody reads from holding anything up. The package has
+// no rules of its own: what a setting means is in internal/settings.
 package app
 
 import (

@@ -144,8 +144,8 @@ func (c *comparison) addWays(serial, parallel *straight, t *through) {
 	hearth("(f) Hearth, asked again", askedAgain, nil)
 }
 
-// run measures the rounds. The first one opens Hearth's connections and does not count. After a round in which every way failed there is no other:
-// an upstream that never answers would be waited for again and again.
+// run measures the rounds. The first one opens Hearth's connections and does not count. A round in which every way failed is the last one,
+// because the next round would wait for the same upstreams in vain.
 func (c *comparison) run(ctx context.Context, progress io.Writer) error {
 	defer fmt.Fprint(progress, "\r                    \r")
 	for round := -1; round < c.rounds; round++ {
@@ -224,8 +224,8 @@ func (c *comparison) report(out io.Writer) error {
 		return err
 	}
 	fmt.Fprint(out, `
-All calls come from this program: run it where your function runs, or as near as you can. One more round came first, which opened Hearth's
-connections and does not count.
+All calls come from this program: run it where your function runs, or as near as you can. An extra first round opened Hearth's
+connections. It does not count.
 (a) to (c) open a connection for each call, which is what handlers do that make a client for each question. What they would learn
     once (the classes, Odoo's protocol and user) was learned before.
 (d) Hearth holds nothing; its connections are open.

@@ -76,7 +76,7 @@ func TestAComparisonAsksWhatHandlersAskAndWritesNothing(t *testing.T) {
 		`\(e\) Hearth, next turn +odoo_models +1 .* 4 *\n`,
 		`\(f\) Hearth, asked again +everything +10 .* 0 *\n`,
 		`\(a\) found 20 messages of the history, 5 relevant ones, not muted, Odoo models: 1\.\n`,
-		`One more round came first, which opened Hearth's\nconnections and does not count\.\n`,
+		`An extra first round opened Hearth's\nconnections\. It does not count\.\n`,
 		`No call failed\.\n`,
 	} {
 		if !regexp.MustCompile(want).MatchString(stdout) {

@@ -48,8 +48,8 @@ func (f found) sorted() found {
 // searches is how many questions a preprocess asks Weaviate.
 const searches = 4
 
-// straight asks the upstreams what Hearth asks them, but opens a connection for each call, and remembers and repeats nothing. Searches at the
-// same time would share a connection, so each has an app of its own, with one connection to Weaviate. The first one asks Odoo too.
+// straight asks the upstreams what Hearth asks them, but opens a connection for each call, and remembers and repeats nothing. Searches at
+// the same time would share a connection, so each has an app of its own, with one connection to Weaviate. The first one asks Odoo too.
 type straight struct {
 	models []string // of Odoo
 	apps   [searches]*app

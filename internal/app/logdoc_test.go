@@ -15,8 +15,7 @@ import (
 	"testing"
 )
 
-// Operators look for a line's text, and filters and queries name it. So docs/log.md has all of them, and a line that is renamed there and not
-// here, or the other way round, is a mistake.
+// Operators look for the text of a line, and filters and queries name it. So docs/log.md lists the same lines as the source.
 func TestTheDocumentationHasEachLineOfTheLog(t *testing.T) {
 	root := filepath.Join("..", "..")
 	page, err := os.ReadFile(filepath.Join(root, "docs", "log.md"))
@@ -73,7 +72,7 @@ func loggedIn(t *testing.T, root string, folders ...string) (lines []string) {
 	return slices.Compact(lines)
 }
 
-// lineOf is the line that a call logs; empty: it is no such call.
+// lineOf is the line that a call logs; empty: the call logs nothing.
 func lineOf(call *ast.CallExpr) string {
 	method, ok := call.Fun.(*ast.SelectorExpr)
 	if !ok {

@@ -10,8 +10,8 @@ import (
 	"hearth/internal/testing/insights"
 )
 
-// Lambda filters by the level of a line. So the lines must have their level in Lambda's words, and a timestamp, without which Lambda drops them at WARN.
-func TestLambdaTakesTheLogsLinesForWhatTheyAre(t *testing.T) {
+// Lambda filters lines by level. So a line needs a level in Lambda's words, and a timestamp: without one Lambda drops even warnings at WARN.
+func TestLambdaFiltersTheLogByLevel(t *testing.T) {
 	levels := []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
 	write := func(least slog.Level) string {
 		var out strings.Builder

@@ -14,8 +14,8 @@ const (
 	flushTime  = 100 * time.Millisecond // how long Flush and close wait for them
 )
 
-// logQueue writes lines of a log, or documents of metrics, in a goroutine of its own, so that a caller does not wait for a pipe that no process
-// reads. It drops lines for which it has no room, and logs how many it has dropped once the pipe is read again.
+// logQueue writes lines of a log, or documents of metrics, in a goroutine of its own, so that a caller does not wait for a pipe that no
+// process reads. It drops lines for which it has no room, and logs how many it has dropped once the pipe is read again.
 type logQueue struct {
 	to               io.Writer
 	most             int           // bytes of lines that wait to be written
@@ -81,7 +81,8 @@ func (q *logQueue) run() {
 	}
 }
 
-// Flush waits until the lines that were taken before have been written. No write is waited for longer than flushTime, by all calls of Flush together.
+// Flush waits until the lines that were taken before have been written. No write is waited for longer than flushTime, by all calls of Flush
+// together.
 func (q *logQueue) Flush() {
 	late := time.NewTimer(q.patience())
 	defer late.Stop()
@@ -137,8 +138,8 @@ func (q *logQueue) close() {
 	}
 }
 
-// newLogger makes a logger whose lines Lambda takes as they are, and filters by their level: each is a JSON object with level and timestamp.
-// Without a timestamp Lambda takes any level for INFO.
+// newLogger makes a logger whose lines Lambda can filter by level. Each line is a JSON object with level and timestamp: Lambda takes a line
+// without a timestamp for INFO, whatever its level is.
 func newLogger(to io.Writer, level slog.Level) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
 		if len(groups) == 0 && a.Key == slog.TimeKey && a.Value.Kind() == slog.KindTime {

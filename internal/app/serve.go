@@ -48,8 +48,8 @@ func serve(ctx context.Context, program string, environ []string, stdout, stderr
 	return a.run(ctx, s, asked)
 }
 
-// prepare makes all that run needs. In Lambda the user pays for the time until the first event is asked for. So the extension registers as soon as
-// Hearth listens, and what serves is made while Lambda answers.
+// prepare makes all that run needs. In Lambda the user pays for the time until the first event is asked for. So the extension registers as
+// soon as Hearth listens, and what serves is made while Lambda answers.
 func (a *app) prepare(ctx context.Context, program string, s settings.Settings, fault error, onWaiting func()) error {
 	listeners, listenErr := listen(ctx, s, a.log)
 	a.listeners = listeners

@@ -65,7 +65,7 @@ func showStats(ctx context.Context, args, environ []string, out io.Writer) error
 		case err != nil: // it may start again
 			text = faultText(explained(err, cfg), o)
 		}
-		if o.watch && !o.json && terminal.moves {
+		if o.watch && !o.json && terminal.canMoveCursor {
 			text = terminal.inPlace(text)
 		} else if !o.json && !first {
 			text = "\n" + text
@@ -94,7 +94,7 @@ func statsText(ctx context.Context, c *client.Client, o statsOptions, t terminal
 	return string(line) + "\n", err
 }
 
-// faultText is an error in the place of the statistics.
+// faultText is what is printed in place of the statistics after an error.
 func faultText(err error, o statsOptions) string {
 	if !o.json {
 		return err.Error() + "\n"
@@ -134,9 +134,9 @@ func getter(environ []string) func(string) string {
 
 // terminal is where the output goes.
 type terminal struct {
-	moves  bool // the cursor can be moved
-	styled bool
-	fd     int // -1: it is no file
+	canMoveCursor bool
+	styled        bool
+	fd            int // -1: the output is no file
 }
 
 func terminalOf(out io.Writer, get func(string) string) terminal {
@@ -145,12 +145,12 @@ func terminalOf(out io.Writer, get func(string) string) terminal {
 		t.fd = int(f.Fd()) //nolint:gosec // a descriptor fits
 	}
 	_, err := unix.IoctlGetWinsize(t.fd, unix.TIOCGWINSZ)
-	t.moves = err == nil && get("TERM") != "dumb"
-	t.styled = t.moves && get("NO_COLOR") == ""
+	t.canMoveCursor = err == nil && get("TERM") != "dumb"
+	t.styled = t.canMoveCursor && get("NO_COLOR") == ""
 	return t
 }
 
-// size is how many characters a line may have now, and how many lines there are; 0: that is not known.
+// size is how many characters a line may have now, and how many lines the terminal has; 0: not known.
 func (t terminal) size() (width, height int) {
 	size, err := unix.IoctlGetWinsize(t.fd, unix.TIOCGWINSZ)
 	if err != nil {
@@ -159,8 +159,8 @@ func (t terminal) size() (width, height int) {
 	return int(size.Col), int(size.Row)
 }
 
-// inPlace writes a text from the top of the terminal, over what was there. Lines for which there is no room are left out, because they would scroll
-// the first ones away. A line is cleared before it is written: afterwards the cursor may stand on its last character.
+// inPlace writes a text from the top of the terminal, over the text before. It leaves out the lines that have no room, because they would
+// scroll the first lines away. It clears each line before it writes the line: afterwards the cursor may stand on the last character.
 func (t terminal) inPlace(text string) string {
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	if _, height := t.size(); height > 2 && len(lines) >= height {

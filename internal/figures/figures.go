@@ -19,11 +19,12 @@ func (s Samples) Percentile(p float64) float64 {
 	if len(s) == 0 {
 		return math.NaN()
 	}
-	return Nearest(slices.Sorted(slices.Values(s)), p)
+	return NearestRank(slices.Sorted(slices.Values(s)), p)
 }
 
-// Nearest is a percentile by the nearest rank: the least value that is not below a share p of all. There must be a value, and the least comes first.
-func Nearest[T any](sorted []T, p float64) T {
+// NearestRank returns the percentile p (0 to 1) by the nearest rank: the least value that at least this share of the values do not exceed.
+// The values are in ascending order, and there is at least one.
+func NearestRank[T any](sorted []T, p float64) T {
 	return sorted[max(0, int(math.Ceil(p*float64(len(sorted))))-1)]
 }
 

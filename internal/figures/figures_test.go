@@ -19,7 +19,7 @@ func TestPercentile(t *testing.T) {
 	if got := (Samples{1, 2}).Median(); got != 1 {
 		t.Errorf("median of two: %v", got)
 	}
-	if got := Nearest([]string{"a", "b", "c", "d"}, 0.51); got != "c" {
+	if got := NearestRank([]string{"a", "b", "c", "d"}, 0.51); got != "c" {
 		t.Errorf("p51 of four: %s", got)
 	}
 	if got := (Samples{}).Median(); !math.IsNaN(got) {

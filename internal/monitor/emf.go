@@ -19,14 +19,14 @@ const (
 	maxAhead   = time.Hour           // CloudWatch takes 2 hours
 )
 
-// document is what is written of a document so far.
-type document struct {
+// documentWriter writes a document.
+type documentWriter struct {
 	values []byte // the members of the object: metrics and properties
-	list   []byte // what the format says of the metrics
-	room   int    // for so many metrics more
+	list   []byte // the names and units of the metrics
+	room   int    // for how many metrics more there is room
 }
 
-func (d *document) add(name, unit string, values ...float64) {
+func (d *documentWriter) add(name, unit string, values ...float64) {
 	d.member(name)
 	if len(values) > 1 {
 		d.values = append(d.values, '[')
@@ -46,12 +46,12 @@ func (d *document) add(name, unit string, values ...float64) {
 	d.room--
 }
 
-func (d *document) member(name string) {
+func (d *documentWriter) member(name string) {
 	d.values = append(strconv.AppendQuote(d.values, name), ':')
 }
 
-// property adds what is no metric.
-func (d *document) property(name string, value any) {
+// property adds a member that is no metric.
+func (d *documentWriter) property(name string, value any) {
 	d.member(name)
 	text, err := json.Marshal(value)
 	if err != nil { // numbers and strings always encode
@@ -61,9 +61,9 @@ func (d *document) property(name string, value any) {
 }
 
 // document is the invocation's metrics in CloudWatch's Embedded Metric Format: a line. What is beyond a limit is cut: values after the first
-// maxValues, and metrics after the first maxMetrics, by order.
+// maxValues, and metrics after the first maxMetrics in the order of metricOrder.
 func (inv *invocation) document(function string) []byte {
-	d := document{values: append(make([]byte, 0, 2<<10), '{'), list: make([]byte, 0, 1<<10), room: maxMetrics}
+	d := documentWriter{values: append(make([]byte, 0, 2<<10), '{'), list: make([]byte, 0, 1<<10), room: maxMetrics}
 	n := inv.total()
 	cold := 0.0
 	if inv.cold {
@@ -85,7 +85,7 @@ func (inv *invocation) document(function string) []byte {
 		name := metricName(operation)
 		durations[name] = append(durations[name], values...)
 	}
-	names := slices.SortedFunc(maps.Keys(durations), func(a, b string) int { return cmp.Or(order(a)-order(b), strings.Compare(a, b)) })
+	names := slices.SortedFunc(maps.Keys(durations), func(a, b string) int { return cmp.Or(metricOrder(a)-metricOrder(b), strings.Compare(a, b)) })
 	dropped := max(0, len(names)-d.room)
 	for _, name := range names[:len(names)-dropped] {
 		values := durations[name]
@@ -127,9 +127,9 @@ func metricName(operation string) string {
 	}, operation) + "_duration"
 }
 
-// order is where a duration stands among the metrics, after the counts: first those that dashboards know by name, then Hearth's other operations, then the
-// handler's, each by name.
-func order(name string) int {
+// metricOrder says where a duration stands among the metrics. First come the handler's operations that dashboards name, then Hearth's
+// operations, then the handler's others. Within each group the order is by name.
+func metricOrder(name string) int {
 	switch name {
 	case "lambda_handler_total_duration", "parallel_message_history_duration", "parallel_relevance_search_duration", "parallel_preprocessing_duration":
 		return 0

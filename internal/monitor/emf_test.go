@@ -54,7 +54,7 @@ func TestADocumentKeepsTheLimits(t *testing.T) {
 }
 
 // Dashboards know some metrics by name. A handler with many operations of its own must not push them out.
-func TestTheNamesOfDashboardsAreInEachDocument(t *testing.T) {
+func TestTheMetricsOfDashboardsAreInEachDocument(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newTester(t, false)
 		e.history("1-a")

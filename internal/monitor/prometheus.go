@@ -75,7 +75,7 @@ func (m *Monitor) WritePrometheus(w io.Writer, cache wire.CacheStats, pools wire
 	family(w, "hearth_upstream_requests_total", "counter", "Tries that were answered, failed, were refused by the breaker or rejected by a full queue, and connections that could not be opened.")
 	for _, name := range upstreams {
 		n := pools[name]
-		write(w, "hearth_upstream_requests_total", n.RoundTrip.Count, "upstream", name, "outcome", "answered") // Requests-Failures falls when a try fails
+		write(w, "hearth_upstream_requests_total", n.RoundTrip.Count, "upstream", name, "outcome", "answered") // Requests-Failures would fall when a try fails
 		write(w, "hearth_upstream_requests_total", n.Failures, "upstream", name, "outcome", "failed")
 		write(w, "hearth_upstream_requests_total", n.Breaker.Refused, "upstream", name, "outcome", "refused")
 		write(w, "hearth_upstream_requests_total", n.Rejected, "upstream", name, "outcome", "rejected")

@@ -68,7 +68,7 @@ func (inv *invocation) durations() map[string][]float64 {
 
 func statsOf(values []float64) wire.OperationStats {
 	slices.Sort(values)
-	at := func(p float64) float64 { return figures.Nearest(values, p) }
+	at := func(p float64) float64 { return figures.NearestRank(values, p) }
 	return wire.OperationStats{Count: len(values), P50MS: at(0.5), P90MS: at(0.9), P99MS: at(0.99), MaxMS: at(1)}
 }
 

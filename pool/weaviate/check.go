@@ -284,8 +284,8 @@ func (k *check) roles(rows []row) {
 	}
 }
 
-// times looks for messages without a time, which the server may leave out of what it sorts by time, and for chats whose times cannot be
-// read together.
+// times looks for messages without a time, because the server may leave them out of what it sorts by time. It also looks for chats whose
+// times are written in forms that cannot be sorted together.
 func (k *check) times(class *classInfo, rows []row) {
 	if class.time == creationTime {
 		return

@@ -158,7 +158,7 @@ remark vector: not proven: the class has no vectorizer, and the message looked a
 			`{"class":"Message","properties":[{"name":"chat_id","dataType":["uuid"]},{"name":"role","dataType":["text"]},{"name":"body","dataType":["text"]},{"name":"when","dataType":["text"]},{"name":"seen","dataType":["boolean"]},{"name":"no","dataType":["int"]}]}`,
 			weaviatetest.Config{},
 			nil, nil, server +
-				`failed class Message: class Message has no property "content": set HEARTH_MESSAGE_FIELDS (chat, role, content, time) to properties that it has: chat_id, role, body, when, seen, no; try HEARTH_MESSAGE_FIELDS=chat_id,role,body,_creationTimeUnix, or if one of these has the message's time, that in place of _creationTimeUnix: when, no
+				`failed class Message: class Message has no property "content": set HEARTH_MESSAGE_FIELDS (chat, role, content, time) to properties that it has: chat_id, role, body, when, seen, no; try HEARTH_MESSAGE_FIELDS=chat_id,role,body,_creationTimeUnix; if one of these properties has the message's time, put it in place of _creationTimeUnix: when, no
 ` + noMute + noRights,
 		},
 		"another class": {

@@ -82,7 +82,8 @@ func (l *classLoader) load(ctx context.Context) (*classInfo, error) {
 }
 
 // knownOrRunning returns what is known of the class. If nothing is known, it returns the request under way, or one that has found a moment
-// ago that there is no such class, or else starts one. That request has the values of ctx but does not end with ctx: the pool's timeout ends it.
+// ago that there is no such class, or else starts one. That request has the values of ctx but does not end with ctx: the pool's timeout
+// ends it.
 func (l *classLoader) knownOrRunning(ctx context.Context) (*classInfo, *load) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

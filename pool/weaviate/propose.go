@@ -68,7 +68,7 @@ func (c *Client) proposeMessageFields(ctx context.Context) string {
 	}
 	setting := "HEARTH_MESSAGE_FIELDS=" + strings.Join([]string{chat, role, content, cmp.Or(at, CreationTime)}, ",")
 	if others := p.left(times); at == "" && len(others) > 0 {
-		setting += ", or if one of these has the message's time, that in place of " + CreationTime + ": " + strings.Join(others, ", ")
+		setting += "; if one of these properties has the message's time, put it in place of " + CreationTime + ": " + strings.Join(others, ", ")
 	}
 	return setting
 }

@@ -109,7 +109,7 @@ def note_chat(chat: str) -> None:
 
 
 def note_error(problem: BaseException) -> None:
-    """Tells the innermost measurement of this context that its operation got nothing, though it does not raise."""
+    """Tells the innermost measurement of this context that its operation has failed, though it does not raise."""
     measurement = _innermost.get()
     if measurement is not None:
         measurement.error = type(problem)

@@ -1,4 +1,4 @@
-// What CloudWatch would refuse in an alarm or a dashboard, or what would make it useless, beyond what its schemas say.
+// Finds what CloudWatch would refuse in an alarm or a dashboard, and what would make it useless. CloudFormation's schemas do not say these rules.
 import { type Value } from './template';
 
 const statistic = /^(Average|Sum|Minimum|Maximum|SampleCount|p\d{1,2}(\.\d+)?)$/;
@@ -24,8 +24,8 @@ export function alarmFaults(alarm: Value): string[] {
   const metrics: Value[] = alarm.Metrics ?? [single];
   faults.unless(!alarm.Metrics || !alarm.MetricName, 'there are two metrics');
   faults.unless(!alarm.Statistic || !alarm.ExtendedStatistic, 'there are two statistics');
-  faults.unless(metrics.filter(({ ReturnData }) => ReturnData !== false).length === (band ? 2 : 1), 'one metric is compared, and the band is returned besides');
-  faults.unless(!band || metrics.some(({ Id, Expression }) => Id === alarm.ThresholdMetricId && /^ANOMALY_DETECTION_BAND\(/.test(Expression)), 'the band is none');
+  faults.unless(metrics.filter(({ ReturnData }) => ReturnData !== false).length === (band ? 2 : 1), 'it must return the metric that is compared, the band if there is one, and nothing else');
+  faults.unless(!band || metrics.some(({ Id, Expression }) => Id === alarm.ThresholdMetricId && /^ANOMALY_DETECTION_BAND\(/.test(Expression)), 'the threshold metric is no anomaly band');
   for (const { MetricStat } of metrics.filter((metric) => metric.MetricStat)) {
     faults.unless(statistic.test(MetricStat.Stat), `there is no statistic ${MetricStat.Stat}`);
     faults.unless(MetricStat.Period > 0 && MetricStat.Period % 60 === 0, `there is no period of ${MetricStat.Period} s`);

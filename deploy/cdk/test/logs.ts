@@ -1,5 +1,5 @@
 // Reads the languages of CloudWatch Logs, as far as observability.yaml uses them: queries of Logs Insights, and filter patterns of metric filters.
-// It runs them over log lines, and throws at what it does not know.
+// It runs them over log lines. It throws an error if it does not know a part of them.
 import { type Value } from './template';
 
 /** The fields of a log line. Those of an object within it are named a.b. */
@@ -29,7 +29,7 @@ class Reader implements Query {
       const at = token.lastIndex;
       const found = token.exec(text);
       if (!found) {
-        throw new Error(`what is ${text.slice(at, at + 20)}?`);
+        throw new Error(`cannot read ${text.slice(at, at + 20)}`);
       }
       this.tokens.push(...found.slice(1).filter(Boolean));
     }
@@ -81,7 +81,7 @@ class Reader implements Query {
 
   private end(): this {
     if (this.tokens.length > 0) {
-      throw new Error(`what is ${this.tokens.join(' ')}?`);
+      throw new Error(`cannot read ${this.tokens.join(' ')}`);
     }
     return this;
   }

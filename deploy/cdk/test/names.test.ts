@@ -1,4 +1,4 @@
-// Every metric, field and text that observability.yaml names is one that the code emits, and its queries and filters find the lines that they are for.
+// The code emits every metric, field and text that observability.yaml names. The template's queries and filters find the lines that they are for.
 import * as assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { alarmFaults, dashboardFaults } from './cloudwatch';
@@ -151,14 +151,14 @@ test('each name that leads nowhere is found, and each query that cannot be read'
     ['Dimensions: [{Name: FunctionName', 'Dimensions: [{Name: Function', /dimensions of Errors/],
     ['"widgets": [', '"widgets": [,', /JSON/],
     ['| sort calls desc', '| sorted calls desc', /no command sorted/],
-    ['| sort calls desc', '| sort calls down', /what is down/],
+    ['| sort calls desc', '| sort calls down', /cannot read down/],
     ['by bin(5m)', 'by bin(5 minutes)', /bin needs a time/],
     ['pct(duration_ms, 95)', 'p95(duration_ms)', /no aggregate p95/],
     ['pct(duration_ms, 95)', 'pct(duration_ms)', /no aggregate pct/],
     ['ispresent(error)', 'present(error)', /no function present/],
     ['in ["WARN", "ERROR"]', 'in ("WARN", "ERROR")', /must be \[/],
     ['| limit 100', '| limit all', /limit needs a number/],
-    ['$.operation = "*" &&', '$.operation = "*" AND', /what is AND/],
+    ['$.operation = "*" &&', '$.operation = "*" AND', /cannot read AND/],
     ['&& ($.msg', '&& $.msg', /must be }/],
   ] as const) {
     assert.throws(() => missing(planted(right, wrong)), found);
@@ -175,10 +175,10 @@ test('each fault of an alarm or a widget is found', () => {
     ['EvaluationPeriods: 3', 'DatapointsToAlarm: 3', /too few evaluation periods/],
     ['GreaterThanUpperThreshold', 'GreaterThanThreshold', /does not go with/],
     ['ThresholdMetricId: usual', 'Threshold: 5', /does not go with/],
-    ['ThresholdMetricId: usual', 'ThresholdMetricId: p95', /the band is none/],
+    ['ThresholdMetricId: usual', 'ThresholdMetricId: p95', /no anomaly band/],
     ['ThresholdMetricId: usual', 'ThresholdMetricId: usual\n      Threshold: 5', /two thresholds/],
     ['Threshold: 0', 'ActionsEnabled: true', /no threshold/],
-    ['ReturnData: true', 'ReturnData: false', /one metric is compared/],
+    ['ReturnData: true', 'ReturnData: false', /must return the metric that is compared/],
     ['Metrics:\n        - Id: rate', 'MetricName: hits\n      Metrics:\n        - Id: rate', /two metrics/],
     ['"type": "metric"', '"type": "metrics"', /a member is unknown/],
     ['"period": 300', '"periods": 300', /a member is unknown/],

@@ -216,7 +216,8 @@ func (p *page) more(n int, what string) {
 	}
 }
 
-// table adds rows of columns: the first column begins at the left, the others end at the right. If a row is too wide, the first column is cut.
+// table adds rows of columns: the first column begins at the left, the others end at the right. If a row is too wide, the first column is
+// cut.
 func (p *page) table(rows [][]string) {
 	const gap = 2
 	widths := make([]int, len(rows[0]))

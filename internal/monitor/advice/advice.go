@@ -1,8 +1,8 @@
 // Package advice says what to change in the settings, by what was measured.
 //
-// Start at [Of], which lists the rules. caching.go has those about the cache, upstreams.go those about the pools and what is asked there, and
-// invocations.go those about the invocations of the function. Each rule's comment says from which numbers on it speaks; with less it is silent, because
-// a few requests tell nothing.
+// Start at [Of], which lists the rules. caching.go has those about the cache, upstreams.go those about the pools and what is asked there,
+// and invocations.go those about the invocations of the function. Each rule's comment says from which numbers on it speaks; with less it is
+// silent, because a few requests tell nothing.
 //
 // The package only computes: it measures nothing and changes nothing.
 package advice
@@ -55,9 +55,9 @@ type Settings struct {
 
 // Of returns the advice of every rule that has some.
 //
-// No advice contradicts another. If the process has little memory left, no rule asks for a larger cache. If a breaker has opened, the rules about
-// ceilings, retries and lost connections of that upstream are silent: what they measured is what the outage did. If connections break while they
-// are unused, no rule asks for keeping them longer.
+// No advice contradicts another. If the process has little memory left, no rule asks for a larger cache. If a breaker has opened, the rules
+// about ceilings, retries and lost connections of that upstream are silent: what they measured is what the outage did. If connections break
+// while they are unused, no rule asks for keeping them longer.
 func Of(m Measured) []wire.Advice {
 	found := []wire.Advice{}
 	for _, rule := range []func(*Measured) []wire.Advice{
@@ -80,7 +80,7 @@ func times(n int64) string {
 	return strconv.FormatInt(n, 10) + " times"
 }
 
-// count is a number of something, of which one has a name of its own.
+// count is a number with its noun, in the singular or the plural.
 func count[N int | int64](n N, one, many string) string {
 	if n == 1 {
 		many = one
@@ -143,5 +143,5 @@ func median(values []float64) float64 {
 		return 0
 	}
 	slices.Sort(values)
-	return figures.Nearest(values, 0.5)
+	return figures.NearestRank(values, 0.5)
 }

@@ -14,8 +14,8 @@ import (
 // leastReads is how many reads the cache must have answered before their shares say anything.
 const leastReads = 100
 
-// lapsed speaks for a resource if a fifth of 100 reads or more waited for a load because what was held had been fresh until a short time ago: it was
-// younger than 8 times its freshness.
+// lapsed speaks for a resource if a fifth of 100 reads or more waited for a load because what was held had been fresh until a short time
+// ago: it was younger than 8 times its freshness.
 func lapsed(m *Measured) (found []wire.Advice) {
 	for _, r := range cache.Resources() {
 		l, policy, counts := m.Lapsed[r], m.Policies[r], m.Cache.Resources[string(r)]

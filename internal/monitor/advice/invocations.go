@@ -13,8 +13,8 @@ import (
 // leastInvocations is how many invocations must be known before their shares say anything.
 const leastInvocations = 20
 
-// deadlines speaks of each setting by which 2 of 20 invocations or more had a call that was not answered in time, and if no setting has ended the calls,
-// of that.
+// deadlines speaks of each timeout that ended a call in 2 of 20 invocations or more. It also speaks if 2 invocations or more had a call that
+// ran out of time and that no setting ended.
 func deadlines(m *Measured) (found []wire.Advice) {
 	all := m.Invocations.Invocations
 	if len(all) < leastInvocations {
@@ -39,7 +39,7 @@ func deadlines(m *Measured) (found []wire.Advice) {
 		}
 		text := fmt.Sprintf("%d of the last %d invocations made %d calls that ran out of time (504), after %s at the median.", late, len(all), len(took), shown(median(took)))
 		if end.setting == "" {
-			found = append(found, one("deadlines", "", "", "%s No setting ends a call then, so its time came from the function's timeout or from the caller: raise that, or ask for less.", text)...)
+			found = append(found, one("deadlines", "", "", "%s No setting of Hearth ended them: their time came from the function's timeout or from the caller. Raise that, or ask for less.", text)...)
 			continue
 		}
 		longer := durationText(min(2*end.after, maxTimeout))
@@ -54,11 +54,11 @@ const maxTimeout = 15 * time.Minute
 
 // limit is a setting that ends calls after a time.
 type limit struct {
-	setting string // empty: none does
+	setting string // empty: no setting ended the call
 	after   time.Duration
 }
 
-// limits are the settings that end calls and may be longer.
+// limits are the settings that end calls, without those that have the longest time already.
 func (m *Measured) limits() (all []limit) {
 	for _, upstream := range names(m.Timeouts) {
 		all = append(all, limit{variable(upstream, "TIMEOUT"), m.Timeouts[upstream]})
@@ -67,18 +67,18 @@ func (m *Measured) limits() (all []limit) {
 	return slices.DeleteFunc(all, func(l limit) bool { return l.after >= maxTimeout })
 }
 
-// endOf is the setting that has ended a call: one that holds for the operation, and after whose time the call ended.
+// endOf is the limit that ended a call: it applies to the operation, and the call took about that long.
 func (m *Measured) endOf(op wire.Operation) limit {
 	for _, l := range m.limits() {
 		at := float64(l.after.Milliseconds())
-		if at > 0 && op.DurationMS >= at*0.95 && op.DurationMS <= at*1.05 && l.holdsFor(op.Operation) {
+		if at > 0 && op.DurationMS >= at*0.95 && op.DurationMS <= at*1.05 && l.appliesTo(op.Operation) {
 			return l
 		}
 	}
 	return limit{}
 }
 
-func (l limit) holdsFor(operation string) bool {
+func (l limit) appliesTo(operation string) bool {
 	asksOdoo := strings.HasPrefix(operation, "hearth.odoo_")
 	switch l.setting {
 	case "HEARTH_ODOO_TIMEOUT":
@@ -92,8 +92,8 @@ func (l limit) holdsFor(operation string) bool {
 // longestIdle is how long an unused connection is worth keeping: AWS's NAT forgets a flow after 350 s.
 const longestIdle = 5 * time.Minute
 
-// idle speaks if 5 of 20 warm invocations or more, and a fifth of them, came after a freeze that was longer than connections are kept and shorter than
-// they could be, and dialed.
+// idle speaks if 5 of 20 warm invocations or more, and a fifth of them, came after a freeze that was longer than connections are kept and
+// shorter than they could be, and dialed.
 func idle(m *Measured) []wire.Advice {
 	var frozen []float64
 	warm, dials, most := 0, int64(0), 0.0
@@ -124,12 +124,12 @@ func coldStarts(m *Measured) []wire.Advice {
 	if !m.ColdStarts || len(all) < 10 || len(all) > 20 {
 		return nil
 	}
-	functions := !slices.ContainsFunc(all, func(inv wire.Invocation) bool { return inv.FunctionMS == nil }) // else Hearth's part of each is compared
+	allMeasured := !slices.ContainsFunc(all, func(inv wire.Invocation) bool { return inv.FunctionMS == nil }) // else compare Hearth's part of each
 	cold := -1.0
 	var warm []float64
 	for _, inv := range all {
 		took := inv.DurationMS
-		if functions {
+		if allMeasured {
 			took = *inv.FunctionMS
 		}
 		if inv.Cold {

@@ -94,8 +94,8 @@ func ceilings(m *Measured) (found []wire.Advice) {
 // maxWorkers is the highest value of HEARTH_WORKERS.
 const maxWorkers = 64
 
-// workers speaks if 5 of 20 batches and preprocesses or more, and a tenth of them, had more parts than workers, and their last part waited 1 ms on
-// average. A batch that says itself how many of its requests run at once does not count.
+// workers speaks if 5 of 20 batches and preprocesses or more, and a tenth of them, had more parts than workers, and their last part waited
+// 1 ms on average. A batch that says itself how many of its requests run at once does not count.
 func workers(m *Measured) []wire.Advice {
 	w := m.Workers
 	most := min(w.Most, maxWorkers)

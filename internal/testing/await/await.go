@@ -1,4 +1,5 @@
-// Package await lets a test wait for what other goroutines or processes are about to do. Start at [That]. In a synctest bubble, synctest.Wait is better.
+// Package await lets a test wait for what other goroutines or processes are about to do. Start at [That]. In a synctest bubble use
+// synctest.Wait instead.
 package await
 
 import (
@@ -6,13 +7,14 @@ import (
 	"time"
 )
 
-// That asks until the answer is yes, and fails the test if it is not within half a minute. what ends the sentence "it is not so that …".
+// That calls ok until it returns true. The test fails if that takes longer than half a minute. The failure says "after 30s it is not so
+// that", followed by what.
 func That(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	ThatWithin(t, 30*time.Second, what, ok)
 }
 
-// ThatWithin is That for another time.
+// ThatWithin is That with another time than half a minute.
 func ThatWithin(t testing.TB, most time.Duration, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.NewTimer(most)

@@ -1,6 +1,6 @@
-// Command samplelog prints what the real extension and a handler in Python write to a function's log, in a Lambda sandbox's double. The handler
-// makes each call that the client has. After that comes the log of an extension that is not ready. The tests in deploy/ read from it which
-// metrics, fields and messages there are.
+// Command samplelog prints what the real extension and a handler in Python write to a function's log, in a Lambda sandbox's double. The
+// handler makes each call that the client has. After that comes the log of an extension that is not ready. The tests in deploy/ read from
+// it which metrics, fields and messages there are.
 package main
 
 import (

@@ -84,7 +84,7 @@ func (f *flights) start(ctx context.Context, terms flightTerms, load func(contex
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := f.pulse.Now()
-	if fl := f.joinableLocked(terms.key); fl != nil && now.Since(fl.began) < terms.maxAge && fl.need >= terms.need {
+	if fl := f.meetingLocked(terms, now); fl != nil {
 		f.unwaited.remove(fl)
 		fl.waiters++
 		return fl, true
@@ -98,6 +98,21 @@ func (f *flights) start(ctx context.Context, terms flightTerms, load func(contex
 	}
 	fl.waiters++
 	return fl, joined
+}
+
+// canJoin says whether a request would join a load under way now.
+func (f *flights) canJoin(terms flightTerms) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.meetingLocked(terms, f.pulse.Now()) != nil
+}
+
+// meetingLocked is the latest flight of the key if that meets the terms.
+func (f *flights) meetingLocked(terms flightTerms, now clock.Instant) *flight {
+	if fl := f.joinableLocked(terms.key); fl != nil && now.Since(fl.began) < terms.maxAge && fl.need >= terms.need {
+		return fl
+	}
+	return nil
 }
 
 // nextLocked is the flight that begins after the one under way, for a request with maxAge 0 (rule 4); nil: the request may begin a load

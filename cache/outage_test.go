@@ -119,8 +119,10 @@ func TestALoadThatTheUpstreamsPoolWouldRefuseDoesNotBegin(t *testing.T) {
 	for _, kind := range []Resource{OdooModels, History, Mute} {
 		synctest.Test(t, func(t *testing.T) {
 			var full atomic.Bool
+			var refused atomic.Int64 // the pool counts them
 			x := newTester(t, Config{Failure: failureOfTest, Refuse: func(_ context.Context, r Resource) error {
 				if r == kind && full.Load() {
+					refused.Add(1)
 					return errUnasked
 				}
 				return nil
@@ -139,6 +141,9 @@ func TestALoadThatTheUpstreamsPoolWouldRefuseDoesNotBegin(t *testing.T) {
 			}
 			x.wantErr(x.ask(noRefresh, Directives{NoCache: true}), errUnasked)
 			x.wantLoads(0)
+			if n := refused.Load(); n != 2 {
+				x.Errorf("%s: %d loads were refused", kind, n)
+			}
 			full.Store(false)
 			again := x.ask(noRefresh, Directives{NoCache: true})
 			x.finish("second")

@@ -77,7 +77,7 @@ func read[V aged](ctx context.Context, c *Cache, q question, s source[V]) (v V, 
 				key: flightKey, resource: q.resource, keeps: !d.NoStore, maxAge: q.policy.maxJoinAge(d), need: q.need, ended: ended,
 			}
 			if verdict == fetch {
-				terms.refusal = c.refusal(ctx, q.resource)
+				terms.refusal = c.refusal(ctx, terms)
 				fl, joined = c.flights.start(ctx, terms, load)
 			} else {
 				c.flights.refresh(ctx, terms, load)
@@ -118,12 +118,12 @@ func read[V aged](ctx context.Context, c *Cache, q question, s source[V]) (v V, 
 	return v, v.policy(q.policy).origin(Miss, c.now().Since(v.began())).fetched(reason, joined), nil
 }
 
-// refusal returns the error of a load that the pool would refuse now; nil: the load may begin.
-func (c *Cache) refusal(ctx context.Context, r Resource) error {
-	if c.cfg.Refuse == nil {
+// refusal returns the error of a load that the pool would refuse now; nil: the load may begin, or none has to.
+func (c *Cache) refusal(ctx context.Context, terms flightTerms) error {
+	if c.cfg.Refuse == nil || c.flights.canJoin(terms) {
 		return nil
 	}
-	return c.cfg.Refuse(ctx, r)
+	return c.cfg.Refuse(ctx, terms.resource)
 }
 
 // standIn returns what is held, if the policy allows it as the answer after the failure.

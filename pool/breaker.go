@@ -61,7 +61,7 @@ type Breaker struct {
 	cfg      BreakerConfig
 	failures *sparse.Log // of requests
 
-	ctx    context.Context //nolint:containedctx // of the probes: no request waits for one
+	ctx    context.Context //nolint:containedctx // of the probes that requests start: a probe does not end with its request
 	cancel context.CancelFunc
 	asking sync.WaitGroup // probes; Add happens under mu, and not after shut
 

@@ -2,6 +2,7 @@ package sidecar
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -90,9 +91,9 @@ func exchange(b *testing.B, addr, request string) {
 			if len(line) == 2 {
 				break
 			}
-			if strings.HasPrefix(string(line), "HTTP/1.1 204 ") {
+			if bytes.HasPrefix(line, []byte("HTTP/1.1 204 ")) {
 				length = 0
-			} else if strings.HasPrefix(string(line), "Content-Length: ") {
+			} else if bytes.HasPrefix(line, []byte("Content-Length: ")) {
 				length = 0
 				for _, digit := range line[len("Content-Length: ") : len(line)-2] {
 					length = 10*length + int(digit-'0')

@@ -164,7 +164,7 @@ func (s *scan) newest(ctx context.Context, want int) (page Page, fits int, err e
 		switch {
 		case s.complete, len(whole) >= s.need:
 			return s.cut(whole, most)
-		case s.bytes > most:
+		case s.bytes > mostRun*most || s.bytes > most && !s.hasRoom(most):
 			return Page{}, s.room(whole, most), nil
 		}
 		if s.bytes < most/4 { // rows of others, or of one timestamp, fill the pages
@@ -272,19 +272,37 @@ func (s *scan) whole() int {
 	return n
 }
 
+// mostRun is how many times the bytes of an answer a page may have because its oldest messages have one time: such a run is not cut.
+const mostRun = 2
+
+// hasRoom says whether the messages that are needed fit into one answer, the rest of the oldest one's run aside.
+func (s *scan) hasRoom(most int64) bool {
+	n, _ := fitting(s.messages, most)
+	return n >= s.need
+}
+
 // cut returns the messages that fit into one answer. If fewer fit than are needed, it returns no messages and how many fit.
 func (s *scan) cut(whole []wire.Message, most int64) (Page, int, error) {
-	if s.bytes <= most {
-		return Page{Messages: whole, Complete: s.complete}, s.need, nil
-	}
 	n, uncut := fitting(whole, most)
 	switch {
-	case n < len(whole) && uncut >= s.need:
+	case n == len(whole):
+		return Page{Messages: whole, Complete: s.complete}, s.need, nil
+	case uncut >= s.need:
 		return Page{Messages: whole[:uncut]}, s.need, nil
-	case n < len(whole) && n < s.need:
+	case n < s.need:
 		return Page{}, uncut, nil
 	}
-	return Page{Messages: whole, Complete: s.complete}, s.need, nil // more than have room, where all of the edge are of one time
+	end, bytes := n, int64(0)
+	for end < len(whole) && whole[end].CreatedAt.Equal(whole[n-1].CreatedAt) {
+		end++
+	}
+	for _, m := range whole[:end] {
+		bytes += bytesOf(m)
+	}
+	if bytes > mostRun*most {
+		return Page{}, uncut, nil
+	}
+	return Page{Messages: whole[:end], Complete: s.complete && end == len(whole)}, s.need, nil
 }
 
 // room is how many of the newest messages fit into one answer, if not all that are needed fit.

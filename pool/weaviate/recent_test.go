@@ -160,6 +160,42 @@ func TestRecentIsTheNewestMessagesHoweverTheyArePaged(t *testing.T) {
 	}
 }
 
+// A page ends with all messages of one time. Those may have somewhat more bytes than an answer, whatever the pages of the server were.
+func TestARunOfOneTimeMayTakeMoreThanAnAnswer(t *testing.T) {
+	p := newPager(t, schemaWithTime("date"), 0)
+	small := p.clients[1]
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	var list []NewMessage
+	add := func(age, size int) {
+		m := wire.Message{ID: uuid.NewString(), Role: "assistant", Content: strings.Repeat("x", size), CreatedAt: at.Add(-time.Duration(age) * time.Second)}
+		list = append(list, NewMessage{Message: m})
+	}
+	for i, size := range []int{1, 700, 1, 100, 2_600} {
+		add(i, size)
+	}
+	for range 12 { // with the five before them: 13 KB, where an answer may have 8 KB
+		add(5, 600)
+	}
+	for range 20 { // 15 KB more
+		add(6, 600)
+	}
+	outcomes, err := p.clients[0].Append(t.Context(), "chat", list)
+	if err = join(outcomes, err); err != nil {
+		t.Fatal(err)
+	}
+	for need := 1; need <= 20; need++ {
+		pages, err := small.Recent(t.Context(), "chat", []string{"assistant"}, need, need)
+		switch {
+		case need <= 10 && err != nil:
+			t.Errorf("%d: %v", need, err)
+		case need <= 10 && len(pages[0].Messages) < need, need > 5 && need <= 10 && len(pages[0].Messages) != 17:
+			t.Errorf("%d: there are %d messages", need, len(pages[0].Messages))
+		case need > 10 && (err == nil || !strings.Contains(err.Error(), "num_messages may be at most 5 here")):
+			t.Errorf("%d: got %v", need, err)
+		}
+	}
+}
+
 // asked takes down every search.
 func (x *tester) asked() func() []*pb.SearchRequest {
 	var list []*pb.SearchRequest

@@ -130,14 +130,20 @@ func TestRequestsWaitForTheEndOfAProbeThatHasAnAnswer(t *testing.T) {
 	})
 }
 
+// answerOnce starts a probe, and returns once the first of its requests is answered. The next ones are for then.
+func (g *guarded) answerOnce(then func(*http.Request) (*http.Response, error)) {
+	g.Helper()
+	g.upstream(away(time.Millisecond))
+	time.Sleep(leastWait)
+	g.wantRefused()
+	time.Sleep(time.Millisecond)
+	g.upstream(then)
+	synctest.Wait()
+}
+
 func TestRequestsDoNotWaitLongForAProbeThatHangsAfterAnAnswer(t *testing.T) {
 	inSteps(t, func(g *guarded) {
-		g.upstream(away(time.Millisecond))
-		time.Sleep(leastWait)
-		g.wantRefused()
-		time.Sleep(time.Millisecond)
-		g.upstream(never)
-		synctest.Wait()
+		g.answerOnce(never)
 		begun := time.Now()
 		g.together(5, time.Minute)
 		if took := time.Since(begun); took > 2*mostAwaited {
@@ -152,12 +158,7 @@ func TestRequestsDoNotWaitLongForAProbeThatHangsAfterAnAnswer(t *testing.T) {
 
 func TestRequestsWaitNoLongerThanAProbeThatFails(t *testing.T) {
 	inSteps(t, func(g *guarded) {
-		g.upstream(away(time.Millisecond))
-		time.Sleep(leastWait)
-		g.wantRefused()
-		time.Sleep(time.Millisecond)
-		g.upstream(func(req *http.Request) (*http.Response, error) { time.Sleep(10 * time.Millisecond); return down(req) })
-		synctest.Wait()
+		g.answerOnce(func(req *http.Request) (*http.Response, error) { time.Sleep(10 * time.Millisecond); return down(req) })
 		begun := time.Now()
 		g.together(5, time.Minute)
 		if took := time.Since(begun); took > 20*time.Millisecond {

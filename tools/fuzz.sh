@@ -6,13 +6,19 @@ export FUZZTIME=${1:-10s}
 
 fuzz() { # <folder> <target>
 	local said
-	if ! said=$(go test -run '^$' -fuzz "^$2\$" -fuzztime "$FUZZTIME" -parallel 1 "$1" 2>&1); then
+	# Without a limit of its own, making one interesting input smaller takes the whole time: a target then runs a few inputs.
+	if ! said=$(go test -run '^$' -fuzz "^$2\$" -fuzztime "$FUZZTIME" -fuzzminimizetime 100x -parallel 1 "$1" 2>&1) && ! only_the_time_is_up "$said"; then
 		printf '%s %s FAILED\n%s\n' "$1" "$2" "$said"
 		return 1
 	fi
 	printf '%s %s: %s\n' "$1" "$2" "$(grep -o 'execs: [0-9]*' <<<"$said" | tail -n 1)"
 }
-export -f fuzz
+
+# Go before 1.27 sometimes reports the end of the time as a failure: go.dev/issue/75804. A real failure writes down its input.
+only_the_time_is_up() { # <what go test said>
+	grep -A 1 -- '^--- FAIL' <<<"$1" | grep -qx '    context deadline exceeded' && ! grep -qE 'Failing input|panic|fatal error' <<<"$1"
+}
+export -f fuzz only_the_time_is_up
 
 # The modules below the root have no parsers of outside bytes of the product.
 grep -rHo --include='*_test.go' --exclude-dir={bench,e2e,examples,tools} '^func Fuzz[A-Za-z0-9]*' . |

@@ -115,7 +115,7 @@ type textForm struct {
 // parseForm reads 2006-01-02T15:04:05, a fraction of up to nine digits if there is one, and a zone if there is one.
 func parseForm(s string) (form textForm, at time.Time, err error) {
 	const seconds = len("2006-01-02T15:04:05")
-	if len(s) < seconds || s[10] != 'T' && s[10] != ' ' {
+	if len(s) < seconds || s[10] != 'T' && s[10] != ' ' || s[13] != ':' { // time.Parse takes an hour of one digit too
 		return form, at, notATime(s)
 	}
 	form.separator, form.zone = s[10:11], s[seconds:]
@@ -127,12 +127,14 @@ func parseForm(s string) (form textForm, at time.Time, err error) {
 		}
 	}
 	zone := form.zone
-	switch len(zone) {
-	case 0:
+	switch {
+	case zone == "":
 		zone = "Z"
-	case len("+01"):
+	case !strings.ContainsAny(zone[:1], "Z+-"): // time.Parse takes a comma too
+		return form, at, notATime(s)
+	case len(zone) == len("+01"):
 		zone += ":00"
-	case len("+0100"):
+	case len(zone) == len("+0100"):
 		zone = zone[:3] + ":" + zone[3:]
 	}
 	at, err = time.Parse(time.RFC3339Nano, s[:10]+"T"+strings.TrimSuffix(s[11:], form.zone)+zone)

@@ -185,8 +185,10 @@ func TestTimesOfOnePage(t *testing.T) {
 func TestWhatIsWrongWithATimeIsSaid(t *testing.T) {
 	for want, v := range map[string]*pb.Value{
 		"is a boolean, not a time": {Kind: &pb.Value_BoolValue{BoolValue: true}},
-		`holds "soon", which is no time as in ISO 8601 (such as 2006-01-02T15:04:05.000Z)`:                 textValue("soon"),
-		`holds "2024-02-30T12:00:00Z", which is no time as in ISO 8601 (such as 2006-01-02T15:04:05.000Z)`: textValue("2024-02-30T12:00:00Z"),
+		`holds "soon", which is no time as in ISO 8601 (such as 2006-01-02T15:04:05.000Z)`:                       textValue("soon"),
+		`holds "2024-02-30T12:00:00Z", which is no time as in ISO 8601 (such as 2006-01-02T15:04:05.000Z)`:       textValue("2024-02-30T12:00:00Z"),
+		`holds "2024-02-29T2:00:00,6+00:00", which is no time as in ISO 8601 (such as 2006-01-02T15:04:05.000Z)`: textValue("2024-02-29T2:00:00,6+00:00"),
+		`holds "2024-02-29T12:00:00,6Z", which is no time as in ISO 8601 (such as 2006-01-02T15:04:05.000Z)`:     textValue("2024-02-29T12:00:00,6Z"),
 		"holds a time in the year 9999": dateValue("9999-01-01T00:00:00Z"),
 	} {
 		_, err := timesOf(textTime).of(v)
@@ -274,7 +276,7 @@ func TestATimeThatWouldBeReadAsAnotherIsRefused(t *testing.T) {
 }
 
 func FuzzTextTimes(f *testing.F) {
-	for _, s := range []string{"2024-02-29T12:00:00.123456+00:00", "2024-02-29 12:00:00", "2024-02-29T12:00:00Z", "2024-02-29T12:00:00.5-0330", "9999-12-31T23:59:59+14", ""} {
+	for _, s := range []string{"2024-02-29T12:00:00.123456+00:00", "2024-02-29 12:00:00", "2024-02-29T12:00:00Z", "2024-02-29T12:00:00.5-0330", "9999-12-31T23:59:59+14", "2024-02-29T2:00:00,6+00:00", "2024-02-29T12:00:00,6Z", ""} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -40,6 +40,13 @@ func (m *limitMachine) enter(t *rapid.T) {
 		m.waiting = append(m.waiting, w)
 		m.leave[w] = cancel
 	}
+	m.served(t)
+}
+
+func (m *limitMachine) sleep(t *rapid.T) {
+	time.Sleep(time.Duration(rapid.Int64Range(0, int64(2*mostGap)).Draw(t, "time")))
+	synctest.Wait()
+	m.served(t)
 }
 
 func (m *limitMachine) release(t *rapid.T) {
@@ -104,7 +111,7 @@ func (m *limitMachine) served(t *rapid.T) {
 func (m *limitMachine) check(t *rapid.T) {
 	size, inUse, waiting := m.limit.now()
 	most := m.limit.cfg.Most
-	if size < 1 || size > most || inUse > most || inUse != len(m.taken) || waiting != len(m.waiting) || waiting > m.limit.cfg.Queue {
+	if size < 1 || size > most || inUse > most || inUse != len(m.taken) || waiting != len(m.waiting) || inUse+waiting > most+m.limit.cfg.Queue {
 		t.Fatalf("%d slots of %d, %d taken (%d), %d waiting (%d)", size, most, inUse, len(m.taken), waiting, len(m.waiting))
 	}
 	held := map[uint64]int{}
@@ -122,23 +129,27 @@ func (m *limitMachine) check(t *rapid.T) {
 		if w.ctx.Err() != nil {
 			continue
 		}
-		if inUse < min(size, most) && (w.caller == 0 || held[w.caller] == 0) {
+		if inUse < min(size, most) && (w.caller == 0 || held[w.caller] == 0) && !m.limit.pace.timed {
 			t.Fatalf("one waits although a slot is free: %d of %d", inUse, size)
 		}
 	}
 }
 
 func TestALimitKeepsItsRules(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		most := rapid.IntRange(1, 8).Draw(t, "most")
-		m := &limitMachine{T: t, leave: map[*waiter]context.CancelFunc{}, limit: NewLimit(LimitConfig{
-			Start: rapid.IntRange(1, most).Draw(t, "start"), Most: most, Queue: rapid.IntRange(1, 6).Draw(t, "queue"), Pulse: clock.Awake(),
-		})}
-		t.Repeat(map[string]func(*rapid.T){"enter": m.enter, "release": m.release, "give up": m.giveUp, "learn": m.learn, "": m.check})
-		for _, cancel := range m.leave {
-			cancel()
-		}
+	synctest.Test(t, func(t *testing.T) {
+		rapid.Check(struct{ testing.TB }{t}, keepsItsRules) // within a bubble a test has no deadline, and says so with a panic
 	})
+}
+
+func keepsItsRules(t *rapid.T) {
+	most := rapid.IntRange(1, 8).Draw(t, "most")
+	m := &limitMachine{T: t, leave: map[*waiter]context.CancelFunc{}, limit: NewLimit(LimitConfig{
+		Start: rapid.IntRange(1, most).Draw(t, "start"), Most: most, Queue: rapid.IntRange(1, 6).Draw(t, "queue"), Pulse: clock.Awake(),
+	})}
+	t.Repeat(map[string]func(*rapid.T){"enter": m.enter, "release": m.release, "give up": m.giveUp, "learn": m.learn, "sleep": m.sleep, "": m.check})
+	for _, cancel := range m.leave {
+		cancel()
+	}
 }
 
 // server is an upstream of so many workers, each of which serves one request at a time.
@@ -217,7 +228,7 @@ func TestTheLimitFallsIfTheUpstreamIsLateAndNotIfThisProcessIs(t *testing.T) {
 		name           string
 		process, reply time.Duration // how late each is
 		falls          bool
-	}{{"nobody", 0, 0, false}, {"the process", 100 * time.Millisecond, 0, false}, {"the upstream", 0, 100 * time.Millisecond, true}} {
+	}{{"nobody", 0, 0, false}, {"the process", 100 * time.Millisecond, 0, false}, {"the upstream", 0, 150 * time.Millisecond, true}} {
 		synctest.Test(t, func(t *testing.T) {
 			var late atomic.Int64
 			began := time.Now()

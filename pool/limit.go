@@ -33,7 +33,8 @@ type LimitConfig struct {
 //  5. Fast and slow are in proportion to what a request of the same kind takes while few are under way. The time by which
 //     this process itself was late does not count (delays.go).
 //
-// Once per round trip means: the request began after the last change.
+// Once per round trip means: the request began after the last change. While there are as many slots as there may be, they are given in a
+// pace (pace.go).
 //
 // One caller ([Options.Caller]) never keeps another one from having a slot, unless there is only one. While the number of slots may grow,
 // the other caller gets an additional slot. If it may not, one caller gets at most one slot less than there are.
@@ -52,6 +53,7 @@ type Limit struct {
 	late      int                      // raised by each slow answer, lowered by each other one
 	stuck     int                      // requests that have lent their slots
 	delays    delays
+	pace      pace
 	crowd     Crowd
 }
 
@@ -182,14 +184,20 @@ func (l *Limit) acquire(ctx context.Context, caller uint64, open <-chan struct{}
 func (l *Limit) enter(w *waiter) (got, full bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.hasSlotLocked(w.caller) {
+	hasSlot := l.hasSlotLocked(w.caller)
+	if hasSlot && len(l.queue) == 0 {
 		l.takeLocked(w.caller)
 		return true, false
 	}
-	if len(l.queue) >= l.cfg.Queue {
+	if l.fullLocked(w.caller) {
 		return false, true
 	}
 	l.queue = append(l.queue, w)
+	if hasSlot {
+		if l.serveLocked(); !slices.Contains(l.queue, w) {
+			return true, false
+		}
+	}
 	if w.crowd = l.size >= l.cfg.Most; w.crowd {
 		l.crowd.Waits++
 		l.crowd.Most = max(l.crowd.Most, l.inUse+len(l.queue))
@@ -211,7 +219,13 @@ func (l *Limit) waited(w *waiter, took time.Duration) {
 func (l *Limit) full(caller uint64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.queue) >= l.cfg.Queue && !l.hasSlotLocked(caller)
+	return l.fullLocked(caller)
+}
+
+// fullLocked says that the queue takes no request of the caller. A full queue still takes one that can have a slot: it waits for its turn only.
+func (l *Limit) fullLocked(caller uint64) bool {
+	over := len(l.queue) - l.cfg.Queue
+	return over >= 0 && (l.inUse+over >= l.cfg.Most || !l.hasSlotLocked(caller))
 }
 
 // leave leaves the queue, and says whether the waiter was in it.
@@ -274,13 +288,14 @@ func (l *Limit) releaseLocked(caller uint64) {
 func (l *Limit) serveLocked() {
 	left := l.queue[:0]
 	for i, w := range l.queue {
+		free := l.hasSlotLocked(w.caller)
 		switch {
 		case w.ctx.Err() != nil: // it leaves the queue itself
-		case l.hasSlotLocked(w.caller):
+		case free && l.inPaceLocked():
 			l.takeLocked(w.caller)
 			close(w.got)
 			continue
-		case l.inUse >= l.size && len(l.held) != 1: // there is no slot for any of the others
+		case free, l.inUse >= l.size && len(l.held) != 1: // it is too soon, or there is no slot for any of the others
 			left = append(left, l.queue[i:]...)
 			clear(l.queue[len(left):])
 			l.queue = left
@@ -363,6 +378,7 @@ func (l *Limit) answeredLocked(kind string, current bool, began origin, now time
 		base += (took - base) / unloadedFor
 	}
 	l.base[kind] = base
+	l.pace.gap = base * 4 / 5 / time.Duration(l.size)
 }
 
 // restart makes the limit at least as large as it was in the beginning: the upstream answers again.

@@ -137,8 +137,9 @@ func peekAt(fd uintptr) (n int, err error) {
 	return n, err
 }
 
-// watchFrom is how long a read waits before its caller is watched. Most reads are answered sooner and so need no goroutine that watches.
-const watchFrom = 100 * time.Millisecond
+// watchFrom is how long a read waits before its caller is watched. Most reads are answered sooner, even behind a queue, and so need no goroutine
+// that watches.
+const watchFrom = 250 * time.Millisecond
 
 // watchLater begins to watch after watchFrom. stop must be called before the next Read.
 func (c *timedConn) watchLater(left func()) (stop func()) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+	"sync"
 )
 
 // Problem is an error as application/problem+json (RFC 9457), with fields of Hearth's own: Field, Upstream, Retryable,
@@ -66,7 +67,7 @@ const (
 
 // kinds has the usual status, title and retryability of each kind. A problem may have others: see [KindWeaviate] and [KindOdoo].
 // client/python/hearth/errors.py has the same table.
-func kinds() map[Kind]Problem {
+var kinds = sync.OnceValue(func() map[Kind]Problem { //nolint:gochecknoglobals // never changed
 	return map[Kind]Problem{
 		KindAnswerTooLarge: {Status: 502, Title: "Answer too large"},
 		KindBadBody:        {Status: 400, Title: "The body is not what the call takes"},
@@ -103,7 +104,7 @@ func kinds() map[Kind]Problem {
 		KindWeaviate:       {Status: 502, Title: "Weaviate refused"},
 		KindWrongClass:     {Status: 502, Title: "Class of the wrong shape"},
 	}
-}
+})
 
 // docs is the page that explains each kind under its own heading.
 const docs = "/docs/errors.md#"

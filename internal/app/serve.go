@@ -98,7 +98,7 @@ func (a *app) run(ctx context.Context, s settings.Settings, asked <-chan struct{
 	parts.start("warming", func() error {
 		defer close(warmDone)
 		waitBeforeWarming(ctx, s, asked)
-		debug.SetGCPercent(gcPercent)
+		debug.SetGCPercent(gcPercentFor(s))
 		if s.InitType != settings.InitSnapStart { // a snapshot must hold no connection
 			a.warm(ctx)
 		}

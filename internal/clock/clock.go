@@ -42,26 +42,46 @@ func System() func() Instant {
 // Pulse counts the freezes of the process: the gaps between one beat and the next. [Pulse.Run] beats regularly. Every call
 // of another method is a beat too; without Run a long time between two calls counts as a freeze. A Pulse is safe for
 // concurrent use.
+//
+// Every request reads it many times, and many requests do at once. So a reading within soon after one that was kept takes no lock and is not
+// kept: a freeze seems longer than it was by up to soon.
 type Pulse struct {
 	now func() Instant
 	gap time.Duration
 
-	// mu guards what follows. Every method reads the clocks under it, so that the readings have an order. mu is the last in the
+	// mu guards the changes of last. The clocks are read under it then, so that the changes have an order. mu is the last in the
 	// order of the locks: callers may hold a lock of their own, and nothing is locked under mu.
-	mu      sync.Mutex
-	last    Instant       // what the clocks said last
+	mu   sync.Mutex
+	last atomic.Pointer[reading]
+}
+
+// reading is what a pulse knows once it has read the clocks. It does not change.
+type reading struct {
+	clocks  Instant       // what they said
 	elapsed time.Duration // in all, by the clock that said more from each reading to the next
 	awake   time.Duration // the part of elapsed that was no freeze
 	freezes uint64        // freezes noticed
 	thawed  chan struct{} // closed when the next freeze is noticed
 }
 
+// instant is the time as [Pulse.Now] returns it.
+func (r reading) instant() Instant { return Instant{Wall: r.clocks.Wall, Mono: r.elapsed} }
+
+// While less than soon has passed since the last reading that was kept, and the clocks differ by no more than slightly since then, the
+// monotonic clock tells the time.
+const (
+	soon     = 10 * time.Millisecond
+	slightly = 10 * time.Microsecond
+)
+
 // NewPulse makes a pulse by the given clocks. nil means those of the machine.
 func NewPulse(now func() Instant) *Pulse {
 	if now == nil {
 		now = System()
 	}
-	return &Pulse{now: now, gap: Gap, last: now(), thawed: make(chan struct{})}
+	p := &Pulse{now: now, gap: Gap}
+	p.last.Store(&reading{clocks: now(), thawed: make(chan struct{})})
+	return p
 }
 
 // Awake makes a pulse for a process that is never frozen: it counts no freeze.
@@ -74,11 +94,7 @@ func Awake() *Pulse {
 // Now returns the time by the wall clock, and the time that has passed since the pulse was made. Between two readings, the clock
 // that has moved further counts. So nothing seems younger than it is, even if one clock is set back and the other one stands
 // still later.
-func (p *Pulse) Now() Instant {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.readLocked()
-}
+func (p *Pulse) Now() Instant { return p.read().instant() }
 
 // Reading is what a pulse says at one moment.
 type Reading struct {
@@ -90,53 +106,61 @@ type Reading struct {
 
 // Read returns what Now and Freezes return, and how long the freezes took.
 func (p *Pulse) Read() Reading {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return Reading{Instant: p.readLocked(), Freezes: p.freezes, Frozen: p.elapsed - p.awake}
+	r := p.read()
+	return Reading{Instant: r.instant(), Freezes: r.freezes, Frozen: r.elapsed - r.awake}
 }
 
 // TimeAwake is the time that has passed since the pulse was made, without the freezes.
-func (p *Pulse) TimeAwake() time.Duration {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.readLocked()
-	return p.awake
-}
+func (p *Pulse) TimeAwake() time.Duration { return p.read().awake }
 
 // Freezes returns the number of freezes so far. A freeze that this call notices is included.
-func (p *Pulse) Freezes() uint64 {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.readLocked()
-	return p.freezes
-}
+func (p *Pulse) Freezes() uint64 { return p.read().freezes }
 
 // After returns a channel that is closed at the next freeze after the count that Freezes has returned. The next
 // call of any method notices the freeze and closes the channel. While [Pulse.Run] runs, that is at most a [Beat] after the freeze.
 func (p *Pulse) After(freezes uint64) <-chan struct{} {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.freezes == freezes {
-		return p.thawed
+	if r := p.last.Load(); r.freezes == freezes {
+		return r.thawed
 	}
 	past := make(chan struct{})
 	close(past)
 	return past
 }
 
-func (p *Pulse) readLocked() Instant {
+// read reads the clocks. It keeps what they say if too much has passed since the last reading that was kept.
+func (p *Pulse) read() reading {
+	r := *p.last.Load() // before the clocks, so that they do not say less than in r
 	now := p.now()
-	since := max(0, now.Since(p.last))
-	if since < p.gap {
-		p.awake += since
-	} else {
-		p.freezes++
-		close(p.thawed)
-		p.thawed = make(chan struct{})
+	since := now.Mono - r.clocks.Mono
+	if ahead := now.Wall.Sub(r.clocks.Wall) - since; since < 0 || since >= soon || ahead.Abs() > slightly {
+		return p.keep()
 	}
-	p.last = now
-	p.elapsed += since
-	return Instant{Wall: now.Wall, Mono: p.elapsed}
+	r.clocks = now
+	r.elapsed += since
+	r.awake += since
+	return r
+}
+
+// keep reads the clocks and keeps what they say.
+func (p *Pulse) keep() reading {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r, now := *p.last.Load(), p.now()
+	since := max(0, now.Since(r.clocks))
+	r.clocks = now
+	r.elapsed += since
+	if since < p.gap {
+		r.awake += since
+		p.last.Store(&r)
+		return r
+	}
+	thawed := r.thawed
+	r.awake += soon // at most this has passed before the freeze, and readings that were not kept may have told so
+	r.freezes++
+	r.thawed = make(chan struct{})
+	p.last.Store(&r)
+	close(thawed)
+	return r
 }
 
 // Run beats until ctx ends. It calls thawed after each freeze since the pulse was made, whichever call noticed it. There is one call

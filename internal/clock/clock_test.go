@@ -3,12 +3,14 @@ package clock
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
+	"pgregory.net/rapid"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -147,6 +149,69 @@ func TestNothingGetsYoungerThanItIs(t *testing.T) {
 			t.Errorf("%s: %v old after %v", step.what, got, passed)
 		}
 	}
+}
+
+func TestReadingsSoonAfterEachOtherAddUp(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := &hands{Instant{Wall: time.Unix(1e9, 0)}}
+		p := NewPulse(func() Instant { return h.Instant })
+		step := rapid.OneOf(rapid.Int64Range(0, int64(2*soon)), rapid.Int64Range(0, int64(2*Gap)))
+		var passed time.Duration
+		var least, most uint64 // freezes
+		last := p.Read()
+		for n := range rapid.IntRange(1, 50).Draw(t, "steps") {
+			d := time.Duration(step.Draw(t, "passed"))
+			wall, mono := d, d
+			switch rapid.IntRange(0, 3).Draw(t, "clock") {
+			case 0:
+				mono = 0 // stands still
+			case 1:
+				wall = -time.Duration(step.Draw(t, "back"))
+			}
+			h.pass(wall, mono)
+			passed += d
+			if d >= Gap {
+				least++
+			}
+			if d >= Gap-soon-slightly {
+				most++
+			}
+			now := p.Read()
+			if now.Mono < last.Mono || now.Frozen < last.Frozen || now.Mono-now.Frozen < last.Mono-last.Frozen {
+				t.Fatalf("%+v after %+v", now, last)
+			}
+			if now.Mono < passed-time.Duration(n+1)*slightly {
+				t.Fatalf("%v is told of %v", now.Mono, passed)
+			}
+			if now.Freezes < least || now.Freezes > most {
+				t.Fatalf("%d freezes, want %d to %d", now.Freezes, least, most)
+			}
+			last = now
+		}
+	})
+}
+
+func TestReadingsOfManyGoroutinesHaveAnOrder(t *testing.T) {
+	p := NewPulse(nil)
+	end := time.Now().Add(5 * soon)
+	var mu sync.Mutex
+	last := p.Read()
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for time.Now().Before(end) {
+				before := p.Read()
+				mu.Lock()
+				now := p.Read()
+				if now.Mono < last.Mono || now.Mono < before.Mono {
+					t.Errorf("%v after %v and %v", now.Mono, last.Mono, before.Mono)
+				}
+				last = now
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
 }
 
 func TestABeatingPulseTellsOfFreezesAndNotOfIdleness(t *testing.T) {

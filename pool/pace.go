@@ -1,0 +1,43 @@
+package pool
+
+import "time"
+
+// pace keeps requests that wait from being sent in bursts. Many upstreams take the same time for each request. So requests that were sent
+// together are answered together, each answer frees a slot, and the next requests are sent together again, for ever. Each burst of answers keeps
+// the processors busy, and meanwhile all other callers wait. So slots go to waiting requests a quarter faster than they become free, but not
+// faster.
+type pace struct {
+	gap   time.Duration // least time between two slots: four fifths of the time between two answers while few requests are under way
+	next  time.Duration // time awake from which on the next slot may be given
+	timed bool          // a timer will serve the queue
+}
+
+const (
+	// mostGap is the longest gap. With a longer one there are so few answers that a burst of them is short.
+	mostGap = 2 * time.Millisecond
+	// caughtUp is what the slots may be behind their pace and still catch up: timers are late by that much.
+	caughtUp = time.Millisecond
+)
+
+// inPaceLocked says whether a request that waits may have a slot now. If not, serveLocked is called again when one may.
+func (l *Limit) inPaceLocked() bool {
+	p := &l.pace
+	if l.size < l.cfg.Most || p.gap > mostGap {
+		return true
+	}
+	now := l.cfg.Pulse.TimeAwake()
+	if wait := p.next - now; wait > 0 {
+		if !p.timed {
+			p.timed = true
+			time.AfterFunc(wait, func() {
+				l.mu.Lock()
+				defer l.mu.Unlock()
+				l.pace.timed = false
+				l.serveLocked()
+			})
+		}
+		return false
+	}
+	p.next = max(p.next, now-caughtUp) + p.gap
+	return true
+}

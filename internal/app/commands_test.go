@@ -165,19 +165,23 @@ func TestACommandTakesSilenceForNoFreeze(t *testing.T) {
 func TestGarbageIsCollectedAsUsualOnceItServes(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // as GOGC=off does
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(450 << 20))
-	ctx, end := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() {
-		ended <- serve(ctx, "hearth", []string{"HEARTH_ADDR=127.0.0.1:0", "HEARTH_LOG_LEVEL=error", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1024"}, io.Discard, io.Discard, Options{})
-	}()
-	at := []metrics.Sample{{Name: "/gc/gogc:percent"}, {Name: "/gc/gomemlimit:bytes"}}
-	await.That(t, "both are ours", func() bool {
-		metrics.Read(at)
-		return at[0].Value.Uint64() == gcPercent && at[1].Value.Uint64() == 256<<20
-	})
-	end()
-	if err := <-ended; err != nil {
-		t.Error(err)
+	for init, percent := range map[string]uint64{"on-demand": 100, "lambda-managed-instances": 500} {
+		ctx, end := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() {
+			ended <- serve(ctx, "hearth", []string{
+				"HEARTH_ADDR=127.0.0.1:0", "HEARTH_LOG_LEVEL=error", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1024", "AWS_LAMBDA_INITIALIZATION_TYPE=" + init,
+			}, io.Discard, io.Discard, Options{})
+		}()
+		at := []metrics.Sample{{Name: "/gc/gogc:percent"}, {Name: "/gc/gomemlimit:bytes"}}
+		await.That(t, init+": both are ours", func() bool {
+			metrics.Read(at)
+			return at[0].Value.Uint64() == percent && at[1].Value.Uint64() == 256<<20
+		})
+		end()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -82,7 +82,6 @@ func (a *app) prepare(ctx context.Context, program string, s settings.Settings, 
 
 // run runs all parts until ctx or the extension ends, or the process is told to end. After that it closes the cache and the pools.
 func (a *app) run(ctx context.Context, s settings.Settings, asked <-chan struct{}) error {
-	defer keepRoom(s)()
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	parts, ctx := newLifecycle(ctx)

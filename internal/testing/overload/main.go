@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"hearth/client"
@@ -20,6 +21,7 @@ func main() {
 	short := flag.Bool("short", false, "one size, and seconds in place of minutes")
 	workers := flag.Int("workers", 0, "only the overload of an upstream with so many workers")
 	flag.Parse()
+	debug.SetGCPercent(400) // the callers and the upstream are in this process, and their garbage is not the sidecar's
 	lab.Main("overload", func(ctx context.Context, dir string) error {
 		root, err := lab.Root(ctx)
 		if err != nil {

@@ -9,7 +9,7 @@ import "hearth/internal/settings"
 // 2 GB collections take 3 % of the CPU: 50 % would nearly double that, and 200 % would halve it for 80 MiB more of garbage without a better p99.
 const gcPercent = 100
 
-// gcPercentFor is more than gcPercent on Managed Instances, which have 2 GB at least. With little in the cache, a collection would come after every 4 MiB
+// gcPercentFor is more than gcPercent on Managed Instances, which have at least 2 GB. With little in the cache, a collection would come after every 4 MiB
 // of garbage, and scan the stacks of a thousand goroutines while 64 invocations ask at once. With a thousand connections and 2600 calls a second,
 // there was one collection a second, and each kept two processors busy for 45 ms.
 func gcPercentFor(s settings.Settings) int {

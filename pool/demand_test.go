@@ -26,7 +26,13 @@ func (m *limitMachine) enter(t *rapid.T) {
 	caller := rapid.Uint64Range(0, 3).Draw(t, "caller")
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &waiter{ctx: ctx, caller: caller, got: make(chan struct{})}
+	size, inUse, _ := m.limit.now()
+	free := inUse < size || size > 1 && inUse < m.limit.cfg.Most
+	second := caller != 0 && !slices.ContainsFunc(m.taken, func(c uint64) bool { return c == 0 || c == caller || c != m.taken[0] })
 	got, full := m.limit.enter(w)
+	if free && second && !got {
+		t.Fatalf("caller %d gets no slot at once, although %d of %d are taken by one other", caller, inUse, size)
+	}
 	switch {
 	case got:
 		m.taken = append(m.taken, caller)
@@ -109,9 +115,10 @@ func (m *limitMachine) served(t *rapid.T) {
 }
 
 func (m *limitMachine) check(t *rapid.T) {
+	synctest.Wait()
 	size, inUse, waiting := m.limit.now()
 	most := m.limit.cfg.Most
-	if size < 1 || size > most || inUse > most || inUse != len(m.taken) || waiting != len(m.waiting) || inUse+waiting > most+m.limit.cfg.Queue {
+	if size < 1 || size > most || inUse > most || inUse != len(m.taken) || waiting != len(m.waiting) || waiting > m.limit.cfg.Queue+most {
 		t.Fatalf("%d slots of %d, %d taken (%d), %d waiting (%d)", size, most, inUse, len(m.taken), waiting, len(m.waiting))
 	}
 	held := map[uint64]int{}

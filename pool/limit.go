@@ -21,7 +21,7 @@ type LimitConfig struct {
 }
 
 // Limit has as many slots as requests may be under way at once, and each request takes one. A bounded number of requests may wait for a
-// slot, and they get one in the order in which they came. The pools of one upstream share a Limit.
+// slot, and those of one caller get one in the order in which they came. The pools of one upstream share a Limit.
 //
 // The number of slots follows the demand:
 //
@@ -33,8 +33,8 @@ type LimitConfig struct {
 //  5. Fast and slow are in proportion to what a request of the same kind takes while few are under way. The time by which
 //     this process itself was late does not count (delays.go).
 //
-// Once per round trip means: the request began after the last change. While there are as many slots as there may be, they are given in a
-// pace (pace.go).
+// Once per round trip means: the request began after the last change. While there are as many slots as there may be, the requests that wait
+// get them one after another (pace.go).
 //
 // One caller ([Options.Caller]) never keeps another one from having a slot, unless there is only one. While the number of slots may grow,
 // the other caller gets an additional slot. If it may not, one caller gets at most one slot less than there are.
@@ -185,7 +185,7 @@ func (l *Limit) enter(w *waiter) (got, full bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	hasSlot := l.hasSlotLocked(w.caller)
-	if hasSlot && len(l.queue) == 0 {
+	if hasSlot && (len(l.queue) == 0 || l.onlyOtherLocked(w.caller)) {
 		l.takeLocked(w.caller)
 		return true, false
 	}
@@ -193,9 +193,13 @@ func (l *Limit) enter(w *waiter) (got, full bool) {
 		return false, true
 	}
 	l.queue = append(l.queue, w)
-	if hasSlot {
-		if l.serveLocked(); !slices.Contains(l.queue, w) {
+	if hasSlot { // it waits for its turn only
+		l.serveLocked()
+		select {
+		case <-w.got:
 			return true, false
+		default:
+			return false, false
 		}
 	}
 	if w.crowd = l.size >= l.cfg.Most; w.crowd {
@@ -222,10 +226,13 @@ func (l *Limit) full(caller uint64) bool {
 	return l.fullLocked(caller)
 }
 
-// fullLocked says that the queue takes no request of the caller. A full queue still takes one that can have a slot: it waits for its turn only.
+// fullLocked says that a request of the caller is refused. A full queue still takes as many as there are slots that wait for their turn.
 func (l *Limit) fullLocked(caller uint64) bool {
 	over := len(l.queue) - l.cfg.Queue
-	return over >= 0 && (l.inUse+over >= l.cfg.Most || !l.hasSlotLocked(caller))
+	if over < 0 {
+		return false
+	}
+	return !l.hasSlotLocked(caller) || l.inUse+over >= l.cfg.Most && !l.onlyOtherLocked(caller)
 }
 
 // leave leaves the queue, and says whether the waiter was in it.
@@ -251,13 +258,19 @@ func (l *Limit) hasSlotLocked(caller uint64) bool {
 
 // sharedLocked says whether a caller without a slot gets an additional one, because another caller has all slots.
 func (l *Limit) sharedLocked(caller uint64) bool {
-	if l.size == 1 || l.inUse >= l.cfg.Most || len(l.held) != 1 || caller == 0 || l.held[caller] > 0 {
+	return l.size > 1 && l.inUse < l.cfg.Most && l.onlyOtherLocked(caller)
+}
+
+// onlyOtherLocked says that the caller has no slot, and that at most one other caller has any.
+func (l *Limit) onlyOtherLocked(caller uint64) bool {
+	if caller == 0 || l.held[caller] > 0 || len(l.held) > 1 {
 		return false
 	}
+	others := 0
 	for _, n := range l.held {
-		return n == l.inUse
+		others = n
 	}
-	return false
+	return others == l.inUse // no request without a caller has one either
 }
 
 func (l *Limit) takeLocked(caller uint64) {
@@ -378,7 +391,10 @@ func (l *Limit) answeredLocked(kind string, current bool, began origin, now time
 		base += (took - base) / unloadedFor
 	}
 	l.base[kind] = base
-	l.pace.gap = base * 4 / 5 / time.Duration(l.size)
+	for _, other := range l.base { // of a kind that takes longer
+		base = min(base, other)
+	}
+	l.pace.gap = base * 4 / 5 / time.Duration(l.cfg.Most)
 }
 
 // restart makes the limit at least as large as it was in the beginning: the upstream answers again.

@@ -7,7 +7,7 @@ import "time"
 // the processors busy, and meanwhile all other callers wait. So slots go to waiting requests a quarter faster than they become free, but not
 // faster.
 type pace struct {
-	gap   time.Duration // least time between two slots: four fifths of the time between two answers while few requests are under way
+	gap   time.Duration // least time between two slots: four fifths of the time between two answers while all slots are taken and answers are fast
 	next  time.Duration // time awake from which on the next slot may be given
 	timed bool          // a timer will serve the queue
 }
@@ -15,8 +15,8 @@ type pace struct {
 const (
 	// mostGap is the longest gap. With a longer one there are so few answers that a burst of them is short.
 	mostGap = 2 * time.Millisecond
-	// caughtUp is what the slots may be behind their pace and still catch up: timers are late by that much.
-	caughtUp = time.Millisecond
+	// mostBehind is by how much the slots may be behind their pace and still catch up: timers are late by that much.
+	mostBehind = time.Millisecond
 )
 
 // inPaceLocked says whether a request that waits may have a slot now. If not, serveLocked is called again when one may.
@@ -38,6 +38,6 @@ func (l *Limit) inPaceLocked() bool {
 		}
 		return false
 	}
-	p.next = max(p.next, now-caughtUp) + p.gap
+	p.next = max(p.next, now-mostBehind) + p.gap
 	return true
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"hearth/internal/clock"
 )
 
 // saturate keeps more callers than the limit has slots for a time. It returns when the requests were sent, from the beginning.
@@ -50,6 +52,71 @@ func TestRequestsThatWaitAreNotSentInBursts(t *testing.T) {
 				t.Fatalf("10 requests were sent within %v, from %v on", within, late[i])
 			}
 		}
+	})
+}
+
+func TestSlotsCatchUpIfTimersAreLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		fast := clock.NewPulse(func() clock.Instant { // a timer is late by half of its time
+			passed := time.Since(began) * 3 / 2
+			return clock.Instant{Wall: began.Add(passed), Mono: passed}
+		})
+		const slots, serviceTime, lasts = 100, 50 * time.Millisecond, 5 * time.Second
+		sent := saturate(NewLimit(LimitConfig{Most: slots, Pulse: fast}), 3*slots, serviceTime, lasts)
+		if ideal := slots * int(lasts/serviceTime); len(sent) < ideal*98/100 {
+			t.Errorf("%d requests were sent, not %d", len(sent), ideal)
+		}
+	})
+}
+
+func TestThePaceIsThatOfTheFastestKind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLimit(LimitConfig{Most: 64})
+		for kind, took := range map[string]time.Duration{"fast": 5 * time.Millisecond, "slow": 150 * time.Millisecond} {
+			began := l.begin()
+			time.Sleep(took)
+			l.learn(well, kind, began)
+		}
+		if want := 5 * time.Millisecond * 4 / 5 / 64; l.pace.gap != want {
+			t.Errorf("the gap is %v, want %v", l.pace.gap, want)
+		}
+	})
+}
+
+// Caller 1 has been answered in a burst, so that its next requests wait for their turn.
+func TestACallerWithoutASlotDoesNotWaitForTheTurnsOfAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const most, queue = 64, 10
+		l := NewLimit(LimitConfig{Most: most, Queue: queue})
+		began := l.begin()
+		time.Sleep(150 * time.Millisecond)
+		l.learn(well, "", began)
+		ctx, cancel := context.WithCancel(t.Context())
+		flood := func(requests int) {
+			for range requests {
+				go func() { _ = l.acquire(ctx, 1, nil, new(counters)) }()
+			}
+			synctest.Wait()
+		}
+		flood(most - 1 + queue)
+		for range most - 1 {
+			l.release(1)
+		}
+		flood(5)
+		if _, inUse, waiting := l.now(); inUse > 2 || waiting <= queue {
+			t.Errorf("%d have a slot and %d wait: a full queue takes those that wait for their turn only", inUse, waiting)
+		}
+		flood(most)
+		if l.full(2) {
+			t.Error("caller 2 would be refused")
+		}
+		begun := time.Now()
+		if err := l.acquire(t.Context(), 2, nil, new(counters)); err != nil || time.Since(begun) > 0 {
+			t.Errorf("after %v: %v", time.Since(begun), err)
+		}
+		cancel()
+		time.Sleep(time.Second)
 	})
 }
 

@@ -44,7 +44,7 @@ func System() func() Instant {
 // concurrent use.
 //
 // Every request reads it many times, and many requests do at once. So a reading within soon after one that was kept takes no lock and is not
-// kept: a freeze seems longer than it was by up to soon.
+// kept itself. The gap before the next reading then seems longer than it was, by up to soon.
 type Pulse struct {
 	now func() Instant
 	gap time.Duration
@@ -74,7 +74,7 @@ const (
 	slightly = 10 * time.Microsecond
 )
 
-// NewPulse makes a pulse by the given clocks. nil means those of the machine.
+// NewPulse makes a pulse by the given clocks. nil means those of the machine. now must be safe for concurrent use.
 func NewPulse(now func() Instant) *Pulse {
 	if now == nil {
 		now = System()
@@ -155,7 +155,7 @@ func (p *Pulse) keep() reading {
 		return r
 	}
 	thawed := r.thawed
-	r.awake += soon // at most this has passed before the freeze, and readings that were not kept may have told so
+	r.awake += soon // readings that were not kept may have told of as much, and TimeAwake must not go back
 	r.freezes++
 	r.thawed = make(chan struct{})
 	p.last.Store(&r)

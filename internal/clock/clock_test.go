@@ -192,26 +192,43 @@ func TestReadingsSoonAfterEachOtherAddUp(t *testing.T) {
 }
 
 func TestReadingsOfManyGoroutinesHaveAnOrder(t *testing.T) {
-	p := NewPulse(nil)
-	end := time.Now().Add(5 * soon)
+	var frozen atomic.Int64 // by how much the wall clock is ahead
+	system := System()
+	p := NewPulse(func() Instant {
+		now := system()
+		now.Wall = now.Wall.Add(time.Duration(frozen.Load()))
+		return now
+	})
+	const freezes = 50
+	ctx, stop := context.WithCancel(t.Context())
 	var mu sync.Mutex
 	last := p.Read()
 	var all sync.WaitGroup
 	for range 4 {
 		all.Go(func() {
-			for time.Now().Before(end) {
+			for ctx.Err() == nil {
 				before := p.Read()
 				mu.Lock()
 				now := p.Read()
-				if now.Mono < last.Mono || now.Mono < before.Mono {
-					t.Errorf("%v after %v and %v", now.Mono, last.Mono, before.Mono)
+				for _, then := range []Reading{before, last} {
+					if now.Mono < then.Mono || now.Freezes < then.Freezes || now.Frozen < then.Frozen || now.Mono-now.Frozen < then.Mono-then.Frozen {
+						t.Errorf("%+v after %+v", now, then)
+					}
 				}
 				last = now
 				mu.Unlock()
 			}
 		})
 	}
+	for range freezes {
+		time.Sleep(time.Millisecond)
+		frozen.Add(int64(2 * Gap))
+	}
+	stop()
 	all.Wait()
+	if n := p.Freezes(); n != freezes {
+		t.Errorf("%d freezes, want %d", n, freezes)
+	}
 }
 
 func TestABeatingPulseTellsOfFreezesAndNotOfIdleness(t *testing.T) {

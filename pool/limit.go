@@ -391,10 +391,7 @@ func (l *Limit) answeredLocked(kind string, current bool, began origin, now time
 		base += (took - base) / unloadedFor
 	}
 	l.base[kind] = base
-	for _, other := range l.base { // of a kind that takes longer
-		base = min(base, other)
-	}
-	l.pace.gap = base * 4 / 5 / time.Duration(l.cfg.Most)
+	l.pace.learn(base, l.cfg.Most)
 }
 
 // restart makes the limit at least as large as it was in the beginning: the upstream answers again.

@@ -7,9 +7,12 @@ import "time"
 // the processors busy, and meanwhile all other callers wait. So slots go to waiting requests a quarter faster than they become free, but not
 // faster.
 type pace struct {
-	gap   time.Duration // least time between two slots: four fifths of the time between two answers while all slots are taken and answers are fast
+	gap   time.Duration // least time between two slots; 0: not known yet
 	next  time.Duration // time awake from which on the next slot may be given
 	timed bool          // a timer will serve the queue
+
+	answers int           // since the gap was set
+	fastest time.Duration // of the kinds of those answers, what one takes while few requests are under way
 }
 
 const (
@@ -18,6 +21,18 @@ const (
 	// mostBehind is by how much the slots may be behind their pace and still catch up: timers are late by that much.
 	mostBehind = time.Millisecond
 )
+
+// learn is told of each answer, and what one of its kind takes while few requests are under way. After as many answers as there may be slots, it
+// sets the gap to four fifths of the time between two answers if all slots had requests of the fastest kind. So no mix of kinds is slowed down.
+func (p *pace) learn(took time.Duration, slots int) {
+	if p.answers == 0 || took < p.fastest {
+		p.fastest = took
+	}
+	if p.answers++; p.answers >= slots {
+		p.gap = p.fastest * 4 / 5 / time.Duration(slots)
+		p.answers = 0
+	}
+}
 
 // inPaceLocked says whether a request that waits may have a slot now. If not, serveLocked is called again when one may.
 func (l *Limit) inPaceLocked() bool {

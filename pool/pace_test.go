@@ -70,18 +70,23 @@ func TestSlotsCatchUpIfTimersAreLate(t *testing.T) {
 	})
 }
 
-func TestThePaceIsThatOfTheFastestKind(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := NewLimit(LimitConfig{Most: 64})
-		for kind, took := range map[string]time.Duration{"fast": 5 * time.Millisecond, "slow": 150 * time.Millisecond} {
-			began := l.begin()
-			time.Sleep(took)
-			l.learn(well, kind, began)
+func TestThePaceIsThatOfTheFastestKindOfTheLastAnswers(t *testing.T) {
+	const slots, fast, slow = 64, 5 * time.Millisecond, 150 * time.Millisecond
+	var p pace
+	answers := func(n int, took time.Duration) {
+		for range n {
+			p.learn(took, slots)
 		}
-		if want := 5 * time.Millisecond * 4 / 5 / 64; l.pace.gap != want {
-			t.Errorf("the gap is %v, want %v", l.pace.gap, want)
-		}
-	})
+	}
+	answers(1, fast)
+	answers(slots-1, slow)
+	if want := fast * 4 / 5 / slots; p.gap != want {
+		t.Errorf("with one fast answer the gap is %v, want %v", p.gap, want)
+	}
+	answers(slots, slow)
+	if want := slow * 4 / 5 / slots; p.gap != want {
+		t.Errorf("with slow answers only it is %v, want %v", p.gap, want)
+	}
 }
 
 // Caller 1 has been answered in a burst, so that its next requests wait for their turn.
@@ -89,9 +94,7 @@ func TestACallerWithoutASlotDoesNotWaitForTheTurnsOfAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const most, queue = 64, 10
 		l := NewLimit(LimitConfig{Most: most, Queue: queue})
-		began := l.begin()
-		time.Sleep(150 * time.Millisecond)
-		l.learn(well, "", began)
+		l.pace.gap = mostGap
 		ctx, cancel := context.WithCancel(t.Context())
 		flood := func(requests int) {
 			for range requests {

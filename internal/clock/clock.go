@@ -59,7 +59,8 @@ type Pulse struct {
 type reading struct {
 	clocks  Instant       // what they said
 	elapsed time.Duration // in all, by the clock that said more from each reading to the next
-	awake   time.Duration // the part of elapsed that was no freeze
+	awake   time.Duration // elapsed without the freezes
+	frozen  time.Duration // in all freezes
 	freezes uint64        // freezes noticed
 	thawed  chan struct{} // closed when the next freeze is noticed
 }
@@ -107,7 +108,7 @@ type Reading struct {
 // Read returns what Now and Freezes return, and how long the freezes took.
 func (p *Pulse) Read() Reading {
 	r := p.read()
-	return Reading{Instant: r.instant(), Freezes: r.freezes, Frozen: r.elapsed - r.awake}
+	return Reading{Instant: r.instant(), Freezes: r.freezes, Frozen: r.frozen}
 }
 
 // TimeAwake is the time that has passed since the pulse was made, without the freezes.
@@ -155,6 +156,7 @@ func (p *Pulse) keep() reading {
 		return r
 	}
 	thawed := r.thawed
+	r.frozen += since
 	r.awake += soon // readings that were not kept may have told of as much, and TimeAwake must not go back
 	r.freezes++
 	r.thawed = make(chan struct{})

@@ -50,7 +50,12 @@ func (m *limitMachine) enter(t *rapid.T) {
 }
 
 func (m *limitMachine) sleep(t *rapid.T) {
-	time.Sleep(time.Duration(rapid.Int64Range(0, int64(2*mostGap)).Draw(t, "time")))
+	m.limit.pace.gap = time.Duration(rapid.Int64Range(0, int64(2*mostGap)).Draw(t, "gap"))
+	m.pass(t, time.Duration(rapid.Int64Range(0, int64(2*mostGap)).Draw(t, "time")))
+}
+
+func (m *limitMachine) pass(t *rapid.T, d time.Duration) {
+	time.Sleep(d)
 	synctest.Wait()
 	m.served(t)
 }
@@ -116,6 +121,10 @@ func (m *limitMachine) served(t *rapid.T) {
 
 func (m *limitMachine) check(t *rapid.T) {
 	synctest.Wait()
+	inTime := rapid.Bool().Draw(t, "there is time for the pace")
+	if inTime {
+		m.pass(t, time.Duration(len(m.waiting)+1)*2*mostGap)
+	}
 	size, inUse, waiting := m.limit.now()
 	most := m.limit.cfg.Most
 	if size < 1 || size > most || inUse > most || inUse != len(m.taken) || waiting != len(m.waiting) || waiting > m.limit.cfg.Queue+most {
@@ -136,7 +145,7 @@ func (m *limitMachine) check(t *rapid.T) {
 		if w.ctx.Err() != nil {
 			continue
 		}
-		if inUse < min(size, most) && (w.caller == 0 || held[w.caller] == 0) && !m.limit.pace.timed {
+		if inUse < min(size, most) && (w.caller == 0 || held[w.caller] == 0) && (inTime || !m.limit.pace.timed) {
 			t.Fatalf("one waits although a slot is free: %d of %d", inUse, size)
 		}
 	}
@@ -149,9 +158,9 @@ func TestALimitKeepsItsRules(t *testing.T) {
 }
 
 func keepsItsRules(t *rapid.T) {
-	most := rapid.IntRange(1, 8).Draw(t, "most")
+	most := rapid.SampledFrom([]int{1, 2, 5, 8, leastPaced, leastPaced + 4}).Draw(t, "most")
 	m := &limitMachine{T: t, leave: map[*waiter]context.CancelFunc{}, limit: NewLimit(LimitConfig{
-		Start: rapid.IntRange(1, most).Draw(t, "start"), Most: most, Queue: rapid.IntRange(1, 6).Draw(t, "queue"), Pulse: clock.Awake(),
+		Start: rapid.SampledFrom([]int{1, (most + 1) / 2, most}).Draw(t, "start"), Most: most, Queue: rapid.IntRange(1, 6).Draw(t, "queue"), Pulse: clock.Awake(),
 	})}
 	t.Repeat(map[string]func(*rapid.T){"enter": m.enter, "release": m.release, "give up": m.giveUp, "learn": m.learn, "sleep": m.sleep, "": m.check})
 	for _, cancel := range m.leave {

@@ -34,7 +34,7 @@ type LimitConfig struct {
 //     this process itself was late does not count (delays.go).
 //
 // Once per round trip means: the request began after the last change. While there are as many slots as there may be, the requests that wait
-// get them one after another (pace.go).
+// do not get free slots all at once, but with a pause between two (pace.go).
 //
 // One caller ([Options.Caller]) never keeps another one from having a slot, unless there is only one. While the number of slots may grow,
 // the other caller gets an additional slot. If it may not, one caller gets at most one slot less than there are.
@@ -193,12 +193,14 @@ func (l *Limit) enter(w *waiter) (got, full bool) {
 		return false, true
 	}
 	l.queue = append(l.queue, w)
-	if hasSlot { // it waits for its turn only
+	if hasSlot {
 		l.serveLocked()
 		select {
 		case <-w.got:
 			return true, false
 		default:
+		}
+		if len(l.queue) <= l.size-l.inUse { // there is a slot for each that waits: they wait for the pace only
 			return false, false
 		}
 	}
@@ -226,7 +228,7 @@ func (l *Limit) full(caller uint64) bool {
 	return l.fullLocked(caller)
 }
 
-// fullLocked says that a request of the caller is refused. A full queue still takes as many as there are slots that wait for their turn.
+// fullLocked says that a request of the caller is refused. A full queue still takes one more for each free slot: those wait for the pace only.
 func (l *Limit) fullLocked(caller uint64) bool {
 	over := len(l.queue) - l.cfg.Queue
 	if over < 0 {
@@ -304,11 +306,11 @@ func (l *Limit) serveLocked() {
 		free := l.hasSlotLocked(w.caller)
 		switch {
 		case w.ctx.Err() != nil: // it leaves the queue itself
-		case free && l.inPaceLocked():
+		case free && (l.onlyOtherLocked(w.caller) || l.inPaceLocked()):
 			l.takeLocked(w.caller)
 			close(w.got)
 			continue
-		case free, l.inUse >= l.size && len(l.held) != 1: // it is too soon, or there is no slot for any of the others
+		case l.inUse >= l.size && len(l.held) != 1, free && len(l.held) > 1: // no other one can have a slot now
 			left = append(left, l.queue[i:]...)
 			clear(l.queue[len(left):])
 			l.queue = left

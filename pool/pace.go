@@ -4,7 +4,7 @@ import "time"
 
 // pace keeps requests that wait from being sent in bursts. Many upstreams take the same time for each request. So requests that were sent
 // together are answered together, each answer frees a slot, and the next requests are sent together again, for ever. Each burst of answers keeps
-// the processors busy, and meanwhile all other callers wait. So slots go to waiting requests a quarter faster than they become free, but not
+// the processors busy, and meanwhile all other callers wait. So waiting requests get slots a quarter faster than slots become free, but not
 // faster.
 type pace struct {
 	gap   time.Duration // least time between two slots; 0: not known yet
@@ -12,21 +12,20 @@ type pace struct {
 	timed bool          // a timer will serve the queue
 
 	answers int           // since the gap was set
-	fastest time.Duration // of the kinds of those answers, what one takes while few requests are under way
+	fastest time.Duration // Limit.base of the fastest kind among those answers
 }
 
+// With few slots, or a longer gap, a burst of answers is short. Then there is no pace.
 const (
-	// mostGap is the longest gap. With a longer one there are so few answers that a burst of them is short.
-	mostGap = 2 * time.Millisecond
-	// mostBehind is by how much the slots may be behind their pace and still catch up: timers are late by that much.
-	mostBehind = time.Millisecond
+	leastPaced = 16                   // slots
+	mostGap    = 2 * time.Millisecond // between two slots
 )
 
-// learn is told of each answer, and what one of its kind takes while few requests are under way. After as many answers as there may be slots, it
-// sets the gap to four fifths of the time between two answers if all slots had requests of the fastest kind. So no mix of kinds is slowed down.
-func (p *pace) learn(took time.Duration, slots int) {
-	if p.answers == 0 || took < p.fastest {
-		p.fastest = took
+// learn is told of each good answer and of the base of its kind. After as many answers as there may be slots, it sets the gap to four fifths of
+// the time between two answers if every slot had a request of the fastest kind. So slower kinds do not slow down faster ones.
+func (p *pace) learn(base time.Duration, slots int) {
+	if p.answers == 0 || base < p.fastest {
+		p.fastest = base
 	}
 	if p.answers++; p.answers >= slots {
 		p.gap = p.fastest * 4 / 5 / time.Duration(slots)
@@ -34,25 +33,33 @@ func (p *pace) learn(took time.Duration, slots int) {
 	}
 }
 
-// inPaceLocked says whether a request that waits may have a slot now. If not, serveLocked is called again when one may.
+// inPaceLocked says whether a request that waits may have a slot now. If not, serveLocked is called again when one may. If that is late, because
+// this process got no processor, as many slots may be given as would have been given meanwhile.
 func (l *Limit) inPaceLocked() bool {
 	p := &l.pace
-	if l.size < l.cfg.Most || p.gap > mostGap {
+	if l.size < max(l.cfg.Most, leastPaced) || p.gap > mostGap {
 		return true
 	}
 	now := l.cfg.Pulse.TimeAwake()
 	if wait := p.next - now; wait > 0 {
 		if !p.timed {
 			p.timed = true
-			time.AfterFunc(wait, func() {
-				l.mu.Lock()
-				defer l.mu.Unlock()
-				l.pace.timed = false
-				l.serveLocked()
-			})
+			time.AfterFunc(wait, l.serveInPace)
 		}
 		return false
 	}
-	p.next = max(p.next, now-mostBehind) + p.gap
+	if !p.timed { // no slot has waited for its time
+		p.next = now
+	}
+	p.next += p.gap
 	return true
+}
+
+// serveInPace is called when the next slot may be given.
+func (l *Limit) serveInPace() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.serveLocked() // all that are due
+	l.pace.timed = false
+	l.serveLocked() // sets the timer for the next one
 }

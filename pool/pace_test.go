@@ -55,16 +55,17 @@ func TestRequestsThatWaitAreNotSentInBursts(t *testing.T) {
 	})
 }
 
+// A process that gets a processor only now and then sees timers and answers late.
 func TestSlotsCatchUpIfTimersAreLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		const faster, slots, serviceTime, lasts = 20, 100, 50 * time.Millisecond, 5 * time.Second
 		began := time.Now()
-		fast := clock.NewPulse(func() clock.Instant { // a timer is late by half of its time
-			passed := time.Since(began) * 3 / 2
+		pulse := clock.NewPulse(func() clock.Instant { // a timer of 0.4 ms is late by 7.6 ms
+			passed := time.Since(began) * faster
 			return clock.Instant{Wall: began.Add(passed), Mono: passed}
 		})
-		const slots, serviceTime, lasts = 100, 50 * time.Millisecond, 5 * time.Second
-		sent := saturate(NewLimit(LimitConfig{Most: slots, Pulse: fast}), 3*slots, serviceTime, lasts)
-		if ideal := slots * int(lasts/serviceTime); len(sent) < ideal*98/100 {
+		sent := saturate(NewLimit(LimitConfig{Most: slots, Pulse: pulse}), 3*slots, serviceTime/faster, lasts/faster)
+		if ideal := slots * int(lasts/serviceTime); len(sent) < ideal*85/100 {
 			t.Errorf("%d requests were sent, not %d", len(sent), ideal)
 		}
 	})
@@ -123,14 +124,61 @@ func TestACallerWithoutASlotDoesNotWaitForTheTurnsOfAnother(t *testing.T) {
 	})
 }
 
-func TestNoRequestWaitsForAPaceOfFewAnswers(t *testing.T) {
+func TestOneThatWaitsWithoutASlotDoesNotWaitForTheTurnsOfAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const slots, serviceTime, lasts = 8, 50 * time.Millisecond, 999 * time.Millisecond
-		sent := saturate(NewLimit(LimitConfig{Most: slots}), 3*slots, serviceTime, lasts)
-		if len(sent) != slots*20 {
-			t.Errorf("%d requests were sent", len(sent))
+		const most = 64
+		l := NewLimit(LimitConfig{Most: most})
+		ctx, cancel := context.WithCancel(t.Context())
+		ask := func(caller uint64, requests int) <-chan error {
+			got := make(chan error, requests)
+			for range requests {
+				go func() { got <- l.acquire(ctx, caller, nil, new(counters)) }()
+			}
+			synctest.Wait()
+			return got
 		}
+		ask(1, most-1+200)
+		ask(3, 1)
+		second := ask(2, 1)
+		l.pace.gap = mostGap
+		for range most - 1 {
+			l.release(1)
+		}
+		l.release(3)
+		synctest.Wait()
+		if len(second) == 0 {
+			_, inUse, _ := l.now()
+			t.Errorf("it waits although %d of %d slots are taken", inUse, most)
+		}
+		cancel()
+		time.Sleep(time.Second)
 	})
+}
+
+func TestAPaceOfFewAnswersIsNone(t *testing.T) {
+	for _, c := range []struct {
+		slots int
+		gap   time.Duration
+		paced bool
+	}{{leastPaced, mostGap, true}, {leastPaced - 1, mostGap, false}, {leastPaced, mostGap + 1, false}} {
+		synctest.Test(t, func(t *testing.T) {
+			l := NewLimit(LimitConfig{Most: c.slots})
+			l.pace.gap = c.gap
+			got := make(chan error, 2*c.slots)
+			for range 2 * c.slots {
+				go func() { got <- l.acquire(t.Context(), 0, nil, new(counters)) }()
+			}
+			synctest.Wait()
+			for range c.slots {
+				l.release(0)
+			}
+			synctest.Wait()
+			if all := len(got) == 2*c.slots; all == c.paced {
+				t.Errorf("%d slots and a gap of %v: %d of %d have one", c.slots, c.gap, len(got), 2*c.slots)
+			}
+			time.Sleep(time.Second)
+		})
+	}
 }
 
 func TestARequestThatFindsNoneWaitingWaitsForNoPace(t *testing.T) {

@@ -59,7 +59,7 @@ type Pulse struct {
 type reading struct {
 	clocks  Instant       // what they said
 	elapsed time.Duration // in all, by the clock that said more from each reading to the next
-	awake   time.Duration // elapsed without the freezes
+	awake   time.Duration // what was no freeze, and soon for each freeze
 	frozen  time.Duration // in all freezes
 	freezes uint64        // freezes noticed
 	thawed  chan struct{} // closed when the next freeze is noticed

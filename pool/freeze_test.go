@@ -25,7 +25,7 @@ type sandbox struct {
 	mu     sync.Mutex
 	frozen time.Duration     // guarded by mu; what the wall clock is ahead
 	seen   map[string]int    // guarded by mu; requests answered or swallowed, by connection
-	broken map[string]string // guarded by mu; how a connection is broken: "hang" or "cut"
+	broken map[string]string // guarded by mu; how a connection is broken: "hang", "cut", or "halfway" in an answer
 	hung   chan struct{}     // an element for each request swallowed
 
 	hangAll atomic.Bool // on every connection
@@ -58,6 +58,10 @@ func newSandbox(t *testing.T, net testnet.Config, change func(*Config)) *sandbox
 			s.hung <- struct{}{}
 			<-r.Context().Done()
 		case "cut":
+			panic(http.ErrAbortHandler)
+		case "halfway":
+			_, _ = io.WriteString(w, "o")
+			_ = http.NewResponseController(w).Flush()
 			panic(http.ErrAbortHandler)
 		}
 		_, _ = io.WriteString(w, "ok")
@@ -191,6 +195,21 @@ func TestASafeCallIsReplayedOnceWhenAnOpenConnectionBreaks(t *testing.T) {
 		t.Error("a write that may have arrived counts as unsent")
 	}
 	s.wantConns(2, 4)
+}
+
+// The connection was alive, so the answer would break off again: retries may send the request again, within their budget.
+func TestASafeCallIsNotReplayedIfItsAnswerBreaksOff(t *testing.T) {
+	for name, network := range map[string]testnet.Config{"HTTP/1.1": {}, "HTTP/2": {TLS: true, HTTP2: true}} {
+		t.Run(name, func(t *testing.T) {
+			s := newSandbox(t, network, nil)
+			s.get("/")
+			s.breaks("halfway")
+			if err := s.fails(t.Context(), Request{Method: http.MethodGet, Path: "/"}); !err.Sent {
+				t.Errorf("it counts as unsent: %v", err)
+			}
+			s.wantConns(1, 2)
+		})
+	}
 }
 
 func TestWithoutTheDefencesAFreezeIsSeen(t *testing.T) {

@@ -28,8 +28,8 @@ import (
 //     for a request that says Proven or Background, while another try runs, or if the usual is not known: the first calls of a
 //     process are slow, and many processes may begin at the same time.
 //  6. If the newest try of rule 2 or 4 fails while an older try still runs, there is another try after twice the wait.
-//  7. A replay: if the only try fails on a connection that was open before, the upstream may have closed that connection. The request
-//     is sent again at once over a new connection, but only once, and not if the error would be the same again.
+//  7. A replay: if the only try fails on a connection that was open before, and no answer has begun, the upstream may have closed that
+//     connection. The request is sent again at once over a new connection, but only once, and not if the error would be the same again.
 //  8. Before a request that says Proven is sent again while an older try runs, the connection of that try is aborted. It is a
 //     write, and a copy that got stuck in the connection could arrive after the next write and undo that one.
 //
@@ -105,6 +105,7 @@ type result struct {
 	err    error
 	number int  // of the try, from 1
 	reused bool // its connection was open before
+	heard  bool // an answer has begun to come
 }
 
 func (t *tries) run(ctx context.Context) (*http.Response, error) {
@@ -155,7 +156,7 @@ func (t *tries) run(ctx context.Context) (*http.Response, error) {
 				t.unread++
 				r.stats.replays.Add(1)
 				t.start(ctx, another)
-			case t.replayed, !res.reused, r.policy.NoReplay, permanent(res.err):
+			case t.replayed, !res.reused, res.heard, r.policy.NoReplay, permanent(res.err):
 				return nil, res.err
 			default:
 				t.replayed, t.due = true, nil
@@ -220,6 +221,12 @@ func (t *tries) start(ctx context.Context, o Options) {
 		select {
 		case t.lines <- c:
 		case <-ctx.Done():
+		}
+	}
+	o.heard = func() {
+		r.heard = true
+		if heard := t.options.heard; heard != nil {
+			heard()
 		}
 	}
 	t.race.tries.Go(func() {
